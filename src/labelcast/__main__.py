@@ -1,0 +1,5 @@
+"""`python -m labelcast`."""
+
+from labelcast.cli.app import main
+
+main()

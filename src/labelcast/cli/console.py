@@ -1,0 +1,126 @@
+"""What every command shares: errors and warnings on stderr, JSON on stdout, progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from labelcast.errors import LabelcastError, LabelcastWarning
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Examples that run at once; by default one for the device.")
+]
+TaskFile = Annotated[
+    str | None,
+    typer.Option("--task", "-t", help="A task file, or a task of the catalogue by its name."),
+]
+
+
+def stderr() -> Console:
+    """The console for everything that is no answer."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def stdout() -> Console:
+    """The console for answers."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for the user on stderr, as plain text."""
+    sys.stderr.write(f"{text}\n")
+
+
+def print_json(value: Any) -> None:
+    """The one JSON object of a command."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields a function to call with how much more is done."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr(), transient=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Tells on stderr what is being waited for."""
+    with stderr().status(label):
+        yield
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any
+) -> None:
+    """Our own warnings as a line on stderr; those of libraries are not for users."""
+    if issubclass(category, LabelcastWarning):
+        say(f"warning: {message}")
+
+
+def run_app(app: typer.Typer) -> NoReturn:
+    """Run the command line: our errors become one line on stderr and an exit status."""
+    warnings.showwarning = show_warning
+    warnings.simplefilter("always", LabelcastWarning)
+    status = 1
+    try:
+        app()
+        status = 0
+    except LabelcastError as error:
+        say(f"labelcast: {error}")
+        status = error.status
+    except KeyboardInterrupt:
+        say("labelcast: stopped. The same command goes on where it was.")
+        status = 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left to write has no reader.
+        sys.stderr.close()
+    except MemoryError:
+        say("labelcast: out of memory. Try a smaller --batch-size.")
+    except OSError as error:
+        say(f"labelcast: {error.filename or 'a file'}: {error.strerror or error}.")
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+    raise SystemExit(status)

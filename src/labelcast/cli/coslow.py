@@ -1,0 +1,93 @@
+"""`labelcast coslow`: CoS-Low of labelled examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labelcast.cli.console import (
+    BatchSize,
+    Device,
+    Dtype,
+    Json,
+    TaskFile,
+    bar,
+    print_json,
+    say,
+    waiting,
+)
+
+if TYPE_CHECKING:
+    from labelcast.runs.run import Run
+
+
+def coslow(
+    examples: Annotated[str, typer.Argument(help="A run folder, or a file of labelled examples.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The run's own by default; for a file smollm2."),
+    ] = None,
+    task: TaskFile = None,
+    method: Annotated[
+        str, typer.Option(help="sketch (the paper's) or exact (its limit).")
+    ] = "sketch",
+    rank: Annotated[int, typer.Option(help="Rank of the sketch.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the sketch.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many sketches to average.")] = 1,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
+    as_json: Json = False,
+) -> None:
+    """Measure CoS-Low: the median cosine similarity of the labelled examples' gradients.
+
+    Example: labelcast coslow run
+    Example: labelcast coslow labelled.jsonl --task task.yaml --model smollm2
+    """
+    from labelcast.models.loading import load_model
+    from labelcast.probe.coslow import cos_low
+    from labelcast.probe.measure import file_examples, run_examples, run_model, save
+    from labelcast.runs.run import Run
+
+    run = Run.open(examples) if Path(examples).is_dir() else None
+    name = model or (run_model(run) if run else "smollm2")
+    with waiting(f"Loading {name}"):
+        lm = load_model(name, device=device, dtype=dtype, purpose="gradients")
+    labelled = run_examples(run, lm) if run else file_examples(examples, task, lm)
+    say(f"model {lm.name} on {lm.device}, {lm.dtype}")
+    with bar("Gradients", None if method == "exact" else len(labelled)) as progress:
+        result = cos_low(
+            lm,
+            labelled,
+            method=method,  # type: ignore[arg-type]
+            rank=rank,
+            seed=seed,
+            seeds=seeds,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    if run:
+        save(run, result)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    _tell(result.to_dict(), run)
+
+
+def _tell(result: dict[str, Any], run: Run | None) -> None:
+    sure = f"{result['low']:.3f} to {result['high']:.3f}"
+    print(f"CoS-Low {result['coslow']:.4f}")
+    say(
+        f"  90% interval over examples {sure}; {result['examples']} examples, {result['pairs']} pairs"
+    )
+    if result["seed_sd"] is not None:
+        say(f"  another seed of the sketch would move it by about {result['seed_sd']:.4f}")
+    say(f"  mean cosine {result['mean']:.4f}; {result['seconds']:.0f} s")
+    if run:
+        say("Next:")
+        say(f"  labelcast forecast {run.path} --target 0.9")
+    else:
+        say("Next:")
+        say(f"  labelcast forecast --coslow {result['coslow']:.4f} --calibration NAME --target 0.9")

@@ -1,0 +1,56 @@
+"""`labelcast demo`: the whole way on the embedded model and a task whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelcast.cli.console import Json, bar, say, waiting
+
+TASK, SIZE = "boolean_expressions", 400
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("demo-run"),
+    target: Annotated[float, typer.Option(help="Fraction of the gain.")] = 0.9,
+    as_json: Json = False,
+) -> None:
+    """Go the whole way on smollm2 and a generated task, from a pool to the answer.
+
+    Example: labelcast demo --out demo-run
+    """
+    from labelcast.cli.forecast import show
+    from labelcast.models.loading import load_model
+    from labelcast.probe.coslow import cos_low
+    from labelcast.probe.labels import import_labels
+    from labelcast.probe.measure import run_examples, save
+    from labelcast.probe.score import check_pool, score
+    from labelcast.runs.answering import forecast_run
+    from labelcast.tasks.sources import open_source
+    from labelcast.tasks.task import Task
+
+    task = Task.load(TASK)
+    source = open_source(f"generated:{TASK}:{SIZE}")
+    found = check_pool(source, task)
+    with waiting("Loading smollm2 (the first time its weights are unpacked)"):
+        lm = load_model()
+    say(f"1. score: {SIZE} examples of {TASK}, by smollm2 on {lm.device}")
+    with bar("Confidence", found.size) as progress:
+        scored = score(source, lm, out, task=task, found=found, progress=progress)
+    run = scored.run
+    say(f"   mean confidence {scored.mean_confidence:.3f}; 32 of the lowest tenth were drawn")
+    say("2. label: the known answers stand in for a person's")
+    with run.locked():
+        import_labels(run, source.records())
+    say("3. coslow: how alike are the gradients of the 32?")
+    labelled = run_examples(run, lm)
+    with bar("Gradients", len(labelled)) as progress:
+        result = cos_low(lm, labelled, progress=progress)
+    save(run, result)
+    say(f"   CoS-Low {result.coslow:.3f} (90% interval {result.low:.3f} to {result.high:.3f})")
+    say("4. forecast\n")
+    answer, warnings = forecast_run(run, target=target)
+    show(answer, warnings, as_json=as_json)
+    say(f"\nAll of it lies in {run.path}. With your own data: labelcast init DATA")

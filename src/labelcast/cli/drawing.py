@@ -1,0 +1,72 @@
+"""The forecast curve, drawn in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labelcast.curves.efficiency import log_position
+
+if TYPE_CHECKING:
+    from labelcast.curves import Forecast
+
+WIDTH, HEIGHT = 60, 12
+
+
+def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
+    """The curve's mean and band over labels (log axis), with the target, as lines of text.
+
+    Where the output takes no block characters, plain ones stand for them.
+    """
+    unicode = (encoding or "").lower().replace("-", "").startswith("utf")
+    shade, dot, line, edge = ("░", "●", "┄", "│") if unicode else (":", "o", "-", "|")
+    bottom = min(0.0 if answer.curve_unit == "gain" else 1.0, *(p.low for p in answer.curve))
+    top = max(p.high for p in answer.curve)
+    in_scores = answer.curve_unit == "score" and answer.target.score is not None
+    target = answer.target.score if in_scores and answer.target.score else answer.target.gain
+    top = max(top, target)
+    span = (top - bottom) or 1.0
+
+    def row(value: float) -> int:
+        return HEIGHT - 1 - round((value - bottom) / span * (HEIGHT - 1))
+
+    grid = [[" "] * (WIDTH + 1) for _ in range(HEIGHT)]
+    if bottom <= target <= top:
+        grid[row(target)] = [line] * (WIDTH + 1)
+    for column in range(WIDTH + 1):
+        low, mean, high = _at(answer, column / WIDTH)
+        for height in range(row(high), row(low) + 1):
+            grid[height][column] = shade
+        grid[row(mean)][column] = dot
+    lines = []
+    for number, cells in enumerate(grid):
+        value = top - span * number / (HEIGHT - 1)
+        mark = f"{value:6.2f}" if number % 3 == 0 or number == HEIGHT - 1 else " " * 6
+        name = " target" if number == row(target) else ""
+        lines.append(f"{mark} {edge}{''.join(cells)}{name}".rstrip())
+    lines.append(_axis())
+    lines.append(f"{'':8}{answer.curve_unit} against labels; band: {answer.level:.0%}")
+    return "\n".join(lines)
+
+
+def _at(answer: Forecast, x: float) -> tuple[float, float, float]:
+    """Low, mean and high of the curve at a position on the log axis."""
+    points = answer.curve
+    positions = [float(log_position(point.n)) for point in points]
+    right = next((i for i, p in enumerate(positions) if p >= x and i > 0), len(points) - 1)
+    left = right - 1
+    share = (x - positions[left]) / (positions[right] - positions[left])
+    a, b = points[left], points[right]
+    return (
+        a.low + share * (b.low - a.low),
+        a.mean + share * (b.mean - a.mean),
+        a.high + share * (b.high - a.high),
+    )
+
+
+def _axis() -> str:
+    cells = [" "] * (WIDTH + 8)
+    for n in (0, 50, 200, 1000, 5000):
+        text = f"{n:,}"
+        start = min(round(float(log_position(n)) * WIDTH), WIDTH + 6 - len(text))
+        cells[start : start + len(text)] = text
+    return f"{'':8}{''.join(cells).rstrip()}"

@@ -1,0 +1,55 @@
+"""`labelcast init`: a task file from a data file's columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelcast.cli.console import Json, print_json, say
+
+
+def init(
+    data: Annotated[str, typer.Argument(help="JSONL, JSON, CSV, Parquet or hub:OWNER/NAME.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The task file to write.")] = Path(
+        "task.yaml"
+    ),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the task; the file's by default.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="An input field; any number of times.")
+    ] = None,
+    answer: Annotated[str | None, typer.Option(help="The field that holds the answer.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="What the model is told.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a task file from the columns of a data file, to be read and mended.
+
+    Example: labelcast init tickets.csv --input text --answer intent --out task.yaml
+    """
+    from labelcast.errors import InputError
+    from labelcast.runs.files import write_text
+    from labelcast.tasks.guess import guess_task, task_file
+    from labelcast.tasks.sources import open_source
+
+    if out.exists() and not force:
+        raise InputError(f"{out}: is there already. Choose another --out, or give --force.")
+    task = guess_task(
+        open_source(data),
+        name or Path(data.split(":")[-1]).stem,
+        inputs=inputs or (),
+        answer=answer,
+        instruction=instruction,
+    )
+    write_text(out, task_file(task))
+    if as_json:
+        print_json({"task": task.model_dump(mode="json"), "file": str(out)})
+        return
+    shown = ", ".join(item.field for item in task.inputs)
+    allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
+    say(f"Wrote {out}: reads {shown}; the answer is {task.answer!r} ({allowed}).")
+    say("Next: read it and mend the instruction, then")
+    say(f"  labelcast score {data} --task {out} --out run")

@@ -1,0 +1,121 @@
+"""`labelcast label`: draw, export and import labels of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labelcast.cli.console import Json, print_json, say
+
+if TYPE_CHECKING:
+    from labelcast.runs.run import Run
+
+_SHOWN = 10
+
+
+def label(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write the drawn examples to this file.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Take over the answers in this file.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the export: jsonl, csv or label-studio."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option("--set", help="Export one set only: low, random or test.")
+    ] = None,
+    more: Annotated[
+        int | None, typer.Option(help="Draw so many more at random, for training.")
+    ] = None,
+    test: Annotated[
+        int | None, typer.Option(help="Draw a random test set, kept apart for good.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Label the examples of a run: draw more, export them, import the answers.
+
+    Labels are matched by the content of the input fields, so order, extra columns and lost rows
+    do no harm; what does not match is listed.
+
+    Example: labelcast label run --export to_label.csv; labelcast label run --import to_label.csv
+    """
+    from labelcast.errors import InputError
+    from labelcast.probe import labels
+    from labelcast.runs.run import Run
+
+    opened = Run.open(run)
+    if only is not None and only not in labels.SETS:
+        raise InputError(f"--set {only}: choose {', '.join(labels.SETS)}.")
+    result: dict[str, Any] = {"run": str(run)}
+    with opened.locked():
+        for name, count in (("random", more), ("test", test)):
+            if count is not None:
+                result[f"drawn_{name}"] = len(labels.draw_more(opened, count, name))
+        if import_ is not None:
+            result["imported"] = _import(opened, import_)
+    if export is not None:
+        result["exported"] = _export(opened, export, form, only)
+    state = labels.progress(opened)
+    result |= {"drawn": state.drawn, "labelled": state.labelled, "left": state.left}
+    if as_json:
+        print_json(result)
+    else:
+        _tell(opened, result, export)
+
+
+def _import(run: Run, path: Path) -> dict[str, Any]:
+    from labelcast.probe import exchange, labels
+    from labelcast.tasks.prompts import answer_name
+
+    done = labels.import_labels(run, exchange.read(path, answer_name(run.task)))
+    return {
+        "taken": done.taken,
+        "changed": done.changed,
+        "same": done.same,
+        "blank": done.blank,
+        "unmatched": list(done.unmatched),
+    }
+
+
+def _export(run: Run, path: Path, form: str | None, only: str | None) -> dict[str, Any]:
+    from labelcast.probe import exchange, labels
+
+    form = exchange.form_of(path, form)
+    rows = labels.write_export(run, path, form, [only] if only else labels.SETS)
+    return {"file": str(path), "format": form, "rows": rows}
+
+
+def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
+    from labelcast.tasks.prompts import answer_name
+
+    for name in ("random", "test"):
+        if f"drawn_{name}" in result:
+            say(f"Drew {result[f'drawn_{name}']} examples for the {name} set.")
+    if "imported" in result:
+        done = result["imported"]
+        say(
+            f"Took over {done['taken']} answers ({done['changed']} of them changed), "
+            f"{done['same']} were known, {done['blank']} are blank."
+        )
+        for place in done["unmatched"][:_SHOWN]:
+            say(f"  no drawn example matches {place}")
+        if len(done["unmatched"]) > _SHOWN:
+            say(f"  ... and {len(done['unmatched']) - _SHOWN} more")
+    if "exported" in result:
+        say(f"Wrote {result['exported']['rows']} examples to {export}.")
+    for name, drawn in result["drawn"].items():
+        say(f"{name}: {result['labelled'].get(name, 0)} of {drawn} labelled")
+    if export is not None:
+        say(f"Next: fill in {answer_name(run.task)!r}, then")
+        say(f"  labelcast label {run.path} --import {export}")
+    elif result["labelled"].get("low", 0) < result["drawn"].get("low", 0):
+        say("Next: label the rest of them,")
+        say(f"  labelcast label {run.path} --export to_label.csv")
+    else:
+        say(f"Next:  labelcast coslow {run.path}")

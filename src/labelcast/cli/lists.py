@@ -1,0 +1,105 @@
+"""`labelcast tasks`, `models` and `calibrations`: what is there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from labelcast.cli.console import Json, print_json, say, stdout
+
+
+def tasks(as_json: Json = False) -> None:
+    """List the tasks of the catalogue.
+
+    Example: labelcast score generated:object_counting:400 --task object_counting --out run
+    """
+    from labelcast.tasks.task import Task, catalogue
+
+    rows = []
+    for name in catalogue():
+        task = Task.load(name)
+        rows.append(
+            {
+                "name": name,
+                "inputs": [item.field for item in task.inputs],
+                "answers": len(task.answers) or None,
+                "metric": task.metric,
+                "ceiling": task.ceiling.score if task.ceiling else None,
+                "data": task.data,
+            }
+        )
+    _show(rows, as_json)
+
+
+def models(as_json: Json = False) -> None:
+    """List the models that need no more than a name, and say what else --model takes.
+
+    Example: labelcast score pool.jsonl --task task.yaml --model meta-llama/Llama-3.1-8B-Instruct --out run
+    """
+    from labelcast.curves.cards import shipped
+    from labelcast.models import embedded
+
+    rows: list[dict[str, Any]] = [
+        {"model": embedded.NAME, "what": "SmolLM2-135M-Instruct, embedded", "calibration": None}
+    ]
+    rows += [
+        {"model": hub_id, "what": "from the hub", "calibration": card.name}
+        for card in shipped()
+        for hub_id in card.hub_ids
+    ]
+    _show(rows, as_json)
+    if not as_json:
+        say("--model takes any causal language model too: a hub id, a folder, or a .gguf file.")
+
+
+def calibrations(
+    name: Annotated[str | None, typer.Argument(help="Show one card whole.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the calibration cards that turn CoS-Low into data efficiency.
+
+    Example: labelcast calibrations llama-3.1-8b-instruct
+    """
+    from labelcast.curves.cards import by_name, shipped
+
+    if name is not None:
+        from dataclasses import asdict
+
+        print_json(asdict(by_name(name)))
+        return
+    fields = (
+        "name",
+        "model",
+        "recipe",
+        "slope",
+        "intercept",
+        "residual_sd",
+        "tasks",
+        "loto_mae",
+        "source",
+    )
+    rows = [{field: getattr(card, field) for field in fields} for card in shipped()]
+    _show(rows, as_json, hidden=("source",))
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = ()) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    names = [name for name in rows[0] if name not in hidden]
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in names))
+    stdout().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return ", ".join(value) if isinstance(value, list) else str(value)

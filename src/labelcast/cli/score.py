@@ -1,0 +1,96 @@
+"""`labelcast score`: the confidence of every example of a pool, and the pick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelcast.cli.console import (
+    BatchSize,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    TaskFile,
+    bar,
+    print_json,
+    say,
+    waiting,
+)
+
+
+def score(
+    pool: Annotated[
+        str,
+        typer.Argument(
+            help="JSONL, JSON array, CSV, Parquet, hub:OWNER/NAME[:CONFIG][:SPLIT] "
+            "or generated:NAME:SIZE[:SEED]."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")],
+    task: TaskFile = None,
+    model: Model = "smollm2",
+    n_label: Annotated[int, typer.Option(help="How many examples to pick for labelling.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Score the model's confidence on every example, and pick those to label.
+
+    Killed, the same command goes on where it was. A record with input_text is already rendered
+    and needs no task.
+
+    Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
+    """
+    from labelcast.models.loading import load_model
+    from labelcast.probe.score import check_pool
+    from labelcast.probe.score import score as score_step
+    from labelcast.tasks.sources import open_source
+    from labelcast.tasks.task import Task
+
+    resolved = None if task is None else Task.load(task)
+    source = open_source(pool)
+    with waiting("Reading the pool"):
+        found = check_pool(source, resolved, n_label)
+    with waiting(f"Loading {model}"):
+        lm = load_model(model, device=device, dtype=dtype, purpose="confidence")
+    say(f"model {lm.name} on {lm.device}, {lm.dtype}")
+    with bar("Confidence", found.size) as progress:
+        scored = score_step(
+            source,
+            lm,
+            out,
+            task=resolved,
+            found=found,
+            n_label=n_label,
+            seed=seed,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            progress=progress,
+        )
+    if as_json:
+        print_json(
+            {
+                "run": str(out),
+                "examples": scored.size,
+                "duplicates": scored.duplicates,
+                "skipped": scored.skipped,
+                "mean_confidence": scored.mean_confidence,
+                "picked": list(scored.picked),
+                "confidence": str(scored.run.file("confidence.parquet")),
+                "to_label": str(scored.run.file("to_label.jsonl")),
+            }
+        )
+        return
+    done = "Was scored already" if scored.reused else "Scored"
+    say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
+    say(
+        f"{len(scored.picked)} to label are in {scored.run.file('to_label.jsonl')}. Next: label them,"
+    )
+    say(f"  labelcast label {out} --export to_label.csv     (fill in the last column)")
+    say(f"  labelcast label {out} --import to_label.csv")

@@ -1,0 +1,56 @@
+"""A calibration card as a JSON file.
+
+Knows how a user's file is checked, key by key, and how a shipped one is read at speed. The shape
+of a card is that of the dataclass `Calibration`; nothing is declared twice.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labelcast.curves.json_file import read_object, write_object
+from labelcast.errors import InputError
+
+if TYPE_CHECKING:
+    from labelcast.curves.calibration import Calibration
+
+
+def write(path: Path, card: "Calibration") -> None:
+    """Write a card.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    write_object(path, asdict(card))
+
+
+def read(path: Path, kind: "type[Calibration]") -> "Calibration":
+    """Read and check a user's card.
+
+    Raises:
+        InputError: the file cannot be read, or a key is unknown, missing or of a wrong value; the
+            message names the path and the key.
+    """
+    # Imported here because a forecast with a shipped card does without it.
+    from pydantic import TypeAdapter, ValidationError
+
+    content = read_object(path)
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content))
+    except ValidationError as error:
+        problems = "; ".join(_in_words(dict(entry)) for entry in error.errors())
+        raise InputError(
+            f"{path}: not a calibration card: {problems}; `Calibration.save` shows the form"
+        ) from None
+
+
+def _in_words(entry: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "unexpected_keyword_argument":
+        return f"unknown key '{key}'"
+    if entry["type"] == "missing":
+        return f"key '{key}' is missing"
+    if entry["type"] == "value_error":
+        return str(entry["ctx"]["error"])
+    return f"'{key}': {entry['msg']}"

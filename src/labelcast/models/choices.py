@@ -1,0 +1,100 @@
+"""Device, dtype and batch size: chosen, each with the reason for it.
+
+A choice is a value and a sentence. What the user gives himself is taken as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+from labelcast.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+Purpose = Literal["confidence", "gradients"]
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """A value and why it was chosen."""
+
+    value: T
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"
+
+
+def choose_device(wanted: str = "auto") -> Choice[str]:
+    """The device to run on: a GPU where there is one.
+
+    Raises:
+        InputError: the device does not exist here.
+    """
+    import torch
+
+    if wanted != "auto":
+        try:
+            torch.empty(1, device=wanted)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"--device {wanted}: not to be had here ({str(error).splitlines()[0][:120]})."
+            ) from None
+        return Choice(wanted, "asked for")
+    if torch.cuda.is_available():
+        return Choice("cuda", f"a GPU is there: {torch.cuda.get_device_name()}")
+    return Choice("cpu", "no GPU found")
+
+
+def choose_dtype(
+    wanted: str, device: str, parameters: int, purpose: Purpose
+) -> Choice[torch.dtype]:
+    """The dtype of the weights.
+
+    On a CPU float32: bfloat16 is faster there but changes the ranking of confidences. On a GPU
+    bfloat16 for gradients; for confidences float32 where the weights fill under half the memory.
+
+    Args:
+        wanted: ``auto`` or one of `DTYPES`.
+        device: as `choose_device` gives it.
+        parameters: number of weights.
+        purpose: what the model is loaded for.
+
+    Raises:
+        InputError: no such dtype.
+    """
+    import torch
+
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise InputError(f"--dtype {wanted}: not one of auto, {', '.join(DTYPES)}.")
+        return Choice(getattr(torch, wanted), "asked for")
+    if not device.startswith("cuda"):
+        return Choice(torch.float32, "on a CPU a lower precision changes the ranking")
+    if purpose == "gradients":
+        return Choice(torch.bfloat16, "on a GPU the gradients' cosine keeps its value in it")
+    memory = torch.cuda.get_device_properties(device).total_memory
+    if 4 * parameters <= memory / 2:
+        return Choice(torch.float32, "the model fits, and confidences rank best in it")
+    return Choice(torch.bfloat16, f"in float32 the model would fill {4 * parameters / memory:.0%}")
+
+
+def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[int]:
+    """How many examples run at once.
+
+    Raises:
+        InputError: less than one.
+    """
+    if wanted is not None:
+        if wanted < 1:
+            raise InputError(f"--batch-size {wanted}: must be at least 1.")
+        return Choice(wanted, "asked for")
+    if device.startswith("cuda"):
+        return Choice(64 if purpose == "confidence" else 8, "a usual size for a GPU")
+    if purpose == "confidence":
+        return Choice(64, "measured best on two cores: the weights are read once for 64 rows")
+    return Choice(4, "measured best on a CPU, where larger batches leave the cache")

@@ -1,0 +1,50 @@
+"""From text to tokens: prompts, answers, and what a list of prompts has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt with its answer: `tokens` [S], of which the last `answer_length` are the answer."""
+
+    tokens: list[int]
+    answer_length: int
+
+
+def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+    """The tokens of a rendered prompt; it already holds its special tokens as text."""
+    return list(tokenizer.encode(prompt, add_special_tokens=False))
+
+
+def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
+    """The tokens of a prompt and its answer, the prompt's own tokens first.
+
+    Where the tokenizer would merge across the boundary the two are encoded apart, so that the
+    prompt's tokens are always a prefix. The answer is its text alone, without an end-of-turn token.
+    """
+    first = encode_prompt(tokenizer, prompt)
+    both = encode_prompt(tokenizer, prompt + answer)
+    if both[: len(first)] != first or len(both) == len(first):
+        both = first + encode_prompt(tokenizer, answer)
+    return Encoded(both, len(both) - len(first))
+
+
+def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens at the start all sequences share, leaving at least one to each.
+
+    Examples:
+        >>> shared_prefix([[1, 2, 3], [1, 2, 4], [1, 2, 3, 5]])
+        2
+    """
+    if not sequences:
+        return 0
+    low, high = min(sequences), max(sequences)
+    limit = min(len(sequence) for sequence in sequences) - 1
+    for position in range(limit):
+        if low[position] != high[position]:
+            return position
+    return max(limit, 0)

@@ -1,0 +1,219 @@
+"""Greedy generation in batches, with each token's largest probability.
+
+The tokens that all prompts share are run once and their keys and values are copied into every
+batch. The probabilities come from generation itself, so no second forward pass is needed.
+Shapes: B rows, H heads, S slots of the cache, D features of a head, V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+from labelcast.errors import InputError
+from labelcast.models.encoding import shared_prefix
+from labelcast.models.loading import LanguageModel
+
+_WORTH_SHARING = 8
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a model answered.
+
+    Attributes:
+        tokens: the generated tokens, the end-of-sequence token included where it came.
+        probabilities: the largest softmax probability at each of them, in [0, 1].
+        margin: the least distance between the largest and the second probability at any step;
+            where it is tiny another machine may take the other token.
+    """
+
+    tokens: list[int]
+    probabilities: list[float]
+    margin: float
+
+
+class _Slots(DynamicLayer):
+    """A cache layer with room made in advance, so that a step copies one token, not all."""
+
+    def __init__(self, rows: int, capacity: int, prefix: tuple[torch.Tensor, torch.Tensor] | None):
+        super().__init__()
+        self.rows, self.capacity, self.length = rows, capacity, 0
+        self.room: list[torch.Tensor] = []
+        if prefix is not None:
+            self.lazy_initialization(*prefix)
+            self.length = prefix[0].shape[2]
+            for room, states in zip(self.room, prefix, strict=True):
+                room[:, :, : self.length] = states
+            self._show()
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        self.room = [
+            states.new_empty(self.rows, states.shape[1], self.capacity, states.shape[3])
+            for states in (key_states, value_states)
+        ]
+
+    def _show(self) -> None:
+        self.keys, self.values = (room[:, :, : self.length] for room in self.room)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[2]
+        for room, states in zip(self.room, (key_states, value_states), strict=True):
+            room[:, :, self.length : end] = states
+        self.length = end
+        self._show()
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        self.room = [room[indices] for room in self.room]
+        self._show()
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Tokens that all prompts of a batch begin with, and their keys and values, [1,H,S,D] a layer.
+
+    An empty prefix holds no layers.
+    """
+
+    tokens: list[int]
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@torch.inference_mode()
+def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
+    """Run once what all prompts share; empty where that is too little to be worth it.
+
+    Raises:
+        InputError: the model keeps a state that cannot be shared so (a recurrent model).
+    """
+    if getattr(lm.model, "_is_stateful", False):
+        raise InputError(
+            f"model {lm.name}: it keeps a recurrent state; labelcast needs attention alone."
+        )
+    length = shared_prefix(prompts)
+    if len(prompts) < 2 or length < _WORTH_SHARING:
+        return Prefix([], [])
+    tokens = list(prompts[0][:length])
+    cache = _empty_cache(lm, 1, length)
+    lm.model(
+        input_ids=torch.tensor([tokens], device=lm.model.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return Prefix(tokens, [(layer.keys, layer.values) for layer in cache.layers])
+
+
+def batches(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
+) -> list[list[int]]:
+    """Positions of prompts grouped into batches of similar length, longest first.
+
+    Where the model's attention window is shorter than the longest prompt, only prompts of equal
+    length share a batch: there padding would push tokens out of the window.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    config = lm.model.config.get_text_config()
+    window = getattr(config, "sliding_window", None) or 2**31
+    mixed = not prompts or len(prompts[order[0]]) < window
+    groups: list[list[int]] = []
+    for position in order:
+        same = groups and (mixed or len(prompts[groups[-1][0]]) == len(prompts[position]))
+        if same and len(groups[-1]) < batch_size:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+    return groups
+
+
+@torch.inference_mode()
+def generate(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], prefix: Prefix, max_new_tokens: int = 30
+) -> list[Generated]:
+    """Greedy answers to one batch of prompts.
+
+    Args:
+        lm: the model.
+        prompts: token lists, each beginning with the prefix's tokens.
+        prefix: from `read_prefix`.
+        max_new_tokens: where an answer is cut off.
+    """
+    device, start = lm.model.device, len(prefix.tokens)
+    ends = end_tokens(lm)
+    tails = [list(prompt[start:]) for prompt in prompts]
+    width, rows = max(map(len, tails)), len(prompts)
+    # Padding stands between the prefix and the tail, so that every row ends in the same slot.
+    pads = torch.tensor([width - len(tail) for tail in tails], device=device)
+    ids = torch.tensor([[0] * (width - len(tail)) + tail for tail in tails], device=device)
+    slots = torch.arange(width, device=device)
+    mask = torch.ones(rows, start + width + max_new_tokens, dtype=torch.bool, device=device)
+    mask[:, start : start + width] = slots >= pads[:, None]
+    positions = start + (slots - pads[:, None]).clamp(min=0)
+    cache = _empty_cache(lm, rows, start + width + max_new_tokens, prefix)
+    answers: list[list[tuple[int, float, float]]] = [[] for _ in prompts]
+    alive = list(range(rows))
+    for step in range(max_new_tokens):
+        seen = mask[:, : start + width + step]
+        # Without padding no mask is needed, and attention takes its fastest way.
+        masked = None if bool(seen.all()) else seen
+        logits = lm.model(
+            input_ids=ids,
+            attention_mask=masked,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]  # [B,V]
+        best, tokens = _largest(logits)
+        for row, token, (first, second) in zip(alive, tokens.tolist(), best.tolist(), strict=True):
+            if not answers[row] or answers[row][-1][0] not in ends:
+                answers[row].append((token, first, first - second))
+        keep = [i for i, row in enumerate(alive) if answers[row][-1][0] not in ends]
+        if not keep:
+            break
+        # Rows that are done are dropped only in numbers, since dropping copies the cache.
+        if len(keep) <= 0.75 * len(alive):
+            chosen = torch.tensor(keep, device=device)
+            alive = [alive[i] for i in keep]
+            cache.batch_select_indices(chosen)
+            mask, tokens, positions = mask[chosen], tokens[chosen], positions[chosen]
+        ids, positions = tokens[:, None], positions[:, -1:] + 1
+    return [
+        Generated([t for t, _, _ in a], [p for _, p, _ in a], min(m for _, _, m in a))
+        for a in answers
+    ]
+
+
+def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two largest probabilities [B,2] and the token of the first [B], from logits [B,V]."""
+    logits = logits.float()
+    top = logits.topk(2, dim=-1)
+    return (top.values - logits.logsumexp(-1, keepdim=True)).exp(), top.indices[:, 0]
+
+
+def end_tokens(lm: LanguageModel) -> frozenset[int]:
+    """The tokens that end an answer, from the model's generation config or its tokenizer."""
+    ends = lm.model.generation_config.eos_token_id
+    if ends is None:
+        ends = lm.tokenizer.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
+def _empty_cache(
+    lm: LanguageModel, rows: int, capacity: int, prefix: Prefix | None = None
+) -> Cache:
+    count = lm.model.config.get_text_config().num_hidden_layers
+    layers = prefix.layers if prefix and prefix.layers else [None] * count
+    return Cache(layers=[_Slots(rows, capacity, states) for states in layers])

@@ -1,0 +1,283 @@
+"""Loading a language model: hub id, local folder, GGUF file, or the embedded default.
+
+Knows where models live and what can be wrong with them. No remote code is run and no pickle is
+read: weights are safetensors or GGUF.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labelcast.errors import InputError
+from labelcast.models import embedded
+from labelcast.models.choices import Choice, Purpose, choose_device, choose_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+_HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
+_ARCHITECTURE = (
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
+# Fields that say how a model was saved or is run, not which model it is.
+_NOT_IDENTITY = (
+    "_name_or_path",
+    "_model_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "use_cache",
+    "quantization_config",
+    "_attn_implementation",
+    "architectures",
+)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a model is, for finding its calibration: no weights are needed to compare two.
+
+    Attributes:
+        name: what the user gave.
+        hub_id: the hub id, where the model was named by one (or is the embedded default).
+        fingerprint: hash of the config and the tokenizer with its chat template.
+        architecture: the sizes that models of one family share.
+    """
+
+    name: str
+    hub_id: str | None
+    fingerprint: str
+    architecture: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer, ready to run.
+
+    Attributes:
+        model: the transformers model, in evaluation mode.
+        tokenizer: its tokenizer.
+        identity: what it is.
+        device: where it runs, with the reason.
+        dtype: the dtype of its weights, with the reason.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: ModelIdentity
+    device: Choice[str]
+    dtype: Choice[torch.dtype]
+
+    @property
+    def name(self) -> str:
+        """What the user called the model."""
+        return self.identity.name
+
+    @cached_property
+    def context(self) -> int:
+        """The longest sequence, in tokens, that the model can read."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or 2**31)
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether prompts can be rendered from an instruction and a user text."""
+        return bool(self.tokenizer.chat_template)
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether the chat template shows a system turn."""
+        from jinja2 import TemplateError
+
+        turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        except (TemplateError, ValueError):
+            return False
+        return "@sys@" in text and "@usr@" in text
+
+    def render(self, instruction: str, user: str) -> str:
+        """The prompt, through the model's chat template, up to where its answer begins.
+
+        The instruction is the system turn; where the template has none it opens the user turn.
+
+        Raises:
+            InputError: the model has no chat template, or the template fails.
+        """
+        from jinja2 import TemplateError
+
+        if not self.has_chat_template:
+            raise InputError(
+                f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
+                "Use the instruction-tuned version, or give records that are already rendered "
+                "(fields input_text and ground_truth)."
+            )
+        if self._takes_system:
+            turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]
+        else:
+            turns = [{"role": "user", "content": f"{instruction}\n\n{user}"}]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, ValueError, TypeError) as error:
+            raise InputError(
+                f"model {self.name}: its chat template fails ({' '.join(str(error).split())[:160]})."
+            ) from None
+        return str(text)
+
+
+def load_model(
+    spec: str = embedded.NAME,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    purpose: Purpose = "confidence",
+) -> LanguageModel:
+    """Load a model and its tokenizer.
+
+    Args:
+        spec: ``smollm2`` (embedded), a folder, a ``.gguf`` file, or a hub id ``OWNER/NAME``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        purpose: what for; on a GPU the dtype depends on it.
+
+    Returns:
+        The model in evaluation mode, with every weight frozen.
+
+    Raises:
+        InputError: no such model, or none that can be loaded safely.
+
+    Examples:
+        >>> lm = load_model("smollm2")  # doctest: +SKIP
+        >>> lm.device.value  # doctest: +SKIP
+        'cpu'
+    """
+    folder = _locate(spec)
+    chosen_device = choose_device(device)
+    config = _config(spec, folder)
+    chosen_dtype = choose_dtype(dtype, chosen_device.value, _parameters(config), purpose)
+    model, tokenizer = _load(spec, folder, config, chosen_dtype.value)
+    model.to(chosen_device.value).eval().requires_grad_(False)
+    return LanguageModel(
+        model, tokenizer, _identity(spec, config, tokenizer), chosen_device, chosen_dtype
+    )
+
+
+def _locate(spec: str) -> str:
+    """The folder or hub id that transformers loads from."""
+    if spec == embedded.NAME:
+        return str(embedded.dequantised(embedded.gguf_file()))
+    path = Path(spec)
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise InputError(f"model {spec}: no such file.")
+        if path.read_bytes()[:4] != b"GGUF":
+            raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
+        return str(embedded.dequantised(path))
+    if path.is_dir():
+        _check_folder(spec, path)
+        return str(path)
+    if path.exists():
+        raise InputError(f"model {spec}: a file that is no .gguf; give a folder or a hub id.")
+    if not _HUB_ID.match(spec):
+        raise InputError(
+            f"model {spec!r}: no such folder or file, and no hub id (OWNER/NAME). "
+            "The embedded default is smollm2; `labelcast models` says more."
+        )
+    return spec
+
+
+def _check_folder(spec: str, path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise InputError(f"model {spec}: the folder has no config.json, so it is no model folder.")
+    if not any(path.glob("*.safetensors")):
+        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
+        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
+
+
+def _config(spec: str, folder: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen unrelated kinds
+        raise InputError(_load_fault(spec, error)) from None
+
+
+def _load(spec: str, folder: str, config: Any, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        )
+    except Exception as error:  # the library raises a dozen unrelated kinds
+        raise InputError(_load_fault(spec, error)) from None
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return model, tokenizer
+
+
+def _load_fault(spec: str, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text or "custom code" in text:
+        return f"model {spec}: it needs code of its own to run, and labelcast runs none."
+    if not Path(spec).exists() and isinstance(error, OSError):
+        return (
+            f"model {spec}: not found on the hub or in its cache, or the hub cannot be reached "
+            f"({text[:160]})."
+        )
+    return f"model {spec}: cannot be loaded as a causal language model ({text[:240]})."
+
+
+def _parameters(config: Any) -> int:
+    """The number of weights, from the config alone."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def _identity(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
+    text = config.get_text_config()
+    architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
+    hub_id = spec if spec == embedded.NAME or not Path(spec).exists() else None
+    return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
+
+
+def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
+    """16 hexadecimal digits for a model's config and tokenizer, its chat template included.
+
+    The same for one model in another folder, dtype or quantisation; another for a base model
+    beside its instruction-tuned one, whose chat template or special tokens differ.
+    """
+    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    parts = {
+        "config": kept,
+        "template": tokenizer.chat_template,
+        "special": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

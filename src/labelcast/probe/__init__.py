@@ -1,0 +1,1 @@
+"""From a pool to CoS-Low: confidence, pick, labels, coslow."""

@@ -1,0 +1,136 @@
+"""The model's confidence on each example of a pool.
+
+Knows prompts and a model. `pool` streams these values to a run folder and resumes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from labelcast.errors import InputError
+from labelcast.models.choices import choose_batch
+from labelcast.models.encoding import encode_prompt
+from labelcast.models.generation import Generated, batches, end_tokens, generate, read_prefix
+from labelcast.models.loading import LanguageModel
+
+MAX_NEW_TOKENS = 30
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """The model's greedy answer to one prompt and how confident it was.
+
+    Attributes:
+        confidence: mean of the largest probabilities of the counted tokens, in [0, 1]; NaN where
+            the prompt was skipped.
+        perplexity: exp of minus the mean log of the same probabilities, at least 1.
+        answer: the generated text, special tokens left out.
+        answer_tokens: how many tokens were counted.
+        token_probabilities: the largest probability at each counted token.
+        margin: least distance between the two largest probabilities at any step. Below about
+            1e-4 another batch size or machine may take the other token.
+        flag: empty, ``too_long`` (prompt and answer do not fit the context: skipped),
+            ``no_counted_token`` (the first token's probability stands in) or ``duplicate``.
+    """
+
+    confidence: float
+    perplexity: float
+    answer: str
+    answer_tokens: int
+    token_probabilities: tuple[float, ...]
+    margin: float
+    flag: str = ""
+
+
+SKIPPED = Confidence(math.nan, math.nan, "", 0, (), math.nan, "too_long")
+
+
+def score_confidence(
+    lm: LanguageModel,
+    prompts: Iterable[str],
+    *,
+    batch_size: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Confidence]:
+    """Confidence of each prompt, in order.
+
+    End-of-sequence, padding and newline tokens do not count. A prompt that does not fit the
+    model's context is skipped and flagged.
+
+    Args:
+        lm: the model, from `load_model`.
+        prompts: rendered prompts.
+        batch_size: None chooses one for the device. It changes no value beyond rounding.
+        max_new_tokens: where an answer is cut off; the paper has 30.
+        progress: called with the number of prompts done.
+
+    Raises:
+        InputError: a prompt without tokens, or `max_new_tokens` below 1.
+
+    Source: paper, section 4 (confidence).
+    """
+    if max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
+    size = choose_batch(batch_size, lm.device.value, "confidence").value
+    tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
+    for number, ids in enumerate(tokens, 1):
+        if not ids:
+            raise InputError(f"prompt {number}: it has no tokens.")
+    results = [SKIPPED] * len(tokens)
+    fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
+    progress(len(tokens) - len(fitting))
+    kept = [tokens[i] for i in fitting]
+    counter = _Counter(lm)
+    prefix = read_prefix(lm, kept)
+    for batch in batches(lm, kept, size):
+        answers = generate(lm, [kept[i] for i in batch], prefix, max_new_tokens)
+        for position, answer in zip(batch, answers, strict=True):
+            results[fitting[position]] = counter.confidence(answer)
+        progress(len(batch))
+    return results
+
+
+class _Counter:
+    """Which tokens count, remembered by token."""
+
+    def __init__(self, lm: LanguageModel):
+        self.tokenizer = lm.tokenizer
+        self.skipped = set(end_tokens(lm)) | {lm.tokenizer.pad_token_id}
+        self.newline: dict[int, bool] = {}
+
+    def counts(self, token: int) -> bool:
+        if token in self.skipped:
+            return False
+        if token not in self.newline:
+            text = self.tokenizer.decode([token])
+            self.newline[token] = bool(text) and not text.strip("\r\n")
+        return not self.newline[token]
+
+    def confidence(self, generated: Generated) -> Confidence:
+        pairs = zip(generated.tokens, generated.probabilities, strict=True)
+        counted = [probability for token, probability in pairs if self.counts(token)]
+        return Confidence(
+            *summarise(counted or generated.probabilities[:1]),
+            answer=self.tokenizer.decode(generated.tokens, skip_special_tokens=True).strip(),
+            answer_tokens=len(counted),
+            token_probabilities=tuple(counted),
+            margin=generated.margin,
+            flag="" if counted else "no_counted_token",
+        )
+
+
+def summarise(probabilities: Sequence[float]) -> tuple[float, float]:
+    """Mean confidence and perplexity of an answer's token probabilities, each in (0, 1].
+
+    Examples:
+        >>> summarise([0.5, 0.5])
+        (0.5, 2.0)
+    """
+    count = len(probabilities)
+    return (
+        math.fsum(probabilities) / count,
+        math.exp(-math.fsum(map(math.log, probabilities)) / count),
+    )

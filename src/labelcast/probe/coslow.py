@@ -1,0 +1,272 @@
+"""CoS-Low: the median cosine similarity of the gradients of labelled low-confidence examples."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelcast.errors import InputError
+
+if TYPE_CHECKING:
+    from labelcast.models.encoding import Encoded
+    from labelcast.models.loading import LanguageModel
+    from labelcast.tasks.prompts import Example
+
+Method = Literal["sketch", "exact"]
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class CosLow:
+    """CoS-Low of N labelled examples, and how sure it is.
+
+    Attributes:
+        coslow: median cosine over all pairs, in [-1, 1]; with several seeds, their mean.
+        low: lower end of its 90% bootstrap interval over examples.
+        high: upper end.
+        mean: mean cosine over all pairs.
+        pairs: number of pairs, N (N - 1) / 2.
+        examples: N.
+        method: ``sketch`` (the paper's LoRA-B gradients) or ``exact`` (its limit).
+        rank: rank of the sketch; None for exact.
+        seed: first seed of the sketch.
+        per_seed: CoS-Low of each seed.
+        seed_sd: standard deviation that another seed of the sketch would bring; None for exact.
+        seconds: time it took.
+        peak_bytes: peak memory of the process (on a GPU: of the device).
+        gradient_bytes: what was held of per-example gradients.
+        batch_size: examples that ran at once.
+        ids: ids of the examples, in the order of `cosines`.
+        cosines: [N,N] cosine similarities, the mean over seeds.
+    """
+
+    coslow: float
+    low: float
+    high: float
+    mean: float
+    pairs: int
+    examples: int
+    method: Method
+    rank: int | None
+    seed: int
+    per_seed: tuple[float, ...]
+    seed_sd: float | None
+    seconds: float
+    peak_bytes: int
+    gradient_bytes: int
+    batch_size: int
+    ids: tuple[str, ...]
+    cosines: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready values, without the matrix."""
+        values = asdict(self)
+        del values["cosines"]
+        values["ids"], values["per_seed"] = list(self.ids), list(self.per_seed)
+        return values
+
+
+def cos_low(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    method: Method = "sketch",
+    rank: int = 64,
+    seed: int = 0,
+    seeds: int = 1,
+    batch_size: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> CosLow:
+    """CoS-Low of labelled examples.
+
+    Args:
+        lm: the model, from `load_model`.
+        examples: N >= 2 examples with answers (`tasks.prompts.examples(..., need_answer=True)`).
+        method: ``sketch``: gradients of fresh LoRA B matrices at B = 0; ``exact``: what the
+            sketch has in expectation, from full gradients.
+        rank: rank of the sketch.
+        seed: of the first sketch; others follow it.
+        seeds: how many sketches, in one pass.
+        batch_size: None chooses one for the device. It does not change the value.
+        progress: called with the number of examples done.
+
+    Raises:
+        InputError: fewer than two examples, an example longer than the context, an empty answer,
+            or a gradient that is zero or not finite; names the example.
+
+    Source: paper, section on CoS-Low; E[sketch] = sum over modules of <G_i, G_j> / d_in, up to a
+    constant.
+    """
+    import torch
+
+    from labelcast.models.choices import choose_batch
+    from labelcast.models.gradients import exact_gram, sketched_gram
+
+    start = time.perf_counter()
+    if method not in ("sketch", "exact"):
+        raise InputError(f"--method {method}: choose sketch or exact.")
+    if not 1 <= rank <= 4096:
+        raise InputError(f"--rank {rank}: must be from 1 to 4096.")
+    if seeds < 1 or seed < 0:
+        raise InputError("--seeds must be at least 1 and --seed at least 0.")
+    batch = choose_batch(batch_size, lm.device.value, "gradients").value
+    pairs = encode_labelled(lm, examples)
+    cuda = lm.device.value.startswith("cuda")
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    if method == "sketch":
+        gram = sketched_gram(
+            lm,
+            pairs,
+            rank=rank,
+            seeds=range(seed, seed + seeds),
+            batch_size=batch,
+            progress=progress,
+        )
+    else:
+        gram = exact_gram(lm, pairs, batch_size=batch, memory=gradient_memory(), progress=progress)
+    parts = gram.values.numpy()  # [K,P,N,N]
+    _check_norms(parts.sum(1), examples)
+    cosines = np.stack([cosine(matrix) for matrix in parts.sum(1)])
+    per_seed = [median_cosine(matrix) for matrix in cosines]
+    mean = cosines.mean(0)
+    low, high = bootstrap_median(mean)
+    upper = mean[np.triu_indices(len(examples), 1)]
+    return CosLow(
+        coslow=float(np.mean(per_seed)),
+        low=low,
+        high=high,
+        mean=float(upper.mean()),
+        pairs=len(upper),
+        examples=len(examples),
+        method=method,
+        rank=rank if method == "sketch" else None,
+        seed=seed,
+        per_seed=tuple(per_seed),
+        seed_sd=_seed_sd(parts, per_seed) if method == "sketch" else None,
+        seconds=round(time.perf_counter() - start, 3),
+        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory(),
+        gradient_bytes=gram.held_bytes,
+        batch_size=batch,
+        ids=tuple(example.id for example in examples),
+        cosines=mean,
+    )
+
+
+def encode_labelled(lm: LanguageModel, examples: Sequence[Example]) -> list[Encoded]:
+    """The tokens of labelled examples, checked.
+
+    Raises:
+        InputError: as `cos_low` says.
+    """
+    from labelcast.models.encoding import encode_pair
+
+    if len(examples) < 2:
+        raise InputError(
+            f"{len(examples)} labelled example given: CoS-Low compares pairs, so it needs at "
+            "least 2; the published calibrations were measured with 32."
+        )
+    pairs = []
+    for example in examples:
+        if example.answer is None or not example.answer.strip():
+            raise InputError(f"{example.where}: the answer is empty.")
+        pair = encode_pair(lm.tokenizer, example.prompt, example.answer)
+        if len(pair.tokens) > lm.context:
+            raise InputError(
+                f"{example.where} (id {example.id}): {len(pair.tokens)} tokens, and model "
+                f"{lm.name} reads at most {lm.context}. Shorten the example or leave it out."
+            )
+        if len(pair.tokens) == pair.answer_length:
+            raise InputError(f"{example.where} (id {example.id}): the prompt is empty.")
+        pairs.append(pair)
+    return pairs
+
+
+def cosine(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine similarities [N,N] from inner products [N,N] with a positive diagonal."""
+    norms = np.sqrt(np.diagonal(gram))
+    cosines: NDArray[np.float64] = np.clip(gram / norms[:, None] / norms, -1, 1)
+    return cosines
+
+
+def median_cosine(cosines: NDArray[np.float64]) -> float:
+    """The median over all pairs i < j of [N,N] cosines."""
+    return float(np.median(cosines[np.triu_indices(len(cosines), 1)]))
+
+
+def bootstrap_median(
+    cosines: NDArray[np.float64], *, level: float = 0.9, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the median over pairs when the examples are drawn again with replacement.
+
+    A pair of one example with itself is left out, since its cosine is 1 by definition.
+
+    Args:
+        cosines: [N,N].
+        level: of the interval.
+        seed: of the resampling.
+
+    Returns:
+        Its lower and upper end.
+    """
+    n = len(cosines)
+    rng = np.random.default_rng(seed)
+    first, second = np.triu_indices(n, 1)
+    medians = []
+    while len(medians) < _RESAMPLES:
+        drawn = rng.integers(n, size=n)
+        a, b = drawn[first], drawn[second]
+        distinct = a != b
+        if distinct.any():
+            medians.append(np.median(cosines[a[distinct], b[distinct]]))
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _check_norms(grams: NDArray[np.float64], examples: Sequence[Example]) -> None:
+    norms = np.stack([np.diagonal(gram) for gram in grams])  # [K,N]
+    for position, example in enumerate(examples):
+        values = norms[:, position]
+        fault = "not finite" if not np.isfinite(values).all() else "zero"
+        if fault == "not finite" or (values <= 0).any():
+            raise InputError(
+                f"{example.where} (id {example.id}): its gradient is {fault}, so it has no "
+                "direction to compare. Leave the example out, or try --dtype float32."
+            )
+
+
+def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
+    """How much another seed would move CoS-Low.
+
+    From the seeds where there are several; else from the parts of the one sketch, each of them a
+    sketch of a smaller rank, whose variance is larger by their number.
+    """
+    if len(per_seed) > 1:
+        return float(np.std(per_seed, ddof=1))
+    if parts.shape[1] == 1:
+        return 0.0
+    medians = [median_cosine(cosine(part)) for part in parts[0]]
+    return float(np.std(medians, ddof=1) / np.sqrt(len(medians)))
+
+
+def gradient_memory() -> int:
+    """Bytes that `exact` may hold: a quarter of what is free, at least 1 GiB."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        free = 4 << 30
+    return max(free // 4, 1 << 30)
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,67 @@
+"""CoS-Low of a run or of a file: which examples, which model, and where the result is kept."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from labelcast.errors import InputError
+from labelcast.models.loading import LanguageModel
+from labelcast.probe.coslow import CosLow
+from labelcast.probe.labels import labelled_examples
+from labelcast.runs.files import write_json, write_with
+from labelcast.runs.run import Run
+from labelcast.tasks.prompts import Example, examples
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+
+
+def run_model(run: Run) -> str:
+    """What the user called the model of a run."""
+    return str(run.facts["model"]["name"])
+
+
+def run_examples(run: Run, lm: LanguageModel) -> list[Example]:
+    """The labelled low-confidence examples of a run.
+
+    Raises:
+        InputError: too few are labelled, or the model is not the one that scored the pool.
+    """
+    before = run.facts["model"]
+    if lm.identity.fingerprint != before["fingerprint"]:
+        raise InputError(
+            f"{run.path}: its pool was scored with model {before['name']}, which is not "
+            f"{lm.name}. CoS-Low must come from the same model: give --model {before['name']}."
+        )
+    return labelled_examples(run, "low", lm.render)
+
+
+def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Example]:
+    """The labelled examples of a file.
+
+    Raises:
+        InputError: a record is broken, lacks an answer, or has one that is not allowed.
+    """
+    resolved = None if task is None else Task.load(task)
+    return list(examples(open_source(spec), resolved, lm.render, need_answer=True))
+
+
+def save(run: Run, result: CosLow) -> None:
+    """Keep a result in a run: `coslow.json`, and the cosines [N,N] in `gram.npy`.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, result.cosines, allow_pickle=False)
+    with run.locked():
+        write_with(run.file("gram.npy"), lambda part: _write(part, buffer))
+        write_json(run.file("coslow.json"), result.to_dict())
+        facts: dict[str, Any] = {"method": result.method, "rank": result.rank, "seed": result.seed}
+        run.finish("coslow", **facts, seconds=result.seconds, batch_size=result.batch_size)
+
+
+def _write(path: Any, buffer: io.BytesIO) -> None:
+    path.write_bytes(buffer.getvalue())

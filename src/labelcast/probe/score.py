@@ -1,0 +1,152 @@
+"""The first step of a run: score a pool and pick what to label."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labelcast.errors import LabelcastWarning
+from labelcast.models.choices import choose_batch
+from labelcast.models.loading import LanguageModel
+from labelcast.probe.confidence import MAX_NEW_TOKENS
+from labelcast.probe.labels import draw_row
+from labelcast.probe.pick import pick_low_confidence
+from labelcast.probe.pool import Survey, fetch, pickable, read_column, score_pool, survey
+from labelcast.runs.files import write_jsonl
+from labelcast.runs.run import Run
+from labelcast.tasks.prompts import flat_row
+from labelcast.tasks.sources import Source
+from labelcast.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scored pool.
+
+    Attributes:
+        run: its run folder.
+        size: examples in the pool.
+        duplicates: examples that stood before them already (never picked).
+        skipped: prompts that do not fit the context (never picked).
+        picked: ids of the examples to label.
+        mean_confidence: over the pool.
+        reused: whether everything was there already.
+    """
+
+    run: Run
+    size: int
+    duplicates: int
+    skipped: int
+    picked: tuple[str, ...]
+    mean_confidence: float
+    reused: bool
+
+
+def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
+    """Read a pool once, before any model is loaded, and say what is wrong with it.
+
+    Raises:
+        InputError: a broken record, two records with one id, or fewer than `n_label` examples.
+    """
+    found = survey(source, task)
+    if found.duplicates:
+        warnings.warn(
+            f"{len(found.duplicates)} examples stand in the pool twice; each is labelled once.",
+            LabelcastWarning,
+            stacklevel=2,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pick_low_confidence([0.0] * (found.size - len(found.duplicates)), n_label)
+    return found
+
+
+def score(
+    source: Source,
+    lm: LanguageModel,
+    out: str | Path,
+    *,
+    task: Task | None = None,
+    found: Survey | None = None,
+    n_label: int = 32,
+    seed: int = 0,
+    batch_size: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scored:
+    """Score a pool into a run folder and pick the examples to label.
+
+    The same call after a kill goes on where it was; after the end it changes nothing.
+
+    Args:
+        source: the pool.
+        lm: the model.
+        out: the run folder.
+        task: how to read the records; None where they are already rendered.
+        found: what `check_pool` found; None reads the pool for it.
+        n_label: how many to pick.
+        seed: of the draw.
+        batch_size: prompts run at once; None takes the run's own, else one for the device.
+        max_new_tokens: where an answer is cut off.
+        progress: called with the number of examples done.
+
+    Raises:
+        InputError: bad records, too small a pool, or a folder of another question.
+        RunError: the folder cannot be written, or another process is at it.
+    """
+    begin = time.perf_counter()
+    found = found or check_pool(source, task, n_label)
+    question = {
+        "task": None if task is None else task.model_dump(mode="json"),
+        "pool_digest": found.digest,
+        "model_fingerprint": lm.identity.fingerprint,
+        "dtype": str(lm.dtype.value),
+        "n_label": n_label,
+        "seed": seed,
+        "max_new_tokens": max_new_tokens,
+    }
+    earlier = Run(out)
+    if batch_size is None and earlier.file("run.json").exists():
+        batch_size = earlier.facts.get("batch_size")
+    size = choose_batch(batch_size, lm.device.value, "confidence").value
+    facts = {
+        "pool": source.spec,
+        "size": found.size,
+        "model": asdict(lm.identity),
+        "device": lm.device.value,
+        "batch_size": size,
+    }
+    run = Run.create(out, question, facts)
+    with run.locked():
+        reused = run.is_done("score") and run.file("to_label.jsonl").exists()
+        table = score_pool(
+            run,
+            lm,
+            source,
+            found,
+            task,
+            batch_size=size,
+            max_new_tokens=max_new_tokens,
+            progress=progress,
+        )
+        confidence = pickable(table)
+        if not reused:
+            positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
+            drawn = fetch(source, task, positions)
+            rows = [{"id": e.id} | flat_row(e.fields, task, None) for e in drawn]
+            write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
+            write_jsonl(run.file("to_label.jsonl"), rows)
+            run.finish("score", **question, **facts, seconds=round(time.perf_counter() - begin, 3))
+    scored = read_column(table, "confidence").astype(float)
+    return Scored(
+        run=run,
+        size=found.size,
+        duplicates=len(found.duplicates),
+        skipped=int((scored != scored).sum()),
+        picked=tuple(row["id"] for row in run.rows("to_label.jsonl")),
+        mean_confidence=float(scored[scored == scored].mean()),
+        reused=reused,
+    )

@@ -1,0 +1,1 @@
+"""The run folder: manifests, atomic writes, resume."""

@@ -1,0 +1,175 @@
+"""The run folder: everything of one question, with a manifest for each finished step.
+
+Knows names and formats of the files in a run; knows nothing of models or of what the steps do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from labelcast.errors import InputError, RunError
+from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.tasks.task import Task
+
+_PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
+
+
+class Run:
+    """A run folder. Opening one reads nothing; `create` or the first step writes it.
+
+    Files: `run.json` (the question: task, pool, model, settings), `confidence.parquet`,
+    `to_label.jsonl`, `draws.jsonl`, `labels.jsonl`, `coslow.json`, `gram.npy`, `forecast.json`,
+    `manifests/STEP.json`.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the run."""
+        return self.path / name
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """An existing run.
+
+        Raises:
+            InputError: no such folder, or no run folder.
+        """
+        run = cls(path)
+        if not run.path.exists():
+            raise InputError(
+                f"{path}: no such run. Begin one with `labelcast score POOL --task TASK --out RUN`."
+            )
+        if not run.file("run.json").exists():
+            raise InputError(f"{path}: not a run folder (it has no run.json).")
+        return run
+
+    @classmethod
+    def create(cls, path: str | Path, question: dict[str, Any], facts: dict[str, Any]) -> Run:
+        """A run for a question: a new folder, or the one that this question already has.
+
+        Args:
+            path: of the folder.
+            question: what must be the same for the run to go on.
+            facts: what may change, such as where the pool lies now.
+
+        Raises:
+            InputError: the folder belongs to another question; names the first difference.
+            RunError: the folder cannot be written.
+        """
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise InputError(f"{path}: a file, where a run folder is needed.")
+        content = {"question": question, "facts": facts}
+        if run.file("run.json").exists():
+            run._same_question(question)
+            if run.facts == facts:
+                return run
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise InputError(
+                f"{path}: a folder that is not empty and no run. Choose another --out."
+            )
+        with disk_faults(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+        write_json(run.file("run.json"), content)
+        return run
+
+    def _same_question(self, question: dict[str, Any]) -> None:
+        before = self.question
+        for key in sorted(set(question) | set(before)):
+            if before.get(key) != question.get(key):
+                was, now = (_short(q.get(key)) for q in (before, question))
+                raise InputError(
+                    f"{self.path}: made for another question: its {key} is {was}, now it is {now}. "
+                    "Choose another --out, or delete the folder."
+                )
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What was asked: hashes of task, pool and model, and the settings that matter."""
+        return self._part("question")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Where the pool lies, what the model is, how it was run."""
+        return self._part("facts")
+
+    def _part(self, name: str) -> dict[str, Any]:
+        content = read_json(self.file("run.json"))
+        part = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(part, dict):
+            raise InputError(f"{self.file('run.json')}: damaged (no {name!r} in it).")
+        return part
+
+    @property
+    def task(self) -> Task | None:
+        """The task as it was resolved; None where the records were already rendered."""
+        value = self.question.get("task")
+        return None if value is None else Task.model_validate(value)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a JSONL file of the run."""
+        return read_jsonl(self.file(name))
+
+    def is_done(self, step: str) -> bool:
+        """Whether a step has finished: its manifest, written last, is there."""
+        return self.file(f"manifests/{step}.json").exists()
+
+    def finish(self, step: str, **facts: Any) -> None:
+        """Write a step's manifest: when, with which versions, and the facts given."""
+        write_json(
+            self.file(f"manifests/{step}.json"),
+            {
+                "step": step,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": versions(),
+                **facts,
+            },
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing to this run meanwhile.
+
+        Raises:
+            RunError: another process is at it.
+        """
+        with disk_faults(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = self.file(".lock").open("a+")
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path}: another labelcast process is working on this run. "
+                    "Wait for it, or stop it."
+                ) from None
+            yield
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {"python": platform.python_version(), "cpus": str(os.cpu_count())}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _short(value: Any) -> str:
+    text = value.get("name", "given") if isinstance(value, dict) else value
+    return repr(text) if text is not None else "not given"

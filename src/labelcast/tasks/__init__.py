@@ -1,0 +1,1 @@
+"""What is to be learned: tasks, prompts, sources of examples, generated tasks."""

@@ -1,0 +1,66 @@
+"""Parts that several generated tasks use: people, lettered options, lists in a sentence.
+
+Knows nothing of any one task.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of `text`, split at white space."""
+    return tuple(text.split())
+
+
+PEOPLE = words(
+    """
+    Anneke Bastian Carmen Dmitri Elodie Farid Greta Hamza Ilse Joaquin Kirsten Lorenzo Mireille
+    Naveen Odile Pavel Rosalind Samir Tamsin Ulrich Vesna Wendell Ximena Yannick Zora Amadou
+    Birgit Cosmo Delphine Esteban Freya Gideon Henrike Ibrahim Jolanda Kenji Leopold Marisol
+    Nkechi Otto Priya Ramon Sunniva Teodor
+    """
+)
+
+_LETTERS = "ABCDEFGHIJ"
+
+
+def pick(items: Sequence[T], share: float) -> T:
+    """Return the item that stands at `share`, in [0, 1), of the way through `items`."""
+    return items[int(share * len(items))]
+
+
+def letter(index: int) -> str:
+    """Return the name of the option at `index`, from 0: `(A)`, `(B)`, ..."""
+    return f"({_LETTERS[index]})"
+
+
+def lettered(items: Sequence[str]) -> str:
+    """Return one line an item, each with its letter in front."""
+    return "\n".join(f"{letter(index)} {item}" for index, item in enumerate(items))
+
+
+def lay_out(rng: Random, right: str, wrong: Sequence[str], share: float) -> tuple[str, str]:
+    """Shuffle the wrong answers and put the right one at `share`, in [0, 1), of the options.
+
+    Returns:
+        The options, one a line, and the letter of the right one.
+    """
+    options = rng.sample(list(wrong), len(wrong))
+    place = pick(range(len(wrong) + 1), share)
+    options.insert(place, right)
+    return lettered(options), letter(place)
+
+
+def listed(items: Sequence[str]) -> str:
+    """Join as a sentence does: `a`, `a and b`, `a, b and c`."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def with_article(noun: str) -> str:
+    """Put `a` or `an` in front, by the first letter: the word lists hold no silent h."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

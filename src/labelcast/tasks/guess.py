@@ -1,0 +1,187 @@
+"""A first task file from the columns of a data file, for the user to read and mend.
+
+Knows records and the form of a task file. Every guess is written down, none is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import yaml
+
+from labelcast.errors import InputError
+from labelcast.tasks.sources import Source
+from labelcast.tasks.task import Task
+from labelcast.tasks.values import as_text
+
+LOOKED_AT = 5000
+_MOST_ANSWERS = 200
+_ANSWER_NAMES = (
+    "label_name",
+    "label_text",
+    "label",
+    "labels",
+    "answer",
+    "target",
+    "ground_truth",
+    "category",
+    "class",
+    "intent",
+    "sentiment",
+    "gold",
+)
+_NEVER_INPUT = ("id", "index", "idx", "split", "source", "url", "date", "time", "timestamp")
+
+
+@dataclass
+class _Column:
+    """What was seen of one field."""
+
+    values: set[str] = field(default_factory=set)
+    length: int = 0
+    seen: int = 0
+
+    def add(self, text: str) -> None:
+        self.seen += 1
+        self.length += len(text)
+        if len(self.values) <= _MOST_ANSWERS:
+            self.values.add(text)
+
+    @property
+    def mean_length(self) -> float:
+        return self.length / max(self.seen, 1)
+
+    @property
+    def is_choice(self) -> bool:
+        """Few values that come again and again."""
+        return 1 < len(self.values) <= min(_MOST_ANSWERS, max(2, self.seen // 3))
+
+    @property
+    def is_number(self) -> bool:
+        return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in self.values)
+
+
+def guess_task(
+    source: Source,
+    name: str,
+    *,
+    inputs: Sequence[str] = (),
+    answer: str | None = None,
+    instruction: str | None = None,
+) -> Task:
+    """A task guessed from the first 5,000 records of a source.
+
+    Args:
+        source: the data.
+        name: of the task.
+        inputs: input fields; none guesses them: the fields of text.
+        answer: the answer field; None guesses it, and takes ``label`` where nothing looks like one.
+        instruction: None writes a draft.
+
+    Raises:
+        InputError: a named field does not exist, or no field looks like text.
+    """
+    columns = _columns(source)
+    for given in inputs:
+        if given not in columns:
+            raise InputError(
+                f"--input {given}: no such field in {source.spec}. It has: {', '.join(columns)}."
+            )
+    answer = answer or _guess_answer(columns)
+    inputs = list(inputs) or _guess_inputs(columns, answer)
+    if not inputs:
+        raise InputError(
+            f"{source.spec}: no field looks like text to read ({', '.join(columns)}). "
+            "Name the input fields with --input."
+        )
+    column = columns.get(answer)
+    answers = sorted(column.values, key=_natural) if column and column.is_choice else []
+    fields: list[dict[str, Any]] = [{"field": item} for item in inputs]
+    if len(inputs) > 1:
+        fields = [{"field": item, "label": item.upper().replace("_", " ")} for item in inputs]
+    return Task.model_validate(
+        {
+            "name": re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_.-")[:80] or "task",
+            "instruction": instruction or _draft(inputs, answer, answers),
+            "inputs": fields,
+            "answer": answer,
+            "answers": answers,
+        }
+    )
+
+
+def task_file(task: Task) -> str:
+    """The text of a task file, with a comment at each thing to check."""
+    content = task.model_dump(mode="json", exclude_none=True)
+    parts = [
+        "# A task for labelcast. Read each part and mend what was guessed wrong.",
+        _yaml({"name": content["name"]}),
+        "# What the model is told before every example. Say what the answers mean and which form",
+        "# the answer has: the better it is said, the fewer labels are needed.",
+        _yaml({"instruction": content["instruction"]}),
+        "# The fields that the model reads; with several, each needs a label.",
+        _yaml({"inputs": content["inputs"]}),
+        "# The field that holds the answer, or will hold it.",
+        _yaml({"answer": content["answer"]}),
+        "# The allowed answers. Leave them out where any text may be one.",
+        _yaml({"answers": content["answers"]}) if task.answers else "# answers: [first, second]",
+        "# accuracy, exact_match, macro_f1, token_f1 or rouge_l",
+        _yaml({"metric": content["metric"]}),
+        "# The best score to be hoped for (say, how often two people agree), where it is known.",
+        "# ceiling: {score: 0.95, source: agreement of two annotators}",
+    ]
+    return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=96)
+
+
+def _columns(source: Source) -> dict[str, _Column]:
+    columns: dict[str, _Column] = {}
+    for record in islice(source.records(), LOOKED_AT):
+        for name, value in record.values.items():
+            column = columns.setdefault(str(name), _Column())
+            if isinstance(value, str | int | float) and not (value != value):
+                column.add(as_text(value, f"{record.where}, field {name!r}"))
+    return columns
+
+
+def _guess_answer(columns: dict[str, _Column]) -> str:
+    known = [name for name in _ANSWER_NAMES if name in columns]
+    choices = [name for name in known if columns[name].is_choice]
+    # Words tell the model more than numbers do.
+    worded = [name for name in choices if not columns[name].is_number]
+    return next(iter(worded or choices or known), "label")
+
+
+def _guess_inputs(columns: dict[str, _Column], answer: str) -> list[str]:
+    skipped = {answer, *_ANSWER_NAMES, *_NEVER_INPUT}
+    texts = {
+        name: column
+        for name, column in columns.items()
+        if name.lower() not in skipped and not column.is_choice and not column.is_number
+    }
+    return [name for name, column in texts.items() if column.mean_length >= 2]
+
+
+def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:
+    what = " and ".join(name.replace("_", " ") for name in inputs)
+    if not answers:
+        return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with that alone."
+    return (
+        f"Read the {what} and choose the {answer.replace('_', ' ')} that fits. "
+        f"Answer with one of these and nothing else: {', '.join(answers)}."
+    )
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    """Numbers by size, before words."""
+    try:
+        return (0, float(text), text)
+    except ValueError:
+        return (1, 0.0, text)

@@ -1,0 +1,222 @@
+"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, or a generated task.
+
+Every source streams: one record at a time, with the place it came from for error messages.
+Knows file formats; knows nothing of tasks or models. Nothing read here is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from labelcast.errors import InputError
+from labelcast.tasks import generated
+
+FORMATS = "JSONL (.jsonl), a JSON array (.json), CSV (.csv), Parquet (.parquet), hub:OWNER/NAME"
+_MAX_FIELD = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: its position in the source from 0, where it stands, and its fields."""
+
+    index: int
+    where: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A readable source of records; `records` may be called any number of times.
+
+    Attributes:
+        spec: what the user gave, with a file's path made absolute.
+        records: starts a fresh pass over the records.
+    """
+
+    spec: str
+    records: Callable[[], Iterator[Record]]
+
+
+def open_source(spec: str | Path) -> Source:
+    """A source from a path, ``hub:OWNER/NAME[:CONFIG][:SPLIT]`` or ``generated:NAME:SIZE[:SEED]``.
+
+    Raises:
+        InputError: no such file, a folder, an empty file or an unknown ending.
+    """
+    text = str(spec)
+    if text.startswith("hub:"):
+        return _hub(text)
+    if text.startswith("generated:"):
+        return _generated(text)
+    path = Path(text)
+    if not path.exists():
+        raise InputError(f"{text}: no such file. A pool is {FORMATS}.")
+    if path.is_dir():
+        raise InputError(f"{text}: a folder, where a data file is needed: {FORMATS}.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{text}: unknown ending {path.suffix!r}. A data file is {FORMATS}.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{text}: the file is empty.")
+    return Source(str(path.resolve()), lambda: _numbered(path, reader))
+
+
+def _numbered(path: Path, reader: Callable[[Path], Iterator[tuple[str, Any]]]) -> Iterator[Record]:
+    """Records with their numbers, and the errors that every file format shares."""
+    index = -1
+    try:
+        for index, (place, values) in enumerate(reader(path)):
+            where = f"{path.name} {place}"
+            if not isinstance(values, dict):
+                raise InputError(f"{where}: a record must be an object with named fields.")
+            yield Record(index, where, values)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text after record {index + 1} ({error.reason}). "
+            "Save the file as UTF-8."
+        ) from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it.") from None
+    if index < 0:
+        raise InputError(f"{path}: no records in it.")
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """JSON without NaN or Infinity.
+
+    Raises:
+        InputError: names the place and the fault.
+    """
+    try:
+        return json.loads(text, parse_constant=lambda name: _no_constant(name, where))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON: {error.msg} (column {error.colno}).") from None
+    except RecursionError:
+        raise InputError(f"{where}: nested too deep.") from None
+
+
+def _no_constant(name: str, where: str) -> NoReturn:
+    raise InputError(f"{where}: {name} is not a value that a field may have.")
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"line {number}", parse_json(line, f"{path.name} line {number}")
+
+
+def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
+    import ijson
+
+    number = 0
+    with path.open("rb") as stream:
+        if stream.read(3) != b"\xef\xbb\xbf":
+            stream.seek(0)
+        try:
+            for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
+                yield f"record {number}", item
+        except ijson.JSONError as error:
+            raise InputError(
+                f"{path.name} after record {number}: not a valid JSON array "
+                f"({' '.join(str(error).split())[:120]})."
+            ) from None
+    if number == 0:
+        raise InputError(f"{path.name}: no JSON array of records. For one object a line use .jsonl")
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
+    csv.field_size_limit(_MAX_FIELD)
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = csv.reader(stream, strict=True)
+        try:
+            header = next(rows, None)
+            if not header or not any(name.strip() for name in header):
+                raise InputError(f"{path.name} line 1: no header with the names of the columns.")
+            doubles = {name for name in header if header.count(name) > 1}
+            if doubles:
+                raise InputError(f"{path.name} line 1: column {min(doubles)!r} stands there twice.")
+            for row in rows:
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{path.name} line {rows.line_num}: {len(row)} values where the header "
+                        f"has {len(header)}. Quote a value that holds a comma."
+                    )
+                yield f"line {rows.line_num}", dict(zip(header, row, strict=True))
+        except csv.Error as error:
+            raise InputError(f"{path.name} line {rows.line_num}: not valid CSV: {error}.") from None
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            number = 0
+            for batch in table.iter_batches(batch_size=1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", values
+    except (pyarrow.ArrowException, OSError) as error:
+        fault = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: not a readable Parquet file ({fault}).") from None
+
+
+def _hub(spec: str) -> Source:
+    name, *rest = spec.removeprefix("hub:").split(":")
+    if not name or len(rest) > 2:
+        raise InputError(f"{spec}: expected hub:OWNER/NAME[:CONFIG][:SPLIT].")
+    config = rest[0] if len(rest) == 2 else None
+    split = rest[-1] if rest else "train"
+
+    def load() -> Any:
+        import datasets
+
+        datasets.disable_progress_bars()
+        try:
+            return datasets.load_dataset(name, config, split=split)
+        except Exception as error:  # the library raises a dozen unrelated kinds
+            raise InputError(
+                f"{spec}: the hub's data set could not be loaded: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from None
+
+    def records() -> Iterator[Record]:
+        for index, values in enumerate(load()):
+            yield Record(index, f"{spec} row {index + 1}", dict(values))
+
+    return Source(spec, records)
+
+
+def _generated(spec: str) -> Source:
+    parts = spec.split(":")[1:]
+    if not 2 <= len(parts) <= 3 or not all(part.isdigit() for part in parts[1:]):
+        raise InputError(
+            f"{spec}: expected generated:NAME:SIZE[:SEED] with NAME one of "
+            f"{', '.join(generated.NAMES)}."
+        )
+    name, size, seed = parts[0], int(parts[1]), int(parts[2]) if len(parts) == 3 else 0
+
+    def records() -> Iterator[Record]:
+        for index, values in enumerate(generated.generate(name, size, seed)):
+            yield Record(index, f"{spec} record {index + 1}", dict(values))
+
+    next(generated.generate(name, size, seed))
+    return Source(spec, records)
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,249 @@
+"""What is to be learned: a task and its file.
+
+Knows the schema of a task file and how a record becomes an instruction, a user text and an answer.
+Does not know any model (`prompts` renders through a chat template) nor where records come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from labelcast.errors import InputError
+from labelcast.tasks.values import as_text
+
+Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
+
+
+class InputField(BaseModel):
+    """One field of a record that the model sees, and the label put before it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field: str = Field(min_length=1)
+    label: str | None = None
+
+
+class Ceiling(BaseModel):
+    """The score that no amount of labels is expected to pass, in units of the metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    score: float = Field(gt=0, le=1, allow_inf_nan=False)
+    source: str = ""
+
+
+class Task(BaseModel):
+    """A task: instruction, input fields, answer field, allowed answers, metric, ceiling.
+
+    Attributes:
+        name: short name, used in files and tables.
+        instruction: what the model is told, as the system turn.
+        inputs: the fields a prompt shows, in order.
+        answer: the field that holds the answer.
+        answers: the allowed answers; empty where any text may be one.
+        metric: how an answer is scored.
+        ceiling: the score that stands for 1 on the curve, in (0, 1], with its source.
+        data: where examples come from when no pool is given, as in `sources.open_source`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    instruction: str = Field(min_length=1)
+    inputs: tuple[InputField, ...] = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    answers: tuple[str, ...] = ()
+    metric: Metric = "accuracy"
+    ceiling: Ceiling | None = None
+    data: str | None = None
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _plain_names(cls, value: Any) -> Any:
+        """A bare field name stands for a field without a label."""
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | tuple):
+            return [{"field": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("answers", mode="before")
+    @classmethod
+    def _answers_as_text(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [as_text(item, "answers") for item in value]
+        return value or ()
+
+    @field_validator("ceiling", mode="before")
+    @classmethod
+    def _bare_ceiling(cls, value: Any) -> Any:
+        if value == "" or value is None:
+            return None
+        return {"score": value} if isinstance(value, int | float | str) else value
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _no_data(cls, value: Any) -> Any:
+        return value or None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        names = [item.field for item in self.inputs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"an input field is named twice: {names}")
+        if self.answer in names:
+            raise ValueError(f"the answer field {self.answer!r} is also an input field")
+        if len(names) > 1 and any(item.label is None for item in self.inputs):
+            raise ValueError("with several input fields each needs a label")
+        if len(set(self.answers)) < len(self.answers):
+            raise ValueError("an allowed answer is listed twice")
+        return self
+
+    @classmethod
+    def load(cls, spec: str | Path) -> Task:
+        """A task from a task file, or one of the catalogue by its name.
+
+        Raises:
+            InputError: no such file or name, or the file does not follow the schema.
+        """
+        path = Path(spec)
+        if not path.exists():
+            if str(spec) in catalogue():
+                return cls.parse(catalogue()[str(spec)].read_text("utf-8"), f"task {spec}")
+            raise InputError(_unknown_task(str(spec)))
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"task file {spec}: not UTF-8 text ({error}).") from None
+        except OSError as error:
+            raise InputError(f"task file {spec}: cannot be read ({error.strerror}).") from None
+        return cls.parse(text, f"task file {spec}")
+
+    @classmethod
+    def parse(cls, text: str, where: str = "task") -> Task:
+        """A task from the text of a task file (YAML).
+
+        Every plain value is read as text first, so that ``answers: [yes, no]`` means the two words.
+
+        Raises:
+            InputError: names the key, what is wrong with it and what is allowed.
+
+        Examples:
+            >>> Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}").answer
+            'y'
+        """
+        try:
+            data = _PlainLoader(text).get_single_data()
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise InputError(f"{where}: a task file is a mapping of keys: {', '.join(_KEYS)}.")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise InputError(f"{where}: {_explain(error)}") from None
+
+    def user_text(self, record: Mapping[str, Any], where: str) -> str:
+        """The user turn: the field itself where it has no label, else a line a field."""
+        fields = self.input_fields(record, where)
+        parts = [
+            fields[item.field] if item.label is None else f"{item.label}: {fields[item.field]}"
+            for item in self.inputs
+        ]
+        return "\n".join(parts)
+
+    def input_fields(self, record: Mapping[str, Any], where: str) -> dict[str, str]:
+        """The text of each input field of a record.
+
+        Raises:
+            InputError: a field is absent or empty of meaning (missing, NaN), or all are blank.
+        """
+        fields: dict[str, str] = {}
+        for item in self.inputs:
+            if item.field not in record:
+                raise InputError(
+                    f"{where}: no field {item.field!r}. It has: {_some(record)}. "
+                    f"Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
+                )
+            fields[item.field] = as_text(record[item.field], f"{where}, field {item.field!r}")
+        if not any(text.strip() for text in fields.values()):
+            raise InputError(f"{where}: every input field is blank. Drop the record.")
+        return fields
+
+    def check_answer(self, value: Any, where: str) -> str:
+        """An answer as text.
+
+        Raises:
+            InputError: it is empty, or none of the allowed answers.
+        """
+        text = as_text(value, where).strip()
+        if not text:
+            raise InputError(f"{where}: the answer is empty.")
+        if self.answers and text not in self.answers:
+            close = difflib.get_close_matches(text, self.answers, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise InputError(
+                f"{where}: the answer {text[:60]!r} is not among the allowed answers "
+                f"({_some(self.answers)}).{hint}"
+            )
+        return text
+
+
+_KEYS = tuple(Task.model_fields)
+
+
+class _PlainLoader(yaml.BaseLoader):
+    """YAML without types or tags: text, lists and mappings alone; a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} is given twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """The task files that ship with the package, by name."""
+    folder = resources.files("labelcast.tasks") / "catalog"
+    files = [item for item in folder.iterdir() if item.name.endswith(".yaml")]
+    return {item.name.removesuffix(".yaml"): item for item in sorted(files, key=lambda f: f.name)}
+
+
+def _unknown_task(spec: str) -> str:
+    close = difflib.get_close_matches(spec, catalogue(), 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return (
+        f"task {spec!r}: no such file, and no task of that name in the catalogue "
+        f"(`labelcast tasks` lists it; `labelcast init DATA` writes a task file).{hint}"
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault of a task file in one sentence that names the key."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _KEYS if len(fault["loc"]) == 1 else ("field", "label", "score", "source")
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
+    if fault["type"] == "missing":
+        return f"the key {key!r} is missing. Keys: {', '.join(_KEYS)}."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key + ': ' if key else ''}{message}."
+
+
+def _some(names: Any, limit: int = 12) -> str:
+    names = [str(name)[:40] for name in names]
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

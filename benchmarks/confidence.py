@@ -45,7 +45,9 @@ def main() -> None:
         "ties_left_out": len(pairs) - len(clear),
     }
     goals = {"times_as_fast": ">= 5", "largest_difference": "<= 0.0001"}
-    print(table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()}))
+    print(
+        table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()})
+    )
     print(json.dumps(figures))
 
 

@@ -41,7 +41,9 @@ class BareProducts:
         self.examples = len(pairs)
         features = {size for layer in self.layers for size in layer.weight.shape}
         weight = self.layers[0].weight
-        self.a = {n: torch.rand(RANK, n, device=weight.device, dtype=weight.dtype) for n in features}
+        self.a = {
+            n: torch.rand(RANK, n, device=weight.device, dtype=weight.dtype) for n in features
+        }
         self.states = {
             (rows, width, n): torch.rand(rows, width, n, device=weight.device, dtype=weight.dtype)
             for rows, width in set(self.shapes)
@@ -105,7 +107,9 @@ def report(turns: Turns, examples: int, batch: int) -> None:
         "times_the_products": "<= 1.4",
         "gradient_memory_share": "<= 0.3",
     }
-    print(table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()}))
+    print(
+        table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()})
+    )
     print(json.dumps(figures))
 
 

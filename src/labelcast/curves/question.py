@@ -56,7 +56,8 @@ class Question:
 
     def gain(self, score: float) -> float:
         """Turn a score into a fraction of the gain; zero-shot and ceiling must be known."""
-        assert self.zero_shot is not None and self.ceiling is not None
+        assert self.zero_shot is not None
+        assert self.ceiling is not None
         return (score - self.zero_shot) / (self.ceiling - self.zero_shot)
 
 

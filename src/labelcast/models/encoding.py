@@ -42,7 +42,7 @@ def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """
     if not sequences:
         return 0
-    low, high = min(sequences), max(sequences)
+    low, high = min(map(tuple, sequences)), max(map(tuple, sequences))
     limit = min(len(sequence) for sequence in sequences) - 1
     for position in range(limit):
         if low[position] != high[position]:

@@ -1,8 +1,8 @@
 """Inner products of per-example gradients, without ever keeping a gradient.
 
-Hooks on the linear layers of the unmodified model (fresh adapters with B = 0 change nothing)
-contract each layer's inputs and output gradients at once. Knows one model and batches of tokens;
-knows nothing of confidence, cosines or medians.
+Each layer's inputs and output gradients are contracted as `passes` brings them (fresh adapters
+with B = 0 change nothing, so the unmodified model is run). Knows nothing of confidence, cosines or
+medians.
 
 Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds, P parts of a rank.
 """
@@ -10,10 +10,8 @@ Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from labelcast.errors import InputError
 from labelcast.models.encoding import Encoded
 from labelcast.models.loading import LanguageModel
+from labelcast.models.passes import batches, run_batches
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FUSED = ("qkv_proj", "gate_up_proj")
@@ -98,43 +97,57 @@ def sketched_gram(
         `Gram` with P parts a seed: parts of A's rows, whose spread shows the sketch's noise.
     """
     layers = linear_layers(lm)
-    parts = PARTS if rank % PARTS == 0 else 1
-    groups, count = len(seeds) * parts, len(pairs)
-    projections: dict[str, Tensor] = {}
-    kept: dict[str, Tensor] = {}
-    scales: dict[str, Tensor] = {}
-    for name, layer in layers.items():
-        stacked = torch.cat([sketch_matrix(name, layer.in_features, rank, seed) for seed in seeds])
-        projections[name] = stacked.to(layer.weight.device, _working_dtype(lm))
-        size = layer.out_features * rank // parts
-        # On the CPU whatever the device: there is more room, and it is touched once a batch.
-        kept[name] = torch.empty(groups, count, size, dtype=torch.float16)
-        scales[name] = torch.zeros(count)
-    sketched: dict[str, Tensor] = {}
-    rows: list[int] = []
+    sketch = _Sketch(layers, len(pairs), rank, seeds)
+    run_batches(lm, pairs, layers, sketch, batch_size=batch_size, progress=progress)
+    return sketch.gram()
 
-    def forward(name: str, h: Tensor) -> None:
-        sketched[name] = h @ projections[name].T  # [N,S,I] @ [I,KR] -> [N,S,KR]
 
-    def backward(name: str, d: Tensor) -> None:
-        g = torch.bmm(d.transpose(1, 2), sketched.pop(name))  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
-        scale = g.abs().amax(dim=(1, 2))
-        g = g / scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
-        n, o, _ = g.shape
-        g = g.view(n, o, groups, rank // parts).permute(2, 0, 1, 3).reshape(groups, n, -1)
-        kept[name][:, rows] = g.to("cpu", torch.float16)
-        scales[name][rows] = scale.to("cpu", torch.float32)
+class _Sketch:
+    """Contracts to G = d^T (h A^T), [N,O,KR], and keeps it in half precision."""
 
-    with _frozen(lm), _hooked(layers, forward, backward):
-        for batch in _batches(pairs, batch_size):
-            rows[:] = batch
-            _run(lm, [pairs[i] for i in batch])
-            progress(len(batch))
-    total = torch.zeros(groups, count, count, dtype=torch.float64)
-    for name, rows_kept in kept.items():
-        total += _inner_products(rows_kept, scales[name])
-    held = sum(t.numel() * t.element_size() for t in kept.values())
-    return Gram(total.view(len(seeds), parts, count, count), held)
+    def __init__(
+        self, layers: Mapping[str, nn.Linear], count: int, rank: int, seeds: Sequence[int]
+    ):
+        self.seeds, self.parts = len(seeds), PARTS if rank % PARTS == 0 else 1
+        self.groups, self.part_rank = self.seeds * self.parts, rank // self.parts
+        self.projections: dict[str, Tensor] = {}
+        self.stored: dict[str, Tensor] = {}
+        self.scales: dict[str, Tensor] = {}
+        self.under_way: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        for name, layer in layers.items():
+            a = torch.cat([sketch_matrix(name, layer.in_features, rank, seed) for seed in seeds])
+            self.projections[name] = a.to(layer.weight.device, layer.weight.dtype)
+            size = layer.out_features * self.part_rank
+            # On the CPU whatever the device: there is more room, and it is touched once a batch.
+            self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
+            self.scales[name] = torch.zeros(count)
+
+    def keep(self, name: str, h: Tensor) -> Tensor:
+        return h @ self.projections[name].T  # [N,S,I] @ [I,KR] -> [N,S,KR]
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        sums = self.under_way[name]
+        g = torch.bmm(d.transpose(1, 2), kept)  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
+        for row, one in zip(rows, g, strict=True):
+            sums[row] = sums[row].add_(one) if row in sums else one
+
+    def finish(self, rows: Sequence[int]) -> None:
+        for name, sums in self.under_way.items():
+            g = torch.stack([sums.pop(row) for row in rows])
+            scale = g.abs().amax(dim=(1, 2))
+            g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
+            n, o, _ = g.shape
+            g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
+            self.stored[name][:, rows] = g.reshape(self.groups, n, -1).cpu()
+            self.scales[name][rows] = scale.to("cpu", torch.float32)
+
+    def gram(self) -> Gram:
+        count = len(next(iter(self.scales.values())))
+        total = torch.zeros(self.groups, count, count, dtype=torch.float64)
+        for name, stored in self.stored.items():
+            total += _inner_products(stored, self.scales[name])
+        held = sum(t.numel() * t.element_size() for t in self.stored.values())
+        return Gram(total.view(self.seeds, self.parts, count, count), held)
 
 
 def exact_gram(
@@ -155,39 +168,49 @@ def exact_gram(
     count = len(pairs)
     total = torch.zeros(1, 1, count, count, dtype=torch.float64)
     held = 0
-    for group in _passes(layers, pairs, memory):
-        inputs: dict[str, list[Tensor]] = {name: [torch.empty(0)] * count for name in group}
-        outputs: dict[str, list[Tensor]] = {name: [torch.empty(0)] * count for name in group}
-        rows: list[int] = []
-
-        def keep(store: dict[str, list[Tensor]], name: str, states: Tensor) -> None:
-            for row, state in zip(rows, states, strict=True):  # noqa: B023
-                store[name][row] = state[: len(pairs[row].tokens)].float().cpu()
-
+    for group in _passes(layers, pairs, memory, batch_size):
+        factors = _Factors(group, count)
         chosen = {name: layers[name] for name in group}
-        with (
-            _frozen(lm),
-            _hooked(
-                chosen,
-                lambda name, h: keep(inputs, name, h),  # noqa: B023
-                lambda name, d: keep(outputs, name, d),  # noqa: B023
-            ),
-        ):
-            for batch in _batches(pairs, batch_size):
-                rows[:] = batch
-                _run(lm, [pairs[i] for i in batch])
-                progress(len(batch))
-        held = max(
-            held, sum(t.numel() * 4 for s in (inputs, outputs) for v in s.values() for t in v)
-        )
+        run_batches(lm, pairs, chosen, factors, batch_size=batch_size, progress=progress)
+        held = max(held, factors.held_bytes())
         for name in group:
-            total[0, 0] += _exact_layer(inputs.pop(name), outputs.pop(name))
+            total[0, 0] += _exact_layer(*factors.take(name))
     return Gram(total, held)
 
 
-def exact_passes(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> int:
+class _Factors:
+    """Keeps h [S,I] and d [S,O] of every example and layer, for `_exact_layer`."""
+
+    def __init__(self, names: Sequence[str], count: int):
+        self.inputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in names}
+        self.outputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in names}
+
+    def keep(self, name: str, h: Tensor) -> Tensor:
+        return h.float().cpu()
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        for row, one, h in zip(rows, d.detach().float().cpu(), kept, strict=True):
+            self.outputs[name][row].append(one)
+            self.inputs[name][row].append(h)
+
+    def finish(self, rows: Sequence[int]) -> None:
+        """Nothing is left to do: the factors are kept as they came."""
+
+    def take(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
+        """The two factors of every example, which are then forgotten."""
+        inputs, outputs = self.inputs.pop(name), self.outputs.pop(name)
+        return [torch.cat(h) for h in inputs], [torch.cat(d) for d in outputs]
+
+    def held_bytes(self) -> int:
+        """Bytes kept; what examples share is counted once."""
+        lists = [*self.inputs.values(), *self.outputs.values()]
+        blocks = {t.data_ptr(): t.numel() * 4 for rows in lists for row in rows for t in row}
+        return sum(blocks.values())
+
+
+def exact_passes(lm: LanguageModel, pairs: Sequence[Encoded], memory: int, batch_size: int) -> int:
     """How often `exact_gram` runs the batches with this much memory, in bytes."""
-    return len(_passes(linear_layers(lm), pairs, memory))
+    return len(_passes(linear_layers(lm), pairs, memory, batch_size))
 
 
 def _exact_layer(inputs: list[Tensor], outputs: list[Tensor]) -> Tensor:
@@ -218,8 +241,13 @@ def _inner_products(kept: Tensor, scales: Tensor) -> Tensor:
     return total * factor[:, None] * factor
 
 
-def _passes(layers: dict[str, nn.Linear], pairs: Sequence[Encoded], memory: int) -> list[list[str]]:
-    tokens = sum(len(pair.tokens) for pair in pairs)
+def _passes(
+    layers: Mapping[str, nn.Linear], pairs: Sequence[Encoded], memory: int, batch_size: int
+) -> list[list[str]]:
+    tokens = sum(
+        len(batch) * max(len(pairs[i].tokens) for i in batch)
+        for batch in batches(pairs, batch_size)
+    )
     passes: list[list[str]] = [[]]
     used = 0
     for name, layer in layers.items():
@@ -230,77 +258,3 @@ def _passes(layers: dict[str, nn.Linear], pairs: Sequence[Encoded], memory: int)
         passes[-1].append(name)
         used += need
     return passes
-
-
-def _batches(pairs: Sequence[Encoded], size: int) -> Iterator[list[int]]:
-    """Batches of similar length, so that little is spent on padding."""
-    order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].tokens), i))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def _run(lm: LanguageModel, pairs: Sequence[Encoded]) -> None:
-    """One forward and backward pass of the sum over examples of each one's mean answer loss.
-
-    Padding stands on the right, where a causal model's earlier tokens cannot see it: no mask is
-    needed, and its gradient is zero. Logits are made where an answer token is predicted alone.
-    """
-    device = lm.model.device
-    width = max(len(pair.tokens) for pair in pairs)
-    ids = torch.zeros(len(pairs), width, dtype=torch.long, device=device)
-    weights = torch.zeros(len(pairs), width, device=device)
-    for row, pair in enumerate(pairs):
-        length = len(pair.tokens)
-        ids[row, :length] = torch.tensor(pair.tokens)
-        weights[row, length - pair.answer_length - 1 : length - 1] = 1 / pair.answer_length
-    used = weights.any(dim=0).nonzero().flatten()
-    logits = lm.model(input_ids=ids, use_cache=False, logits_to_keep=used).logits.float()  # [N,U,V]
-    losses = nn.functional.cross_entropy(
-        logits.flatten(0, 1), ids[:, used + 1].flatten(), reduction="none"
-    ).view(len(pairs), -1)
-    (losses * weights[:, used]).sum().backward()
-
-
-@contextmanager
-def _hooked(
-    layers: dict[str, nn.Linear],
-    forward: Callable[[str, Tensor], None],
-    backward: Callable[[str, Tensor], None],
-) -> Iterator[None]:
-    """Calls `forward` with each layer's inputs and `backward` with its outputs' gradients."""
-
-    def attach(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            with torch.no_grad():
-                forward(name, args[0].detach())
-            output.register_hook(lambda d: backward(name, d))
-
-        return hook
-
-    handles = [layer.register_forward_hook(attach(name)) for name, layer in layers.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _frozen(lm: LanguageModel) -> Iterator[None]:
-    """Weights need no gradient; gradients flow from the output of the embedding."""
-    trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
-    for weight in trainable:
-        weight.requires_grad_(False)
-    embedding = lm.model.get_input_embeddings()
-    handle = embedding.register_forward_hook(lambda m, a, output: output.requires_grad_(True))
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        handle.remove()
-        for weight in trainable:
-            weight.requires_grad_(True)
-
-
-def _working_dtype(lm: LanguageModel) -> torch.dtype:
-    return next(lm.model.parameters()).dtype

@@ -134,9 +134,8 @@ class LanguageModel:
                 turns, tokenize=False, add_generation_prompt=True
             )
         except (TemplateError, ValueError, TypeError) as error:
-            raise InputError(
-                f"model {self.name}: its chat template fails ({' '.join(str(error).split())[:160]})."
-            ) from None
+            fault = " ".join(str(error).split())[:160]
+            raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
 
 

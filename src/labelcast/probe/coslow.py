@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -219,13 +220,13 @@ def bootstrap_median(
     n = len(cosines)
     rng = np.random.default_rng(seed)
     first, second = np.triu_indices(n, 1)
-    medians = []
+    medians: list[float] = []
     while len(medians) < _RESAMPLES:
         drawn = rng.integers(n, size=n)
         a, b = drawn[first], drawn[second]
         distinct = a != b
         if distinct.any():
-            medians.append(np.median(cosines[a[distinct], b[distinct]]))
+            medians.append(float(np.median(cosines[a[distinct], b[distinct]])))
     low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -259,7 +260,7 @@ def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
 def gradient_memory() -> int:
     """Bytes that `exact` may hold: a quarter of what is free, at least 1 GiB."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:
             free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         free = 4 << 30

@@ -36,7 +36,7 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: could not be written: {hint}.") from None
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: `write` fills a temporary name, which is then renamed.
 
     Raises:

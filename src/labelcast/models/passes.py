@@ -1,0 +1,185 @@
+"""Forward and backward passes over labelled examples, handing each layer's two factors on.
+
+The gradient of a linear layer's weight for one example is d^T h: h its inputs, d its outputs'
+gradients. Hooks on the unmodified model pass both to a `Contraction`. Knows batches, padding and
+the prompt's shared beginning; knows nothing of what becomes of the gradients.
+
+Shapes: N examples of a batch, S tokens, I inputs and O outputs of a layer, U used positions,
+V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache
+
+from labelcast.models.encoding import Encoded, shared_prefix
+from labelcast.models.loading import LanguageModel
+
+# Below this many tokens a forward pass saved is worth less than the loop that it takes.
+_WORTH_SHARING = 64
+
+
+class Contraction(Protocol):
+    """What is done with the factors of the gradients."""
+
+    def keep(self, name: str, h: Tensor) -> Tensor:
+        """What of a layer's inputs h, [N,S,I], is kept until its backward pass."""
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` gave it.
+
+        An example's tokens may come in two calls, which add up, or in none for a layer.
+        """
+
+    def finish(self, rows: Sequence[int]) -> None:
+        """All tokens of these examples have come."""
+
+
+def run_batches(
+    lm: LanguageModel,
+    pairs: Sequence[Encoded],
+    layers: Mapping[str, nn.Linear],
+    contraction: Contraction,
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Differentiate each example's mean answer loss and contract as the gradients come.
+
+    The tokens that all prompts share are run forward once; their backward pass stays one an
+    example. The model is left as it was found, after an error too.
+    """
+    rows: list[int] = []
+    with _frozen(lm), _hooked(layers, contraction, rows):
+        length = _shared_length(lm, pairs)
+        shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
+        for batch in batches(pairs, batch_size):
+            rows[:] = batch
+            gradients = _run(lm, [pairs[i] for i in batch], shared, length)
+            for position, row in enumerate(batch if shared else []):
+                rows[:] = [row]
+                torch.autograd.backward(
+                    shared, [g[position : position + 1] for g in gradients], retain_graph=True
+                )
+            contraction.finish(batch)
+            progress(len(batch))
+
+
+def batches(pairs: Sequence[Encoded], size: int) -> Iterator[list[int]]:
+    """Batches of similar length, so that little is spent on padding."""
+    order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].tokens), i))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
+    """How many tokens of the prompts to run forward once; 0 where that gains nothing.
+
+    A GPU is quicker with whole batches than with a backward pass for each example. A model whose
+    attention does not reach back over a whole example is run whole too.
+    """
+    config = lm.model.config.get_text_config()
+    longest = max(len(pair.tokens) for pair in pairs)
+    window = getattr(config, "sliding_window", None) or longest
+    plain = set(getattr(config, "layer_types", None) or ["full_attention"]) <= {
+        "full_attention",
+        "sliding_attention",
+    }
+    stateful = getattr(lm.model, "_is_stateful", False)
+    if lm.model.device.type != "cpu" or window < longest or stateful or not plain:
+        return 0
+    length = shared_prefix([pair.tokens[: -pair.answer_length] for pair in pairs])
+    return length if len(pairs) > 1 and length >= _WORTH_SHARING else 0
+
+
+def _forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
+    """Keys and values of the shared tokens, two tensors [1,heads,S,features] a layer, in turn."""
+    cache = DynamicCache()
+    ids = torch.tensor([list(tokens)], device=lm.model.device)
+    lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return [states for layer in cache.layers for states in (layer.keys, layer.values)]
+
+
+def _run(
+    lm: LanguageModel, pairs: Sequence[Encoded], shared: Sequence[Tensor], start: int
+) -> list[Tensor]:
+    """One forward and backward pass of the sum over examples of each one's mean answer loss.
+
+    Padding stands on the right, where a causal model's earlier tokens cannot see it: no mask is
+    needed, and its gradient is zero. Logits are made where an answer token is predicted alone.
+
+    Args:
+        lm: the model.
+        pairs: the batch, each beginning with the tokens that `shared` was made from.
+        shared: keys and values of the first `start` tokens, or nothing.
+        start: where the batch's own tokens begin.
+
+    Returns:
+        Each example's gradient with respect to `shared`, [N,heads,S,features] each.
+    """
+    device = lm.model.device
+    tails = [pair.tokens[start:] for pair in pairs]
+    width = max(map(len, tails))
+    ids = torch.zeros(len(pairs), width, dtype=torch.long, device=device)
+    weights = torch.zeros(len(pairs), width, device=device)
+    for row, (pair, tail) in enumerate(zip(pairs, tails, strict=True)):
+        ids[row, : len(tail)] = torch.tensor(tail)
+        weights[row, len(tail) - pair.answer_length - 1 : len(tail) - 1] = 1 / pair.answer_length
+    used = weights.any(dim=0).nonzero().flatten()
+    copies = [s.detach().expand(len(pairs), -1, -1, -1).requires_grad_() for s in shared]
+    cache = DynamicCache() if copies else None
+    for layer in range(len(copies) // 2):
+        cache.update(copies[2 * layer], copies[2 * layer + 1], layer)
+    logits = lm.model(
+        input_ids=ids, past_key_values=cache, use_cache=cache is not None, logits_to_keep=used
+    ).logits.float()  # [N,U,V]
+    losses = nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, used + 1].flatten(), reduction="none"
+    ).view(len(pairs), -1)
+    (losses * weights[:, used]).sum().backward()
+    return [copy.grad for copy in copies]
+
+
+@contextmanager
+def _hooked(
+    layers: Mapping[str, nn.Linear], contraction: Contraction, rows: Sequence[int]
+) -> Iterator[None]:
+    """Contracts at each layer; `rows` holds the examples of the pass that is under way."""
+
+    def attach(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            with torch.no_grad():
+                kept = contraction.keep(name, args[0].detach())
+            output.register_hook(lambda d: contraction.contract(name, rows, d, kept))
+
+        return hook
+
+    handles = [layer.register_forward_hook(attach(name)) for name, layer in layers.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _frozen(lm: LanguageModel) -> Iterator[None]:
+    """Weights need no gradient; gradients flow from the output of the embedding."""
+    trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
+    for weight in trainable:
+        weight.requires_grad_(False)
+    embedding = lm.model.get_input_embeddings()
+    handle = embedding.register_forward_hook(lambda m, a, output: output.requires_grad_(True))
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        handle.remove()
+        for weight in trainable:
+            weight.requires_grad_(True)

@@ -1,14 +1,16 @@
 """Confidence against the published procedure: one prompt at a time with a second forward pass.
 
-Run from the repository: ``python -m benchmarks.confidence --examples 64 --turns 5``.
+Run from the repository: ``python benchmarks/confidence.py --examples 64 --turns 5``.
 """
 
 from __future__ import annotations
 
 import json
 
-from benchmarks import material, published
-from benchmarks.turns import in_turns, table
+import material
+import published
+from turns import in_turns, table
+
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import encode_prompt
 from labelcast.models.loading import load_model

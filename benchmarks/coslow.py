@@ -1,6 +1,6 @@
 """CoS-Low against the published procedure and against its own bare matrix products.
 
-Run from the repository: ``python -m benchmarks.coslow --examples 32 --turns 5``.
+Run from the repository: ``python benchmarks/coslow.py --examples 32 --turns 5``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import material
+import published
 import torch
+from turns import Turns, in_turns, table
 
-from benchmarks import material, published
-from benchmarks.turns import Turns, in_turns, table
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import PARTS, linear_layers
@@ -51,8 +52,9 @@ class BareProducts:
         }
         self.g = {n: torch.rand(PARTS, self.examples, n * RANK // PARTS) for n in features}
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def __call__(self) -> None:
+        """Run them all once."""
         for rows, width in self.shapes:
             for layer in self.layers:
                 h = self.states[rows, width, layer.in_features]

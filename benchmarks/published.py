@@ -95,7 +95,7 @@ class Answer:
     margin: float
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def confidence(lm: LanguageModel, prompt: Sequence[int], max_new_tokens: int = 30) -> Answer:
     """Greedy decoding of one prompt, then a second forward pass for the probabilities."""
     ids = torch.tensor([list(prompt)], device=lm.model.device)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_USUAL = 512
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -48,3 +50,33 @@ def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
         if low[position] != high[position]:
             return position
     return max(limit, 0)
+
+
+def by_length(
+    sequences: Sequence[Sequence[int]], rows: int, *, equal: bool = False
+) -> list[list[int]]:
+    """Positions grouped into batches of similar length, longest first.
+
+    A batch of very long sequences gets fewer rows, so that memory stays within that of `rows`
+    sequences of 512 tokens (or of one sequence, where that is longer).
+
+    Args:
+        sequences: token lists.
+        rows: how many sequences a batch holds at most.
+        equal: put only sequences of one length together.
+
+    Examples:
+        >>> by_length([[1], [1, 2, 3], [1, 2]], 2)
+        [[1, 2], [0]]
+    """
+    order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    groups: list[list[int]] = []
+    for position in order:
+        if groups:
+            longest = len(sequences[groups[-1][0]])
+            fits = len(groups[-1]) < rows and (len(groups[-1]) + 1) * longest <= rows * _USUAL
+            if fits and not (equal and longest != len(sequences[position])):
+                groups[-1].append(position)
+                continue
+        groups.append([position])
+    return groups

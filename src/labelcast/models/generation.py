@@ -15,10 +15,12 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
-from labelcast.models.encoding import shared_prefix
+from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.loading import LanguageModel
 
 _WORTH_SHARING = 8
+# Slots kept free for the answer when the attention window is compared with the prompts.
+_ANSWER_ROOM = 512
 
 
 @dataclass(frozen=True)
@@ -117,23 +119,15 @@ def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
 def batches(
     lm: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
 ) -> list[list[int]]:
-    """Positions of prompts grouped into batches of similar length, longest first.
+    """Positions of prompts grouped into batches, as `by_length` does.
 
     Where the model's attention window is shorter than the longest prompt, only prompts of equal
     length share a batch: there padding would push tokens out of the window.
     """
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     config = lm.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 2**31
-    mixed = not prompts or len(prompts[order[0]]) < window
-    groups: list[list[int]] = []
-    for position in order:
-        same = groups and (mixed or len(prompts[groups[-1][0]]) == len(prompts[position]))
-        if same and len(groups[-1]) < batch_size:
-            groups[-1].append(position)
-        else:
-            groups.append([position])
-    return groups
+    longest = max(map(len, prompts), default=0)
+    return by_length(prompts, batch_size, equal=longest + _ANSWER_ROOM > window)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from labelcast.errors import InputError
-from labelcast.models.encoding import Encoded
+from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.loading import LanguageModel
-from labelcast.models.passes import batches, run_batches
+from labelcast.models.passes import run_batches
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FUSED = ("qkv_proj", "gate_up_proj")
@@ -66,7 +66,9 @@ def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
     This is how peft draws a fresh A (Kaiming uniform with a = sqrt(5)). The draw depends on the
     layer's name and the seed alone, not on the order in which layers are met.
     """
-    generator = torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
+    # torch's generator on the CPU reads the lower 32 bits of a seed alone.
+    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=4).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest))
     bound = inputs**-0.5
     return torch.empty(rank, inputs).uniform_(-bound, bound, generator=generator)
 
@@ -83,7 +85,7 @@ def sketched_gram(
     """The Gram matrix of LoRA-B gradients at B = 0 (paper, section on CoS-Low).
 
     For each layer the gradient with respect to B is G = d^T (h A^T), [O,R]. It is kept in half
-    precision, each example scaled by its largest element, until every batch has run.
+    precision, each example scaled by about its largest element, until every batch has run.
 
     Args:
         lm: the model, weights frozen.
@@ -134,7 +136,8 @@ class _Sketch:
     def finish(self, rows: Sequence[int]) -> None:
         for name, sums in self.under_way.items():
             g = torch.stack([sums.pop(row) for row in rows])
-            scale = g.abs().amax(dim=(1, 2))
+            # A power of two, so that scaling itself rounds nothing.
+            scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
             n, o, _ = g.shape
             g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
@@ -246,7 +249,7 @@ def _passes(
 ) -> list[list[str]]:
     tokens = sum(
         len(batch) * max(len(pairs[i].tokens) for i in batch)
-        for batch in batches(pairs, batch_size)
+        for batch in by_length([pair.tokens for pair in pairs], batch_size)
     )
     passes: list[list[str]] = [[]]
     used = 0

@@ -168,7 +168,9 @@ def load_model(
     folder = _locate(spec)
     chosen_device = choose_device(device)
     config = _config(spec, folder)
-    chosen_dtype = choose_dtype(dtype, chosen_device.value, _parameters(config), purpose)
+    # The count decides on a GPU alone, and takes half a second.
+    count = _parameters(config) if chosen_device.value.startswith("cuda") else 0
+    chosen_dtype = choose_dtype(dtype, chosen_device.value, count, purpose)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value)
     model.to(chosen_device.value).eval().requires_grad_(False)
     return LanguageModel(

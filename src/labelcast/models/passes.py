@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
-from labelcast.models.encoding import Encoded, shared_prefix
+from labelcast.models.encoding import Encoded, by_length, shared_prefix
 from labelcast.models.loading import LanguageModel
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
@@ -59,7 +59,7 @@ def run_batches(
     with _frozen(lm), _hooked(layers, contraction, rows):
         length = _shared_length(lm, pairs)
         shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
-        for batch in batches(pairs, batch_size):
+        for batch in by_length([pair.tokens for pair in pairs], batch_size):
             rows[:] = batch
             gradients = _run(lm, [pairs[i] for i in batch], shared, length)
             for position, row in enumerate(batch if shared else []):
@@ -69,13 +69,6 @@ def run_batches(
                 )
             contraction.finish(batch)
             progress(len(batch))
-
-
-def batches(pairs: Sequence[Encoded], size: int) -> Iterator[list[int]]:
-    """Batches of similar length, so that little is spent on padding."""
-    order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].tokens), i))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
 
 
 def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
@@ -133,11 +126,14 @@ def _run(
         weights[row, len(tail) - pair.answer_length - 1 : len(tail) - 1] = 1 / pair.answer_length
     used = weights.any(dim=0).nonzero().flatten()
     copies = [s.detach().expand(len(pairs), -1, -1, -1).requires_grad_() for s in shared]
-    cache = DynamicCache() if copies else None
-    for layer in range(len(copies) // 2):
-        cache.update(copies[2 * layer], copies[2 * layer + 1], layer)
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(zip(copies[::2], copies[1::2], strict=True)):
+        cache.update(keys, values, layer)
     logits = lm.model(
-        input_ids=ids, past_key_values=cache, use_cache=cache is not None, logits_to_keep=used
+        input_ids=ids,
+        past_key_values=cache if copies else None,
+        use_cache=bool(copies),
+        logits_to_keep=used,
     ).logits.float()  # [N,U,V]
     losses = nn.functional.cross_entropy(
         logits.flatten(0, 1), ids[:, used + 1].flatten(), reduction="none"

@@ -71,6 +71,12 @@ def score_confidence(
         InputError: a prompt without tokens, or `max_new_tokens` below 1.
 
     Source: paper, section 4 (confidence).
+
+    Examples:
+        >>> from labelcast.models.loading import load_model
+        >>> scores = score_confidence(load_model("smollm2"), ["One, two, three,"], max_new_tokens=2)
+        >>> scores[0].answer
+        'four,'
     """
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
+from labelcast.tasks.prompts import Example, rendered_example
 
 if TYPE_CHECKING:
     from labelcast.models.encoding import Encoded
     from labelcast.models.loading import LanguageModel
-    from labelcast.tasks.prompts import Example
 
 Method = Literal["sketch", "exact"]
 _RESAMPLES = 2000
@@ -76,7 +76,7 @@ class CosLow:
 
 def cos_low(
     lm: LanguageModel,
-    examples: Sequence[Example],
+    examples: Sequence[Example | Mapping[str, Any]],
     *,
     method: Method = "sketch",
     rank: int = 64,
@@ -89,7 +89,8 @@ def cos_low(
 
     Args:
         lm: the model, from `load_model`.
-        examples: N >= 2 examples with answers (`tasks.prompts.examples(..., need_answer=True)`).
+        examples: N >= 2 labelled examples: records with ``input_text`` and ``ground_truth``, or
+            `Example`s with answers (`labelcast.examples(..., need_answer=True)`).
         method: ``sketch``: gradients of fresh LoRA B matrices at B = 0; ``exact``: what the
             sketch has in expectation, from full gradients.
         rank: rank of the sketch.
@@ -104,6 +105,14 @@ def cos_low(
 
     Source: paper, section on CoS-Low; E[sketch] = sum over modules of <G_i, G_j> / d_in, up to a
     constant.
+
+    Examples:
+        >>> from labelcast.models.loading import load_model
+        >>> rows = [("Two and two is", " four"), ("Two and three is", " five")]
+        >>> records = [{"input_text": text, "ground_truth": answer} for text, answer in rows]
+        >>> result = cos_low(load_model("smollm2"), records)
+        >>> result.pairs, 0 < result.coslow < 1
+        (1, True)
     """
     import torch
 
@@ -111,6 +120,10 @@ def cos_low(
     from labelcast.models.gradients import exact_gram, sketched_gram
 
     start = time.perf_counter()
+    labelled = [
+        example if isinstance(example, Example) else rendered_example(example, position)
+        for position, example in enumerate(examples)
+    ]
     if method not in ("sketch", "exact"):
         raise InputError(f"--method {method}: choose sketch or exact.")
     if not 1 <= rank <= 4096:
@@ -118,7 +131,7 @@ def cos_low(
     if seeds < 1 or seed < 0:
         raise InputError("--seeds must be at least 1 and --seed at least 0.")
     batch = choose_batch(batch_size, lm.device.value, "gradients").value
-    pairs = encode_labelled(lm, examples)
+    pairs = encode_labelled(lm, labelled)
     cuda = lm.device.value.startswith("cuda")
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -134,19 +147,19 @@ def cos_low(
     else:
         gram = exact_gram(lm, pairs, batch_size=batch, memory=gradient_memory(), progress=progress)
     parts = gram.values.numpy()  # [K,P,N,N]
-    _check_norms(parts.sum(1), examples)
+    _check_norms(parts.sum(1), labelled)
     cosines = np.stack([cosine(matrix) for matrix in parts.sum(1)])
     per_seed = [median_cosine(matrix) for matrix in cosines]
     mean = cosines.mean(0)
     low, high = bootstrap_median(mean)
-    upper = mean[np.triu_indices(len(examples), 1)]
+    upper = mean[np.triu_indices(len(labelled), 1)]
     return CosLow(
         coslow=float(np.mean(per_seed)),
         low=low,
         high=high,
         mean=float(upper.mean()),
         pairs=len(upper),
-        examples=len(examples),
+        examples=len(labelled),
         method=method,
         rank=rank if method == "sketch" else None,
         seed=seed,
@@ -156,7 +169,7 @@ def cos_low(
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory(),
         gradient_bytes=gram.held_bytes,
         batch_size=batch,
-        ids=tuple(example.id for example in examples),
+        ids=tuple(example.id for example in labelled),
         cosines=mean,
     )
 

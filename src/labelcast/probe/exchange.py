@@ -15,6 +15,7 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.runs.files import write_jsonl, write_text
 from labelcast.tasks.sources import Record, open_source, parse_json
+from labelcast.tasks.values import as_text
 
 FORMS = ("jsonl", "csv", "label-studio")
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "label-studio"}
@@ -75,7 +76,7 @@ def _studio_task(row: dict[str, str], answer: str) -> dict[str, Any]:
 
 def _read_json(path: Path, answer: str) -> Iterator[Record]:
     try:
-        content = parse_json(path.read_bytes(), path.name)
+        content = parse_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), path.name)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}).") from None
     if not isinstance(content, list):
@@ -99,18 +100,23 @@ def _studio_answer(item: dict[str, Any], where: str) -> str | None:
         InputError: people gave different answers.
     """
     answers: list[str] = []
-    for annotation in item.get("annotations") or item.get("completions") or []:
+    for annotation in _list(item.get("annotations") or item.get("completions")):
         if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
             continue
-        for result in annotation.get("result") or []:
+        for result in _list(annotation.get("result")):
             value = result.get("value") if isinstance(result, dict) else None
             if isinstance(value, dict):
                 for key in ("choices", "text", "number"):
-                    found = value.get(key, [])
-                    found = found if isinstance(found, list) else [found]
-                    answers += [str(entry) for entry in found]
+                    answers += [as_text(entry, where) for entry in _list(value.get(key))]
     if len(set(answers)) > 1:
         raise InputError(
             f"{where}: several answers ({', '.join(sorted(set(answers))[:4])}). Keep one."
         )
     return answers[0] if answers else None
+
+
+def _list(value: Any) -> list[Any]:
+    """The value as a list: one thing is a list of it, nothing an empty one."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

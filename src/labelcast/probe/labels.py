@@ -8,7 +8,7 @@ no model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError
+from labelcast.probe import exchange
 from labelcast.probe.pick import draw_random
-from labelcast.probe.pool import fetch, pickable
+from labelcast.probe.pool import fetch, pickable, survey
 from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import (
@@ -68,6 +69,20 @@ class Progress:
         return sum(self.drawn.values()) - sum(self.labelled.values())
 
 
+def check_names(task: Task | None) -> None:
+    """Refuse a task whose fields have names that a run's files need for themselves.
+
+    Raises:
+        InputError: names the field.
+    """
+    for name in [*input_names(task), answer_name(task)]:
+        if name in _OURS:
+            raise InputError(
+                f"field {name!r}: a run keeps {', '.join(_OURS)} of its own beside the fields. "
+                "Rename the field in the data and in the task."
+            )
+
+
 def draw_row(example: Example, name: str, batch: int, task: Task | None) -> dict[str, Any]:
     """One drawn example as `draws.jsonl` keeps it."""
     return {
@@ -79,8 +94,12 @@ def draw_row(example: Example, name: str, batch: int, task: Task | None) -> dict
     }
 
 
-def draw_more(run: Run, n: int, name: str) -> list[dict[str, Any]]:
-    """Draw n more examples at random for ``random`` or ``test``; never one drawn before.
+def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Draw more examples at random; never one drawn before. All are drawn or none.
+
+    Args:
+        run: a scored run.
+        counts: how many for ``random`` and for ``test``.
 
     Returns:
         The drawn rows, as they stand in `draws.jsonl` now.
@@ -89,18 +108,32 @@ def draw_more(run: Run, n: int, name: str) -> list[dict[str, Any]]:
         InputError: the pool is not scored yet, has fewer left, or has changed since.
     """
     require(run, "score", "labelcast score POOL --task TASK --out RUN")
-    before = run.rows("draws.jsonl")
+    before, task = _draws(run), run.task
     confidence = pickable(run.file("confidence.parquet"))
-    never = np.flatnonzero(np.isnan(confidence))
-    taken = [*never.tolist(), *(row["index"] for row in before)]
-    batch = 1 + max((row["batch"] for row in before), default=0)
-    seed = run.question["seed"] + batch
-    positions = draw_random(len(confidence), n, taken=taken, seed=seed).tolist()
-    task = run.task
-    found = fetch(open_source(run.facts["pool"]), task, positions)
-    rows = [draw_row(example, name, batch, task) for example in found]
+    taken = [*np.flatnonzero(np.isnan(confidence)).tolist(), *(row["index"] for row in before)]
+    batch = max((row["batch"] for row in before), default=0)
+    places: dict[int, tuple[str, int]] = {}
+    for name, count in counts.items():
+        batch += 1
+        seed = run.question["seed"] + batch
+        positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        places |= dict.fromkeys(positions, (name, batch))
+        taken += positions
+    rows = [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
     write_jsonl(run.file("draws.jsonl"), [*before, *rows])
     return rows
+
+
+def _fetch(run: Run, positions: Sequence[int]) -> list[Example]:
+    """Examples of the run's pool, which must be the one that was scored."""
+    source, task = open_source(run.facts["pool"]), run.task
+    if survey(source, task).digest != run.question["pool_digest"]:
+        raise InputError(
+            f"{source.spec}: the pool has changed since it was scored. Bring back the file as it "
+            "was (a moved one: run its `labelcast score` again), or score the new one into a new "
+            "run."
+        )
+    return fetch(source, task, positions)
 
 
 def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
@@ -124,6 +157,12 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
+    answers, blank, unmatched = _read_answers(run, records)
+    return _take_over(run, answers, blank, unmatched)
+
+
+def _read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], int, list[str]]:
+    """Answers by the id of their drawn example, how many are blank, and what matches none."""
     task, draws = run.task, _draws(run)
     by_content = {_content(row, task): row for row in draws}
     by_id = {row["id"]: row for row in draws}
@@ -147,7 +186,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
                 f"{record.where}: the example {drawn['id']} is labelled {answer!r} here and "
                 f"{first!r} at {place}. Keep one of the two."
             )
-    return _take_over(run, {key: answer for key, (answer, _) in found.items()}, blank, unmatched)
+    return {key: answer for key, (answer, _) in found.items()}, blank, unmatched
 
 
 def _take_over(run: Run, answers: dict[str, str], blank: int, unmatched: list[str]) -> Imported:
@@ -271,6 +310,34 @@ def _place(record: Record) -> str:
     return record.where if own is None else f"{record.where} (id {str(own)[:40]})"
 
 
+def check_replaceable(run: Run, path: Path) -> None:
+    """Refuse to replace a file that holds more than the run does.
+
+    Raises:
+        InputError: it holds answers that are not imported, or other records.
+    """
+    if not path.exists():
+        return
+    known = {row["id"]: row[answer_name(run.task)] for row in run.rows("labels.jsonl")}
+    try:
+        answers, _, unmatched = _read_answers(run, exchange.read(path, answer_name(run.task)))
+    except InputError as error:
+        raise InputError(
+            f"{path}: is there already and cannot be compared with this run ({error}) "
+            "Choose another name."
+        ) from None
+    new = sum(known.get(key) != answer for key, answer in answers.items())
+    if unmatched:
+        raise InputError(
+            f"{path}: is there already and is no export of this run. Choose another name."
+        )
+    if new:
+        raise InputError(
+            f"{path}: holds {new} answers that are not imported yet. Import them first "
+            f"(`labelcast label {run.path} --import {path}`), or choose another name."
+        )
+
+
 def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) -> int:
     """Write the drawn examples to a file to be labelled elsewhere.
 
@@ -282,9 +349,12 @@ def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) ->
 
     Returns:
         How many examples it holds.
-    """
-    from labelcast.probe import exchange
 
+    Raises:
+        InputError: nothing is drawn, or the file is there and replacing it would lose answers.
+        RunError: the file cannot be written.
+    """
+    check_replaceable(run, path)
     rows = export_rows(run, only)
     if not rows:
         raise InputError(f"{run.path}: nothing has been drawn for {', '.join(only)}.")

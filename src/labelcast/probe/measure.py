@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.coslow import CosLow
 from labelcast.probe.labels import labelled_examples
@@ -42,10 +43,29 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
     """The labelled examples of a file.
 
     Raises:
-        InputError: a record is broken, lacks an answer, or has one that is not allowed.
+        InputError: a record is broken, lacks an answer, has one that is not allowed, or has an
+            `id` that stood before.
     """
     resolved = None if task is None else Task.load(task)
-    return list(examples(open_source(spec), resolved, lm.render, need_answer=True))
+    found = list(examples(open_source(spec), resolved, lm.render, need_answer=True))
+    places: dict[str, str] = {}
+    doubles = 0
+    for example in found:
+        first = places.setdefault(example.id, example.where)
+        if first != example.where and example.id != example.content:
+            raise InputError(
+                f"{example.where}: has the id {example.id!r}, as {first} has. Make the ids "
+                "different, or drop the field."
+            )
+        doubles += first != example.where
+    if doubles:
+        warnings.warn(
+            f"{doubles} examples stand in {spec} twice; their gradients are alike, which raises "
+            "CoS-Low. Drop the doubles.",
+            LabelcastWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def save(run: Run, result: CosLow) -> None:
@@ -60,7 +80,8 @@ def save(run: Run, result: CosLow) -> None:
         write_with(run.file("gram.npy"), lambda part: _write(part, buffer))
         write_json(run.file("coslow.json"), result.to_dict())
         facts: dict[str, Any] = {"method": result.method, "rank": result.rank, "seed": result.seed}
-        run.finish("coslow", **facts, seconds=result.seconds, batch_size=result.batch_size)
+        facts |= {"labels": run.labels_digest("low"), "batch_size": result.batch_size}
+        run.finish("coslow", **facts, seconds=result.seconds)
 
 
 def _write(path: Any, buffer: io.BytesIO) -> None:

@@ -7,13 +7,16 @@ after an hour. What is kept of each example meanwhile is a row of numbers.
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import warnings
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +24,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.models.loading import LanguageModel
-from labelcast.probe.confidence import score_confidence
 from labelcast.runs.files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, content_id, examples
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
+
+if TYPE_CHECKING:
+    from labelcast.models.loading import LanguageModel
 
 SHARD = 512
 _SCHEMA = pa.schema(
@@ -51,7 +55,7 @@ class Survey:
 
     Attributes:
         size: number of examples.
-        digest: hash of the contents in order, the same whatever the file format.
+        digest: hash of the contents and own ids in order, the same whatever the file format.
         duplicates: positions whose content stood before them already.
     """
 
@@ -74,12 +78,13 @@ def survey(source: Source, task: Task | None) -> Survey:
         digest.update(content.encode())
         if own is not None:
             has_ids = True
+            digest.update(json.dumps(own).encode())
             ids.append(int.from_bytes(hashlib.blake2b(own.encode(), digest_size=8).digest()))
     if has_ids:
         for position in _repeats(ids):
             first = ids.index(ids[position])
             raise InputError(
-                f"records {first + 1} and {position + 1} of the pool have the same id. "
+                f"{source.spec}: records {first + 1} and {position + 1} have the same id. "
                 "Make the ids different, or drop the field."
             )
     repeats = _repeats(contents)
@@ -115,8 +120,9 @@ def score_pool(
         The path of the table.
     """
     target = run.file("confidence.parquet")
-    if run.is_done("score") and _whole(target, found.size):
+    if _whole(target, found.size):
         progress(found.size)
+        _remove_parts(run)
         return target
     parts: list[Path] = []
     stream = examples(source, task, lm.render)
@@ -127,13 +133,17 @@ def score_pool(
             progress(len(shard))
             continue
         table = _score_shard(lm, shard, found, batch_size, max_new_tokens, progress)
-        write_with(part, lambda path, table=table: _write(path, [table]))
+        write_with(part, partial(_write, tables=[table]))
     write_with(target, lambda path: _write(path, (pq.read_table(part) for part in parts)))
-    with disk_faults(target):
-        for part in parts:
-            part.unlink()
-        run.file("confidence").rmdir()
+    _remove_parts(run)
     return target
+
+
+def _remove_parts(run: Run) -> None:
+    folder = run.file("confidence")
+    with disk_faults(folder):
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def read_column(path: Path, name: str) -> NDArray[Any]:
@@ -199,6 +209,9 @@ def _score_shard(
     max_new_tokens: int,
     progress: Callable[[int], None],
 ) -> pa.Table:
+    # Imported here because drawing and labelling do without torch.
+    from labelcast.probe.confidence import score_confidence
+
     scored = score_confidence(
         lm,
         [example.prompt for example in shard],
@@ -225,8 +238,11 @@ def _write(path: Path, tables: Any) -> None:
 
 def _whole(path: Path, rows: int) -> bool:
     """Whether a file is there, undamaged, with that many rows."""
+    if not path.exists():
+        return False
     try:
-        table = pq.read_table(path, schema=_SCHEMA, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as table:
+            found = sum(batch.num_rows for batch in table.iter_batches())
+            return bool(table.schema_arrow.equals(_SCHEMA)) and found == rows
     except (pa.ArrowException, OSError):
         return False
-    return int(table.num_rows) == rows

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labelcast.errors import LabelcastWarning
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.choices import choose_batch
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.confidence import MAX_NEW_TOKENS
-from labelcast.probe.labels import draw_row
+from labelcast.probe.labels import check_names, draw_row
 from labelcast.probe.pick import pick_low_confidence
 from labelcast.probe.pool import Survey, fetch, pickable, read_column, score_pool, survey
 from labelcast.runs.files import write_jsonl
@@ -49,8 +49,10 @@ def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
     """Read a pool once, before any model is loaded, and say what is wrong with it.
 
     Raises:
-        InputError: a broken record, two records with one id, or fewer than `n_label` examples.
+        InputError: a broken record, two records with one id, fewer than `n_label` examples, or a
+            field with a name that the run folder needs for itself.
     """
+    check_names(task)
     found = survey(source, task)
     if found.duplicates:
         warnings.warn(
@@ -99,6 +101,10 @@ def score(
     """
     begin = time.perf_counter()
     found = found or check_pool(source, task, n_label)
+    if max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
+    if task is not None:
+        lm.render(task.instruction.strip(), "text")  # a model without a template leaves no folder
     question = {
         "task": None if task is None else task.model_dump(mode="json"),
         "pool_digest": found.digest,
@@ -121,7 +127,7 @@ def score(
     }
     run = Run.create(out, question, facts)
     with run.locked():
-        reused = run.is_done("score") and run.file("to_label.jsonl").exists()
+        reused = run.is_done("score")
         table = score_pool(
             run,
             lm,
@@ -136,10 +142,11 @@ def score(
         if not reused:
             positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
             drawn = fetch(source, task, positions)
-            rows = [{"id": e.id} | flat_row(e.fields, task, None) for e in drawn]
             write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
-            write_jsonl(run.file("to_label.jsonl"), rows)
+            _write_to_label(run)
             run.finish("score", **question, **facts, seconds=round(time.perf_counter() - begin, 3))
+        elif not run.file("to_label.jsonl").exists():
+            _write_to_label(run)
     scored = read_column(table, "confidence").astype(float)
     return Scored(
         run=run,
@@ -150,3 +157,11 @@ def score(
         mean_confidence=float(scored[scored == scored].mean()),
         reused=reused,
     )
+
+
+def _write_to_label(run: Run) -> None:
+    """Write the low-confidence draw as a file to fill in."""
+    task = run.task
+    low = [row for row in run.rows("draws.jsonl") if row["set"] == "low"]
+    rows = [{"id": row["id"]} | flat_row(row, task, None) for row in low]
+    write_jsonl(run.file("to_label.jsonl"), rows)

@@ -41,6 +41,11 @@ def forecast_run(
     ceiling = (run.question.get("task") or {}).get("ceiling")
     if options.get("ceiling") is None and ceiling:
         options["ceiling"] = ceiling["score"]
+    if _is_stale(run):
+        warnings.append(
+            f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
+            "again"
+        )
     answer = forecast(coslow=_coslow(run, options), calibration=calibration, **options)
     with run.locked():
         write_json(
@@ -52,14 +57,27 @@ def forecast_run(
 
 
 def _coslow(run: Run, options: dict[str, Any]) -> float | None:
-    if run.file("coslow.json").exists():
-        return float(read_json(run.file("coslow.json"))["coslow"])
+    path = run.file("coslow.json")
+    if path.exists():
+        content = read_json(path)
+        value = content.get("coslow") if isinstance(content, dict) else None
+        if not isinstance(value, int | float):
+            raise InputError(f"{path}: damaged (no 'coslow' in it). Run `labelcast coslow` again.")
+        return float(value)
     if options.get("observations"):
         return None
     raise InputError(
         f"{run.path}: CoS-Low is not measured yet. Label the examples "
         f"(`labelcast label {run.path} --export FILE`), then run `labelcast coslow {run.path}`."
     )
+
+
+def _is_stale(run: Run) -> bool:
+    """Whether the labels are not those that CoS-Low was measured on."""
+    if not run.is_done("coslow"):
+        return False
+    measured_on = read_json(run.file("manifests/coslow.json")).get("labels")
+    return measured_on is not None and measured_on != run.labels_digest("low")
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

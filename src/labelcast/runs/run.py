@@ -6,6 +6,8 @@ Knows names and formats of the files in a run; knows nothing of models or of wha
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 
 
 class Run:
-    """A run folder. Opening one reads nothing; `create` or the first step writes it.
+    """A run folder. `create` makes one for a question, `open` checks that there is one.
 
     Files: `run.json` (the question: task, pool, model, settings), `confidence.parquet`,
     `to_label.jsonl`, `draws.jsonl`, `labels.jsonl`, `coslow.json`, `gram.npy`, `forecast.json`,
@@ -43,7 +45,7 @@ class Run:
         """An existing run.
 
         Raises:
-            InputError: no such folder, or no run folder.
+            InputError: no such folder, no run folder, or a damaged one.
         """
         run = cls(path)
         if not run.path.exists():
@@ -52,6 +54,8 @@ class Run:
             )
         if not run.file("run.json").exists():
             raise InputError(f"{path}: not a run folder (it has no run.json).")
+        run._part("question")
+        run._part("facts")
         return run
 
     @classmethod
@@ -75,7 +79,7 @@ class Run:
             run._same_question(question)
             if run.facts == facts:
                 return run
-        elif run.path.exists() and any(run.path.iterdir()):
+        elif run.path.exists() and not run._is_blank():
             raise InputError(
                 f"{path}: a folder that is not empty and no run. Choose another --out."
             )
@@ -84,15 +88,20 @@ class Run:
         write_json(run.file("run.json"), content)
         return run
 
+    def _is_blank(self) -> bool:
+        """Whether nothing is in the folder but what a killed first step may have left."""
+        return all(
+            entry.name == ".lock" or entry.name.startswith(".run.json.")
+            for entry in self.path.iterdir()
+        )
+
     def _same_question(self, question: dict[str, Any]) -> None:
-        before = self.question
-        for key in sorted(set(question) | set(before)):
-            if before.get(key) != question.get(key):
-                was, now = (_short(q.get(key)) for q in (before, question))
-                raise InputError(
-                    f"{self.path}: made for another question: its {key} is {was}, now it is {now}. "
-                    "Choose another --out, or delete the folder."
-                )
+        found = _difference(self.question, question)
+        if found is not None:
+            raise InputError(
+                f"{self.path}: made for another question: {found}. "
+                "Choose another --out, or delete the folder."
+            )
 
     @property
     def question(self) -> dict[str, Any]:
@@ -115,11 +124,16 @@ class Run:
     def task(self) -> Task | None:
         """The task as it was resolved; None where the records were already rendered."""
         value = self.question.get("task")
-        return None if value is None else Task.model_validate(value)
+        return None if value is None else Task.build(value, f"{self.file('run.json')}: damaged")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a JSONL file of the run."""
         return read_jsonl(self.file(name))
+
+    def labels_digest(self, name: str) -> str:
+        """Hash of the labels of one set, to tell whether a result is older than they are."""
+        rows = [row for row in self.rows("labels.jsonl") if row.get("set") == name]
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
     def is_done(self, step: str) -> bool:
         """Whether a step has finished: its manifest, written last, is there."""
@@ -155,6 +169,8 @@ class Run:
                     f"{self.path}: another labelcast process is working on this run. "
                     "Wait for it, or stop it."
                 ) from None
+            for left in self.path.rglob(".*.part"):  # of a process that was killed
+                left.unlink(missing_ok=True)
             yield
 
 
@@ -170,6 +186,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _difference(before: dict[str, Any], now: dict[str, Any], inside: str = "") -> str | None:
+    """The first thing in which two questions differ, in words."""
+    for key in sorted(set(before) | set(now)):
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            return _difference(old, new, f"{key}'s ")
+        return f"its {inside}{key} is {_short(old)}, now it is {_short(new)}"
+    return None
+
+
 def _short(value: Any) -> str:
     text = value.get("name", "given") if isinstance(value, dict) else value
-    return repr(text) if text is not None else "not given"
+    return repr(text)[:80] if text is not None else "not given"

@@ -44,10 +44,12 @@ class _Column:
     values: set[str] = field(default_factory=set)
     length: int = 0
     seen: int = 0
+    has_words: bool = False
 
     def add(self, text: str) -> None:
         self.seen += 1
         self.length += len(text)
+        self.has_words = self.has_words or " " in text.strip()
         if len(self.values) <= _MOST_ANSWERS:
             self.values.add(text)
 
@@ -103,14 +105,15 @@ def guess_task(
     fields: list[dict[str, Any]] = [{"field": item} for item in inputs]
     if len(inputs) > 1:
         fields = [{"field": item, "label": item.upper().replace("_", " ")} for item in inputs]
-    return Task.model_validate(
+    return Task.build(
         {
             "name": re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_.-")[:80] or "task",
             "instruction": instruction or _draft(inputs, answer, answers),
             "inputs": fields,
             "answer": answer,
             "answers": answers,
-        }
+        },
+        source.spec,
     )
 
 
@@ -146,7 +149,8 @@ def _columns(source: Source) -> dict[str, _Column]:
     for record in islice(source.records(), LOOKED_AT):
         for name, value in record.values.items():
             column = columns.setdefault(str(name), _Column())
-            if isinstance(value, str | int | float) and not (value != value):
+            known = isinstance(value, str | int | float) and value == value
+            if known and str(value).strip():
                 column.add(as_text(value, f"{record.where}, field {name!r}"))
     return columns
 
@@ -166,7 +170,9 @@ def _guess_inputs(columns: dict[str, _Column], answer: str) -> list[str]:
         for name, column in columns.items()
         if name.lower() not in skipped and not column.is_choice and not column.is_number
     }
-    return [name for name, column in texts.items() if column.mean_length >= 2]
+    # Beside a field of several words, one of single words is a code or a name.
+    worded = [name for name, column in texts.items() if column.has_words]
+    return worded or [name for name, column in texts.items() if column.mean_length >= 2]
 
 
 def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:

@@ -65,6 +65,15 @@ def examples(
         yield _example(record, task, render, need_answer)
 
 
+def rendered_example(values: Mapping[str, Any], index: int) -> Example:
+    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``.
+
+    Raises:
+        InputError: a field is missing or empty.
+    """
+    return _example(Record(index, f"example {index + 1}", dict(values)), None, None, True)
+
+
 def content_id(source: Source, task: Task | None) -> Iterator[tuple[str, str | None]]:
     """Content hash and own ``id`` (None where it has none) of every record, without rendering.
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from labelcast.errors import InputError
 from labelcast.tasks import generated
@@ -55,7 +55,7 @@ def open_source(spec: str | Path) -> Source:
         return _generated(text)
     path = Path(text)
     if not path.exists():
-        raise InputError(f"{text}: no such file. A pool is {FORMATS}.")
+        raise InputError(f"{text}: no such file. A data file is {FORMATS}.")
     if path.is_dir():
         raise InputError(f"{text}: a folder, where a data file is needed: {FORMATS}.")
     reader = _READERS.get(path.suffix.lower())
@@ -95,7 +95,13 @@ def parse_json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=lambda name: _no_constant(name, where))
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON: {error.msg} (column {error.colno}).") from None
+        raise InputError(
+            f"{where}: not valid JSON: {error.msg.removesuffix(' at')} (column {error.colno})."
+        ) from None
+    except (InputError, UnicodeDecodeError):
+        raise
+    except ValueError as error:  # a whole number of thousands of digits
+        raise InputError(f"{where}: not valid JSON: {str(error).split(';')[0]}.") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deep.") from None
 
@@ -119,15 +125,23 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
         if stream.read(3) != b"\xef\xbb\xbf":
             stream.seek(0)
         try:
+            if not _is_array(stream):
+                raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
             for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
                 yield f"record {number}", item
         except ijson.JSONError as error:
-            raise InputError(
-                f"{path.name} after record {number}: not a valid JSON array "
-                f"({' '.join(str(error).split())[:120]})."
-            ) from None
-    if number == 0:
-        raise InputError(f"{path.name}: no JSON array of records. For one object a line use .jsonl")
+            place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
+            if "UTF8" in fault:
+                raise InputError(f"{place}: not UTF-8 text. Save the file as UTF-8.") from None
+            raise InputError(f"{place}: not a valid JSON array ({fault[:120]}).") from None
+
+
+def _is_array(stream: IO[bytes]) -> bool:
+    """Whether the first character that is no space opens an array; moves to it."""
+    while (byte := stream.read(1)).isspace():
+        pass
+    stream.seek(-len(byte), 1)
+    return byte == b"["
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
@@ -136,8 +150,15 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
         rows = csv.reader(stream, strict=True)
         try:
             header = next(rows, None)
+            if header and any("\0" in name for name in header):
+                raise InputError(f"{path.name} line 1: not UTF-8 text. Save the file as UTF-8.")
             if not header or not any(name.strip() for name in header):
                 raise InputError(f"{path.name} line 1: no header with the names of the columns.")
+            if len(header) == 1 and (found := set(header[0]) & set(";\t")):
+                raise InputError(
+                    f"{path.name} line 1: columns are separated by {min(found)!r}. Save the file "
+                    "with commas."
+                )
             doubles = {name for name in header if header.count(name) > 1}
             if doubles:
                 raise InputError(f"{path.name} line 1: column {min(doubles)!r} stands there twice.")

@@ -115,9 +115,9 @@ class Task(BaseModel):
             InputError: no such file or name, or the file does not follow the schema.
         """
         path = Path(spec)
+        if not path.is_file() and str(spec) in catalogue():
+            return cls.parse(catalogue()[str(spec)].read_text("utf-8"), f"task {spec}")
         if not path.exists():
-            if str(spec) in catalogue():
-                return cls.parse(catalogue()[str(spec)].read_text("utf-8"), f"task {spec}")
             raise InputError(_unknown_task(str(spec)))
         try:
             text = path.read_text("utf-8")
@@ -146,10 +146,21 @@ class Task(BaseModel):
             raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(data, dict):
             raise InputError(f"{where}: a task file is a mapping of keys: {', '.join(_KEYS)}.")
+        return cls.build(data, where)
+
+    @classmethod
+    def build(cls, data: Mapping[str, Any], where: str = "task") -> Task:
+        """A task from its keys and values.
+
+        Raises:
+            InputError: names the key, what is wrong with it and what is allowed.
+        """
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             raise InputError(f"{where}: {_explain(error)}") from None
+        except RecursionError:
+            raise InputError(f"{where}: nested too deep.") from None
 
     def user_text(self, record: Mapping[str, Any], where: str) -> str:
         """The user turn: the field itself where it has no label, else a line a field."""
@@ -198,6 +209,7 @@ class Task(BaseModel):
 
 
 _KEYS = tuple(Task.model_fields)
+_INNER = {"inputs": tuple(InputField.model_fields), "ceiling": tuple(Ceiling.model_fields)}
 
 
 class _PlainLoader(yaml.BaseLoader):
@@ -229,11 +241,15 @@ def _unknown_task(spec: str) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault of a task file in one sentence that names the key."""
-    fault = error.errors()[0]
+    """The first fault of a task file in one sentence that names the key.
+
+    An unknown key comes before a missing one, which it may be a slip for.
+    """
+    faults = error.errors()
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = _KEYS if len(fault["loc"]) == 1 else ("field", "label", "score", "source")
+        known = _KEYS if len(fault["loc"]) == 1 else _INNER[str(fault["loc"][0])]
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."

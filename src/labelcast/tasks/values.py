@@ -27,19 +27,32 @@ def as_text(value: Any, where: str) -> str:
     if value is None:
         raise InputError(f"{where}: the value is missing. Fill it in or drop the record.")
     if isinstance(value, str):
-        return value
+        return _whole_text(value, where)
     if isinstance(value, bool | int):
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{where}: the value is {value}, not a finite number.")
         return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
         return "\n".join(as_text(item, where) for item in value)
     raise InputError(
         f"{where}: a value of type {type(value).__name__} cannot be shown to a model as text. "
         "Use text, a number or a list of these."
     )
+
+
+def _whole_text(text: str, where: str) -> str:
+    """The text itself, if it can be written to a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: character {error.start + 1} is half of a pair "
+            f"(\\u{ord(text[error.start]):x}), so it is not valid Unicode text. "
+            "Mend the text, or drop the record."
+        ) from None
+    return text
 
 
 def content_hash(fields: Mapping[str, str]) -> str:

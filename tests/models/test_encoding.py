@@ -1,0 +1,62 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import tokenizer
+
+from labelcast.models.encoding import encode_pair, encode_prompt, shared_prefix
+from labelcast.models.loading import LanguageModel
+
+WORDS = tokenizer()
+TEXT = st.text("abcdthe :1\nXYZ", min_size=1, max_size=20)
+
+
+@given(TEXT, TEXT)
+def test_the_prompt_is_a_prefix_and_the_answer_reads_back(prompt: str, answer: str) -> None:
+    """Whatever merges, the prompt's own tokens come first and the rest is the answer's text."""
+    pair = encode_pair(WORDS, prompt, answer)
+    split = len(pair.tokens) - pair.answer_length
+    assert pair.tokens[:split] == encode_prompt(WORDS, prompt)
+    assert pair.answer_length >= 1
+    assert WORDS.decode(pair.tokens[split:]) == answer
+
+
+def test_a_merge_across_the_boundary_is_encoded_apart() -> None:
+    """Where prompt and answer would merge into one token, each keeps its own."""
+    joined = encode_prompt(WORDS, "x:1")
+    assert joined[:2] != encode_prompt(WORDS, "x:")
+    pair = encode_pair(WORDS, "x:", "1")
+    assert pair.tokens == encode_prompt(WORDS, "x:") + encode_prompt(WORDS, "1")
+    assert pair.answer_length == 1
+
+
+def test_a_merge_across_the_boundary_of_a_real_tokenizer(smollm2: LanguageModel) -> None:
+    """The embedded model's tokenizer merges 'un' and 'der' into one word; they stay apart."""
+    words = smollm2.tokenizer
+    prompt, answer = "The cat is un", "der"
+    both = encode_prompt(words, prompt + answer)
+    first = encode_prompt(words, prompt)
+    assert both[: len(first)] != first, "the case must merge to be a case"
+    pair = encode_pair(words, prompt, answer)
+    assert pair.tokens[: len(first)] == first
+    assert words.decode(pair.tokens[-pair.answer_length :]) == answer
+
+
+def test_special_tokens_in_the_text_are_one_token_and_none_is_added() -> None:
+    """A rendered prompt holds its special tokens as text already."""
+    assert encode_prompt(WORDS, "<turn>a<eos>") == WORDS.convert_tokens_to_ids(
+        ["<turn>", "a", "<eos>"]
+    )
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_shared_prefix_is_the_longest_that_leaves_one_token(sequences: list[list[int]]) -> None:
+    """All share it, none share more, and each keeps a token of its own."""
+    length = shared_prefix(sequences)
+    assert length < min(map(len, sequences))
+    assert len({tuple(s[:length]) for s in sequences}) == 1
+    if length + 1 < min(map(len, sequences)):
+        assert len({tuple(s[: length + 1]) for s in sequences}) > 1
+
+
+def test_no_sequences_share_nothing() -> None:
+    """The empty list has no shared prefix."""
+    assert shared_prefix([]) == 0

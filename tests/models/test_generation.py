@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import published
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import load_llama
+
+from labelcast.models.generation import Generated, batches, end_tokens, generate, read_prefix
+from labelcast.models.loading import LanguageModel
+
+TIE = 1e-4
+
+
+def random_prompts(seed: int, lengths: list[int], shared: int) -> list[list[int]]:
+    """Random tokens, the first `shared` of them the same in every prompt."""
+    rng = np.random.default_rng(seed)
+    start = rng.integers(3, 90, size=shared).tolist()
+    return [start + rng.integers(3, 90, size=length).tolist() for length in lengths]
+
+
+def answers(
+    lm: LanguageModel, prompts: list[list[int]], batch_size: int, new: int
+) -> list[Generated]:
+    """Every prompt's answer, in order."""
+    found: dict[int, Generated] = {}
+    prefix = read_prefix(lm, prompts)
+    for batch in batches(lm, prompts, batch_size):
+        made = generate(lm, [prompts[i] for i in batch], prefix, new)
+        found.update(zip(batch, made, strict=True))
+    return [found[i] for i in range(len(prompts))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=9),
+    shared=st.sampled_from([0, 3, 12, 40]),
+    batch_size=st.sampled_from([1, 3, 8]),
+)
+def test_answers_equal_greedy_decoding_one_at_a_time(
+    tiny: LanguageModel, seed: int, lengths: list[int], shared: int, batch_size: int
+) -> None:
+    """Tokens and probabilities are those of the model's own generate and a second pass."""
+    prompts = random_prompts(seed, lengths, shared)
+    for prompt, found in zip(prompts, answers(tiny, prompts, batch_size, 12), strict=True):
+        expected = published.confidence(tiny, prompt, 12)
+        if expected.margin < TIE:
+            continue
+        assert found.tokens == expected.tokens
+        assert found.margin == pytest.approx(expected.margin, abs=TIE)
+        assert all(0 < p <= 1 + 1e-6 for p in found.probabilities)
+
+
+def test_an_end_token_ends_each_row_on_its_own(tmp_path: Path) -> None:
+    """With many end tokens rows stop at unlike steps, and each is as it would be alone."""
+    lm = load_llama(tmp_path, seed=4)
+    prompts = random_prompts(0, [4, 9, 2, 7, 11, 3, 5, 8], 16)
+    lm.model.generation_config.eos_token_id = list(range(0, 104, 8))
+    together = answers(lm, prompts, 8, 20)
+    assert len({len(answer.tokens) for answer in together}) > 2, "the case must be mixed"
+    ends = end_tokens(lm)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = answers(lm, [prompt], 1, 20)[0]
+        assert answer.tokens == alone.tokens
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=TIE)
+        assert not set(answer.tokens[:-1]) & ends
+        assert len(answer.tokens) == 20 or answer.tokens[-1] in ends
+
+
+@given(
+    st.lists(st.integers(1, 40), max_size=30),
+    st.integers(1, 8),
+)
+def test_batches_hold_every_prompt_once_by_length(
+    tiny: LanguageModel, lengths: list[int], size: int
+) -> None:
+    """A partition into batches no larger than asked for, longest first."""
+    groups = batches(tiny, [[1] * length for length in lengths], size)
+    flat = [i for group in groups for i in group]
+    assert sorted(flat) == list(range(len(lengths)))
+    assert all(len(group) <= size for group in groups)
+    assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
+
+
+def test_a_short_beginning_is_not_worth_sharing(tiny: LanguageModel) -> None:
+    """Few shared tokens, or one prompt alone, give an empty prefix."""
+    assert read_prefix(tiny, random_prompts(0, [5, 6], 3)).layers == []
+    assert read_prefix(tiny, random_prompts(0, [20], 0)).tokens == []
+    shared = read_prefix(tiny, random_prompts(0, [5, 6], 20))
+    assert len(shared.tokens) >= 20
+    assert len(shared.layers) == 3
+
+
+def test_identical_prompts_give_identical_answers(tiny: LanguageModel) -> None:
+    """The shared beginning leaves the last token to each row."""
+    prompts = random_prompts(1, [0, 0, 0], 30)
+    found = answers(tiny, prompts, 2, 6)
+    assert found[0].tokens == found[1].tokens == found[2].tokens
+    assert found[0].tokens == published.confidence(tiny, prompts[0], 6).tokens
+
+
+def test_a_model_without_end_tokens_answers_in_full(tiny: LanguageModel) -> None:
+    """Nothing ends the answer but its limit."""
+    config = tiny.model.generation_config
+    before, eos = config.eos_token_id, tiny.tokenizer.eos_token
+    config.eos_token_id = tiny.tokenizer.eos_token = None
+    try:
+        assert end_tokens(tiny) == frozenset()
+        found = answers(tiny, random_prompts(2, [5, 9], 0), 2, 10)
+        assert [len(answer.tokens) for answer in found] == [10, 10]
+    finally:
+        config.eos_token_id, tiny.tokenizer.eos_token = before, eos
+
+
+def test_generation_leaves_gradients_alone(tiny: LanguageModel) -> None:
+    """Nothing that comes back is part of a graph."""
+    prefix = read_prefix(tiny, random_prompts(0, [5, 6], 20))
+    assert not any(states.requires_grad for layer in prefix.layers for states in layer)
+    assert not torch.is_inference_mode_enabled()

@@ -1,0 +1,258 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
+
+from labelcast.errors import InputError, RunError
+from labelcast.models import embedded
+from labelcast.models.choices import choose_batch, choose_device, choose_dtype
+from labelcast.models.loading import LanguageModel, fingerprint, load_model
+
+
+def no_config(folder: Path) -> str:
+    """A folder with weights alone."""
+    save_llama(folder)
+    (folder / "config.json").unlink()
+    return str(folder)
+
+
+def pickled(folder: Path) -> str:
+    """A model folder whose weights are pickled."""
+    save_llama(folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return str(folder)
+
+
+def no_weights(folder: Path) -> str:
+    """A model folder without weights."""
+    save_llama(folder)
+    (folder / "model.safetensors").unlink()
+    return str(folder)
+
+
+def broken_weights(folder: Path) -> str:
+    """A model folder whose weights were cut off."""
+    save_llama(folder)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    return str(folder)
+
+
+def broken_config(folder: Path) -> str:
+    """A model folder whose config is no JSON."""
+    save_llama(folder)
+    (folder / "config.json").write_text("{")
+    return str(folder)
+
+
+def no_tokenizer(folder: Path) -> str:
+    """A model folder without a tokenizer."""
+    save_llama(folder)
+    for path in folder.glob("token*"):
+        path.unlink()
+    return str(folder)
+
+
+def unknown_kind(folder: Path) -> str:
+    """A model folder of a kind that does not exist."""
+    save_llama(folder)
+    (folder / "config.json").write_text('{"model_type": "nothing-like-it"}')
+    return str(folder)
+
+
+def false_gguf(folder: Path) -> str:
+    """A file that is called .gguf and is none."""
+    path = folder / "model.gguf"
+    path.write_bytes(b"not a model")
+    return str(path)
+
+
+def cut_gguf(folder: Path) -> str:
+    """A file that begins like a GGUF and goes no further."""
+    path = folder / "model.gguf"
+    path.write_bytes(b"GGUF" + bytes(20))
+    return str(path)
+
+
+def absent_gguf(folder: Path) -> str:
+    """A .gguf path where nothing is."""
+    return str(folder / "none.gguf")
+
+
+def some_file(folder: Path) -> str:
+    """A file of another kind."""
+    path = folder / "notes.txt"
+    path.write_text("x")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_config, "no config.json"),
+        (pickled, "never read"),
+        (no_weights, "no weights"),
+        (broken_weights, "cannot be loaded"),
+        (broken_config, "cannot be loaded"),
+        (no_tokenizer, "cannot be loaded"),
+        (unknown_kind, "nothing-like-it|cannot be loaded"),
+        (false_gguf, "does not begin with GGUF"),
+        (cut_gguf, "GGUF"),
+        (absent_gguf, "no such file"),
+        (some_file, "no .gguf"),
+        (lambda folder: "nothing here", "no such folder or file"),
+        (lambda folder: "no-such-owner/no-such-model", "not found"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], str],
+    message: str,
+) -> None:
+    """Each kind of wrong model gives one line that names it and says what is wrong."""
+    monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "cache"))
+    spec = make(tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        load_model(spec)
+    assert spec in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_loaded_model_is_frozen_and_ready(tiny: LanguageModel) -> None:
+    """Evaluation mode, float32 on a CPU with a reason, no weight that asks for a gradient."""
+    assert not tiny.model.training
+    assert not any(weight.requires_grad for weight in tiny.model.parameters())
+    assert (tiny.device.value, tiny.dtype.value) == ("cpu", torch.float32)
+    assert tiny.context == 256
+    assert tiny.identity.architecture["num_hidden_layers"] == 3
+
+
+def test_a_model_without_chat_template(tmp_path: Path) -> None:
+    """It loads, for rendered records; a task cannot be rendered, and the message names it."""
+    lm = load_llama(tmp_path, template=None)
+    assert not lm.has_chat_template
+    with pytest.raises(InputError, match=r"no chat template.*input_text") as caught:
+        lm.render("Sort.", "b a")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_the_system_role_is_used_where_there_is_one(tiny: LanguageModel) -> None:
+    """The instruction is a turn of its own, and the prompt ends where the answer begins."""
+    assert tiny.render("Sort.", "b a") == (
+        "<turn>system\nSort.<eos>\n<turn>user\nb a<eos>\n<turn>assistant\n"
+    )
+
+
+REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+IGNORES = TEMPLATE.replace("{{ m.content }}", "{{ m.content if m.role != 'system' else '' }}")
+
+
+@pytest.mark.parametrize("template", [REFUSES + TEMPLATE, IGNORES])
+def test_the_system_role_is_folded_where_there_is_none(tmp_path: Path, template: str) -> None:
+    """A template that refuses or swallows a system turn gets the instruction in the user turn."""
+    lm = load_llama(tmp_path, template=template)
+    assert lm.render("Sort.", "b a") == "<turn>user\nSort.\n\nb a<eos>\n<turn>assistant\n"
+
+
+def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
+    """The template's own complaint is shown, without a traceback."""
+    lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")
+    with pytest.raises(InputError, match=r"chat template fails \(never works\)"):
+        lm.render("Sort.", "b a")
+
+
+def test_the_fingerprint_is_of_the_model_not_of_its_folder(tmp_path: Path) -> None:
+    """The same in another folder and dtype; another with another template, size or vocabulary."""
+    first = save_llama(tmp_path / "first")
+    shutil.copytree(first, tmp_path / "second")
+    original = load_model(str(first)).identity
+    copied = load_model(str(tmp_path / "second"), dtype="bfloat16").identity
+    assert original.fingerprint == copied.fingerprint
+    base = load_llama(tmp_path / "base", template=None).identity
+    assert base.architecture == original.architecture
+    deeper = load_llama(tmp_path / "deeper", num_hidden_layers=2).identity
+    assert len({original.fingerprint, base.fingerprint, deeper.fingerprint}) == 3
+
+
+def test_the_fingerprint_sees_the_vocabulary() -> None:
+    """Another token in the vocabulary is another model."""
+    words, more = tokenizer(), tokenizer()
+    more.add_tokens(["<new>"])
+    assert fingerprint({}, words) == fingerprint({"dtype": "bfloat16"}, words)
+    assert fingerprint({}, words) != fingerprint({}, more)
+
+
+def test_a_folder_has_no_hub_id(tiny: LanguageModel) -> None:
+    """A local copy is known by its fingerprint alone."""
+    assert tiny.identity.hub_id is None
+
+
+def test_the_embedded_model(smollm2: LanguageModel) -> None:
+    """It is itself by name, renders a task, and its special tokens are one token each."""
+    assert smollm2.identity.hub_id == "smollm2"
+    assert smollm2.context == 8192
+    prompt = smollm2.render("Sort.", "b a")
+    assert "Sort." in prompt
+    assert prompt.endswith("<|im_start|>assistant\n")
+    assert len(smollm2.tokenizer.encode("<|im_start|>", add_special_tokens=False)) == 1
+
+
+def test_the_embedded_model_is_dequantised_once(
+    smollm2: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second call finds the folder of the first and converts nothing."""
+    monkeypatch.setattr(embedded, "_convert", lambda *paths: pytest.fail("converted again"))
+    folder = embedded.dequantised(embedded.gguf_file())
+    assert folder == embedded.dequantised(embedded.gguf_file())
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_an_interrupted_conversion_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversion that fails leaves no folder that looks whole."""
+    monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path))
+
+    def fails(path: Path, folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(embedded, "_convert", fails)
+    with pytest.raises(RunError, match="No space left"):
+        embedded.dequantised(embedded.gguf_file())
+    assert not [path for path in tmp_path.iterdir() if path.name != "hashes"]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so, and which setting helps."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(RunError, match="LABELCAST_CACHE"):
+        embedded.dequantised(embedded.gguf_file())
+
+
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [
+        (lambda: choose_device("cuda:99"), "--device cuda:99"),
+        (lambda: choose_device("nonsense"), "--device nonsense"),
+        (lambda: choose_dtype("float8", "cpu", 1, "confidence"), "--dtype float8"),
+        (lambda: choose_batch(0, "cpu", "gradients"), "--batch-size 0"),
+    ],
+)
+def test_choices_that_cannot_be_had(choose: Callable[[], object], message: str) -> None:
+    """What the user asks for and does not exist is refused by name."""
+    with pytest.raises(InputError, match=message):
+        choose()
+
+
+def test_choices_come_with_their_reason() -> None:
+    """What is chosen says why; what is asked for is taken as it is."""
+    assert choose_dtype("auto", "cpu", 1, "confidence").value is torch.float32
+    assert "ranking" in choose_dtype("auto", "cpu", 1, "gradients").reason
+    assert str(choose_batch(7, "cpu", "gradients")) == "7 (asked for)"
+    assert choose_batch(None, "cpu", "confidence").reason

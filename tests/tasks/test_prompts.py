@@ -1,0 +1,96 @@
+"""From records to examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelcast.errors import InputError
+from labelcast.tasks.prompts import content_id, examples, flat_row
+from labelcast.tasks.sources import Record, Source
+from labelcast.tasks.task import Task
+from labelcast.tasks.values import as_text, content_hash
+
+TASK = Task.parse("{name: t, instruction: ' Say it. ', inputs: [text], answer: y, answers: [a, b]}")
+
+
+def source(*rows: dict[str, Any]) -> Source:
+    """A source in memory."""
+    return Source("memory", lambda: (Record(n, f"row {n + 1}", row) for n, row in enumerate(rows)))
+
+
+def render(instruction: str, user: str) -> str:
+    return f"<{instruction}|{user}>"
+
+
+def test_an_example_of_a_task() -> None:
+    """The prompt is rendered; the answer is read only where answers are needed."""
+    rows = source({"text": "x", "y": "nonsense"})
+    (example,) = examples(rows, TASK, render)
+    assert (example.prompt, example.answer) == ("<Say it.|x>", None)
+    with pytest.raises(InputError, match="row 1, field 'y'"):
+        list(examples(rows, TASK, render, need_answer=True))
+    (example,) = examples(source({"text": "x", "y": " b "}), TASK, render, need_answer=True)
+    assert example.answer == "b"
+
+
+def test_a_rendered_record_is_taken_as_it_stands() -> None:
+    """Without a task `input_text` is the prompt, blanks at its ends included."""
+    (example,) = examples(source({"input_text": " p\n", "ground_truth": " a"}), need_answer=True)
+    assert (example.prompt, example.answer) == (" p\n", " a")
+
+
+def test_ids() -> None:
+    """A record's own id is its id, as text; else the hash of its content is."""
+    own = next(examples(source({"text": "x", "id": 7}), TASK, render))
+    none = next(examples(source({"text": "x", "id": None}), TASK, render))
+    assert (own.id, none.id) == ("7", none.content)
+    assert own.content == none.content
+    with pytest.raises(InputError, match="row 2: lacks an 'id'"):
+        list(examples(source({"text": "x", "id": 7}, {"text": "y"}), TASK, render))
+
+
+@given(st.dictionaries(st.text(), st.text(), min_size=1))
+def test_a_content_hash_knows_no_order(fields: dict[str, str]) -> None:
+    """The same fields in another order have the same hash; another text has another."""
+    assert content_hash(dict(reversed(fields.items()))) == content_hash(fields)
+    name = next(iter(fields))
+    assert content_hash(fields | {name: fields[name] + "."}) != content_hash(fields)
+
+
+@given(st.text(st.characters(codec="utf-8")).filter(str.strip))
+def test_a_row_to_fill_in_has_the_content_of_its_example(text: str) -> None:
+    """What is exported hashes to what was drawn, extra columns or not."""
+    (example,) = examples(source({"text": text}), TASK, render)
+    row = {"extra": 1} | flat_row(example.fields, TASK, None)
+    assert list(row)[-1] == "y"
+    assert next(content_id(source(row), TASK)) == (example.content, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a ", "a "),
+        (1, "1"),
+        (1.0, "1"),
+        (-2.5, "-2.5"),
+        (True, "True"),
+        (["a", 1.0], "a\n1"),
+        ((), ""),
+    ],
+)
+def test_values_as_text(value: Any, text: str) -> None:
+    """A value has one text, whatever type a file format gave it."""
+    assert as_text(value, "here") == text
+
+
+@pytest.mark.parametrize(
+    "value", [None, float("nan"), float("inf"), {}, b"x", object(), "\ud800", ["\udfff"], [None]]
+)
+def test_values_without_a_text(value: Any) -> None:
+    """What has no text is refused, with the place."""
+    with pytest.raises(InputError, match=r"^here: "):
+        as_text(value, "here")

@@ -1,0 +1,117 @@
+"""A task file: what it may hold, and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelcast.errors import InputError
+from labelcast.tasks import generated
+from labelcast.tasks.guess import task_file
+from labelcast.tasks.task import InputField, Task, catalogue
+
+PLAIN = "name: t\ninstruction: Say it.\ninputs: [text]\nanswer: label\n"
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+def test_plain_words_stay_words() -> None:
+    """YAML's own readings of yes, no, null, 1.0 and dates are not taken: all is text."""
+    task = Task.parse(PLAIN + "answers: [yes, no, null, 1.0, 2024-01-01, ~, on]\n")
+    assert task.answers == ("yes", "no", "null", "1.0", "2024-01-01", "~", "on")
+
+
+def test_a_bare_name_and_a_bare_ceiling() -> None:
+    """A field's name alone is a field without a label; a number alone is a ceiling's score."""
+    task = Task.parse(PLAIN + "ceiling: 0.95\n")
+    assert task.inputs == (InputField(field="text"),)
+    assert task.ceiling is not None
+    assert (task.ceiling.score, task.ceiling.source) == (0.95, "")
+
+
+@pytest.mark.parametrize("line", ["ceiling:", "data:", "answers:", "answers: []"])
+def test_an_empty_optional_key_is_no_key(line: str) -> None:
+    """A key left blank means what leaving it out means."""
+    assert Task.parse(f"{PLAIN}{line}\n") == Task.parse(PLAIN)
+
+
+def test_a_tag_is_never_obeyed(tmp_path: Path) -> None:
+    """YAML's Python tags make nothing and run nothing; what stands there is read as text."""
+    mark = tmp_path / "hit"
+    text = PLAIN.replace("Say it.", f'!!python/object/apply:os.mkdir ["{mark}"]')
+    with pytest.raises(InputError, match="instruction"):
+        Task.parse(text)
+    assert Task.parse(PLAIN.replace("Say it.", "!!python/name:os.system Say.")).instruction
+    assert not mark.exists()
+
+
+def test_one_input_is_shown_bare_and_several_with_labels() -> None:
+    """One field without a label is the user's turn; several stand a line each."""
+    one = Task.parse(PLAIN)
+    assert one.user_text({"text": "hello"}, "here") == "hello"
+    two = Task.parse(PLAIN.replace("[text]", "[{field: b, label: B}, {field: a, label: A}]"))
+    assert two.user_text({"a": 1.0, "b": ["x", "y"]}, "here") == "B: x\ny\nA: 1"
+
+
+def test_a_blank_field_beside_a_filled_one_is_allowed() -> None:
+    """Only a record whose input fields are all blank is refused."""
+    task = Task.parse(PLAIN.replace("[text]", "[{field: a, label: A}, {field: b, label: B}]"))
+    assert task.user_text({"a": "", "b": "x"}, "here") == "A: \nB: x"
+    with pytest.raises(InputError, match="here: every input field is blank"):
+        task.user_text({"a": "", "b": " \n"}, "here")
+
+
+def test_an_answer_is_trimmed_and_compared_as_text() -> None:
+    """A number stands for its text; blanks around an answer do not count; case does."""
+    task = Task.parse(PLAIN + "answers: [1, 2, Yes]\n")
+    assert task.check_answer(1, "here") == task.check_answer(" 1\n", "here") == "1"
+    assert task.check_answer(2.0, "here") == "2"
+    with pytest.raises(InputError, match="Did you mean 'Yes'"):
+        task.check_answer("yes", "here")
+
+
+@given(
+    WORDS.filter(str.strip),
+    st.lists(st.tuples(WORDS, WORDS), min_size=2, max_size=4, unique_by=lambda pair: pair[0]),
+    st.lists(WORDS, unique=True, max_size=5),
+)
+def test_a_task_comes_back_from_its_file(
+    instruction: str, inputs: list[tuple[str, str]], answers: list[str]
+) -> None:
+    """What `task_file` writes parses to the same task, whatever the texts hold."""
+    names = {name for name, _ in inputs}
+    task = Task.build(
+        {
+            "name": "t",
+            "instruction": instruction,
+            "inputs": [{"field": name, "label": label} for name, label in inputs],
+            "answer": next(name for name in ("label", "x", "y", "z", "w") if name not in names),
+            "answers": answers,
+        }
+    )
+    assert Task.parse(task_file(task)) == task
+
+
+@pytest.mark.parametrize("name", generated.NAMES)
+def test_the_catalogue_fits_the_generated_tasks(name: str) -> None:
+    """Each generated task has a task file whose fields and answers fit its records."""
+    task = Task.load(name)
+    assert task.name == name
+    for number, record in enumerate(generated.generate(name, 50)):
+        assert task.user_text(record, f"record {number}")
+        task.check_answer(record[task.answer], f"record {number}")
+
+
+def test_a_folder_of_that_name_does_not_hide_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder named like a catalogue task leaves the name usable; a file goes first."""
+    name = next(iter(catalogue()))
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    assert Task.load(name).name == name
+    Path(name).rmdir()
+    Path(name).write_text(PLAIN)
+    assert Task.load(name).name == "t"

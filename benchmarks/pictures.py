@@ -16,18 +16,26 @@ import altair as alt
 import numpy as np
 
 from labelcast.curves.efficiency import LARGEST_BUDGET, log_position
-from labelcast.curves.fit_prior import fit_published
 from labelcast.curves.intervals import interval, weighted_quantiles
-from labelcast.curves.labelcast_method import FittedLabelcast
-from labelcast.curves.policy import Simulated, simulate
-from labelcast.curves.policy_table import policy_table
 from labelcast.curves.prior import SAMPLES
-from labelcast.curves.published import PublishedCurve, read_published
-from labelcast.curves.refinement import Measured, measure_all, pair
-from labelcast.curves.refinement_rows import AUC_ERROR_SD, NOTHING, SEVEN_ROWS, Case, clues_of
-from labelcast.curves.scoring import LEVEL, TARGETS, TaskBootstrap
+from labelcast.curves.reproduction.fit_prior import fit_published
+from labelcast.curves.reproduction.labelcast_method import FittedLabelcast
+from labelcast.curves.reproduction.policy import Simulated, simulate
+from labelcast.curves.reproduction.policy_table import policy_table
+from labelcast.curves.reproduction.published import PublishedCurve, read_published
+from labelcast.curves.reproduction.refinement import Measured, measure_all, pair
+from labelcast.curves.reproduction.refinement_rows import (
+    AUC_ERROR_SD,
+    NOTHING,
+    SEVEN_ROWS,
+    Case,
+    clues_of,
+)
+from labelcast.curves.reproduction.scoring import LEVEL, TARGETS, TaskBootstrap
 
 Rows = list[dict[str, Any]]
+Chart = Any
+"""A chart of altair's, whose own types are partial."""
 
 CHOSEN_BY = Case((50,), AUC_ERROR_SD)
 """The row whose AUC error chooses the tasks that are drawn."""
@@ -39,7 +47,7 @@ SHOWN = ((), (50,), (50, 100), (50, 100, 200))
 METHODS = ["table", "labelcast"]
 COLOURS = ["#9a9a9a", "#1f6fb2"]
 COVERED = {"covers_auc": "AUC", "covers_labels": "labels", "covers_score_5000": "score at 5,000"}
-TICKS = log_position([0, 50, 200, 1000, 5000]).tolist()
+TICKS = log_position([0, 50, 500, 5000]).tolist()
 LABELS = "datum.value < 0.01 ? '0' : format(round(pow(5000, datum.value)), ',')"
 
 COLOUR = alt.Color(
@@ -47,8 +55,12 @@ COLOUR = alt.Color(
 )
 
 
+def _chart(rows: Rows) -> Chart:
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+
+
 def labels_axis() -> alt.X:
-    axis = alt.Axis(values=TICKS, labelExpr=LABELS, title="labels", grid=False)
+    axis = alt.Axis(values=TICKS, labelExpr=LABELS, labelOverlap=False, title="labels", grid=False)
     return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
 
 
@@ -63,7 +75,7 @@ def curve_rows(curves: Sequence[PublishedCurve], kinds: dict[str, int]) -> tuple
     """Forecasts and published points of the chosen curves after each number of labels."""
     bands: Rows = []
     points: Rows = []
-    grid = sorted({*np.geomspace(20, LARGEST_BUDGET, 60).round().tolist(), 50, 100, 200})
+    grid = sorted({*np.geomspace(50, LARGEST_BUDGET, 60).round().tolist(), 100, 200})
     for kind, i in kinds.items():
         curve = curves[i]
         fitted = FittedLabelcast(
@@ -89,7 +101,7 @@ def curve_rows(curves: Sequence[PublishedCurve], kinds: dict[str, int]) -> tuple
     return bands, points
 
 
-def draw_curves(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> alt.Chart:
+def draw_curves(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> Chart:
     """Published curves with forecasts and 90% bands."""
     kinds = chosen(curves, measured)
     bands, points = curve_rows(curves, kinds)
@@ -110,15 +122,15 @@ def draw_curves(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) 
 
 def _panel(
     bands: Rows, points: Rows, title: str, budgets: tuple[int, ...], *, first: bool
-) -> alt.LayerChart:
+) -> Chart:
     after = f"{budgets[-1]} labels" if budgets else "0 labels"
     here = [r for r in bands if (r["task"], r["after"]) == (title, after)]
     there = [r for r in points if (r["task"], r["after"]) == (title, after)]
     y_axis = alt.Axis(title="gain" if first else None, labels=first, tickCount=5)
     scale = alt.Scale(domain=[0, 1.02])
-    band = alt.Chart(alt.Data(values=here)).mark_area(opacity=0.22, color=COLOURS[1])
-    line = alt.Chart(alt.Data(values=here)).mark_line(color=COLOURS[1])
-    dots = alt.Chart(alt.Data(values=there)).mark_point(size=42, filled=True, opacity=1)
+    band = _chart(here).mark_area(opacity=0.22, color=COLOURS[1])
+    line = _chart(here).mark_line(color=COLOURS[1])
+    dots = _chart(there).mark_point(size=42, filled=True, opacity=1)
     return alt.layer(
         band.encode(labels_axis(), alt.Y("low:Q", axis=y_axis, scale=scale), alt.Y2("high:Q")),
         line.encode(labels_axis(), alt.Y("middle:Q")),
@@ -138,7 +150,7 @@ def _with_interval(bootstrap: TaskBootstrap, values: Any) -> dict[str, Any]:
     return vars(bootstrap.mean(values))
 
 
-def draw_errors(measured: Sequence[Measured], bootstrap: TaskBootstrap) -> alt.HConcatChart:
+def draw_errors(measured: Sequence[Measured]) -> Chart:
     """Errors of AUC and labels against the labels behind the scores, ceiling known."""
     rows: Rows = []
     for part in measured:
@@ -148,21 +160,15 @@ def draw_errors(measured: Sequence[Measured], bootstrap: TaskBootstrap) -> alt.H
             one = part.rows([case])
             logs = np.stack([one.of(f"labels_error_{t}")[:, 0] for t in TARGETS], axis=1)
             found = {
-                "AUC, mean absolute error": bootstrap.mean(one.of("auc_error")[:, 0]),
-                "labels needed, mean |log2 error|": bootstrap.spread(len(TARGETS)).mean(
-                    logs.ravel()
-                ),
+                "AUC, mean absolute error": float(one.of("auc_error").mean()),
+                "labels needed, mean |log2 error|": float(np.nanmean(logs, axis=0).mean()),
             }
-            for name, value in found.items():
-                rows.append(
-                    {
-                        "method": part.method,
-                        "labels": case.observed[-1] if case.observed else 0,
-                        "told": "scores alone" if case.auc_error_sd is None else "AUC and scores",
-                        "measure": name,
-                        **vars(value),
-                    }
-                )
+            place = {
+                "method": part.method,
+                "labels": case.observed[-1] if case.observed else 0,
+                "told": "scores alone" if case.auc_error_sd is None else "AUC and scores",
+            }
+            rows += [place | {"measure": name, "value": value} for name, value in found.items()]
     panels = [
         _errors_panel([r for r in rows if r["measure"] == name], name)
         for name in dict.fromkeys(r["measure"] for r in rows)
@@ -170,20 +176,21 @@ def draw_errors(measured: Sequence[Measured], bootstrap: TaskBootstrap) -> alt.H
     return alt.hconcat(*panels, spacing=40)
 
 
-def _errors_panel(rows: Rows, title: str) -> alt.LayerChart:
-    base = alt.Chart(alt.Data(values=rows))
+def _errors_panel(rows: Rows, title: str) -> Chart:
+    base = _chart(rows)
     x = alt.X("labels:O", axis=alt.Axis(title="labels behind the last score", labelAngle=0))
     dash = alt.StrokeDash(
         "told:N",
         scale=alt.Scale(domain=["scores alone", "AUC and scores"], range=[[5, 4], [1, 0]]),
-        legend=alt.Legend(title=None),
+        legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeColor="#444444"),
     )
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
-    lines = base.mark_line(point=alt.OverlayMarkDef(size=45)).encode(x, y, COLOUR, dash)
-    return alt.layer(lines).properties(width=300, height=260)
+    lines = base.mark_line().encode(x, y, COLOUR, dash)
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(x, y, COLOUR)
+    return alt.layer(lines, dots).properties(width=300, height=260)
 
 
-def draw_coverage(measured: Sequence[Measured], bootstrap: TaskBootstrap) -> alt.VConcatChart:
+def draw_coverage(measured: Sequence[Measured], bootstrap: TaskBootstrap) -> Chart:
     """Coverage of the 90% intervals by row, with task-clustered 95% intervals."""
     rows: Rows = []
     for ceiling in ("known", "unknown"):
@@ -224,9 +231,9 @@ def _case_name(case: Case) -> str:
     return ", ".join([*parts, *(str(n) for n in case.observed)])
 
 
-def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> alt.LayerChart:
+def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> Chart:
     here = [r for r in rows if (r["ceiling"], r["what"]) == (ceiling, what)]
-    base = alt.Chart(alt.Data(values=here))
+    base = _chart(here)
     order = [*(_case_name(case) for case in SEVEN_ROWS), "all rows"]
     y = alt.Y("known:N", sort=order, axis=alt.Axis(title=None, labels=first, labelLimit=200))
     offset = alt.YOffset("method:N", sort=METHODS)
@@ -243,16 +250,14 @@ def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> alt.
         alt.X("value:Q", scale=scale), y, offset, COLOUR
     )
     goal = (
-        alt.Chart(alt.Data(values=[{"goal": LEVEL}]))
-        .mark_rule(strokeDash=[4, 3])
-        .encode(alt.X("goal:Q", scale=scale))
+        _chart([{"goal": LEVEL}]).mark_rule(strokeDash=[4, 3]).encode(alt.X("goal:Q", scale=scale))
     )
     return alt.layer(goal, bars, dots).properties(width=190, height=190)
 
 
 def draw_policy(
     curves: Sequence[PublishedCurve], simulated: Sequence[Simulated], bootstrap: TaskBootstrap
-) -> alt.HConcatChart:
+) -> Chart:
     """What each way to spend labels comes to, over all targets that the curves reach."""
     table = [row for row in policy_table(curves, simulated, bootstrap) if row["target"] == "all"]
     names = {
@@ -276,13 +281,11 @@ def _way_name(row: dict[str, Any]) -> str:
     told = (["AUC"] if row["auc_known"] else []) + (
         [f"ceiling {row['ceiling']}"] if row["ceiling"] else []
     )
-    return row["way"] + (f" ({', '.join(told)})" if told else "")
+    return f"{row['way']} ({', '.join(told)})" if told else str(row["way"])
 
 
-def _policy_panel(
-    values: Rows, ways: list[str], title: str, form: str, *, first: bool
-) -> alt.LayerChart:
-    base = alt.Chart(alt.Data(values=values))
+def _policy_panel(values: Rows, ways: list[str], title: str, form: str, *, first: bool) -> Chart:
+    base = _chart(values)
     y = alt.Y("way:N", sort=ways, axis=alt.Axis(title=None, labels=first, labelLimit=260))
     colour = alt.condition("datum.ours", alt.value(COLOURS[1]), alt.value(COLOURS[0]))
     axis = alt.Axis(format=form, tickCount=4)
@@ -314,7 +317,7 @@ def draw_all(
     out.mkdir(parents=True, exist_ok=True)
     charts = {
         "curves": draw_curves(curves, measured),
-        "errors": draw_errors(measured, bootstrap),
+        "errors": draw_errors(measured),
         "coverage": draw_coverage(measured, bootstrap),
         "policy": draw_policy(curves, simulated, bootstrap),
     }

@@ -33,8 +33,7 @@ def main() -> None:
         "help": lambda: run([*LABELCAST, "--help"]),
         "forecast": lambda: run([*LABELCAST, *FORECAST]),
     }
-    for way in ways.values():
-        way()
+    in_turns(ways, 1)
     timed = in_turns(ways, turns)
     ratios = {name: timed.ratio(name, "yardstick") for name in GOALS}
     rows = {

@@ -112,7 +112,9 @@ def test_caveats_are_said() -> None:
         (X, Y, ["a"] * 9, "twice"),
     ],
 )
-def test_bad_tasks_are_refused(coslow: list, auc: list, tasks: list | None, words: str) -> None:
+def test_bad_tasks_are_refused(
+    coslow: list[float], auc: list[float], tasks: list[str] | None, words: str
+) -> None:
     """Too few tasks, a CoS-Low that does not vary and bad values are refused with the reason."""
     with pytest.raises(InputError, match=words):
         Calibration.fit(coslow, auc, name="bad", tasks=tasks)

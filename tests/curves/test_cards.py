@@ -105,7 +105,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
         ({"lines": [{"name": "a", "slope": 1.0, "intercept": 0.0}]}, "lines"),
     ],
 )
-def test_wrong_cards_are_refused(tmp_path: Path, changes: dict, words: str) -> None:
+def test_wrong_cards_are_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     """A wrong value or unknown key is refused; the message names the file and the key."""
     path = _edited(tmp_path / "card.json", **changes)
     with pytest.raises(InputError, match=words) as error:

@@ -1,6 +1,7 @@
 """Measured curves: cleaning, normalising, area, labels for a gain."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_labels_needed_of_many_curves() -> None:
         ({0: 0.1, 50: 0.2}, math.nan, "ceiling"),
     ],
 )
-def test_bad_scores_are_named(scores: dict, ceiling: float | None, words: str) -> None:
+def test_bad_scores_are_named(scores: dict[Any, Any], ceiling: float | None, words: str) -> None:
     """Bad input is refused with a message that names it."""
     with pytest.raises(InputError, match=words):
         EfficiencyCurve.from_scores(scores, ceiling)

@@ -1,145 +1,289 @@
 """The prior over curves and its conditioning."""
 
+import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_data import shared
 
 from labelcast.curves.efficiency import GRID, area, log_position
-from labelcast.curves.prior import MAX_GRID_AUC, CurvePrior, auc_weights, grid_weights
+from labelcast.curves.intervals import weighted_quantiles
+from labelcast.curves.observed import Observation, ScoreObservation
+from labelcast.curves.posterior import Posterior
+from labelcast.curves.prior import MAX_GRID_AUC, CurvePrior, PriorCurve
+from labelcast.curves.reproduction.fit_prior import fit_published
+from labelcast.curves.reproduction.published import read_published
+from labelcast.curves.student import t_quantile
 from labelcast.errors import InputError
 
 PRIOR = CurvePrior.load()
+BUDGETS = st.sampled_from([7, 50, 60, 75, 100, 130, 200, 210, 500, 999, 1000, 2500, 4000, 5000])
 OBSERVATIONS = st.lists(
-    st.tuples(st.integers(50, 5000), st.floats(0, 1), st.floats(0.01, 0.2)), max_size=5
+    st.builds(Observation, BUDGETS, st.floats(0, 1), st.floats(0.001, 0.3)), max_size=5
 )
-AUCS = st.none() | st.tuples(st.floats(0.1, 0.75), st.floats(0.02, 0.3))
+SCORES = st.lists(
+    st.builds(ScoreObservation, BUDGETS, st.floats(0, 1), st.floats(0.001, 0.3)), max_size=4
+)
+UNKNOWN: dict[str, Any] = {"zero_shot": None, "ceiling": None}
 
 
-@given(AUCS, OBSERVATIONS)
-def test_samples_are_curves(auc: tuple[float, float] | None, observations: list) -> None:
+def _quantiles(posterior: Posterior) -> np.ndarray:
+    """Return quantiles of area, labels, and the curve between and on the grid."""
+    parts = (
+        posterior.areas(),
+        np.minimum(posterior.labels_for_gain(0.5), 1e4) / 5000,
+        np.minimum(posterior.labels_for_gain(0.9), 1e4) / 5000,
+        posterior.gains_at(77),
+        posterior.gains_at(500),
+        posterior.scores_at(5000),
+    )
+    tails = [0.05, 0.5, 0.95]
+    return np.array([weighted_quantiles(v, posterior.weights, tails) for v in parts])
+
+
+def _areas_sd(posterior: Posterior) -> float:
+    areas = posterior.areas()
+    return float(np.sqrt(posterior.weights @ (areas - posterior.weights @ areas) ** 2))
+
+
+def _are_curves(posterior: Posterior) -> None:
+    curves = posterior.curves
+    assert np.isfinite(curves).all() and (curves[:, 0] == 0).all()
+    assert (np.diff(curves) >= 0).all() and curves.max() <= 1
+    assert posterior.weights.sum() == pytest.approx(1)
+    assert (np.diff(posterior.budgets) > 0).all() and set(GRID) <= set(posterior.budgets.tolist())
+
+
+@given(OBSERVATIONS)
+@settings(max_examples=40, deadline=None)
+def test_samples_are_curves(observations: list[Observation]) -> None:
     """Whatever was observed, samples never fall, lie within 0 and 1 and start at 0."""
-    curves = PRIOR.condition(auc, observations).sample(50, seed=0)
-    assert curves.shape == (50, len(GRID)) and np.isfinite(curves).all()
-    assert (curves[:, 0] == 0).all() and (np.diff(curves) >= 0).all() and curves.max() <= 1
+    _are_curves(PRIOR.condition(observations, samples=200))
 
 
-@given(AUCS, OBSERVATIONS, st.randoms())
-def test_order_does_not_matter(auc: tuple | None, observations: list, random: object) -> None:
-    """Observations in another order give the same samples to the last bit."""
-    shuffled = list(observations)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    one = PRIOR.condition(auc, observations).sample(20, seed=1)
-    assert np.array_equal(one, PRIOR.condition(auc, shuffled).sample(20, seed=1))
-
-
-@given(AUCS, OBSERVATIONS, st.integers(0, 5000), st.floats(0, 1))
-def test_huge_noise_changes_nothing(
-    auc: tuple | None, observations: list, budget: int, gain: float
+@given(SCORES, st.none() | st.floats(0, 0.9), st.none() | st.floats(0.91, 1))
+@settings(max_examples=30, deadline=None)
+def test_samples_are_curves_with_unknown_ends(
+    scores: list[ScoreObservation], zero_shot: float | None, ceiling: float | None
 ) -> None:
-    """An observation with noise beyond measure leaves mean and samples where they are."""
-    before = PRIOR.condition(auc, observations)
-    after = PRIOR.condition(auc, [*observations, (budget, gain, 1e6)])
-    np.testing.assert_allclose(after.mean, before.mean, atol=1e-6)
-    np.testing.assert_allclose(after.sample(20, 2), before.sample(20, 2), atol=1e-4)
+    """The same with zero-shot or ceiling unknown; each sample's ceiling is above its zero-shot."""
+    posterior = PRIOR.condition_on_scores(scores, zero_shot, ceiling, samples=200)
+    _are_curves(posterior)
+    assert (posterior.ceiling > posterior.zero_shot).all()
 
 
-@given(st.lists(st.floats(0, 1), min_size=7, max_size=7).map(sorted))
-@settings(max_examples=50)
-def test_tiny_noise_interpolates(gains: list[float]) -> None:
-    """Rising observations without noise on the whole grid are what every sample goes through."""
-    observed = [(n, g, 1e-5) for n, g in zip(GRID[1:], gains, strict=True)]
-    curves = PRIOR.condition(None, observed).sample(20, seed=3)
-    np.testing.assert_allclose(curves[:, 1:], np.tile(gains, (20, 1)), atol=2e-4)
+@given(st.lists(st.tuples(BUDGETS, st.floats(0, 1)), max_size=6, unique_by=lambda o: o[0]))
+@settings(max_examples=60, deadline=None)
+def test_monotone_observations_with_tiny_noise_are_interpolated(
+    pairs: list[tuple[int, float]],
+) -> None:
+    """Every sample passes through precise rising observations, on the grid and off it."""
+    budgets, gains = sorted(b for b, _ in pairs), sorted(g for _, g in pairs)
+    observed = [Observation(b, g, 1e-6) for b, g in zip(budgets, gains, strict=True)]
+    posterior = PRIOR.condition(observed, samples=200)
+    for o in observed:
+        np.testing.assert_allclose(posterior.gains_at(o.budget), o.gain, atol=1e-4)
 
 
-def test_budgets_off_the_grid_are_interpolated() -> None:
-    """An exact gain at 300 labels is what the mean has there on the logarithmic axis."""
-    posterior = PRIOR.condition(None, [(300, 0.7, 1e-6)])
-    at = np.interp(log_position(300), log_position(GRID), posterior.mean)
-    assert at == pytest.approx(0.7, abs=1e-5)
+@given(OBSERVATIONS, BUDGETS, st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_an_observation_with_huge_noise_changes_nothing(
+    observations: list[Observation], budget: int, gain: float
+) -> None:
+    """One more observation of noise sd 1e6 leaves every quantile as it was."""
+    with_it = PRIOR.condition([*observations, Observation(budget, gain, 1e6)], samples=400)
+    without = PRIOR.condition(observations, samples=400)
+    np.testing.assert_allclose(_quantiles(with_it), _quantiles(without), atol=1e-6)
 
 
-@given(OBSERVATIONS, st.integers(50, 5000), st.floats(0, 1), st.floats(0.01, 0.5))
-def test_more_scores_never_widen(observations: list, budget: int, gain: float, sd: float) -> None:
-    """One more observation never makes the area less certain."""
-    before = PRIOR.condition(None, observations)
-    after = PRIOR.condition(None, [*observations, (budget, gain, sd)])
-    assert after.auc_sd <= before.auc_sd + 1e-9
+@given(SCORES, BUDGETS, st.floats(0, 1), st.none() | st.just(0.3))
+@settings(max_examples=20, deadline=None)
+def test_huge_noise_changes_nothing_where_the_ends_are_unknown(
+    scores: list[ScoreObservation], budget: int, score: float, zero_shot: float | None
+) -> None:
+    """Nor does it say anything of the ceiling or of zero-shot."""
+    more = [*scores, ScoreObservation(budget, score, 1e6)]
+    with_it = PRIOR.condition_on_scores(more, zero_shot, None, samples=400)
+    without = PRIOR.condition_on_scores(scores, zero_shot, None, samples=400)
+    np.testing.assert_allclose(_quantiles(with_it), _quantiles(without), atol=1e-6)
+    np.testing.assert_array_equal(with_it.ceiling, without.ceiling)
 
 
-@given(st.floats(0.05, 0.77), st.floats(0.0, 0.5))
-def test_replaced_area_is_what_it_was_given(mean: float, sd: float) -> None:
-    """A prediction of the area stands as it is: it is not shrunk towards the published mean."""
-    posterior = PRIOR.with_auc(mean, sd).condition()
-    assert posterior.auc_mean == pytest.approx(mean, abs=1e-9)
-    assert posterior.auc_sd == pytest.approx(sd, abs=1e-4)
-    assert np.linalg.eigvalsh(posterior.covariance).min() > -1e-9
+@given(SCORES, st.randoms(), st.none() | st.just(0.3))
+@settings(max_examples=20, deadline=None)
+def test_order_of_observations_does_not_matter(
+    scores: list[ScoreObservation], random: Any, zero_shot: float | None
+) -> None:
+    """Observations in any order give the very same samples."""
+    shuffled = list(scores)
+    random.shuffle(shuffled)
+    one = PRIOR.condition_on_scores(scores, zero_shot, None, samples=200)
+    two = PRIOR.condition_on_scores(shuffled, zero_shot, None, samples=200)
+    assert np.array_equal(one.curves, two.curves) and np.array_equal(one.ceiling, two.ceiling)
 
 
-def test_replacing_equals_measuring_where_both_mean_the_same() -> None:
-    """A measurement of sd s on the prior's area is the replacement by its own posterior."""
-    measured = PRIOR.condition(auc=(0.6, 0.1))
-    replaced = PRIOR.with_auc(measured.auc_mean, measured.auc_sd).condition()
-    np.testing.assert_allclose(replaced.mean, measured.mean, atol=1e-9)
-    np.testing.assert_allclose(replaced.covariance, measured.covariance, atol=1e-9)
+@given(OBSERVATIONS, st.floats(0.01, 1), st.floats(0.01, 1))
+@settings(max_examples=30, deadline=None)
+def test_more_gain_never_needs_fewer_labels(
+    observations: list[Observation], a: float, b: float
+) -> None:
+    """Sample by sample the labels needed rise with the gain asked for, and agree with the curve."""
+    posterior = PRIOR.condition(observations, samples=200)
+    low, high = (posterior.labels_for_gain(v) for v in sorted((a, b)))
+    assert (low <= high).all()
+    for labels, gain in ((low, min(a, b)), (high, max(a, b))):
+        there = np.array([posterior.gains_at(n)[i] for i, n in enumerate(labels) if n < 1e9])
+        np.testing.assert_array_less(gain - 1e-9, there)
 
 
-@given(st.lists(st.floats(0, 1), min_size=8, max_size=8))
-def test_weights_are_the_trapezoid(gains: list[float]) -> None:
-    """The weights give the area of any curve on the grid."""
-    values = np.array(gains)
-    assert float(auc_weights() @ values) == pytest.approx(area(log_position(GRID), values))
+def test_known_ends_are_gains_in_other_units() -> None:
+    """Scores with both ends known give the curves that the same gains give."""
+    gains = PRIOR.condition([Observation(50, 0.5, 0.02), Observation(300, 0.7, 0.04)])
+    seen = [ScoreObservation(50, 0.6, 0.01), ScoreObservation(300, 0.7, 0.02)]
+    scores = PRIOR.condition_on_scores(seen, 0.35, 0.85)
+    np.testing.assert_allclose(scores.curves, gains.curves, atol=1e-9)
+    np.testing.assert_allclose(scores.labels_for_score(0.8), gains.labels_for_gain(0.9))
+    np.testing.assert_allclose(scores.scores_at(80), 0.35 + 0.5 * gains.gains_at(80))
 
 
-def test_weights_at_the_grid_pick_one_value() -> None:
-    """At a budget of the grid the interpolation is that value alone; the largest area is 0.770."""
-    np.testing.assert_allclose([grid_weights(n) for n in GRID], np.eye(len(GRID)), atol=1e-12)
+def test_errors_of_zero_shot_widen() -> None:
+    """An uncertain zero-shot makes a first score say less."""
+    seen = [ScoreObservation(50, 0.6, 0.01)]
+    sure = PRIOR.condition_on_scores(seen, 0.4, 0.9)
+    unsure = PRIOR.condition_on_scores(seen, 0.4, 0.9, zero_shot_sd=0.1)
+    assert _areas_sd(unsure) > 1.1 * _areas_sd(sure)
+
+
+def test_an_unknown_ceiling_widens_and_scores_narrow_it() -> None:
+    """Without the ceiling the score at 5,000 is less certain; a high score rules out low ones."""
+    seen = [ScoreObservation(50, 0.6, 0.01)]
+    known = PRIOR.condition_on_scores(seen, 0.4, 0.9).scores_at(5000)
+    unknown = PRIOR.condition_on_scores(seen, 0.4, None)
+    assert unknown.scores_at(5000).std() > known.std()
+    later = PRIOR.condition_on_scores([*seen, ScoreObservation(500, 0.93, 0.01)], 0.4, None)
+    assert later.ceiling.min() > 0.9 and later.ceiling.std() < unknown.ceiling.std()
+
+
+@given(st.floats(0.35, 0.5), st.floats(0.03, 0.08), st.floats(5, 60))
+@settings(max_examples=20, deadline=None)
+def test_a_predicted_area_replaces_the_priors(mean: float, sd: float, df: float) -> None:
+    """Away from the bounds the area has the quantiles of the prediction: nothing is shrunk."""
+    posterior = PRIOR.condition(samples=4000).predicted_auc(mean, sd, df)
+    probabilities = [0.25, 0.5, 0.75]
+    found = weighted_quantiles(posterior.areas(), posterior.weights, probabilities)
+    expected = [mean + sd * t_quantile(p, df) for p in probabilities]
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_a_measured_area_is_shrunk_to_the_prior() -> None:
+    """A measurement multiplies: its mean lies between the prior's and what was measured."""
+    prior = PRIOR.condition()
+    measured = prior.measured_auc(0.65, 0.1)
+    middle = float(prior.weights @ prior.areas())
+    assert middle < measured.weights @ measured.areas() < 0.65
+    assert _areas_sd(measured) < min(_areas_sd(prior), 0.1)
+
+
+def test_more_scores_narrow_the_area() -> None:
+    """The area's spread falls with every score of a plain curve."""
+    gains = [(50, 0.4), (100, 0.5), (200, 0.6), (500, 0.7)]
+    seen = [Observation(n, gain, 0.01) for n, gain in gains]
+    spreads = [_areas_sd(PRIOR.condition(seen[:k])) for k in range(len(seen) + 1)]
+    assert spreads == sorted(spreads, reverse=True)
+
+
+def test_areas_are_the_trapezoid_and_bounded() -> None:
+    """Areas are those of the curves; on the grid none exceeds 0.770."""
+    posterior = PRIOR.condition([Observation(300, 0.5, 0.01)], samples=50)
+    x = log_position(posterior.budgets)
+    expected = [area(x, curve) for curve in posterior.curves]
+    np.testing.assert_allclose(posterior.areas(), expected)
     assert round(MAX_GRID_AUC, 3) == 0.770
+    assert PRIOR.condition().areas().max() <= MAX_GRID_AUC + 1e-9
 
 
-def test_samples_have_the_posterior_mean_and_the_seed_decides() -> None:
-    """Away from the bounds samples average to the mean; a seed draws the same curves again."""
-    posterior = PRIOR.with_auc(0.45, 0.02).condition(observations=[(50, 0.3, 0.02)])
-    curves = posterior.sample(4000, seed=0)
-    assert curves[:, 1].mean() == pytest.approx(posterior.mean[1], abs=0.005)
-    assert np.array_equal(curves, posterior.sample(4000, seed=0))
-    assert not np.array_equal(curves, posterior.sample(4000, seed=1))
+def test_the_seed_decides_the_samples() -> None:
+    """A seed draws the same curves again; another seed's have nearly the same quantiles."""
+    one, two = PRIOR.condition(seed=0), PRIOR.condition(seed=0)
+    other = PRIOR.condition(seed=1)
+    assert np.array_equal(one.curves, two.curves) and not np.array_equal(one.curves, other.curves)
+    np.testing.assert_allclose(_quantiles(one), _quantiles(other), atol=0.03)
 
 
-def test_fitting_gives_mean_and_covariance() -> None:
-    """A prior has the curves' mean, and their covariance with 1e-4 on the diagonal."""
-    curves = np.random.default_rng(0).uniform(size=(30, 8)).cumsum(axis=1) / 8
-    prior = CurvePrior.from_curves(curves)
-    np.testing.assert_allclose(prior.mean, curves.mean(axis=0))
-    np.testing.assert_allclose(prior.covariance, np.cov(curves.T) + 1e-4 * np.eye(8))
+def test_fitted_numbers_survive_json() -> None:
+    """A prior written and read again is the same."""
+    again = CurvePrior.from_dict(json.loads(json.dumps(PRIOR.to_dict())))
+    assert np.array_equal(again.condition().curves, PRIOR.condition().curves)
 
 
-@pytest.mark.parametrize(
-    ("auc", "observations"),
-    [
-        ((math.nan, 0.1), []),
-        ((0.5, -0.1), []),
-        (None, [(50, math.nan, 0.1)]),
-        (None, [(50, 0.5, math.inf)]),
-        (None, [(6000, 0.5, 0.1)]),
-        (None, [(-1, 0.5, 0.1)]),
-        (None, [(math.nan, 0.5, 0.1)]),
-    ],
-)
-def test_bad_evidence_is_refused(auc: tuple | None, observations: list) -> None:
-    """NaN, a negative sd and a budget off the axis are refused."""
-    with pytest.raises(InputError):
-        PRIOR.condition(auc, observations)
+def _curves(tasks: int, models: int = 1) -> list[PriorCurve]:
+    rng = np.random.default_rng(0)
+    made = []
+    for task in range(tasks):
+        for _ in range(models):
+            rises = np.sort(rng.uniform(size=7))
+            made.append(PriorCurve(str(task), np.array([0.0, *rises]), 0.2, 0.9))
+    return made
+
+
+def test_a_task_counts_once_however_many_models_it_has() -> None:
+    """The bandwidth counts tasks, and curves given twice give nearly the same prior."""
+    curves = _curves(12)
+    once, twice = CurvePrior.fit(curves), CurvePrior.fit([*curves, *curves])
+    assert once.bandwidth == twice.bandwidth == pytest.approx(12 ** (-1 / 11))
+    a, b = (float(prior.plain.areas().mean()) for prior in (once, twice))
+    assert a == pytest.approx(b, abs=0.01)
 
 
 def test_bad_fits_are_refused() -> None:
-    """One curve, another width, NaN and a bad predicted area are refused."""
-    for curves in (np.zeros((1, 8)), np.zeros((5, 7)), np.full((5, 8), np.nan)):
+    """Too few tasks, another width, NaN and no zero-shot at all are refused."""
+    wrong = (
+        _curves(2, models=3),
+        [PriorCurve(str(i), np.zeros(7), 0.2, 0.9) for i in range(5)],
+        [PriorCurve(str(i), np.full(8, np.nan), 0.2, 0.9) for i in range(5)],
+        [PriorCurve(c.task, c.gains, None, 0.9) for c in _curves(5)],
+        [PriorCurve(c.task, c.gains, 0.2, math.inf) for c in _curves(5)],
+    )
+    for curves in wrong:
         with pytest.raises(InputError):
-            CurvePrior.from_curves(curves)
-    for mean, sd in ((math.nan, 0.1), (0.5, -1.0)):
-        with pytest.raises(InputError):
-            PRIOR.with_auc(mean, sd)
+            CurvePrior.fit(curves)
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(math.nan, 0.1), (0.5, -1.0), (0.5, math.inf)])
+def test_bad_areas_are_refused(mean: float, sd: float) -> None:
+    """An area that is not finite and a negative sd are refused."""
+    posterior = PRIOR.condition(samples=100)
+    with pytest.raises(InputError):
+        posterior.measured_auc(mean, sd)
+    with pytest.raises(InputError):
+        posterior.predicted_auc(mean, sd, 26)
+    with pytest.raises(InputError):
+        posterior.predicted_auc(0.5, 0.1, 0.5)
+
+
+def test_leave_one_task_out_on_the_published_curves() -> None:
+    """With a score at 50, at 50 and 100, ... and a noisy AUC, the area errs as little as stated."""
+    curves = read_published(shared() / "paper" / "results")
+    rows: dict[tuple[int, ...], float] = {(1,): 0.043, (1, 2): 0.039, (1, 2, 3): 0.029}
+    errors: dict[tuple[int, ...], list[float]] = {places: [] for places in rows}
+    for task in sorted({curve.task for curve in curves}):
+        prior = fit_published([curve for curve in curves if curve.task != task])
+        for i, curve in enumerate(curves):
+            if curve.task != task:
+                continue
+            truth = curve.curve.auc
+            noisy = truth + 0.108 * np.random.default_rng(1000 + i).standard_normal(20)
+            for places in rows:
+                seen = [Observation(GRID[k], float(curve.grid_gains[k]), 0.01) for k in places]
+                posterior = prior.condition(seen)
+                areas = posterior.areas()
+                for auc in np.clip(noisy, 0.05, 0.9).tolist():
+                    weights = posterior.measured_auc(auc, 0.108).weights
+                    point = weighted_quantiles(areas, weights, [0.5])[0]
+                    errors[places].append(abs(point - truth))
+    for places, goal in rows.items():
+        assert np.mean(errors[places]) <= goal

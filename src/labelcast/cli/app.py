@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,6 +15,7 @@ from labelcast.cli import (
     init,
     label,
     lists,
+    reproduce,
     score,
 )
 from labelcast.cli.console import run_app
@@ -21,7 +24,8 @@ app = typer.Typer(
     name="labelcast",
     help=(
         "How many labelled examples will this fine-tuning task need?\n\n"
-        "The way: init, score, label, coslow, forecast. To see it whole: labelcast demo"
+        "The way: init, score, label, coslow, forecast. To see it whole: labelcast demo\n\n"
+        "\b\nExample: labelcast init tickets.csv"
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,9 +36,9 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from labelcast.runs.run import versions
 
-        typer.echo(f"labelcast {version('labelcast')}")
+        typer.echo(f"labelcast {versions()['labelcast']}")
         raise typer.Exit
 
 
@@ -47,6 +51,18 @@ def options(
     """Options of the app itself."""
 
 
+def _help(command: Callable[..., None]) -> str:
+    """A command's docstring, with each example on a line of its own."""
+    blocks = inspect.getdoc(command).split("\n\n")  # type: ignore[union-attr]
+    # The mark keeps the help from running the lines of a block together.
+    return "\n\n".join(f"\b\n{b}" if b.startswith("Example:") else b for b in blocks)
+
+
+def _summary(command: Callable[..., None]) -> str:
+    """The first sentence of a command's docstring."""
+    return inspect.getdoc(command).split("\n")[0].rstrip(".")  # type: ignore[union-attr]
+
+
 for command, name in (
     (demo.demo, "demo"),
     (init.init, "init"),
@@ -57,8 +73,9 @@ for command, name in (
     (lists.tasks, "tasks"),
     (lists.models, "models"),
     (lists.calibrations, "calibrations"),
+    (reproduce.reproduce, "reproduce"),
 ):
-    app.command(name)(command)
+    app.command(name, help=_help(command), short_help=_summary(command))(command)
 
 
 def main() -> None:

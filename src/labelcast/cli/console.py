@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from labelcast.errors import LabelcastError, LabelcastWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_INTERRUPTED = 130
+# Typer exports only this kind of its usage errors.
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Model = Annotated[
@@ -48,6 +53,11 @@ def stdout() -> Console:
     return Console(highlight=False)
 
 
+def say_command(*words: object) -> None:
+    """A command to be run next, quoted for the shell."""
+    say(f"  labelcast {shlex.join(map(str, words))}")
+
+
 def say(text: str) -> None:
     """A line for the user on stderr, as plain text."""
     sys.stderr.write(f"{text}\n")
@@ -55,7 +65,8 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """The one JSON object of a command."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -86,7 +97,14 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
     """Tells on stderr what is being waited for."""
-    with stderr().status(label):
+    from rich.text import Text
+
+    console = stderr()
+    if not console.is_terminal:
+        yield
+        return
+    # As a Text, because a name that the user gave may look like markup.
+    with console.status(Text(label)):
         yield
 
 
@@ -99,19 +117,27 @@ def show_warning(
 
 
 def run_app(app: typer.Typer) -> NoReturn:
-    """Run the command line: our errors become one line on stderr and an exit status."""
-    warnings.showwarning = show_warning
-    warnings.simplefilter("always", LabelcastWarning)
-    status = 1
+    """Run the command line: errors become one line on stderr and an exit status."""
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        warnings.simplefilter("always", LabelcastWarning)
+        status = _status(app)
+    if status == _INTERRUPTED:
+        say("labelcast: stopped. The same command goes on where it was.")
+    raise SystemExit(status)
+
+
+def _status(app: typer.Typer) -> int:
+    """Run the app; the exit status, after saying what went wrong."""
     try:
-        app()
-        status = 0
+        return int(app(prog_name="labelcast", standalone_mode=False) or 0)
     except LabelcastError as error:
         say(f"labelcast: {error}")
-        status = error.status
+        return error.status
+    except _UsageError as error:
+        return _usage(error)
     except KeyboardInterrupt:
-        say("labelcast: stopped. The same command goes on where it was.")
-        status = 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; what is left to write has no reader.
         sys.stderr.close()
@@ -123,4 +149,14 @@ def run_app(app: typer.Typer) -> NoReturn:
         if "out of memory" not in str(error).lower():
             raise
         say("labelcast: the device is out of memory. Try a smaller --batch-size.")
-    raise SystemExit(status)
+    return 1
+
+
+def _usage(error: Any) -> int:
+    """A wrong option or argument in one line; no arguments at all show the help."""
+    message = error.format_message()
+    if error.ctx is None or "\n" in message.strip():
+        error.show()
+    else:
+        say(f"labelcast: {message.rstrip('.')}. See `{error.ctx.command_path} --help`.")
+    return int(error.exit_code)

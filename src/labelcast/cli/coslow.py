@@ -16,6 +16,7 @@ from labelcast.cli.console import (
     bar,
     print_json,
     say,
+    say_command,
     waiting,
 )
 
@@ -46,6 +47,7 @@ def coslow(
     Example: labelcast coslow run
     Example: labelcast coslow labelled.jsonl --task task.yaml --model smollm2
     """
+    from labelcast.models.choices import choose_batch
     from labelcast.models.loading import load_model
     from labelcast.probe.coslow import cos_low
     from labelcast.probe.measure import file_examples, run_examples, run_model, save
@@ -56,7 +58,8 @@ def coslow(
     with waiting(f"Loading {name}"):
         lm = load_model(name, device=device, dtype=dtype, purpose="gradients")
     labelled = run_examples(run, lm) if run else file_examples(examples, task, lm)
-    say(f"model {lm.name} on {lm.device}, {lm.dtype}")
+    batch = choose_batch(batch_size, lm.device.value, "gradients")
+    say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
     with bar("Gradients", None if method == "exact" else len(labelled)) as progress:
         result = cos_low(
             lm,
@@ -79,15 +82,14 @@ def coslow(
 def _tell(result: dict[str, Any], run: Run | None) -> None:
     sure = f"{result['low']:.3f} to {result['high']:.3f}"
     print(f"CoS-Low {result['coslow']:.4f}")
-    say(
-        f"  90% interval over examples {sure}; {result['examples']} examples, {result['pairs']} pairs"
-    )
+    counts = f"{result['examples']} examples, {result['pairs']} pairs"
+    say(f"  90% interval over examples {sure}; {counts}")
     if result["seed_sd"] is not None:
         say(f"  another seed of the sketch would move it by about {result['seed_sd']:.4f}")
     say(f"  mean cosine {result['mean']:.4f}; {result['seconds']:.0f} s")
     if run:
         say("Next:")
-        say(f"  labelcast forecast {run.path} --target 0.9")
+        say_command("forecast", run.path, "--target", 0.9)
     else:
         say("Next:")
         say(f"  labelcast forecast --coslow {result['coslow']:.4f} --calibration NAME --target 0.9")

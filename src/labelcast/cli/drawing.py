@@ -20,18 +20,17 @@ def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
     unicode = (encoding or "").lower().replace("-", "").startswith("utf")
     shade, dot, line, edge = ("░", "●", "┄", "│") if unicode else (":", "o", "-", "|")
     bottom = min(0.0 if answer.curve_unit == "gain" else 1.0, *(p.low for p in answer.curve))
-    top = max(p.high for p in answer.curve)
-    in_scores = answer.curve_unit == "score" and answer.target.score is not None
-    target = answer.target.score if in_scores and answer.target.score else answer.target.gain
-    top = max(top, target)
+    target = answer.target.score if answer.curve_unit == "score" else answer.target.gain
+    top = max(*(p.high for p in answer.curve), bottom if target is None else target)
     span = (top - bottom) or 1.0
 
     def row(value: float) -> int:
         return HEIGHT - 1 - round((value - bottom) / span * (HEIGHT - 1))
 
     grid = [[" "] * (WIDTH + 1) for _ in range(HEIGHT)]
-    if bottom <= target <= top:
-        grid[row(target)] = [line] * (WIDTH + 1)
+    marked = None if target is None or target < bottom else row(target)
+    if marked is not None:
+        grid[marked] = [line] * (WIDTH + 1)
     for column in range(WIDTH + 1):
         low, mean, high = _at(answer, column / WIDTH)
         for height in range(row(high), row(low) + 1):
@@ -41,7 +40,7 @@ def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
     for number, cells in enumerate(grid):
         value = top - span * number / (HEIGHT - 1)
         mark = f"{value:6.2f}" if number % 3 == 0 or number == HEIGHT - 1 else " " * 6
-        name = " target" if number == row(target) else ""
+        name = " target" if number == marked else ""
         lines.append(f"{mark} {edge}{''.join(cells)}{name}".rstrip())
     lines.append(_axis())
     lines.append(f"{'':8}{answer.curve_unit} against labels; band: {answer.level:.0%}")

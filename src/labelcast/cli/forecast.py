@@ -27,9 +27,12 @@ def forecast(
     target_score: Annotated[
         float | None, typer.Option(help="The target as a score, instead of --target.")
     ] = None,
-    zero_shot: Annotated[float | None, typer.Option(help="Score without labels, 0 to 1.")] = None,
+    zero_shot: Annotated[
+        float | None, typer.Option(help="Score without labels, 0 to 1; may be unknown.")
+    ] = None,
     ceiling: Annotated[
-        float | None, typer.Option(help="Best score to be hoped for; the task's by default.")
+        float | None,
+        typer.Option(help="Best score to be hoped for; the task's by default, may be unknown."),
     ] = None,
     observe: Annotated[
         list[str] | None,
@@ -37,6 +40,13 @@ def forecast(
     ] = None,
     observe_size: Annotated[
         int | None, typer.Option(help="Test examples behind each score.")
+    ] = None,
+    observe_sd: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise sd of each score from its test set (say, by bootstrap), where the metric "
+            "is no mean; instead of --observe-size."
+        ),
     ] = None,
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.9,
     budget: Annotated[
@@ -52,6 +62,7 @@ def forecast(
     Example: labelcast forecast run --target 0.9
     Example: labelcast forecast --coslow 0.42 --calibration llama-3.1-8b-instruct --target 0.9
     Example: labelcast forecast run --target-score 0.85 --zero-shot 0.52 --ceiling 0.95
+    Example: labelcast forecast --observe 0=0.52 --observe 50=0.71 --observe-size 1000
     """
     from labelcast.errors import InputError
 
@@ -62,6 +73,7 @@ def forecast(
         "ceiling": ceiling,
         "observations": [_observation(text) for text in observe or []],
         "observe_size": observe_size,
+        "observe_sd": observe_sd,
         "level": level,
         "budget": budget,
         "recipe": recipe,
@@ -99,7 +111,9 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     sys.stdout.write(_table(answer))
     print()
     print(draw_curve(answer, encoding=sys.stdout.encoding))
-    if answer.next_budget is not None:
+    if answer.next_budget is None and not answer.met:
+        print("\nNext: stop. More labels, up to 5,000, do not look worth what they cost.")
+    elif answer.next_budget is not None:
         print(f"\nNext: label up to {answer.next_budget:,} and train, then --observe N=SCORE.")
     for warning in (*found, *answer.warnings):
         say(f"warning: {warning}")
@@ -114,10 +128,12 @@ def _table(answer: Forecast) -> str:
             _ends(answer.labels_needed.low, answer.labels_needed.high),
         ),
     ]
+    if answer.labels_needed.if_reached is not None:
+        rows.append(("  if 5,000 suffice", _labels(answer.labels_needed.if_reached), ""))
     if answer.power_law is not None:
         rows.append(("  by the paper's formula", _labels(answer.power_law.labels_needed), ""))
     rows.append(("calibration", answer.calibration or "none", ""))
-    rows.append(("rests on", ", ".join(answer.answered_by), ""))
+    rows.append(("rests on", answer.basis(), ""))
     return "".join(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n" for name, value, ends in rows)
 
 

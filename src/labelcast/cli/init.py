@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labelcast.cli.console import Json, print_json, say
+from labelcast.cli.console import Json, print_json, say, say_command
 
 
 def init(
@@ -39,7 +39,7 @@ def init(
         raise InputError(f"{out}: is there already. Choose another --out, or give --force.")
     task = guess_task(
         open_source(data),
-        name or Path(data.split(":")[-1]).stem,
+        name or _name(data),
         inputs=inputs or (),
         answer=answer,
         instruction=instruction,
@@ -52,4 +52,12 @@ def init(
     allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
     say(f"Wrote {out}: reads {shown}; the answer is {task.answer!r} ({allowed}).")
     say("Next: read it and mend the instruction, then")
-    say(f"  labelcast score {data} --task {out} --out run")
+    say_command("score", data, "--task", out, "--out", "run")
+
+
+def _name(data: str) -> str:
+    """A task's name from its data: the file's, or the data set's."""
+    kind, colon, rest = data.partition(":")
+    if colon and kind in ("hub", "generated"):
+        return Path(rest.split(":")[0]).name
+    return Path(data).stem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, print_json, say
+from labelcast.cli.console import Json, print_json, say, say_command
 
 if TYPE_CHECKING:
     from labelcast.runs.run import Run
@@ -43,24 +43,34 @@ def label(
     Labels are matched by the content of the input fields, so order, extra columns and lost rows
     do no harm; what does not match is listed.
 
-    Example: labelcast label run --export to_label.csv; labelcast label run --import to_label.csv
+    Example: labelcast label run --export to_label.csv
+    Example: labelcast label run --import to_label.csv
+    Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
-    from labelcast.probe import labels
+    from labelcast.probe import exchange, labels
     from labelcast.runs.run import Run
 
     opened = Run.open(run)
     if only is not None and only not in labels.SETS:
         raise InputError(f"--set {only}: choose {', '.join(labels.SETS)}.")
+    counts = {n: c for n, c in (("random", more), ("test", test)) if c is not None}
+    if import_ is not None and (counts or export is not None):
+        raise InputError("--import is a step of its own: give the other options afterwards.")
+    if export is not None:
+        form = exchange.form_of(export, form)
+        labels.check_replaceable(opened, export)
     result: dict[str, Any] = {"run": str(run)}
-    with opened.locked():
-        for name, count in (("random", more), ("test", test)):
-            if count is not None:
-                result[f"drawn_{name}"] = len(labels.draw_more(opened, count, name))
-        if import_ is not None:
+    if counts:
+        with opened.locked():
+            labels.draw_more(opened, counts)
+        result |= {f"drawn_{name}": count for name, count in counts.items()}
+    if import_ is not None:
+        with opened.locked():
             result["imported"] = _import(opened, import_)
     if export is not None:
-        result["exported"] = _export(opened, export, form, only)
+        rows = labels.write_export(opened, export, str(form), [only] if only else labels.SETS)
+        result["exported"] = {"file": str(export), "format": form, "rows": rows}
     state = labels.progress(opened)
     result |= {"drawn": state.drawn, "labelled": state.labelled, "left": state.left}
     if as_json:
@@ -81,14 +91,6 @@ def _import(run: Run, path: Path) -> dict[str, Any]:
         "blank": done.blank,
         "unmatched": list(done.unmatched),
     }
-
-
-def _export(run: Run, path: Path, form: str | None, only: str | None) -> dict[str, Any]:
-    from labelcast.probe import exchange, labels
-
-    form = exchange.form_of(path, form)
-    rows = labels.write_export(run, path, form, [only] if only else labels.SETS)
-    return {"file": str(path), "format": form, "rows": rows}
 
 
 def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
@@ -113,9 +115,13 @@ def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
         say(f"{name}: {result['labelled'].get(name, 0)} of {drawn} labelled")
     if export is not None:
         say(f"Next: fill in {answer_name(run.task)!r}, then")
-        say(f"  labelcast label {run.path} --import {export}")
+        say_command("label", run.path, "--import", export)
     elif result["labelled"].get("low", 0) < result["drawn"].get("low", 0):
         say("Next: label the rest of them,")
-        say(f"  labelcast label {run.path} --export to_label.csv")
+        say_command("label", run.path, "--export", "to_label.csv")
+    elif "drawn_random" in result or "drawn_test" in result:
+        say("Next: label them,")
+        say_command("label", run.path, "--export", "more.csv")
     else:
-        say(f"Next:  labelcast coslow {run.path}")
+        say("Next:")
+        say_command("coslow", run.path)

@@ -17,6 +17,7 @@ from labelcast.cli.console import (
     bar,
     print_json,
     say,
+    say_command,
     waiting,
 )
 
@@ -47,6 +48,7 @@ def score(
 
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
+    from labelcast.models.choices import choose_batch
     from labelcast.models.loading import load_model
     from labelcast.probe.score import check_pool
     from labelcast.probe.score import score as score_step
@@ -59,7 +61,8 @@ def score(
         found = check_pool(source, resolved, n_label)
     with waiting(f"Loading {model}"):
         lm = load_model(model, device=device, dtype=dtype, purpose="confidence")
-    say(f"model {lm.name} on {lm.device}, {lm.dtype}")
+    batch = choose_batch(batch_size, lm.device.value, "confidence")
+    say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
     with bar("Confidence", found.size) as progress:
         scored = score_step(
             source,
@@ -89,8 +92,8 @@ def score(
         return
     done = "Was scored already" if scored.reused else "Scored"
     say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
-    say(
-        f"{len(scored.picked)} to label are in {scored.run.file('to_label.jsonl')}. Next: label them,"
-    )
-    say(f"  labelcast label {out} --export to_label.csv     (fill in the last column)")
-    say(f"  labelcast label {out} --import to_label.csv")
+    say(f"{len(scored.picked)} to label are in {scored.run.file('to_label.jsonl')}.")
+    say("Next: label them,")
+    say_command("label", out, "--export", "to_label.csv")
+    say("and, when the last column is filled in,")
+    say_command("label", out, "--import", "to_label.csv")

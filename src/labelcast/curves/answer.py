@@ -3,33 +3,38 @@
 Knows the form of the answer, not how it was found.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from labelcast.curves.efficiency import LARGEST_BUDGET
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean with the ends of its interval."""
+class Interval(NamedTuple):
+    """A central value with the ends of its interval.
+
+    `mean` is the median of the sampled curves, the best guess and never outside the interval; of an
+    AUC that rests on CoS-Low alone it is the calibration's prediction.
+    """
 
     mean: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class LabelsNeeded:
-    """Labels for the target: quantiles (None: not within 5,000) and the chance that 5,000 do."""
+class LabelsNeeded(NamedTuple):
+    """Labels for the target: quantiles (None: not within 5,000) and the chance that 5,000 do.
+
+    `if_reached` is the median given that 5,000 do suffice, None where they hardly can.
+    """
 
     median: int | None
     low: int | None
     high: int | None
     reachable: float
+    if_reached: int | None
 
 
-@dataclass(frozen=True)
-class CurveBand:
+class CurveBand(NamedTuple):
     """The forecast curve at one budget, in the unit that `Forecast.curve_unit` says."""
 
     n: int
@@ -38,8 +43,7 @@ class CurveBand:
     high: float
 
 
-@dataclass(frozen=True)
-class AtBudget:
+class AtBudget(NamedTuple):
     """The reverse question: the curve at a budget, and the chance that the target is met there."""
 
     n: int
@@ -49,8 +53,7 @@ class AtBudget:
     chance: float
 
 
-@dataclass(frozen=True)
-class PowerLaw:
+class PowerLaw(NamedTuple):
     """The paper's one-shot figure, without an interval."""
 
     auc: float
@@ -58,14 +61,35 @@ class PowerLaw:
     labels_needed: int
 
 
-@dataclass(frozen=True)
-class Target:
-    """What was asked for: as a fraction of the gain and, where both ends are known, as a score."""
+class Target(NamedTuple):
+    """What was asked for: as a fraction of the gain and as a score, each where it is known."""
 
-    gain: float
+    gain: float | None
     score: float | None
     zero_shot: float | None
     ceiling: float | None
+
+
+class End(NamedTuple):
+    """Zero-shot or the ceiling: known, or with the interval it probably lies in."""
+
+    known: bool
+    median: float
+    low: float
+    high: float
+
+
+class Shares(NamedTuple):
+    """How much of the answer comes from where; the three sum to 1.
+
+    Of the variance that the prior leaves to the data efficiency, the share that CoS-Low removes and
+    that the observed scores remove, each averaged over which of the two is heard first; `prior` is
+    the share that stays, where only the prior says what is likely.
+    """
+
+    coslow: float
+    scores: float
+    prior: float
 
 
 @dataclass(frozen=True)
@@ -77,22 +101,27 @@ class Forecast:
         auc: data efficiency.
         labels_needed: for the target.
         at_budget: the reverse question, where a budget was given.
-        next_budget: the budget to label up to and train at next; None where the target is met.
+        met: whether zero-shot or an observed score meets the target already.
+        next_budget: the budget to label up to and train at next; None where the target is met, or
+            where more labels are not worth what they cost.
         curve: the forecast at 0, 50, ... 5,000 labels.
-        curve_unit: "score" where zero-shot and ceiling are known, else "gain"; of `curve` and
-            `at_budget`.
+        curve_unit: "score" where zero-shot, an observed score or a target score is known, else
+            "gain"; of `curve` and `at_budget`.
         calibration: name of the card used, None without CoS-Low.
         warnings: in words.
         power_law: the paper's figure, None without CoS-Low or where no labels are needed.
         target: what was asked for.
         answered_by: what the answer rests on: "coslow", "scores", "prior" (the published curves),
             or "zero-shot" alone where it meets the target.
+        shares: how much of the answer comes from each.
+        zero_shot, ceiling: the ends of the curve, None where the answer is in gains.
     """
 
     level: float
     auc: Interval
     labels_needed: LabelsNeeded
     at_budget: AtBudget | None
+    met: bool
     next_budget: int | None
     curve: tuple[CurveBand, ...]
     curve_unit: str
@@ -101,11 +130,13 @@ class Forecast:
     power_law: PowerLaw | None
     target: Target
     answered_by: tuple[str, ...]
+    shares: Shares
+    zero_shot: End | None
+    ceiling: End | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready fields: dicts, lists, numbers, strings and None."""
-        fields = asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def sentence(self) -> str:
         """Return the answer as one plain sentence."""
@@ -123,6 +154,23 @@ class Forecast:
             at_least = "" if needed.low is None else f", and {_rounded(needed.low)} at the least"
             return f"Probably not within {LARGEST_BUDGET:,} labels{at_least} {ending}"
         return f"You will need about {_rounded(needed.median)} labels, {_between(needed)} {ending}"
+
+    def basis(self) -> str:
+        """Return in words how much of the answer comes from where, the largest share first.
+
+        Example: "61% scores, 22% CoS-Low, 17% prior".
+        """
+        named = {"coslow": "CoS-Low", "scores": "scores", "prior": "prior"}
+        parts = {named[key]: share for key, share in self.shares._asdict().items() if share > 0}
+        ranked = sorted(parts.items(), key=lambda part: -part[1])
+        return ", ".join(f"{share:.0%} {name}" for name, share in ranked)
+
+
+def _plain(value: Any) -> Any:
+    """Return named tuples as dicts and other tuples as lists."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _between(needed: LabelsNeeded) -> str:

@@ -57,13 +57,13 @@ def area(x: Array, gains: Array) -> float:
     return float(np.sum(np.diff(x) * (gains[1:] + gains[:-1])) / 2)
 
 
-def labels_needed(x: Array, gains: Array, fraction: float) -> Array:
+def labels_needed(x: Array, gains: Array, fraction: float | Array) -> Array:
     """Find the labels at which rising curves first reach a fraction of the gain.
 
     Args:
         x: positions on the logarithmic axis, [k], rising.
         gains: curves that never fall, [n, k].
-        fraction: the gain asked for.
+        fraction: the gain asked for, one number or one a curve, [n].
 
     Returns:
         Labels, [n], linear between the points on the logarithmic axis; 0 where a curve that
@@ -72,12 +72,13 @@ def labels_needed(x: Array, gains: Array, fraction: float) -> Array:
     >>> labels_needed(log_position([0, 50]), np.array([[0.0, 0.5]]), 0.9)
     array([inf])
     """
-    reached = gains >= fraction
+    asked = np.broadcast_to(np.asarray(fraction, dtype=np.float64), (len(gains),))
+    reached = gains >= asked[:, None]
     right = np.argmax(reached, axis=1)
     left = np.maximum(right - 1, 0)
     rows = np.arange(len(gains))
     rise = gains[rows, right] - gains[rows, left]
-    share = np.divide(fraction - gains[rows, left], rise, out=np.zeros_like(rise), where=rise > 0)
+    share = np.divide(asked - gains[rows, left], rise, out=np.zeros_like(rise), where=rise > 0)
     labels = budget_at(x[left] + share * (x[right] - x[left]))
     labels = np.where((right == 0) & (x[0] == 0), 0.0, labels)
     return np.where(reached.any(axis=1), labels, np.inf)

@@ -6,9 +6,9 @@ know how CoS-Low was measured or where scores come from.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,33 +16,50 @@ from labelcast.curves import power_law
 from labelcast.curves.answer import (
     AtBudget,
     CurveBand,
+    End,
     Forecast,
     Interval,
     LabelsNeeded,
     PowerLaw,
+    Shares,
     Target,
 )
 from labelcast.curves.auc_estimate import AucEstimate
 from labelcast.curves.calibration import Calibration
 from labelcast.curves.cards import POOLED, by_name
-from labelcast.curves.efficiency import GRID, Array, labels_needed, log_position
-from labelcast.curves.prior import MAX_GRID_AUC, CurvePrior, Observation, Posterior
-from labelcast.curves.question import Question, ask
-from labelcast.curves.student import normal_quantile, t_quantile
+from labelcast.curves.efficiency import GRID, LARGEST_BUDGET, Array
+from labelcast.curves.intervals import (
+    interval,
+    label_interval,
+    median_if_reached,
+    weighted_quantiles,
+)
+from labelcast.curves.next_budget import choose
+from labelcast.curves.posterior import Posterior
+from labelcast.curves.prior import CurvePrior
+from labelcast.curves.question import Observed, Question, ask
+from labelcast.curves.shares import shares
 from labelcast.errors import InputError
 
-CURVE_NOISE_SD = 0.03
-"""Noise of an observed gain apart from its test set's: training seed, data drawn."""
-
 MIN_SAMPLES = 100
+SAMPLES = 2000
+
+CONTRADICTED = 3.0
+"""So many sds between the AUC from CoS-Low and that from the scores are called a contradiction."""
+
+_HARDLY = 1e-3
+_ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
-class _Evidence:
+class _Evidence(NamedTuple):
     """What CoS-Low says: the card and its estimate."""
 
     card: Calibration
     estimate: AucEstimate
+
+    def put_into(self, posterior: Posterior) -> Posterior:
+        """Replace the prior's AUC by the calibrated one."""
+        return posterior.predicted_auc(self.estimate.mean, self.estimate.sd, self.estimate.df)
 
 
 def forecast(
@@ -53,13 +70,14 @@ def forecast(
     target_score: float | None = None,
     zero_shot: float | None = None,
     ceiling: float | None = None,
-    observations: Iterable[tuple[int, float]] = (),
+    observations: Iterable[Observed] = (),
     observe_size: int | None = None,
+    observe_sd: float | None = None,
     level: float = 0.9,
     budget: int | None = None,
     recipe: str | None = None,
     seed: int = 0,
-    samples: int = 4000,
+    samples: int = SAMPLES,
 ) -> Forecast:
     """Forecast how many labels a task needs.
 
@@ -69,12 +87,14 @@ def forecast(
             card with a warning.
         target: fraction of the gain from zero-shot to the ceiling, above 0, at most 1; 0.9 where
             neither target is given.
-        target_score: the target as a score instead; needs zero_shot and ceiling.
-        zero_shot: the score without labels, 0 to 1.
-        ceiling: the best score to be hoped for, 0 to 1.
-        observations: (budget, score) of models fine-tuned already; needs zero_shot and ceiling;
-            budget 0 gives zero_shot.
-        observe_size: test examples behind each score.
+        target_score: the target as a score instead.
+        zero_shot: the score without labels, 0 to 1; None reckons with those of other tasks.
+        ceiling: the best score to be hoped for, 0 to 1; None reckons with those of other tasks.
+        observations: (budget, score) of models fine-tuned already; budget 0 gives zero_shot. A
+            third number is the sd of all of that score's noise, in place of what follows.
+        observe_size: test examples behind each score and zero-shot; 500 where nothing is said.
+        observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
+            bootstrap), instead of observe_size. The noise of the training seed is added.
         level: of the intervals, strictly between 0 and 1.
         budget: asks the reverse: what is reached with so many labels.
         recipe: the fine-tuning meant; a card of another recipe gives a warning.
@@ -90,6 +110,7 @@ def forecast(
     >>> round(answer.auc.mean, 3), answer.power_law.labels_needed
     (0.664, 1007)
     """
+    prior = CurvePrior.load()
     question = ask(
         target=target,
         target_score=target_score,
@@ -97,6 +118,8 @@ def forecast(
         ceiling=ceiling,
         observations=observations,
         observe_size=observe_size,
+        observe_sd=observe_sd,
+        seed_sd=prior.seed_sd,
         level=level,
         budget=budget,
     )
@@ -104,22 +127,30 @@ def forecast(
     evidence, warnings = _evidence(coslow, calibration, recipe, level)
     if evidence is None and not question.observations and not question.met_by_zero_shot:
         raise InputError("nothing to forecast from: give --coslow, or --observe N=SCORE, or both")
-    posterior = _posterior(evidence, question)
-    curves = posterior.sample(samples, seed)
-    needed = _labels_needed(curves, question)
+    by_scores = _given_scores(prior, question, samples, seed)
+    posterior = by_scores if evidence is None else evidence.put_into(by_scores)
+    labels = _labels(posterior, question)
     return Forecast(
         level=question.level,
         auc=_auc(evidence, posterior, question),
-        labels_needed=needed,
-        at_budget=_at_budget(curves, question),
-        next_budget=_next_budget(needed, question),
-        curve=tuple(_band(curves, n, question) for n in GRID),
-        curve_unit="gain" if question.target_score is None else "score",
+        labels_needed=_labels_needed(labels, posterior, question),
+        at_budget=_at_budget(posterior, question),
+        met=question.met,
+        next_budget=_next_budget(labels, posterior, question),
+        curve=tuple(_band(posterior, n, question) for n in GRID),
+        curve_unit="score" if question.in_scores else "gain",
         calibration=evidence.card.name if evidence else None,
-        warnings=(*question.warnings, *warnings),
+        warnings=(
+            *question.warnings,
+            *warnings,
+            *_warnings(evidence, by_scores, posterior, question),
+        ),
         power_law=_power_law(evidence, question),
         target=Target(question.target, question.target_score, question.zero_shot, question.ceiling),
         answered_by=_answered_by(evidence, question),
+        shares=_shares(prior, evidence, by_scores, posterior, question),
+        zero_shot=_end(posterior.zero_shot, posterior, question),
+        ceiling=_end(posterior.ceiling, posterior, question),
     )
 
 
@@ -148,52 +179,42 @@ def _evidence(
     return _Evidence(card, estimate), tuple(warnings)
 
 
-def _posterior(evidence: _Evidence | None, question: Question) -> Posterior:
-    """Put the predicted AUC into the prior, then condition on the observed scores."""
-    prior = CurvePrior.load()
-    if evidence is not None:
-        # No curve of the grid has a larger area: beyond it all would stand at the ceiling.
-        mean = min(evidence.estimate.mean, MAX_GRID_AUC)
-        prior = prior.with_auc(mean, _gaussian_sd(evidence.estimate))
-    return prior.condition(observations=_observed_gains(question))
+def _given_scores(prior: CurvePrior, question: Question, samples: int, seed: int) -> Posterior:
+    """Condition the prior on what is known in scores."""
+    if not question.in_scores:
+        return prior.condition(samples=samples, seed=seed)
+    return prior.condition_on_scores(
+        question.observations,
+        question.zero_shot,
+        question.ceiling,
+        zero_shot_sd=question.zero_shot_sd,
+        samples=samples,
+        seed=seed,
+    )
 
 
-def _gaussian_sd(estimate: AucEstimate) -> float:
-    """Return the sd of the Gaussian whose 90% interval is that of the t distribution.
-
-    The curves are Gaussian; the t's own sd is infinite at 2 degrees of freedom and below. The
-    level is fixed, so that the curves do not depend on the level asked for.
-    """
-    return estimate.sd * t_quantile(0.95, estimate.df) / normal_quantile(0.95)
-
-
-def _observed_gains(question: Question) -> list[Observation]:
-    """Return the observations in units of the gain, with the sd of their noise."""
-    gains = []
-    for budget, score in question.observations:
-        variance = CURVE_NOISE_SD**2
-        if question.observe_size is not None:
-            size = question.observe_size
-            # One success and one failure more, so that a perfect score has noise too.
-            share = (score * size + 1) / (size + 2)
-            unit = question.gain(1.0) - question.gain(0.0)
-            variance += share * (1 - share) / size * unit**2
-        gains.append((float(budget), question.gain(score), math.sqrt(variance)))
-    return gains
-
-
-def _labels_needed(curves: Array, question: Question) -> LabelsNeeded:
+def _labels(posterior: Posterior, question: Question) -> Array:
+    """Return the labels that each sample needs for the target, [n]."""
     if question.met_by_zero_shot:
-        return LabelsNeeded(0, 0, 0, 1.0)
-    labels = labels_needed(log_position(GRID), curves, question.target)
-    tail = (1 - question.level) / 2
-    # A quantile that is one of the samples: between a number and infinity lies nothing.
-    low, median, high = np.quantile(labels, [tail, 0.5, 1 - tail], method="inverted_cdf")
+        return np.zeros(len(posterior.weights))
+    if question.target is not None:
+        return posterior.labels_for_gain(question.target)
+    assert question.target_score is not None
+    return posterior.labels_for_score(question.target_score)
+
+
+def _labels_needed(labels: Array, posterior: Posterior, question: Question) -> LabelsNeeded:
+    weights = posterior.weights
+    # Only a target as a fraction of the gain has the shifted tail: `label_interval` says why.
+    shifted = question.target is not None
+    low, high = label_interval(labels, weights, question.level, shifted=shifted)
+    reachable = min(float(weights[np.isfinite(labels)].sum()), 1.0)
     return LabelsNeeded(
-        median=_whole(median),
+        median=_whole(float(weighted_quantiles(labels, weights, [0.5])[0])),
         low=_whole(low),
         high=_whole(high),
-        reachable=float(np.isfinite(labels).mean()),
+        reachable=reachable,
+        if_reached=_whole(median_if_reached(labels, weights)) if reachable > _HARDLY else None,
     )
 
 
@@ -205,52 +226,99 @@ def _auc(evidence: _Evidence | None, posterior: Posterior, question: Question) -
     """Return the AUC: the calibration's own t interval as long as no score was observed."""
     if evidence is not None and not question.observations:
         return Interval(evidence.estimate.mean, evidence.estimate.low, evidence.estimate.high)
-    half = normal_quantile((1 + question.level) / 2) * posterior.auc_sd
-    ends = np.array([0.0, -half, half]) + posterior.auc_mean
-    mean, low, high = np.clip(ends, power_law.AUC_LOW, power_law.AUC_HIGH).tolist()
-    return Interval(mean, low, high)
+    return Interval(*_centre_and_ends(posterior.areas(), posterior, question))
 
 
-def _gains_at(curves: Array, n: int) -> Array:
-    """Interpolate sampled curves at a budget, [samples]."""
-    x, at = log_position(GRID), float(log_position(n))
-    right = int(np.clip(np.searchsorted(x, at), 1, len(GRID) - 1))
-    share = (at - x[right - 1]) / (x[right] - x[right - 1])
-    left, rise = curves[:, right - 1], curves[:, right] - curves[:, right - 1]
-    return np.asarray(left + share * rise)
+def _centre_and_ends(
+    values: Array, posterior: Posterior, question: Question
+) -> tuple[float, float, float]:
+    """Return median and ends of an interval with equal tails."""
+    low, high = interval(values, posterior.weights, question.level)
+    return float(weighted_quantiles(values, posterior.weights, [0.5])[0]), low, high
 
 
-def _band(curves: Array, n: int, question: Question) -> CurveBand:
-    """Return mean and interval at a budget, in scores where zero-shot and ceiling are known."""
-    gains = _gains_at(curves, n)
-    tail = (1 - question.level) / 2
-    numbers = np.array([gains.mean(), *np.quantile(gains, [tail, 1 - tail])])
-    if question.zero_shot is not None and question.ceiling is not None:
-        numbers = question.zero_shot + numbers * (question.ceiling - question.zero_shot)
-    mean, low, high = numbers.tolist()
-    return CurveBand(n, mean, low, high)
+def _band(posterior: Posterior, n: int, question: Question) -> CurveBand:
+    """Return the curve at a budget, in the answer's unit."""
+    values = posterior.scores_at(n) if question.in_scores else posterior.gains_at(n)
+    return CurveBand(n, *_centre_and_ends(values, posterior, question))
 
 
-def _at_budget(curves: Array, question: Question) -> AtBudget | None:
+def _end(values: Array, posterior: Posterior, question: Question) -> End | None:
+    """Return what is known of zero-shot or the ceiling, None where the answer is in gains."""
+    if not question.in_scores:
+        return None
+    known = bool(values.min() == values.max())
+    return End(known, *_centre_and_ends(values, posterior, question))
+
+
+def _at_budget(posterior: Posterior, question: Question) -> AtBudget | None:
     if question.budget is None:
         return None
-    band = _band(curves, question.budget, question)
+    band = _band(posterior, question.budget, question)
     # The tolerance lets a curve that meets the target exactly at this budget count.
-    met = _gains_at(curves, question.budget) >= question.target - 1e-12
-    return AtBudget(band.n, band.mean, band.low, band.high, chance=float(met.mean()))
+    if question.target is not None:
+        met = posterior.gains_at(question.budget) >= question.target - _ROUNDING
+    else:
+        assert question.target_score is not None
+        met = posterior.scores_at(question.budget) >= question.target_score - _ROUNDING
+    chance = min(float(posterior.weights[met].sum()), 1.0)
+    return AtBudget(band.n, band.mean, band.low, band.high, chance=chance)
 
 
-def _next_budget(needed: LabelsNeeded, question: Question) -> int | None:
-    """Return the smallest budget of the grid that covers the median and was not yet tried."""
-    tried = question.observations[-1][0] if question.observations else 0
-    if question.met or tried >= GRID[-1]:
+def _next_budget(labels: Array, posterior: Posterior, question: Question) -> int | None:
+    """Return the budget to label up to and train at next."""
+    tried = [int(o.budget) for o in question.observations]
+    owned = max(tried, default=0)
+    if question.met or owned >= LARGEST_BUDGET:
         return None
-    wanted = GRID[-1] if needed.median is None else needed.median
-    return next(n for n in GRID if n > tried and n >= wanted and n > 0)
+    # Without a score for the target nobody can say that what was tried has failed.
+    failed = tried if question.target_score is not None else []
+    return choose(labels, posterior.weights, owned, failed)
+
+
+def _warnings(
+    evidence: _Evidence | None, by_scores: Posterior, posterior: Posterior, question: Question
+) -> list[str]:
+    """Say what the intervals hold besides the curve, and where the clues disagree."""
+    warnings = []
+    if question.in_scores:
+        for name, values, known in (
+            ("zero-shot", posterior.zero_shot, question.zero_shot),
+            ("ceiling", posterior.ceiling, question.ceiling),
+        ):
+            if known is None:
+                _, low, high = _centre_and_ends(values, posterior, question)
+                warnings.append(
+                    f"the {name} is unknown: it probably lies within {low:.2f} to {high:.2f} "
+                    f"({100 * question.level:.4g}%), as on other tasks, and the intervals hold "
+                    f"that; give --{name} if you can"
+                )
+    if evidence is not None and question.observations:
+        areas = by_scores.areas()
+        sd = math.hypot(float(areas.std()), evidence.estimate.sd)
+        if abs(float(areas.mean()) - evidence.estimate.mean) > CONTRADICTED * sd:
+            warnings.append(
+                f"CoS-Low (AUC {evidence.estimate.mean:.2f}) and the observed scores (AUC "
+                f"{areas.mean():.2f}) contradict each other; check both"
+            )
+    return warnings
+
+
+def _shares(
+    prior: CurvePrior,
+    evidence: _Evidence | None,
+    by_scores: Posterior,
+    posterior: Posterior,
+    question: Question,
+) -> Shares:
+    observed = by_scores if question.observations else None
+    by_coslow = evidence.put_into(prior.plain) if evidence is not None else None
+    both = posterior if observed is not None else by_coslow
+    return shares(prior.plain, by_coslow, observed, prior.plain if both is None else both)
 
 
 def _power_law(evidence: _Evidence | None, question: Question) -> PowerLaw | None:
-    if evidence is None or question.met_by_zero_shot:
+    if evidence is None or question.target is None or question.met_by_zero_shot:
         return None
     auc = evidence.estimate.mean
     labels = power_law.labels_for_gain(question.target, auc)

@@ -5,38 +5,46 @@ Knows the user's options and what is wrong with them. Does not know calibrations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from labelcast.curves.efficiency import LARGEST_BUDGET
+from labelcast.curves.observed import ScoreObservation, binomial_sd
 from labelcast.errors import InputError
 
 DEFAULT_TARGET = 0.9
 
+ASSUMED_SIZE = 500
+"""Test examples taken to stand behind a score where nothing is said of its noise."""
 
-@dataclass(frozen=True)
-class Question:
+ALMOST_PERFECT = 0.999
+"""Above this zero-shot there is no room for an unknown ceiling."""
+
+Observed = tuple[int, float] | tuple[int, float, float]
+"""A budget and the score there, with the sd of all its noise where the user knows it."""
+
+
+class Question(NamedTuple):
     """A checked question.
 
     Attributes:
-        target: the gain asked for as a fraction; 0 or less where zero-shot already meets it.
-        target_score: the same as a score, None where zero-shot or ceiling is unknown.
-        zero_shot, ceiling: scores, or None.
-        observations: (budget, score) by rising budget, scores after the running maximum, without
-            budget 0.
-        observe_size: test examples behind each score, or None.
+        target: the gain asked for as a fraction; 0 or less where zero-shot already meets it; None
+            where only the score is known.
+        target_score: the same as a score, None where only the fraction is known.
+        zero_shot, ceiling: scores, or None where unknown.
+        observations: by rising budget, as they were measured, without budget 0.
+        zero_shot_sd: error of zero-shot.
         level: of the intervals.
         budget: labels of the reverse question, or None.
         warnings: in words.
     """
 
-    target: float
+    target: float | None
     target_score: float | None
     zero_shot: float | None
     ceiling: float | None
-    observations: tuple[tuple[int, float], ...]
-    observe_size: int | None
+    observations: tuple[ScoreObservation, ...]
+    zero_shot_sd: float
     level: float
     budget: int | None
     warnings: tuple[str, ...]
@@ -44,21 +52,25 @@ class Question:
     @property
     def met_by_zero_shot(self) -> bool:
         """Whether no labels are needed."""
-        return self.target <= 0
+        if self.target is not None:
+            return self.target <= 0
+        known = self.zero_shot is not None and self.target_score is not None
+        return known and self.zero_shot >= self.target_score  # type: ignore[operator]
 
     @property
     def met(self) -> bool:
         """Whether zero-shot or an observed score meets the target."""
-        best = self.observations[-1][1] if self.observations else -math.inf
+        best = max((o.score for o in self.observations), default=-math.inf)
         return self.met_by_zero_shot or (
             self.target_score is not None and best >= self.target_score
         )
 
-    def gain(self, score: float) -> float:
-        """Turn a score into a fraction of the gain; zero-shot and ceiling must be known."""
-        assert self.zero_shot is not None
-        assert self.ceiling is not None
-        return (score - self.zero_shot) / (self.ceiling - self.zero_shot)
+    @property
+    def in_scores(self) -> bool:
+        """Whether the answer is in scores: something besides the ceiling is known as one."""
+        return (
+            self.zero_shot is not None or bool(self.observations) or self.target_score is not None
+        )
 
 
 def ask(
@@ -67,8 +79,10 @@ def ask(
     target_score: float | None,
     zero_shot: float | None,
     ceiling: float | None,
-    observations: Iterable[tuple[int, float]],
+    observations: Iterable[Observed],
     observe_size: int | None,
+    observe_sd: float | None,
+    seed_sd: float,
     level: float,
     budget: int | None,
 ) -> Question:
@@ -79,34 +93,69 @@ def ask(
     """
     warnings: list[str] = []
     _check_level(level)
-    observed = _checked_observations(observations)
-    zero_shot = _zero_shot(_score("--zero-shot", zero_shot), observed.pop(0, None))
+    found = _checked_observations(observations)
+    zero_shot = _zero_shot(_score("--zero-shot", zero_shot), found.pop(0, None))
     ceiling = _score("--ceiling", ceiling)
-    if observed and (zero_shot is None or ceiling is None):
-        raise InputError(
-            "--observe needs --zero-shot (or --observe 0=SCORE) and --ceiling, to tell what part "
-            "of the gain a score is"
-        )
     if zero_shot is not None and ceiling is not None and zero_shot >= ceiling:
         raise InputError(
             f"--zero-shot {zero_shot:g} is not below --ceiling {ceiling:g}: nothing can be gained"
         )
-    cleaned = _running_maximum(observed, zero_shot)
-    if cleaned and ceiling is not None and cleaned[-1][1] > ceiling:
-        ceiling = cleaned[-1][1]
+    if zero_shot is not None and ceiling is None and zero_shot > ALMOST_PERFECT:
+        raise InputError(f"--zero-shot {zero_shot:g} is a perfect score: nothing can be gained")
+    noise = _Noise.of(observe_size, observe_sd, seed_sd)
+    observed = tuple(
+        ScoreObservation(n, score, noise.of_score(score) if sd is None else sd)
+        for n, (score, sd) in sorted(found.items())
+    )
+    unsaid = any(sd is None for _, sd in found.values())
+    if unsaid and noise.assumed:
+        warnings.append(
+            f"the noise of the scores is not said: {ASSUMED_SIZE} test examples are taken to stand "
+            "behind each; give --observe-size or --observe-sd"
+        )
+    least = max((o.score - 2 * o.sd for o in observed), default=-math.inf)
+    if ceiling is not None and least > ceiling:
+        ceiling = max(o.score for o in observed)
         warnings.append(f"an observed score lies above --ceiling; the ceiling is now {ceiling:g}")
     fraction, score = _target(target, target_score, zero_shot, ceiling)
+    known = zero_shot is not None and (unsaid or not noise.assumed)
     return Question(
         target=fraction,
         target_score=score,
         zero_shot=zero_shot,
         ceiling=ceiling,
-        observations=cleaned,
-        observe_size=_count("--observe-size", observe_size, 1, None),
+        observations=observed,
+        zero_shot_sd=noise.of_test(zero_shot) if known and zero_shot is not None else 0.0,
         level=float(level),
         budget=_count("--budget", budget, 0, LARGEST_BUDGET),
         warnings=tuple(warnings),
     )
+
+
+class _Noise(NamedTuple):
+    """How much a score errs: from its test set, by size or by sd, and from the training seed."""
+
+    size: int
+    sd: float | None
+    seed_sd: float
+    assumed: bool
+
+    @classmethod
+    def of(cls, size: int | None, sd: float | None, seed_sd: float) -> "_Noise":
+        if size is not None and sd is not None:
+            raise InputError("--observe-size and --observe-sd say the same thing; give one of them")
+        checked = _count("--observe-size", size, 1, None)
+        if sd is not None and _number("--observe-sd", sd) < 0:
+            raise InputError(f"--observe-sd: an sd is 0 or more, not {sd:g}")
+        return cls(checked or ASSUMED_SIZE, sd, seed_sd, size is None and sd is None)
+
+    def of_test(self, score: float) -> float:
+        """Return the sd that the test set gives a score."""
+        return binomial_sd(score, self.size) if self.sd is None else float(self.sd)
+
+    def of_score(self, score: float) -> float:
+        """Return the sd of the score of a trained model."""
+        return math.hypot(self.of_test(score), self.seed_sd)
 
 
 def _target(
@@ -114,9 +163,8 @@ def _target(
     target_score: float | None,
     zero_shot: float | None,
     ceiling: float | None,
-) -> tuple[float, float | None]:
-    """Return the target as a fraction of the gain, and as a score where that is known."""
-    known = zero_shot is not None and ceiling is not None
+) -> tuple[float | None, float | None]:
+    """Return the target as a fraction of the gain and as a score, each where it is known."""
     if target_score is None:
         fraction = DEFAULT_TARGET if target is None else _number("--target", target)
         if not 0 < fraction <= 1:
@@ -131,14 +179,15 @@ def _target(
         raise InputError("--target and --target-score say the same thing twice; give one of them")
     score = _score("--target-score", target_score)
     assert score is not None
-    if not known or zero_shot is None or ceiling is None:
-        raise InputError("--target-score needs --zero-shot and --ceiling")
-    if score > ceiling:
+    if ceiling is not None and score > ceiling:
         raise InputError(f"--target-score {score:g} lies above --ceiling {ceiling:g}")
+    if zero_shot is None or ceiling is None:
+        return None, score
     return min((score - zero_shot) / (ceiling - zero_shot), 1.0), score
 
 
-def _zero_shot(given: float | None, observed: float | None) -> float | None:
+def _zero_shot(given: float | None, found: tuple[float, float | None] | None) -> float | None:
+    observed = None if found is None else found[0]
     if given is not None and observed is not None and given != observed:
         raise InputError(
             f"--zero-shot {given:g} and --observe 0={observed:g} differ; give one of them"
@@ -146,36 +195,25 @@ def _zero_shot(given: float | None, observed: float | None) -> float | None:
     return observed if given is None else given
 
 
-def _checked_observations(observations: Iterable[tuple[int, float]]) -> dict[int, float]:
-    """Return the observed scores by budget, or say which one is wrong."""
-    scores: dict[int, float] = {}
+def _checked_observations(
+    observations: Iterable[Observed],
+) -> dict[int, tuple[float, float | None]]:
+    """Return the observed scores and what is said of their noise, by budget."""
+    scores: dict[int, tuple[float, float | None]] = {}
     for entry in observations:
-        try:
-            budget, score = entry
-        except (TypeError, ValueError):
-            raise InputError(
-                f"--observe {entry!r}: expected a budget and a score, N=SCORE"
-            ) from None
-        number = _count("--observe: the budget", budget, 0, LARGEST_BUDGET)
-        checked = _score(f"--observe {budget}", score)
+        if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
+            raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
+        number = _count("--observe: the budget", entry[0], 0, LARGEST_BUDGET)
+        checked = _score(f"--observe {entry[0]}", entry[1])
         if number is None or checked is None:
             raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
         if number in scores:
             raise InputError(f"--observe {number}: stands twice; give each budget once")
-        scores[number] = checked
+        sd = _number(f"--observe {number}: the sd", entry[2]) if len(entry) == 3 else None
+        if sd is not None and sd < 0:
+            raise InputError(f"--observe {number}: an sd is 0 or more, not {sd:g}")
+        scores[number] = checked, sd
     return scores
-
-
-def _running_maximum(
-    observed: dict[int, float], zero_shot: float | None
-) -> tuple[tuple[int, float], ...]:
-    """Clean scores as curves are cleaned: a score never falls below an earlier one's."""
-    best = -math.inf if zero_shot is None else zero_shot
-    cleaned = []
-    for budget in sorted(observed):
-        best = max(best, observed[budget])
-        cleaned.append((budget, best))
-    return tuple(cleaned)
 
 
 def _check_level(level: Any) -> None:

@@ -6,6 +6,7 @@ Knows records and the form of a task file. Every guess is written down, none is 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -125,7 +126,7 @@ def task_file(task: Task) -> str:
         _yaml({"name": content["name"]}),
         "# What the model is told before every example. Say what the answers mean and which form",
         "# the answer has: the better it is said, the fewer labels are needed.",
-        _yaml({"instruction": content["instruction"]}),
+        _instruction(content["instruction"]),
         "# The fields that the model reads; with several, each needs a label.",
         _yaml({"inputs": content["inputs"]}),
         "# The field that holds the answer, or will hold it.",
@@ -138,6 +139,15 @@ def task_file(task: Task) -> str:
         "# ceiling: {score: 0.95, source: agreement of two annotators}",
     ]
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _instruction(text: str) -> str:
+    """The instruction as a block that is easy to edit; long lines are folded where they can be."""
+    plain = text == text.strip() and text.isprintable() and "  " not in text
+    if not plain:
+        return _yaml({"instruction": text})
+    lines = textwrap.wrap(text, 94, break_long_words=False, break_on_hyphens=False)
+    return "instruction: >-\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _yaml(value: dict[str, Any]) -> str:
@@ -176,11 +186,12 @@ def _guess_inputs(columns: dict[str, _Column], answer: str) -> list[str]:
 
 
 def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:
-    what = " and ".join(name.replace("_", " ") for name in inputs)
+    names = [name.replace("_", " ") for name in inputs]
+    what = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     if not answers:
         return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with that alone."
     return (
-        f"Read the {what} and choose the {answer.replace('_', ' ')} that fits. "
+        f"Read the {what} and choose the right {answer.replace('_', ' ')}. "
         f"Answer with one of these and nothing else: {', '.join(answers)}."
     )
 

@@ -1,16 +1,13 @@
-"""The authors' results folder, and the prior fitted from it."""
+"""The authors' results folder."""
 
 import json
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import pytest
 from shared_data import shared
 
-from labelcast.curves.fit_prior import fitted_prior, main
-from labelcast.curves.published import auc_max_abs_error, read_published
+from labelcast.curves.reproduction.published import auc_max_abs_error, read_published
 from labelcast.errors import InputError
 
 
@@ -40,17 +37,6 @@ def test_every_published_auc_is_recomputed() -> None:
     assert auc_max_abs_error(curves) < 1e-9
 
 
-def test_shipped_prior_is_that_of_the_kept_command(tmp_path: Path) -> None:
-    """The kept command, run on the published results, writes the file that ships."""
-    out = tmp_path / "prior.json"
-    assert main([str(shared() / "paper" / "results"), "--out", str(out)]) == 0
-    fitted = json.loads(out.read_text(encoding="utf-8"))
-    ships = json.loads(files("labelcast.curves").joinpath("prior.json").read_text("utf-8"))
-    for key in ("mean", "covariance"):
-        np.testing.assert_allclose(ships.pop(key), fitted.pop(key), atol=1e-12)
-    assert ships == fitted
-
-
 def test_only_the_budgets_of_the_axis_count(tmp_path: Path) -> None:
     """Budgets below 50 and above 5,000 are left out; missing ones do not fall; dips are cleaned."""
     (curve,) = read_published(_results(tmp_path))
@@ -75,15 +61,6 @@ def test_human_score_that_is_no_number_is_none(tmp_path: Path) -> None:
     """An entry that is no number counts as no human score: the best score is the ceiling."""
     (curve,) = read_published(_results(tmp_path, task="other"))
     assert curve.human is None and curve.curve.ceiling == 0.7
-
-
-def test_one_curve_is_too_few_for_a_prior(tmp_path: Path) -> None:
-    """A prior is not fitted to a single curve; the command says so with status 2."""
-    folder = _results(tmp_path / "results")
-    with pytest.raises(InputError, match="two curves"):
-        fitted_prior(read_published(folder))
-    assert main([str(folder), "--out", str(tmp_path / "prior.json")]) == 2
-    assert not (tmp_path / "prior.json").exists()
 
 
 @pytest.mark.parametrize(

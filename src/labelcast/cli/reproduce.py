@@ -1,0 +1,167 @@
+"""`labelcast reproduce`: the published figures, and the forecast tried out on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labelcast.cli.console import Json, bar, print_json, say, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDTH = 110
+
+
+def reproduce(
+    results: Annotated[Path, typer.Argument(help="The authors' results folder, as published.")],
+    coslow: Annotated[
+        Path | None,
+        typer.Option(help="CSV of task, coslow, auc; by default looked for in and by RESULTS."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of the error of the AUC.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of these draws and of the bootstrap.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Recompute the published figures and try the forecast out on them, leaving one task out.
+
+    Example: labelcast reproduce results
+    Example: labelcast reproduce results --coslow points.csv --json
+    """
+    from labelcast.curves.reproduction import reproduce as reproduction
+    from labelcast.curves.reproduction.published import read_published
+
+    curves = read_published(results)
+    found = coslow or reproduction.find_coslow(results)
+    calibration = None if found is None else reproduction.calibration_figures(found)
+    with bar("Leaving one task out", reproduction.steps(curves)) as progress:
+        figures = reproduction.reproduce(curves, calibration, draws, seed, progress)
+    if as_json:
+        print_json(figures)
+        return
+    _tell(figures)
+
+
+def _tell(figures: dict[str, Any]) -> None:
+    console = stdout()
+    # A table that is cut is of no use where the output is a file or a narrow window.
+    console.width = max(console.width, WIDTH)
+    print(_summary(figures))
+    for ceiling in ("known", "unknown"):
+        console.print(_refinement(figures["refinement"], ceiling))
+        print(_comparison(figures["comparison"][ceiling]))
+    console.print(_policy(figures["policy"]))
+    for note in figures["notes"]:
+        say(f"note: {note}")
+
+
+def _summary(figures: dict[str, Any]) -> str:
+    curves, line = figures["curves"], figures["calibration"]
+    models = ", ".join(f"{model} {count}" for model, count in curves["by_model"].items())
+    error = figures["auc_max_abs_error"]
+    lines = [
+        f"{curves['count']} curves of {curves['tasks']} tasks ({models})",
+        "AUC recomputed: " + ("none published" if error is None else f"largest error {error:.1e}"),
+    ]
+    if line is not None:
+        lines.append(
+            f"calibration on {line['tasks']} tasks: slope {line['slope']:.3f}, intercept "
+            f"{line['intercept']:.3f}, r {line['r']:.3f}, leave-one-task-out MAE "
+            f"{line['loto_mae']:.4f}"
+        )
+    return "\n".join(lines)
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"\n{title}", title_justify="left", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=True)
+    return table
+
+
+def _refinement(rows: list[dict[str, Any]], ceiling: str) -> Table:
+    table = _table(
+        f"Ceiling {ceiling}: errors, coverage of 90% intervals, and interval scores (the lower the "
+        "better)\nof the AUC, of log2 of the labels needed (n) and of the score at 5,000 (s)",
+        *("what is known", "method", "AUC MAE", "log2 n at .5/.7/.9"),
+        *("covers AUC", "n", "s", "score AUC", "n", "s"),
+    )
+    for row in sorted((r for r in rows if r["ceiling"] == ceiling), key=_order):
+        covers = (row[f"coverage_{name}"] or {"value": None} for name in ("auc", "n", "score_5000"))
+        scores = row["interval_score"]
+        table.add_row(
+            _known(row),
+            row["method"],
+            _number(row["auc_mae"], 4),
+            "/".join(_number(value, 2) for value in row["log2_n_mae"].values()),
+            *(_number(found["value"], 2) for found in covers),
+            *(_number(scores[name], 2) for name in ("auc", "log2_n", "score_5000")),
+        )
+    return table
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (bool(row["observed"]), row["auc_known"], len(row["observed"]), row["auc_error_sd"] or 0)
+
+
+def _known(row: dict[str, Any]) -> str:
+    """What a row knows: budgets stand for the scores there."""
+    auc = [] if not row["auc_known"] else ["AUC" if row["auc_error_sd"] else "true AUC"]
+    return ", ".join([*auc, *(str(n) for n in row["observed"])]) or "nothing"
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    pooled = comparison["pooled"]
+    ratio, plain = pooled["log2_n_ratio"], pooled["log2_n_ratio_plain_median"]
+    lines = [
+        "Labelcast against the table's method, seven rows, task-clustered 95% intervals:",
+        f"  log2 n, mean ratio over rows {_with_interval(ratio['mean_of_rows'], 3, 'value')}, "
+        f"worst row {_number(ratio['worst_row'], 3)}",
+        f"  the same with the plain median {_with_interval(plain['mean_of_rows'], 3, 'value')}, "
+        f"worst row {_number(plain['worst_row'], 3)}",
+        f"  AUC MAE, difference {_with_interval(pooled['auc_mae'], 4, 'difference')}",
+    ]
+    for name, found in pooled["interval_score"].items():
+        words = _with_interval(found, 3, "difference")
+        lines.append(f"  interval score of {name}, difference {words}")
+    for method, coverage in pooled["coverage"].items():
+        words = "; ".join(f"{name} {_with_interval(found, 3)}" for name, found in coverage.items())
+        lines.append(f"  90% intervals of {method} cover: {words}")
+    return "\n".join(lines)
+
+
+def _policy(rows: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "Labels bought until a target is met, on the raw scores of curves that reach it",
+        *("way", "told", "target", "needed", "bought", "beyond", "runs", "missed"),
+        "saved against the grid",
+    )
+    for row in rows:
+        told = ["AUC"] if row["auc_known"] else []
+        told += [f"ceiling {row['ceiling']}"] if row["ceiling"] else []
+        table.add_row(
+            row["way"],
+            ", ".join(told),
+            row["target"],
+            _number(row["labels_needed"], 0),
+            *(_number(row[name]["value"], 0) for name in ("labels_bought", "beyond_need")),
+            _number(row["runs"]["value"], 1),
+            _number(row["missed"]["value"], 3),
+            _with_interval(row["saved"], 0),
+        )
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _with_interval(found: dict[str, Any] | None, digits: int, key: str = "value") -> str:
+    if found is None or found[key] is None:
+        return "-"
+    low, high = (_number(found[end], digits) for end in ("low", "high"))
+    return f"{_number(found[key], digits)} ({low} to {high})"

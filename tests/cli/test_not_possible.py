@@ -1,0 +1,95 @@
+"""What could not be done: status 1, one clear line with the path, and nothing half written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from command_line import Models, check_message, fill, in_process, labelcast, snapshot
+
+UNWRITABLE = [
+    ("score pool.jsonl --task task.yaml --model TINY --n-label 8 --out BAD/run", "run"),
+    ("init pool.jsonl --answer label --input text --out BAD/task.yaml", "task.yaml"),
+    ("label run --export BAD/a.csv", "a.csv"),
+]
+
+
+def status_one(command: str, bad: Path, models: Models, says: tuple[str, ...]) -> None:
+    names = {"TINY": str(models.tiny)}
+    args = [names.get(word, word).replace("BAD", str(bad)) for word in command.split()]
+    check_message(labelcast(*args), 1, says)
+
+
+@pytest.mark.parametrize(("command", "name"), UNWRITABLE)
+def test_a_path_below_a_file(
+    command: str, name: str, place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be made: status 1, with the path."""
+    monkeypatch.chdir(place)
+    before = snapshot(place)
+    status_one(command, place / "pool.jsonl", models, (name, "not a folder"))
+    assert snapshot(place) == before
+
+
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[Path]:
+    """A small disk of its own; skips where none can be mounted."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(("command", "name"), UNWRITABLE)
+def test_a_read_only_disk(
+    command: str,
+    name: str,
+    place: Path,
+    tmp_path: Path,
+    models: Models,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that takes no files: status 1, with the path and the reason."""
+    monkeypatch.chdir(place)
+    with disk(tmp_path / "disk", "ro,size=64k") as bad:
+        status_one(command, bad, models, (name, "read-only"))
+
+
+def test_a_full_disk(place: Path, tmp_path: Path, models: Models) -> None:
+    """A disk that fills up while scoring: status 1; with room again the same command goes on."""
+    args = [
+        *("score", place / "pool.jsonl", "--task", place / "task.yaml", "--model", models.tiny),
+        *("--n-label", 8, "--max-new-tokens", 4),
+    ]
+    with disk(tmp_path / "disk", "size=32k") as small:
+        ballast = small / "ballast"
+        ballast.write_bytes(bytes(20 * 1024))
+        done = labelcast(*args, "--out", small / "run")
+        check_message(done, 1, ("disk is full", "run"))
+        assert not list(small.rglob("*.part"))
+        ballast.unlink()
+        assert labelcast(*args, "--out", small / "run").status == 0
+        table = (small / "run/confidence.parquet").read_bytes()
+    assert table == (place / "run/confidence.parquet").read_bytes()
+
+
+def test_a_disk_full_for_labels(place: Path) -> None:
+    """Where the labels cannot be written (a limit on file size), the old ones stay."""
+    path = fill(place, dict.fromkeys(range(3), "yes"))
+    assert labelcast("label", place / "run", "--import", path).status == 0
+    before = snapshot(place / "run")
+    path = fill(place, dict.fromkeys(range(8), "yes"))
+    size = (place / "run/labels.jsonl").stat().st_size
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    done = in_process(["label", place / "run", "--import", path], code=limit)
+    check_message(done, 1, ("labels.jsonl", "could not be written"))
+    assert snapshot(place / "run") == before

@@ -1,0 +1,99 @@
+"""`labelcast reproduce`: the published figures, on any folder of the authors' form."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import check_message, labelcast
+from published_folder import write_coslow, write_folder
+from shared_data import shared
+
+
+def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
+    """One JSON object with every part; the AUCs agree, and the line is that of the points."""
+    results = write_folder(tmp_path / "results")
+    write_coslow(tmp_path / "coslow_llama_figure.csv")
+    done = labelcast("reproduce", results, "--draws", 2, "--json")
+    assert done.status == 0, done.err
+    figures = done.json
+    assert figures["curves"]["by_model"] == {"ada": 6, "bel_8b": 6}
+    assert figures["curves"]["tasks"] == 6
+    assert figures["auc_max_abs_error"] < 1e-9
+    assert figures["calibration"]["slope"] == pytest.approx(0.5, abs=0.01)
+    assert {row["method"] for row in figures["refinement"]} == {"table", "labelcast", "power law"}
+    assert set(figures["comparison"]) == {"known", "unknown"}
+    assert len(figures["policy"]) == 28
+    assert figures["notes"] == []
+
+
+def test_tables_for_people(tmp_path: Path) -> None:
+    """Without --json the figures come as tables on stdout; what is absent is said on stderr."""
+    results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
+    shutil.rmtree(results / "auc_res")
+    done = labelcast("reproduce", results, "--draws", 1)
+    assert done.status == 0, done.err
+    for words in ("4 curves of 4 tasks (solo 4)", "none published", "labelcast", "fixed grid"):
+        assert words in done.out
+    assert "note: no published AUC" in done.err
+    assert "note: no calibration" in done.err
+
+
+def test_other_files_of_coslow(tmp_path: Path) -> None:
+    """--coslow takes any file; one that cannot be used is named with the place."""
+    results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
+    own = write_coslow(tmp_path / "own.csv")
+    done = labelcast("reproduce", results, "--coslow", own, "--draws", 1, "--json")
+    assert done.json["calibration"]["tasks"] == 10
+    own.write_text("task,coslow,auc\na,0.1,0.2\nb,x,0.3\n")
+    done = labelcast("reproduce", results, "--coslow", own)
+    check_message(done, 2, ("own.csv, line 3", "coslow"))
+    own.write_text("task,coslow\na,0.1\n")
+    check_message(labelcast("reproduce", results, "--coslow", own), 2, ("own.csv", "no column auc"))
+    missing = tmp_path / "none.csv"
+    check_message(labelcast("reproduce", results, "--coslow", missing), 2, ("none.csv",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--draws", 0), "--draws"), (("--seed", -1), "--seed")],
+)
+def test_options_out_of_range(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
+    """An option that makes no sense is refused by name."""
+    results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
+    check_message(labelcast("reproduce", results, *arguments), 2, (words,))
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    """No results, no human scores, a curve that cannot be read, too few tasks: named, status 2."""
+    check_message(labelcast("reproduce", tmp_path), 2, ("finetune_results",))
+    results = write_folder(tmp_path / "few", models=("solo",), tasks=2)
+    check_message(labelcast("reproduce", results), 2, ("2 tasks", "4 tasks or more"))
+    results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
+    broken = results / "finetune_results" / "solo_task_1_full_result_v2.json"
+    broken.write_text("{")
+    check_message(labelcast("reproduce", results), 2, (broken.name,))
+    (results / "human_eval.json").unlink()
+    check_message(labelcast("reproduce", results), 2, ("human_eval.json",))
+
+
+@pytest.mark.slow
+def test_one_published_model_under_another_name(tmp_path: Path) -> None:
+    """A folder with one model alone, renamed, gives the same figures as under its own name."""
+    found = []
+    for name in ("mistral", "my_other_model"):
+        results = tmp_path / name
+        (results / "finetune_results").mkdir(parents=True)
+        (results / "auc_res").mkdir()
+        source = shared() / "paper" / "results"
+        shutil.copy(source / "human_eval.json", results)
+        for path in sorted(source.glob("*/mistral_*.json")):
+            copy = path.name.replace("mistral_", f"{name}_", 1)
+            shutil.copy(path, results / path.parent.name / copy)
+        done = labelcast("reproduce", results, "--draws", 3, "--json")
+        assert done.status == 0, done.err
+        found.append(done.json)
+    assert found[1]["curves"]["by_model"] == {"my_other_model": 30}
+    assert found[1]["auc_max_abs_error"] < 1e-9
+    for part in ("refinement", "comparison", "policy"):
+        assert json.dumps(found[0][part]) == json.dumps(found[1][part])

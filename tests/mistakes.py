@@ -1,0 +1,374 @@
+"""Mistakes that a user may make, each with the command, its file, and what the message must say."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def lines(*records: Any) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def parquet(**columns: list[Any]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+WORDS = [{"text": f"word {number}"} for number in range(40)]
+LABELLED = [{"text": f"word {n}", "label": "yes" if n % 2 else "no"} for n in range(8)]
+TASK = "name: t\ninstruction: Say it.\ninputs: [text]\nanswer: label\nanswers: [yes, no]\n"
+SCORE = "score FILE --task task.yaml --model TINY --out new --n-label 8 --max-new-tokens 4"
+AGAIN = "score pool.jsonl --task task.yaml --model TINY --out run --n-label 8 --max-new-tokens 4"
+COSLOW = "coslow FILE --task task.yaml --model TINY"
+WITH_TASK = "score pool.jsonl --task FILE --model TINY --out new --n-label 8"
+IMPORT = "label run --import FILE"
+KNOWN = "forecast --coslow 0.4 --calibration pooled"
+MODEL = "score pool.jsonl --task task.yaml --out new --n-label 8 --model"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, the one file it is about, and what its message must say.
+
+    `FILE` in the command stands for the file's name; TINY, OTHER and PLAIN for model folders.
+    """
+
+    name: str
+    command: str
+    says: tuple[str, ...]
+    file: str = ""
+    content: str | bytes | None = None
+    more: dict[str, str | bytes] = field(default_factory=dict)
+
+
+def pool(name: str, file: str, content: str | bytes, *says: str) -> Case:
+    return Case(f"pool: {name}", SCORE, says, file, content)
+
+
+def labelled(name: str, content: str | bytes, *says: str, file: str = "l.jsonl") -> Case:
+    return Case(f"labelled: {name}", COSLOW, says, file, content)
+
+
+def task(name: str, content: str | bytes, *says: str) -> Case:
+    return Case(f"task: {name}", WITH_TASK, ("bad.yaml", *says), "bad.yaml", content)
+
+
+def plain(name: str, command: str, *says: str, **more: str | bytes) -> Case:
+    files = {key.replace("__", "/").replace("_dot_", "."): value for key, value in more.items()}
+    return Case(name, command, says, more=files)
+
+
+POOLS = [
+    Case("pool: missing file", SCORE, ("no.jsonl", "no such file"), "no.jsonl"),
+    pool("empty file", "p.jsonl", "", "p.jsonl", "empty"),
+    pool("empty JSON array", "p.json", "[]", "p.json", "no records"),
+    pool("blank lines only", "p.jsonl", "\n\n", "p.jsonl", "no records"),
+    Case("pool: a folder", SCORE, ("run", "a folder"), "run"),
+    pool("unknown ending", "p.xlsx", "x", "p.xlsx", "'.xlsx'", ".csv"),
+    pool("no ending", "p", "x", "unknown ending"),
+    pool("latin-1", "p.jsonl", '{"text": "caf\xe9"}\n'.encode("latin-1"), "p.jsonl", "UTF-8"),
+    pool("latin-1 CSV", "p.csv", "text\ncaf\xe9\n".encode("latin-1"), "p.csv", "UTF-8"),
+    pool("latin-1 array", "p.json", '[{"text": "caf\xe9"}]'.encode("latin-1"), "p.json", "UTF-8"),
+    pool("UTF-16", "p.jsonl", lines(*WORDS).encode("utf-16"), "p.jsonl", "UTF-8"),
+    pool("UTF-16 CSV without mark", "p.csv", "text\nword\n".encode("utf-16-le"), "UTF-8"),
+    pool(
+        "a broken line 17",
+        "p.jsonl",
+        lines(*WORDS[:16]) + '{"text": "wor\n' + lines(*WORDS[17:]),
+        "p.jsonl line 17",
+        "not valid JSON",
+    ),
+    pool("a line that is no object", "p.jsonl", lines(*WORDS[:3], [1, 2]), "line 4", "object"),
+    pool("JSON that is no array", "p.json", '{"text": "a"}', "p.json", "array"),
+    pool("JSONL named .json", "p.json", lines(*WORDS), "p.json", ".jsonl"),
+    pool(
+        "a broken array",
+        "p.json",
+        '[{"text": "a"}, {"text": "b"}',
+        "p.json after record 2",
+        "premature",
+    ),
+    pool("CSV, too many columns", "p.csv", "text,n\na,1\nb,2,3\n", "p.csv line 3", "3 values"),
+    pool("CSV, unclosed quote", "p.csv", 'text,n\na,1\n"b,2\n', "p.csv line", "not valid CSV"),
+    pool("CSV, doubled header", "p.csv", "text,text\na,b\n", "line 1", "'text'", "twice"),
+    pool("CSV with semicolons", "p.csv", "text;n\na;1\n", "p.csv line 1", "';'", "commas"),
+    pool("CSV, header alone", "p.csv", "text,n\n", "p.csv", "no records"),
+    pool("CSV, no header", "p.csv", "\n\n", "p.csv line 1", "header"),
+    pool("corrupt Parquet", "p.parquet", b"PAR1" + bytes(90) + b"PAR1", "p.parquet", "Parquet"),
+    pool("Parquet that is text", "p.parquet", "text\n", "p.parquet", "Parquet"),
+    pool("Parquet without rows", "p.parquet", parquet(text=[]), "p.parquet", "no records"),
+    pool(
+        "mixed columns",
+        "p.jsonl",
+        lines(*WORDS[:20], {"body": "x"}),
+        "p.jsonl line 21",
+        "no field 'text'",
+        "body",
+    ),
+    pool("absent field", "p.csv", "body\nx\n", "p.csv line 2", "no field 'text'", "body"),
+    pool("null", "p.jsonl", lines(*WORDS[:2], {"text": None}), "line 3", "'text'", "missing"),
+    pool("null in Parquet", "p.parquet", parquet(text=["a", None]), "row 2", "'text'"),
+    pool("NaN in JSON", "p.jsonl", '{"text": "a"}\n{"text": NaN}\n', "line 2", "NaN"),
+    pool("NaN in an array", "p.json", '[{"text": NaN}]', "p.json"),
+    pool("NaN in Parquet", "p.parquet", parquet(text=[1.0, float("nan")]), "row 2", "nan"),
+    pool("infinity", "p.jsonl", '{"text": 1e400}\n', "line 1", "'text'", "inf"),
+    pool("a number too long", "p.jsonl", '{"text": ' + "9" * 5000 + "}\n", "line 1"),
+    pool("nested object", "p.jsonl", lines({"text": {"a": 1}}), "line 1", "'text'", "dict"),
+    pool("nested lists", "p.jsonl", lines({"text": [["a"]]}), "line 1", "'text'", "list"),
+    pool("bytes", "p.parquet", parquet(text=[b"a"]), "row 1", "'text'", "bytes"),
+    pool("half a character", "p.jsonl", '{"text": "a\\ud83d"}\n', "line 1", "character 2"),
+    pool("nested too deep", "p.jsonl", "[" * 100_000, "line 1"),
+    pool("all blank", "p.jsonl", lines(*WORDS[:4], {"text": "  "}), "line 5", "blank"),
+    pool(
+        "one id twice",
+        "p.jsonl",
+        lines(*({"id": n % 9, **word} for n, word in enumerate(WORDS))),
+        "records 1 and 10",
+        "same id",
+    ),
+    pool(
+        "ids on some records",
+        "p.jsonl",
+        lines({"id": 1, "text": "a"}, {"text": "b"}),
+        "p.jsonl line 2",
+        "'id'",
+    ),
+    pool("too small", "p.jsonl", lines(*WORDS[:5]), "5 examples", "--n-label"),
+    pool("too small without doubles", "p.jsonl", lines(*WORDS[:5] * 4), "5 examples"),
+    plain("pool: not rendered and no task", "score pool.jsonl --out new", "input_text", "--task"),
+    Case(
+        "pool: empty prompt",
+        "score FILE --out new",
+        ("line 1", "prompt is empty"),
+        "p.jsonl",
+        lines({"input_text": " "}),
+    ),
+    plain("generated: unknown", "score generated:nothing:9 --out new", "boolean_expressions"),
+    plain("generated: no size", "score generated:hyperbaton --out new", "NAME:SIZE"),
+    plain("hub: unknown", "score hub:nobody/nothing --task task.yaml --out new", "nobody/nothing"),
+    plain("hub: too many parts", "score hub:a/b:c:d:e --out new", "CONFIG"),
+]
+
+LABELS = [
+    labelled("no answer field", lines(*WORDS[:8]), "l.jsonl line 1", "'label'"),
+    labelled(
+        "empty answer", lines(*LABELLED, {"text": "x", "label": " "}), "line 9", "'label'", "empty"
+    ),
+    labelled("null answer", lines(*LABELLED, {"text": "x", "label": None}), "line 9", "missing"),
+    labelled(
+        "not allowed", lines(*LABELLED, {"text": "x", "label": "yess"}), "line 9", "mean 'yes'"
+    ),
+    labelled("one alone", lines(LABELLED[0]), "2"),
+    labelled(
+        "longer than the context",
+        lines(*LABELLED[:3], {"text": "x" * 400, "label": "yes"}),
+        "l.jsonl line 4",
+        "reads at most 256",
+    ),
+    labelled("one id twice", lines(*({"id": 1, **row} for row in LABELLED)), "id"),
+    Case("import: missing file", IMPORT, ("no.jsonl", "no such file"), "no.jsonl"),
+    Case("import: broken JSON", IMPORT, ("a.json", "not valid JSON"), "a.json", "[{"),
+    Case("import: JSON, no array", IMPORT, ("a.json", "array"), "a.json", "{}"),
+    Case("import: JSON, no records", IMPORT, ("a.json", "no records"), "a.json", "[]"),
+    Case("import: JSON, number in it", IMPORT, ("a.json record 1", "object"), "a.json", "[3]"),
+    plain("import with --more", "label run --import pool.jsonl --more 2", "--import"),
+    plain("label: no such run", "label nowhere --export a.csv", "nowhere", "no such run"),
+    plain("label: no run folder", "label .", "not a run folder"),
+    plain("label: unknown form", "label run --export a.csv --format xml", "label-studio"),
+    plain("label: unknown ending", "label run --more 2 --export a.xml", "--format"),
+    plain("label: unknown set", "label run --export a.csv --set all", "--set all", "random"),
+    plain("label: none drawn", "label run --export a.csv --set test", "test"),
+    plain("label: more than left", "label run --more 33", "33", "32 left"),
+    plain("label: both, more than left", "label run --more 20 --test 20", "20", "12 left"),
+    plain("label: --more 0", "label run --more 0", "0 examples"),
+    plain("label: --test -1", "label run --test -1", "-1"),
+    plain("label: over the pool", "label run --export pool.jsonl", "pool.jsonl", "already"),
+    plain(
+        "label: over other data",
+        "label run --export other.csv",
+        "other.csv",
+        "already",
+        other_dot_csv="text,label\nx,yes\n",
+    ),
+]
+
+TASKS = [
+    plain(
+        "task: unknown name",
+        "score pool.jsonl --task boolean_expresions --out new",
+        "mean 'boolean_expressions'",
+    ),
+    task("empty", "", "mapping"),
+    task("a list", "- a\n- b\n", "mapping", "instruction"),
+    task("binary", bytes(range(256)), "UTF-8"),
+    task("control characters", "name: \x01\n", "YAML"),
+    task("invalid YAML", "name: [t\ninstruction: x\n", "not valid YAML", "line 2"),
+    task("a key twice", TASK + "name: u\n", "'name'", "twice"),
+    task("a typo", TASK.replace("answers", "anwsers"), "'anwsers'", "mean 'answers'"),
+    task("a typo in an input", TASK.replace("[text]", "[{feild: text}]"), "mean 'field'"),
+    task("missing key", TASK.replace("instruction: Say it.\n", ""), "'instruction'", "missing"),
+    task("blank instruction", TASK.replace("Say it.", "''"), "instruction"),
+    task("unknown metric", TASK + "metric: f1\n", "metric", "macro_f1"),
+    task("ceiling 1.5", TASK + "ceiling: 1.5\n", "ceiling.score"),
+    task("ceiling NaN", TASK + "ceiling: {score: .nan}\n", "ceiling.score"),
+    task("ceiling nan", TASK + "ceiling: nan\n", "ceiling.score"),
+    task("an answer twice", TASK.replace("yes, no", "yes, no, yes"), "answer", "twice"),
+    task("answer among inputs", TASK.replace("[text]", "[label]"), "'label'", "input field"),
+    task("an input twice", TASK.replace("[text]", "[text, text]"), "text", "twice"),
+    task("inputs without labels", TASK.replace("[text]", "[text, more]"), "label"),
+    task("bad name", TASK.replace("name: t", "name: ../t"), "name"),
+    task("a tag", TASK.replace("Say it.", "!!python/object/apply:os.mkdir [hit]"), "instruction"),
+    task("an alias of itself", TASK.replace("[yes, no]", "&a [*a]"), "answers"),
+    Case(
+        "task: a field that a run needs",
+        "score FILE --task set.yaml --out new",
+        ("'set'", "Rename"),
+        "p.csv",
+        "set\nx\n",
+        {"set.yaml": TASK.replace("[text]", "[set]")},
+    ),
+    plain("init: a file that is there", "init pool.jsonl --out task.yaml", "task.yaml", "--force"),
+    plain("init: no such input", "init pool.jsonl --input body --out a.yaml", "body", "text"),
+    plain(
+        "init: answer is the input",
+        "init pool.jsonl --input text --answer text --out a.yaml",
+        "'text'",
+    ),
+    Case(
+        "init: nothing to read", "init FILE --out a.yaml", ("n.csv", "--input"), "n.csv", "n\n1\n"
+    ),
+]
+
+MODELS = [
+    plain("model: no such thing", f"{MODEL} nothing", "'nothing'", "smollm2"),
+    plain("model: hub is off", f"{MODEL} nobody/nothing", "nobody/nothing", "hub"),
+    plain("model: a folder that is none", f"{MODEL} run", "config.json"),
+    plain("model: a file", f"{MODEL} task.yaml", "task.yaml", ".gguf"),
+    plain(
+        "model: pickled weights",
+        f"{MODEL} m",
+        "pickled",
+        m__config_dot_json="{}",
+        m__pytorch_model_dot_bin=b"x",
+    ),
+    plain(
+        "model: broken config", f"{MODEL} m", "m", m__config_dot_json="{", m__a_dot_safetensors=""
+    ),
+    plain("model: .gguf missing", f"{MODEL} m.gguf", "m.gguf", "no such file"),
+    plain("model: .gguf that is none", f"{MODEL} m.gguf", "m.gguf", m_dot_gguf=b"nope"),
+    plain("model: .gguf broken", f"{MODEL} m.gguf", "m.gguf", m_dot_gguf=b"GGUF" + bytes(40)),
+    plain("model: markup in the name", f"{MODEL} [/red]", "'[/red]'"),
+    plain("model: no chat template", f"{MODEL} PLAIN", "chat template", "input_text"),
+    plain("--device cuda:99", f"{MODEL} TINY --device cuda:99", "--device cuda:99"),
+    plain("--device nonsense", f"{MODEL} TINY --device nonsense", "--device nonsense"),
+    plain("--dtype float7", f"{MODEL} TINY --dtype float7", "--dtype float7", "bfloat16"),
+    plain("--batch-size 0", f"{MODEL} TINY --batch-size 0", "--batch-size 0"),
+    plain("--max-new-tokens 0", f"{MODEL} TINY --max-new-tokens 0", "--max-new-tokens 0"),
+    plain("--n-label 1", f"{MODEL} TINY --n-label 1", "--n-label 1"),
+    plain("--n-label -5", f"{MODEL} TINY --n-label -5", "--n-label -5"),
+    plain("--seed -1", f"{MODEL} TINY --seed -1", "--seed"),
+    plain("--n-label x", f"{MODEL} TINY --n-label x", "--n-label"),
+    plain("no --out", "score pool.jsonl", "--out"),
+    plain("unknown option", "score pool.jsonl --ot new", "--ot", "`labelcast score --help`"),
+    plain("unknown command", "scoer pool.jsonl", "score"),
+]
+
+RUNS = [
+    plain("run: of another seed", f"{AGAIN} --seed 1", "seed", "0", "1"),
+    plain("run: of another n", AGAIN.replace("--n-label 8", "--n-label 9"), "n_label"),
+    plain("run: of another model", AGAIN.replace("TINY", "OTHER"), "run", "model"),
+    Case(
+        "run: of another task",
+        AGAIN.replace("task.yaml", "FILE"),
+        ("run", "task's instruction", "'Tell it.'"),
+        "u.yaml",
+        TASK.replace("Say", "Tell"),
+    ),
+    Case(
+        "run: of another pool",
+        AGAIN.replace("pool.jsonl", "FILE"),
+        ("run", "pool"),
+        "p.jsonl",
+        lines(*WORDS[:30]),
+    ),
+    plain(
+        "run: a folder of other things",
+        AGAIN.replace("--out run", "--out full"),
+        "full",
+        "not empty",
+        full__a_dot_txt="x",
+    ),
+    plain("run: a file", AGAIN.replace("--out run", "--out task.yaml"), "task.yaml", "a file"),
+    plain("run: coslow before labels", "coslow run --model TINY", "0 of 8", "--export"),
+    plain("run: coslow of another model", "coslow run --model OTHER", "model"),
+    plain("run: coslow of no run", "coslow .", "run.json"),
+    plain("run: forecast before coslow", "forecast run", "CoS-Low", "labelcast coslow"),
+    plain("run: forecast of none", "forecast nowhere", "nowhere", "labelcast score"),
+    plain("run: damaged run.json", "label run", "run.json", "damaged", run__run_dot_json="{"),
+    plain("run: run.json of another kind", "label run", "run.json", run__run_dot_json="[]"),
+    plain("run: damaged draws", "label run --export a.csv", "line 1", run__draws_dot_jsonl="{\n"),
+    plain("run: odd draws", "label run --export a.csv", "line 1", run__draws_dot_jsonl="{}\n"),
+    plain(
+        "run: damaged confidences",
+        "label run --more 2",
+        "confidence.parquet",
+        "damaged",
+        run__confidence_dot_parquet=b"PAR1" + bytes(50),
+    ),
+    plain("run: damaged coslow", "forecast run", "coslow.json", run__coslow_dot_json="{}"),
+]
+
+FORECASTS = [
+    plain("--target 1.5", f"{KNOWN} --target 1.5", "--target", "1.5"),
+    plain("--target 0", f"{KNOWN} --target 0", "--target"),
+    plain("--target nan", f"{KNOWN} --target nan", "--target", "nan"),
+    plain("--target x", f"{KNOWN} --target x", "--target"),
+    plain("--level 1", f"{KNOWN} --level 1", "--level"),
+    plain("--level nan", f"{KNOWN} --level nan", "--level"),
+    plain("--coslow 2", "forecast --coslow 2 --calibration pooled", "coslow", "2"),
+    plain("--coslow nan", "forecast --coslow nan --calibration pooled", "coslow"),
+    plain("nothing given", "forecast", "--coslow"),
+    plain("a run and --coslow", "forecast run --coslow 0.4", "--coslow"),
+    plain("zero-shot above ceiling", f"{KNOWN} --zero-shot 0.9 --ceiling 0.8", "--zero-shot 0.9"),
+    plain(
+        "target above ceiling",
+        f"{KNOWN} --zero-shot 0.5 --ceiling 0.8 --target-score 0.9",
+        "--target-score 0.9",
+    ),
+    plain(
+        "two targets",
+        f"{KNOWN} --target 0.9 --target-score 0.7 --zero-shot 0.5 --ceiling 0.8",
+        "--target-score",
+    ),
+    plain("a score in per cent", f"{KNOWN} --zero-shot 52 --ceiling 0.9", "0.52"),
+    plain("--observe garbage", f"{KNOWN} --observe garbage", "--observe garbage", "N=SCORE"),
+    plain("--observe -5=0.5", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe=-5=0.5", "--observe"),
+    plain("--observe 50=nan", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe 50=nan", "50"),
+    plain("--budget -1", f"{KNOWN} --budget -1", "--budget"),
+    plain("unknown card", "forecast --coslow 0.4 --calibration lama", "llama"),
+    plain("card: no file", "forecast --coslow 0.4 --calibration no.json", "no.json"),
+    Case(
+        "card: broken",
+        "forecast --coslow 0.4 --calibration ./FILE",
+        ("card.json",),
+        "card.json",
+        "{",
+    ),
+    Case(
+        "card: a key missing",
+        "forecast --coslow 0.4 --calibration ./FILE",
+        ("card.json", "slope"),
+        "card.json",
+        "{}",
+    ),
+    plain("calibrations: unknown", "calibrations nothing", "nothing", "pooled"),
+]
+
+CASES = [*POOLS, *LABELS, *TASKS, *MODELS, *RUNS, *FORECASTS]

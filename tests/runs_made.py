@@ -1,0 +1,48 @@
+"""Runs whose pool was scored, made without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelcast.probe import labels, pool
+from labelcast.runs.files import write_jsonl
+from labelcast.runs.run import Run
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+
+TASK = Task.parse(
+    "{name: t, instruction: Say it., inputs: [{field: text, label: T}, {field: more, label: M}],"
+    " answer: label, answers: [yes, no, '1', '=2']}"
+)
+
+
+def scored_run(folder: Path, texts: Sequence[str], low: int, seed: int = 0) -> Run:
+    """A run over a pool of texts, with made-up confidences and the first `low` drawn."""
+    path = folder / "pool.jsonl"
+    rows = [{"text": text, "more": number} for number, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    source = open_source(path)
+    question = {
+        "task": TASK.model_dump(mode="json"),
+        "pool_digest": pool.survey(source, TASK).digest,
+        "seed": seed,
+    }
+    run = Run.create(folder / "run", question, {"pool": source.spec, "model": {"name": "m"}})
+    names = pool._SCHEMA.names
+    table = {name: [None] * len(rows) for name in names} | {
+        "confidence": np.linspace(0, 1, len(rows)).tolist(),
+        "flag": [""] * len(rows),
+    }
+    pq.write_table(pa.table(table, schema=pool._SCHEMA), run.file("confidence.parquet"))
+    drawn = pool.fetch(source, TASK, range(low))
+    write_jsonl(
+        run.file("draws.jsonl"), [labels.draw_row(example, "low", 0, TASK) for example in drawn]
+    )
+    run.finish("score")
+    return run

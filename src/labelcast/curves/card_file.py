@@ -1,23 +1,22 @@
 """A calibration card as a JSON file.
 
 Knows how a user's file is checked, key by key, and how a shipped one is read at speed. The shape
-of a card is that of the dataclass `Calibration`; nothing is declared twice.
+of a card is that of the dataclass given; nothing is declared twice.
 """
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from labelcast.curves.json_file import read_object, write_object
 from labelcast.errors import InputError
 
-if TYPE_CHECKING:
-    from labelcast.curves.calibration import Calibration
+Card = TypeVar("Card")
 
 
-def write(path: Path, card: "Calibration") -> None:
-    """Write a card.
+def write(path: Path, card: Any) -> None:
+    """Write a card, an instance of its dataclass.
 
     Raises:
         RunError: the file cannot be written.
@@ -25,8 +24,8 @@ def write(path: Path, card: "Calibration") -> None:
     write_object(path, asdict(card))
 
 
-def read(path: Path, kind: "type[Calibration]") -> "Calibration":
-    """Read and check a user's card.
+def read(path: Path, kind: type[Card]) -> Card:
+    """Read and check a user's card, of the dataclass `kind`.
 
     Raises:
         InputError: the file cannot be read, or a key is unknown, missing or of a wrong value; the

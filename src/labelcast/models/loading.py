@@ -161,9 +161,9 @@ def load_model(
         InputError: no such model, or none that can be loaded safely.
 
     Examples:
-        >>> lm = load_model("smollm2")  # doctest: +SKIP
-        >>> lm.device.value  # doctest: +SKIP
-        'cpu'
+        >>> lm = load_model("smollm2", device="cpu")
+        >>> lm.device.value, lm.context
+        ('cpu', 8192)
     """
     folder = _locate(spec)
     chosen_device = choose_device(device)

@@ -11,6 +11,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ def dequantised(path: Path) -> Path:
             "Set LABELCAST_CACHE to a folder that can."
         ) from None
     try:
-        _convert(path, work)
+        with without_bars():
+            _convert(path, work)
         try:
             work.rename(folder)
         except OSError:
@@ -78,6 +81,20 @@ def dequantised(path: Path) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keeps transformers from drawing progress bars of its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _convert(path: Path, folder: Path) -> None:

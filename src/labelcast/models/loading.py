@@ -221,20 +221,15 @@ def _config(spec: str, folder: str) -> Any:
 
 def _load(spec: str, folder: str, config: Any, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
-        )
+        with embedded.without_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
+            )
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise InputError(_load_fault(spec, error)) from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     return model, tokenizer
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def dequantised(path: Path) -> Path:
             "Set LABELCAST_CACHE to a folder that can."
         ) from None
     try:
-        with without_bars():
+        # The reader of GGUF draws a bar of its own that nothing else turns off.
+        with without_bars(), redirect_stderr(io.StringIO()):
             _convert(path, work)
         try:
             work.rename(folder)

@@ -192,6 +192,15 @@ def test_a_curve_is_drawn_whatever_its_form(coslow: float, options: dict[str, An
         assert all(line.isascii() for line in drawn) == (dot == "o")
 
 
+def test_a_met_target_is_said() -> None:
+    """Where an observed score meets the target, the command says to stop."""
+    target = ("--target-score", 0.75, "--zero-shot", 0.5, "--ceiling", 0.95)
+    done = labelcast("forecast", *target, "--observe", "200=0.8")
+    assert "Next: stop. An observed score meets the target already." in done.out
+    done = labelcast("forecast", *target, "--observe", "200=0.7")
+    assert "Next: label up to" in done.out
+
+
 @pytest.mark.slow
 def test_the_demo(tmp_path: Path) -> None:
     """It goes the whole way; a second time nothing is scored again; --json is one object."""

@@ -73,6 +73,15 @@ def test_labels_changed_since_are_told(tmp_path: Path) -> None:
     assert warnings[0] in read_json(run.file("forecast.json"))["warnings"]
 
 
+def test_few_examples_are_told(tmp_path: Path) -> None:
+    """CoS-Low of fewer examples than the calibrations had gives a warning; of as many, none."""
+    run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
+    for examples, told in ((3, True), (32, False)):
+        write_json(run.file("coslow.json"), {"coslow": 0.4, "examples": examples})
+        _, warnings = forecast_run(run)
+        assert any(f"rests on {examples} examples" in w for w in warnings) == told
+
+
 def test_before_coslow_only_observed_scores_answer(tmp_path: Path) -> None:
     """Without either, the message says which commands come first."""
     run = made(tmp_path, coslow=None)

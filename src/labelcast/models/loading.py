@@ -186,7 +186,9 @@ def _locate(spec: str) -> str:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise InputError(f"model {spec}: no such file.")
-        if path.read_bytes()[:4] != b"GGUF":
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+        if magic != b"GGUF":
             raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
         return str(embedded.dequantised(path))
     if path.is_dir():

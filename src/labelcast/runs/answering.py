@@ -11,6 +11,9 @@ from labelcast.errors import InputError
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.run import Run
 
+PUBLISHED_EXAMPLES = 32
+"""Examples behind each CoS-Low that the cards were fitted to."""
+
 
 def forecast_run(
     run: Run, *, calibration: Calibration | str | Path | None = None, **options: Any
@@ -46,7 +49,13 @@ def forecast_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    answer = forecast(coslow=_coslow(run, options), calibration=calibration, **options)
+    coslow, examples = _coslow(run, options)
+    if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
+        warnings.append(
+            f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
+            "each: the intervals are too narrow; label more of them"
+        )
+    answer = forecast(coslow=coslow, calibration=calibration, **options)
     with run.locked():
         write_json(
             run.file("forecast.json"),
@@ -56,16 +65,17 @@ def forecast_run(
     return answer, tuple(warnings)
 
 
-def _coslow(run: Run, options: dict[str, Any]) -> float | None:
+def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None]:
+    """CoS-Low of the run and how many examples it rests on, None where unknown."""
     path = run.file("coslow.json")
     if path.exists():
         content = read_json(path)
         value = content.get("coslow") if isinstance(content, dict) else None
         if not isinstance(value, int | float):
             raise InputError(f"{path}: damaged (no 'coslow' in it). Run `labelcast coslow` again.")
-        return float(value)
+        return float(value), content.get("examples")
     if options.get("observations"):
-        return None
+        return None, None
     raise InputError(
         f"{run.path}: CoS-Low is not measured yet. Label the examples "
         f"(`labelcast label {run.path} --export FILE`), then run `labelcast coslow {run.path}`."

@@ -8,7 +8,7 @@ import pytest
 from shared_data import shared
 
 from labelcast.curves.reproduction.published import auc_max_abs_error, read_published
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 
 
 def _results(folder: Path, model: str = "some_model", task: str = "my_task") -> Path:
@@ -48,13 +48,29 @@ def test_only_the_budgets_of_the_axis_count(tmp_path: Path) -> None:
 
 
 def test_any_prefix_works_with_or_without_published_aucs(tmp_path: Path) -> None:
-    """A prefix with an underscore is told by its AUC file; without one the first word counts."""
+    """A prefix is told by its AUC file; without one by a task that the human scores name."""
     folder = _results(tmp_path)
-    shutil.copy(_score_file(folder), _score_file(folder, "qwen", "my_task"))
+    for model, task in (("qwen_14b", "my_task"), ("qwen", "new_task")):
+        shutil.copy(_score_file(folder), _score_file(folder, model, task))
     curves = read_published(folder)
-    assert [(c.model, c.task) for c in curves] == [("qwen", "my_task"), ("some_model", "my_task")]
-    assert curves[0].published_auc is None
-    assert auc_max_abs_error(curves) == abs(curves[1].curve.auc - 0.5)
+    assert [(c.model, c.task) for c in curves] == [
+        ("qwen", "new_task"),
+        ("qwen_14b", "my_task"),
+        ("some_model", "my_task"),
+    ]
+    assert [c.human for c in curves] == [None, 0.8, 0.8]
+    assert [c.published_auc for c in curves] == [None, None, 0.5]
+    assert auc_max_abs_error(curves) == abs(curves[2].curve.auc - 0.5)
+
+
+def test_a_curve_with_nothing_to_gain_is_left_out(tmp_path: Path) -> None:
+    """A model whose zero-shot is its best score has no area there; its other curves count."""
+    folder = _results(tmp_path)
+    flat = {"0": {"accuracy": 0.7}, "50": {"accuracy": 0.6}}
+    _score_file(folder, task="flat").write_text(json.dumps(flat), encoding="utf-8")
+    with pytest.warns(LabelcastWarning, match="flat.*left out: nothing to gain"):
+        curves = read_published(folder)
+    assert [c.task for c in curves] == ["my_task"]
 
 
 def test_human_score_that_is_no_number_is_none(tmp_path: Path) -> None:
@@ -70,7 +86,6 @@ def test_human_score_that_is_no_number_is_none(tmp_path: Path) -> None:
         ("[]", "JSON object"),
         ("{}", "no budget"),
         ('{"0": {"accuracy": 0.1}}', "no budget"),
-        ('{"0": {"accuracy": 0.2}, "50": {"accuracy": 0.1}}', "nothing to gain"),
         ('{"fifty": {"accuracy": 0.1}}', "'fifty'"),
         ('{"0": {"accuracy": 0.1}, "50": {"accuracy": "x"}}', "budget 50"),
         ('{"0": {"accuracy": 0.1}, "50": {"accuracy": NaN}}', "budget 50"),

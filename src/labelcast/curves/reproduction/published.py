@@ -5,6 +5,7 @@ Does not know what the curves are used for. A user's own curves never come this 
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from labelcast.curves.efficiency import GRID, LARGEST_BUDGET, Array, EfficiencyCurve
 from labelcast.curves.json_file import read_object
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 
 SCORES_SUFFIX = "_full_result_v2.json"
 AUC_SUFFIX = "_auc_logscale_by_task_5000.json"
@@ -65,7 +66,8 @@ def read_published(results: str | Path) -> tuple[PublishedCurve, ...]:
         results: a folder that holds `finetune_results`, `auc_res` and `human_eval.json`.
 
     Returns:
-        Curves, sorted by model and task.
+        Curves, sorted by model and task. One with nothing to gain has no area: it is left out with
+        a warning.
 
     Raises:
         InputError: a part is missing, or a file cannot be read as expected; it names the file.
@@ -81,7 +83,8 @@ def read_published(results: str | Path) -> tuple[PublishedCurve, ...]:
         path.name.removesuffix(AUC_SUFFIX): (path, read_object(path))
         for path in sorted((folder / "auc_res").glob("*" + AUC_SUFFIX))
     }
-    curves = [_read_curve(path, human, aucs) for path in score_files]
+    found = [_read_curve(path, human, aucs) for path in score_files]
+    curves = [curve for curve in found if curve is not None]
     return tuple(sorted(curves, key=lambda curve: (curve.model, curve.task)))
 
 
@@ -99,24 +102,31 @@ def auc_max_abs_error(curves: tuple[PublishedCurve, ...]) -> float:
 
 def _read_curve(
     path: Path, human: dict[str, Any], aucs: dict[str, tuple[Path, dict[str, Any]]]
-) -> PublishedCurve:
-    model, task = _model_and_task(path, list(aucs))
+) -> PublishedCurve | None:
+    model, task = _model_and_task(path, list(aucs), list(human))
     raw = _raw_scores(path, task)
     filled = {n: 0.0 for n in GRID if n >= SMALLEST_TRAINED} | raw
     human_score = _human_score(human, task)
     try:
         curve = EfficiencyCurve.from_scores(filled, ceiling=human_score)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        # The scores are checked already: another model's zero-shot may be its best score.
+        warnings.warn(f"{path}: left out: {error}", LabelcastWarning, stacklevel=3)
+        return None
     published = _published_auc(*aucs[model], task) if model in aucs else None
     return PublishedCurve(model, task, raw, human_score, curve, published)
 
 
-def _model_and_task(path: Path, prefixes: list[str]) -> tuple[str, str]:
-    """Split a file name at the longest model prefix known from the AUC files, else the first _."""
+def _model_and_task(path: Path, prefixes: list[str], tasks: list[str]) -> tuple[str, str]:
+    """Split a file name into model and task.
+
+    At the longest model prefix that the AUC files name. Without one at the first _, unless that
+    leaves a task without an entry among the human scores and another place leaves one with.
+    """
     stem = path.name.removesuffix(SCORES_SUFFIX)
     known = [prefix for prefix in prefixes if stem.startswith(prefix + "_")]
-    model = max(known, key=len) if known else stem.partition("_")[0]
+    places = [stem.removesuffix(f"_{task}") for task in tasks if stem.endswith(f"_{task}")]
+    model = max(known, key=len) if known else min(places, key=len, default=stem.partition("_")[0])
     task = stem.removeprefix(model + "_")
     if task in ("", stem):
         raise InputError(f"{path}: expected a name of the form MODEL_TASK{SCORES_SUFFIX}")

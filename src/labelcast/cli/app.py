@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from labelcast.cli import (
+    calibrate,
     coslow,
     demo,
     forecast,
@@ -14,6 +15,8 @@ from labelcast.cli import (
     label,
     lists,
     score,
+    sweep,
+    tune,
 )
 from labelcast.cli.console import run_app
 
@@ -54,6 +57,9 @@ for command, name in (
     (label.label, "label"),
     (coslow.coslow, "coslow"),
     (forecast.forecast, "forecast"),
+    (tune.tune, "tune"),
+    (sweep.sweep, "sweep"),
+    (calibrate.calibrate, "calibrate"),
     (lists.tasks, "tasks"),
     (lists.models, "models"),
     (lists.calibrations, "calibrations"),

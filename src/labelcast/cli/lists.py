@@ -6,13 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, print_json, say, stdout
+from labelcast.cli.console import Json, print_json, say
 
 
 def tasks(as_json: Json = False) -> None:
     """List the tasks of the catalogue.
 
-    Example: labelcast score generated:object_counting:400 --task object_counting --out run
+    `generated` tasks need nothing; `hub` tasks are read from the hub as the pool task:NAME; a
+    `local` task reads your own file. Not verified: the hub's data was not at hand to check it.
+
+    Example: labelcast tasks
+    Example: labelcast score task:sst2 --task sst2 --out run
     """
     from labelcast.tasks.task import Task, catalogue
 
@@ -22,20 +26,33 @@ def tasks(as_json: Json = False) -> None:
         rows.append(
             {
                 "name": name,
+                "kind": task.kind,
+                "hub": task.hub.id if task.hub else None,
+                "config": task.hub.config if task.hub else None,
+                "splits": task.hub.splits if task.hub else None,
                 "inputs": [item.field for item in task.inputs],
+                "answer": task.answer,
                 "answers": len(task.answers) or None,
                 "metric": task.metric,
                 "ceiling": task.ceiling.score if task.ceiling else None,
+                "ceiling_source": task.ceiling.source if task.ceiling else None,
+                "verified": task.verified,
                 "data": task.data,
+                "note": task.note,
             }
         )
-    _show(rows, as_json)
+    _show(
+        rows,
+        as_json,
+        hidden=("config", "splits", "inputs", "answer", "ceiling_source", "data", "note"),
+    )
 
 
 def models(as_json: Json = False) -> None:
-    """List the models that need no more than a name, and say what else --model takes.
+    """List the models that have a name here, and say what else --model takes.
 
-    Example: labelcast score pool.jsonl --task task.yaml --model meta-llama/Llama-3.1-8B-Instruct --out run
+    Example: labelcast models
+    Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
     """
     from labelcast.curves.cards import shipped
     from labelcast.models import embedded
@@ -59,6 +76,7 @@ def calibrations(
 ) -> None:
     """List the calibration cards that turn CoS-Low into data efficiency.
 
+    Example: labelcast calibrations
     Example: labelcast calibrations llama-3.1-8b-instruct
     """
     from labelcast.curves.cards import by_name, shipped
@@ -87,19 +105,19 @@ def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = (
     if as_json:
         print_json(rows)
         return
-    from rich.table import Table
-    from rich.text import Text
-
     names = [name for name in rows[0] if name not in hidden]
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in names))
-    stdout().print(table)
+    lines = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3g}"
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,7 +1,8 @@
-"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, or a generated task.
+"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, a task that has its own.
 
 Every source streams: one record at a time, with the place it came from for error messages.
-Knows file formats; knows nothing of tasks or models. Nothing read here is executed or unpickled.
+Knows file formats, and of a task only where its data is; knows no model. Nothing read here is
+executed or unpickled.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from labelcast.errors import InputError
 from labelcast.tasks import generated
+from labelcast.tasks.task import ROLES, Role, Task
+from labelcast.tasks.values import as_text
 
 FORMATS = "JSONL (.jsonl), a JSON array (.json), CSV (.csv), Parquet (.parquet), hub:OWNER/NAME"
+GENERATED_SIZE = 8000
 _MAX_FIELD = 2**31 - 1
 
 
@@ -43,19 +47,26 @@ class Source:
 
 
 def open_source(spec: str | Path) -> Source:
-    """A source from a path, ``hub:OWNER/NAME[:CONFIG][:SPLIT]`` or ``generated:NAME:SIZE[:SEED]``.
+    """A source from a path, or from a name with a colon in it.
+
+    The names: ``hub:OWNER/NAME[:CONFIG][:SPLIT]``; ``generated:NAME:SIZE[:SEED]``; and
+    ``task:NAME[:ROLE]``, the data of a catalogue task, with the role train, valid or test, or the
+    first 8,000 records of a generated one.
 
     Raises:
-        InputError: no such file, a folder, an empty file or an unknown ending.
+        InputError: no such file, a folder, an empty file or an unknown ending; a name that is
+            not of these forms, or a task without data of its own.
     """
     text = str(spec)
     if text.startswith("hub:"):
         return _hub(text)
     if text.startswith("generated:"):
         return _generated(text)
+    if text.startswith("task:"):
+        return _of_task(text)
     path = Path(text)
     if not path.exists():
-        raise InputError(f"{text}: no such file. A pool is {FORMATS}.")
+        raise InputError(f"{text}: no such file. A data file is {FORMATS}.")
     if path.is_dir():
         raise InputError(f"{text}: a folder, where a data file is needed: {FORMATS}.")
     reader = _READERS.get(path.suffix.lower())
@@ -95,7 +106,13 @@ def parse_json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=lambda name: _no_constant(name, where))
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON: {error.msg} (column {error.colno}).") from None
+        raise InputError(
+            f"{where}: not valid JSON: {error.msg.removesuffix(' at')} (column {error.colno})."
+        ) from None
+    except (InputError, UnicodeDecodeError):
+        raise
+    except ValueError as error:  # a whole number of thousands of digits
+        raise InputError(f"{where}: not valid JSON: {str(error).split(';')[0]}.") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deep.") from None
 
@@ -119,15 +136,23 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
         if stream.read(3) != b"\xef\xbb\xbf":
             stream.seek(0)
         try:
+            if not _is_array(stream):
+                raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
             for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
                 yield f"record {number}", item
         except ijson.JSONError as error:
-            raise InputError(
-                f"{path.name} after record {number}: not a valid JSON array "
-                f"({' '.join(str(error).split())[:120]})."
-            ) from None
-    if number == 0:
-        raise InputError(f"{path.name}: no JSON array of records. For one object a line use .jsonl")
+            place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
+            if "UTF8" in fault:
+                raise InputError(f"{place}: not UTF-8 text. Save the file as UTF-8.") from None
+            raise InputError(f"{place}: not a valid JSON array ({fault[:120]}).") from None
+
+
+def _is_array(stream: IO[bytes]) -> bool:
+    """Whether the first character that is no space opens an array; moves to it."""
+    while (byte := stream.read(1)).isspace():
+        pass
+    stream.seek(-len(byte), 1)
+    return byte == b"["
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
@@ -136,8 +161,15 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
         rows = csv.reader(stream, strict=True)
         try:
             header = next(rows, None)
+            if header and any("\0" in name for name in header):
+                raise InputError(f"{path.name} line 1: not UTF-8 text. Save the file as UTF-8.")
             if not header or not any(name.strip() for name in header):
                 raise InputError(f"{path.name} line 1: no header with the names of the columns.")
+            if len(header) == 1 and (found := set(header[0]) & set(";\t")):
+                raise InputError(
+                    f"{path.name} line 1: columns are separated by {min(found)!r}. Save the file "
+                    "with commas."
+                )
             doubles = {name for name in header if header.count(name) > 1}
             if doubles:
                 raise InputError(f"{path.name} line 1: column {min(doubles)!r} stands there twice.")
@@ -210,6 +242,44 @@ def _generated(spec: str) -> Source:
             yield Record(index, f"{spec} record {index + 1}", dict(values))
 
     next(generated.generate(name, size, seed))
+    return Source(spec, records)
+
+
+def _of_task(spec: str) -> Source:
+    name, _, given = spec.removeprefix("task:").partition(":")
+    role: Role | None = next((role for role in ROLES if role == (given or "train")), None)
+    if role is None:
+        raise InputError(f"{spec}: expected task:NAME[:ROLE] with ROLE train, valid or test.")
+    task = Task.load(name)
+    if Path(name).is_file():
+        spec = f"task:{Path(name).resolve()}:{role}"
+    if task.hub is not None:
+        return _labelled(open_source(task.hub.spec(role)), task, spec)
+    if task.data is None:
+        note = f" {task.note}" if task.note else ""
+        raise InputError(f"{spec}: the task has no data of its own; give a data file.{note}")
+    if task.data.startswith("task:"):
+        raise InputError(f"{spec}: its 'data' is {task.data}; a task's data cannot be a task.")
+    if role != "train":
+        raise InputError(f"{spec}: the task has one set of examples and no split for {role!r}.")
+    size = f":{GENERATED_SIZE}" if task.kind == "generated" and task.data.count(":") == 1 else ""
+    return Source(spec, open_source(task.data + size).records)
+
+
+def _labelled(source: Source, task: Task, spec: str) -> Source:
+    """The source without the records that its publisher left unlabelled."""
+    blank = None if task.hub is None else task.hub.unlabelled
+    if blank is None:
+        return Source(spec, source.records)
+
+    def records() -> Iterator[Record]:
+        index = 0
+        for record in source.records():
+            value = record.values.get(task.answer, "")
+            if value is not None and as_text(value, record.where) != blank:
+                yield Record(index, record.where, record.values)
+                index += 1
+
     return Source(spec, records)
 
 

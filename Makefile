@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Threads that wait give the core away: many small processes run side by side in the tests.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: install demo check test test-all bench clean
 

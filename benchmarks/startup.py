@@ -14,7 +14,7 @@ import sys
 
 from turns import in_turns, table
 
-YARDSTICK = [sys.executable, "-c", "import numpy, typer, rich.progress"]
+YARDSTICK = [sys.executable, "-c", "import numpy, typer, rich"]
 LABELCAST = [sys.executable, "-m", "labelcast"]
 FORECAST = ["forecast", "--coslow", "0.3", "--calibration", "llama-3.1-8b-instruct"]
 GOALS = {"help": 1.5, "forecast": 2.0}

@@ -17,8 +17,8 @@ def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
     done = labelcast("reproduce", results, "--draws", 2, "--json")
     assert done.status == 0, done.err
     figures = done.json
-    assert figures["curves"]["by_model"] == {"ada": 6, "bel_8b": 6}
-    assert figures["curves"]["tasks"] == 6
+    assert figures["counts"]["by_model"] == {"ada": 6, "bel_8b": 6}
+    assert figures["counts"]["tasks"] == 6
     assert figures["auc_max_abs_error"] < 1e-9
     assert figures["calibration"]["slope"] == pytest.approx(0.5, abs=0.01)
     assert {row["method"] for row in figures["refinement"]} == {"table", "labelcast", "power law"}
@@ -93,7 +93,7 @@ def test_one_published_model_under_another_name(tmp_path: Path) -> None:
         done = labelcast("reproduce", results, "--draws", 3, "--json")
         assert done.status == 0, done.err
         found.append(done.json)
-    assert found[1]["curves"]["by_model"] == {"my_other_model": 30}
+    assert found[1]["counts"]["by_model"] == {"my_other_model": 30}
     assert found[1]["auc_max_abs_error"] < 1e-9
     for part in ("refinement", "comparison", "policy"):
         assert json.dumps(found[0][part]) == json.dumps(found[1][part])

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from labelcast.cli import (
+    calibrate,
     coslow,
     demo,
     forecast,
@@ -17,6 +18,8 @@ from labelcast.cli import (
     lists,
     reproduce,
     score,
+    sweep,
+    tune,
 )
 from labelcast.cli.console import run_app
 
@@ -70,6 +73,9 @@ for command, name in (
     (label.label, "label"),
     (coslow.coslow, "coslow"),
     (forecast.forecast, "forecast"),
+    (tune.tune, "tune"),
+    (sweep.sweep, "sweep"),
+    (calibrate.calibrate, "calibrate"),
     (lists.tasks, "tasks"),
     (lists.models, "models"),
     (lists.calibrations, "calibrations"),

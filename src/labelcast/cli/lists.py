@@ -12,8 +12,11 @@ from labelcast.cli.console import Json, print_json, say
 def tasks(as_json: Json = False) -> None:
     """List the tasks of the catalogue.
 
+    `generated` tasks need nothing; `hub` tasks are read from the hub as the pool task:NAME; a
+    `local` task reads your own file. Not verified: the hub's data was not at hand to check it.
+
     Example: labelcast tasks
-    Example: labelcast score generated:object_counting:400 --task object_counting --out run
+    Example: labelcast score task:sst2 --task sst2 --out run
     """
     from labelcast.tasks.task import Task, catalogue
 
@@ -23,14 +26,26 @@ def tasks(as_json: Json = False) -> None:
         rows.append(
             {
                 "name": name,
+                "kind": task.kind,
+                "hub": task.hub.id if task.hub else None,
+                "config": task.hub.config if task.hub else None,
+                "splits": task.hub.splits if task.hub else None,
                 "inputs": [item.field for item in task.inputs],
+                "answer": task.answer,
                 "answers": len(task.answers) or None,
                 "metric": task.metric,
                 "ceiling": task.ceiling.score if task.ceiling else None,
+                "ceiling_source": task.ceiling.source if task.ceiling else None,
+                "verified": task.verified,
                 "data": task.data,
+                "note": task.note,
             }
         )
-    _show(rows, as_json)
+    _show(
+        rows,
+        as_json,
+        hidden=("config", "splits", "inputs", "answer", "ceiling_source", "data", "note"),
+    )
 
 
 def models(as_json: Json = False) -> None:
@@ -101,6 +116,8 @@ def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = (
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3g}"
     return ", ".join(value) if isinstance(value, list) else str(value)

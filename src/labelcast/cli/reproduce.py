@@ -58,11 +58,11 @@ def _tell(figures: dict[str, Any]) -> None:
 
 
 def _summary(figures: dict[str, Any]) -> str:
-    curves, line = figures["curves"], figures["calibration"]
+    curves, line = figures["counts"], figures["calibration"]
     models = ", ".join(f"{model} {count}" for model, count in curves["by_model"].items())
     error = figures["auc_max_abs_error"]
     lines = [
-        f"{curves['count']} curves of {curves['tasks']} tasks ({models})",
+        f"{curves['curves']} curves of {curves['tasks']} tasks ({models})",
         "AUC recomputed: " + ("none published" if error is None else f"largest error {error:.1e}"),
     ]
     if line is not None:

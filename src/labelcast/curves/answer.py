@@ -24,7 +24,9 @@ class Interval(NamedTuple):
 class LabelsNeeded(NamedTuple):
     """Labels for the target: quantiles (None: not within 5,000) and the chance that 5,000 do.
 
-    `if_reached` is the median given that 5,000 do suffice, None where they hardly can.
+    `if_reached` is the median given that 5,000 do suffice, None where they hardly can. Of a harder
+    target fewer curves reach it at all, so that it may fall as the target rises; the quantiles
+    never do.
     """
 
     median: int | None

@@ -132,7 +132,7 @@ def forecast(
     labels = _labels(posterior, question)
     return Forecast(
         level=question.level,
-        auc=_auc(evidence, posterior, question),
+        auc=_auc(prior, evidence, posterior, question),
         labels_needed=_labels_needed(labels, posterior, question),
         at_budget=_at_budget(posterior, question),
         met=question.met,
@@ -222,11 +222,30 @@ def _whole(labels: float) -> int | None:
     return math.ceil(labels - 1e-6) if math.isfinite(labels) else None
 
 
-def _auc(evidence: _Evidence | None, posterior: Posterior, question: Question) -> Interval:
-    """Return the AUC: the calibration's own t interval as long as no score was observed."""
-    if evidence is not None and not question.observations:
-        return Interval(evidence.estimate.mean, evidence.estimate.low, evidence.estimate.high)
-    return Interval(*_centre_and_ends(posterior.areas(), posterior, question))
+def _auc(
+    prior: CurvePrior, evidence: _Evidence | None, posterior: Posterior, question: Question
+) -> Interval:
+    """Return the AUC: the calibration's own t interval, moved as far as the scores move it.
+
+    The samples' areas end where the grid's largest does, and the calibration's do not. What lies
+    between the two is kept in full where scores say nothing, and fades as they narrow the areas.
+    """
+    found = _centre_and_ends(posterior.areas(), posterior, question)
+    if evidence is None:
+        return Interval(*found)
+    before = evidence.put_into(prior.plain)
+    alone = _centre_and_ends(before.areas(), before, question)
+    estimate = evidence.estimate
+    card = (estimate.mean, estimate.low, estimate.high)
+    if not question.observations:
+        return Interval(*card)
+    narrowed = (found[2] - found[1]) / (alone[2] - alone[1])
+    kept = min(1.0, narrowed) ** 2
+    mean, low, high = (
+        float(np.clip(f + kept * (c - a), power_law.AUC_LOW, power_law.AUC_HIGH))
+        for f, c, a in zip(found, card, alone, strict=True)
+    )
+    return Interval(mean, min(low, mean), max(high, mean))
 
 
 def _centre_and_ends(

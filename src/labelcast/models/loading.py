@@ -64,6 +64,14 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What is known of a model without its weights: its identity and how many weights it has."""
+
+    identity: ModelIdentity
+    parameters: int
+
+
+@dataclass(frozen=True)
 class LanguageModel:
     """A causal language model with its tokenizer, ready to run.
 
@@ -176,6 +184,23 @@ def load_model(
     return LanguageModel(
         model, tokenizer, _identity(spec, config, tokenizer), chosen_device, chosen_dtype
     )
+
+
+def describe(spec: str) -> Description:
+    """What a model is, from its config and tokenizer alone: no weights are read.
+
+    Raises:
+        InputError: as `load_model`.
+    """
+    from transformers import AutoTokenizer
+
+    folder = _locate(spec)
+    config = _config(spec, folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen unrelated kinds
+        raise InputError(_load_fault(spec, error)) from None
+    return Description(_identity(spec, config, tokenizer), _parameters(config))
 
 
 def _locate(spec: str) -> str:

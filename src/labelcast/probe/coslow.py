@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Method = Literal["sketch", "exact"]
 _RESAMPLES = 2000
+_FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,11 @@ def bootstrap_median(
         seed: of the resampling.
 
     Returns:
-        Its lower and upper end.
+        Its lower and upper end; -1 and 1 for fewer than four examples, which tell nothing of it.
     """
     n = len(cosines)
+    if n < _FEWEST:
+        return -1.0, 1.0
     rng = np.random.default_rng(seed)
     first, second = np.triu_indices(n, 1)
     medians: list[float] = []

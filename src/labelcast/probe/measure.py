@@ -60,8 +60,8 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
         doubles += first != example.where
     if doubles:
         warnings.warn(
-            f"{doubles} examples stand in {spec} twice; their gradients are alike, which raises "
-            "CoS-Low. Drop the doubles.",
+            f"examples that stand in {spec} twice: {doubles}. Their gradients are alike, which "
+            "raises CoS-Low. Drop the doubles.",
             LabelcastWarning,
             stacklevel=2,
         )

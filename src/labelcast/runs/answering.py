@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from labelcast.curves import Calibration, Forecast, forecast
@@ -23,7 +24,8 @@ def forecast_run(
     Args:
         run: with `coslow.json`, unless scores are observed.
         calibration: None finds the card of the run's model.
-        options: as `curves.forecast` takes them; the ceiling defaults to the task's.
+        options: as `curves.forecast` takes them; the ceiling defaults to the task's, and what
+            `labelcast tune` has measured in the run counts as observed (`with_observations`).
 
     Returns:
         The forecast, and warnings about which card was found.
@@ -49,6 +51,7 @@ def forecast_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
+    options = with_observations(run, options)
     coslow, examples = _coslow(run, options)
     if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
         warnings.append(
@@ -71,7 +74,7 @@ def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None
     if path.exists():
         content = read_json(path)
         value = content.get("coslow") if isinstance(content, dict) else None
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise InputError(f"{path}: damaged (no 'coslow' in it). Run `labelcast coslow` again.")
         return float(value), content.get("examples")
     if options.get("observations"):
@@ -88,6 +91,42 @@ def _is_stale(run: Run) -> bool:
         return False
     measured_on = read_json(run.file("manifests/coslow.json")).get("labels")
     return measured_on is not None and measured_on != run.labels_digest("low")
+
+
+def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a forecast, with the scores that were measured in the run added.
+
+    Scores of one budget are averaged. Only those of one recipe count: the one asked for, else the
+    last one measured; zero-shot counts for all. What the options say themselves goes first.
+
+    Args:
+        run: whose `observations.jsonl` is read, where there is one.
+        options: as `forecast` takes them.
+
+    Raises:
+        InputError: a row of the file is damaged.
+    """
+    rows = run.rows("observations.jsonl")
+    for number, row in enumerate(rows, 1):
+        if not {"budget", "score", "test_size", "recipe"} <= row.keys():
+            raise InputError(f"{run.file('observations.jsonl')} line {number}: damaged.")
+    tuned = [row for row in rows if row["budget"]]
+    recipe = options.get("recipe") or (tuned[-1]["recipe"] if tuned else None)
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        if not row["budget"] or row["recipe"].lower() == str(recipe).lower():
+            scores.setdefault(row["budget"], []).append(row["score"])
+    if not scores:
+        return options
+    given = dict(options.get("observations") or ())
+    measured = {budget: fmean(values) for budget, values in scores.items()}
+    if options.get("zero_shot") is not None:
+        measured.pop(0, None)
+    return options | {
+        "observations": sorted((measured | given).items()),
+        "observe_size": options.get("observe_size") or min(row["test_size"] for row in rows),
+        "recipe": recipe,
+    }
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

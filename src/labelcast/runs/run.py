@@ -110,8 +110,16 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Where the pool lies, what the model is, how it was run."""
-        return self._part("facts")
+        """Where the pool lies, what the model is, how it was run.
+
+        Raises:
+            InputError: `run.json` is damaged.
+        """
+        facts = self._part("facts")
+        model = facts.get("model")
+        if not isinstance(model, dict) or not {"name", "hub_id", "fingerprint"} <= model.keys():
+            raise InputError(f"{self.file('run.json')}: damaged (no whole 'model' in it).")
+        return facts
 
     def _part(self, name: str) -> dict[str, Any]:
         content = read_json(self.file("run.json"))

@@ -1,7 +1,8 @@
-"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, or a generated task.
+"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, a task that has its own.
 
 Every source streams: one record at a time, with the place it came from for error messages.
-Knows file formats; knows nothing of tasks or models. Nothing read here is executed or unpickled.
+Knows file formats, and of a task only where its data is; knows no model. Nothing read here is
+executed or unpickled.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import IO, Any, NoReturn
 
 from labelcast.errors import InputError
 from labelcast.tasks import generated
+from labelcast.tasks.task import ROLES, Role, Task
+from labelcast.tasks.values import as_text
 
 FORMATS = "JSONL (.jsonl), a JSON array (.json), CSV (.csv), Parquet (.parquet), hub:OWNER/NAME"
+GENERATED_SIZE = 8000
 _MAX_FIELD = 2**31 - 1
 
 
@@ -43,16 +47,23 @@ class Source:
 
 
 def open_source(spec: str | Path) -> Source:
-    """A source from a path, ``hub:OWNER/NAME[:CONFIG][:SPLIT]`` or ``generated:NAME:SIZE[:SEED]``.
+    """A source from a path, or from a name with a colon in it.
+
+    The names: ``hub:OWNER/NAME[:CONFIG][:SPLIT]``; ``generated:NAME:SIZE[:SEED]``; and
+    ``task:NAME[:ROLE]``, the data of a catalogue task, with the role train, valid or test, or the
+    first 8,000 records of a generated one.
 
     Raises:
-        InputError: no such file, a folder, an empty file or an unknown ending.
+        InputError: no such file, a folder, an empty file or an unknown ending; a name that is
+            not of these forms, or a task without data of its own.
     """
     text = str(spec)
     if text.startswith("hub:"):
         return _hub(text)
     if text.startswith("generated:"):
         return _generated(text)
+    if text.startswith("task:"):
+        return _of_task(text)
     path = Path(text)
     if not path.exists():
         raise InputError(f"{text}: no such file. A data file is {FORMATS}.")
@@ -231,6 +242,44 @@ def _generated(spec: str) -> Source:
             yield Record(index, f"{spec} record {index + 1}", dict(values))
 
     next(generated.generate(name, size, seed))
+    return Source(spec, records)
+
+
+def _of_task(spec: str) -> Source:
+    name, _, given = spec.removeprefix("task:").partition(":")
+    role: Role | None = next((role for role in ROLES if role == (given or "train")), None)
+    if role is None:
+        raise InputError(f"{spec}: expected task:NAME[:ROLE] with ROLE train, valid or test.")
+    task = Task.load(name)
+    if Path(name).is_file():
+        spec = f"task:{Path(name).resolve()}:{role}"
+    if task.hub is not None:
+        return _labelled(open_source(task.hub.spec(role)), task, spec)
+    if task.data is None:
+        note = f" {task.note}" if task.note else ""
+        raise InputError(f"{spec}: the task has no data of its own; give a data file.{note}")
+    if task.data.startswith("task:"):
+        raise InputError(f"{spec}: its 'data' is {task.data}; a task's data cannot be a task.")
+    if role != "train":
+        raise InputError(f"{spec}: the task has one set of examples and no split for {role!r}.")
+    size = f":{GENERATED_SIZE}" if task.kind == "generated" and task.data.count(":") == 1 else ""
+    return Source(spec, open_source(task.data + size).records)
+
+
+def _labelled(source: Source, task: Task, spec: str) -> Source:
+    """The source without the records that its publisher left unlabelled."""
+    blank = None if task.hub is None else task.hub.unlabelled
+    if blank is None:
+        return Source(spec, source.records)
+
+    def records() -> Iterator[Record]:
+        index = 0
+        for record in source.records():
+            value = record.values.get(task.answer, "")
+            if value is not None and as_text(value, record.where) != blank:
+                yield Record(index, record.where, record.values)
+                index += 1
+
     return Source(spec, records)
 
 

@@ -11,24 +11,34 @@ from collections.abc import Hashable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from labelcast.errors import InputError
-from labelcast.tasks.values import as_text
+from labelcast.tasks.values import Marks, as_text
 
+Role = Literal["train", "valid", "test"]
+ROLES: tuple[Role, ...] = get_args(Role)
 Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
 
 
 class InputField(BaseModel):
-    """One field of a record that the model sees, and the label put before it."""
+    """One field of a record that the model sees, and the label put before it.
+
+    Attributes:
+        field: its name in the record.
+        label: what stands before it in the prompt.
+        items: for a list of choices, what stands before each: ``letters`` from A, or ``numbers``
+            from 0; none where it is blank.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     field: str = Field(min_length=1)
     label: str | None = None
+    items: Marks | None = None
 
 
 class Ceiling(BaseModel):
@@ -38,6 +48,46 @@ class Ceiling(BaseModel):
 
     score: float = Field(gt=0, le=1, allow_inf_nan=False)
     source: str = ""
+
+
+class Hub(BaseModel):
+    """A data set of the hub, and which of its parts serve for what.
+
+    Attributes:
+        id: its name on the hub, OWNER/NAME.
+        config: its configuration, where it has several.
+        splits: the hub's split for each role; ``train`` is the pool.
+        unlabelled: the answer that stands for "not labelled"; such records are left out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1)
+    config: str | None = None
+    splits: dict[Role, str] = {"train": "train"}
+    unlabelled: str | None = None
+
+    @field_validator("config", "unlabelled", mode="before")
+    @classmethod
+    def _blank(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("splits")
+    @classmethod
+    def _has_a_pool(cls, value: dict[Role, str]) -> dict[Role, str]:
+        if "train" not in value:
+            raise ValueError("the split for train is missing")
+        return value
+
+    def spec(self, role: Role = "train") -> str:
+        """The data of a role as `sources.open_source` reads it: ``hub:ID[:CONFIG]:SPLIT``.
+
+        Raises:
+            InputError: there is no split for the role.
+        """
+        if role not in self.splits:
+            raise InputError(f"{self.id}: no split for {role!r}; it has {', '.join(self.splits)}.")
+        return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
 
 
 class Task(BaseModel):
@@ -52,6 +102,9 @@ class Task(BaseModel):
         metric: how an answer is scored.
         ceiling: the score that stands for 1 on the curve, in (0, 1], with its source.
         data: where examples come from when no pool is given, as in `sources.open_source`.
+        hub: the same for a data set of the hub; ``task:NAME`` reads either as a pool.
+        verified: whether the file was checked against the data that it names.
+        note: what a user of the task should know, such as what was not checked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +117,16 @@ class Task(BaseModel):
     metric: Metric = "accuracy"
     ceiling: Ceiling | None = None
     data: str | None = None
+    hub: Hub | None = None
+    verified: bool = True
+    note: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Where its examples come from: ``generated``, ``hub``, or ``local`` (the user's file)."""
+        if self.hub is not None:
+            return "hub"
+        return "generated" if (self.data or "").startswith("generated:") else "local"
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -89,7 +152,7 @@ class Task(BaseModel):
             return None
         return {"score": value} if isinstance(value, int | float | str) else value
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "hub", mode="before")
     @classmethod
     def _no_data(cls, value: Any) -> Any:
         return value or None
@@ -105,6 +168,8 @@ class Task(BaseModel):
             raise ValueError("with several input fields each needs a label")
         if len(set(self.answers)) < len(self.answers):
             raise ValueError("an allowed answer is listed twice")
+        if self.data is not None and self.hub is not None:
+            raise ValueError("both 'data' and 'hub' say where the examples come from; keep one")
         return self
 
     @classmethod
@@ -184,7 +249,8 @@ class Task(BaseModel):
                     f"{where}: no field {item.field!r}. It has: {_some(record)}. "
                     f"Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
                 )
-            fields[item.field] = as_text(record[item.field], f"{where}, field {item.field!r}")
+            place = f"{where}, field {item.field!r}"
+            fields[item.field] = as_text(record[item.field], place, item.items)
         if not any(text.strip() for text in fields.values()):
             raise InputError(f"{where}: every input field is blank. Drop the record.")
         return fields
@@ -209,7 +275,11 @@ class Task(BaseModel):
 
 
 _KEYS = tuple(Task.model_fields)
-_INNER = {"inputs": tuple(InputField.model_fields), "ceiling": tuple(Ceiling.model_fields)}
+_INNER = {
+    "inputs": tuple(InputField.model_fields),
+    "ceiling": tuple(Ceiling.model_fields),
+    "hub": tuple(Hub.model_fields),
+}
 
 
 class _PlainLoader(yaml.BaseLoader):

@@ -6,23 +6,30 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from string import ascii_uppercase
+from typing import Any, Literal
 
 from labelcast.errors import InputError
 
+Marks = Literal["letters", "numbers"]
 
-def as_text(value: Any, where: str) -> str:
+
+def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     """The text that stands for a field's value, the same whatever file format it came from.
 
     A whole number stored as a float is written without its fraction (Parquet stores an integer
-    column with a gap as floats); a list becomes one line an element.
+    column with a gap as floats); a list becomes one line an element, with a mark before each where
+    one is asked for ("A. first", "0. first"). Choices that carry their own marks, as in
+    ``{"label": ["A", "B"], "text": ["first", "second"]}``, are written with these.
 
     Args:
-        value: a string, number, boolean or list of these.
+        value: a string, number, boolean, list of these, or choices with their marks.
         where: what to call the place in an error, such as ``data.jsonl line 17, field 'text'``.
+        marks: what stands before each element of a list: letters from A, or numbers from 0.
 
     Raises:
-        InputError: the value is missing, not a number (NaN), or of no such kind.
+        InputError: the value is missing, not a number (NaN), of no such kind, or a list too long
+            for letters.
     """
     if value is None:
         raise InputError(f"{where}: the value is missing. Fill it in or drop the record.")
@@ -35,11 +42,42 @@ def as_text(value: Any, where: str) -> str:
             raise InputError(f"{where}: the value is {value}, not a finite number.")
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
-        return "\n".join(as_text(item, where) for item in value)
+        texts = [as_text(item, where) for item in value]
+        return "\n".join(
+            texts if marks is None else _marked(_marks(marks, len(texts), where), texts)
+        )
+    if _are_choices(value):
+        texts = [as_text(item, where) for item in value["text"]]
+        return "\n".join(_marked([as_text(item, where) for item in value["label"]], texts))
     raise InputError(
         f"{where}: a value of type {type(value).__name__} cannot be shown to a model as text. "
         "Use text, a number or a list of these."
     )
+
+
+def _are_choices(value: Any) -> bool:
+    """Whether it is a mapping of as many marks (``label``) as texts (``text``)."""
+    if not isinstance(value, Mapping) or set(value) != {"label", "text"}:
+        return False
+    labels, texts = value["label"], value["text"]
+    return (
+        isinstance(labels, list | tuple)
+        and isinstance(texts, list | tuple)
+        and len(labels) == len(texts)
+        and not any(isinstance(item, list | tuple | Mapping) for item in (*labels, *texts))
+    )
+
+
+def _marks(marks: Marks, size: int, where: str) -> list[str]:
+    if marks == "numbers":
+        return [str(number) for number in range(size)]
+    if size > len(ascii_uppercase):
+        raise InputError(f"{where}: {size} choices are too many for letters; use items: numbers.")
+    return list(ascii_uppercase[:size])
+
+
+def _marked(marks: list[str], texts: list[str]) -> list[str]:
+    return [f"{mark}. {text}" for mark, text in zip(marks, texts, strict=True)]
 
 
 def _whole_text(text: str, where: str) -> str:

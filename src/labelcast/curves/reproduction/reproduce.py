@@ -62,8 +62,9 @@ def reproduce(
     measured = measure_all(curves, draws, seed, progress)
     simulated = simulate(curves, seed, progress)
     return {
-        "curves": {
-            "count": len(curves),
+        "curves": [_row(curve) for curve in curves],
+        "counts": {
+            "curves": len(curves),
             "by_model": dict(Counter(curve.model for curve in curves)),
             "tasks": len({curve.task for curve in curves}),
             "without_human_score": sum(curve.human is None for curve in curves),
@@ -81,6 +82,19 @@ def reproduce(
         "comparison": compare(measured, bootstrap),
         "policy": policy_table(curves, simulated, bootstrap),
         "notes": notes,
+    }
+
+
+def _row(curve: PublishedCurve) -> dict[str, Any]:
+    """Return one curve as recomputed, next to the published AUC."""
+    return {
+        "model": curve.model,
+        "task": curve.task,
+        "auc": curve.curve.auc,
+        "published_auc": curve.published_auc,
+        "zero_shot": curve.curve.zero_shot,
+        "ceiling": curve.curve.ceiling,
+        "human": curve.human,
     }
 
 

@@ -1,0 +1,99 @@
+"""`labelcast calibrate`: a calibration card from sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labelcast.cli.console import Device, Dtype, Json, print_json, say
+
+if TYPE_CHECKING:
+    from labelcast.tuning.calibrate import Calibrated
+
+
+def calibrate(
+    sweeps: Annotated[list[Path], typer.Argument(help="Folders of `labelcast sweep`.")],
+    name: Annotated[str, typer.Option(help="Of the card.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The card's file; NAME.json by default.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of the low-confidence examples.")] = 3,
+    sketch_seeds: Annotated[int, typer.Option(help="Sketches for each draw.")] = 2,
+    pool: Annotated[int, typer.Option(help="Examples whose confidence is measured.")] = 1600,
+    n_label: Annotated[int, typer.Option(help="Examples of a draw.")] = 32,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Measure the limit of the sketch too.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fit a calibration card from the measured curves of 8 tasks or more.
+
+    What is missing of CoS-Low and of the baselines is measured first; killed, the same command
+    goes on after the last one measured.
+
+    Example: labelcast calibrate sweep --name my-model
+    Example: labelcast forecast run --calibration my-model.json
+    """
+    from labelcast.errors import InputError
+    from labelcast.tuning.calibrate import calibrate as calibrate_sweeps
+    from labelcast.tuning.probes import ProbeSettings
+
+    file = out or Path(f"{name}.json")
+    if file.suffix != ".json":
+        raise InputError(f"--out {file}: a card's file ends in .json.")
+    if file.exists() and not force:
+        raise InputError(f"{file}: is there already. Choose another --out, or give --force.")
+    settings = ProbeSettings(
+        draws=draws,
+        sketch_seeds=sketch_seeds,
+        pool=pool,
+        n_label=n_label,
+        exact=exact,
+        device=device,
+        dtype=dtype,
+    )
+    done = calibrate_sweeps(sweeps, name, settings, say)
+    done.card.save(file)
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    if as_json:
+        print_json(done.to_dict() | {"file": str(file)})
+        return
+    _show(done)
+    say(f"Wrote {file}. Next:")
+    say(f"  labelcast forecast run --calibration {file}")
+
+
+def _show(done: Calibrated) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from labelcast.cli.console import stdout
+    from labelcast.tuning.calibrate import BASELINES
+
+    card = done.card
+    print(
+        f"AUC = {card.slope:.3f} * CoS-Low + {card.intercept:.3f}, residual sd "
+        f"{card.residual_sd:.3f}, {card.tasks} tasks, {card.recipe}"
+    )
+    tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
+    for name, row in done.tasks.items():
+        mean = sum(row["coslow"]) / len(row["coslow"])
+        draws = ", ".join(f"{value:.3f}" for value in row["coslow"])
+        tasks.add_row(Text(name), f"{row['auc']:.3f}", f"{mean:.3f}", draws)
+    errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
+    for error in done.errors:
+        errors.add_row(
+            BASELINES.get(error.name, "the mean of the other tasks"),
+            "-" if error.loto_mae is None else f"{error.loto_mae:.3f}",
+            "-" if error.r is None else f"{error.r:.2f}",
+        )
+    console = stdout()
+    console.print(tasks)
+    console.print("\nLeave-one-task-out mean absolute error:")
+    console.print(errors)

@@ -1,0 +1,267 @@
+"""`labelcast sweep`: measured curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labelcast.cli.console import BatchSize, Device, Dtype, Json, Model, print_json, say, waiting
+
+if TYPE_CHECKING:
+    from labelcast.tuning.engine import Workers
+    from labelcast.tuning.jobs import Job
+    from labelcast.tuning.sweep import Settings, Sweep, SweepTask
+
+
+def sweep(
+    task: Annotated[
+        list[str],
+        typer.Option("--task", "-t", help="A task file or a catalogue name; any number of times."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sweep's folder.")],
+    model: Model = "smollm2",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled examples, one for each --task; the task's own by default."),
+    ] = None,
+    test_data: Annotated[
+        list[str] | None,
+        typer.Option(help="Test examples, one for each --task; else they come out of --data."),
+    ] = None,
+    budgets: Annotated[
+        str, typer.Option(help="Labels, validation among them; 0 is zero-shot.")
+    ] = "0,50,100,200,500,1000,2500,5000",
+    seeds: Annotated[str, typer.Option(help="Seeds of draw and training, with commas.")] = "1",
+    recipe: Annotated[str, typer.Option(help="full, LoRA, or a recipe's YAML file.")] = "full",
+    test_size: Annotated[int, typer.Option(help="Test examples of each task.")] = 500,
+    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster; none starts a local one.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Jobs side by side; by default one, or as many as the GPUs take.", min=1),
+    ] = None,
+    gpus_per_job: Annotated[
+        float, typer.Option(help="GPUs, or a fraction of one, for each job.", min=0.01)
+    ] = 1.0,
+    retries: Annotated[
+        int, typer.Option(help="Further tries of a failed job before its error is kept.", min=0)
+    ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Time a few steps, estimate the hours, and stop.")
+    ] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Measure curves: fine-tune and score each task at each budget.
+
+    Killed, the same command does only what is missing.
+
+    Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
+    """
+    from labelcast.errors import InputError
+    from labelcast.tuning.recipe import Recipe
+    from labelcast.tuning.sweep import Settings, Sweep, cores, sweep_task
+
+    if engine not in ("local", "ray"):
+        raise InputError(f"--engine {engine}: choose local or ray.")
+    if address is not None and engine != "ray":
+        raise InputError("--address: is for --engine ray.")
+    many = jobs or 1
+    settings = Settings(
+        model=model,
+        recipe=Recipe.load(recipe),
+        budgets=_numbers("--budgets", budgets),
+        seeds=_numbers("--seeds", seeds),
+        test_size=test_size,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        threads=max(1, cores() // many) if engine == "local" else 1,
+        processes=max(1, int(gpus_per_job)),
+    )
+    sources = zip(_each("--data", data, task), _each("--test-data", test_data, task), strict=True)
+    tasks = [
+        sweep_task(spec, settings, *source) for spec, source in zip(task, sources, strict=True)
+    ]
+    found = Sweep(out)
+    with waiting("Reading the tasks' data"):
+        all_jobs = found.begin(tasks, settings)
+    missing = found.missing(all_jobs, retry_failed=retry_failed)
+    if dry_run:
+        _estimate(tasks, settings, all_jobs, missing, jobs, gpus_per_job, as_json)
+        return
+    done = len(all_jobs) - len(missing)
+    say(f"{len(all_jobs)} jobs: {done} are done, {len(missing)} to do.")
+    if missing:
+        workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
+        say(where)
+        _run(found, missing, workers, slots, retries)
+    _tell(found, [chosen.task.name for chosen in tasks], all_jobs, as_json)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    from labelcast.errors import InputError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: whole numbers with commas, such as 0,50,100.") from None
+
+
+def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list[str | None]:
+    """One value for each task; none where none is given."""
+    from labelcast.errors import InputError
+
+    if not given:
+        return [None] * len(task)
+    if len(given) != len(task):
+        raise InputError(
+            f"{option}: given {len(given)} times for {len(task)} tasks. Give one for each --task, "
+            "in the same order."
+        )
+    return list(given)
+
+
+def _workers(
+    engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
+) -> tuple[Workers, int, str]:
+    """Where jobs run, how many at once, and that in words."""
+    if engine == "ray":
+        from labelcast.tuning.engine_ray import RayWorkers
+
+        with waiting("Joining the Ray cluster"):
+            cluster = RayWorkers(address, gpus_per_job=gpus_per_job, size=jobs)
+        return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
+    from labelcast.tuning.engine_local import LocalWorkers, shares, visible_gpus
+
+    gpus = visible_gpus()
+    groups, room = shares(gpus, gpus_per_job)
+    size = jobs or room
+    text = f"{size} at once on this machine, {len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}."
+    return LocalWorkers(size, logs=out / "logs", gpus=groups), size, text
+
+
+def _run(found: Sweep, jobs: Sequence[Job], workers: Workers, slots: int, retries: int) -> None:
+    from labelcast.cli.sweep_table import SweepTable
+
+    with SweepTable(jobs, slots, found.scores.rows()) as table:
+        found.run(
+            jobs, workers, retries=retries, on_result=table.on_result, on_event=table.on_event
+        )
+
+
+def _estimate(
+    tasks: Sequence[SweepTask],
+    settings: Settings,
+    every: Sequence[Job],
+    missing: Sequence[Job],
+    jobs: int | None,
+    gpus_per_job: float,
+    as_json: bool,
+) -> None:
+    from labelcast.tuning import estimate
+    from labelcast.tuning.engine_local import shares, visible_gpus
+    from labelcast.tuning.sweep import split
+
+    pairs = []
+    speeds = {}
+    for chosen in tasks:
+        name = chosen.task.name
+        mine = [job for job in every if job.name == name]
+        with waiting(f"Timing a few steps of {name}"):
+            speeds[name] = estimate.measure_speed(
+                mine[-1],
+                lambda render, chosen=chosen: split(  # type: ignore[misc]
+                    chosen, settings.test_size, seed=settings.seeds[0], render=render
+                ),
+            )
+        pairs += [estimate.seconds(job, speeds[name]) for job in missing if job.name == name]
+    groups, room = shares(visible_gpus(), gpus_per_job)
+    # On one device jobs share its speed; only further devices shorten the whole.
+    devices = max(1, min(len(groups), jobs or room))
+    low, high = estimate.total(pairs, devices) if pairs else (0.0, 0.0)
+    few, most = estimate.steps(settings.recipe)
+    if as_json:
+        print_json(
+            {
+                "jobs": len(every),
+                "missing": len(missing),
+                "hours_low": low / 3600,
+                "hours_high": high / 3600,
+                "devices": devices,
+                "basis": "measured: a few training steps and answers of each task",
+                "speed": {name: vars(speed) for name, speed in speeds.items()},
+            }
+        )
+        return
+    print(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
+    say(
+        f"  measured: {len(tasks)} task{'s' * (len(tasks) > 1)}, a few training steps and answers "
+        f"each, on {next(iter(speeds.values())).device}"
+    )
+    say(f"  from {few} steps a job (the earliest that early stopping allows) to {most}")
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.0f} minutes"
+
+
+def _tell(found: Sweep, names: Sequence[str], jobs: Sequence[Job], as_json: bool) -> None:
+    curves: dict[str, Any] = found.write_curves()
+    rows = found.scores.rows()
+    failed = [row for row in rows if row["error"] and row["task"] in names]
+    if as_json:
+        print_json(
+            {
+                "out": str(found.path),
+                "scores": str(found.scores.path),
+                "jobs": len(jobs),
+                "failed": len(failed),
+                "curves": {name: curves[name] for name in names},
+            }
+        )
+    else:
+        for name in names:
+            _tell_curve(name, curves[name])
+    for row in failed:
+        say(f"failed: {row['task']} budget {row['budget']} seed {row['seed']}: {row['error']}")
+    if failed:
+        from labelcast.errors import RunError
+
+        raise RunError(
+            f"{len(failed)} of {len(jobs)} jobs failed; their errors are in {found.scores.path}. "
+            "The same command with --retry-failed tries them again."
+        )
+    say(f"Scores are in {found.scores.path}, the curves in {found.path / 'curve.json'}.")
+
+
+def _tell_curve(name: str, curve: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from labelcast.cli.console import stdout
+
+    table = Table(title=f"{name} ({curve['metric']})", box=None, title_justify="left")
+    for title in ("labels", "score", "seeds"):
+        table.add_column(title, justify="right")
+    for budget, score, many in zip(curve["budgets"], curve["scores"], curve["seeds"], strict=True):
+        table.add_row(f"{budget:,}", f"{score:.3f}", str(many))
+    stdout().print(table)
+    if curve["auc"] is None:
+        say(f"  no AUC: {curve['note']}")
+    else:
+        ends = ", carried on to 5,000" if curve["censored"] else ""
+        print(f"AUC {curve['auc']:.4f}{ends}")

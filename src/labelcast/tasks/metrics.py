@@ -1,0 +1,162 @@
+"""Metrics: how answers are scored against gold answers. Pure functions of texts.
+
+Two normalisations are used. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white space
+collapsed, quotes around it and ``. , ; : ! ?`` after it dropped. `words` (exact match, token F1):
+`plain`, then punctuation and the English articles dropped. ROUGE-L splits the casefolded text into
+runs of letters and digits of any script, without stemming. A text that a normalisation would leave
+empty keeps the form before it.
+
+Knows nothing of models, tasks or files.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_QUOTES = "\"'`“”‘’«»"
+_ENDS = ".,;:!?"
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of answers.
+
+    Attributes:
+        values: one an example, in [0, 1]; for macro F1 whether the answer is right.
+        total: the score of the whole, in [0, 1]; the mean of `values` but for macro F1.
+    """
+
+    values: tuple[float, ...]
+    total: float
+
+
+def score_answers(
+    metric: str, answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()
+) -> Scored:
+    """Score answers by one of `METRICS`.
+
+    Args:
+        metric: its name.
+        answers: what a model answered.
+        gold: the right answers, as many.
+        allowed: the allowed answers. Where the normalisation would make two of them one, texts are
+            compared as they are, without the white space around them.
+
+    Raises:
+        ValueError: no such metric, no answers, or not as many gold ones.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric!r}: not one of {', '.join(METRICS)}")
+    if len(answers) != len(gold) or not gold:
+        raise ValueError(f"{len(answers)} answers and {len(gold)} gold answers to score")
+    return METRICS[metric](answers, gold, allowed)
+
+
+def accuracy(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
+    """The share of answers that equal the gold answer in `plain` form."""
+    return _equal(answers, gold, comparison(gold, allowed))
+
+
+def exact_match(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
+    """The share of answers that equal the gold answer in `words` form."""
+    return _equal(answers, gold, comparison(gold, allowed, words))
+
+
+def macro_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
+    """The mean F1 over the answers that occur in `gold`, each compared in `plain` form.
+
+    An answer that is none of them counts as a miss of its gold answer and adds no class.
+    """
+    from sklearn.metrics import f1_score
+
+    form = comparison(gold, allowed)
+    truth, found = [form(text) for text in gold], [form(text) for text in answers]
+    total = f1_score(truth, found, labels=sorted(set(truth)), average="macro", zero_division=0)
+    return Scored(_equal(answers, gold, form).values, float(total))
+
+
+def token_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
+    """The mean over examples of the F1 of the words that answer and gold answer share."""
+    return _mean([_overlap(words(a).split(), words(g).split()) for a, g in _pairs(answers, gold)])
+
+
+def rouge_l(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
+    """The mean over examples of the F1 of the longest common subsequence of words (ROUGE-L)."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], tokenizer=_Words())
+    return _mean([scorer.score(g, a)["rougeL"].fmeasure for a, g in _pairs(answers, gold)])
+
+
+METRICS: dict[str, Callable[[Sequence[str], Sequence[str], Sequence[str]], Scored]] = {
+    "accuracy": accuracy,
+    "exact_match": exact_match,
+    "macro_f1": macro_f1,
+    "token_f1": token_f1,
+    "rouge_l": rouge_l,
+}
+
+
+def plain(text: str) -> str:
+    """The form in which two answers of a classification are compared.
+
+    Examples:
+        >>> plain(' "Not  Related". ')
+        'not related'
+    """
+    spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return spaced.rstrip(_ENDS).strip(_QUOTES).rstrip(_ENDS).strip() or spaced
+
+
+def words(text: str) -> str:
+    """The form in which two free answers are compared: words alone, without articles.
+
+    Examples:
+        >>> words("The U.S. Army, in 1862!")
+        'us army in 1862'
+    """
+    short = plain(text)
+    letters = "".join(c for c in short if not unicodedata.category(c).startswith("P"))
+    return " ".join(w for w in letters.split() if w not in ("a", "an", "the")) or short
+
+
+class _Words:
+    """The tokenizer of ROUGE-L: the library's own drops every letter that is not ASCII."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def comparison(
+    gold: Sequence[str], allowed: Sequence[str], form: Callable[[str], str] | None = None
+) -> Callable[[str], str]:
+    """What brings texts into the form they are compared in: `form` (None is `plain`).
+
+    Where it would make two allowed answers one, texts are only stripped.
+    """
+    form = form or plain
+    names = {text.strip() for text in (*gold, *allowed)} if allowed else set()
+    return form if len({form(name) for name in names}) == len(names) else str.strip
+
+
+def _equal(answers: Sequence[str], gold: Sequence[str], form: Callable[[str], str]) -> Scored:
+    return _mean([float(form(a) == form(g)) for a, g in _pairs(answers, gold)])
+
+
+def _overlap(found: list[str], wanted: list[str]) -> float:
+    common = sum((Counter(found) & Counter(wanted)).values())
+    return 2 * common / (len(found) + len(wanted)) if common else float(found == wanted)
+
+
+def _pairs(answers: Sequence[str], gold: Sequence[str]) -> Any:
+    return zip(answers, gold, strict=True)
+
+
+def _mean(values: Sequence[float]) -> Scored:
+    return Scored(tuple(values), sum(values) / len(values))

@@ -1,0 +1,256 @@
+"""A calibration card from measured curves and CoS-Low of several tasks, beside its baselines.
+
+Knows sweeps, probes and the line through them. Does not know how either was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labelcast.curves.calibration import Calibration
+from labelcast.curves.line import fit_line
+from labelcast.curves.points import MIN_TASKS
+from labelcast.errors import InputError
+from labelcast.runs.run import Run, versions
+from labelcast.tuning.probes import Probes, ProbeSettings, measure_probes
+from labelcast.tuning.sweep import Sweep
+
+BASELINES = {
+    "coslow": "CoS-Low",
+    "random_cosine": "cosine of random examples",
+    "gradient_norm": "mean gradient norm",
+    "mean_confidence": "mean confidence",
+    "zero_shot": "zero-shot score",
+}
+"""What the AUC is predicted from, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The measured curve of a task, and the sweep that holds it."""
+
+    sweep: Sweep
+    task: str
+    auc: float
+    zero_shot: float
+    censored: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """How well one quantity predicts the AUC over tasks.
+
+    Attributes:
+        name: of the quantity, a key of `BASELINES` or ``mean``.
+        loto_mae: mean absolute error of the AUC, each task predicted from the others; None
+            where no line can be drawn.
+        r: correlation with the AUC; None for ``mean``.
+    """
+
+    name: str
+    loto_mae: float | None
+    r: float | None
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A card and what it rests on.
+
+    Attributes:
+        card: the calibration.
+        errors: of CoS-Low, the baselines and the mean, on the same tasks.
+        tasks: by name the AUC and the probes.
+        warnings: in words.
+    """
+
+    card: Calibration
+    errors: tuple[Error, ...]
+    tasks: dict[str, dict[str, Any]]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "card": asdict(self.card),
+            "errors": [asdict(error) for error in self.errors],
+            "tasks": self.tasks,
+            "warnings": list(self.warnings),
+        }
+
+
+def calibrate(
+    folders: Sequence[str | Path],
+    name: str,
+    settings: ProbeSettings,
+    say: Callable[[str], None] = lambda text: None,
+) -> Calibrated:
+    """Fit a card on the tasks of some sweeps, measuring the probes that are missing.
+
+    Args:
+        folders: of sweeps with one model and recipe.
+        name: of the card.
+        settings: of the probes.
+        say: told what is measured now.
+
+    Raises:
+        InputError: sweeps that do not belong together, or under 8 tasks with a curve.
+        RunError: a sweep's folder cannot be written.
+
+    Source: Je and Raffel (2025), the linear map and its baselines; the CoS-Low of a task is the
+    mean over draws and sketches.
+    """
+    sweeps = [Sweep.open(folder) for folder in folders]
+    _belong_together(sweeps)
+    curves, skipped = _curves(sweeps)
+    if len(curves) < MIN_TASKS:
+        raise InputError(
+            f"{len(curves)} tasks have a measured curve, and a card needs {MIN_TASKS} or more: "
+            "below that the error of the line cannot be told from the scatter of the tasks. "
+            f"Sweep more tasks, or use the pooled card.{_list(skipped)}"
+        )
+    probes: dict[str, Probes] = {}
+    for sweep in sweeps:
+        names = [curve.task for curve in curves if curve.sweep is sweep]
+        with Run(sweep.path).locked():
+            probes |= measure_probes(sweep, names, settings, say)
+    return fit(curves, probes, name, settings, sweeps[0].settings, skipped)
+
+
+def fit(
+    curves: Sequence[Curve],
+    probes: Mapping[str, Probes],
+    name: str,
+    settings: ProbeSettings,
+    content: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+) -> Calibrated:
+    """Fit the card and judge it beside its baselines.
+
+    Args:
+        curves: one a task, 8 or more.
+        probes: of the same tasks.
+        name: of the card.
+        settings: of the probes.
+        content: `sweep.json` of one of the sweeps, for model and recipe.
+        warnings: to go with those found here.
+
+    Raises:
+        InputError: as `Calibration.fit`.
+    """
+    aucs = [curve.auc for curve in curves]
+    tasks = [curve.task for curve in curves]
+    columns = {
+        "coslow": [probes[task].mean_coslow for task in tasks],
+        "random_cosine": [probes[task].random_cosine for task in tasks],
+        "gradient_norm": [probes[task].gradient_norm for task in tasks],
+        "mean_confidence": [probes[task].mean_confidence for task in tasks],
+        "zero_shot": [curve.zero_shot for curve in curves],
+    }
+    errors = [_error(key, values, aucs) for key, values in columns.items()]
+    of_mean = fit_line(range(len(aucs)), aucs).loo_mae_of_mean
+    errors.append(Error("mean", of_mean, None))
+    model = content["model"]
+    card = Calibration.fit(
+        columns["coslow"],
+        aucs,
+        name=name,
+        tasks=tasks,
+        model=model["name"],
+        hub_ids=[model["hub_id"]] if model.get("hub_id") else [],
+        recipe=content["recipe"]["name"],
+        source=_source(curves, settings, errors),
+        fingerprints=[model["fingerprint"]],
+        architecture={k: v for k, v in model["architecture"].items() if v is not None},
+        versions=versions(),
+    )
+    rows = {
+        curve.task: {"auc": curve.auc, "zero_shot": curve.zero_shot, "censored": curve.censored}
+        | asdict(probes[curve.task])
+        for curve in curves
+    }
+    return Calibrated(card, tuple(errors), rows, (*warnings, *_warnings(curves, errors)))
+
+
+def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> Error:
+    try:
+        line = fit_line(values, aucs)
+    except InputError:
+        return Error(name, None, None)
+    return Error(name, line.loo_mae, line.r)
+
+
+def _belong_together(sweeps: Sequence[Sweep]) -> None:
+    if not sweeps:
+        raise InputError("no sweep given: labelcast calibrate DIR... --name NAME")
+    first = sweeps[0].settings
+    for sweep in sweeps[1:]:
+        content = sweep.settings
+        if content["model"]["fingerprint"] != first["model"]["fingerprint"]:
+            raise InputError(
+                f"{sweep.path}: its model is {content['model']['name']}, and that of "
+                f"{sweeps[0].path} is {first['model']['name']}. A card is for one model."
+            )
+        if content["recipe_digest"] != first["recipe_digest"]:
+            raise InputError(
+                f"{sweep.path}: its recipe is {content['recipe']['name']!r}, and that of "
+                f"{sweeps[0].path} is {first['recipe']['name']!r} (or differs in a setting). "
+                "A card is for one recipe."
+            )
+
+
+def _curves(sweeps: Sequence[Sweep]) -> tuple[list[Curve], list[str]]:
+    """The curves that have an area, and what is wrong with the others."""
+    found: dict[str, Curve] = {}
+    skipped: list[str] = []
+    for sweep in sweeps:
+        for task, curve in sweep.write_curves().items():
+            if task in found:
+                raise InputError(
+                    f"task {task} stands in {found[task].sweep.path} and in {sweep.path}. "
+                    "Give each task once."
+                )
+            if curve["auc"] is None:
+                skipped.append(f"{task} is left out: {curve['note']}")
+                continue
+            found[task] = Curve(
+                sweep, task, curve["auc"], curve["zero_shot"], bool(curve["censored"])
+            )
+    return list(found.values()), skipped
+
+
+def _source(curves: Sequence[Curve], settings: ProbeSettings, errors: Sequence[Error]) -> str:
+    told = "; ".join(
+        f"{BASELINES.get(error.name, 'the mean of the other tasks')} {error.loto_mae:.3f}"
+        for error in errors
+        if error.loto_mae is not None
+    )
+    return (
+        f"Measured with labelcast sweep and calibrate on {len(curves)} tasks: CoS-Low is the mean "
+        f"over {settings.draws} draws of {settings.n_label} from the least confident tenth of "
+        f"{settings.pool} and {settings.sketch_seeds} sketches each. Leave-one-task-out error of "
+        f"the AUC, predicted from: {told}."
+    )
+
+
+def _warnings(curves: Sequence[Curve], errors: Sequence[Error]) -> list[str]:
+    found = []
+    censored = sum(curve.censored for curve in curves)
+    if censored:
+        found.append(
+            f"{censored} of {len(curves)} curves end below 5,000 labels; their last score is "
+            "carried on, so their AUC may be too low or too high"
+        )
+    by_name = {error.name: error.loto_mae for error in errors}
+    if (by_name["coslow"] or 0) >= (by_name["mean"] or 0):
+        found.append(
+            "on these tasks CoS-Low predicts the AUC no better than the mean of the other tasks "
+            "does: a forecast with this card rests on the observed scores"
+        )
+    return found
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "".join(f" {line}." for line in lines)

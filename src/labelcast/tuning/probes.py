@@ -1,0 +1,288 @@
+"""What is measured of a task without training: CoS-Low over several draws, and the baselines.
+
+Everything comes from the examples that the sweep may train on, with their known answers; the test
+set is never looked at. Knows probes and how they are kept; does not know curves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+
+from labelcast.errors import InputError
+from labelcast.models.choices import Purpose
+from labelcast.models.loading import LanguageModel, load_model
+from labelcast.probe.coslow import cos_low, cosine, encode_labelled, median_cosine
+from labelcast.probe.pick import draw_random, pick_low_confidence
+from labelcast.tasks.prompts import Example
+from labelcast.tasks.task import Task
+from labelcast.tuning.scores import Lines
+from labelcast.tuning.sweep import Sweep, SweepTask, split
+
+Probe = Literal["confidence", "coslow", "exact", "random"]
+_POOL_SEED = 0
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How the probes of a task are measured.
+
+    Attributes:
+        draws: how often the examples of low confidence are drawn.
+        sketch_seeds: random matrices A for each draw.
+        pool: examples whose confidence is measured.
+        n_label: examples of a draw, 32 in the paper.
+        rank: of the sketch.
+        exact: whether the limit of the sketch is measured too, on the first draw.
+        max_new_tokens: where an answer is cut off.
+        device, dtype: as `load_model` takes them.
+    """
+
+    draws: int = 3
+    sketch_seeds: int = 2
+    pool: int = 1600
+    n_label: int = 32
+    rank: int = 64
+    exact: bool = False
+    max_new_tokens: int = 30
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that measure nothing."""
+        for option in ("draws", "sketch_seeds", "pool", "n_label"):
+            if getattr(self, option) < 1:
+                raise InputError(f"--{option.replace('_', '-')}: must be at least 1.")
+
+    def key(self, probe: Probe, draw: int = 0) -> dict[str, Any]:
+        """What a kept row must agree in to be used again."""
+        key: dict[str, Any] = {"probe": probe, "draw": draw, "pool": self.pool}
+        key |= {"max_new_tokens": self.max_new_tokens}
+        if probe != "confidence":
+            key |= {"n_label": self.n_label, "rank": self.rank}
+        if probe == "coslow":
+            key |= {"sketch_seeds": self.sketch_seeds}
+        return key
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is known of a task without training.
+
+    Attributes:
+        coslow: CoS-Low of each draw, the mean over its sketches, [draws].
+        sketch_sd: standard deviation over sketches, the mean over draws; None with one sketch.
+        overlap: mean share of examples that two draws have in common; None with one draw.
+        exact: CoS-Low in the limit of the sketch, on the first draw; None where not measured.
+        random_cosine: median cosine of examples drawn at random.
+        gradient_norm: mean norm of their gradients.
+        mean_confidence: over the pool.
+    """
+
+    coslow: tuple[float, ...]
+    sketch_sd: float | None
+    overlap: float | None
+    exact: float | None
+    random_cosine: float
+    gradient_norm: float
+    mean_confidence: float
+
+    @property
+    def mean_coslow(self) -> float:
+        """Mean over the draws: what a card is fitted to."""
+        return float(np.mean(self.coslow))
+
+
+def measure_probes(
+    sweep: Sweep,
+    names: Sequence[str],
+    settings: ProbeSettings,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Probes]:
+    """Measure what is missing of some tasks' probes into `DIR/probes.jsonl`; return them all.
+
+    Killed, the same call goes on after the last probe that was finished.
+
+    Args:
+        sweep: its model and tasks are used.
+        names: which of its tasks.
+        settings: how.
+        say: told what is measured now.
+
+    Raises:
+        InputError: too small a pool, or a model or data that is no longer the sweep's.
+        RunError: the folder cannot be written.
+    """
+    bench = _Bench(sweep, settings, say)
+    for name in names:
+        bench.confidence(name)
+    for name in names:
+        bench.gradients(name)
+    return {name: bench.probes(name) for name in names}
+
+
+class _Bench:
+    """One sweep's model at work; every finished probe is a line of its own."""
+
+    def __init__(self, sweep: Sweep, settings: ProbeSettings, say: Callable[[str], None]) -> None:
+        self.sweep, self.settings, self.say = sweep, settings, say
+        self.content = sweep.settings
+        self.file = Lines(sweep.path / "probes.jsonl")
+        self.kept = self.file.rows()
+        self.model: tuple[Purpose, LanguageModel] | None = None
+
+    def confidence(self, name: str) -> None:
+        """The confidence of the pool, and the draws from its lowest tenth."""
+        if self._row(name, self.settings.key("confidence")) is not None:
+            return
+        from labelcast.probe.confidence import score_confidence
+
+        lm = self._lm("confidence")
+        pool = self._pool(name, lm)
+        self.say(f"{name}: confidence of {len(pool)} examples")
+        begin = time.perf_counter()
+        scored = score_confidence(
+            lm, [e.prompt for e in pool], max_new_tokens=self.settings.max_new_tokens
+        )
+        values = np.array([one.confidence for one in scored])
+        self._keep(
+            name,
+            self.settings.key("confidence"),
+            examples=len(pool),
+            mean_confidence=float(np.nanmean(values)),
+            confidence=[None if np.isnan(v) else round(float(v), 6) for v in values],
+            seconds=round(time.perf_counter() - begin, 3),
+        )
+
+    def gradients(self, name: str) -> None:
+        """CoS-Low of every draw, and the cosines of examples drawn at random."""
+        wanted = [("coslow", draw) for draw in range(self.settings.draws)]
+        wanted += [("exact", 0)] * self.settings.exact + [("random", 0)]
+        left = [
+            (probe, draw)
+            for probe, draw in wanted
+            if self._row(name, self.settings.key(probe, draw)) is None  # type: ignore[arg-type]
+        ]
+        if not left:
+            return
+        lm = self._lm("gradients")
+        pool = self._pool(name, lm)
+        for probe, draw in left:
+            self.say(f"{name}: {probe}, draw {draw + 1}")
+            if probe == "random":
+                self._random(name, lm, pool)
+            else:
+                self._coslow(name, lm, pool, probe, draw)  # type: ignore[arg-type]
+
+    def probes(self, name: str) -> Probes:
+        """All that was measured of a task."""
+        draws = [self._need(name, "coslow", draw) for draw in range(self.settings.draws)]
+        spreads = [row["seed_sd"] for row in draws if len(row["per_seed"]) > 1]
+        chosen = [set(row["ids"]) for row in draws]
+        shared = [len(a & b) / max(len(a), 1) for a, b in combinations(chosen, 2)]
+        random = self._need(name, "random")
+        return Probes(
+            coslow=tuple(row["coslow"] for row in draws),
+            sketch_sd=float(np.mean(spreads)) if spreads else None,
+            overlap=float(np.mean(shared)) if shared else None,
+            exact=self._need(name, "exact")["coslow"] if self.settings.exact else None,
+            random_cosine=random["median"],
+            gradient_norm=random["norm"],
+            mean_confidence=self._need(name, "confidence")["mean_confidence"],
+        )
+
+    def _coslow(
+        self,
+        name: str,
+        lm: LanguageModel,
+        pool: Sequence[Example],
+        probe: Literal["coslow", "exact"],
+        draw: int,
+    ) -> None:
+        values = self._confidences(name)
+        picked = pick_low_confidence(values, self.settings.n_label, seed=draw)
+        found = cos_low(
+            lm,
+            [pool[i] for i in picked],
+            method="sketch" if probe == "coslow" else "exact",
+            rank=self.settings.rank,
+            seeds=self.settings.sketch_seeds if probe == "coslow" else 1,
+        )
+        self._keep(name, self.settings.key(probe, draw), **found.to_dict())
+
+    def _random(self, name: str, lm: LanguageModel, pool: Sequence[Example]) -> None:
+        from labelcast.models.choices import choose_batch
+        from labelcast.models.gradients import sketched_gram
+
+        begin = time.perf_counter()
+        skipped = np.flatnonzero(np.isnan(self._confidences(name))).tolist()
+        drawn = [pool[i] for i in draw_random(len(pool), self.settings.n_label, taken=skipped)]
+        gram = sketched_gram(
+            lm,
+            encode_labelled(lm, drawn),
+            rank=self.settings.rank,
+            seeds=[0],
+            batch_size=choose_batch(None, lm.device.value, "gradients").value,
+        )
+        total = gram.values.numpy().sum(axis=(0, 1))  # [N,N]
+        self._keep(
+            name,
+            self.settings.key("random"),
+            median=median_cosine(cosine(total)),
+            norm=float(np.sqrt(np.diagonal(total)).mean()),
+            ids=[example.id for example in drawn],
+            seconds=round(time.perf_counter() - begin, 3),
+        )
+
+    def _confidences(self, name: str) -> Any:
+        row = self._need(name, "confidence")
+        return np.array([np.nan if v is None else v for v in row["confidence"]], dtype=np.float64)
+
+    def _pool(self, name: str, lm: LanguageModel) -> tuple[Example, ...]:
+        """A random part of what the sweep may train on, in an order that its contents fix."""
+        entry = self.content["tasks"][name]
+        chosen = SweepTask(Task.model_validate(entry["task"]), entry["data"], entry["test_data"])
+        size, seed = self.content["test_size"], self.content["split_seed"]
+        found = split(chosen, size, seed=_POOL_SEED, split_seed=seed, render=lm.render)
+        if found.test_digest != entry["test_digest"]:
+            raise InputError(
+                f"task {name}: {entry['data']} has changed since its curve was measured."
+            )
+        return found.order[: self.settings.pool]
+
+    def _lm(self, purpose: Purpose) -> LanguageModel:
+        """The sweep's model; on a GPU the dtype depends on what it is for."""
+        if self.model and (self.model[0] == purpose or self.model[1].device.value == "cpu"):
+            return self.model[1]
+        self.model = None
+        name, before = self.content["model"]["name"], self.content["model"]["fingerprint"]
+        self.say(f"loading {name}")
+        lm = load_model(
+            name, device=self.settings.device, dtype=self.settings.dtype, purpose=purpose
+        )
+        if lm.identity.fingerprint != before:
+            raise InputError(f"model {name}: no longer the one whose curves were measured.")
+        self.model = (purpose, lm)
+        return lm
+
+    def _row(self, name: str, key: dict[str, Any]) -> dict[str, Any] | None:
+        wanted = {"task": name} | key
+        for row in self.kept:
+            if all(row.get(field) == value for field, value in wanted.items()):
+                return row
+        return None
+
+    def _need(self, name: str, probe: Probe, draw: int = 0) -> dict[str, Any]:
+        row = self._row(name, self.settings.key(probe, draw))
+        assert row is not None
+        return row
+
+    def _keep(self, name: str, key: dict[str, Any], **values: Any) -> None:
+        row = {"task": name, **key, **{k: v for k, v in values.items() if k not in key}}
+        self.file.append(row)
+        self.kept.append(row)

@@ -1,0 +1,145 @@
+"""How a model is fine-tuned: the recipe, from the two that ship or from a YAML file.
+
+Knows the settings and what values they may have. Knows no model, no data and no trainer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from labelcast.errors import InputError
+
+
+class Lora(BaseModel):
+    """Low-rank adapters: rank, alpha (the update is scaled by alpha / rank) and dropout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0, allow_inf_nan=False)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Recipe(BaseModel):
+    """One way to fine-tune. A score depends on it, so a calibration card names it.
+
+    Attributes:
+        name: what a card calls it.
+        method: all weights (``full``) or adapters that are merged at the end (``lora``).
+        learning_rate: the highest, after the warm-up.
+        batch_size: sequences a step, over all devices together.
+        max_steps: where training ends at the latest.
+        warmup: share of `max_steps` in which the learning rate rises from 0.
+        schedule: how it falls after that.
+        evaluate_every: steps between two measurements of the validation loss.
+        patience: training ends after so many measurements in a row without a better one.
+        validation_share: the part of the budget that is held out to stop by, at most 0.5.
+        max_length: tokens; a sequence this long or longer is left out.
+        micro_batch: sequences run at once on one device; None runs the whole batch.
+        gradient_checkpointing: computes activations twice to save memory.
+        lora: sizes of the adapters.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=80)
+    method: Literal["full", "lora"]
+    learning_rate: float = Field(gt=0, le=1, allow_inf_nan=False)
+    batch_size: int = Field(16, ge=1)
+    max_steps: int = Field(500, ge=1)
+    warmup: float = Field(0.1, ge=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    evaluate_every: int = Field(4, ge=1)
+    patience: int = Field(10, ge=1)
+    validation_share: float = Field(0.2, gt=0, le=0.5)
+    max_length: int = Field(2048, ge=2)
+    micro_batch: int | None = Field(None, ge=1)
+    gradient_checkpointing: bool = False
+    lora: Lora | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.method == "full" and self.lora is not None:
+            raise ValueError("lora is given, but the method is full")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(
+                f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}"
+            )
+        return self
+
+    @property
+    def adapters(self) -> Lora | None:
+        """The adapters to train; None where all weights are."""
+        return (self.lora or Lora()) if self.method == "lora" else None
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits for what the recipe does; name and memory savings do not count."""
+        saves = {"name", "lora", "micro_batch", "gradient_checkpointing"}
+        kept = self.model_dump(mode="json", exclude=saves)
+        kept["lora"] = self.adapters.model_dump(mode="json") if self.adapters else None
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, spec: str | Path) -> Recipe:
+        """A recipe by name (``full``, ``lora``) or from a YAML file.
+
+        Raises:
+            InputError: no such name or file; or names the key, and what is wrong with it.
+
+        Examples:
+            >>> Recipe.load("full").learning_rate
+            1e-05
+        """
+        for short, recipe in (("full", FULL), ("lora", LORA)):
+            if str(spec).lower() in (short, recipe.name.lower()):
+                return recipe
+        path = Path(spec)
+        try:
+            text = path.read_text("utf-8")
+        except FileNotFoundError:
+            raise InputError(
+                f"recipe {str(spec)!r}: no such file, and not one of full, lora."
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"recipe {spec}: cannot be read ({error}).") from None
+        try:
+            data = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            fault = " ".join(str(error).split())
+            raise InputError(f"recipe {spec}: not valid YAML: {fault}") from None
+        if not isinstance(data, dict):
+            raise InputError(f"recipe {spec}: a recipe is a mapping of keys: {', '.join(_KEYS)}.")
+        try:
+            return cls.model_validate({"name": path.stem} | data)
+        except ValidationError as error:
+            raise InputError(f"recipe {spec}: {_explain(error)}") from None
+
+
+_KEYS = tuple(Recipe.model_fields)
+
+# The paper's recipe (appendix on fine-tuning); the published calibrations hold for it alone.
+FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
+LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault of a recipe in one sentence that names the key."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _KEYS if len(fault["loc"]) == 1 else tuple(Lora.model_fields)
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
+    if fault["type"] == "missing":
+        return f"the key {key!r} is missing."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key + ': ' if key else ''}{message}."

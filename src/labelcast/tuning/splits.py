@@ -1,0 +1,167 @@
+"""Which labelled examples test, train and validate: seeded, and by what the examples say.
+
+An example's place follows from a hash of its content, so the order of the file does not matter.
+Knows nothing of models; a budget is a number of labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from labelcast.errors import InputError
+from labelcast.tasks.prompts import Example
+
+SMALLEST_BUDGET = 2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The labels of one budget: those that train, and those that say when to stop."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A test set, and the order in which the other examples are labelled.
+
+    Attributes:
+        test: scored after training, never trained on. No content of it is in `order`.
+        order: a budget of n is the first n, so the smaller budget is among the larger.
+    """
+
+    test: tuple[Example, ...]
+    order: tuple[Example, ...]
+
+    @classmethod
+    def make(
+        cls, examples: Iterable[Example], test_size: int, *, seed: int, split_seed: int = 0
+    ) -> Splits:
+        """Draw the test set first, then the training order from the rest.
+
+        Args:
+            examples: labelled; of several with the same content one is used.
+            test_size: how many to test on, at least 1.
+            seed: of the training order.
+            split_seed: of the test set, so that several seeds share one.
+
+        Raises:
+            InputError: an example has no answer, or there are too few; says how many are missing.
+        """
+        if test_size < 1:
+            raise InputError(f"--test-size {test_size}: must be at least 1.")
+        unique = _distinct(examples)
+        if len(unique) < test_size:
+            raise InputError(
+                f"a test set of {test_size} needs {test_size - len(unique)} more labelled "
+                f"examples: there are {len(unique)} different ones."
+            )
+        ranked = _ranked(unique, "test", split_seed)
+        return cls(tuple(ranked[:test_size]), _ranked(ranked[test_size:], "train", seed))
+
+    @classmethod
+    def fixed(
+        cls,
+        examples: Iterable[Example],
+        test: Iterable[Example],
+        *,
+        seed: int,
+        test_size: int | None = None,
+        split_seed: int = 0,
+    ) -> Splits:
+        """A test set of its own source; what it holds is taken out of the training examples.
+
+        Args:
+            examples: labelled, to train on.
+            test: labelled, to test on.
+            seed: of the training order.
+            test_size: how many of `test` to use; None, or more than there are, uses all.
+            split_seed: which of them.
+
+        Raises:
+            InputError: an example has no answer, or the test set is empty.
+        """
+        whole = _distinct(test)
+        if not whole:
+            raise InputError("the test set is empty; it needs at least one labelled example.")
+        held = {example.content for example in whole}
+        rest = [example for example in _distinct(examples) if example.content not in held]
+        chosen = _ranked(whole, "test", split_seed)[:test_size]
+        return cls(chosen, _ranked(rest, "train", seed))
+
+    @property
+    def largest_budget(self) -> int:
+        """How many labels there are to train on."""
+        return len(self.order)
+
+    @property
+    def test_digest(self) -> str:
+        """16 hexadecimal digits for the contents of the test set, in any order."""
+        return digest(self.test)
+
+    def budget(self, size: int, validation_share: float = 0.2) -> Budget:
+        """The labels of a budget. Those that validate count, and nest like the others.
+
+        Args:
+            size: number of labels, at least 2.
+            validation_share: about so many of them validate, at least one; at most 0.5.
+
+        Raises:
+            InputError: fewer than 2, or more than there are; says how many are missing.
+        """
+        if size < SMALLEST_BUDGET:
+            raise InputError(
+                f"a budget of {size} cannot be tuned on: one label trains and one validates, "
+                "so give 2 or more (0 measures zero-shot)."
+            )
+        if size > len(self.order):
+            raise InputError(
+                f"a budget of {size} needs {size - len(self.order)} more labelled examples: "
+                f"there are {len(self.order)} beside the test set of {len(self.test)}."
+            )
+        chosen = self.order[:size]
+        flags = [_validates(position, validation_share) for position in range(size)]
+        return Budget(
+            tuple(e for e, held in zip(chosen, flags, strict=True) if not held),
+            tuple(e for e, held in zip(chosen, flags, strict=True) if held),
+        )
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """16 hexadecimal digits for the contents and answers of examples, in any order."""
+    rows = sorted(f"{example.content}:{example.answer}" for example in examples)
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _validates(position: int, share: float) -> bool:
+    """Whether the example at a position of the order validates: with 0.2 the 2nd, 7th, 12th, ..."""
+    # The small addend keeps a whole number from falling below itself in binary.
+    before, after = (math.floor((position - k) * share + 1e-9) for k in (2, 1))
+    return after > before and position >= 1
+
+
+def _distinct(examples: Iterable[Example]) -> list[Example]:
+    """One example for each content: of several, one that does not depend on their order."""
+    chosen: dict[str, Example] = {}
+    for example in examples:
+        if example.answer is None:
+            raise InputError(f"{example.where}: no answer, and labelled examples are needed.")
+        held = chosen.get(example.content)
+        if held is None or _tie(example) < _tie(held):
+            chosen[example.content] = example
+    return list(chosen.values())
+
+
+def _tie(example: Example) -> tuple[str, str]:
+    return (example.answer or "", example.id)
+
+
+def _ranked(examples: Sequence[Example], purpose: str, seed: int) -> tuple[Example, ...]:
+    def key(example: Example) -> bytes:
+        return hashlib.blake2b(f"{purpose}:{seed}:{example.content}".encode()).digest()
+
+    return tuple(sorted(examples, key=key))

@@ -1,0 +1,146 @@
+"""TRL's trainer, set up by a recipe. All that is asked of TRL and peft is asked here.
+
+Knows recipes and encoded examples. Does not know what is kept or measured while it trains.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from labelcast.errors import InputError
+from labelcast.models.gradients import linear_layers
+from labelcast.models.loading import LanguageModel
+from labelcast.tuning.checkpoints import last_checkpoint
+from labelcast.tuning.quiet import quiet
+from labelcast.tuning.recipe import Recipe
+from labelcast.tuning.sequences import Sequences, collate
+
+
+def make_trainer(
+    lm: LanguageModel,
+    parts: Sequence[Sequences],
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    device: str,
+    bf16: bool,
+) -> Any:
+    """A trainer that follows a recipe. It says nothing and asks for no checkpoint by itself.
+
+    Args:
+        lm: the model, whose own weights it will train or put adapters on.
+        parts: what to train on, and what to measure the loss on.
+        recipe: how.
+        seed: of the order of examples, the adapters and the dropout.
+        folder: for checkpoints, which `Keeper` asks for.
+        device: what to train on.
+        bf16: compute in bfloat16.
+
+    Raises:
+        InputError: the recipe's batch cannot be shared out.
+    """
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    micro, accumulation = _micro_batch(recipe)
+    cpu = not device.startswith("cuda")
+    settings = SFTConfig(
+        output_dir=str(folder),
+        max_steps=recipe.max_steps,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
+            recipe.schedule, recipe.schedule
+        ),
+        warmup_steps=math.ceil(recipe.warmup * recipe.max_steps),
+        eval_strategy="steps",
+        eval_steps=recipe.evaluate_every,
+        eval_on_start=last_checkpoint(folder) is None,
+        logging_steps=recipe.evaluate_every,
+        # `Keeper` asks for checkpoints.
+        save_strategy="no",
+        seed=seed,
+        data_seed=seed,
+        bf16=bf16,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        use_cpu=cpu,
+        dataloader_pin_memory=not cpu,
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        disable_tqdm=True,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    if settings.n_gpu > 1:
+        # One job has one GPU; the trainer would spread it over all that it sees.
+        settings._n_gpu = 1
+    lm.model.requires_grad_(True)
+    data = [Dataset.from_list(list(part.rows)) for part in parts]
+    trainer = SFTTrainer(
+        model=lm.model,
+        args=settings,
+        data_collator=collate,
+        train_dataset=data[0],
+        eval_dataset=data[1],
+        processing_class=lm.tokenizer,
+        peft_config=_lora_config(lm, recipe),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.create_model_card = lambda *args, **kwargs: None
+    return trainer
+
+
+def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
+    """The model as the trainer wraps it: with fresh adapters, where the recipe has them."""
+    from peft import get_peft_model
+
+    config = _lora_config(lm, recipe)
+    with quiet():
+        return lm.model if config is None else get_peft_model(lm.model, config)
+
+
+def unpatched(model: Any) -> Any:
+    """The model without the forward functions that the trainer put on it."""
+    for module in (model, model.get_base_model() if hasattr(model, "get_base_model") else model):
+        vars(module).pop("forward", None)
+        vars(module).pop("_original_forward", None)
+    return model
+
+
+def _lora_config(lm: LanguageModel, recipe: Recipe) -> Any:
+    from peft import LoraConfig
+
+    sizes = recipe.adapters
+    if sizes is None:
+        return None
+    return LoraConfig(
+        r=sizes.rank,
+        lora_alpha=sizes.alpha,
+        lora_dropout=sizes.dropout,
+        target_modules=sorted({name.rpartition(".")[2] for name in linear_layers(lm)}),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _micro_batch(recipe: Recipe) -> tuple[int, int]:
+    """Sequences at once on one device, and how often before a step.
+
+    Raises:
+        InputError: the batch cannot be shared out evenly among the processes.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    share, rest = divmod(recipe.batch_size, processes)
+    micro = min(recipe.micro_batch or share, share)
+    if rest or not share or share % micro:
+        raise InputError(
+            f"recipe {recipe.name!r}: batch_size {recipe.batch_size} cannot be shared out among "
+            f"{processes} processes with {micro} sequences at once; change micro_batch."
+        )
+    return micro, share // micro

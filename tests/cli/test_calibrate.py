@@ -1,0 +1,66 @@
+"""`labelcast calibrate`: what it refuses, and that its card is found by path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import labelcast
+from sweeps_made import Place, make_place
+
+from labelcast.tuning.jobs import JobResult
+from labelcast.tuning.sweep import Sweep
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place for all tests of this module."""
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+def filled(place: Place, name: str, count: int) -> Path:
+    """A sweep of tasks on different parts of the data, with made-up scores."""
+    lines = Path(place.data).read_text().splitlines(keepends=True)
+    tasks = []
+    for number in range(count):
+        path = place.path / f"part-{number}.jsonl"
+        path.write_text("".join(lines[10 * number : 10 * number + 110]))
+        tasks.append(replace(place.chosen(f"task-{number}"), data=str(path)))
+    sweep = Sweep(place.path / name)
+    for job in sweep.begin(tasks, place.settings(budgets=(0, 10))):
+        score = 0.2 + job.budget * (1 + int(job.name[-1])) / 100
+        sweep.scores.append(JobResult(*job.key, job.metric, score=score, test_size=20).row())
+    return sweep.path
+
+
+def test_a_card_is_written_and_found_by_its_path(place: Place) -> None:
+    """The card has its recipe and error; `calibrations` and `forecast` take its path."""
+    card = place.path / "card.json"
+    sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
+    given = ("calibrate", filled(place, "eight", 8), "--name", "mine", "--out", card, *sizes)
+    done = labelcast(*given, "--json")
+    assert done.status == 0, done.err
+    assert done.json["card"]["recipe"] == "short"
+    assert {error["name"] for error in done.json["errors"]} >= {"coslow", "zero_shot", "mean"}
+    shown = labelcast("calibrations", card)
+    assert shown.json["loto_mae"] == done.json["card"]["loto_mae"]
+    forecast = labelcast("forecast", "--coslow", 0.4, "--calibration", card, "--json")
+    assert forecast.json["calibration"] == "mine"
+    kept = card.read_bytes()
+    assert labelcast(*given).status == 2
+    assert card.read_bytes() == kept
+    table = labelcast(*given, "--force")
+    assert table.status == 0
+    assert "the mean of the other tasks" in table.out
+    assert json.loads(card.read_bytes()) == json.loads(kept)
+
+
+def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
+    """Seven tasks are too few; nothing is written."""
+    card = place.path / "few.json"
+    done = labelcast("calibrate", filled(place, "seven", 7), "--name", "few", "--out", card)
+    assert done.status == 2
+    assert "needs 8 or more" in done.err
+    assert not card.exists()

@@ -1,0 +1,169 @@
+"""`labelcast sweep` as a user runs it: whole, killed, and asked in the wrong way."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import labelcast
+from sweeps_made import Place, make_place, scores
+
+from labelcast.tasks.sources import open_source
+from labelcast.tuning.measured import commonest_share
+from labelcast.tuning.sweep import SweepTask, split
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place with data for a budget of 500 and 500 test examples."""
+    return make_place(tmp_path_factory.mktemp("place"), 1100)
+
+
+def args(place: Place, out: str, *more: object, steps: int = 4, size: int = 4) -> list[str]:
+    """A sweep's command line; 20 test examples."""
+    given = ["sweep", "--task", place.task(), "--data", place.data, "--model", place.model]
+    given += ["--recipe", place.recipe(steps, size), "--device", "cpu", "--max-new-tokens", 3]
+    given += ["--out", place.path / out, *(more or ("--test-size", 20, "--budgets", "0,10,20"))]
+    return [str(part) for part in given]
+
+
+def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
+    """The command in a process of its own; `code` runs before it."""
+    program = f"import os, signal\n{code}\nfrom labelcast.cli.app import main\nmain()"
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *given], env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+# Each kills the process without warning at one point of its work.
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+KILLS = {
+    "before the second row": f"""
+import labelcast.tuning.scores as s
+old, count = s.Lines.append, []
+def append(self, row):
+    count.append(1)
+    if len(count) == 2: {KILL}
+    old(self, row)
+s.Lines.append = append""",
+    "in the middle of a row": f"""
+import labelcast.tuning.scores as s
+def append(self, row):
+    with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
+    {KILL}
+s.Lines.append = append""",
+    "in the middle of training": f"""
+import labelcast.cli.sweep_table as t
+old = t.SweepTable.on_event
+def on_event(self, event):
+    if isinstance(event, t.Moved) and event.progress.stage == "tuning": {KILL}
+    old(self, event)
+t.SweepTable.on_event = on_event""",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(place: Place) -> list[tuple[object, ...]]:
+    """The scores of a sweep that nothing has disturbed."""
+    assert labelcast(*args(place, "whole")).status == 0
+    return scores(place.path / "whole" / "scores.jsonl")
+
+
+def test_a_killed_sweep_ends_with_the_same_scores(
+    place: Place, whole: list[tuple[object, ...]]
+) -> None:
+    """Killed at three points one after the other, the sweep has the rows of one left alone."""
+    assert len(whole) == 3
+    for code in KILLS.values():
+        assert start(args(place, "killed"), code).wait() == -signal.SIGKILL
+    assert labelcast(*args(place, "killed")).status == 0
+    assert scores(place.path / "killed" / "scores.jsonl") == whole
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(place: Place, whole: list[tuple[object, ...]]) -> None:
+    """Killed after random times, as often as it takes, the sweep has the same rows."""
+    rng = random.Random(0)
+    for _ in range(6):
+        process = start(args(place, "random"))
+        try:
+            process.wait(timeout=rng.uniform(1, 20))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert labelcast(*args(place, "random")).status == 0
+    assert scores(place.path / "random" / "scores.jsonl") == whole
+
+
+def curve_rises(place: Place, out: str, budgets: str, test_size: int, steps: int) -> None:
+    """The last score is above the first and above the commonest label, by two standard errors."""
+    given = ("--budgets", budgets, "--test-size", test_size, "--json")
+    done = labelcast(*args(place, out, *given, steps=steps, size=16))
+    assert done.status == 0, done.err
+    curve = done.json["curves"]["first"]
+    first, last = curve["scores"][0], curve["scores"][-1]
+    chosen = SweepTask(place.chosen().task, open_source(place.data).spec)
+    answers = [example.answer or "" for example in split(chosen, test_size, seed=1).test]
+    share, share_sd = commonest_share(answers)
+    sd = math.sqrt(last * (1 - last) / test_size)
+    assert last - first > 2 * math.hypot(sd, math.sqrt(first * (1 - first) / test_size))
+    assert last - share > 2 * math.hypot(sd, share_sd)
+    assert curve["budgets"] == [int(budget) for budget in budgets.split(",")]
+    assert json.loads((place.path / out / "curve.json").read_text())["first"] == curve
+
+
+def test_a_small_curve_rises(place: Place) -> None:
+    """On a task that is known to be learnable, 200 labels beat none and the commonest label."""
+    curve_rises(place, "small", "0,50,200", 200, 80)
+
+
+@pytest.mark.slow
+def test_the_curve_rises(place: Place) -> None:
+    """The same at 0, 50, 100, 200 and 500 labels, with 500 test examples."""
+    curve_rises(place, "curve", "0,50,100,200,500", 500, 200)
+
+
+def test_a_dry_run_measures_and_trains_nothing(place: Place) -> None:
+    """It says hours and what they rest on, and no score is written."""
+    done = labelcast(*args(place, "dry"), "--dry-run", "--json")
+    assert done.status == 0, done.err
+    assert done.json["missing"] == 3
+    assert 0 < done.json["hours_low"] <= done.json["hours_high"]
+    assert "measured" in done.json["basis"]
+    assert not (place.path / "dry" / "scores.jsonl").exists()
+
+
+def test_mistakes_are_said(place: Place) -> None:
+    """Wrong options are one line that names the option, exit status 2."""
+    for more, says in (
+        (("--budgets", "0,many"), "--budgets 0,many"),
+        (("--budgets", "50,50"), "--budgets"),
+        (("--engine", "slurm"), "--engine slurm"),
+        (("--address", "auto"), "--address"),
+        (("--data", "x", "--data", "y"), "--data: given"),
+        (("--recipe", "nothing"), "recipe"),
+    ):
+        done = labelcast(*args(place, "wrong"), *more)
+        assert (done.status, done.out) == (2, "")
+        assert says in done.err.splitlines()[-1]
+        assert not (place.path / "wrong").exists()
+
+
+def test_a_failed_job_fails_the_command_and_the_others_go_on(place: Place) -> None:
+    """Exit status 1, with the error of the job; the other rows are there."""
+    options = ("--test-size", 20, "--budgets", "0,1,10", "--retries", 0)
+    done = labelcast(*args(place, "failing", *options))
+    assert done.status == 1
+    assert "1 of 3 jobs failed" in done.err
+    rows = scores(place.path / "failing" / "scores.jsonl")
+    assert [(row[1], bool(row[6])) for row in rows] == [(0, False), (1, True), (10, False)]

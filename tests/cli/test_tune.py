@@ -1,0 +1,50 @@
+"""`labelcast tune`: from a pool to a forecast that has seen a score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import labelcast
+from sweeps_made import Place, make_place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A place of its own."""
+    return make_place(tmp_path)
+
+
+def test_tune_goes_on_from_label(place: Place) -> None:
+    """After score and label, zero-shot and a budget are measured, and the forecast uses both."""
+    run = place.path / "run"
+    small = ("--n-label", 4, "--max-new-tokens", 3, "--device", "cpu")
+    scored = ("score", place.data, "--task", place.task(), "--model", place.model, "--out", run)
+    assert labelcast(*scored, *small).status == 0
+    recipe = ("--recipe", place.recipe(), "--device", "cpu")
+
+    done = labelcast("tune", run, "--budget", 0, *recipe)
+    assert done.status == 2
+    assert "labelcast label" in done.err
+    drawn = place.path / "drawn.jsonl"
+    assert labelcast("label", run, "--test", 10, "--more", 12, "--export", drawn).status == 0
+    rows = [json.loads(line) for line in drawn.read_text().splitlines()]
+    for row in rows:
+        row["y"] = "yes" if row["text"][0] in "aceg" else "no"
+    filled = place.path / "filled.jsonl"
+    filled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert labelcast("label", run, "--import", filled).status == 0
+
+    zero = labelcast("tune", run, "--budget", 0, *recipe, "--json")
+    assert zero.status == 0, zero.err
+    assert zero.json["observation"]["budget"] == 0
+    tuned = labelcast("tune", run, "--budget", 12, *recipe, "--json", "--ceiling", 1.0)
+    assert tuned.status == 0, tuned.err
+    assert tuned.json["observation"]["test_size"] == 10
+    assert tuned.json["forecast"] is not None, tuned.json["no_forecast"]
+    kept = [json.loads(line) for line in (run / "observations.jsonl").read_text().splitlines()]
+    assert [row["budget"] for row in kept] == [0, 12]
+    again = labelcast("forecast", run, "--ceiling", 1.0, "--json")
+    assert again.status == 0, again.err
+    assert again.json["labels_needed"] == tuned.json["forecast"]["labels_needed"]

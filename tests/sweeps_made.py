@@ -1,0 +1,88 @@
+"""A small sweep: a model that learns, an easy task in files, and short recipes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuning_made import TASK, save_model, write_records
+
+from labelcast.tuning.jobs import Job
+from labelcast.tuning.recipe import Recipe
+from labelcast.tuning.sweep import Settings, Sweep, SweepTask
+
+SHORT = Recipe(name="short", method="full", learning_rate=3e-3, max_steps=4, batch_size=4)
+"""A few steps: enough to see that jobs run."""
+
+TASK_TEXT = "{name: NAME, instruction: Say it., inputs: text, answer: y, answers: [yes, no]}"
+RECIPE_TEXT = "name: short\nmethod: full\nlearning_rate: 0.003\nmax_steps: STEPS\nbatch_size: SIZE"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a model, data, task files and recipes."""
+
+    path: Path
+
+    @property
+    def model(self) -> str:
+        """The model's folder."""
+        return str(self.path / "model")
+
+    @property
+    def data(self) -> str:
+        """The data file."""
+        return str(self.path / "data.jsonl")
+
+    def task(self, name: str = "first") -> Path:
+        """A task file of that name."""
+        file = self.path / f"{name}.yaml"
+        file.write_text(TASK_TEXT.replace("NAME", name))
+        return file
+
+    def recipe(self, steps: int = 4, size: int = 4) -> Path:
+        """A recipe file."""
+        file = self.path / f"recipe-{steps}-{size}.yaml"
+        file.write_text(RECIPE_TEXT.replace("STEPS", str(steps)).replace("SIZE", str(size)))
+        return file
+
+    def settings(self, **changes: Any) -> Settings:
+        """Two budgets, 20 test examples."""
+        values: dict[str, Any] = {"model": self.model, "recipe": SHORT, "budgets": (0, 10)}
+        values |= {"test_size": 20, "device": "cpu", "max_new_tokens": 3, "threads": 1}
+        return Settings(**values | changes)
+
+    def chosen(self, name: str = "first") -> SweepTask:
+        """The task with its data."""
+        return SweepTask(TASK.model_copy(update={"name": name}), self.data)
+
+    def begin(self, name: str, tasks: Sequence[str] = ("first",), **changes: Any) -> Begun:
+        """A sweep that is begun in a folder of that name."""
+        sweep = Sweep(self.path / name)
+        jobs = sweep.begin([self.chosen(task) for task in tasks], self.settings(**changes))
+        return Begun(sweep, jobs)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A sweep and its jobs."""
+
+    sweep: Sweep
+    jobs: tuple[Job, ...]
+
+
+def make_place(folder: Path, size: int = 200) -> Place:
+    """A place with so many records."""
+    save_model(folder / "model")
+    write_records(folder, size)
+    return Place(folder)
+
+
+def scores(path: Path) -> list[tuple[Any, ...]]:
+    """What of the rows of a scores file must be the same however it came about, sorted."""
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    names = ("task", "budget", "seed", "metric", "score", "test_size", "error", "test_digest")
+    return sorted(tuple(row[name] for name in names) for row in rows)

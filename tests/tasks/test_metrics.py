@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from labelcast.tasks.metrics import METRICS, plain, score_answers, words
+
+texts = st.lists(st.sampled_from(["yes", "no", "maybe", "other"]), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("metric", "answer", "gold", "score"),
+    [
+        ("accuracy", "Yes.", "yes", 1),
+        ("accuracy", '"not   related"', "not related", 1),
+        ("accuracy", "yes it is", "yes", 0),
+        ("accuracy", "", "yes", 0),
+        ("accuracy", "...", "!!!", 0),
+        ("accuracy", "the cat", "cat", 0),
+        ("exact_match", "The cat.", "cat", 1),
+        ("exact_match", "U.S. Army", "us army", 1),
+        ("exact_match", "a cat and dog", "cat dog", 0),
+        ("exact_match", "the", "a", 0),
+        ("token_f1", "the big cat", "a cat", 2 / 3),
+        ("token_f1", "in Paris in 1862", "in Paris", 2 / 3),
+        ("token_f1", "dog", "cat", 0),
+        ("token_f1", "", "cat", 0),
+        ("rouge_l", "the cat sat on mats", "the cat lay on mats", 0.8),
+        ("rouge_l", "on mats the cat", "the cat on mats", 0.5),
+        ("rouge_l", "zażółć gęślą", "zażółć jaźń", 0.5),
+        ("rouge_l", "", "cat", 0),
+    ],
+)
+def test_hand_made(metric: str, answer: str, gold: str, score: float) -> None:
+    """One answer's score is what its definition gives by hand."""
+    assert score_answers(metric, [answer], [gold]).total == pytest.approx(score)
+
+
+@given(st.data(), texts)
+def test_accuracy_and_f1_equal_scikit_learn(data: st.DataObject, gold: list[str]) -> None:
+    """On plain words both equal scikit-learn's, the F1 over the classes of the gold answers."""
+    found = [data.draw(st.sampled_from(["yes", "no", "maybe", "junk"])) for _ in gold]
+    assert score_answers("accuracy", found, gold).total == pytest.approx(
+        accuracy_score(gold, found)
+    )
+    wanted = f1_score(gold, found, labels=sorted(set(gold)), average="macro", zero_division=0)
+    assert score_answers("macro_f1", found, gold).total == pytest.approx(wanted)
+
+
+def test_macro_f1_by_hand() -> None:
+    """Two classes, one always answered: F1 of 2/3 and 0."""
+    scored = score_answers("macro_f1", ["yes", "yes", "yes", "yes"], ["yes", "yes", "no", "no"])
+    assert scored.total == pytest.approx((2 / 3 + 0) / 2)
+    assert scored.values == (1, 1, 0, 0)
+
+
+@given(st.sampled_from(sorted(METRICS)), st.lists(st.text(max_size=12), min_size=1, max_size=6))
+def test_ranges(metric: str, gold: list[str]) -> None:
+    """Every score lies in [0, 1], and the gold answers score 1 (ROUGE-L needs a letter)."""
+    scored = score_answers(metric, gold, gold)
+    assert len(scored.values) == len(gold)
+    assert all(0 <= value <= 1 for value in scored.values)
+    if metric != "rouge_l":
+        assert scored.total == pytest.approx(1)
+
+
+def test_allowed_answers_stay_apart() -> None:
+    """Where the normalisation would make two allowed answers one they are compared as they are."""
+    assert score_answers("accuracy", ["US"], ["us"], ["US", "us"]).total == 0
+    assert score_answers("accuracy", [" us "], ["us"], ["US", "us"]).total == 1
+    assert score_answers("accuracy", ["Us"], ["us"], ["us", "them"]).total == 1
+    assert score_answers("macro_f1", ["?", "!"], ["!", "!"], ["!", "?"]).total < 1
+
+
+def test_not_scorable() -> None:
+    """An unknown metric, no answers, and unequal numbers are errors of the caller."""
+    with pytest.raises(ValueError, match="accuracy"):
+        score_answers("bleu", ["a"], ["a"])
+    with pytest.raises(ValueError, match="0 gold"):
+        score_answers("accuracy", [], [])
+    with pytest.raises(ValueError, match="2 answers"):
+        score_answers("accuracy", ["a", "b"], ["a"])
+
+
+@given(st.text())
+def test_normal_forms_are_stable(text: str) -> None:
+    """A normal form is never empty unless the text is blank."""
+    assert bool(plain(text)) == bool(words(text))
+    if plain(text) == "":
+        assert not text.split()

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuning_made import TASK, save_model, write_records
 
-from labelcast.tuning.jobs import Job
+from labelcast.tuning.job import Job
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sweep import Settings, Sweep, SweepTask
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import labelcast
 from sweeps_made import Place, make_place
 
-from labelcast.tuning.jobs import JobResult
+from labelcast.tuning.job import JobResult
 from labelcast.tuning.sweep import Sweep
 
 

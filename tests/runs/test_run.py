@@ -100,3 +100,10 @@ def test_a_damaged_task_is_told(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", QUESTION, {})
     with pytest.raises(InputError, match=r"run\.json: damaged.*missing"):
         assert run.task
+
+
+def test_a_run_without_its_model_is_damaged(tmp_path: Path) -> None:
+    """A part of run.json that is missing is named, in place of a traceback."""
+    run = Run.create(tmp_path / "run", {"seed": 0}, {"model": {"name": "smollm2"}})
+    with pytest.raises(InputError, match=r"run\.json: damaged"):
+        _ = run.model

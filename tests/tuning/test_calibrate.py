@@ -17,7 +17,7 @@ from labelcast.curves.calibration import Calibration
 from labelcast.curves.line import fit_line
 from labelcast.errors import InputError
 from labelcast.tuning.calibrate import Curve, calibrate, fit
-from labelcast.tuning.jobs import JobResult
+from labelcast.tuning.job import JobResult
 from labelcast.tuning.probes import Probes, ProbeSettings
 from labelcast.tuning.recipe import LORA
 from labelcast.tuning.sweep import Sweep

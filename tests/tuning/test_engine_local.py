@@ -12,7 +12,8 @@ from sweeps_made import Place, make_place
 
 from labelcast.tuning.engine import Ended, Event, Moved, Retried, Started, run_jobs
 from labelcast.tuning.engine_local import LocalWorkers
-from labelcast.tuning.jobs import JobResult, run_job
+from labelcast.tuning.job import JobResult
+from labelcast.tuning.jobs import run_job
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,10 @@ from tuning_made import (
 )
 
 from labelcast.tasks.task import Task
-from labelcast.tuning import working
+from labelcast.tuning import material, working
 from labelcast.tuning.evaluate import evaluate
-from labelcast.tuning.jobs import Job, JobResult, Progress, run_job
+from labelcast.tuning.job import Job, JobResult, Progress
+from labelcast.tuning.jobs import run_job
 from labelcast.tuning.recipe import Lora, Recipe
 
 
@@ -76,8 +77,8 @@ def test_zero_shot(job: Job) -> None:
     assert result.error == ""
     assert (result.steps, result.best_step, result.validation_loss) == (0, 0, None)
     lm = load(Path(job.model))
-    found = working.read_examples(job, job.data, lm)
-    splits = working.split(job, found, lambda spec: [])
+    found = material.read_examples(job, job.data, lm)
+    splits = material.split(job, found, lambda spec: [])
     assert result.score == evaluate(lm, splits.test, "accuracy").value
     assert result.test_digest == splits.test_digest
     assert result.test_size == 60
@@ -201,7 +202,7 @@ def test_folder(job: Job, tmp_path: Path) -> None:
     kept = run_job(replace(job, folder=str(tmp_path / "a"), keep_model=True))
     assert not (tmp_path / "a" / "training").exists()
     lm = load(tmp_path / "a" / "model")
-    splits = working.split(job, working.read_examples(job, job.data, lm), lambda spec: [])
+    splits = material.split(job, material.read_examples(job, job.data, lm), lambda spec: [])
     assert evaluate(lm, splits.test, "accuracy").value == kept.score
     assert list((tmp_path / "a" / "model").glob("*.safetensors"))
     assert run_job(replace(job, folder=str(tmp_path / "b"))).score == kept.score

@@ -12,7 +12,8 @@ from tuning_made import QUICK, QUICK_LORA, TASK, load, save_model, write_records
 from labelcast.errors import RunError
 from labelcast.tuning import launch
 from labelcast.tuning.checkpoints import _trained
-from labelcast.tuning.jobs import Job, Progress, run_job
+from labelcast.tuning.job import Job, Progress
+from labelcast.tuning.jobs import run_job
 from labelcast.tuning.recipe import Recipe
 
 

@@ -13,7 +13,7 @@ from sweeps_made import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
 from labelcast.tuning.engine import Ended, Moved, Started
-from labelcast.tuning.jobs import Job, JobResult
+from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.recipe import FULL
 from labelcast.tuning.scores import FIELDS, Lines, ScoresFile
 from labelcast.tuning.sweep import Settings, Sweep, sweep_task

@@ -12,7 +12,7 @@ from labelcast.cli.console import BatchSize, Device, Dtype, Json, Model, print_j
 
 if TYPE_CHECKING:
     from labelcast.tuning.engine import Workers
-    from labelcast.tuning.jobs import Job
+    from labelcast.tuning.job import Job
     from labelcast.tuning.sweep import Settings, Sweep, SweepTask
 
 

@@ -16,7 +16,7 @@ from labelcast.tuning.engine import Ended, Event, Moved, Retried, Started
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from labelcast.tuning.jobs import Job, JobResult
+    from labelcast.tuning.job import Job, JobResult
 
 
 class SweepTable:

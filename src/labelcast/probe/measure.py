@@ -21,7 +21,7 @@ from labelcast.tasks.task import Task
 
 def run_model(run: Run) -> str:
     """What the user called the model of a run."""
-    return str(run.facts["model"]["name"])
+    return str(run.model["name"])
 
 
 def run_examples(run: Run, lm: LanguageModel) -> list[Example]:
@@ -30,7 +30,7 @@ def run_examples(run: Run, lm: LanguageModel) -> list[Example]:
     Raises:
         InputError: too few are labelled, or the model is not the one that scored the pool.
     """
-    before = run.facts["model"]
+    before = run.model
     if lm.identity.fingerprint != before["fingerprint"]:
         raise InputError(
             f"{run.path}: its pool was scored with model {before['name']}, which is not "

@@ -33,7 +33,7 @@ def forecast_run(
     Raises:
         InputError: CoS-Low is not measured yet, or an option is wrong.
     """
-    model = run.facts["model"]
+    model = run.model
     warnings: list[str] = []
     if calibration is None:
         calibration, warnings = find(

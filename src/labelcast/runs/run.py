@@ -110,16 +110,20 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Where the pool lies, what the model is, how it was run.
+        """Where the pool lies, what the model is, how it was run."""
+        return self._part("facts")
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What the run's model is: name, hub_id, fingerprint, architecture.
 
         Raises:
             InputError: `run.json` is damaged.
         """
-        facts = self._part("facts")
-        model = facts.get("model")
+        model = self.facts.get("model")
         if not isinstance(model, dict) or not {"name", "hub_id", "fingerprint"} <= model.keys():
             raise InputError(f"{self.file('run.json')}: damaged (no whole 'model' in it).")
-        return facts
+        return model
 
     def _part(self, name: str) -> dict[str, Any]:
         content = read_json(self.file("run.json"))

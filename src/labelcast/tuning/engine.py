@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from labelcast.tuning.jobs import Job, JobResult, Progress
+from labelcast.tuning.job import Job, JobResult, Progress
 
 LOSSES = 3
 """How often a job may go down with its machine before that counts as a failed try."""

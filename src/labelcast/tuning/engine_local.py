@@ -22,7 +22,8 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.runs.files import disk_faults
 from labelcast.tuning.engine import Ended, Moved, Started
-from labelcast.tuning.jobs import Job, JobResult, Progress, run_job
+from labelcast.tuning.job import Job, JobResult, Progress
+from labelcast.tuning.jobs import run_job
 
 _PATIENCE = 1.0
 _GRACE = 5.0

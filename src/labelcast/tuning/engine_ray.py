@@ -14,7 +14,8 @@ from typing import Any
 
 from labelcast.errors import InputError, RunError
 from labelcast.tuning.engine import Ended, Moved, Started
-from labelcast.tuning.jobs import Job, JobResult, run_job
+from labelcast.tuning.job import Job, JobResult
+from labelcast.tuning.jobs import run_job
 
 _PATIENCE = 1.0
 _REACHABLE = 10.0

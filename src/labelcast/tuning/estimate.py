@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from labelcast.tasks.prompts import Render
-from labelcast.tuning.jobs import Job
+from labelcast.tuning.job import Job
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.splits import Splits
 

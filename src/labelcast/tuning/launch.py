@@ -22,7 +22,8 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.files import disk_faults, read_json, write_json, write_with
 from labelcast.tuning import finetune
 from labelcast.tuning.checkpoints import Course
-from labelcast.tuning.jobs import Job
+from labelcast.tuning.job import Job
+from labelcast.tuning.material import read_examples, split, training_dtype
 from labelcast.tuning.trainer import with_adapters
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
@@ -109,8 +110,6 @@ def _take_up(job: Job, lm: LanguageModel, folder: Path) -> finetune.FineTuned:
 
 def main(file: str) -> None:
     """What each process runs: train the job in a file, and write the weights beside it."""
-    from labelcast.tuning.working import read_examples, split, training_dtype
-
     job = Job.from_dict(read_json(Path(file)))
     assert job.folder is not None
     folder = Path(job.folder)

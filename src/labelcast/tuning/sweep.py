@@ -21,7 +21,7 @@ from labelcast.tasks.prompts import Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.tuning.engine import Event, Workers, run_jobs
-from labelcast.tuning.jobs import Job, JobResult
+from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.measured import curves_of
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.scores import Key, ScoresFile, key_of

@@ -184,7 +184,7 @@ def _tune(
 
 
 def _same_model(run: Run, lm: LanguageModel) -> None:
-    before = run.facts["model"]
+    before = run.model
     if lm.identity.fingerprint != before["fingerprint"]:
         raise InputError(
             f"{run.path}: its pool was scored with model {before['name']}, which is not "

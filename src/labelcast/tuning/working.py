@@ -19,12 +19,11 @@ from labelcast.errors import LabelcastWarning
 from labelcast.models.choices import Choice, choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.files import disk_faults
-from labelcast.tasks.prompts import Example, examples
-from labelcast.tasks.sources import open_source
-from labelcast.tasks.task import Task
+from labelcast.tasks.prompts import Example
 from labelcast.tuning import finetune, launch
 from labelcast.tuning.evaluate import evaluate
-from labelcast.tuning.jobs import Job, Progress
+from labelcast.tuning.job import Job, Progress
+from labelcast.tuning.material import has_bf16, read_examples, split, training_dtype
 from labelcast.tuning.quiet import quiet
 from labelcast.tuning.splits import Splits
 
@@ -64,45 +63,6 @@ def measure(job: Job, progress: Report) -> dict[str, Any]:
         "fingerprint": fingerprint,
         "notes": tuple(notes),
     }
-
-
-def split(job: Job, found: list[Example], read: Callable[[str], list[Example]]) -> Splits:
-    """The test set and the training order of a job.
-
-    Args:
-        job: the job.
-        found: the examples of its `data`.
-        read: gives the examples of its `test_data`, where it has one.
-
-    Raises:
-        InputError: too few examples; says how many are missing.
-    """
-    if job.test_data is None:
-        return Splits.make(found, job.test_size, seed=job.seed, split_seed=job.split_seed)
-    return Splits.fixed(
-        found,
-        read(job.test_data),
-        seed=job.seed,
-        test_size=job.test_size,
-        split_seed=job.split_seed,
-    )
-
-
-def read_examples(job: Job, spec: str, lm: LanguageModel) -> list[Example]:
-    """The labelled examples of a source, rendered for a model."""
-    task = None if job.task is None else Task.model_validate(job.task)
-    return list(examples(open_source(spec), task, lm.render, need_answer=True))
-
-
-def training_dtype(job: Job, device: str) -> str:
-    """The dtype that the weights of a job are loaded in.
-
-    Weights that are trained are kept in float32, where small steps are not lost; weights that only
-    carry adapters take half of that.
-    """
-    if job.dtype != "auto":
-        return job.dtype
-    return "bfloat16" if job.recipe.method == "lora" and _has_bf16(device) else "float32"
 
 
 class _Shared:
@@ -207,7 +167,7 @@ def _for_scoring(job: Job, lm: LanguageModel) -> LanguageModel:
     device = choose_device(job.device)
     lm.model.to(device.value)
     lm = replace(lm, device=device)
-    if job.dtype != "auto" or not _has_bf16(lm.device.value):
+    if job.dtype != "auto" or not has_bf16(lm.device.value):
         return lm
     # Parameters alone: the position buffers must stay in float32.
     for weight in lm.model.parameters():
@@ -260,7 +220,3 @@ def _cleared() -> Iterator[None]:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _has_bf16(device: str) -> bool:
-    return device.startswith("cuda") and torch.cuda.is_bf16_supported()

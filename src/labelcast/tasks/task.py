@@ -7,16 +7,16 @@ Does not know any model (`prompts` renders through a chat template) nor where re
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from labelcast.errors import InputError
+from labelcast.tasks.schema import read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
@@ -205,13 +205,7 @@ class Task(BaseModel):
             >>> Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}").answer
             'y'
         """
-        try:
-            data = _PlainLoader(text).get_single_data()
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(data, dict):
-            raise InputError(f"{where}: a task file is a mapping of keys: {', '.join(_KEYS)}.")
-        return cls.build(data, where)
+        return cls.build(read_yaml(text, where, tuple(cls.model_fields)), where)
 
     @classmethod
     def build(cls, data: Mapping[str, Any], where: str = "task") -> Task:
@@ -221,9 +215,7 @@ class Task(BaseModel):
             InputError: names the key, what is wrong with it and what is allowed.
         """
         try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise InputError(f"{where}: {_explain(error)}") from None
+            return validated(cls, data, where, _INNER)
         except RecursionError:
             raise InputError(f"{where}: nested too deep.") from None
 
@@ -274,23 +266,7 @@ class Task(BaseModel):
         return text
 
 
-_KEYS = tuple(Task.model_fields)
-_INNER = {
-    "inputs": tuple(InputField.model_fields),
-    "ceiling": tuple(Ceiling.model_fields),
-    "hub": tuple(Hub.model_fields),
-}
-
-
-class _PlainLoader(yaml.BaseLoader):
-    """YAML without types or tags: text, lists and mappings alone; a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} is given twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
+_INNER: dict[str, type[BaseModel]] = {"inputs": InputField, "ceiling": Ceiling, "hub": Hub}
 
 
 @cache
@@ -308,25 +284,6 @@ def _unknown_task(spec: str) -> str:
         f"task {spec!r}: no such file, and no task of that name in the catalogue "
         f"(`labelcast tasks` lists it; `labelcast init DATA` writes a task file).{hint}"
     )
-
-
-def _explain(error: ValidationError) -> str:
-    """The first fault of a task file in one sentence that names the key.
-
-    An unknown key comes before a missing one, which it may be a slip for.
-    """
-    faults = error.errors()
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = _KEYS if len(fault["loc"]) == 1 else _INNER[str(fault["loc"][0])]
-        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
-    if fault["type"] == "missing":
-        return f"the key {key!r} is missing. Keys: {', '.join(_KEYS)}."
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key + ': ' if key else ''}{message}."
 
 
 def _some(names: Any, limit: int = 12) -> str:

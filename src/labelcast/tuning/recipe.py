@@ -5,16 +5,18 @@ Knows the settings and what values they may have. Knows no model, no data and no
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from labelcast.errors import InputError
+from labelcast.tasks.schema import read_yaml, validated
+
+# How YAML writes that there is no value.
+_NOTHING = ("", "null", "~")
 
 
 class Lora(BaseModel):
@@ -110,36 +112,12 @@ class Recipe(BaseModel):
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe {spec}: cannot be read ({error}).") from None
-        try:
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            fault = " ".join(str(error).split())
-            raise InputError(f"recipe {spec}: not valid YAML: {fault}") from None
-        if not isinstance(data, dict):
-            raise InputError(f"recipe {spec}: a recipe is a mapping of keys: {', '.join(_KEYS)}.")
-        try:
-            return cls.model_validate({"name": path.stem} | data)
-        except ValidationError as error:
-            raise InputError(f"recipe {spec}: {_explain(error)}") from None
+        where = f"recipe {spec}"
+        data = read_yaml(text, where, tuple(cls.model_fields))
+        given = {key: value for key, value in data.items() if value not in _NOTHING}
+        return validated(cls, {"name": path.stem} | given, where, {"lora": Lora})
 
-
-_KEYS = tuple(Recipe.model_fields)
 
 # The paper's recipe (appendix on fine-tuning); the published calibrations hold for it alone.
 FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
 LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())
-
-
-def _explain(error: ValidationError) -> str:
-    """The first fault of a recipe in one sentence that names the key."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = _KEYS if len(fault["loc"]) == 1 else tuple(Lora.model_fields)
-        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
-    if fault["type"] == "missing":
-        return f"the key {key!r} is missing."
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key + ': ' if key else ''}{message}."

@@ -31,10 +31,14 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check
+# Chromium and axe-core, where this machine can have them; their tests skip where it cannot.
+$(VENV)/.browser: $(STAMP) tests/install_browser.sh
+	sh tests/install_browser.sh $(VENV)
+
+test: check $(VENV)/.browser
 	$(BIN)/python -m pytest
 
-test-all: check
+test-all: check $(VENV)/.browser
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 bench: $(STAMP)

@@ -57,6 +57,19 @@ def test_a_pick_is_of_the_lowest_share(pool: list[float], n: int, seed: int, sha
     assert all(pool[i] <= cut for i in picked)
 
 
+@pytest.mark.parametrize("wrong", [["a", "b"], [[0.1, 0.2]], 0.5, [None, {}]])
+def test_confidences_that_are_no_numbers_are_refused(wrong: object) -> None:
+    """With a message for the user, not numpy's."""
+    with pytest.raises(InputError, match="confidence"):
+        pick_low_confidence(wrong, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, math.nan])
+def test_a_share_lies_above_0_and_up_to_1(share: float) -> None:
+    with pytest.raises(InputError, match="share"):
+        pick_low_confidence([0.1] * 10, 2, share=share)
+
+
 def test_every_example_of_the_share_can_be_drawn_and_alike() -> None:
     """Over many seeds each of the lowest tenth comes about as often as any other."""
     pool = np.linspace(0, 1, 100)

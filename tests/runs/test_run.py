@@ -74,6 +74,14 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     assert subprocess.run(command, env={"PYTHONPATH": path}, check=False).returncode == 0
 
 
+def test_a_run_is_begun_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """What a run is for is written under the lock too."""
+    run = Run.create(tmp_path / "run", QUESTION, {"pool": "a"})
+    with run.locked(), pytest.raises(RunError, match="another"):
+        Run.create(run.path, QUESTION, {"pool": "b"})
+    assert run.facts == {"pool": "a"}
+
+
 def test_a_manifest_says_when_and_with_what(tmp_path: Path) -> None:
     """It exists once its step is done."""
     run = Run.create(tmp_path / "run", QUESTION, {})

@@ -49,10 +49,11 @@ def coslow(
     """
     from labelcast.models.choices import choose_batch
     from labelcast.models.loading import load_model
-    from labelcast.probe.coslow import cos_low
+    from labelcast.probe.coslow import check_options, cos_low
     from labelcast.probe.measure import file_examples, run_examples, run_model, save
     from labelcast.runs.run import Run
 
+    check_options(method, rank, seed, seeds)
     run = Run.open(examples) if Path(examples).is_dir() else None
     name = model or (run_model(run) if run else "smollm2")
     with waiting(f"Loading {name}"):

@@ -125,12 +125,7 @@ def cos_low(
         example if isinstance(example, Example) else rendered_example(example, position)
         for position, example in enumerate(examples)
     ]
-    if method not in ("sketch", "exact"):
-        raise InputError(f"--method {method}: choose sketch or exact.")
-    if not 1 <= rank <= 4096:
-        raise InputError(f"--rank {rank}: must be from 1 to 4096.")
-    if seeds < 1 or seed < 0:
-        raise InputError("--seeds must be at least 1 and --seed at least 0.")
+    check_options(method, rank, seed, seeds)
     batch = choose_batch(batch_size, lm.device.value, "gradients").value
     pairs = encode_labelled(lm, labelled)
     cuda = lm.device.value.startswith("cuda")
@@ -173,6 +168,20 @@ def cos_low(
         ids=tuple(example.id for example in labelled),
         cosines=mean,
     )
+
+
+def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
+    """Refuse options of `cos_low` that mean nothing, before a model is loaded for them.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    if method not in ("sketch", "exact"):
+        raise InputError(f"--method {method}: choose sketch or exact.")
+    if not 1 <= rank <= 4096:
+        raise InputError(f"--rank {rank}: must be from 1 to 4096.")
+    if seeds < 1 or seed < 0:
+        raise InputError("--seeds must be at least 1 and --seed at least 0.")
 
 
 def encode_labelled(lm: LanguageModel, examples: Sequence[Example]) -> list[Encoded]:

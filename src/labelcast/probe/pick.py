@@ -32,7 +32,7 @@ def pick_low_confidence(
         n positions in the order drawn.
 
     Raises:
-        InputError: the pool holds fewer than n that can be picked.
+        InputError: the pool holds fewer than n that can be picked, or a value is no number.
 
     Source: paper, section 4 (32 examples from the lowest tenth).
 
@@ -40,7 +40,14 @@ def pick_low_confidence(
         >>> sorted(pick_low_confidence(range(100), 3, share=0.03).tolist())
         [0, 1, 2]
     """
-    values = np.asarray(confidence, dtype=np.float64)
+    try:
+        values = np.asarray(confidence, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("confidence: expected one number an example, NaN where unknown.") from None
+    if values.ndim != 1:
+        raise InputError(f"confidence: expected a list of numbers, not {values.ndim} dimensions.")
+    if not 0 < share <= 1:
+        raise InputError(f"share {share}: must be above 0 and at most 1.")
     if n < 2:
         raise InputError(f"--n-label {n}: at least 2 are needed to compare gradients.")
     usable = np.flatnonzero(np.isfinite(values))

@@ -69,12 +69,11 @@ class Run:
 
         Raises:
             InputError: the folder belongs to another question; names the first difference.
-            RunError: the folder cannot be written.
+            RunError: the folder cannot be written, or another process is working on it.
         """
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
             raise InputError(f"{path}: a file, where a run folder is needed.")
-        content = {"question": question, "facts": facts}
         if run.file("run.json").exists():
             run._same_question(question)
             if run.facts == facts:
@@ -83,9 +82,11 @@ class Run:
             raise InputError(
                 f"{path}: a folder that is not empty and no run. Choose another --out."
             )
-        with disk_faults(run.path):
-            run.path.mkdir(parents=True, exist_ok=True)
-        write_json(run.file("run.json"), content)
+        with run.locked():
+            # Another process may have begun a run here since.
+            if run.file("run.json").exists():
+                run._same_question(question)
+            write_json(run.file("run.json"), {"question": question, "facts": facts})
         return run
 
     def _is_blank(self) -> bool:

@@ -57,21 +57,21 @@ def _command(command: Any, above: typer.Context) -> str:
         [
             f"## labelcast {command.name}",
             *told,
-            _code("text", [usage]),
+            _code([usage]),
             _table(own, context),
-            _code("sh", examples),
+            _code(examples),
         ]
     )
 
 
-def _code(language: str, lines: list[str]) -> str:
-    return "\n".join([f"```{language}", *lines, "```"]) if lines else ""
+def _code(lines: list[str]) -> str:
+    return "\n".join(["```text", *lines, "```"]) if lines else ""
 
 
 def _table(parameters: list[Any], context: typer.Context) -> str:
     if not parameters:
         return ""
-    rows = ["| | | default |", "|---|---|---|"]
+    rows = ["| argument or option | what it is | default |", "|---|---|---|"]
     for parameter in parameters:
         name, text = parameter.get_help_record(context)
         said, _, more = f"  {text}".rpartition("  [")

@@ -14,6 +14,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 from pictures import COLOURS, Chart, Rows, chart_of, labels_axis
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 from labelcast.curves import forecast
 from labelcast.curves.cards import by_name, shipped
@@ -62,9 +64,10 @@ def draw_confidence(run: Run) -> Chart:
 
 
 def draw_cosines(run: Run) -> Chart:
-    """The cosines of every pair of the examples, and their distribution with the median."""
+    """The cosines of every pair, ordered by cluster, and their distribution with the median."""
     cosines = np.load(run.file("gram.npy"), allow_pickle=False)
-    order = np.argsort(cosines.mean(axis=0))[::-1]
+    apart = squareform(1 - cosines, checks=False)
+    order = leaves_list(linkage(apart, "average", optimal_ordering=True))
     cosines = cosines[np.ix_(order, order)]
     size = len(cosines)
     cells: Rows = [

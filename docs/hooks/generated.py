@@ -32,6 +32,11 @@ def on_page_markdown(markdown: str, *, config: MkDocsConfig, **_: Any) -> str:
     return markdown
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the theme's search dialog, which screen readers would call nothing."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
+
+
 def command_reference() -> str:
     """Every command as Markdown: what it does, usage, arguments, options, examples."""
     group: Any = typer.main.get_command(app)

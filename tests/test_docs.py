@@ -20,6 +20,7 @@ from command_line import SOURCE
 import labelcast as lc
 from labelcast.cli.app import app
 from labelcast.curves import Forecast
+from labelcast.curves.cards import shipped
 from labelcast.tasks.task import Task
 from labelcast.tuning.recipe import Recipe
 
@@ -139,6 +140,16 @@ def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
     recipe = Recipe.load(file)
     assert recipe.digest == Recipe.load("lora").digest
     assert [key for key in Recipe.model_fields if f"\n{key}:" not in f"\n{shown.text}"] == []
+
+
+def test_every_card_is_in_the_table_with_its_line() -> None:
+    """The page about models lists the cards that ship."""
+    text = (ROOT / "docs/your-model.md").read_text("utf-8")
+    for card in shipped():
+        line = f"AUC' = {card.slope:.3f} CoS-Low + {card.intercept:.3f}"
+        row = re.search(rf"^\| `{re.escape(card.name)}` \|.*$", text, re.MULTILINE)
+        assert row, card.name
+        assert card.lines or line in row[0]
 
 
 def test_every_field_of_an_answer_is_explained() -> None:

@@ -1,6 +1,7 @@
 # Fresh machine: Python 3.11, make and git are enough.
 #   make demo       the main job on the embedded model
-#   make test       lint, types and tests, as CI runs them
+#   make test       lint, types, the documentation and tests, as CI runs them
+#   make docs       serves the documentation site
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -9,8 +10,10 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Threads that wait give the core away: many small processes run side by side in the tests.
 export OMP_WAIT_POLICY ?= PASSIVE
+# mkdocs prints a notice about its successor at every build otherwise.
+export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: install demo check test test-all bench clean
+.PHONY: install demo check docs test test-all bench clean
 
 install: $(STAMP)
 
@@ -30,6 +33,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+docs: $(STAMP)
+	$(BIN)/python -m mkdocs serve
 
 # Chromium and axe-core, where this machine can have them; their tests skip where it cannot.
 $(VENV)/.browser: $(STAMP) tests/install_browser.sh
@@ -47,4 +54,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/confidence.py
 
 clean:
-	rm -rf $(VENV) demo-run build dist
+	rm -rf $(VENV) demo-run build dist site

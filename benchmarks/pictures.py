@@ -55,7 +55,7 @@ COLOUR = alt.Color(
 )
 
 
-def _chart(rows: Rows) -> Chart:
+def chart_of(rows: Rows) -> Chart:
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
 
 
@@ -128,9 +128,9 @@ def _panel(
     there = [r for r in points if (r["task"], r["after"]) == (title, after)]
     y_axis = alt.Axis(title="gain" if first else None, labels=first, tickCount=5)
     scale = alt.Scale(domain=[0, 1.02])
-    band = _chart(here).mark_area(opacity=0.22, color=COLOURS[1])
-    line = _chart(here).mark_line(color=COLOURS[1])
-    dots = _chart(there).mark_point(size=42, filled=True, opacity=1)
+    band = chart_of(here).mark_area(opacity=0.22, color=COLOURS[1])
+    line = chart_of(here).mark_line(color=COLOURS[1])
+    dots = chart_of(there).mark_point(size=42, filled=True, opacity=1)
     return alt.layer(
         band.encode(labels_axis(), alt.Y("low:Q", axis=y_axis, scale=scale), alt.Y2("high:Q")),
         line.encode(labels_axis(), alt.Y("middle:Q")),
@@ -177,7 +177,7 @@ def draw_errors(measured: Sequence[Measured]) -> Chart:
 
 
 def _errors_panel(rows: Rows, title: str) -> Chart:
-    base = _chart(rows)
+    base = chart_of(rows)
     x = alt.X("labels:O", axis=alt.Axis(title="labels behind the last score", labelAngle=0))
     dash = alt.StrokeDash(
         "told:N",
@@ -233,7 +233,7 @@ def _case_name(case: Case) -> str:
 
 def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> Chart:
     here = [r for r in rows if (r["ceiling"], r["what"]) == (ceiling, what)]
-    base = _chart(here)
+    base = chart_of(here)
     order = [*(_case_name(case) for case in SEVEN_ROWS), "all rows"]
     y = alt.Y("known:N", sort=order, axis=alt.Axis(title=None, labels=first, labelLimit=200))
     offset = alt.YOffset("method:N", sort=METHODS)
@@ -250,7 +250,9 @@ def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> Char
         alt.X("value:Q", scale=scale), y, offset, COLOUR
     )
     goal = (
-        _chart([{"goal": LEVEL}]).mark_rule(strokeDash=[4, 3]).encode(alt.X("goal:Q", scale=scale))
+        chart_of([{"goal": LEVEL}])
+        .mark_rule(strokeDash=[4, 3])
+        .encode(alt.X("goal:Q", scale=scale))
     )
     return alt.layer(goal, bars, dots).properties(width=190, height=190)
 
@@ -285,7 +287,7 @@ def _way_name(row: dict[str, Any]) -> str:
 
 
 def _policy_panel(values: Rows, ways: list[str], title: str, form: str, *, first: bool) -> Chart:
-    base = _chart(values)
+    base = chart_of(values)
     y = alt.Y("way:N", sort=ways, axis=alt.Axis(title=None, labels=first, labelLimit=260))
     colour = alt.condition("datum.ours", alt.value(COLOURS[1]), alt.value(COLOURS[0]))
     axis = alt.Axis(format=form, tickCount=4)

@@ -134,10 +134,11 @@ class Calibration:
             InputError: under 8 tasks, lengths that differ, a value out of range, a name twice, or
                 a CoS-Low that does not vary.
 
-        >>> x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-        >>> card = Calibration.fit(x, [0.3 + 0.5 * v for v in x], name="mine")
-        >>> round(card.slope, 6), round(card.intercept, 6), card.tasks
-        (0.5, 0.3, 8)
+        Examples:
+            >>> x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+            >>> card = Calibration.fit(x, [0.3 + 0.5 * v for v in x], name="mine")
+            >>> round(card.slope, 6), round(card.intercept, 6), card.tasks
+            (0.5, 0.3, 8)
         """
         points = checked_points(coslow, auc, tasks)
         line = fit_points(points)
@@ -206,11 +207,12 @@ class Calibration:
 
         Source: Je and Raffel (2025), AUC' = c * CoS-Low + I; the interval is ours.
 
-        >>> from dataclasses import replace
-        >>> from labelcast.curves.cards import by_name
-        >>> llama = replace(by_name("llama-3.1-8b-instruct"), slope=0.54, intercept=0.31)
-        >>> round(llama.predict(0.65).mean, 3)
-        0.661
+        Examples:
+            >>> from dataclasses import replace
+            >>> from labelcast.curves.cards import by_name
+            >>> llama = replace(by_name("llama-3.1-8b-instruct"), slope=0.54, intercept=0.31)
+            >>> round(llama.predict(0.65).mean, 3)
+            0.661
         """
         if not (math.isfinite(coslow) and -1 <= coslow <= 1):
             raise InputError(f"--coslow: a median of cosines lies within -1 to 1, not {coslow}")

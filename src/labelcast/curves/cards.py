@@ -70,11 +70,12 @@ def find(
         architecture: entries of its config; a likeness is named in a warning, and no more: a base
             model is not its Instruct model.
 
-    >>> card, warnings = find(hub_id="mistralai/Mistral-7B-Instruct-v0.3")
-    >>> card.name, warnings
-    ('mistral-7b-instruct-v0.3', [])
-    >>> find(hub_id="someone/model")[0].name
-    'pooled'
+    Examples:
+        >>> card, warnings = find(hub_id="mistralai/Mistral-7B-Instruct-v0.3")
+        >>> card.name, warnings
+        ('mistral-7b-instruct-v0.3', [])
+        >>> find(hub_id="someone/model")[0].name
+        'pooled'
     """
     for card in shipped():
         if hub_id in card.hub_ids or fingerprint in card.fingerprints:

@@ -35,8 +35,9 @@ def log_position(n: npt.ArrayLike) -> Array:
 
     Source: Je and Raffel (2025), the axis of the data-efficiency curve.
 
-    >>> [round(float(x), 3) for x in log_position([0, 50, 5000])]
-    [0.0, 0.459, 1.0]
+    Examples:
+        >>> [round(float(x), 3) for x in log_position([0, 50, 5000])]
+        [0.0, 0.459, 1.0]
     """
     budgets = np.maximum(np.asarray(n, dtype=np.float64), 1.0)
     return np.asarray(np.log2(budgets) / math.log2(LARGEST_BUDGET), dtype=np.float64)
@@ -124,9 +125,11 @@ class EfficiencyCurve:
             InputError: fewer than two budgets, a budget that is no whole number from 0 up, a
                 score that is no finite number, or nothing to gain above zero-shot.
 
-        >>> curve = EfficiencyCurve.from_scores({0: 0.4, 50: 0.6, 100: 0.5, 5000: 0.9}, ceiling=1)
-        >>> curve.scores, round(curve.auc, 3), curve.censored
-        ((0.4, 0.6, 0.6, 0.9), 0.372, False)
+        Examples:
+            >>> scores = {0: 0.4, 50: 0.6, 100: 0.5, 5000: 0.9}
+            >>> curve = EfficiencyCurve.from_scores(scores, ceiling=1)
+            >>> curve.scores, round(curve.auc, 3), curve.censored
+            ((0.4, 0.6, 0.6, 0.9), 0.372, False)
         """
         raw = _checked(scores)
         budgets, cleaned = _within_axis(*_cleaned(raw))

@@ -106,9 +106,10 @@ def forecast(
 
     Source: Je and Raffel (2025) for the AUC and the power law; interval and conditioning are ours.
 
-    >>> answer = forecast(coslow=0.65, calibration="llama-3.1-8b-instruct", target=0.9)
-    >>> round(answer.auc.mean, 3), answer.power_law.labels_needed
-    (0.664, 1007)
+    Examples:
+        >>> answer = forecast(coslow=0.65, calibration="llama-3.1-8b-instruct", target=0.9)
+        >>> round(answer.auc.mean, 3), answer.power_law.labels_needed
+        (0.664, 1007)
     """
     prior = CurvePrior.load()
     question = ask(

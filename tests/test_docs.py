@@ -1,0 +1,225 @@
+"""README and docs say what is true (commands, links, code, keys); the site stands alone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer.main
+from command_line import SOURCE
+
+import labelcast as lc
+from labelcast.cli.app import app
+from labelcast.curves import Forecast
+from labelcast.curves.cards import shipped
+from labelcast.tasks.task import Task
+from labelcast.tuning.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PENDING: frozenset[tuple[str, ...]] = frozenset(
+    {("report",), ("label", "--terminal"), ("label", "--gold")}
+)
+"""Commands and options that the pages name and that are still being built."""
+
+_FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    language: str
+    text: str
+
+
+def blocks(language: str | None = None) -> Iterator[Block]:
+    for page in PAGES:
+        for found in _FENCE.finditer(page.read_text("utf-8")):
+            if language is None or found[2] == language:
+                yield Block(page.name, found[2], found[3])
+
+
+def command_lines() -> Iterator[tuple[str, str]]:
+    """Every command that a page shows in a block of its own, with the page's name."""
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        shown = [block[3] for block in _FENCE.finditer(text)]
+        shown += re.findall(r"^    labelcast .*$", _FENCE.sub("", text), re.MULTILINE)
+        for line in "\n".join(shown).replace("\\\n", " ").splitlines():
+            for part in line.split("&&"):
+                words = part.strip().removeprefix("$ ")
+                if words.startswith("labelcast "):
+                    yield page.name, words
+
+
+def inline_commands() -> Iterator[tuple[str, str]]:
+    """Every command that stands within a sentence."""
+    for page in PAGES:
+        for text in re.findall(r"`(labelcast [^`]+)`", _FENCE.sub("", page.read_text("utf-8"))):
+            yield page.name, " ".join(text.split())
+
+
+def pending(words: list[str]) -> bool:
+    return any(words[0] == wanted[0] and set(wanted[1:]) <= set(words[1:]) for wanted in PENDING)
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
+def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
+    """The command is there and takes the options and arguments that are shown, as they are."""
+    words = shlex.split(line, comments=True)[1:]
+    if pending(words):
+        return
+    group: Any = typer.main.get_command(app)
+    above = typer.Context(group, info_name="labelcast")
+    command = group.get_command(above, words[0])
+    assert command is not None or words[0].startswith("--"), f"{page}: {line}"
+    if command is None:
+        assert words[0] in {name for p in group.get_params(above) for name in p.opts}
+        return
+    try:
+        command.make_context(words[0], words[1:], parent=above)
+    except _USAGE_ERROR as error:
+        pytest.fail(f"{page}: {line}: {error.format_message()}")
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(inline_commands())))
+def test_a_command_in_a_sentence_is_there_with_its_options(page: str, line: str) -> None:
+    """Values may be left out in a sentence; names may not be made up."""
+    words = line.split()[1:]
+    if pending(words) or words[0] == "COMMAND":
+        return
+    group: Any = typer.main.get_command(app)
+    above = typer.Context(group, info_name="labelcast")
+    command = group if words[0].startswith("-") else group.get_command(above, words[0])
+    assert command is not None, f"{page}: {line}"
+    known = {name for parameter in command.get_params(above) for name in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known, f"{page}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    """In the repository as well as in the site (whose anchors mkdocs checks)."""
+    text = re.sub(r"<!--.*?-->", "", _FENCE.sub("", page.read_text("utf-8")), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)", text):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("block", [*blocks("python")], ids=lambda block: block.page)
+def test_python_is_python_and_names_what_is_there(block: Block) -> None:
+    """Each block compiles, and takes only public names from the package."""
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "lc":
+            assert node.attr in lc.__all__
+
+
+def test_the_task_file_that_is_shown_is_one() -> None:
+    """The block on the page about data is a task, and every key of the schema is explained."""
+    (shown,) = [block for block in blocks("yaml") if block.page == "your-data.md"]
+    assert Task.parse(shown.text).answers[0] == "refund"
+    text = (ROOT / "docs/your-data.md").read_text("utf-8")
+    assert [key for key in Task.model_fields if f"`{key}`" not in text] == []
+
+
+def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
+    """The block on the page about models is a recipe with every key, at the values it says."""
+    (shown,) = [block for block in blocks("yaml") if block.page == "your-model.md"]
+    file = tmp_path / "recipe.yaml"
+    file.write_text(shown.text)
+    recipe = Recipe.load(file)
+    assert recipe.digest == Recipe.load("lora").digest
+    assert [key for key in Recipe.model_fields if f"\n{key}:" not in f"\n{shown.text}"] == []
+
+
+def test_every_card_is_in_the_table_with_its_line() -> None:
+    """The page about models lists the cards that ship."""
+    text = (ROOT / "docs/your-model.md").read_text("utf-8")
+    for card in shipped():
+        line = f"AUC' = {card.slope:.3f} CoS-Low + {card.intercept:.3f}"
+        row = re.search(rf"^\| `{re.escape(card.name)}` \|.*$", text, re.MULTILINE)
+        assert row, card.name
+        assert card.lines or line in row[0]
+
+
+def test_every_field_of_an_answer_is_explained() -> None:
+    """The table of the JSON names each field of a forecast."""
+    text = (ROOT / "docs/reading-the-answer.md").read_text("utf-8").split("## As JSON")[1]
+    assert [name for name in Forecast.__dataclass_fields__ if f"`{name}`" not in text] == []
+
+
+def test_every_warning_that_is_explained_is_given() -> None:
+    """The words that the page quotes stand in the code, and the forecast's own are all quoted."""
+    text = (ROOT / "docs/reading-the-answer.md").read_text("utf-8")
+    part = text.split("## Warnings, one by one")[1].split("## When")[0]
+    quoted = re.findall(r"^\| `([^`]+)`", part, re.MULTILINE)
+    code = "".join(file.read_text("utf-8") for file in SOURCE.rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", code)
+    assert len(quoted) > 15
+    assert [words for words in quoted if words not in said] == []
+
+
+class _Assets(HTMLParser):
+    """Collects what a browser would fetch by itself for a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
+            self.found.append(given.get("href") or "")
+        elif tag != "a":
+            self.found += [given.get(name) or "" for name in ("src", "srcset", "data", "poster")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built where torch and transformers cannot be imported."""
+    folder = tmp_path_factory.mktemp("site")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers')));"
+        "from mkdocs.__main__ import cli; cli()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "build", "--quiet", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(SOURCE), "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_asks_nothing_of_any_host(site: Path) -> None:
+    """Scripts, styles, fonts and pictures are its own; only links that are followed lead out."""
+    for page in site.rglob("*.html"):
+        assets = _Assets()
+        assets.feed(page.read_text("utf-8"))
+        assert [a for a in assets.found if re.match(r"(https?:)?//", a)] == [], page.name
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text("utf-8"))
+
+
+def test_the_site_has_every_command_and_public_name(site: Path) -> None:
+    """The references are made from the code, with nothing left out."""
+    commands = (site / "cli.html").read_text("utf-8")
+    names = [str(command.name) for command in app.registered_commands]
+    assert [name for name in names if f'id="labelcast-{name}"' not in commands] == []
+    api = (site / "api.html").read_text("utf-8")
+    assert [
+        name for name in lc.__all__ if not re.search(rf'id="labelcast[\w.]*\.{name}"', api)
+    ] == []

@@ -7,7 +7,7 @@ and the answer, all of them texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +22,13 @@ from labelcast.tasks.values import as_text
 
 __all__ = ["FORMS", "Sheet", "companion", "form_of", "read", "write"]
 
+FORMS = ("jsonl", "csv", "label-studio", "prodigy", "argilla")
+# In the order in which they are asked whether a record is theirs.
 _NESTED: dict[str, ModuleType] = {
-    "label-studio": label_studio,
-    "prodigy": prodigy,
     "argilla": argilla,
+    "prodigy": prodigy,
+    "label-studio": label_studio,
 }
-FORMS = ("jsonl", "csv", *_NESTED)
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "label-studio"}
 
 
@@ -78,17 +79,22 @@ def write(path: Path, form: str, rows: Sequence[Row], sheet: Sheet) -> Path | No
     elif form == "jsonl":
         write_jsonl(path, [dict(row) for row in rows])
     elif form == "prodigy":
-        write_jsonl(path, prodigy.tasks(rows, sheet))
+        # Prodigy goes by the ending: an array in .json, one task a line in .jsonl.
+        write_tasks = _write_array if path.suffix.lower() == ".json" else write_jsonl
+        write_tasks(path, prodigy.tasks(rows, sheet))
     elif form == "label-studio":
-        tasks = json.dumps(label_studio.tasks(rows, sheet), ensure_ascii=False, indent=1)
-        write_text(path, f"{tasks}\n")
+        _write_array(path, label_studio.tasks(rows, sheet))
     else:
-        # As ASCII: the library reads it in whatever encoding the machine has.
-        write_text(path, json.dumps(argilla.records(rows, sheet), indent=1) + "\n")
+        _write_array(path, argilla.records(rows, sheet))
     if second is None:
         return None
     write_text(*second)
     return second[0]
+
+
+def _write_array(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    # As ASCII, since Argilla's library reads it in whatever encoding the machine has.
+    write_text(path, json.dumps([*records], indent=1) + "\n")
 
 
 def read(path: Path, sheet: Sheet, form: str | None = None) -> Iterator[Record]:
@@ -116,7 +122,7 @@ def read(path: Path, sheet: Sheet, form: str | None = None) -> Iterator[Record]:
 def _told(values: Mapping[str, Any], sheet: Sheet) -> ModuleType | None:
     """The module of a record's form; None where it is flat."""
     for nested in _NESTED.values():
-        if nested.is_ours(values):
+        if nested.is_ours(values, sheet):
             return nested
     if all(name in values and _is_plain(values[name]) for name in sheet.names):
         return None

@@ -17,26 +17,31 @@ from labelcast.probe.exchange.sheet import (
     expect,
     objects,
     one_answer,
+    own_key,
     refuse_nul,
     renamed,
     safe_names,
 )
 
 SETTINGS = ".settings.json"
-_ID, _SET = "labelcast_id", "labelcast_set"
 _SUBMITTED = "submitted"
 # A response must have a user. This one is nobody; who logs the records takes it over.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 # What the server takes: names, labels of a question and their length, titles, guidelines.
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,200}")
-_THEIRS = ("id", "status", "score", "_server_id", _ID, _SET)
+_THEIRS = ("id", "status", "score", "_server_id")
 _LABELS = range(2, 501)
 _LABEL, _TITLE, _GUIDELINES = 200, 500, 10_000
 
 
 def names(sheet: Sheet) -> dict[str, str]:
     """Argilla's name of each input field and of the answer field."""
-    return safe_names(sheet.names, _NAME, _THEIRS)
+    return safe_names(sheet.names, _NAME, (*_own(sheet), *_THEIRS))
+
+
+def _own(sheet: Sheet) -> tuple[str, str]:
+    """The keys of the example's id and set, which tell a record that was exported from here."""
+    return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
 
 
 def records(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
@@ -51,12 +56,12 @@ def records(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
 
 
 def _record(row: Row, sheet: Sheet, safe: Mapping[str, str]) -> dict[str, Any]:
-    answer = row[sheet.answer]
+    answer, (own, group) = row[sheet.answer], _own(sheet)
     response = {"value": answer, "user_id": _NOBODY, "status": _SUBMITTED}
     return {
         "id": row["id"],
         "fields": {safe[name]: row[name] for name in sheet.fields},
-        "metadata": {_ID: row["id"], _SET: row["set"]},
+        "metadata": {own: row["id"], group: row["set"]},
         "suggestions": {},
         "responses": {safe[sheet.answer]: [response]} if answer else {},
         "vectors": {},
@@ -95,10 +100,10 @@ def _question(sheet: Sheet) -> dict[str, Any]:
     return {"type": "text", "use_markdown": False}
 
 
-def is_ours(values: Mapping[str, Any]) -> bool:
+def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
     """Whether a record is one that was exported from here."""
-    metadata = values.get("metadata")
-    return (isinstance(metadata, dict) and _ID in metadata) or {_ID, "_server_id"} <= values.keys()
+    own, metadata = _own(sheet)[0], values.get("metadata")
+    return (isinstance(metadata, dict) and own in metadata) or {own, "_server_id"} <= values.keys()
 
 
 def is_theirs(values: Mapping[str, Any]) -> bool:
@@ -113,14 +118,14 @@ def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any
     Raises:
         InputError: its shape is not Argilla's, or users gave different answers.
     """
-    safe = names(sheet)
+    safe, key = names(sheet), _own(sheet)[0]
     question = safe[sheet.answer]
     if isinstance(values.get("fields"), dict) or isinstance(values.get("responses"), dict):
         fields = expect(values, "fields", dict, where)
-        own = expect(values, "metadata", dict, where).get(_ID)
+        own = expect(values, "metadata", dict, where).get(key)
         given = _nested(values, question, where)
     else:
-        fields, own = values, values.get(_ID)
+        fields, own = values, values.get(key)
         given = _flat(values, question, where)
     place = f"{where}, response to {question!r}"
     answer = one_answer((value for value in given if value is not None), place)

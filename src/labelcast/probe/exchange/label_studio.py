@@ -17,13 +17,13 @@ from labelcast.probe.exchange.sheet import (
     expect,
     objects,
     one_answer,
+    own_key,
     refuse_nul,
     renamed,
     safe_names,
 )
 
 CONFIG = ".config.xml"
-_ID, _SET = "labelcast_id", "labelcast_set"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What JSON-MIN and CSV put beside the data, and so over a field of such a name.
 _THEIRS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
@@ -37,7 +37,12 @@ _DOLLAR = "$\u2060"
 
 def names(sheet: Sheet) -> dict[str, str]:
     """Label Studio's name of each input field and of the answer field."""
-    return safe_names(sheet.names, _NAME, (_ID, _SET, *_THEIRS))
+    return safe_names(sheet.names, _NAME, (*_own(sheet), *_THEIRS))
+
+
+def _own(sheet: Sheet) -> tuple[str, str]:
+    """The keys of the example's id and set, which tell a record that was exported from here."""
+    return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
 
 
 def tasks(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
@@ -47,11 +52,11 @@ def tasks(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
         InputError: a text has a null character.
     """
     refuse_nul(rows, sheet, "Label Studio")
-    safe = names(sheet)
+    safe, (own, group) = names(sheet), _own(sheet)
     kind = "choices" if sheet.answers else "textarea"
     found = []
     for row in rows:
-        data = {_ID: row["id"], _SET: row["set"]}
+        data = {own: row["id"], group: row["set"]}
         task: dict[str, Any] = {"data": data | {safe[name]: row[name] for name in sheet.fields}}
         if row[sheet.answer]:
             key = "choices" if sheet.answers else "text"
@@ -112,10 +117,10 @@ def _tag(tag: str, close: str = "/>", **keys: str) -> str:
     return " ".join([f"<{tag}", *(f'{key}="{text}"' for key, text in escaped.items())]) + close
 
 
-def is_ours(values: Mapping[str, Any]) -> bool:
+def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
     """Whether a record is one that was exported from here."""
-    data = values.get("data")
-    return _ID in values or (isinstance(data, dict) and _ID in data)
+    own, data = _own(sheet)[0], values.get("data")
+    return own in values or (isinstance(data, dict) and own in data)
 
 
 def is_theirs(values: Mapping[str, Any]) -> bool:
@@ -129,21 +134,16 @@ def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any
     Raises:
         InputError: its shape is not Label Studio's, or people gave different answers.
     """
-    safe = names(sheet)
-    if "data" in values and not _flat(values, safe):
+    safe, key = names(sheet), _own(sheet)[0]
+    if "data" in values and key not in values:
         data = expect(values, "data", dict, where)
         answer = _annotated(values, {safe[sheet.answer], sheet.answer}, where)
     else:
         data = values
-        key = safe[sheet.answer] if safe[sheet.answer] in values else sheet.answer
-        answer = one_answer(_given(values.get(key), where), f"{where}, field {key!r}")
-    own = data.get(_ID, data.get("id"))
+        name = safe[sheet.answer] if safe[sheet.answer] in values else sheet.answer
+        answer = one_answer(_given(values.get(name), where), f"{where}, field {name!r}")
+    own = data.get(key, data.get("id"))
     return {"id": own, **renamed(data, sheet, safe), sheet.answer: answer}
-
-
-def _flat(values: Mapping[str, Any], safe: Mapping[str, str]) -> bool:
-    """Whether a record is of JSON-MIN: ``data`` is then at most a field of that name."""
-    return _ID in values or ("data" in safe.values() and not isinstance(values["data"], dict))
 
 
 def _annotated(values: Mapping[str, Any], wanted: Collection[Any], where: str) -> str | None:

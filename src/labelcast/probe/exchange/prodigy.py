@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.probe.exchange.sheet import Row, Sheet, expect, objects, one_answer
+from labelcast.probe.exchange.sheet import Row, Sheet, expect, objects, one_answer, own_key
 
 _OURS = "labelcast"
 _TEXT_KEY = "labelcast_answer"
@@ -29,7 +29,7 @@ def _task(row: Row, sheet: Sheet) -> dict[str, Any]:
         if len(fields) > 1
         else next(iter(fields.values())),
         "meta": {"id": row["id"], "set": row["set"]},
-        _OURS: {"id": row["id"], "set": row["set"], "fields": fields},
+        own_key(_OURS, sheet): {"id": row["id"], "set": row["set"], "fields": fields},
     }
     answer = row[sheet.answer]
     if sheet.answers:
@@ -41,9 +41,9 @@ def _task(row: Row, sheet: Sheet) -> dict[str, Any]:
     return task | (known | {"answer": "accept"} if answer else {})
 
 
-def is_ours(values: Mapping[str, Any]) -> bool:
+def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
     """Whether a record is one that was exported from here."""
-    ours = values.get(_OURS)
+    ours = values.get(own_key(_OURS, sheet))
     return isinstance(ours, dict) and "fields" in ours
 
 
@@ -64,9 +64,10 @@ def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any
     Raises:
         InputError: its shape is not Prodigy's, or several options are accepted.
     """
-    if is_ours(values):
-        ours = values[_OURS]
-        fields = expect(ours, "fields", dict, f"{where}, field {_OURS!r}")
+    if is_ours(values, sheet):
+        key = own_key(_OURS, sheet)
+        ours = values[key]
+        fields = expect(ours, "fields", dict, f"{where}, field {key!r}")
         found = {"id": ours.get("id"), **{n: fields[n] for n in sheet.fields if n in fields}}
     else:
         found = {n: values[n] for n in sheet.fields if n in values}

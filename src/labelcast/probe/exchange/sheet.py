@@ -46,6 +46,13 @@ class Sheet:
         return [*self.fields, self.answer]
 
 
+def own_key(key: str, sheet: Sheet) -> str:
+    """The key of something of ours beside the fields: one that no field has."""
+    while key in sheet.names:
+        key += "_"
+    return key
+
+
 def safe_names(
     names: Sequence[str], fits: re.Pattern[str], taken: Collection[str]
 ) -> dict[str, str]:

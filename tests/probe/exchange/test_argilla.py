@@ -101,7 +101,7 @@ def test_its_library_takes_the_settings(
 def test_its_settings(client: rg.Argilla, tmp_path: Path) -> None:
     """Fields by their titles, a question of labels, the instruction as guidelines."""
     path = tmp_path / "a.settings.json"
-    path.write_text(json.dumps(argilla.settings(SHEET)))
+    path.write_text(argilla.settings(SHEET))
     loaded = rg.Settings.from_json(path)
     assert [(field.name, field.title) for field in loaded.fields] == [
         ("text_2", "Text:"),
@@ -116,7 +116,7 @@ def test_its_settings(client: rg.Argilla, tmp_path: Path) -> None:
 def test_labels_that_it_does_not_take(answers: tuple[str, ...]) -> None:
     """One alone, too many or too long ones become a question of text."""
     sheet = Sheet("", ("text",), ("T",), "label", answers)
-    assert argilla.settings(sheet)["questions"][0]["settings"]["type"] == "text"
+    assert json.loads(argilla.settings(sheet))["questions"][0]["settings"]["type"] == "text"
 
 
 def record(*responses: dict[str, Any], **keys: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and the answer, all of them texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,10 @@ _NESTED: dict[str, ModuleType] = {
     "argilla": argilla,
     "prodigy": prodigy,
     "label-studio": label_studio,
+}
+_SECOND: dict[str, tuple[str, Callable[[Sheet], str]]] = {
+    "label-studio": (".config.xml", label_studio.config),
+    "argilla": (".settings.json", argilla.settings),
 }
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "label-studio"}
 
@@ -53,12 +57,10 @@ def companion(path: Path, form: str, sheet: Sheet) -> tuple[Path, str] | None:
     Raises:
         InputError: the form cannot hold the task.
     """
-    if form == "label-studio":
-        return path.with_suffix(label_studio.CONFIG), label_studio.config(sheet)
-    if form == "argilla":
-        text = json.dumps(argilla.settings(sheet), indent=1) + "\n"
-        return path.with_suffix(argilla.SETTINGS), text
-    return None
+    if form not in _SECOND:
+        return None
+    ending, make = _SECOND[form]
+    return path.with_suffix(ending), make(sheet)
 
 
 def write(path: Path, form: str, rows: Sequence[Row], sheet: Sheet) -> Path | None:
@@ -74,27 +76,18 @@ def write(path: Path, form: str, rows: Sequence[Row], sheet: Sheet) -> Path | No
     for place, text in texts(rows, sheet):
         as_text(text, place)
     second = companion(path, form, sheet)
+    records = _NESTED[form].pack(rows, sheet) if form in _NESTED else [dict(row) for row in rows]
+    if second is not None:
+        write_text(*second)
     if form == "csv":
         tables.write_csv(path, rows)
-    elif form == "jsonl":
-        write_jsonl(path, [dict(row) for row in rows])
-    elif form == "prodigy":
-        # Prodigy goes by the ending: an array in .json, one task a line in .jsonl.
-        write_tasks = _write_array if path.suffix.lower() == ".json" else write_jsonl
-        write_tasks(path, prodigy.tasks(rows, sheet))
-    elif form == "label-studio":
-        _write_array(path, label_studio.tasks(rows, sheet))
+    # Prodigy goes by the ending: an array in .json, one task a line in .jsonl.
+    elif form in _SECOND or (form == "prodigy" and path.suffix.lower() == ".json"):
+        # As ASCII, since Argilla's library reads it in whatever encoding the machine has.
+        write_text(path, json.dumps(records, indent=1) + "\n")
     else:
-        _write_array(path, argilla.records(rows, sheet))
-    if second is None:
-        return None
-    write_text(*second)
-    return second[0]
-
-
-def _write_array(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    # As ASCII, since Argilla's library reads it in whatever encoding the machine has.
-    write_text(path, json.dumps([*records], indent=1) + "\n")
+        write_jsonl(path, records)
+    return second[0] if second else None
 
 
 def read(path: Path, sheet: Sheet, form: str | None = None) -> Iterator[Record]:

@@ -6,6 +6,7 @@ whether a response was submitted; ``to_list(flatten=True)`` says it. Both are re
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,15 +24,18 @@ from labelcast.probe.exchange.sheet import (
     safe_names,
 )
 
-SETTINGS = ".settings.json"
 _SUBMITTED = "submitted"
 # A response must have a user. This one is nobody; who logs the records takes it over.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
-# What the server takes: names, labels of a question and their length, titles, guidelines.
+# What the server takes.
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,200}")
-_THEIRS = ("id", "status", "score", "_server_id")
 _LABELS = range(2, 501)
 _LABEL, _TITLE, _GUIDELINES = 200, 500, 10_000
+# The parts of a record, which its flat form puts beside the fields or takes away.
+_THEIRS = (
+    *("id", "status", "score", "_server_id"),
+    *("fields", "metadata", "vectors", "responses", "suggestions"),
+)
 
 
 def names(sheet: Sheet) -> dict[str, str]:
@@ -44,7 +48,7 @@ def _own(sheet: Sheet) -> tuple[str, str]:
     return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
 
 
-def records(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
+def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
     """Records in the form of `Record.to_dict`; a known answer is a submitted response.
 
     Raises:
@@ -69,14 +73,14 @@ def _record(row: Row, sheet: Sheet, safe: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def settings(sheet: Sheet) -> dict[str, Any]:
+def settings(sheet: Sheet) -> str:
     """The settings of the data set, as `Settings.from_json` reads them."""
     safe = names(sheet)
     fields = [
         _named(safe[name], title) | {"settings": {"type": "text", "use_markdown": False}}
         for name, title in sheet.titled
     ]
-    return {
+    parts = {
         "guidelines": sheet.instruction[:_GUIDELINES],
         "fields": fields,
         "questions": [_named(safe[sheet.answer], sheet.answer) | {"settings": _question(sheet)}],
@@ -86,6 +90,7 @@ def settings(sheet: Sheet) -> dict[str, Any]:
         "distribution": {"strategy": "overlap", "min_submitted": 1},
         "mapping": None,
     }
+    return json.dumps(parts, indent=1) + "\n"
 
 
 def _named(name: str, title: str) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from labelcast.probe.exchange.sheet import (
     safe_names,
 )
 
-CONFIG = ".config.xml"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What JSON-MIN and CSV put beside the data, and so over a field of such a name.
 _THEIRS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
@@ -45,7 +44,7 @@ def _own(sheet: Sheet) -> tuple[str, str]:
     return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
 
 
-def tasks(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
+def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
     """Tasks that Label Studio imports; a known answer is an annotation.
 
     Raises:

@@ -17,7 +17,7 @@ _TEXT_KEY = "labelcast_answer"
 _DECISIONS = ("accept", "reject", "ignore")
 
 
-def tasks(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
+def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
     """Tasks in Prodigy's form; a known answer is accepted already."""
     return [_task(row, sheet) for row in rows]
 

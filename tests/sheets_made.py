@@ -30,6 +30,7 @@ ODD_NAMES = (
     *("options", "fields", "data", "accept", "answer", "annotations", "responses", "metadata"),
     *("labelcast", "labelcast_id", "annotator", "lead_time", "status", "_server_id", "meta", "="),
     *("label.responses", "field_id", "value", "user_input", " ", "=cmd", "a,b", "a;b", "__proto__"),
+    *("true", "True", "FALSE", "nan", "null", "constructor", "toString"),
 )
 _ANY = st.characters(codec="utf-8", exclude_characters="\0")
 TEXTS = st.one_of(st.sampled_from(ODD_TEXTS), st.text(_ANY, max_size=20))

@@ -25,11 +25,11 @@ from labelcast.probe.exchange.sheet import (
 
 # Label Studio reads a name that says true or false as no name.
 _NAME = re.compile(r"(?!(?i:true|false)$)[A-Za-z_][A-Za-z0-9_]*")
-# What JSON-MIN and CSV put beside the data, and so over a field of such a name; and what is no
-# name to the page.
+# What JSON-MIN and CSV put beside the data, and so over a field of such a name; what is no name
+# to the page; what tells a record of Argilla.
 _THEIRS = (
     *("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"),
-    *("true", "false", "__proto__"),
+    *("true", "false", "__proto__", "_server_id"),
 )
 _HOTKEYS = "1234567890"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

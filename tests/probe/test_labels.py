@@ -66,23 +66,23 @@ def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, dr
 @given(texts=st.lists(TEXTS, min_size=2, max_size=5), form=st.sampled_from(exchange.FORMS))
 def test_a_round_trip_through_a_file(texts: list[str], form: str) -> None:
     """Exported, filled in, imported: every example gets its answer, whatever its text."""
-    ending = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json"}[form]
+    ending = {"jsonl": "jsonl", "csv": "csv"}.get(form, "json")
     with tempfile.TemporaryDirectory() as folder:
         run = scored_run(Path(folder), texts, len(texts))
         path = Path(folder) / f"out.{ending}"
-        assert labels.write_export(run, path, form) == len(texts)
-        blank = labels.import_labels(run, exchange.read(path, "label"))
+        assert labels.write_export(run, path, form).rows == len(texts)
+        blank = labels.import_labels(run, labels.read_file(run, path))
         assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
         filled = [
             row | {"label": ANSWERS[number % 4]}
             for number, row in enumerate(labels.export_rows(run))
         ]
-        exchange.write(path, form, filled, "label")
-        done = labels.import_labels(run, exchange.read(path, "label"))
+        exchange.write(path, form, filled, labels.sheet(run.task))
+        done = labels.import_labels(run, labels.read_file(run, path))
         assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
         assert known(run) == {row["id"]: row["label"] for row in filled}
         labels.write_export(run, path, form)
-        assert labels.import_labels(run, exchange.read(path, "label")).same == len(texts)
+        assert labels.import_labels(run, labels.read_file(run, path)).same == len(texts)
 
 
 @settings(max_examples=25, deadline=None)
@@ -204,7 +204,7 @@ def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
     labels.draw_more(run, {"test": 2})
     assert len(labels.export_rows(run)) == 6
     assert {row["set"] for row in labels.export_rows(run, ["test"])} == {"test"}
-    assert labels.write_export(run, tmp_path / "t.csv", "csv", ["test"]) == 2
+    assert labels.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
     with pytest.raises(InputError, match="nothing has been drawn for random"):
         labels.write_export(run, tmp_path / "r.csv", "csv", ["random"])
 
@@ -214,10 +214,10 @@ def test_a_file_with_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     labels.write_export(run, path, "csv")
     labels.write_export(run, path, "csv")
-    exchange.write(path, "csv", filled(run, "yes", "", "", ""), "label")
+    exchange.write(path, "csv", filled(run, "yes", "", "", ""), labels.sheet(run.task))
     with pytest.raises(InputError, match="1 answers that are not imported"):
         labels.write_export(run, path, "csv")
-    labels.import_labels(run, exchange.read(path, "label"))
+    labels.import_labels(run, labels.read_file(run, path))
     labels.write_export(run, path, "csv")
     assert "yes" in path.read_text("utf-8-sig")
 
@@ -230,3 +230,15 @@ def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> No
     with pytest.raises(InputError, match="is there already"):
         labels.write_export(run, path, "csv")
     assert path.read_text() == text
+
+
+def test_the_second_file_is_not_replaced_either(run: Run, tmp_path: Path) -> None:
+    """A configuration that is there stays, unless it is the same."""
+    path, second = tmp_path / "t.json", tmp_path / "t.config.xml"
+    assert labels.write_export(run, path, "label-studio").config == second
+    labels.write_export(run, path, "label-studio")
+    second.write_text("mine")
+    with pytest.raises(InputError, match=r"t\.config\.xml: is there already"):
+        labels.write_export(run, path, "label-studio")
+    assert second.read_text() == "mine"
+    assert labels.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

@@ -25,7 +25,10 @@ def label(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="Of the export: jsonl, csv or label-studio."),
+        typer.Option(
+            "--format",
+            help="jsonl, csv, label-studio, prodigy or argilla; an import tells it by itself.",
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option("--set", help="Export one set only: low, random or test.")
@@ -41,10 +44,12 @@ def label(
     """Label the examples of a run: draw more, export them, import the answers.
 
     Labels are matched by the content of the input fields, so order, extra columns and lost rows
-    do no harm; what does not match is listed.
+    do no harm; what does not match is listed. For Label Studio and Argilla a second file beside
+    the export holds how they are to show the examples.
 
     Example: labelcast label run --export to_label.csv
     Example: labelcast label run --import to_label.csv
+    Example: labelcast label run --export tasks.json --format label-studio
     Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
@@ -59,7 +64,7 @@ def label(
         raise InputError("--import is a step of its own: give the other options afterwards.")
     if export is not None:
         form = exchange.form_of(export, form)
-        labels.check_replaceable(opened, export)
+        labels.check_replaceable(opened, export, form)
     result: dict[str, Any] = {"run": str(run)}
     if counts:
         with opened.locked():
@@ -67,10 +72,12 @@ def label(
         result |= {f"drawn_{name}": count for name, count in counts.items()}
     if import_ is not None:
         with opened.locked():
-            result["imported"] = _import(opened, import_)
+            result["imported"] = _import(opened, import_, form)
     if export is not None:
-        rows = labels.write_export(opened, export, str(form), [only] if only else labels.SETS)
-        result["exported"] = {"file": str(export), "format": form, "rows": rows}
+        done = labels.write_export(opened, export, str(form), [only] if only else labels.SETS)
+        result["exported"] = {"file": str(export), "format": form, "rows": done.rows}
+        if done.config is not None:
+            result["exported"]["config"] = str(done.config)
     state = labels.progress(opened)
     result |= {"drawn": state.drawn, "labelled": state.labelled, "left": state.left}
     if as_json:
@@ -79,11 +86,10 @@ def label(
         _tell(opened, result, export)
 
 
-def _import(run: Run, path: Path) -> dict[str, Any]:
-    from labelcast.probe import exchange, labels
-    from labelcast.tasks.prompts import answer_name
+def _import(run: Run, path: Path, form: str | None) -> dict[str, Any]:
+    from labelcast.probe import labels
 
-    done = labels.import_labels(run, exchange.read(path, answer_name(run.task)))
+    done = labels.import_labels(run, labels.read_file(run, path, form))
     return {
         "taken": done.taken,
         "changed": done.changed,
@@ -111,6 +117,8 @@ def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
             say(f"  ... and {len(done['unmatched']) - _SHOWN} more")
     if "exported" in result:
         say(f"Wrote {result['exported']['rows']} examples to {export}.")
+        if "config" in result["exported"]:
+            say(f"Wrote how they are to be shown to {result['exported']['config']}.")
     for name, drawn in result["drawn"].items():
         say(f"{name}: {result['labelled'].get(name, 0)} of {drawn} labelled")
     if export is not None:

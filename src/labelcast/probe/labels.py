@@ -8,7 +8,7 @@ no model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,14 @@ class Imported:
     same: int
     blank: int
     unmatched: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """How many examples were written, and the second file, where the form has one."""
+
+    rows: int
+    config: Path | None
 
 
 @dataclass(frozen=True)
@@ -310,17 +318,39 @@ def _place(record: Record) -> str:
     return record.where if own is None else f"{record.where} (id {str(own)[:40]})"
 
 
-def check_replaceable(run: Run, path: Path) -> None:
+def sheet(task: Task | None) -> exchange.Sheet:
+    """What whoever labels is asked."""
+    fields, answer = tuple(input_names(task)), answer_name(task)
+    if task is None:
+        return exchange.Sheet(f"Give {answer}.", fields, fields, answer)
+    titles = tuple(item.label or item.field for item in task.inputs)
+    return exchange.Sheet(task.instruction.strip(), fields, titles, answer, task.answers)
+
+
+def read_file(run: Run, path: Path, form: str | None = None) -> Iterator[Record]:
+    """The records of a label file, by the names of the run's fields, as `import_labels` takes them.
+
+    Raises:
+        InputError: the file is missing, broken, or of no known form.
+    """
+    return exchange.read(path, sheet(run.task), form)
+
+
+def check_replaceable(run: Run, path: Path, form: str) -> None:
     """Refuse to replace a file that holds more than the run does.
 
     Raises:
-        InputError: it holds answers that are not imported, or other records.
+        InputError: it holds answers that are not imported, or other records; or the second file
+            of the form is there and is another.
     """
+    second = exchange.companion(path, form, sheet(run.task))
+    if second is not None and second[0].exists() and second[0].read_bytes() != second[1].encode():
+        raise InputError(f"{second[0]}: is there already and is another. Choose another name.")
     if not path.exists():
         return
     known = {row["id"]: row[answer_name(run.task)] for row in run.rows("labels.jsonl")}
     try:
-        answers, _, unmatched = _read_answers(run, exchange.read(path, answer_name(run.task)))
+        answers, _, unmatched = _read_answers(run, read_file(run, path, form))
     except InputError as error:
         raise InputError(
             f"{path}: is there already and cannot be compared with this run ({error}) "
@@ -338,25 +368,22 @@ def check_replaceable(run: Run, path: Path) -> None:
         )
 
 
-def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) -> int:
+def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) -> Exported:
     """Write the drawn examples to a file to be labelled elsewhere.
 
     Args:
         run: the run.
         path: of the file.
-        form: ``jsonl``, ``csv`` or ``label-studio``.
+        form: one of `exchange.FORMS`.
         only: which sets.
 
-    Returns:
-        How many examples it holds.
-
     Raises:
-        InputError: nothing is drawn, or the file is there and replacing it would lose answers.
+        InputError: nothing is drawn, the form cannot hold a text, or the file is there and
+            replacing it would lose answers.
         RunError: the file cannot be written.
     """
-    check_replaceable(run, path)
+    check_replaceable(run, path, form)
     rows = export_rows(run, only)
     if not rows:
         raise InputError(f"{run.path}: nothing has been drawn for {', '.join(only)}.")
-    exchange.write(path, form, rows, answer_name(run.task))
-    return len(rows)
+    return Exported(len(rows), exchange.write(path, form, rows, sheet(run.task)))

@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -46,12 +47,12 @@ class Source:
     records: Callable[[], Iterator[Record]]
 
 
-def open_source(spec: str | Path) -> Source:
+def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
     """A source from a path, or from a name with a colon in it.
 
     The names: ``hub:OWNER/NAME[:CONFIG][:SPLIT]``; ``generated:NAME:SIZE[:SEED]``; and
     ``task:NAME[:ROLE]``, the data of a catalogue task, with the role train, valid or test, or the
-    first 8,000 records of a generated one.
+    first 8,000 records of a generated one. `ending` reads a file as if its name ended so.
 
     Raises:
         InputError: no such file, a folder, an empty file or an unknown ending; a name that is
@@ -65,16 +66,36 @@ def open_source(spec: str | Path) -> Source:
     if text.startswith("task:"):
         return _of_task(text)
     path = Path(text)
-    if not path.exists():
-        raise InputError(f"{text}: no such file. A data file is {FORMATS}.")
-    if path.is_dir():
-        raise InputError(f"{text}: a folder, where a data file is needed: {FORMATS}.")
-    reader = _READERS.get(path.suffix.lower())
+    check_file(path)
+    reader = _READERS.get(ending or path.suffix.lower())
     if reader is None:
         raise InputError(f"{text}: unknown ending {path.suffix!r}. A data file is {FORMATS}.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{text}: the file is empty.")
     return Source(str(path.resolve()), lambda: _numbered(path, reader))
+
+
+def open_csv(path: Path, delimiter: str, encoding: str) -> Source:
+    """A CSV file whose columns are separated by `delimiter`, as spreadsheets also write them.
+
+    Raises:
+        InputError: as `open_source`.
+    """
+    check_file(path)
+    reader = partial(_read_csv, delimiter=delimiter, encoding=encoding)
+    return Source(str(path.resolve()), lambda: _numbered(path, reader))
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no file with something in it.
+
+    Raises:
+        InputError: no such file, a folder, or an empty file.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, where a data file is needed: {FORMATS}.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty.")
 
 
 def _numbered(path: Path, reader: Callable[[Path], Iterator[tuple[str, Any]]]) -> Iterator[Record]:
@@ -155,10 +176,12 @@ def _is_array(stream: IO[bytes]) -> bool:
     return byte == b"["
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_csv(
+    path: Path, delimiter: str = ",", encoding: str = "utf-8-sig"
+) -> Iterator[tuple[str, Any]]:
     csv.field_size_limit(_MAX_FIELD)
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream, strict=True)
+    with path.open(encoding=encoding, newline="") as stream:
+        rows = csv.reader(stream, strict=True, delimiter=delimiter)
         try:
             header = next(rows, None)
             if header and any("\0" in name for name in header):

@@ -1,0 +1,92 @@
+"""`labelcast label` with the files of other tools."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import check_message, labelcast, snapshot
+
+from labelcast.probe.exchange import FORMS
+
+ENDINGS = {"csv": "csv", "jsonl": "jsonl", "prodigy": "jsonl"}
+CONFIGS = {"label-studio": "t.config.xml", "argilla": "t.settings.json"}
+
+
+def answer(form: str, item: dict[str, Any], text: str) -> None:
+    """What a person's answer adds to an exported record of a form."""
+    if form == "label-studio":
+        result = {"from_name": "label", "to_name": "text", "value": {"choices": [text]}}
+        item["annotations"] = [{"result": [result | {"type": "choices"}]}]
+    elif form == "prodigy":
+        item |= {"accept": [text], "answer": "accept", "_input_hash": 1, "_task_hash": 2}
+    elif form == "argilla":
+        item["responses"] = {"label": [{"value": text, "status": "submitted"}]}
+    else:
+        item["label"] = text
+
+
+def fill_in(path: Path, form: str, texts: tuple[str, ...] = ("yes", "no")) -> int:
+    """Answer every exported record, with these in turn; how many there are."""
+    if form == "csv":
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            items = list(csv.DictReader(stream))
+    elif path.suffix == ".jsonl":
+        items = [json.loads(line) for line in path.read_text().splitlines()]
+    else:
+        items = json.loads(path.read_text())
+    for number, item in enumerate(items):
+        answer(form, item, texts[number % len(texts)])
+    if form == "csv":
+        with path.open("w", newline="") as stream:
+            table = csv.DictWriter(stream, list(items[0]), delimiter=";")
+            table.writeheader()
+            table.writerows(items)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    else:
+        path.write_text(json.dumps(items))
+    return len(items)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_out_and_in_again(form: str, place: Path) -> None:
+    """Exported, answered elsewhere, imported: the form is told by the content."""
+    path = place / f"t.{ENDINGS.get(form, 'json')}"
+    done = labelcast("label", place / "run", "--export", path, "--format", form, "--json")
+    assert done.status == 0, done.err
+    exported = {"file": str(path), "format": form, "rows": 8}
+    if form in CONFIGS:
+        exported["config"] = str(place / CONFIGS[form])
+        assert (place / CONFIGS[form]).is_file()
+    assert done.json["exported"] == exported
+    assert fill_in(path, form) == 8
+    done = labelcast("label", place / "run", "--import", path, "--json")
+    assert done.status == 0, done.err
+    assert done.json["imported"]["taken"] == 8
+    done = labelcast("label", place / "run", "--import", path, "--format", form, "--json")
+    assert done.json["imported"]["same"] == 8
+
+
+def test_where_the_configuration_went_is_said(place: Path) -> None:
+    """And that it is for the tool to show the examples by."""
+    path = place / "t.json"
+    done = labelcast("label", place / "run", "--export", path)
+    assert f"Wrote 8 examples to {path}." in done.err
+    assert str(place / "t.config.xml") in done.err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_answer_that_is_not_allowed(form: str, place: Path) -> None:
+    """The file, the record and the field are named, and nothing is taken."""
+    path = place / f"t.{ENDINGS.get(form, 'json')}"
+    assert labelcast("label", place / "run", "--export", path, "--format", form).status == 0
+    fill_in(path, form, ("yes", "yes", "maybe"))
+    number = {"csv": "line 4", "jsonl": "line 3"}.get(path.suffix[1:], "record 3")
+    before = snapshot(place)
+    done = labelcast("label", place / "run", "--import", path)
+    check_message(done, 2, (f"{path.name} {number}", "'label'", "'maybe'", "yes, no"))
+    assert snapshot(place) == before

@@ -1,0 +1,72 @@
+"""Sheets and rows of any kind, for what every form of label file must carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from labelcast.probe.exchange import Sheet
+
+# What spreadsheets, XML, templates and the forms themselves are known to break on.
+ODD_TEXTS = (
+    *("", " ", "null", "None", "NaN", "nan", "true", "0", "1.0", "007", "[]", "{}", "''", "'='"),
+    *("=1+1", "'=1", "''=x", "+5", "-5", "@a", "\t=1", "\uff1dx", "a,b;c\td", 'say "x"', "a\r\nb"),
+    *("a\rb", "a\n\nb", "\u2028", "<b>&amp;</b>", "$text", "$a.b[0]", "{{x}}", "]]>", "\u202eabc"),
+    *(
+        "\U0001f600",
+        "e\u0301",
+        "\ufeff",
+        "\x01",
+        "\x7f",
+        "\ufffe",
+        " lead",
+        "trail ",
+        'name="text"',
+    ),
+)
+ODD_NAMES = (
+    *("text", "Text", "Customer text", "$text", 'a"b', "<x>", "\u00e9", "a.b", "a b", "a-b", "1st"),
+    *("options", "fields", "data", "accept", "answer", "annotations", "responses", "metadata"),
+    *("labelcast", "labelcast_id", "annotator", "lead_time", "status", "_server_id", "meta", "="),
+    *("label.responses", "field_id", "value", "user_input", " ", "=cmd", "a,b", "a;b", "__proto__"),
+    *("true", "True", "FALSE", "nan", "null", "constructor", "toString"),
+)
+_ANY = st.characters(codec="utf-8", exclude_characters="\0")
+TEXTS = st.one_of(st.sampled_from(ODD_TEXTS), st.text(_ANY, max_size=20))
+_NAMES = st.one_of(
+    st.sampled_from(ODD_NAMES),
+    st.text(_ANY, min_size=1, max_size=12).filter(
+        lambda name: name not in ("id", "index", "set", "batch")
+    ),
+)
+_PRINTED = st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"))
+ANSWERS = st.one_of(
+    st.sampled_from([text for text in ODD_TEXTS if text.strip() and text.isprintable()]),
+    st.text(_PRINTED, min_size=1, max_size=12).filter(lambda text: bool(text.strip())),
+)
+
+
+@st.composite
+def filled(draw: st.DrawFn) -> tuple[Sheet, list[dict[str, str]]]:
+    """A sheet, and rows of which any part is labelled."""
+    names = draw(st.lists(_NAMES, min_size=2, max_size=5, unique=True))
+    fields, answer = tuple(names[:-1]), names[-1]
+    answers = tuple(draw(st.lists(ANSWERS, max_size=12, unique=True)))
+    titles = tuple(draw(TEXTS) for _ in fields)
+    sheet = Sheet(draw(TEXTS), fields, titles, answer, answers)
+    given = st.sampled_from(answers) if answers else TEXTS.filter(lambda text: bool(text.strip()))
+    rows = []
+    for number in range(draw(st.integers(1, 4))):
+        row: dict[str, Any] = {"id": f"{number}{draw(TEXTS)}", "set": "low"}
+        row |= {name: draw(TEXTS) for name in fields}
+        rows.append(row | {answer: draw(st.one_of(st.just(""), given))})
+    return sheet, rows
+
+
+def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], sheet: Sheet) -> None:
+    """Asserts that ids, input fields and answers are those that went out; a blank is a blank."""
+    assert [{n: r[n] for n in ("id", *sheet.fields)} for r in read] == [
+        {n: r[n] for n in ("id", *sheet.fields)} for r in rows
+    ]
+    assert [r[sheet.answer] or "" for r in read] == [r[sheet.answer] for r in rows]

@@ -230,8 +230,11 @@ class Desk:
             if last is None:
                 return view, None
             self._write(view.item(last.id), last.before, 0.0)
+            # Later ones of the same example no longer stand; those of others may.
             steps = load_steps(self.run)
-            save_steps(self.run, steps[: [one.step for one in steps].index(last.step)])
+            place = [one.step for one in steps].index(last.step)
+            later = [one for one in steps[place:] if one.id != last.id]
+            save_steps(self.run, [*steps[:place], *later])
             view = self.look()
             return view, view.item(last.id)
 

@@ -240,8 +240,7 @@ def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
         wanted = sum(row["set"] == name for row in drawn_rows(run))
         raise InputError(
             f"{run.path}: {len(rows)} of {wanted} examples are labelled. Label them first: "
-            f"`labelcast label {run.path} --export FILE`, fill in {answer_name(task)!r}, then "
-            f"`labelcast label {run.path} --import FILE`."
+            f"`labelcast label {run.path}` (or in a file, with --export and --import)."
         )
     found = []
     for row in rows:

@@ -6,9 +6,9 @@ import { draft, keep } from "./drafts.js";
 const FEW = 9;
 const DIGITS = /^\d+$/;
 
-/** The way that fits the allowed answers: "buttons", "find" or "text". */
+/** The way that fits the allowed answers: "buttons", "find" or "free". */
 export function wayOf(answers) {
-  if (answers.length === 0) return "text";
+  if (answers.length === 0) return "free";
   // Where answers are numbers of several digits, a digit key could not mean one of them.
   const numbers = answers.every((answer) => DIGITS.test(answer));
   const long = numbers && answers.some((answer) => answer.length > 1);
@@ -24,13 +24,15 @@ export function keysOf(answers) {
 /** Fills `place` with the way to answer; `take(answer)` is called with what was chosen. */
 export function showAnswers(place, task, item, take) {
   const way = wayOf(task.answers);
-  place.className = way;
+  place.className = `answers ${way}`;
   if (way === "buttons") return buttons(place, task, item, take);
-  return way === "find" ? find(place, task, item, take) : text(place, task, item, take);
+  return way === "find" ? find(place, task, item, take) : free(place, task, item, take);
 }
 
 function buttons(place, task, item, take) {
   const keys = keysOf(task.answers);
+  const short = task.answers.every((answer) => (answer + (task.glosses[answer] ?? "")).length <= 18);
+  place.classList.toggle("short", short && task.answers.length > 3);
   fill(place, ...task.answers.map((answer, number) => keyButton(
     task.glosses[answer] ? `${answer}  ${task.glosses[answer]}` : answer, keys[number], {
       className: "answer",
@@ -103,7 +105,7 @@ export function matching(task, typed) {
   return found.sort((one, other) => rank(one) - rank(other));
 }
 
-function text(place, task, item, take) {
+function free(place, task, item, take) {
   const area = el("textarea", {
     id: "free", rows: 3, value: draft("text", item.id) || (item.entry.answer ?? ""),
     spellcheck: true, attrs: { "aria-label": `Answer: ${shown(task.answer)}`, dir: "auto" },

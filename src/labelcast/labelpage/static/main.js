@@ -141,16 +141,16 @@ const ACTIONS = [
   { key: "u", name: "Undo", act: undo },
   { key: "?", name: "Unsure", act: unsure },
   { key: "n", name: "Note", act: editNote },
-  { key: "m", name: "Model's answer", act: showModel },
+  { key: "m", name: "Model", act: showModel, title: "Show the model's own answer" },
 ];
 
 function showActions() {
   const place = state.items.findIndex((one) => one.id === item.id);
   const off = { b: place === 0, u: state.undo === null, m: item.set === "test" };
   const focused = document.activeElement?.closest?.("#actions button")?.dataset.key;
-  fill(byId("actions"), ...ACTIONS.filter(({ key }) => key !== "m" || !off.m).map(({ key, name, act }) => {
+  fill(byId("actions"), ...ACTIONS.filter(({ key }) => key !== "m" || !off.m).map(({ key, name, act, title }) => {
     const button = keyButton(name, key, {
-      className: key === "m" ? "quiet model" : "quiet", onclick: act, disabled: off[key] === true,
+      className: key === "m" ? "quiet model" : "quiet", onclick: act, disabled: off[key] === true, title: title ?? "",
       attrs: key === "?" ? { "aria-pressed": String(item.entry.unsure) } : {},
     });
     button.dataset.key = key;
@@ -381,25 +381,26 @@ document.addEventListener("visibilitychange", () => {
 
 // ---------------------------------------------------------------- the start
 
-async function follow_server() {
+async function followServer() {
   const running = state?.job?.state === "running";
   setTimeout(async () => {
     if (!document.hidden) await (state ? refresh() : start());
-    follow_server();
+    followServer();
   }, running ? LIVELY : CALM);
 }
 
 async function start() {
-  const [about_task, now] = [await talk(get("/api/task")), await talk(get("/api/state"))];
-  if (about_task.status !== 200 || now.status !== 200) return;
-  task = about_task.data;
+  const [asked, now] = [await talk(get("/api/task")), await talk(get("/api/state"))];
+  if (asked.status !== 200 || now.status !== 200) return;
+  task = asked.data;
   state = now.data;
   const lines = task.instruction.split("\n").length;
   byId("instruction").hidden = !task.instruction;
-  byId("instruction").open = lines <= 8 && task.instruction.length <= 700;
+  const roomy = window.matchMedia("(min-width: 34rem)").matches;
+  byId("instruction").open = roomy && lines <= 8 && task.instruction.length <= 700;
   fill(byId("instruction-text"), task.instruction);
   await go();
 }
 
 await start();
-follow_server();
+followServer();

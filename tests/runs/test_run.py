@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,26 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="another"), Run(run.path).locked():
             pass
     assert subprocess.run(command, env={"PYTHONPATH": path}, check=False).returncode == 0
+
+
+def test_a_lock_may_be_waited_for(tmp_path: Path) -> None:
+    """One that is let go in time is had; one that is not is told after the wait."""
+    run = Run.create(tmp_path / "run", QUESTION, {})
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Run(run.path).locked():
+            taken.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait(10)
+    with pytest.raises(RunError, match="another"), run.locked(wait=0.05):
+        pass
+    done.set()
+    with run.locked(wait=10):
+        holder.join()
 
 
 def test_a_manifest_says_when_and_with_what(tmp_path: Path) -> None:

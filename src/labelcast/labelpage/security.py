@@ -162,7 +162,7 @@ async def _body(receive: Receive, headers: Headers) -> bytes | None:
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > LARGEST_BODY:
         return None
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -171,7 +171,7 @@ async def _body(receive: Receive, headers: Headers) -> bytes | None:
         if len(body) > LARGEST_BODY:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -57,13 +57,13 @@ def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=_GOODBYE,
         )
-        # The socket listens by now, so that the link works as soon as it is told.
-        tell(keys.link)
-        if browser and has_browser():
-            webbrowser.open(keys.link)
         # Stopped by another process is stopped as by hand.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            # The socket listens by now, so that the link works as soon as it is told.
+            tell(keys.link)
+            if browser and has_browser():
+                webbrowser.open(keys.link)
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             pass

@@ -7,7 +7,7 @@ change names the entry that its maker saw, and is refused where that is no longe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -260,7 +260,7 @@ class Desk:
         return answer
 
     def _change(
-        self, example: str, seen: str, seconds: float, changes: dict[str, str | bool]
+        self, example: str, seen: str, seconds: float, changes: Mapping[str, str | bool]
     ) -> View:
         with self.run.locked(wait=_WAIT):
             item = self.look().item(example)

@@ -68,7 +68,7 @@ async function refresh() {
   if (item) {
     const now = state.items.find((one) => one.id === item.id);
     if (!now) await go();
-    else if (now.version !== item.version && byId("notice").hidden) await open(item.id, false);
+    else if (now.version !== item.version && !byId("notice").querySelector("button")) await open(item.id, false);
     else showProgress();
   } else if (before) {
     showProgress();
@@ -188,7 +188,7 @@ async function change(path, body) {
     return answer.data;
   }
   if (answer.status === 409) return conflict(answer.data, path, body);
-  if (answer.data.message && answer.status < 500 && answer.status !== 403) notice(el("p", {}, answer.data.message));
+  if (answer.data.message && answer.status !== 403) notice(el("p", {}, answer.data.message));
   return null;
 }
 
@@ -356,7 +356,8 @@ byId("to-result").addEventListener("click", () => {
 document.addEventListener("keydown", (event) => {
   pass();
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
-  if (!item || busy || types(event.target) || !byId("notice").hidden) return;
+  // A question that stands must be answered first.
+  if (!item || busy || types(event.target) || byId("notice").querySelector("button")) return;
   if (["Enter", " "].includes(event.key) && event.target.closest("button, summary, a")) return;
   const place = wayOf(task.answers) === "buttons" ? keysOf(task.answers).indexOf(event.key) : -1;
   const action = ACTIONS.find(({ key }) => key === event.key.toLowerCase());

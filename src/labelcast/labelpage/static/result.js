@@ -13,12 +13,13 @@ export function showResult(view) {
   const { job, ...rest } = state;
   const phase = JSON.stringify([view.finished, rest.sets, rest.coslow, rest.forecast, job.state, job.message]);
   if (place.dataset.phase !== phase) {
+    const inside = place.contains(document.activeElement);
     const held = document.activeElement?.id;
     const typed = [...place.querySelectorAll("input")].map((input) => [input.id, input.value]);
     place.dataset.phase = phase;
     fill(place, ...heading(view), measuring(view), forecasting(view));
     for (const [id, value] of typed) if (byId(id)) byId(id).value = value;
-    if (held && place.contains(byId(held))) byId(held).focus();
+    if (inside) (byId(held) ?? byId("stop") ?? byId("measure") ?? byId("result-title")).focus();
   }
   const bar = byId("job-progress");
   if (bar && job.state === "running") {

@@ -18,6 +18,7 @@ export function showStrip(state, current, open) {
   const left = minutes(tally.seconds_left);
   fill(byId("progress"), el("b", {}, `${tally.labelled} of ${tally.drawn}`), " labelled",
     left ? el("span", { className: "left" }, ` · ${left}`) : null);
+  document.title = `${tally.labelled} of ${tally.drawn} · ${byId("run").textContent}`;
   const strip = byId("strip");
   strip.hidden = items.length > MOST_CELLS;
   if (strip.hidden) return;

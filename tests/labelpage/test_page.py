@@ -215,13 +215,13 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         press(two, "Enter")
         assert on_disk(run) == ["returns"]
         kept.clear()
-        one.wait_for_function("document.querySelectorAll('#strip .labelled').length === 1")
+        one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 1")
         # A new draw and an import show up by themselves.
         labels.draw_more(run, {"random": 2})
         ids = [item.id for item in Desk(run).look().items]
         with run.locked(wait=5):
             labels.save_labels(run, dict.fromkeys(ids[:6], "account"))
-        one.wait_for_function("document.querySelectorAll('#strip .labelled').length === 6")
+        one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 6")
         one.wait_for_selector("#to-result:not([hidden])")
         one.click("#to-result")
         one.click("text=Label the random examples")
@@ -355,7 +355,7 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
         assert not run.is_done("coslow")
         page.click("#measure")
         page.wait_for_function(
-            "/: [1-6] of 6/.test(document.getElementById('job-stage')?.textContent)",
+            "() => /: [1-6] of 6/.test(document.getElementById('job-stage')?.textContent)",
             timeout=240_000,
         )
         page.wait_for_selector(".figure", timeout=240_000)

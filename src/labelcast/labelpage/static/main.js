@@ -321,12 +321,14 @@ async function go() {
   if (state.first) return open(state.first);
   const name = item?.set;
   item = null;
-  byId("example").hidden = true;
-  byId("result").hidden = false;
   await refresh();
   byId("result").dataset.phase = "";
   showProgress();
   showResult(resultPlace(name));
+  // Only now, so that the page is never blank in between.
+  byId("example").hidden = true;
+  byId("result").hidden = false;
+  tell("");
   byId("result-title")?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
   return undefined;

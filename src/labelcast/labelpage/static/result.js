@@ -5,6 +5,8 @@ import { byId, el, fill } from "./dom.js";
 import { TITLES } from "./strip.js";
 
 const count = (n) => (n === null ? "more than 5,000" : n.toLocaleString("en"));
+const several = (n, word) => (n === 1 ? `${word} one` : `${n} ${word} ones`);
+const decimal = (x) => x.toFixed(3).replace("-", "\u2212");
 const STAGES = { loading: "Loading the model", gradients: "Gradients", saving: "Saving" };
 
 /** Draws the result, anew only where more than the progress has changed. */
@@ -42,9 +44,9 @@ function heading({ state, finished, open }) {
     const next = items.find((item) => !item.labelled && !item.skipped);
     const skipped = items.find((item) => item.skipped);
     if (next) further.push([`Label the ${TITLES[set.name].toLowerCase()} examples (${set.labelled} of ${set.drawn})`, next]);
-    else if (skipped) further.push([`Look at the ${set.skipped} skipped`, skipped]);
+    else if (skipped) further.push([`Look at the ${several(set.skipped, "skipped")}`, skipped]);
     const doubt = set.name === tally.name && items.find((item) => item.unsure);
-    if (doubt) further.push([`Look at the ${set.unsure} unsure`, doubt]);
+    if (doubt) further.push([`Look at the ${several(set.unsure, "unsure")}`, doubt]);
   }
   return [
     el("h1", { id: "result-title", tabIndex: -1 }, title),
@@ -80,8 +82,8 @@ function measuring({ state, ask }) {
   if (job.state === "failed") parts.push(el("p", { className: "warning", attrs: { role: "alert" } }, `It failed: ${job.message}`));
   if (job.state === "stopped") parts.push(el("p", {}, "It was stopped; nothing was changed."));
   if (coslow) {
-    parts.push(el("p", { className: "figure" }, coslow.coslow.toFixed(3), el("span", {},
-      ` between ${coslow.low.toFixed(3)} and ${coslow.high.toFixed(3)}, from ${coslow.examples} examples`)));
+    parts.push(el("p", { className: "figure" }, decimal(coslow.coslow), el("span", {},
+      `90% interval ${decimal(coslow.low)} to ${decimal(coslow.high)}, from ${coslow.examples} examples`)));
     if (coslow.stale) parts.push(el("p", { className: "warning" }, "Labels have changed since it was measured."));
     parts.push(el("div", { className: "actions" }, start("Measure again", coslow.stale)));
   } else {
@@ -122,7 +124,7 @@ function forecasting(view) {
       } else byId("answer-sentence")?.focus();
     },
   },
-  number("target", "Target, as a share of the gain", asked.target ?? 0.9, "0.9"),
+  number("target", "Target (share of gain)", asked.target ?? 0.9, "0.9"),
   number("zero-shot", "Score without labels", asked.zero_shot, "unknown"),
   number("ceiling", "Best score to hope for", asked.ceiling ?? task.ceiling, "unknown"),
   el("button", { type: "submit", id: "forecast", className: state.forecast ? "quiet" : "primary" }, "Forecast"));

@@ -63,6 +63,14 @@ def test_the_cookie(run: Run) -> None:
     assert KEYS.token.lower() not in cookie
 
 
+def test_cookies_of_other_programs_do_no_harm(client: TestClient) -> None:
+    """Ports share their cookies, and not every program writes them well."""
+    ours = client.cookies[KEYS.cookie]
+    client.cookies.clear()
+    cookie = f'odd[name]=1; _xsrf="a b"; =; bare; {KEYS.cookie}={ours}; {{}}=2'
+    assert client.get("/api/state", headers={"Cookie": cookie}).status_code == 200
+
+
 def test_every_answer_bears_the_policy(client: TestClient) -> None:
     """Pages, data, files, refusals and what is not there."""
     assert "unsafe" not in HEADERS["Content-Security-Policy"]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from command_line import SOURCE, Outcome
+from command_line import SOURCE, Outcome, check_message, labelcast
 from runs_made import run_of, scored_run
 
 from labelcast.labelpage.terminal import printable
@@ -72,3 +72,13 @@ def test_data_does_not_steer_the_terminal(tmp_path: Path) -> None:
     assert "\x07" not in done.err
     assert "[red]x[/red]" in done.err
     assert printable("a\x00\tb\r\nc") == "a\ufffd\tb\nc"
+
+
+def test_a_step_of_its_own(tmp_path: Path) -> None:
+    """Other options come before it; --json alone prints how far labelling is, and opens nothing."""
+    run = scored_run(tmp_path, ["a", "b", "c"], 2)
+    done = labelcast("label", run.path, "--terminal", "--more", 1)
+    check_message(done, 2, ("--terminal", "before"))
+    assert labelcast("label", run.path, "--json").json["left"] == 2
+    done = labelcast("label", run.path, "--terminal", "--set", "test")
+    check_message(done, 2, ("nothing has been drawn for test",))

@@ -5,6 +5,7 @@ Knows the desk (`probe.labelling`) and the job; knows nothing of tokens and orig
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +59,8 @@ class Page:
             "answers": answers,
             "glosses": glosses(instruction, answers),
             "ceiling": ceiling,
-            "run": str(self._desk.run.path),
+            # As it stands in the commands that the page names.
+            "run": shlex.quote(str(self._desk.run.path)),
         }
 
     def state(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -138,13 +138,9 @@ class Guard:
         return answer
 
     def _is_known(self, headers: Headers) -> bool:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load("; ".join(headers.getlist("cookie")))
-        except CookieError:
-            return False
-        found = cookies.get(self._keys.cookie)
-        return found is not None and _same(found.value, self._keys.session)
+        # Other programs on this machine set cookies too, and not all of them well formed.
+        cookies = cookie_parser("; ".join(headers.getlist("cookie")))
+        return _same(cookies.get(self._keys.cookie, ""), self._keys.session)
 
 
 def _same(given: str, secret: str) -> bool:

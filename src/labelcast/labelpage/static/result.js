@@ -90,7 +90,7 @@ function measuring({ state, ask }) {
     parts.push(el("p", {}, `How alike are the gradients of the ${low.labelled} labelled examples? ` +
       "The model is loaded and run on each; meanwhile this page stays usable."),
     low.labelled < low.drawn ? el("p", { className: "warning" },
-      `${low.drawn - low.labelled} are not labelled: the answer will be less sure.`) : "",
+      `${low.labelled} of ${low.drawn} are labelled: the answer will be less sure than with all.`) : "",
     el("div", { className: "actions" }, start("Measure CoS-Low", true)));
   }
   return el("section", { className: "card" }, ...parts);

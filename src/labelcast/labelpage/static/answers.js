@@ -31,8 +31,9 @@ export function showAnswers(place, task, item, take) {
 
 function buttons(place, task, item, take) {
   const keys = keysOf(task.answers);
-  const short = task.answers.every((answer) => (answer + (task.glosses[answer] ?? "")).length <= 18);
-  place.classList.toggle("short", short && task.answers.length > 3);
+  const longest = Math.max(...task.answers.map((answer) => (answer + (task.glosses[answer] ?? "")).length));
+  place.classList.toggle("short", longest <= 18 && task.answers.length > 3);
+  place.classList.toggle("long", longest > 22);
   fill(place, ...task.answers.map((answer, number) => keyButton(
     task.glosses[answer] ? `${answer}  ${task.glosses[answer]}` : answer, keys[number], {
       className: "answer",

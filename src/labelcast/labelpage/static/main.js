@@ -309,6 +309,7 @@ function conflict(data, path, body) {
     (mine === undefined ? "." : `; you chose “${shorten(mine)}”.`)),
   el("div", { className: "actions" }, keepIt, again));
   keepIt.focus();
+  refresh();
   return null;
 }
 

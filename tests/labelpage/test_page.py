@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Heard, browser, open_page, serious_faults
+from browser import open_page, serious_faults
+from label_pages import PLAIN, on_disk, plain_run, press, quiet, started, title
 from label_server import serving
 from runs_made import run_of
 from shared_data import shared
 
-from labelcast.models.loading import LanguageModel
 from labelcast.probe import labels
 from labelcast.probe.labelling import Desk
-from labelcast.runs.files import write_json
-from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
 
-PLAIN = {
-    **{"name": "tickets", "instruction": "Which team?", "inputs": ["text"], "answer": "team"},
-    "answers": ["billing", "returns", "account"],
-}
 NASTY = (
     "<script>window.hacked = 1</script>",
     '<img src="nowhere" onerror="window.hacked = 1">',
@@ -51,49 +43,6 @@ NASTY_TASK = {
         "5",
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """One browser for all tests."""
-    with browser() as started:
-        yield started
-
-
-def plain_run(folder: Path, size: int = 32) -> Run:
-    rows = [{"text": f"Where is my order {n}?"} for n in range(size + 8)]
-    return run_of(folder, rows, size, Task.build(PLAIN), said="returns")
-
-
-def on_disk(run: Run) -> list[str]:
-    name = "team" if run.task is None else run.task.answer
-    return [row[name] for row in run.rows("labels.jsonl")]
-
-
-def title(page: Any) -> str:
-    return str(page.text_content("#example-title"))
-
-
-def press(page: Any, key: str) -> None:
-    """Press a key that leads to another example, or to the result."""
-    before = title(page)
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "before => !document.getElementById('result').hidden"
-        " || document.getElementById('example-title').textContent !== before",
-        arg=before,
-    )
-
-
-def started(page: Any, link: str) -> None:
-    page.goto(link)
-    page.wait_for_selector("#answers > *")
-
-
-def quiet(heard: Heard) -> bool:
-    """Nothing in the console, nothing asked of another machine, no token in any later request."""
-    tokens = [url for url in heard.requests if "token=" in url]
-    return heard.console == [] and heard.outside == [] and len(tokens) <= 1
 
 
 def test_a_short_pass(chromium: Any, tmp_path: Path) -> None:
@@ -326,71 +275,6 @@ def test_the_models_answer_is_hidden_until_asked_for(chromium: Any, tmp_path: Pa
         page.keyboard.press("m")
         assert quiet(heard), heard
     assert [item.model_shown for item in Desk(run).look().items] == [True, False, False]
-
-
-def measured_run(folder: Path, lm: LanguageModel) -> Run:
-    """A run of the embedded model with six drawn of a generated task."""
-    task = Task.load("boolean_expressions")
-    from labelcast.tasks.sources import open_source
-
-    rows = [record.values for record in open_source("generated:boolean_expressions:20").records()]
-    run = run_of(folder, rows, 6, task)
-    content = json.loads(run.file("run.json").read_text())
-    content["facts"]["model"] = asdict(lm.identity)
-    write_json(run.file("run.json"), content)
-    return run
-
-
-@pytest.mark.slow
-def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: LanguageModel) -> None:
-    """CoS-Low is stopped, started, followed and shown, then the forecast; the run keeps both."""
-    run = measured_run(tmp_path, smollm2)
-    with serving(run.path) as server, open_page(chromium) as (page, heard):
-        started(page, server.link)
-        for place in range(6):
-            press(page, str(place % 2 + 1))
-        page.click("#measure")
-        page.click("#stop")
-        page.wait_for_selector("text=It was stopped")
-        assert not run.is_done("coslow")
-        page.click("#measure")
-        page.wait_for_function(
-            "() => /: [1-6] of 6/.test(document.getElementById('job-stage')?.textContent)",
-            timeout=240_000,
-        )
-        page.wait_for_selector(".figure", timeout=240_000)
-        kept = json.loads(run.file("coslow.json").read_text())
-        assert page.text_content(".figure").startswith(f"{kept['coslow']:.3f}")
-        page.fill("#target", "2")
-        page.evaluate("document.querySelector('form').noValidate = true")
-        page.click("#forecast")
-        page.wait_for_selector("#forecast-message:not([hidden])")
-        page.fill("#target", "0.8")
-        page.click("#forecast")
-        page.wait_for_selector("#answer-sentence", timeout=60_000)
-        assert "labels" in page.text_content("#answer-sentence")
-        assert serious_faults(page) == []
-        assert json.loads(run.file("forecast.json").read_text())["target"]["gain"] == 0.8
-        # A label that changes makes CoS-Low an old one, and the page says so.
-        page.click("#strip button >> nth=0")
-        press(page, "2")
-        page.click("#to-result") if page.is_visible("#to-result") else None
-        page.wait_for_selector("text=Labels have changed since")
-        assert [line for line in heard.console if "422" not in line] == []
-        assert heard.outside == []
-
-
-@pytest.mark.slow
-def test_a_measurement_that_cannot_be_done_is_told(chromium: Any, tmp_path: Path) -> None:
-    """A model that is not there any more: the message, and the page goes on."""
-    run = plain_run(tmp_path, 2)
-    with serving(run.path) as server, open_page(chromium) as (page, _):
-        started(page, server.link)
-        press(page, "1")
-        press(page, "2")
-        page.click("#measure")
-        page.wait_for_selector("text=It failed", timeout=120_000)
-        assert page.is_visible("#measure")
 
 
 def test_a_taken_port_is_told(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_to_the_end_and_on(tmp_path: Path) -> None:
     assert "low 1 of 4" in typed(run, "yes").err
     done = typed(run, "no", "=2", ":quit", "yes")
     assert answers(run) == ["yes", "no", "=2", None]
-    done = typed(run, "1")
+    assert "low 3 of 4" in typed(run, ":skip").err
+    done = typed(run, "1")  # what was skipped comes again
     assert answers(run) == ["yes", "no", "=2", "1"]
     assert "labelcast coslow" in done.err
 

@@ -45,7 +45,9 @@ class Session:
         if self._instruction:
             self._say(self._instruction, style="italic")
         self._say(_HELP, style="dim")
-        item = self._desk.look().first_open()
+        view = self._desk.look()
+        skipped = (one for one in view.items if one.entry.skipped)
+        item = view.first_open() or next(skipped, None)
         while item is not None:
             self._show(self._desk.look(), item)
             line = _read()

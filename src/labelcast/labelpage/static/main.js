@@ -1,6 +1,7 @@
 // The label page: one example at a time. What is shown as taken is on disk.
 
 import { keysOf, showAnswers, wayOf } from "./answers.js";
+import { secondsSpent, startClock } from "./clock.js";
 import { byId, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
 import { draft, keep } from "./drafts.js";
 import { showResult } from "./result.js";
@@ -9,15 +10,11 @@ import { GONE, get, post } from "./talk.js";
 
 const CALM = 4000;
 const LIVELY = 700;
-const IDLE = 120;
 
 let task = null;
 let state = null;
 let item = null; // the example on show; null while the result is
 let busy = false;
-let shownAt = 0;
-let lastMove = 0;
-let spent = 0;
 let seesModel = false;
 
 // ---------------------------------------------------------------- talking
@@ -94,8 +91,7 @@ function show(example, focus = true) {
   const other = example.id !== item?.id;
   item = example;
   if (other) {
-    shownAt = lastMove = performance.now();
-    spent = 0;
+    startClock();
     seesModel = false;
     fill(byId("beside"));
   }
@@ -159,20 +155,6 @@ function showActions() {
   if (focused) byId("actions").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
-/** Seconds spent on the example since it was asked last; a long pause does not count. */
-function seconds() {
-  pass();
-  const now = spent;
-  spent = 0;
-  return Math.min(now, 3600);
-}
-
-function pass() {
-  const now = performance.now();
-  if (!document.hidden) spent += Math.min((now - lastMove) / 1000, IDLE);
-  lastMove = now;
-}
-
 // ---------------------------------------------------------------- actions
 
 /** Sends one change; nothing else is sent meanwhile. */
@@ -197,7 +179,7 @@ function about() {
 }
 
 async function take(answer) {
-  const done = await change("/api/take", { ...about(), answer, seconds: seconds() });
+  const done = await change("/api/take", { ...about(), answer, seconds: secondsSpent() });
   if (!done) return;
   taken(done, answer);
 }
@@ -218,7 +200,7 @@ async function follow(done) {
 }
 
 async function skip() {
-  const done = await change("/api/skip", { ...about(), seconds: seconds() });
+  const done = await change("/api/skip", { ...about(), seconds: secondsSpent() });
   if (!done) return;
   tell(done.item.entry.skipped ? "Skipped." : "Kept as it is.");
   follow(done);
@@ -357,7 +339,6 @@ byId("to-result").addEventListener("click", () => {
 // ---------------------------------------------------------------- keys
 
 document.addEventListener("keydown", (event) => {
-  pass();
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   // A question that stands must be answered first.
   if (!item || busy || types(event.target) || byId("notice").querySelector("button")) return;
@@ -374,13 +355,8 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-document.addEventListener("pointerdown", pass);
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) pass();
-  else {
-    lastMove = performance.now();
-    refresh();
-  }
+  if (!document.hidden) refresh();
 });
 
 // ---------------------------------------------------------------- the start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,25 +25,40 @@ TASK = Task.parse(
 
 def scored_run(folder: Path, texts: Sequence[str], low: int, seed: int = 0) -> Run:
     """A run over a pool of texts, with made-up confidences and the first `low` drawn."""
-    path = folder / "pool.jsonl"
     rows = [{"text": text, "more": number} for number, text in enumerate(texts)]
+    return run_of(folder, rows, low, TASK, seed)
+
+
+def run_of(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    low: int,
+    task: Task | None,
+    seed: int = 0,
+    said: str | None = None,
+) -> Run:
+    """A run over a pool of records; `said` is the model's answer to every one."""
+    path = folder / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     source = open_source(path)
+    survey = pool.survey(source, task)
     question = {
-        "task": TASK.model_dump(mode="json"),
-        "pool_digest": pool.survey(source, TASK).digest,
+        "task": None if task is None else task.model_dump(mode="json"),
+        "pool_digest": survey.digest,
         "seed": seed,
     }
     run = Run.create(folder / "run", question, {"pool": source.spec, "model": {"name": "m"}})
+    drawn = pool.fetch(source, task, range(low))
     names = pool._SCHEMA.names
     table = {name: [None] * len(rows) for name in names} | {
+        "id": [example.id for example in pool.fetch(source, task, range(len(rows)))],
         "confidence": np.linspace(0, 1, len(rows)).tolist(),
+        "answer": [said] * len(rows),
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=pool._SCHEMA), run.file("confidence.parquet"))
-    drawn = pool.fetch(source, TASK, range(low))
     write_jsonl(
-        run.file("draws.jsonl"), [labels.draw_row(example, "low", 0, TASK) for example in drawn]
+        run.file("draws.jsonl"), [labels.draw_row(example, "low", 0, task) for example in drawn]
     )
     run.finish("score")
     return run

@@ -70,7 +70,8 @@ def test_each_step_names_the_next(
     assert [item.field for item in task.inputs] == ["text"]
     assert (task.answer, task.answers) == ("intent", ("login", "refund"))
     step = labelcast(*score, "--model", models.tiny, "--n-label", 6, "--max-new-tokens", 3)
-    export, import_ = next_commands(step)
+    page, export, import_ = next_commands(step)
+    assert page == ["label", "run"]
     step = labelcast(*export)
     assert next_commands(step) == [import_]
     fill(Path("to_label.csv"), "intent")
@@ -159,7 +160,7 @@ def test_the_stand_in_for_tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (score,) = next_commands(labelcast("init", "pool.jsonl"))
     task = Task.load("task.yaml")
     step = labelcast(*score, "--max-new-tokens", 6)
-    export, import_ = next_commands(step)
+    _, export, import_ = next_commands(step)
     assert labelcast(*export).status == 0
     with Path("to_label.csv").open(encoding="utf-8-sig", newline="") as stream:
         drawn = list(csv.DictReader(stream))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,26 @@ def test_a_run_is_begun_by_one_process_at_a_time(tmp_path: Path) -> None:
     with run.locked(), pytest.raises(RunError, match="another"):
         Run.create(run.path, QUESTION, {"pool": "b"})
     assert run.facts == {"pool": "a"}
+
+
+def test_a_lock_may_be_waited_for(tmp_path: Path) -> None:
+    """One that is let go in time is had; one that is not is told after the wait."""
+    run = Run.create(tmp_path / "run", QUESTION, {})
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Run(run.path).locked():
+            taken.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait(10)
+    with pytest.raises(RunError, match="another"), run.locked(wait=0.05):
+        pass
+    done.set()
+    with run.locked(wait=10):
+        holder.join()
 
 
 def test_a_manifest_says_when_and_with_what(tmp_path: Path) -> None:

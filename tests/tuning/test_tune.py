@@ -75,7 +75,7 @@ def test_what_is_missing_is_said_with_its_command(tmp_path: Path, lm: LanguageMo
     with pytest.raises(InputError, match=r"labelcast label .* --test 200"):
         check_run(make_run(tmp_path / "a", lm, test=0), 0)
     run = make_run(tmp_path / "b", lm)
-    with pytest.raises(InputError, match=r"labelcast label .* --more 38 "):
+    with pytest.raises(InputError, match=r"labelcast label .* --more 38`"):
         check_run(run, 50)
     known = {row["id"]: row["y"] for row in run.rows("labels.jsonl") if row["set"] != "random"}
     labels.save_labels(run, known)

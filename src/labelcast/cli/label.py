@@ -1,4 +1,4 @@
-"""`labelcast label`: draw, export and import labels of a run."""
+"""`labelcast label`: label the examples of a run, draw more, export and import them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labelcast.cli import label_page
 from labelcast.cli.console import Json, print_json, say, say_command
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def label(
         ),
     ] = None,
     only: Annotated[
-        str | None, typer.Option("--set", help="Export one set only: low, random or test.")
+        str | None, typer.Option("--set", help="One set only: low, random or test.")
     ] = None,
     more: Annotated[
         int | None, typer.Option(help="Draw so many more at random, for training.")
@@ -39,14 +40,25 @@ def label(
     test: Annotated[
         int | None, typer.Option(help="Draw a random test set, kept apart for good.")
     ] = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(help="Fill in the known answers of this field of the pool; labels stay."),
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Label here, by typing.")] = False,
+    port: Annotated[int, typer.Option(help="Of the page; 0 takes a free one.", min=0)] = 0,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the page's link and open nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label the examples of a run: draw more, export them, import the answers.
+    """Label the examples of a run on a local page, or draw, export and import them.
 
-    Labels are matched by the content of the input fields, so order, extra columns and lost rows
-    do no harm; what does not match is listed. For Label Studio and Argilla a second file beside
-    the export holds how they are to show the examples.
+    With the run alone the page opens. Imported labels are matched by the content of the input
+    fields, so order, extra columns and lost rows do no harm; what does not match is listed. For
+    Label Studio and Argilla a second file beside the export holds how they show the examples.
 
+    Example: labelcast label run
+    Example: labelcast label run --terminal
     Example: labelcast label run --export to_label.csv
     Example: labelcast label run --import to_label.csv
     Example: labelcast label run --export tasks.json --format label-studio
@@ -60,11 +72,17 @@ def label(
     if only is not None and only not in labels.SETS:
         raise InputError(f"--set {only}: choose {', '.join(labels.SETS)}.")
     counts = {n: c for n, c in (("random", more), ("test", test)) if c is not None}
-    if import_ is not None and (counts or export is not None):
+    if import_ is not None and (counts or gold is not None or export is not None):
         raise InputError("--import is a step of its own: give the other options afterwards.")
     if export is not None:
         form = exchange.form_of(export, form)
         labels.check_replaceable(opened, export, form)
+    asked = export or import_ or counts or gold is not None or as_json
+    if terminal or not asked:
+        if asked:
+            raise InputError("--terminal is a step of its own: give the other options before it.")
+        label_page.by_hand(opened, only, terminal=terminal, port=port, browser=not no_browser)
+        return
     result: dict[str, Any] = {"run": str(run)}
     if counts:
         with opened.locked():
@@ -73,6 +91,8 @@ def label(
     if import_ is not None:
         with opened.locked():
             result["imported"] = _import(opened, import_, form)
+    if gold is not None:
+        result["gold"] = label_page.fill_in(opened, gold, only)
     if export is not None:
         done = labels.write_export(opened, export, str(form), [only] if only else labels.SETS)
         result["exported"] = {"file": str(export), "format": form, "rows": done.rows}
@@ -115,6 +135,12 @@ def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
             say(f"  no drawn example matches {place}")
         if len(done["unmatched"]) > _SHOWN:
             say(f"  ... and {len(done['unmatched']) - _SHOWN} more")
+    if "gold" in result:
+        done = result["gold"]
+        say(
+            f"Filled in {done['taken']} known answers; {done['kept']} had a label already, "
+            f"{done['blank']} have none in the pool."
+        )
     if "exported" in result:
         say(f"Wrote {result['exported']['rows']} examples to {export}.")
         if "config" in result["exported"]:
@@ -126,9 +152,13 @@ def _tell(run: Run, result: dict[str, Any], export: Path | None) -> None:
         say_command("label", run.path, "--import", export)
     elif result["labelled"].get("low", 0) < result["drawn"].get("low", 0):
         say("Next: label the rest of them,")
+        say_command("label", run.path)
+        say("or in a file,")
         say_command("label", run.path, "--export", "to_label.csv")
     elif "drawn_random" in result or "drawn_test" in result:
         say("Next: label them,")
+        say_command("label", run.path)
+        say("or in a file,")
         say_command("label", run.path, "--export", "more.csv")
     else:
         say("Next:")

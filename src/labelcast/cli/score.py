@@ -94,6 +94,8 @@ def score(
     say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
     say(f"{len(scored.picked)} to label are in {scored.run.file('to_label.jsonl')}.")
     say("Next: label them,")
+    say_command("label", out)
+    say("or in a file,")
     say_command("label", out, "--export", "to_label.csv")
     say("and, when the last column is filled in,")
     say_command("label", out, "--import", "to_label.csv")

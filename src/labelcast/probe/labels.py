@@ -29,7 +29,7 @@ from labelcast.tasks.prompts import (
     read_answer,
     read_fields,
 )
-from labelcast.tasks.sources import Record, open_source
+from labelcast.tasks.sources import Record, Source, open_source
 from labelcast.tasks.task import Task
 from labelcast.tasks.values import as_text, content_hash
 
@@ -116,7 +116,7 @@ def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         InputError: the pool is not scored yet, has fewer left, or has changed since.
     """
     require(run, "score", "labelcast score POOL --task TASK --out RUN")
-    before, task = _draws(run), run.task
+    before, task = drawn_rows(run), run.task
     confidence = pickable(run.file("confidence.parquet"))
     taken = [*np.flatnonzero(np.isnan(confidence)).tolist(), *(row["index"] for row in before)]
     batch = max((row["batch"] for row in before), default=0)
@@ -133,15 +133,24 @@ def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _fetch(run: Run, positions: Sequence[int]) -> list[Example]:
-    """Examples of the run's pool, which must be the one that was scored."""
-    source, task = open_source(run.facts["pool"]), run.task
-    if survey(source, task).digest != run.question["pool_digest"]:
+    """Examples of the run's pool."""
+    return fetch(pool_of(run), run.task, positions)
+
+
+def pool_of(run: Run) -> Source:
+    """The run's pool, as it was when it was scored.
+
+    Raises:
+        InputError: it has changed since.
+    """
+    source = open_source(run.facts["pool"])
+    if survey(source, run.task).digest != run.question["pool_digest"]:
         raise InputError(
             f"{source.spec}: the pool has changed since it was scored. Bring back the file as it "
             "was (a moved one: run its `labelcast score` again), or score the new one into a new "
             "run."
         )
-    return fetch(source, task, positions)
+    return source
 
 
 def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
@@ -149,7 +158,7 @@ def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
     known = {row["id"]: row for row in run.rows("labels.jsonl")}
     task = run.task
     rows = []
-    for row in _draws(run):
+    for row in drawn_rows(run):
         if row["set"] in only:
             fields = {name: row[name] for name in input_names(task)}
             answer = known.get(row["id"], {}).get(answer_name(task))
@@ -171,7 +180,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
 
 def _read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], int, list[str]]:
     """Answers by the id of their drawn example, how many are blank, and what matches none."""
-    task, draws = run.task, _draws(run)
+    task, draws = run.task, drawn_rows(run)
     by_content = {_content(row, task): row for row in draws}
     by_id = {row["id"]: row for row in draws}
     found: dict[str, tuple[str, str]] = {}
@@ -212,7 +221,7 @@ def save_labels(run: Run, answers: dict[str, str]) -> None:
     """Write `labels.jsonl`: one row for each drawn example that has an answer, in drawn order."""
     task = run.task
     rows = []
-    for row in _draws(run):
+    for row in drawn_rows(run):
         if row["id"] in answers:
             fields = {name: row[name] for name in input_names(task)}
             ours = {name: row[name] for name in _OURS}
@@ -236,11 +245,10 @@ def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
     task = run.task
     rows = [row for row in run.rows("labels.jsonl") if row["set"] == name]
     if len(rows) < 2:
-        wanted = sum(row["set"] == name for row in _draws(run))
+        wanted = sum(row["set"] == name for row in drawn_rows(run))
         raise InputError(
             f"{run.path}: {len(rows)} of {wanted} examples are labelled. Label them first: "
-            f"`labelcast label {run.path} --export FILE`, fill in {answer_name(task)!r}, then "
-            f"`labelcast label {run.path} --import FILE`."
+            f"`labelcast label {run.path}` (or in a file, with --export and --import)."
         )
     found = []
     for row in rows:
@@ -268,7 +276,12 @@ def require(run: Run, step: str, command: str) -> None:
         raise InputError(f"{run.path}: {step} is not finished yet. Run `{command}` first.")
 
 
-def _draws(run: Run) -> list[dict[str, Any]]:
+def drawn_rows(run: Run) -> list[dict[str, Any]]:
+    """What was drawn, in drawn order, as `draw_row` made it.
+
+    Raises:
+        InputError: the pool is not scored yet, or a row is damaged.
+    """
     require(run, "score", f"labelcast score POOL --task TASK --out {run.path}")
     rows = run.rows("draws.jsonl")
     needed = {*_OURS, *input_names(run.task)}

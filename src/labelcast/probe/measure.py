@@ -68,8 +68,14 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
     return found
 
 
-def save(run: Run, result: CosLow) -> None:
+def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
     """Keep a result in a run: `coslow.json`, and the cosines [N,N] in `gram.npy`.
+
+    Args:
+        run: the run.
+        result: measured on its labelled low-confidence examples.
+        labels: digest of the labels it was measured on, where they may have changed meanwhile;
+            None takes the labels as they are now.
 
     Raises:
         RunError: the folder cannot be written.
@@ -80,7 +86,7 @@ def save(run: Run, result: CosLow) -> None:
         write_with(run.file("gram.npy"), lambda part: _write(part, buffer))
         write_json(run.file("coslow.json"), result.to_dict())
         facts: dict[str, Any] = {"method": result.method, "rank": result.rank, "seed": result.seed}
-        facts |= {"labels": run.labels_digest("low"), "batch_size": result.batch_size}
+        facts |= {"labels": labels or run.labels_digest("low"), "batch_size": result.batch_size}
         run.finish("coslow", **facts, seconds=result.seconds)
 
 

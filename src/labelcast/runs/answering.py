@@ -46,7 +46,7 @@ def forecast_run(
     ceiling = (run.question.get("task") or {}).get("ceiling")
     if options.get("ceiling") is None and ceiling:
         options["ceiling"] = ceiling["score"]
-    if _is_stale(run):
+    if coslow_is_stale(run):
         warnings.append(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
@@ -81,12 +81,16 @@ def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None
         return None, None
     raise InputError(
         f"{run.path}: CoS-Low is not measured yet. Label the examples "
-        f"(`labelcast label {run.path} --export FILE`), then run `labelcast coslow {run.path}`."
+        f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
     )
 
 
-def _is_stale(run: Run) -> bool:
-    """Whether the labels are not those that CoS-Low was measured on."""
+def coslow_is_stale(run: Run) -> bool:
+    """Whether the labels are no longer those that CoS-Low was measured on.
+
+    Raises:
+        InputError: the manifest is damaged.
+    """
     if not run.is_done("coslow"):
         return False
     measured_on = read_json(run.file("manifests/coslow.json")).get("labels")

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from labelcast.errors import InputError, RunError
 from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
@@ -165,8 +166,11 @@ class Run:
         )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
         """Keeps other processes from writing to this run meanwhile.
+
+        Args:
+            wait: seconds to wait for another process that is at it.
 
         Raises:
             RunError: another process is at it.
@@ -175,16 +179,26 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = self.file(".lock").open("a+")
         with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not _lock(stream, time.monotonic() + wait):
                 raise RunError(
                     f"{self.path}: another labelcast process is working on this run. "
                     "Wait for it, or stop it."
-                ) from None
+                )
             for left in self.path.rglob(".*.part"):  # of a process that was killed
                 left.unlink(missing_ok=True)
             yield
+
+
+def _lock(stream: IO[str], deadline: float) -> bool:
+    """Whether the lock could be had before a moment of `time.monotonic`; asked once at least."""
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
 
 
 @cache

@@ -17,7 +17,7 @@ from labelcast.probe.labels import labelled_examples
 from labelcast.probe.labels import progress as labelling
 from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import Example, answer_name
+from labelcast.tasks.prompts import Example
 from labelcast.tuning.evaluate import evaluate
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.splits import Splits, digest
@@ -42,8 +42,8 @@ def check_run(run: Run, budget: int) -> None:
     if not drawn.get("test"):
         raise InputError(
             f"{run.path}: there is no test set to score on. Draw one (a few hundred are better): "
-            f"`labelcast label {run.path} --test 200 --export to_label.csv`, and fill in "
-            f"{answer_name(run.task)!r}."
+            f"`labelcast label {run.path} --test 200`, and label it: "
+            f"`labelcast label {run.path} --set test`."
         )
     if done.get("test", 0) < max(2, drawn["test"]):
         raise InputError(_unlabelled(run, "test", done.get("test", 0), drawn["test"]))
@@ -52,8 +52,8 @@ def check_run(run: Run, budget: int) -> None:
         raise InputError(
             f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
             "of low confidence do not count: they are no fair sample). Draw them: "
-            f"`labelcast label {run.path} --more {short} --export to_label.csv`, and fill in "
-            f"{answer_name(run.task)!r}."
+            f"`labelcast label {run.path} --more {short}`, and label them: "
+            f"`labelcast label {run.path} --set random`."
         )
     if done.get("random", 0) < budget:
         raise InputError(_unlabelled(run, "random", done.get("random", 0), budget))
@@ -62,8 +62,8 @@ def check_run(run: Run, budget: int) -> None:
 def _unlabelled(run: Run, name: str, done: int, wanted: int) -> str:
     return (
         f"{run.path}: {done} of the {wanted} examples needed of the {name} set are labelled. "
-        f"`labelcast label {run.path} --export to_label.csv --set {name}`, fill in "
-        f"{answer_name(run.task)!r}, then `labelcast label {run.path} --import to_label.csv`."
+        f"Label them: `labelcast label {run.path} --set {name}` (or in a file, with --export and "
+        "--import)."
     )
 
 

@@ -1,0 +1,49 @@
+// Making elements. Text of any origin goes in as text alone.
+
+/** Text as it is shown: null bytes have no form of their own. */
+export const shown = (text) => String(text).replaceAll("\0", "\uFFFD");
+
+/** An element with properties, event handlers (onclick, ...), attributes in `attrs`, children. */
+export function el(name, { attrs = {}, ...props } = {}, ...children) {
+  const element = document.createElement(name);
+  Object.assign(element, props);
+  for (const [key, value] of Object.entries(attrs)) element.setAttribute(key, value);
+  element.append(...children.filter((child) => child !== null).map(
+    (child) => (typeof child === "string" ? shown(child) : child)));
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/** Puts children into an element in place of what was there. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.filter((child) => child !== null).map(
+    (child) => (typeof child === "string" ? shown(child) : child)));
+}
+
+/** A text block that scrolls when it is long; then it can be reached by keyboard. */
+export function textBlock(text, label) {
+  const block = el("div", { className: "text", dir: "auto" }, text);
+  new ResizeObserver(() => {
+    if (block.scrollHeight > block.clientHeight + 1) {
+      block.tabIndex = 0;
+      block.setAttribute("role", "region");
+      block.setAttribute("aria-label", shown(label));
+    }
+  }).observe(block);
+  return block;
+}
+
+/** A button with the key that does the same. */
+export function keyButton(text, key, props) {
+  const hint = key ? el("kbd", { attrs: { "aria-hidden": "true" } }, key) : null;
+  const attrs = { ...(key ? { "aria-keyshortcuts": key } : {}), ...(props.attrs ?? {}) };
+  return el("button", { type: "button", ...props, attrs },
+    el("span", { dir: "auto" }, text), hint);
+}
+
+/** Whether the keyboard types into this element. */
+export function types(element) {
+  return element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement ||
+    (element instanceof HTMLInputElement && !["checkbox", "button"].includes(element.type));
+}

@@ -1,0 +1,47 @@
+// How far labelling is: the line at the top and one cell an example.
+
+import { byId, el, fill } from "./dom.js";
+
+export const TITLES = { low: "Low confidence", random: "Random", test: "Test set" };
+const MOST_CELLS = 240;
+
+export function minutes(seconds) {
+  if (seconds === null || seconds <= 0) return "";
+  return seconds < 45 ? "under a minute left" : `about ${Math.max(1, Math.round(seconds / 60))} min left`;
+}
+
+/** Shows progress within the set of the current example; `open(id)` is called for a cell. */
+export function showStrip(state, current, open) {
+  const name = current?.set ?? state.sets[0].name;
+  const tally = state.sets.find((set) => set.name === name);
+  const items = state.items.filter((item) => item.set === name);
+  const left = minutes(tally.seconds_left);
+  fill(byId("progress"), el("b", {}, `${tally.labelled} of ${tally.drawn}`), " labelled",
+    left ? el("span", { className: "left" }, ` · ${left}`) : null);
+  document.title = `${tally.labelled} of ${tally.drawn} · ${byId("run").textContent}`;
+  const strip = byId("strip");
+  strip.hidden = items.length > MOST_CELLS;
+  if (strip.hidden) return;
+  // Cells are kept, so that the focus stays on the one that has it.
+  while (strip.children.length > items.length) strip.lastChild.remove();
+  while (strip.children.length < items.length) strip.append(el("button", { type: "button" }));
+  items.forEach((item, place) => {
+    const cell = strip.children[place];
+    const word = item.labelled ? "labelled" : item.skipped ? "skipped" : "open";
+    const marks = [word, ...(item.unsure ? ["unsure"] : []), ...(item.noted ? ["with a note"] : [])];
+    cell.className = marks.join(" ").replace("with a note", "noted");
+    cell.title = `Example ${place + 1}: ${marks.join(", ")}`;
+    cell.setAttribute("aria-label", cell.title);
+    cell.tabIndex = item.id === current?.id || (!current && place === 0) ? 0 : -1;
+    if (item.id === current?.id) cell.setAttribute("aria-current", "true");
+    else cell.removeAttribute("aria-current");
+    cell.onclick = () => open(item.id);
+    cell.onkeydown = (event) => {
+      const other = { ArrowRight: cell.nextSibling, ArrowLeft: cell.previousSibling }[event.key];
+      if (!other) return;
+      event.preventDefault();
+      event.stopPropagation();
+      other.focus();
+    };
+  });
+}

@@ -1,0 +1,70 @@
+"""Known answers of a pool's own records as labels, for simulations and for pools that have some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labelcast.errors import InputError
+from labelcast.probe.labels import SETS, drawn_rows, pool_of, save_labels
+from labelcast.runs.run import Run
+from labelcast.tasks.prompts import answer_name, read_answer
+from labelcast.tasks.sources import Record
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What became of the drawn examples.
+
+    Attributes:
+        taken: labelled with the known answer.
+        kept: had a label already, which stays whatever the record says.
+        blank: their record has no answer; they stay open.
+    """
+
+    taken: int
+    kept: int
+    blank: int
+
+
+def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
+    """Label the drawn examples with the answers in a field of the pool's records.
+
+    Nothing is taken if any answer is wrong. The caller holds the run's lock.
+
+    Args:
+        run: whose pool is read again.
+        field: of the records.
+        sets: which of the drawn sets.
+
+    Raises:
+        InputError: a record lacks the field or its answer is not allowed; the pool has changed.
+    """
+    task = run.task
+    known = {row["id"]: row[answer_name(task)] for row in run.rows("labels.jsonl")}
+    drawn = {row["index"]: row["id"] for row in drawn_rows(run) if row["set"] in sets}
+    wanted = {index: example for index, example in drawn.items() if example not in known}
+    found: dict[str, str] = {}
+    for record in pool_of(run).records() if wanted else ():
+        if record.index in wanted:
+            value = _value(record, field)
+            if not _is_blank(value):
+                where = f"{record.where}, field {field!r}"
+                found[wanted[record.index]] = read_answer(value, task, where)
+    if found:
+        save_labels(run, known | found)
+    return Gold(len(found), len(drawn) - len(wanted), len(wanted) - len(found))
+
+
+def _value(record: Record, field: str) -> object:
+    if field not in record.values:
+        raise InputError(
+            f"--gold {field}: {record.where} has no such field. It has: "
+            f"{', '.join(list(record.values)[:12])}."
+        )
+    return record.values[field]
+
+
+def _is_blank(value: object) -> bool:
+    """Whether a record leaves its answer open: None, NaN, or text of blanks."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())

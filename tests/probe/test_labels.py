@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runs_made import scored_run
 
 from labelcast.errors import InputError
-from labelcast.probe import exchange, labels
+from labelcast.probe import exchange, label_files, labels
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import Record
 
@@ -70,19 +70,19 @@ def test_a_round_trip_through_a_file(texts: list[str], form: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = scored_run(Path(folder), texts, len(texts))
         path = Path(folder) / f"out.{ending}"
-        assert labels.write_export(run, path, form).rows == len(texts)
-        blank = labels.import_labels(run, labels.read_file(run, path))
+        assert label_files.write_export(run, path, form).rows == len(texts)
+        blank = labels.import_labels(run, label_files.read_file(run, path))
         assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
         filled = [
             row | {"label": ANSWERS[number % 4]}
             for number, row in enumerate(labels.export_rows(run))
         ]
-        exchange.write(path, form, filled, labels.sheet(run.task))
-        done = labels.import_labels(run, labels.read_file(run, path))
+        exchange.write(path, form, filled, label_files.sheet(run.task))
+        done = labels.import_labels(run, label_files.read_file(run, path))
         assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
         assert known(run) == {row["id"]: row["label"] for row in filled}
-        labels.write_export(run, path, form)
-        assert labels.import_labels(run, labels.read_file(run, path)).same == len(texts)
+        label_files.write_export(run, path, form)
+        assert labels.import_labels(run, label_files.read_file(run, path)).same == len(texts)
 
 
 @settings(max_examples=25, deadline=None)
@@ -204,21 +204,21 @@ def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
     labels.draw_more(run, {"test": 2})
     assert len(labels.export_rows(run)) == 6
     assert {row["set"] for row in labels.export_rows(run, ["test"])} == {"test"}
-    assert labels.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
+    assert label_files.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
     with pytest.raises(InputError, match="nothing has been drawn for random"):
-        labels.write_export(run, tmp_path / "r.csv", "csv", ["random"])
+        label_files.write_export(run, tmp_path / "r.csv", "csv", ["random"])
 
 
 def test_a_file_with_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
     """An export may replace an earlier one, unless that holds answers the run does not."""
     path = tmp_path / "out.csv"
-    labels.write_export(run, path, "csv")
-    labels.write_export(run, path, "csv")
-    exchange.write(path, "csv", filled(run, "yes", "", "", ""), labels.sheet(run.task))
+    label_files.write_export(run, path, "csv")
+    label_files.write_export(run, path, "csv")
+    exchange.write(path, "csv", filled(run, "yes", "", "", ""), label_files.sheet(run.task))
     with pytest.raises(InputError, match="1 answers that are not imported"):
-        labels.write_export(run, path, "csv")
-    labels.import_labels(run, labels.read_file(run, path))
-    labels.write_export(run, path, "csv")
+        label_files.write_export(run, path, "csv")
+    labels.import_labels(run, label_files.read_file(run, path))
+    label_files.write_export(run, path, "csv")
     assert "yes" in path.read_text("utf-8-sig")
 
 
@@ -228,17 +228,17 @@ def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> No
     path = tmp_path / "out.csv"
     path.write_text(text)
     with pytest.raises(InputError, match="is there already"):
-        labels.write_export(run, path, "csv")
+        label_files.write_export(run, path, "csv")
     assert path.read_text() == text
 
 
 def test_the_second_file_is_not_replaced_either(run: Run, tmp_path: Path) -> None:
     """A configuration that is there stays, unless it is the same."""
     path, second = tmp_path / "t.json", tmp_path / "t.config.xml"
-    assert labels.write_export(run, path, "label-studio").config == second
-    labels.write_export(run, path, "label-studio")
+    assert label_files.write_export(run, path, "label-studio").config == second
+    label_files.write_export(run, path, "label-studio")
     second.write_text("mine")
     with pytest.raises(InputError, match=r"t\.config\.xml: is there already"):
-        labels.write_export(run, path, "label-studio")
+        label_files.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
-    assert labels.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None
+    assert label_files.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

@@ -58,6 +58,7 @@ def coslow(
     name = model or (run_model(run) if run else "smollm2")
     with waiting(f"Loading {name}"):
         lm = load_model(name, device=device, dtype=dtype, purpose="gradients")
+    digest = run.labels_digest("low") if run else None
     labelled = run_examples(run, lm) if run else file_examples(examples, task, lm)
     batch = choose_batch(batch_size, lm.device.value, "gradients")
     say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
@@ -73,7 +74,7 @@ def coslow(
             progress=progress,
         )
     if run:
-        save(run, result)
+        save(run, result, labels=digest)
     if as_json:
         print_json(result.to_dict())
         return

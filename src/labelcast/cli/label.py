@@ -65,7 +65,7 @@ def label(
     Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
-    from labelcast.probe import exchange, labels
+    from labelcast.probe import exchange, label_files, labels
     from labelcast.runs.run import Run
 
     opened = Run.open(run)
@@ -76,7 +76,7 @@ def label(
         raise InputError("--import is a step of its own: give the other options afterwards.")
     if export is not None:
         form = exchange.form_of(export, form)
-        labels.check_replaceable(opened, export, form)
+        label_files.check_replaceable(opened, export, form)
     asked = export or import_ or counts or gold is not None or as_json
     if terminal or not asked:
         if asked:
@@ -94,7 +94,7 @@ def label(
     if gold is not None:
         result["gold"] = label_page.fill_in(opened, gold, only)
     if export is not None:
-        done = labels.write_export(opened, export, str(form), [only] if only else labels.SETS)
+        done = label_files.write_export(opened, export, str(form), [only] if only else labels.SETS)
         result["exported"] = {"file": str(export), "format": form, "rows": done.rows}
         if done.config is not None:
             result["exported"]["config"] = str(done.config)
@@ -107,9 +107,9 @@ def label(
 
 
 def _import(run: Run, path: Path, form: str | None) -> dict[str, Any]:
-    from labelcast.probe import labels
+    from labelcast.probe import label_files, labels
 
-    done = labels.import_labels(run, labels.read_file(run, path, form))
+    done = labels.import_labels(run, label_files.read_file(run, path, form))
     return {
         "taken": done.taken,
         "changed": done.changed,

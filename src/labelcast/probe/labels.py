@@ -8,15 +8,13 @@ no model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.probe import exchange
 from labelcast.probe.pick import draw_random
 from labelcast.probe.pool import fetch, pickable, survey
 from labelcast.runs.files import write_jsonl
@@ -54,14 +52,6 @@ class Imported:
     same: int
     blank: int
     unmatched: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """How many examples were written, and the second file, where the form has one."""
-
-    rows: int
-    config: Path | None
 
 
 @dataclass(frozen=True)
@@ -174,12 +164,16 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
-    answers, blank, unmatched = _read_answers(run, records)
+    answers, blank, unmatched = read_answers(run, records)
     return _take_over(run, answers, blank, unmatched)
 
 
-def _read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], int, list[str]]:
-    """Answers by the id of their drawn example, how many are blank, and what matches none."""
+def read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], int, list[str]]:
+    """Answers by the id of their drawn example, how many are blank, and what matches none.
+
+    Raises:
+        InputError: an answer is not allowed, or one example has two different answers.
+    """
     task, draws = run.task, drawn_rows(run)
     by_content = {_content(row, task): row for row in draws}
     by_id = {row["id"]: row for row in draws}
@@ -329,74 +323,3 @@ def _answer_value(record: Record, task: Task | None) -> Any:
 def _place(record: Record) -> str:
     own = record.values.get("id")
     return record.where if own is None else f"{record.where} (id {str(own)[:40]})"
-
-
-def sheet(task: Task | None) -> exchange.Sheet:
-    """What whoever labels is asked."""
-    fields, answer = tuple(input_names(task)), answer_name(task)
-    if task is None:
-        return exchange.Sheet(f"Give {answer}.", fields, fields, answer)
-    titles = tuple(item.label or item.field for item in task.inputs)
-    return exchange.Sheet(task.instruction.strip(), fields, titles, answer, task.answers)
-
-
-def read_file(run: Run, path: Path, form: str | None = None) -> Iterator[Record]:
-    """The records of a label file, by the names of the run's fields, as `import_labels` takes them.
-
-    Raises:
-        InputError: the file is missing, broken, or of no known form.
-    """
-    return exchange.read(path, sheet(run.task), form)
-
-
-def check_replaceable(run: Run, path: Path, form: str) -> None:
-    """Refuse to replace a file that holds more than the run does.
-
-    Raises:
-        InputError: it holds answers that are not imported, or other records; or the second file
-            of the form is there and is another.
-    """
-    second = exchange.companion(path, form, sheet(run.task))
-    if second is not None and second[0].exists() and second[0].read_bytes() != second[1].encode():
-        raise InputError(f"{second[0]}: is there already and is another. Choose another name.")
-    if not path.exists():
-        return
-    known = {row["id"]: row[answer_name(run.task)] for row in run.rows("labels.jsonl")}
-    try:
-        answers, _, unmatched = _read_answers(run, read_file(run, path, form))
-    except InputError as error:
-        raise InputError(
-            f"{path}: is there already and cannot be compared with this run ({error}) "
-            "Choose another name."
-        ) from None
-    new = sum(known.get(key) != answer for key, answer in answers.items())
-    if unmatched:
-        raise InputError(
-            f"{path}: is there already and is no export of this run. Choose another name."
-        )
-    if new:
-        raise InputError(
-            f"{path}: holds {new} answers that are not imported yet. Import them first "
-            f"(`labelcast label {run.path} --import {path}`), or choose another name."
-        )
-
-
-def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) -> Exported:
-    """Write the drawn examples to a file to be labelled elsewhere.
-
-    Args:
-        run: the run.
-        path: of the file.
-        form: one of `exchange.FORMS`.
-        only: which sets.
-
-    Raises:
-        InputError: nothing is drawn, the form cannot hold a text, or the file is there and
-            replacing it would lose answers.
-        RunError: the file cannot be written.
-    """
-    check_replaceable(run, path, form)
-    rows = export_rows(run, only)
-    if not rows:
-        raise InputError(f"{run.path}: nothing has been drawn for {', '.join(only)}.")
-    return Exported(len(rows), exchange.write(path, form, rows, sheet(run.task)))

@@ -111,12 +111,9 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     sys.stdout.write(_table(answer))
     print()
     print(draw_curve(answer, encoding=sys.stdout.encoding))
-    if answer.met and answer.answered_by != ("zero-shot",):
-        print("\nNext: stop. An observed score meets the target already.")
-    elif answer.next_budget is None and not answer.met:
-        print("\nNext: stop. More labels, up to 5,000, do not look worth what they cost.")
-    elif answer.next_budget is not None:
-        print(f"\nNext: label up to {answer.next_budget:,} and train, then --observe N=SCORE.")
+    if answer.advice():
+        advice = answer.advice()
+        print(f"\nNext: {advice[0].lower()}{advice[1:]}")
     for warning in (*found, *answer.warnings):
         say(f"warning: {warning}")
 

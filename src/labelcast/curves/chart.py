@@ -44,8 +44,8 @@ def draw(answer: Forecast, *, width: int = 640, height: int = 340) -> Any:
     frame = Frame.of(answer, width)
     layers = [
         *_curve(alt, answer),
-        *_rules(alt, answer, frame),
         *_needed(alt, answer, frame),
+        *_rules(alt, answer, frame),
         *_scores(alt, answer),
     ]
     unit = (
@@ -134,7 +134,7 @@ def _line(alt: Any, value: float, name: str, side: str, *, of_target: bool = Fal
     base = data(alt, [{"x": 0.0, "end": 1.0, "y": value, "name": name}])
     dash = [6, 4] if of_target else [2, 3]
     rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2="end:Q")
-    place = {"align": side, "dx": 4 if side == "left" else -2, "dy": 10 if of_target else -8}
+    place = {"align": side, "dx": 4 if side == "left" else -2, "dy": 11 if of_target else -9}
     return [rule, *text(base, place, colour, x="x:Q" if side == "left" else "end:Q")]
 
 

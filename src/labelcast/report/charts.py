@@ -69,7 +69,7 @@ def _histogram(pool: PoolConfidence, width: int, height: int) -> Any:
     import altair as alt
 
     rows = [
-        {"x": left, "end": right, "y": count, "picked": picked}
+        {"x": left, "end": right, "y": count, "picked": picked, "zero": 0}
         for left, right, count, picked in zip(
             pool.edges, pool.edges[1:], pool.counts, pool.picked, strict=False
         )
@@ -87,17 +87,19 @@ def _histogram(pool: PoolConfidence, width: int, height: int) -> Any:
         axis=_axis(alt, title=None, tickCount=4, tickMinStep=1, domain=False, ticks=False),
     )
     base = data(alt, rows)
-    bars = base.mark_bar(color=PALETTE.muted, opacity=0.4, binSpacing=1).encode(x, y, x2="end:Q")
-    picked = base.mark_bar(color=PALETTE.accent, opacity=1, binSpacing=1).encode(
-        x, alt.Y("picked:Q"), x2="end:Q"
+    bars = base.mark_bar(color=PALETTE.muted, opacity=0.4, binSpacing=1).encode(
+        x, y, x2="end:Q", y2="zero:Q"
+    )
+    picked = (
+        base.transform_filter("datum.picked > 0")
+        .mark_bar(color=PALETTE.accent, opacity=1, binSpacing=1)
+        .encode(x, alt.Y("picked:Q"), x2="end:Q", y2="zero:Q")
     )
     right = pool.limit > (domain[0] + domain[1]) / 2
-    name = "could be picked" if not right else "could be picked, below here"
-    mark = data(alt, [{"x": pool.limit, "y": top, "low": 0, "name": name}])
-    rule = mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(x, y, y2="low:Q")
+    name = "lowest tenth" if right else "← lowest tenth"
+    mark = data(alt, [{"x": pool.limit, "y": top, "zero": 0, "name": name}]).encode(x, y)
+    rule = mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(y2="zero:Q")
     place = {"align": "right" if right else "left", "dx": -6 if right else 6, "dy": 8}
-    if not right:
-        mark = data(alt, [{"x": pool.limit, "y": top, "name": "← could be picked"}])
     title = alt.Title(
         "Examples", anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted
     )

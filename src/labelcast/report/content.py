@@ -14,7 +14,7 @@ from labelcast.report.labelled import Labelled, read_labelled
 from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
 from labelcast.report.targets import TargetRow, target_rows
-from labelcast.runs.answering import answer_run, last_asked
+from labelcast.runs.answering import answer_run, card_asked, last_asked
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run, versions
 
@@ -91,6 +91,7 @@ def gather(
     costs = cost_model(prices, run.rows("observations.jsonl"), str(run.facts.get("device", "")))
     found = answer_run(run, **options)
     similarity = read_similarity(run)
+    words = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(
         name=run.task.name if run.task else run.path.resolve().name,
         model=str(run.model["name"]),
@@ -100,12 +101,12 @@ def gather(
         coslow=_coslow(run),
         targets=target_rows(run, found.forecast, options),
         costs=costs,
-        steps=next_steps(run, found.forecast, options),
+        steps=next_steps(run, found.forecast, words),
         confidence=read_confidence(run),
         similarity=similarity,
         labelled=read_labelled(run, similarity.means if similarity else {}),
         provenance=read_provenance(run),
-        commands=tuple(made_by(run, options)),
+        commands=tuple(made_by(run, words)),
         version=versions()["labelcast"],
     )
 

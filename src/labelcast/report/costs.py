@@ -51,7 +51,7 @@ class CostModel(NamedTuple):
         if count == 0:
             return money(0, self.currency)
         amount = self.per_label * (LARGEST_BUDGET if count is None else count) + self.training
-        return f"{'more than ' if count is None else ''}{money(amount, self.currency)}"
+        return f"{'> ' if count is None else ''}{money(amount, self.currency)}"
 
     def between(self, low: int | None, high: int | None) -> str:
         """The cost of an interval of labels."""
@@ -121,4 +121,5 @@ def _hours(
 
 
 def _exact(amount: float, currency: str) -> str:
-    return f"{amount:g} {currency}" if currency.isalnum() else f"{currency}{amount:g}"
+    number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
+    return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"

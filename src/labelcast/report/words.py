@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from labelcast.curves.efficiency import LARGEST_BUDGET
 
-MORE = f"more than {LARGEST_BUDGET:,}"
+MORE = f"> {LARGEST_BUDGET:,}"
 
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
 _PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -46,7 +46,7 @@ def labels(count: int | None) -> str:
     """Labels needed; None is not reached within 5,000.
 
     >>> labels(1200), labels(None)
-    ('1,200', 'more than 5,000')
+    ('1,200', '> 5,000')
     """
     return MORE if count is None else f"{count:,}"
 

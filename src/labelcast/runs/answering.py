@@ -95,7 +95,7 @@ def forecast_run(
             "forecast",
             calibration=found.card.name,
             options=_plain(found.options),
-            asked=_plain(options | {"calibration": _card_asked(calibration)}),
+            asked=_plain(options | {"calibration": card_asked(calibration)}),
         )
     return answer, found.found
 
@@ -121,7 +121,7 @@ def last_asked(run: Run) -> dict[str, Any]:
     return dict(asked)
 
 
-def _card_asked(calibration: Calibration | str | Path | None) -> str | None:
+def card_asked(calibration: Calibration | str | Path | None) -> str | None:
     """A card by the name or the whole path under which it is found again."""
     if calibration is None:
         return None

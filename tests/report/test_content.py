@@ -216,6 +216,8 @@ def test_hours_are_measured_on_a_gpu_only(tmp_path: Path) -> None:
             costs = gather(run, prices=prices).costs
             assert costs is not None and costs.training == 2.0
             assert "the mean of 1 measured run" in costs.assumed[0]
+            (tuned,) = gather(run).provenance.tuned
+            assert (tuned.budget, tuned.score, tuned.seconds) == (50, 0.6, 1800.0)
         else:
             with pytest.raises(InputError, match="--gpu-hours"):
                 gather(run, prices=prices)

@@ -169,14 +169,15 @@ def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
     )
     if needed.median is not None:
         target = answer.target.score if answer.curve_unit == "score" else answer.target.gain
-        drop = [{"x": middle, "y": lane, "high": frame.bottom if target is None else target}]
-        layers += [
-            data(alt, drop)
-            .mark_rule(color=PALETTE.accent, strokeDash=[2, 3], strokeWidth=1.2)
-            .encode(y2="high:Q"),
-            data(alt, drop).mark_point(filled=True, color=PALETTE.accent, size=90, opacity=1),
-            *layers[:2],
-        ]
+        # The line ends above the words, so that it does not cross them.
+        drop = [{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}]
+        if target is not None:
+            line = data(alt, drop).mark_rule(
+                color=PALETTE.accent, strokeDash=[2, 3], strokeWidth=1.2
+            )
+            layers.append(line.encode(y2="high:Q"))
+        median = data(alt, drop).mark_point(filled=True, color=PALETTE.accent, size=90, opacity=1)
+        layers.append(median.encode(y="lane:Q"))
     return layers
 
 

@@ -42,6 +42,19 @@ class FinishedStep:
 
 
 @dataclass(frozen=True)
+class TunedRun:
+    """A score that `labelcast tune` measured in the run."""
+
+    budget: int
+    score: float
+    metric: str
+    test_size: int
+    recipe: Shown
+    seed: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where an answer comes from."""
 
@@ -49,6 +62,7 @@ class Provenance:
     pool: tuple[Fact, ...]
     model: tuple[Fact, ...]
     steps: tuple[FinishedStep, ...]
+    tuned: tuple[TunedRun, ...]
     same_versions: bool
 
 
@@ -78,6 +92,7 @@ def read_provenance(run: Run) -> Provenance:
             }
         ),
         steps=steps,
+        tuned=tuple(_tuned(row) for row in run.rows("observations.jsonl")),
         same_versions=len({step.versions for step in steps}) <= 1,
     )
 
@@ -121,4 +136,17 @@ def _step(run: Run, name: str) -> FinishedStep:
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         settings=shorten(", ".join(settings), SHORT),
         versions=shorten(", ".join(f"{key} {value}" for key, value in known), SHORT),
+    )
+
+
+def _tuned(row: Mapping[str, Any]) -> TunedRun:
+    seconds = row.get("seconds")
+    return TunedRun(
+        budget=int(row["budget"]),
+        score=float(row["score"]),
+        metric=str(row.get("metric", "")),
+        test_size=int(row["test_size"]),
+        recipe=shorten(str(row["recipe"]), SHORT),
+        seed=str(row.get("seed", "")),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
     )

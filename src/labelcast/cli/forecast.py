@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labelcast.cli import forecast_options as options
 from labelcast.cli.console import Json, print_json, say
 
 if TYPE_CHECKING:
@@ -17,44 +18,17 @@ if TYPE_CHECKING:
 def forecast(
     run: Annotated[Path | None, typer.Argument(help="A run folder; none with --coslow.")] = None,
     coslow: Annotated[float | None, typer.Option(help="CoS-Low, measured elsewhere.")] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped card (labelcast calibrations) or a card's file.")
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option(help="Fraction of the gain from zero-shot to the ceiling.  [default: 0.9]"),
-    ] = None,
-    target_score: Annotated[
-        float | None, typer.Option(help="The target as a score, instead of --target.")
-    ] = None,
-    zero_shot: Annotated[
-        float | None, typer.Option(help="Score without labels, 0 to 1; may be unknown.")
-    ] = None,
-    ceiling: Annotated[
-        float | None,
-        typer.Option(help="Best score to be hoped for; the task's by default, may be unknown."),
-    ] = None,
-    observe: Annotated[
-        list[str] | None,
-        typer.Option(help="A score that was measured: N=SCORE. Any number of times."),
-    ] = None,
-    observe_size: Annotated[
-        int | None, typer.Option(help="Test examples behind each score.")
-    ] = None,
-    observe_sd: Annotated[
-        float | None,
-        typer.Option(
-            help="Noise sd of each score from its test set (say, by bootstrap), where the metric "
-            "is no mean; instead of --observe-size."
-        ),
-    ] = None,
-    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.9,
-    budget: Annotated[
-        int | None, typer.Option(help="Ask the reverse: what is reached with so many labels.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="The fine-tuning that is meant, such as LoRA.")
-    ] = None,
+    calibration: options.CalibrationCard = None,
+    target: options.TargetGain = None,
+    target_score: options.TargetScore = None,
+    zero_shot: options.ZeroShot = None,
+    ceiling: options.Ceiling = None,
+    observe: options.Observe = None,
+    observe_size: options.ObserveSize = None,
+    observe_sd: options.ObserveSd = None,
+    level: options.Level = 0.9,
+    budget: options.Budget = None,
+    recipe: options.Recipe = None,
     as_json: Json = False,
 ) -> None:
     """Forecast how many labels the task needs, with an interval.
@@ -66,30 +40,30 @@ def forecast(
     """
     from labelcast.errors import InputError
 
-    options = {
-        "target": target,
-        "target_score": target_score,
-        "zero_shot": zero_shot,
-        "ceiling": ceiling,
-        "observations": [_observation(text) for text in observe or []],
-        "observe_size": observe_size,
-        "observe_sd": observe_sd,
-        "level": level,
-        "budget": budget,
-        "recipe": recipe,
-    }
+    asked = options.gathered(
+        target=target,
+        target_score=target_score,
+        zero_shot=zero_shot,
+        ceiling=ceiling,
+        observe=observe,
+        observe_size=observe_size,
+        observe_sd=observe_sd,
+        level=level,
+        budget=budget,
+        recipe=recipe,
+    )
     if run is not None and coslow is not None:
         raise InputError("give a run or --coslow, not both.")
     found: tuple[str, ...] = ()
     if run is None:
         from labelcast.curves import forecast as answer_question
 
-        answer = answer_question(coslow, calibration, **options)  # type: ignore[arg-type]
+        answer = answer_question(coslow, calibration, **asked)
     else:
         from labelcast.runs.answering import forecast_run
         from labelcast.runs.run import Run
 
-        answer, found = forecast_run(Run.open(run), calibration=calibration, **options)
+        answer, found = forecast_run(Run.open(run), calibration=calibration, **asked)
     show(answer, found, as_json=as_json)
 
 
@@ -111,12 +85,9 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     sys.stdout.write(_table(answer))
     print()
     print(draw_curve(answer, encoding=sys.stdout.encoding))
-    if answer.met and answer.answered_by != ("zero-shot",):
-        print("\nNext: stop. An observed score meets the target already.")
-    elif answer.next_budget is None and not answer.met:
-        print("\nNext: stop. More labels, up to 5,000, do not look worth what they cost.")
-    elif answer.next_budget is not None:
-        print(f"\nNext: label up to {answer.next_budget:,} and train, then --observe N=SCORE.")
+    if answer.advice():
+        advice = answer.advice()
+        print(f"\nNext: {advice[0].lower()}{advice[1:]}")
     for warning in (*found, *answer.warnings):
         say(f"warning: {warning}")
 
@@ -147,15 +118,3 @@ def _labels(value: float | None) -> str:
     if value is None:
         return "> 5,000"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _observation(text: str) -> tuple[int, float]:
-    from labelcast.errors import InputError
-
-    budget, equals, score = text.partition("=")
-    try:
-        if not equals:
-            raise ValueError
-        return int(budget), float(score)
-    except ValueError:
-        raise InputError(f"--observe {text}: expected N=SCORE, such as 50=0.71.") from None

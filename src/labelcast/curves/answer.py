@@ -4,9 +4,13 @@ Knows the form of the answer, not how it was found.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelcast.curves.efficiency import LARGEST_BUDGET
+from labelcast.curves.observed import ScoreObservation
+
+if TYPE_CHECKING:
+    from altair import LayerChart
 
 
 class Interval(NamedTuple):
@@ -117,6 +121,7 @@ class Forecast:
             or "zero-shot" alone where it meets the target.
         shares: how much of the answer comes from each.
         zero_shot, ceiling: the ends of the curve, None where the answer is in gains.
+        observations: the observed scores by rising budget, each with the sd of its noise.
     """
 
     level: float
@@ -135,6 +140,7 @@ class Forecast:
     shares: Shares
     zero_shot: End | None
     ceiling: End | None
+    observations: tuple[ScoreObservation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready fields: dicts, lists, numbers, strings and None."""
@@ -150,12 +156,22 @@ class Forecast:
             )
         ending = (
             f"({100 * self.level:.4g}% interval); chance that {LARGEST_BUDGET:,} suffice: "
-            f"{_chance(needed.reachable)}."
+            f"{chance_in_words(needed.reachable)}."
         )
         if needed.median is None:
             at_least = "" if needed.low is None else f", and {_rounded(needed.low)} at the least"
             return f"Probably not within {LARGEST_BUDGET:,} labels{at_least} {ending}"
         return f"You will need about {_rounded(needed.median)} labels, {_between(needed)} {ending}"
+
+    def advice(self) -> str:
+        """Return what to do next as one plain sentence; empty where zero-shot is enough."""
+        if self.answered_by == ("zero-shot",):
+            return ""
+        if self.met:
+            return "Stop. An observed score meets the target already."
+        if self.next_budget is None:
+            return f"Stop. More labels, up to {LARGEST_BUDGET:,}, do not look worth what they cost."
+        return f"Label up to {self.next_budget:,} and train, then --observe N=SCORE."
 
     def basis(self) -> str:
         """Return in words how much of the answer comes from where, the largest share first.
@@ -166,6 +182,23 @@ class Forecast:
         parts = {named[key]: share for key, share in self.shares._asdict().items() if share > 0}
         ranked = sorted(parts.items(), key=lambda part: -part[1])
         return ", ".join(f"{share:.0%} {name}" for name, share in ranked)
+
+    def plot(self, width: int = 640, height: int = 340) -> "LayerChart":
+        """Return the forecast curve as an altair chart: its band, the target, observed scores.
+
+        Args:
+            width: of the plot, in pixels.
+            height: of the plot, in pixels.
+        """
+        from labelcast.curves.chart import draw
+
+        return draw(self, width=width, height=height)
+
+    def _repr_html_(self) -> str:
+        """Return sentence and curve as HTML that needs neither script nor network."""
+        from labelcast.curves.notebook import fragment
+
+        return fragment(self)
 
 
 def _plain(value: Any) -> Any:
@@ -188,8 +221,12 @@ def _rounded(labels: int) -> str:
     return f"{round(labels / step) * step:,}"
 
 
-def _chance(share: float) -> str:
-    """Write a chance in whole percent; sampled curves never make it 0 or 1."""
+def chance_in_words(share: float) -> str:
+    """Write a chance in whole percent; sampled curves never make it 0 or 1.
+
+    >>> chance_in_words(0.791), chance_in_words(1.0)
+    ('79%', 'over 99%')
+    """
     if share > 0.99:
         return "over 99%"
     if share < 0.01:

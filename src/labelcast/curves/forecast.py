@@ -152,6 +152,7 @@ def forecast(
         shares=_shares(prior, evidence, by_scores, posterior, question),
         zero_shot=_end(posterior.zero_shot, posterior, question),
         ceiling=_end(posterior.ceiling, posterior, question),
+        observations=question.observations,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from labelcast.curves import Calibration, Forecast, forecast
 from labelcast.curves.cards import by_name, find
@@ -14,6 +15,58 @@ from labelcast.runs.run import Run
 
 PUBLISHED_EXAMPLES = 32
 """Examples behind each CoS-Low that the cards were fitted to."""
+
+_OPTIONS = inspect.signature(forecast).parameters.keys() - {"coslow"}
+
+
+class RunAnswer(NamedTuple):
+    """What a run answers.
+
+    Attributes:
+        forecast: the answer.
+        found: warnings about the card that was found and the state of the labels.
+        card: the calibration that was used.
+        options: of the forecast, with all that the run itself says filled in.
+    """
+
+    forecast: Forecast
+    found: tuple[str, ...]
+    card: Calibration
+    options: dict[str, Any]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that should be known before the answer is trusted."""
+        return (*self.found, *self.forecast.warnings)
+
+
+def answer_run(
+    run: Run, *, calibration: Calibration | str | Path | None = None, **options: Any
+) -> RunAnswer:
+    """Forecast from a run, and change nothing in it; arguments and errors as `forecast_run`."""
+    model = run.model
+    warnings: list[str] = []
+    if calibration is None:
+        card, warnings = find(model["hub_id"], model["fingerprint"], model.get("architecture"))
+    else:
+        card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
+    ceiling = (run.question.get("task") or {}).get("ceiling")
+    if options.get("ceiling") is None and ceiling:
+        options["ceiling"] = ceiling["score"]
+    if coslow_is_stale(run):
+        warnings.append(
+            f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
+            "again"
+        )
+    options = with_observations(run, options)
+    coslow, examples = _coslow(run, options)
+    if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
+        warnings.append(
+            f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
+            "each: the intervals are too narrow; label more of them"
+        )
+    answer = forecast(coslow=coslow, calibration=card, **options)
+    return RunAnswer(answer, tuple(warnings), card, options)
 
 
 def forecast_run(
@@ -33,39 +86,47 @@ def forecast_run(
     Raises:
         InputError: CoS-Low is not measured yet, or an option is wrong.
     """
-    model = run.model
-    warnings: list[str] = []
-    if calibration is None:
-        calibration, warnings = find(
-            model["hub_id"], model["fingerprint"], model.get("architecture")
-        )
-    else:
-        calibration = (
-            by_name(calibration) if not isinstance(calibration, Calibration) else calibration
-        )
-    ceiling = (run.question.get("task") or {}).get("ceiling")
-    if options.get("ceiling") is None and ceiling:
-        options["ceiling"] = ceiling["score"]
-    if coslow_is_stale(run):
-        warnings.append(
-            f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
-            "again"
-        )
-    options = with_observations(run, options)
-    coslow, examples = _coslow(run, options)
-    if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
-        warnings.append(
-            f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
-            "each: the intervals are too narrow; label more of them"
-        )
-    answer = forecast(coslow=coslow, calibration=calibration, **options)
+    options["observations"] = list(options.get("observations") or ())
+    found = answer_run(run, calibration=calibration, **options)
+    answer = found.forecast
     with run.locked():
-        write_json(
-            run.file("forecast.json"),
-            answer.to_dict() | {"warnings": [*warnings, *answer.warnings]},
+        write_json(run.file("forecast.json"), answer.to_dict() | {"warnings": list(found.warnings)})
+        run.finish(
+            "forecast",
+            calibration=found.card.name,
+            options=_plain(found.options),
+            asked=_plain(options | {"calibration": card_asked(calibration)}),
         )
-        run.finish("forecast", calibration=calibration.name, options=_plain(options))
-    return answer, tuple(warnings)
+    return answer, found.found
+
+
+def last_asked(run: Run) -> dict[str, Any]:
+    """What the run's last forecast was asked, to ask it again; nothing where there was none.
+
+    Returns:
+        Arguments of `answer_run`; what the run itself fills in is not among them.
+
+    Raises:
+        InputError: the forecast's manifest is damaged.
+    """
+    if not run.is_done("forecast"):
+        return {}
+    path = run.file("manifests/forecast.json")
+    manifest = read_json(path)
+    asked = manifest.get("asked", manifest.get("options")) if isinstance(manifest, dict) else None
+    if not isinstance(asked, dict) or not asked.keys() <= _OPTIONS:
+        raise InputError(f"{path}: damaged. Run `labelcast forecast {run.path}` again.")
+    if "observations" in asked:
+        asked = asked | {"observations": [tuple(pair) for pair in asked["observations"]]}
+    return dict(asked)
+
+
+def card_asked(calibration: Calibration | str | Path | None) -> str | None:
+    """A card by the name or the whole path under which it is found again."""
+    if calibration is None:
+        return None
+    name = calibration.name if isinstance(calibration, Calibration) else str(calibration)
+    return str(Path(name).resolve()) if Path(name).is_file() else name
 
 
 def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None]:
@@ -134,4 +195,4 @@ def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
+    return {key: value for key, value in options.items() if value not in (None, [])}

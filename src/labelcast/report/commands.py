@@ -1,0 +1,103 @@
+"""The literal commands of a report: those behind the answer, and those that come next.
+
+Knows the command line's names. Does not run anything.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from labelcast.curves.answer import Forecast
+from labelcast.runs.answering import coslow_is_stale
+from labelcast.runs.run import Run
+
+TEST_SIZE = 200
+_VALUES = (
+    *("calibration", "target", "target_score", "zero_shot", "ceiling", "observe_size"),
+    *("observe_sd", "level", "budget", "recipe"),
+)
+
+
+class Step(NamedTuple):
+    """Something to do, and the command for it, empty where there is none."""
+
+    text: str
+    command: str
+
+
+def labelcast(*words: object) -> str:
+    """A command, quoted for the shell."""
+    return shlex.join(["labelcast", *map(str, words)])
+
+
+def forecast_command(run: Run, asked: Mapping[str, Any], *more: object) -> str:
+    """The command that asks a run's forecast again."""
+    words: list[object] = []
+    for name in _VALUES:
+        if asked.get(name) is not None and (name, asked[name]) != ("level", 0.9):
+            words += [f"--{name.replace('_', '-')}", asked[name]]
+    for budget, score, *_ in asked.get("observations") or ():
+        words += ["--observe", f"{budget}={score}"]
+    return labelcast("forecast", run.path, *words, *more)
+
+
+def next_steps(run: Run, answer: Forecast, asked: Mapping[str, Any]) -> tuple[Step, ...]:
+    """What to do next, in order."""
+    steps = []
+    if coslow_is_stale(run):
+        steps.append(
+            Step("The labels have changed: measure CoS-Low again.", labelcast("coslow", run.path))
+        )
+    if answer.answered_by == ("zero-shot",):
+        text = "No labels are needed for training. Check the zero-shot score on a test set."
+        return (*steps, Step(text, labelcast("tune", run.path, "--budget", 0)))
+    if answer.next_budget is None:
+        return (*steps, Step(answer.advice(), ""))
+    return (*steps, *_act(run, answer.next_budget, asked))
+
+
+def _act(run: Run, budget: int, asked: Mapping[str, Any]) -> list[Step]:
+    """Label up to a budget, train there, and ask again."""
+    sets = [row.get("set") for row in run.rows("draws.jsonl")]
+    short = budget - sets.count("random")
+    words: list[object] = ["--more", short] if short > 0 else []
+    words += [] if "test" in sets else ["--test", TEST_SIZE]
+    drawing = Step(
+        f"Draw {_things(short, 'test' not in sets)} at random.",
+        labelcast("label", run.path, *words),
+    )
+    return [
+        *([drawing] if words else []),
+        Step(f"Label them, up to {budget:,}.", labelcast("label", run.path)),
+        Step(
+            "Fine-tune on them, score on the test set, and forecast again.",
+            labelcast("tune", run.path, "--budget", budget),
+        ),
+        Step(
+            "Or fine-tune in your own way and say what came out.",
+            forecast_command(run, asked, "--observe", f"{budget}=SCORE", "--observe-size", "M"),
+        ),
+    ]
+
+
+def _things(short: int, need_test: bool) -> str:
+    parts = [f"{short:,} more examples"] if short > 0 else []
+    parts += [f"a test set of {TEST_SIZE}"] if need_test else []
+    return " and ".join(parts)
+
+
+def made_by(run: Run, asked: Mapping[str, Any]) -> Sequence[str]:
+    """The commands that lead to this report; TASK stands for the task's file."""
+    question, facts = run.question, run.facts
+    task = ["--task", "TASK"] if question.get("task") else []
+    settings: list[object] = []
+    for name in ("n_label", "seed", "max_new_tokens"):
+        if name in question:
+            settings += [f"--{name.replace('_', '-')}", question[name]]
+    score = ["score", facts.get("pool", "POOL"), *task, "--model", run.model["name"]]
+    commands = [labelcast(*score, "--out", run.path, *settings), labelcast("label", run.path)]
+    if run.file("coslow.json").exists():
+        commands.append(labelcast("coslow", run.path))
+    return [*commands, forecast_command(run, asked), labelcast("report", run.path)]

@@ -1,0 +1,120 @@
+"""What the report of a run says, gathered from its folder; no HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labelcast.curves import Calibration, Forecast
+from labelcast.report.commands import Step, made_by, next_steps
+from labelcast.report.confidence import PoolConfidence, read_confidence
+from labelcast.report.costs import CostModel, Prices, cost_model
+from labelcast.report.labelled import Labelled, read_labelled
+from labelcast.report.provenance import Provenance, read_provenance
+from labelcast.report.similarity import Similarity, read_similarity
+from labelcast.report.targets import TargetRow, target_rows
+from labelcast.runs.answering import answer_run, card_asked, last_asked
+from labelcast.runs.files import read_json
+from labelcast.runs.run import Run, versions
+
+
+@dataclass(frozen=True)
+class CosLowFacts:
+    """CoS-Low of the run, as `labelcast coslow` kept it; None where it kept nothing."""
+
+    value: float
+    low: float | None
+    high: float | None
+    examples: int | None
+    pairs: int | None
+    method: str | None
+    seed_sd: float | None
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report says.
+
+    Attributes:
+        name: of the task, or of the run where it has none.
+        model: as the user called it.
+        answer: the forecast.
+        warnings: all of them, in words.
+        card: the calibration.
+        coslow: None where the answer rests on scores alone.
+        targets: labels needed for a range of targets.
+        costs: None where no price was given.
+        steps: what to do next.
+        confidence: None where the pool was not scored here.
+        similarity: None where it was not measured.
+        labelled: the labelled examples.
+        provenance: where all of it comes from.
+        commands: that lead to this report.
+        version: of labelcast.
+    """
+
+    name: str
+    model: str
+    answer: Forecast
+    warnings: tuple[str, ...]
+    card: Calibration
+    coslow: CosLowFacts | None
+    targets: tuple[TargetRow, ...]
+    costs: CostModel | None
+    steps: tuple[Step, ...]
+    confidence: PoolConfidence | None
+    similarity: Similarity | None
+    labelled: Labelled
+    provenance: Provenance
+    commands: tuple[str, ...]
+    version: str
+
+
+def gather(
+    run: Run, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
+) -> Content:
+    """Gather what the report of a run says; nothing in the run is changed.
+
+    Args:
+        run: with CoS-Low, or with observed scores.
+        asked: arguments of `answer_run`; None asks what the run's last forecast was asked, else
+            the defaults.
+        prices: of labels and GPU hours.
+
+    Raises:
+        InputError: there is no answer yet (says what to do), a file is damaged, or an option is
+            wrong.
+    """
+    prices = prices or Prices()
+    options = last_asked(run) if asked is None else dict(asked)
+    costs = cost_model(prices, run.rows("observations.jsonl"), str(run.facts.get("device", "")))
+    found = answer_run(run, **options)
+    similarity = read_similarity(run)
+    words = options | {"calibration": card_asked(options.get("calibration"))}
+    return Content(
+        name=run.task.name if run.task else run.path.resolve().name,
+        model=str(run.model["name"]),
+        answer=found.forecast,
+        warnings=found.warnings,
+        card=found.card,
+        coslow=_coslow(run),
+        targets=target_rows(run, found.forecast, options),
+        costs=costs,
+        steps=next_steps(run, found.forecast, words),
+        confidence=read_confidence(run),
+        similarity=similarity,
+        labelled=read_labelled(run, similarity.means if similarity else {}),
+        provenance=read_provenance(run),
+        commands=tuple(made_by(run, words)),
+        version=versions()["labelcast"],
+    )
+
+
+def _coslow(run: Run) -> CosLowFacts | None:
+    path = run.file("coslow.json")
+    if not path.exists():
+        return None
+    content = read_json(path)
+    names = ("low", "high", "examples", "pairs", "method", "seed_sd")
+    return CosLowFacts(float(content["coslow"]), *(content.get(name) for name in names))

@@ -1,0 +1,114 @@
+"""How alike the gradients of the labelled examples are: `gram.npy`, in an order that shows groups.
+
+Knows the matrix. Does not know the examples behind it but by their ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelcast.errors import InputError
+from labelcast.runs.files import read_json
+from labelcast.runs.run import Run
+
+MOST = 60
+"""Examples that a heat map has room for."""
+
+Array = NDArray[np.float64]
+
+
+class Pair(NamedTuple):
+    """Two examples by id, and the cosine of their gradients."""
+
+    first: str
+    second: str
+    cosine: float
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Cosines between examples.
+
+    Attributes:
+        ids: of the examples, [n].
+        cosines: [n,n].
+        order: positions, so that like examples lie beside each other, [n].
+    """
+
+    ids: tuple[str, ...]
+    cosines: Array
+    order: tuple[int, ...]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean cosine of each example to the others, by id."""
+        n = len(self.ids)
+        sums = self.cosines.sum(axis=1) - np.diag(self.cosines)
+        return dict(zip(self.ids, (sums / (n - 1)).tolist(), strict=True))
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Positions that a heat map shows, in order: all, or `MOST` evenly spread over it."""
+        n = len(self.order)
+        if n <= MOST:
+            return self.order
+        return tuple(self.order[int(i)] for i in np.linspace(0, n - 1, MOST).round())
+
+    def pairs(self, count: int) -> tuple[Pair, ...]:
+        """The most alike pairs and the least alike one, by falling cosine."""
+        rows, columns = np.triu_indices(len(self.ids), 1)
+        values = self.cosines[rows, columns]
+        ranked = np.argsort(-values, kind="stable")
+        chosen = [*ranked[:count], *([ranked[-1]] if len(ranked) > count else [])]
+        return tuple(
+            Pair(self.ids[rows[i]], self.ids[columns[i]], float(values[i])) for i in chosen
+        )
+
+
+def clustered(cosines: Array) -> tuple[int, ...]:
+    """An order in which like examples lie beside each other.
+
+    Average linkage over 1 - cosine, its leaves ordered so that neighbours are as alike as can be.
+
+    Args:
+        cosines: [n,n], symmetric, n at least 1.
+
+    >>> clustered(np.array([[1, 0, 0.9], [0, 1, 0.1], [0.9, 0.1, 1]]))
+    (0, 2, 1)
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    n = len(cosines)
+    if n < 3:
+        return tuple(range(n))
+    distances = np.clip(1 - (cosines + cosines.T) / 2, 0, None)
+    np.fill_diagonal(distances, 0)
+    tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
+    order = leaves_list(tree).tolist()
+    # A tree may be read from either end; the end that holds the first example begins.
+    return tuple(order if order.index(0) <= order.index(1) else order[::-1])
+
+
+def read_similarity(run: Run) -> Similarity | None:
+    """The similarities of a run; None where they are not measured yet.
+
+    Raises:
+        InputError: the matrix is damaged, or does not belong to `coslow.json`.
+    """
+    path = run.file("gram.npy")
+    if not path.exists() or not run.file("coslow.json").exists():
+        return None
+    ids = read_json(run.file("coslow.json")).get("ids") or []
+    try:
+        cosines = np.load(path, allow_pickle=False).astype(np.float64)
+    except (ValueError, OSError, EOFError, TypeError):
+        cosines = np.zeros((0, 0))
+    fits = cosines.shape == (len(ids), len(ids)) and len(ids) > 1
+    if not fits or not np.isfinite(cosines).all():
+        raise InputError(f"{path}: damaged. Run `labelcast coslow {run.path}` again.")
+    return Similarity(tuple(map(str, ids)), cosines, clustered(cosines))

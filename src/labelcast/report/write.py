@@ -1,0 +1,58 @@
+"""The step of `labelcast report`: from a run to its report on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labelcast.errors import InputError
+from labelcast.report.content import Content, gather
+from labelcast.report.costs import Prices
+from labelcast.report.page import MARK, render
+from labelcast.runs.files import write_text
+from labelcast.runs.run import Run
+
+NAME = "report.html"
+
+
+def write_report(
+    run: Run,
+    out: str | Path | None = None,
+    *,
+    asked: Mapping[str, Any] | None = None,
+    prices: Prices | None = None,
+) -> tuple[Path, Content]:
+    """Write the report of a run as one HTML file, which opens offline.
+
+    The forecast is made anew and not kept in the run: only the report is written.
+
+    Args:
+        run: with CoS-Low, or with observed scores.
+        out: the file; `RUN/report.html` by default.
+        asked: options of the forecast, as `runs.answering.answer_run` takes them; None asks what
+            the run's last forecast was asked, else the defaults.
+        prices: of labels and GPU hours.
+
+    Returns:
+        The file, and what it says.
+
+    Raises:
+        InputError: there is no answer yet, an option is wrong, or `out` is some other file.
+        RunError: the file cannot be written.
+    """
+    path = run.file(NAME) if out is None else Path(out)
+    _check_replaceable(path)
+    content = gather(run, asked, prices)
+    write_text(path, render(content))
+    return path, content
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to replace what is no report."""
+    if path.is_dir():
+        raise InputError(f"--out {path}: a folder; give the name of a file, such as {NAME}.")
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(len(MARK)) != MARK.encode():
+                raise InputError(f"--out {path}: is there already and is no report of labelcast.")

@@ -1,0 +1,223 @@
+"""What a report says: the forecast's own numbers, at every stage of a run that has an answer."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import labelcast, snapshot
+from reports_made import answered_run
+
+from labelcast.curves.answer import chance_in_words
+from labelcast.errors import InputError
+from labelcast.report.content import gather
+from labelcast.report.costs import Prices
+from labelcast.report.page import render
+from labelcast.report.words import ends, labels
+from labelcast.report.write import write_report
+from labelcast.runs.answering import answer_run, forecast_run
+from labelcast.runs.files import write_jsonl
+from labelcast.runs.run import Run
+
+OBSERVED: dict[str, Any] = {
+    "target_score": 0.8,
+    "zero_shot": 0.4,
+    "observations": [(50, 0.6), (200, 0.7)],
+    "observe_size": 300,
+}
+
+
+class Words(HTMLParser):
+    """The text of a page, without style and script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside not in ("style", "script"):
+            self.parts.append(data)
+
+
+def words(page: str) -> str:
+    parser = Words()
+    parser.feed(page)
+    return re.sub(r"\s+", " ", " ".join(parser.parts))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return answered_run(tmp_path)
+
+
+@pytest.mark.parametrize("asked", [{"target": 0.8}, OBSERVED], ids=["gains", "scores"])
+def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
+    """Sentence, labels needed, chances, AUC, curve, targets: those of `forecast RUN`."""
+    answer, _ = forecast_run(run, **asked)
+    content = gather(run, prices=Prices(per_label=0.5))
+    assert content.answer == answer
+    said = words(render(content))
+    assert answer.sentence() in said
+    assert answer.labels_needed.median is not None
+    assert f"${answer.labels_needed.median * 0.5:,.0f}" in said
+    assert "A label costs $0.50." in said
+    assert answer.basis().split(",")[0].split()[0] in said
+    for band in answer.curve:
+        assert f"{band.n:,} {band.mean:.3f} {band.low:.3f} {band.high:.3f}" in said
+    assert f"{answer.auc.mean:.3f} {answer.auc.low:.3f} to {answer.auc.high:.3f}" in said
+    for gain in (0.5, 0.7, 0.8, 0.9, 0.95):
+        one = answer_run(run, **(asked | {"target": gain, "target_score": None})).forecast
+        needed = one.labels_needed
+        row = f"{labels(needed.median)} {ends(needed.low, needed.high)} "
+        assert f"{gain:.3g} of the gain" in said
+        assert row + chance_in_words(needed.reachable) in said
+    for warning in content.warnings:
+        assert warning in said
+    for observed in answer.observations:
+        assert f"{observed.score:.3g} at {observed.budget:,}" in said
+    assert f"--budget {answer.next_budget}" in said
+
+
+def test_it_asks_what_the_last_forecast_was_asked(run: Run) -> None:
+    """Without options it shows the last forecast, however it was asked; with options, those."""
+    card = "mistral-7b-instruct-v0.3"
+    answer, _ = forecast_run(run, calibration=card, target=0.7, level=0.8, budget=100)
+    before = snapshot(run.path)
+    content = gather(run)
+    assert content.answer == answer
+    assert (content.card.name, content.answer.level) == (card, 0.8)
+    path, again = write_report(run, asked={"target": 0.5})
+    assert again.answer == answer_run(run, target=0.5).forecast
+    after = snapshot(run.path)
+    assert path.name == "report.html" and after.pop("report.html") and after == before
+
+
+def test_without_any_forecast_it_asks_the_defaults(run: Run) -> None:
+    """And keeps none: a report writes its own file only."""
+    before = snapshot(run.path)
+    path, content = write_report(run)
+    assert content.answer == answer_run(run).forecast
+    assert snapshot(run.path).keys() - before.keys() == {path.name}
+
+
+def test_before_an_answer_it_says_what_to_do(tmp_path: Path) -> None:
+    """Neither CoS-Low nor scores: an error that names the steps; a score is enough."""
+    run = answered_run(tmp_path, coslow=False)
+    done = labelcast("report", run.path)
+    assert done.status == 2 and "labelcast coslow" in done.err
+    assert not run.file("report.html").exists()
+    done = labelcast("report", run.path, "--observe", "50=0.6", "--zero-shot", 0.4, "--json")
+    assert done.status == 0
+    assert done.json["bytes"] == run.file("report.html").stat().st_size
+    said = words(run.file("report.html").read_text("utf-8"))
+    assert "no gradients were measured" in said
+
+
+def test_a_run_of_bare_numbers_is_enough(run: Run) -> None:
+    """Confidences, draws and labels may be missing: the answer and its curve are there."""
+    for name in ("confidence.parquet", "draws.jsonl", "labels.jsonl", "gram.npy"):
+        run.file(name).unlink()
+    content = gather(run)
+    said = words(render(content))
+    assert "the pool was not scored in this run" in said
+    assert content.answer.sentence() in said
+
+
+def test_what_is_wrong_with_a_run_is_told(run: Run) -> None:
+    """Labels that changed since, and few of them, are warnings; a damaged file is an error."""
+    rows = run.rows("labels.jsonl")
+    write_jsonl(run.file("labels.jsonl"), [rows[0] | {"intent": "login"}, *rows[1:-1]])
+    content = gather(run)
+    assert "labels have changed" in content.warnings[0]
+    assert content.steps[0].command == f"labelcast coslow {run.path}"
+    assert content.labelled.count == 31
+    run.file("gram.npy").write_bytes(b"\x93NUMPY broken")
+    with pytest.raises(InputError, match=r"gram.npy: damaged. Run `labelcast coslow"):
+        gather(run)
+
+
+def test_remarks_stand_beside_their_examples(run: Run) -> None:
+    """Notes, doubts and the time for a label, where the label page kept them."""
+    ids = [row["id"] for row in run.rows("labels.jsonl")]
+    remarks = [
+        {"id": ids[0], "note": "two wishes", "unsure": True, "skipped": False, "seconds": 4},
+        {"id": ids[1], "note": "", "unsure": False, "skipped": True, "seconds": 8.0},
+        {"id": "gone"},
+    ]
+    write_jsonl(run.file("remarks.jsonl"), remarks)
+    labelled = gather(run).labelled
+    assert labelled.rows[0].unsure and labelled.rows[0].note is not None
+    assert labelled.rows[0].note.text == "two wishes"
+    assert (labelled.skipped, labelled.seconds) == (1, 6.0)
+
+
+def test_costs_are_those_of_the_labels(run: Run) -> None:
+    """Labels times their price, and one run; what is assumed is said."""
+    costs = gather(run, prices=Prices(0.5, 2.0, 3.0, "EUR")).costs
+    assert costs is not None
+    assert (costs.of(1000), costs.of(0), costs.of(None)) == ("506 EUR", "0 EUR", "> 2,506 EUR")
+    assert costs.between(100, None) == "56 EUR to > 2,506 EUR"
+    assert "takes 3 GPU hours (as given) at 2.00 EUR an hour" in costs.assumed[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cost-per-label", -1], "--cost-per-label -1"),
+        (["--cost-per-label", "nan"], "--cost-per-label nan"),
+        (["--gpu-hour", 2], "--gpu-hours"),
+        (["--gpu-hours", 2], "--gpu-hour"),
+        (["--cost-per-label", 1, "--currency", "a long word"], "--currency"),
+        (["--out", "."], "a folder"),
+        (["--target", 2], "--target"),
+    ],
+)
+def test_wrong_options_are_told(run: Run, options: list[object], says: str) -> None:
+    """One line that names the option, and nothing is written."""
+    done = labelcast("report", run.path, *options)
+    assert done.status == 2 and says in done.err and "Traceback" not in done.err
+    assert not run.file("report.html").exists()
+
+
+def test_it_replaces_reports_only(run: Run, tmp_path: Path) -> None:
+    """A file of the user's is not overwritten by --out; an older report is, by the same bytes."""
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!doctype html><p>mine")
+    done = labelcast("report", run.path, "--out", mine)
+    assert done.status == 2 and "is no report" in done.err
+    assert mine.read_text() == "<!doctype html><p>mine"
+    written = []
+    for _ in range(2):
+        assert labelcast("report", run.path, "--out", tmp_path / "new/r.html").status == 0
+        written.append((tmp_path / "new/r.html").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_hours_are_measured_on_a_gpu_only(tmp_path: Path) -> None:
+    """The seconds of fine-tuning runs count where the run's model was on a GPU."""
+    row = {"budget": 50, "score": 0.6, "test_size": 100, "recipe": "full", "seconds": 1800}
+    for device, works in (("cuda:0", True), ("cpu", False)):
+        folder = tmp_path / device.replace(":", "")
+        folder.mkdir()
+        run = answered_run(folder, facts={"device": device})
+        write_jsonl(run.file("observations.jsonl"), [row])
+        prices = Prices(gpu_hour=4.0)
+        if works:
+            costs = gather(run, prices=prices).costs
+            assert costs is not None and costs.training == 2.0
+            assert "the mean of 1 measured run" in costs.assumed[0]
+            (tuned,) = gather(run).provenance.tuned
+            assert (tuned.budget, tuned.score, tuned.seconds) == (50, 0.6, 1800.0)
+        else:
+            with pytest.raises(InputError, match="--gpu-hours"):
+                gather(run, prices=prices)

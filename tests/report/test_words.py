@@ -1,0 +1,28 @@
+"""Texts of others, as the report writes them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelcast.report.words import clean, money, shorten
+
+
+@given(st.text(alphabet=st.characters()), st.integers(0, 50))
+def test_a_shown_text_can_be_written(text: str, limit: int) -> None:
+    """It is UTF-8 without control characters; what is cut is counted."""
+    shown = shorten(text, limit)
+    shown.text.encode("utf-8")
+    assert not any(ord(letter) < 32 and letter not in "\t\n\r" for letter in shown.text)
+    assert len(shown.text) + shown.cut == len(text)
+
+
+def test_odd_characters_are_made_visible() -> None:
+    """Null, escape and a lone surrogate; text of any script stays as it is."""
+    assert clean("a\x00\x1b\ud800") == "a␀␛�"
+    kept = "\u202eשלום 🎉 naïve\n\t"
+    assert clean(kept) == kept
+
+
+def test_money() -> None:
+    """A sign before, a code after, nothing where there is none."""
+    assert [money(1234.5, c) for c in ("$", "EUR", "")] == ["$1,234", "1,234 EUR", "1,234"]
+    assert money(0.4, "€") == "€0.40"

@@ -1,0 +1,114 @@
+"""Runs with an answer, made without a model, of any data one likes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelcast.probe import labels, pool
+from labelcast.runs.files import write_json, write_jsonl
+from labelcast.runs.run import Run
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+
+TASK: dict[str, Any] = {
+    "name": "tickets",
+    "instruction": "Say what the customer wants.",
+    "inputs": [{"field": "subject", "label": "Subject"}, {"field": "text", "label": "Text"}],
+    "answer": "intent",
+    "answers": ["refund", "login"],
+    "ceiling": {"score": 0.95, "source": "two people"},
+}
+MODEL = {"name": "llama", "hub_id": "meta-llama/Llama-3.1-8B-Instruct", "fingerprint": "f"}
+
+
+def records(count: int) -> list[dict[str, str]]:
+    """Tickets of two kinds."""
+    kinds = ("refund", "login")
+    return [
+        {"id": f"t{n}", "subject": f"about {kinds[n % 2]}", "text": f"Ticket {n}, please."}
+        for n in range(count)
+    ]
+
+
+def cosines(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Similarities of examples of which every second one is of the same kind, [n,n]."""
+    rng = np.random.default_rng(seed)
+    kinds = np.stack([np.arange(count) % 2, 1 - np.arange(count) % 2], axis=1)
+    points = np.concatenate([kinds * 2.0, rng.normal(size=(count, 6)) * 0.4], axis=1)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    found: np.ndarray[Any, Any] = points @ points.T
+    return found
+
+
+def answered_run(
+    folder: Path,
+    rows: Sequence[dict[str, Any]] | None = None,
+    *,
+    low: int = 32,
+    task: dict[str, Any] | None = None,
+    answers: Sequence[str] | None = None,
+    coslow: bool = True,
+    facts: dict[str, Any] | None = None,
+) -> Run:
+    """A run over records, of which the first `low` are drawn, labelled and measured.
+
+    Args:
+        folder: to make it in.
+        rows: the pool; 400 tickets by default.
+        low: how many are drawn.
+        task: of the run.
+        answers: of the drawn examples, over and over.
+        coslow: whether CoS-Low was measured.
+        facts: of `run.json`, in place of made-up ones.
+    """
+    rows = records(400) if rows is None else rows
+    resolved = Task.build(task or TASK)
+    path = folder / "pool.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    source = open_source(path)
+    question = {
+        "task": resolved.model_dump(mode="json"),
+        "pool_digest": "d",
+        "dtype": "torch.float32",
+        "n_label": low,
+        "seed": 0,
+    }
+    known = {"pool": "pool.jsonl", "size": len(rows), "model": MODEL, "device": "cpu"}
+    run = Run.create(folder / "run", question, known | (facts or {}))
+    drawn = pool.fetch(source, resolved, range(low))
+    table = {name: [None] * len(rows) for name in pool._SCHEMA.names} | {
+        "id": [str(row.get("id", n)) for n, row in enumerate(rows)],
+        "index": list(range(len(rows))),
+        "confidence": np.linspace(0.3, 1, len(rows)).tolist(),
+        "answer": [str(row.get("said", "refund")) for row in rows],
+        "flag": [""] * len(rows),
+    }
+    pq.write_table(pa.table(table, schema=pool._SCHEMA), run.file("confidence.parquet"))
+    write_jsonl(run.file("draws.jsonl"), [labels.draw_row(e, "low", 0, resolved) for e in drawn])
+    run.finish("score", seconds=12.5, seed=0)
+    given = answers or resolved.answers
+    labels.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
+    if coslow:
+        measure(run, [example.id for example in drawn])
+    return run
+
+
+def measure(run: Run, ids: Sequence[str]) -> None:
+    """Keep a made-up CoS-Low of examples in a run."""
+    found = cosines(len(ids))
+    np.save(run.file("gram.npy"), found, allow_pickle=False)
+    pairs = found[np.triu_indices(len(ids), 1)]
+    result = {
+        "coslow": float(np.median(pairs)),
+        **{"low": 0.2, "high": 0.6, "examples": len(ids), "pairs": len(pairs)},
+        **{"method": "sketch", "seed_sd": 0.004, "ids": list(ids)},
+    }
+    write_json(run.file("coslow.json"), result)
+    run.finish("coslow", labels=run.labels_digest("low"), seconds=17.5, rank=64, seed=0)

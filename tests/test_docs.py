@@ -26,11 +26,6 @@ from labelcast.tuning.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PENDING: frozenset[tuple[str, ...]] = frozenset(
-    {("report",), ("label", "--terminal"), ("label", "--gold")}
-)
-"""Commands and options that the pages name and that are still being built."""
-
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
@@ -70,16 +65,10 @@ def inline_commands() -> Iterator[tuple[str, str]]:
             yield page.name, " ".join(text.split())
 
 
-def pending(words: list[str]) -> bool:
-    return any(words[0] == wanted[0] and set(wanted[1:]) <= set(words[1:]) for wanted in PENDING)
-
-
 @pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
 def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
     """The command is there and takes the options and arguments that are shown, as they are."""
     words = shlex.split(line, comments=True)[1:]
-    if pending(words):
-        return
     group: Any = typer.main.get_command(app)
     above = typer.Context(group, info_name="labelcast")
     command = group.get_command(above, words[0])
@@ -97,7 +86,7 @@ def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
 def test_a_command_in_a_sentence_is_there_with_its_options(page: str, line: str) -> None:
     """Values may be left out in a sentence; names may not be made up."""
     words = line.split()[1:]
-    if pending(words) or words[0] == "COMMAND":
+    if words[0] == "COMMAND":
         return
     group: Any = typer.main.get_command(app)
     above = typer.Context(group, info_name="labelcast")

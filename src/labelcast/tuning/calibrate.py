@@ -119,6 +119,38 @@ def calibrate(
     return fit(curves, probes, name, settings, sweeps[0].settings, skipped)
 
 
+def measure(
+    folders: Sequence[str | Path],
+    settings: ProbeSettings,
+    say: Callable[[str], None] = lambda text: None,
+    tasks: Sequence[str] = (),
+) -> dict[str, Probes]:
+    """Measure the probes of some sweeps' tasks, whether or not they have a curve yet.
+
+    Args:
+        folders: of sweeps with one model and recipe.
+        settings: of the probes.
+        say: told what is measured now.
+        tasks: which ones; all by default.
+
+    Raises:
+        InputError: sweeps that do not belong together, or a task that none of them has.
+        RunError: a sweep's folder cannot be written.
+    """
+    sweeps = [Sweep.open(folder) for folder in folders]
+    _belong_together(sweeps)
+    probes: dict[str, Probes] = {}
+    known = [name for sweep in sweeps for name in sweep.settings["tasks"]]
+    for name in tasks:
+        if name not in known:
+            raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
+    for sweep in sweeps:
+        names = [name for name in sweep.settings["tasks"] if name in (tasks or known)]
+        with Run(sweep.path).locked():
+            probes |= measure_probes(sweep, names, settings, say)
+    return probes
+
+
 def fit(
     curves: Sequence[Curve],
     probes: Mapping[str, Probes],

@@ -68,7 +68,7 @@ def sweep(entry: Entry, config: dict[str, Any], out: Path, *more: str) -> int:
 
 
 def probes(tasks: list[Entry], config: dict[str, Any], work: Path) -> None:
-    """Zero-shot score, confidences, CoS-Low, its limit and the baselines: one task after another."""
+    """Zero-shot score, confidences, CoS-Low, its limit, the baselines: task after task."""
     wanted = config["probes"]
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     for entry in tasks:

@@ -37,6 +37,10 @@ def calibrate(
     keep_grams: Annotated[
         bool, typer.Option("--keep-grams", help="Keep the gradients' inner products by layer.")
     ] = False,
+    probes: Annotated[
+        Path | None,
+        typer.Option(help="A sweep's folder with the probes of all tasks; else each its own."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -78,7 +82,7 @@ def calibrate(
         raise InputError(f"--out {file}: a card's file ends in .json.")
     if file.exists() and not force:
         raise InputError(f"{file}: is there already. Choose another --out, or give --force.")
-    done = calibrate_sweeps(sweeps, name, settings, say)
+    done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:
         say(f"warning: {warning}")
@@ -130,6 +134,12 @@ def _show(done: Calibrated) -> None:
         f"AUC = {card.slope:.3f} * CoS-Low + {card.intercept:.3f}, residual sd "
         f"{card.residual_sd:.3f}, {card.tasks} tasks, {card.recipe}"
     )
+    tried = card.loto_difference
+    if tried is not None:
+        print(
+            f"The mean of the other tasks errs {tried.mean:.3f} more (90% interval {tried.low:.3f} "
+            f"to {tried.high:.3f})."
+        )
     tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
     for name, row in done.tasks.items():
         mean = sum(row["coslow"]) / len(row["coslow"])

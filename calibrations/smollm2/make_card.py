@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rows import collect, mean_scores, restore
+from rows import collect, mean_scores, restore, without_blanks
+
+from labelcast.tasks.task import Task
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -78,7 +80,11 @@ class Making:
         """A task by a catalogue name or a file of `tasks/`, and its data."""
         name = Path(task).stem
         spec = str(self.home / "tasks" / task) if task.endswith(".yaml") else task
-        return Entry(name, spec, str(self.data / data) if data else f"generated:{name}")
+        if data is None:
+            return Entry(name, spec, f"generated:{name}")
+        fields = [item.field for item in Task.load(spec).inputs]
+        file = without_blanks(self.data / data, fields, self.work / "data")
+        return Entry(name, spec, str(file))
 
     def recipe(self, learning_rate: float) -> str:
         """The text of a recipe file."""

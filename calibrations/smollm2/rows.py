@@ -8,6 +8,7 @@ paths is copied.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def restore(measured: Path, work: Path) -> None:
                 if (file.parent / name).exists():
                     write_jsonl(folder / name, read_jsonl(file.parent / name))
             write_json(folder / "sweep.json", read_json(file))
+
+
+def without_blanks(file: Path, fields: Sequence[str], folder: Path) -> Path:
+    """The data file, or a copy in `folder` without the records that have no input at all."""
+    rows = read_jsonl(file)
+    kept = [row for row in rows if any(str(row[field]).strip() for field in fields)]
+    if len(kept) == len(rows):
+        return file
+    print(f"{file.name}: {len(rows) - len(kept)} records without any input are left out")
+    write_jsonl(folder / file.name, kept)
+    return folder / file.name
 
 
 def mean_scores(folder: Path) -> float:

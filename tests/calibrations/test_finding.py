@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ def make_measured(folder: Path, *, curves: bool) -> Path:
                 | {"q_proj": [rng.uniform(), rng.uniform()], "block 0": None}
             )
         probes.append(near | {"probe": "exact", "draw": 0, "coslow": value + 0.002})
-        probes.append(near | {"probe": "random", "draw": 0, "median": rng.uniform(), "norm": 9.0})
-        probes[-1]["norm"] += rng.uniform()
+        probes.append(
+            near | {"probe": "random", "draw": 0, "median": rng.uniform(), "norm": rng.uniform()}
+        )
         row = {"task": name, "model": "made-up", "seed": 1, "metric": "accuracy", "error": ""}
         row |= {"test_size": 500, "seconds": 1.0, "score_sd": 0.02}
         zero.append(row | {"budget": 0, "score": 0.1 + 0.01 * rng.uniform()})
@@ -68,11 +70,9 @@ def make_measured(folder: Path, *, curves: bool) -> Path:
 
 def run(measured: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script as the command line runs it."""
-    import finding
-
     given = ["finding.py", "--measured", str(measured), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", given)
-    finding.main()
+    import_module("finding").main()
 
 
 def test_without_curves_it_says_what_can_be_said(
@@ -102,11 +102,9 @@ def test_with_curves_every_predictor_is_judged(
 
 def test_a_variant_is_chosen_without_the_task_it_predicts() -> None:
     """Noise that fits one task by chance is not chosen for it; a true variant is chosen always."""
-    from variants import nested_errors
-
     rng = np.random.default_rng(1)
     aucs = rng.uniform(0.2, 0.8, 12)
     values = {"true": aucs + 0.01 * rng.normal(size=12), "all, median": rng.uniform(size=12)}
-    default, chosen, picks = nested_errors(values, aucs, "all, median")
+    default, chosen, picks = import_module("variants").nested_errors(values, aucs, "all, median")
     assert picks == {"true": 12}
     assert chosen < default / 3

@@ -64,3 +64,16 @@ def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
     assert done.status == 2
     assert "needs 8 or more" in done.err
     assert not card.exists()
+
+
+def test_probes_alone_need_no_card(place: Place) -> None:
+    """--probes-only measures a sweep without curves; a card's options are asked for in words."""
+    sweep = filled(place, "probes", 2)
+    sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
+    done = labelcast("calibrate", sweep, "--probes-only", "--task", "task-1", *sizes, "--json")
+    assert done.status == 0, done.err
+    assert list(done.json) == ["task-1"] and len(done.json["task-1"]["coslow"]) == 2
+    assert labelcast("calibrate", sweep, "--probes-only", *sizes).out.count("task-") == 2
+    assert "--name" in labelcast("calibrate", sweep).err
+    refused = labelcast("calibrate", sweep, "--name", "mine", "--task", "task-1")
+    assert refused.status == 2 and "--probes-only" in refused.err

@@ -35,8 +35,9 @@ def _edited(path: Path, **changes: object) -> Path:
 
 
 def test_names() -> None:
-    """The three published models and the pooled card ship."""
-    assert [card.name for card in shipped()] == [*PUBLISHED, "pooled"]
+    """The three published models and the pooled card ship, and one of our own once measured."""
+    names = [card.name for card in shipped()]
+    assert [name for name in names if name != "smollm2"] == [*PUBLISHED, "pooled"]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -152,7 +153,7 @@ def test_unknown_name_lists_names_and_the_closest() -> None:
         by_name("llama-3.1-8b-instuct")
 
 
-@pytest.mark.parametrize("card", shipped()[:3], ids=lambda card: card.name)
+@pytest.mark.parametrize("card", shipped()[:-1], ids=lambda card: card.name)
 def test_exact_hub_id_finds_the_card(card: Calibration) -> None:
     """Each hub id of a card finds it, without a warning."""
     for hub_id in card.hub_ids:

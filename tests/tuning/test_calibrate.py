@@ -16,7 +16,9 @@ from sweeps_made import Begun, Place, make_place
 from labelcast.curves.calibration import Calibration
 from labelcast.curves.line import fit_line
 from labelcast.errors import InputError
-from labelcast.tuning.calibrate import Curve, calibrate, fit
+from labelcast.probe.coslow import cosine, median_cosine
+from labelcast.runs.files import read_jsonl
+from labelcast.tuning.calibrate import Curve, calibrate, fit, measure
 from labelcast.tuning.job import JobResult
 from labelcast.tuning.probes import Probes, ProbeSettings
 from labelcast.tuning.recipe import LORA
@@ -131,3 +133,61 @@ def test_every_baseline_is_judged_leave_one_task_out(seed: int) -> None:
                 line = fit_line(np.delete(x, i), np.delete(table[:, 0], i))
                 by_hand.append(abs(table[i, 0] - line.slope * x[i] - line.intercept))
         assert error.loto_mae == pytest.approx(np.mean(by_hand))
+
+
+def test_probes_are_measured_without_curves(place: Place) -> None:
+    """Some tasks' probes before any score; a later call measures what is missing alone."""
+    begun = place.begin("no-curves", TASKS[:3])
+    said: list[str] = []
+    some = measure([begun.sweep.path], SMALL, said.append, tasks=["task-1"])
+    assert list(some) == ["task-1"]
+    assert not any("task-0" in line for line in said)
+    every = measure([begun.sweep.path], SMALL)
+    assert list(every) == list(TASKS[:3])
+    assert every["task-1"] == some["task-1"]
+    with pytest.raises(InputError, match="--task other: not in these sweeps"):
+        measure([begun.sweep.path], SMALL, tasks=["other"])
+
+
+def test_kept_grams_give_the_coslow(place: Place) -> None:
+    """Summed over layers, each sketch's matrix has the median cosine that stands in the row."""
+    begun = place.begin("grams", TASKS[:1])
+    kept = replace(SMALL, keep_grams=True, exact=True)
+    measure([begun.sweep.path], kept)
+    rows = read_jsonl(begun.sweep.path / "probes.jsonl")
+    layers = json.loads((begun.sweep.path / "grams" / "layers.json").read_text())
+    assert len(layers) == 2 * 7
+    for row in rows:
+        if row["probe"] in ("coslow", "exact"):
+            name = f"{row['task']}-{row['probe']}-{row['draw']}.npy"
+            grams = np.load(begun.sweep.path / "grams" / name)  # [L,K,N,N]
+            assert len(grams) == len(layers)
+            medians = [median_cosine(cosine(one.astype(np.float64))) for one in grams.sum(axis=0)]
+            assert medians == pytest.approx(row["per_seed"], abs=1e-5)
+
+
+def test_the_pool_is_scored_too(place: Place) -> None:
+    """The confidence row has the pool's score, and how many answers are allowed ones."""
+    begun = place.begin("pool-score", TASKS[:1])
+    measure([begun.sweep.path], SMALL)
+    row = json.loads((begun.sweep.path / "probes.jsonl").read_text().splitlines()[0])
+    assert row["metric"] == "accuracy"
+    assert 0 <= row["score"] <= row["allowed"] <= 1
+
+
+def test_probes_of_another_sweep_are_taken_where_they_fit(place: Place) -> None:
+    """The same tasks under another recipe have the same probes; other data is refused."""
+    curves = filled(place, "curves")
+    _own_data(place, curves)
+    probed = place.begin("probed", TASKS, recipe=LORA)
+    _own_data(place, probed)
+    measure([probed.sweep.path], SMALL)
+    said: list[str] = []
+    done = calibrate([curves.sweep.path], "mine", SMALL, said.append, probed.sweep.path)
+    assert said == [] and done.card.tasks == 8
+    assert not (curves.sweep.path / "probes.jsonl").exists()
+    assert done.card.loto_difference is not None
+    assert "bootstrap over tasks" in done.card.source
+    other = place.begin("other-data", TASKS)
+    with pytest.raises(InputError, match="another task file or test set"):
+        calibrate([curves.sweep.path], "mine", SMALL, probes_of=other.sweep.path)

@@ -11,11 +11,12 @@ from labelcast.cli.console import Device, Dtype, Json, print_json, say
 
 if TYPE_CHECKING:
     from labelcast.tuning.calibrate import Calibrated
+    from labelcast.tuning.probes import Probes
 
 
 def calibrate(
     sweeps: Annotated[list[Path], typer.Argument(help="Folders of `labelcast sweep`.")],
-    name: Annotated[str, typer.Option(help="Of the card.")],
+    name: Annotated[str | None, typer.Option(help="Of the card.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The card's file; NAME.json by default.")
     ] = None,
@@ -26,6 +27,20 @@ def calibrate(
     exact: Annotated[
         bool, typer.Option("--exact", help="Measure the limit of the sketch too.")
     ] = False,
+    probes_only: Annotated[
+        bool, typer.Option("--probes-only", help="Measure CoS-Low and the baselines; fit no card.")
+    ] = False,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", help="With --probes-only: which tasks; all by default."),
+    ] = None,
+    keep_grams: Annotated[
+        bool, typer.Option("--keep-grams", help="Keep the gradients' inner products by layer.")
+    ] = False,
+    probes: Annotated[
+        Path | None,
+        typer.Option(help="A sweep's folder with the probes of all tasks; else each its own."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -37,27 +52,37 @@ def calibrate(
     goes on after the last one measured.
 
     Example: labelcast calibrate sweep --name my-model
+    Example: labelcast calibrate sweep --probes-only --task sst2
     Example: labelcast forecast run --calibration my-model.json
     """
     from labelcast.errors import InputError
     from labelcast.tuning.calibrate import calibrate as calibrate_sweeps
+    from labelcast.tuning.calibrate import measure
     from labelcast.tuning.probes import ProbeSettings
 
-    file = out or Path(f"{name}.json")
-    if file.suffix != ".json":
-        raise InputError(f"--out {file}: a card's file ends in .json.")
-    if file.exists() and not force:
-        raise InputError(f"{file}: is there already. Choose another --out, or give --force.")
     settings = ProbeSettings(
         draws=draws,
         sketch_seeds=sketch_seeds,
         pool=pool,
         n_label=n_label,
         exact=exact,
+        keep_grams=keep_grams,
         device=device,
         dtype=dtype,
     )
-    done = calibrate_sweeps(sweeps, name, settings, say)
+    if probes_only:
+        _show_probes(measure(sweeps, settings, say, task or ()), as_json)
+        return
+    if task:
+        raise InputError("--task: goes with --probes-only; a card takes all tasks of its sweeps.")
+    if name is None:
+        raise InputError("--name: a card needs one (or give --probes-only).")
+    file = out or Path(f"{name}.json")
+    if file.suffix != ".json":
+        raise InputError(f"--out {file}: a card's file ends in .json.")
+    if file.exists() and not force:
+        raise InputError(f"{file}: is there already. Choose another --out, or give --force.")
+    done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:
         say(f"warning: {warning}")
@@ -67,6 +92,34 @@ def calibrate(
     _show(done)
     say(f"Wrote {file}. Next:")
     say(f"  labelcast forecast run --calibration {file}")
+
+
+def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
+    """The probes of some tasks, without any curve."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from labelcast.cli.console import stdout
+
+    if as_json:
+        print_json({name: asdict(row) for name, row in probes.items()})
+        return
+    titles = ("task", "CoS-Low", "draws", "sketch sd", "overlap", "exact", "random", "confidence")
+    table = Table(*titles, box=None, pad_edge=False)
+    for name, row in probes.items():
+        table.add_row(
+            Text(name),
+            f"{row.mean_coslow:.3f}",
+            ", ".join(f"{value:.3f}" for value in row.coslow),
+            "-" if row.sketch_sd is None else f"{row.sketch_sd:.4f}",
+            "-" if row.overlap is None else f"{row.overlap:.2f}",
+            "-" if row.exact is None else f"{row.exact:.3f}",
+            f"{row.random_cosine:.3f}",
+            f"{row.mean_confidence:.3f}",
+        )
+    stdout().print(table)
 
 
 def _show(done: Calibrated) -> None:
@@ -81,6 +134,12 @@ def _show(done: Calibrated) -> None:
         f"AUC = {card.slope:.3f} * CoS-Low + {card.intercept:.3f}, residual sd "
         f"{card.residual_sd:.3f}, {card.tasks} tasks, {card.recipe}"
     )
+    tried = card.loto_difference
+    if tried is not None:
+        print(
+            f"The mean of the other tasks errs {tried.mean:.3f} more (90% interval {tried.low:.3f} "
+            f"to {tried.high:.3f})."
+        )
     tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
     for name, row in done.tasks.items():
         mean = sum(row["coslow"]) / len(row["coslow"])

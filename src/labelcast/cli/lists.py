@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelcast.cli.console import Json, print_json, say
+
+if TYPE_CHECKING:
+    from labelcast.curves import Calibration
 
 
 def tasks(as_json: Json = False) -> None:
@@ -97,8 +100,16 @@ def calibrations(
         "loto_mae",
         "source",
     )
-    rows = [{field: getattr(card, field) for field in fields} for card in shipped()]
+    rows: list[dict[str, Any]] = [
+        {field: getattr(card, field) for field in fields} | {"uses": _uses(card)}
+        for card in shipped()
+    ]
     _show(rows, as_json, hidden=("source",))
+
+
+def _uses(card: Calibration) -> str:
+    """What a card predicts the AUC from."""
+    return "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = ()) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from labelcast.curves import card_file
 from labelcast.curves.auc_estimate import AucEstimate, within
+from labelcast.curves.card_trial import Difference
 from labelcast.curves.line import LineFit
 from labelcast.curves.points import STRICT, TaskPoint, checked_points, fit_points
 from labelcast.curves.power_law import clip_auc
@@ -51,6 +52,9 @@ class Calibration:
         coslow_range: smallest and largest CoS-Low of the tasks, where known.
         refit_spread: spread of slope and intercept over refits, where published.
         borrowed_residuals_from: the card whose residual_sd this one uses, if not its own.
+        loto_difference: error of predicting the mean of the other tasks minus that of the line,
+            with its interval; None where it was not tried. Where the interval reaches 0 the card
+            `leans_on_prior`.
         lines: pooled card only: the lines of the models behind it.
         fingerprints: of the models' config and tokenizer.
         architecture: config entries by which a like model is told.
@@ -75,6 +79,7 @@ class Calibration:
     coslow_range: tuple[float, float] | None = None
     refit_spread: tuple[float, float] | None = None
     borrowed_residuals_from: str | None = None
+    loto_difference: Difference | None = None
     lines: tuple[ModelLine, ...] = ()
     fingerprints: tuple[str, ...] = ()
     architecture: dict[str, int | str] = field(default_factory=dict)
@@ -94,6 +99,8 @@ class Calibration:
             raise InputError(f"tasks: a line and its error need 3 tasks or more, not {self.tasks}")
         if self.points and len(self.points) != self.tasks:
             raise InputError(f"points: {len(self.points)} stand here, but tasks says {self.tasks}")
+        if self.leans_on_prior and not self.points:
+            raise InputError("points: a card that leans on the mean of its tasks must name them")
         if self.sxx is not None and not self.sxx > 0:
             raise InputError(f"sxx: expected more than 0, not {self.sxx}")
         if len(self.lines) == 1:
@@ -180,6 +187,12 @@ class Calibration:
         card_file.write(Path(path), self)
 
     @property
+    def leans_on_prior(self) -> bool:
+        """Whether the line was tried and not shown to err less than the mean of the tasks."""
+        tried = self.loto_difference
+        return tried is not None and not tried.line_is_better
+
+    @property
     def residuals(self) -> dict[str, float]:
         """AUC minus the line by task, where the tasks are known."""
         return {p.task: p.auc - self._line_at(p.coslow) for p in self.points}
@@ -197,6 +210,9 @@ class Calibration:
 
     def predict(self, coslow: float, level: float = 0.9) -> AucEstimate:
         """Predict the AUC of a task from its CoS-Low.
+
+        A card that `leans_on_prior` predicts the mean of its tasks whatever the CoS-Low, with the
+        spread of a further task around it.
 
         Args:
             coslow: -1 to 1.
@@ -218,8 +234,11 @@ class Calibration:
             raise InputError(f"--coslow: a median of cosines lies within -1 to 1, not {coslow}")
         if not 0 < level < 1:
             raise InputError(f"--level: lies strictly between 0 and 1 (say 0.9), not {level}")
-        mean, clip_warning = clip_auc(self._line_at(coslow))
-        sd, df = self._error_at(coslow)
+        if self.leans_on_prior:
+            centre, sd, df = self._task_mean()
+        else:
+            centre, (sd, df) = self._line_at(coslow), self._error_at(coslow)
+        mean, clip_warning = clip_auc(centre)
         half = t_quantile((1 + level) / 2, df) * sd
         return AucEstimate(
             mean=mean,
@@ -246,6 +265,12 @@ class Calibration:
     def _line_at(self, coslow: float) -> float:
         return self.slope * coslow + self.intercept
 
+    def _task_mean(self) -> tuple[float, float, float]:
+        """Return the tasks' mean AUC, and scale and degrees of freedom of a further task's."""
+        aucs = np.array([point.auc for point in self.points])
+        sd = float(aucs.std(ddof=1)) * math.sqrt(1 + 1 / len(aucs))
+        return float(aucs.mean()), max(sd, 1e-9), float(len(aucs) - 1)
+
     def _error_at(self, coslow: float) -> tuple[float, float]:
         """Return scale and degrees of freedom of the prediction error."""
         residual = max(self.residual_sd, 1e-9) ** 2
@@ -260,6 +285,8 @@ class Calibration:
         return math.sqrt(between + residual), df
 
     def _caveats(self, coslow: float) -> list[str]:
+        if self.leans_on_prior:
+            return [self._why_leaning()]
         caveats = []
         if self.borrowed_residuals_from:
             caveats.append(
@@ -273,6 +300,16 @@ class Calibration:
                 f"({low:.2f} to {high:.2f}): the line is extended beyond what was measured"
             )
         return caveats
+
+    def _why_leaning(self) -> str:
+        assert self.loto_difference is not None
+        gain = self.loto_difference
+        return (
+            f"on the {self.tasks} tasks of the card {self.name} CoS-Low is not shown to predict "
+            f"the AUC better than the mean of the other tasks does (errors differ by "
+            f"{gain.mean:.3f}, 90% interval {gain.low:.3f} to {gain.high:.3f}): CoS-Low is left "
+            "out, and the AUC is that of those tasks; give observed scores (--observe)"
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.curves.calibration import Calibration, ModelLine
+from labelcast.curves.card_trial import Difference
+from labelcast.curves.points import TaskPoint
 from labelcast.errors import InputError
 
 POOLED = "pooled"
@@ -101,6 +103,9 @@ def _is_like(card: Calibration, architecture: Mapping[str, int | str]) -> bool:
 
 def _from_own(content: dict[str, Any]) -> Calibration:
     """Build a shipped card without pydantic; the tests check that a strict load gives the same."""
-    content["lines"] = [ModelLine(**line) for line in content.get("lines", [])]
+    for key, kind in (("lines", ModelLine), ("points", TaskPoint)):
+        content[key] = [kind(**entry) for entry in content.get(key, [])]
+    if content.get("loto_difference"):
+        content["loto_difference"] = Difference(**content["loto_difference"])
     lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
     return Calibration(**(content | lists))

@@ -57,6 +57,11 @@ class _Evidence(NamedTuple):
     card: Calibration
     estimate: AucEstimate
 
+    @property
+    def heard(self) -> bool:
+        """Whether CoS-Low has a say: the card does not lean on the mean of its tasks."""
+        return not self.card.leans_on_prior
+
     def put_into(self, posterior: Posterior) -> Posterior:
         """Replace the prior's AUC by the calibrated one."""
         return posterior.predicted_auc(self.estimate.mean, self.estimate.sd, self.estimate.df)
@@ -314,7 +319,7 @@ def _warnings(
                     f"({100 * question.level:.4g}%), as on other tasks, and the intervals hold "
                     f"that; give --{name} if you can"
                 )
-    if evidence is not None and question.observations:
+    if evidence is not None and evidence.heard and question.observations:
         areas = by_scores.areas()
         sd = math.hypot(float(areas.std()), evidence.estimate.sd)
         if abs(float(areas.mean()) - evidence.estimate.mean) > CONTRADICTED * sd:
@@ -333,13 +338,20 @@ def _shares(
     question: Question,
 ) -> Shares:
     observed = by_scores if question.observations else None
-    by_coslow = evidence.put_into(prior.plain) if evidence is not None else None
-    both = posterior if observed is not None else by_coslow
-    return shares(prior.plain, by_coslow, observed, prior.plain if both is None else both)
+    by_card = evidence.put_into(prior.plain) if evidence is not None else None
+    if evidence is not None and not evidence.heard:
+        # The mean of the card's tasks is what is likely before this task has said anything.
+        start = by_card or prior.plain
+        told = posterior if observed is not None else None
+        return shares(start, None, told, told or start)
+    both = posterior if observed is not None else by_card
+    return shares(prior.plain, by_card, observed, prior.plain if both is None else both)
 
 
 def _power_law(evidence: _Evidence | None, question: Question) -> PowerLaw | None:
-    if evidence is None or question.target is None or question.met_by_zero_shot:
+    if evidence is None or not evidence.heard:
+        return None
+    if question.target is None or question.met_by_zero_shot:
         return None
     auc = evidence.estimate.mean
     labels = power_law.labels_for_gain(question.target, auc)
@@ -349,7 +361,8 @@ def _power_law(evidence: _Evidence | None, question: Question) -> PowerLaw | Non
 def _answered_by(evidence: _Evidence | None, question: Question) -> tuple[str, ...]:
     if question.met_by_zero_shot:
         return ("zero-shot",)
-    sources = {"coslow": evidence is not None, "scores": bool(question.observations)}
+    heard = evidence is not None and evidence.heard
+    sources = {"coslow": heard, "scores": bool(question.observations)}
     return (*(name for name, used in sources.items() if used), "prior")
 
 

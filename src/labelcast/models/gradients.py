@@ -35,10 +35,14 @@ class Gram:
         values: [K,P,N,N] float64 on the CPU; summed over P they are the inner products for each
             seed. `exact` has K = P = 1.
         held_bytes: the most that was held for per-example gradients at once, in bytes.
+        layers: names of the L layers that the inner products are summed over.
+        by_layer: the sum's terms, [L,K,N,N] float64: no part of a rank, but each layer.
     """
 
     values: Tensor
     held_bytes: int
+    layers: tuple[str, ...]
+    by_layer: Tensor
 
 
 def linear_layers(lm: LanguageModel) -> dict[str, nn.Linear]:
@@ -146,11 +150,15 @@ class _Sketch:
 
     def gram(self) -> Gram:
         count = len(next(iter(self.scales.values())))
-        total = torch.zeros(self.groups, count, count, dtype=torch.float64)
+        shape = (self.seeds, self.parts, count, count)
+        total = torch.zeros(shape, dtype=torch.float64)
+        by_layer = []
         for name, stored in self.stored.items():
-            total += _inner_products(stored, self.scales[name])
+            one = _inner_products(stored, self.scales[name]).view(shape)
+            total += one
+            by_layer.append(one.sum(1))
         held = sum(t.numel() * t.element_size() for t in self.stored.values())
-        return Gram(total.view(self.seeds, self.parts, count, count), held)
+        return Gram(total, held, tuple(self.stored), torch.stack(by_layer))
 
 
 def exact_gram(
@@ -169,7 +177,7 @@ def exact_gram(
     """
     layers = linear_layers(lm)
     count = len(pairs)
-    total = torch.zeros(1, 1, count, count, dtype=torch.float64)
+    found: dict[str, Tensor] = {}
     held = 0
     for group in _passes(layers, pairs, memory, batch_size):
         factors = _Factors(group, count)
@@ -177,8 +185,9 @@ def exact_gram(
         run_batches(lm, pairs, chosen, factors, batch_size=batch_size, progress=progress)
         held = max(held, factors.held_bytes())
         for name in group:
-            total[0, 0] += _exact_layer(*factors.take(name))
-    return Gram(total, held)
+            found[name] = _exact_layer(*factors.take(name))
+    by_layer = torch.stack([found[name] for name in layers])[:, None]  # [L,1,N,N]
+    return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer)
 
 
 class _Factors:

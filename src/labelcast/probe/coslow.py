@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +47,8 @@ class CosLow:
         batch_size: examples that ran at once.
         ids: ids of the examples, in the order of `cosines`.
         cosines: [N,N] cosine similarities, the mean over seeds.
+        layers: names of the L linear layers whose gradients make up an example's gradient.
+        grams: [L,K,N,N] inner products of the gradients, by layer and seed.
     """
 
     coslow: float
@@ -66,11 +68,13 @@ class CosLow:
     batch_size: int
     ids: tuple[str, ...]
     cosines: NDArray[np.float64]
+    layers: tuple[str, ...]
+    grams: NDArray[np.float64]
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready values, without the matrix."""
-        values = asdict(self)
-        del values["cosines"]
+        """The result as JSON-ready values, without the matrices and the layers' names."""
+        names = [item.name for item in fields(self)]
+        values = {n: getattr(self, n) for n in names if n not in ("cosines", "layers", "grams")}
         values["ids"], values["per_seed"] = list(self.ids), list(self.per_seed)
         return values
 
@@ -167,6 +171,8 @@ def cos_low(
         batch_size=batch,
         ids=tuple(example.id for example in labelled),
         cosines=mean,
+        layers=gram.layers,
+        grams=gram.by_layer.numpy(),
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +18,10 @@ import numpy as np
 from labelcast.errors import InputError
 from labelcast.models.choices import Purpose
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.probe.coslow import cos_low, cosine, encode_labelled, median_cosine
+from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
+from labelcast.runs.files import write_json, write_with
+from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
 from labelcast.tuning.scores import Lines
@@ -39,6 +42,9 @@ class ProbeSettings:
         n_label: examples of a draw, 32 in the paper.
         rank: of the sketch.
         exact: whether the limit of the sketch is measured too, on the first draw.
+        keep_grams: whether the inner products of the gradients are kept, by layer and sketch, as
+            ``DIR/grams/TASK-PROBE-DRAW.npy`` [L,K,N,N] float32 beside ``DIR/grams/layers.json``:
+            2 MB a draw for 135M weights.
         max_new_tokens: where an answer is cut off.
         device, dtype: as `load_model` takes them.
     """
@@ -49,6 +55,7 @@ class ProbeSettings:
     n_label: int = 32
     rank: int = 64
     exact: bool = False
+    keep_grams: bool = False
     max_new_tokens: int = 30
     device: str = "auto"
     dtype: str = "auto"
@@ -150,11 +157,16 @@ class _Bench:
             lm, [e.prompt for e in pool], max_new_tokens=self.settings.max_new_tokens
         )
         values = np.array([one.confidence for one in scored])
+        task, answers = self._task(name), [one.answer for one in scored]
+        found = score_answers(task.metric, answers, [str(e.answer) for e in pool], task.answers)
         self._keep(
             name,
             self.settings.key("confidence"),
             examples=len(pool),
             mean_confidence=float(np.nanmean(values)),
+            metric=task.metric,
+            score=found.total,
+            allowed=_share_allowed(answers, task.answers),
             confidence=[None if np.isnan(v) else round(float(v), 6) for v in values],
             seconds=round(time.perf_counter() - begin, 3),
         )
@@ -213,7 +225,19 @@ class _Bench:
             rank=self.settings.rank,
             seeds=self.settings.sketch_seeds if probe == "coslow" else 1,
         )
+        if self.settings.keep_grams:
+            self._keep_grams(f"{name}-{probe}-{draw}", found)
         self._keep(name, self.settings.key(probe, draw), **found.to_dict())
+
+    def _keep_grams(self, name: str, found: CosLow) -> None:
+        folder, grams = self.sweep.path / "grams", found.grams.astype(np.float32)
+
+        def write(path: Path) -> None:
+            with path.open("wb") as stream:
+                np.save(stream, grams, allow_pickle=False)
+
+        write_with(folder / f"{name}.npy", write)
+        write_json(folder / "layers.json", list(found.layers))
 
     def _random(self, name: str, lm: LanguageModel, pool: Sequence[Example]) -> None:
         from labelcast.models.choices import choose_batch
@@ -243,10 +267,13 @@ class _Bench:
         row = self._need(name, "confidence")
         return np.array([np.nan if v is None else v for v in row["confidence"]], dtype=np.float64)
 
+    def _task(self, name: str) -> Task:
+        return Task.model_validate(self.content["tasks"][name]["task"])
+
     def _pool(self, name: str, lm: LanguageModel) -> tuple[Example, ...]:
         """A random part of what the sweep may train on, in an order that its contents fix."""
         entry = self.content["tasks"][name]
-        chosen = SweepTask(Task.model_validate(entry["task"]), entry["data"], entry["test_data"])
+        chosen = SweepTask(self._task(name), entry["data"], entry["test_data"])
         size, seed = self.content["test_size"], self.content["split_seed"]
         found = split(chosen, size, seed=_POOL_SEED, split_seed=seed, render=lm.render)
         if found.test_digest != entry["test_digest"]:
@@ -286,3 +313,12 @@ class _Bench:
         row = {"task": name, **key, **{k: v for k, v in values.items() if k not in key}}
         self.file.append(row)
         self.kept.append(row)
+
+
+def _share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
+    """The share of answers that are one of the task's; None where any text may be one."""
+    if not allowed:
+        return None
+    form = comparison(allowed, allowed)
+    wanted = {form(text) for text in allowed}
+    return float(np.mean([form(answer) in wanted for answer in answers]))

@@ -84,8 +84,9 @@ def test_one_command_makes_the_card_and_goes_on_elsewhere(tmp_path: Path) -> Non
     assert not [
         file for file, content in kept.items() if str(tmp_path).encode() + b"/home/made" in content
     ]
-    again = make_card(home, "--work", str(tmp_path / "elsewhere"))
+    again = make_card(home, "--step", "card", "--work", str(tmp_path / "elsewhere"))
     assert again.returncode == 0, again.stderr[-2000:]
+    assert Calibration.load(home / "card.json") == card
     assert {file: file.read_bytes() for file in kept if file.suffix == ".jsonl"} == {
         file: content for file, content in kept.items() if file.suffix == ".jsonl"
     }

@@ -1,11 +1,11 @@
-"""The picture of a report: its first screen, from a real run, by Debian's chromium.
+r"""The picture of a report: its first screen, from a real run, by Debian's chromium.
 
     python benchmarks/screenshot.py RUN [--out docs/img/report.png] [--dark]
 
 The run behind docs/img/report.png: 1,200 questions of TREC with their kinds as words, the embedded
 model, and scores that `labelcast tune` measured (zero-shot, 50 and 200 labels, 150 test examples):
 
-    labelcast score questions.jsonl --task task.yaml --model smollm2 --out question-kinds \\
+    labelcast score questions.jsonl --task task.yaml --model smollm2 --out question-kinds \
         --max-new-tokens 8
     labelcast label question-kinds --import questions.jsonl
     labelcast coslow question-kinds

@@ -62,6 +62,7 @@ def test_the_chart_holds_the_numbers_of_the_answer(answer: Forecast) -> None:
     )
 
 
+@pytest.mark.parametrize("answer", ["scores", "not reached"], indirect=True)
 def test_a_notebook_shows_the_same_curve(answer: Forecast) -> None:
     """The sentence, and the very points of the chart; no script, no address, one image."""
     html = answer._repr_html_()

@@ -108,7 +108,7 @@ def test_fields_are_those_of_the_design_and_json_ready() -> None:
     answer = _llama(0.3, target=0.9, budget=500).to_dict()
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     promised = "level auc labels_needed at_budget next_budget curve calibration warnings"
-    extra = "power_law target answered_by curve_unit shares met zero_shot ceiling"
+    extra = "power_law target answered_by curve_unit shares met zero_shot ceiling observations"
     assert set(answer) == set(f"{promised} {extra}".split())
     assert set(answer["auc"]) == {"mean", "low", "high"}
     assert set(answer["labels_needed"]) == {"median", "low", "high", "reachable", "if_reached"}

@@ -100,4 +100,6 @@ def made_by(run: Run, asked: Mapping[str, Any]) -> Sequence[str]:
     commands = [labelcast(*score, "--out", run.path, *settings), labelcast("label", run.path)]
     if run.file("coslow.json").exists():
         commands.append(labelcast("coslow", run.path))
+    for row in run.rows("observations.jsonl"):
+        commands.append(labelcast("tune", run.path, "--budget", row["budget"]))
     return [*commands, forecast_command(run, asked), labelcast("report", run.path)]

@@ -109,6 +109,8 @@ def test_observations_reach_the_forecast(tmp_path: Path) -> None:
     assert (found["observe_size"], found["recipe"]) == (100, "LoRA")
     given = {"observations": [(100, 0.8)], "zero_shot": 0.1, "recipe": "full fine-tuning"}
     assert with_observations(run, given)["observations"] == [(50, 0.9), (100, 0.8)]
+    given["observations"] = [(100, 0.8, 0.02)]  # with the sd of its noise
+    assert with_observations(run, given)["observations"] == [(50, 0.9), (100, 0.8, 0.02)]
 
 
 def test_without_observations_nothing_changes(tmp_path: Path) -> None:

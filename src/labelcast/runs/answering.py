@@ -183,12 +183,12 @@ def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
             scores.setdefault(row["budget"], []).append(row["score"])
     if not scores:
         return options
-    given = dict(options.get("observations") or ())
-    measured = {budget: fmean(values) for budget, values in scores.items()}
+    given = {row[0]: tuple(row) for row in options.get("observations") or ()}
+    measured = {budget: (budget, fmean(values)) for budget, values in scores.items()}
     if options.get("zero_shot") is not None:
         measured.pop(0, None)
     return options | {
-        "observations": sorted((measured | given).items()),
+        "observations": sorted((measured | given).values()),
         "observe_size": options.get("observe_size") or min(row["test_size"] for row in rows),
         "recipe": recipe,
     }

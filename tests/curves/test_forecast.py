@@ -47,11 +47,16 @@ def test_more_gain_never_needs_fewer_labels(coslow: float, a: float, b: float) -
 def test_intervals_nest_as_the_level_grows(
     coslow: float, a: float, b: float, observed: bool
 ) -> None:
-    """Every interval of a higher level holds that of a lower; medians and means stay."""
+    """Every interval of a higher level holds that of a lower; medians and means stay.
+
+    With observed scores the AUC's interval is put together from sampled quantiles, whose steps
+    differ by level: it nests to about a thousandth.
+    """
     scores: dict[str, Any] = {**KNOWN, "observations": [(50, 0.6)]} if observed else {}
     inner, outer = (_llama(coslow, level=v, budget=300, **scores, **FAST) for v in sorted((a, b)))
-    assert outer.auc.low <= inner.auc.low + 1e-9
-    assert inner.auc.high <= outer.auc.high + 1e-9
+    step = 2e-3 if observed else 1e-9
+    assert outer.auc.low <= inner.auc.low + step
+    assert inner.auc.high <= outer.auc.high + step
     assert _labels(outer.labels_needed.low) <= _labels(inner.labels_needed.low)
     assert _labels(inner.labels_needed.high) <= _labels(outer.labels_needed.high)
     assert inner.labels_needed.median == outer.labels_needed.median

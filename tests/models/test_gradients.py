@@ -96,12 +96,14 @@ def test_examples_that_differ_only_in_their_answers(tiny: LanguageModel) -> None
 
 
 def test_several_seeds_in_one_pass_equal_separate_runs(tiny: LanguageModel) -> None:
-    """Each seed's Gram matrix is what it would be alone."""
+    """Each seed's Gram matrix is what it would be alone, but for half precision's rounding."""
     pairs = random_pairs(1, shared=70)
     together = sketched_gram(tiny, pairs, rank=8, seeds=[0, 1, 2], batch_size=4).values
     for number, seed in enumerate([0, 1, 2]):
         alone = sketched_gram(tiny, pairs, rank=8, seeds=[seed], batch_size=4).values
-        torch.testing.assert_close(together[number], alone[0], rtol=1e-4, atol=1e-9)
+        norms = alone[0].diagonal(dim1=-2, dim2=-1).sqrt()  # [P,N]
+        scale = norms[:, :, None] * norms[:, None]
+        torch.testing.assert_close(together[number] / scale, alone[0] / scale, rtol=0, atol=1e-4)
 
 
 def test_exact_equals_full_gradients_of_the_weights(tiny: LanguageModel) -> None:

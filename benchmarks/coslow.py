@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import material
 import published
@@ -15,7 +16,8 @@ from turns import Turns, in_turns, table
 
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded
-from labelcast.models.gradients import PARTS, linear_layers
+from labelcast.models.gradients import PARTS
+from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, encode_labelled
 
@@ -37,7 +39,7 @@ class BareProducts:
     """
 
     def __init__(self, lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int):
-        self.layers = list(linear_layers(lm).values())
+        self.layers: list[Any] = [layer.module for layer in linear_layers(lm).values()]
         self.shapes = batch_shapes(pairs, batch_size)
         self.examples = len(pairs)
         features = {size for layer in self.layers for size in layer.weight.shape}

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import end_tokens
-from labelcast.models.gradients import LAYERS, linear_layers, sketch_matrix
+from labelcast.models.gradients import sketch_matrix
+from labelcast.models.layers import LAYERS, linear_layers
 from labelcast.models.loading import LanguageModel
 
 Gradients = dict[str, Tensor]

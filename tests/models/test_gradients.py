@@ -16,10 +16,10 @@ from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import (
     exact_gram,
     exact_passes,
-    linear_layers,
     sketch_matrix,
     sketched_gram,
 )
+from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import cosine, median_cosine
 
@@ -112,7 +112,7 @@ def test_exact_equals_full_gradients_of_the_weights(tiny: LanguageModel) -> None
     layers = linear_layers(tiny)
     rows = []
     for pair in pairs:
-        weights = [layer.weight.requires_grad_(True) for layer in layers.values()]
+        weights = [layer.module.weight.requires_grad_(True) for layer in layers.values()]
         grads = torch.autograd.grad(published.answer_loss(tiny.model, pair), weights)
         rows.append(torch.cat([g.flatten() / g.shape[1] ** 0.5 for g in grads]).double())
     tiny.model.requires_grad_(False)

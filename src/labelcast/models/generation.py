@@ -76,7 +76,7 @@ class _Slots(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.room = [room[indices] for room in self.room]
+        self.room = [room[indices.to(room.device)] for room in self.room]
         self._show()
 
 
@@ -108,7 +108,7 @@ def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
     tokens = list(prompts[0][:length])
     cache = _empty_cache(lm, 1, length)
     lm.model(
-        input_ids=torch.tensor([tokens], device=lm.model.device),
+        input_ids=torch.tensor([tokens], device=lm.input_device),
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
@@ -142,7 +142,7 @@ def generate(
         prefix: from `read_prefix`.
         max_new_tokens: where an answer is cut off.
     """
-    device, start = lm.model.device, len(prefix.tokens)
+    device, start = lm.input_device, len(prefix.tokens)
     ends = end_tokens(lm)
     tails = [list(prompt[start:]) for prompt in prompts]
     width, rows = max(map(len, tails)), len(prompts)

@@ -14,15 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from labelcast.errors import InputError
 from labelcast.models.encoding import Encoded, by_length
+from labelcast.models.layers import Layer, linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.models.passes import run_batches
 
-LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_FUSED = ("qkv_proj", "gate_up_proj")
 PARTS = 4
 _CHUNK_BYTES = 2**28
 
@@ -43,25 +41,6 @@ class Gram:
     held_bytes: int
     layers: tuple[str, ...]
     by_layer: Tensor
-
-
-def linear_layers(lm: LanguageModel) -> dict[str, nn.Linear]:
-    """The linear layers that LoRA adapters would sit on, by name.
-
-    Raises:
-        InputError: the model has none of them.
-    """
-    found = {
-        name: module
-        for name, module in lm.model.named_modules()
-        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in LAYERS + _FUSED
-    }
-    if not found:
-        raise InputError(
-            f"model {lm.name}: none of its linear layers is called {', '.join(LAYERS)}, "
-            "so CoS-Low is not defined for it."
-        )
-    return found
 
 
 def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
@@ -111,9 +90,7 @@ def sketched_gram(
 class _Sketch:
     """Contracts to G = d^T (h A^T), [N,O,KR], and keeps it in half precision."""
 
-    def __init__(
-        self, layers: Mapping[str, nn.Linear], count: int, rank: int, seeds: Sequence[int]
-    ):
+    def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
         self.seeds, self.parts = len(seeds), PARTS if rank % PARTS == 0 else 1
         self.groups, self.part_rank = self.seeds * self.parts, rank // self.parts
         self.projections: dict[str, Tensor] = {}
@@ -121,15 +98,17 @@ class _Sketch:
         self.scales: dict[str, Tensor] = {}
         self.under_way: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
         for name, layer in layers.items():
-            a = torch.cat([sketch_matrix(name, layer.in_features, rank, seed) for seed in seeds])
-            self.projections[name] = a.to(layer.weight.device, layer.weight.dtype)
+            a = [sketch_matrix(name, layer.in_features, rank, seed) for seed in seeds]
+            self.projections[name] = torch.cat(a)
             size = layer.out_features * self.part_rank
             # On the CPU whatever the device: there is more room, and it is touched once a batch.
             self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
             self.scales[name] = torch.zeros(count)
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        return h @ self.projections[name].T  # [N,S,I] @ [I,KR] -> [N,S,KR]
+        # Where and in what the layer computes is seen here: a 4-bit or offloaded weight tells not.
+        a = self.projections[name] = self.projections[name].to(h.device, h.dtype)
+        return h @ a.T  # [N,S,I] @ [I,KR] -> [N,S,KR]
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         sums = self.under_way[name]
@@ -139,14 +118,18 @@ class _Sketch:
 
     def finish(self, rows: Sequence[int]) -> None:
         for name, sums in self.under_way.items():
-            g = torch.stack([sums.pop(row) for row in rows])
+            # An expert that saw none of an example's tokens has no gradient for it.
+            met = [row for row in rows if row in sums]
+            if not met:
+                continue
+            g = torch.stack([sums.pop(row) for row in met])
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
             n, o, _ = g.shape
             g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
-            self.stored[name][:, rows] = g.reshape(self.groups, n, -1).cpu()
-            self.scales[name][rows] = scale.to("cpu", torch.float32)
+            self.stored[name][:, met] = g.reshape(self.groups, n, -1).cpu()
+            self.scales[name][met] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
         count = len(next(iter(self.scales.values())))
@@ -180,8 +163,8 @@ def exact_gram(
     found: dict[str, Tensor] = {}
     held = 0
     for group in _passes(layers, pairs, memory, batch_size):
-        factors = _Factors(group, count)
         chosen = {name: layers[name] for name in group}
+        factors = _Factors(chosen, count)
         run_batches(lm, pairs, chosen, factors, batch_size=batch_size, progress=progress)
         held = max(held, factors.held_bytes())
         for name in group:
@@ -193,9 +176,12 @@ def exact_gram(
 class _Factors:
     """Keeps h [S,I] and d [S,O] of every example and layer, for `_exact_layer`."""
 
-    def __init__(self, names: Sequence[str], count: int):
-        self.inputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in names}
-        self.outputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in names}
+    def __init__(self, layers: Mapping[str, Layer], count: int):
+        self.layers = layers
+        self.inputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in layers}
+        self.outputs: dict[str, list[list[Tensor]]] = {
+            n: [[] for _ in range(count)] for n in layers
+        }
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         return h.float().cpu()
@@ -210,8 +196,12 @@ class _Factors:
 
     def take(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
         """The two factors of every example, which are then forgotten."""
-        inputs, outputs = self.inputs.pop(name), self.outputs.pop(name)
-        return [torch.cat(h) for h in inputs], [torch.cat(d) for d in outputs]
+        inputs, outputs, layer = self.inputs.pop(name), self.outputs.pop(name), self.layers[name]
+        # An expert may have seen no token of an example.
+        return (
+            [torch.cat(h) if h else torch.empty(0, layer.in_features) for h in inputs],
+            [torch.cat(d) if d else torch.empty(0, layer.out_features) for d in outputs],
+        )
 
     def held_bytes(self) -> int:
         """Bytes kept; what examples share is counted once."""
@@ -254,7 +244,7 @@ def _inner_products(kept: Tensor, scales: Tensor) -> Tensor:
 
 
 def _passes(
-    layers: Mapping[str, nn.Linear], pairs: Sequence[Encoded], memory: int, batch_size: int
+    layers: Mapping[str, Layer], pairs: Sequence[Encoded], memory: int, batch_size: int
 ) -> list[list[str]]:
     tokens = sum(
         len(batch) * max(len(pairs[i].tokens) for i in batch)
@@ -263,7 +253,7 @@ def _passes(
     passes: list[list[str]] = [[]]
     used = 0
     for name, layer in layers.items():
-        need = 4 * tokens * (layer.in_features + layer.out_features)
+        need = int(4 * tokens * layer.share * (layer.in_features + layer.out_features))
         if passes[-1] and used + need > memory:
             passes.append([])
             used = 0

@@ -94,6 +94,14 @@ class LanguageModel:
         """What the user called the model."""
         return self.identity.name
 
+    @property
+    def input_device(self) -> torch.device:
+        """Where token ids go. A model may be spread, and its first layer kept elsewhere still."""
+        import torch
+
+        device: torch.device = self.model.device
+        return torch.device(self.device.value) if device.type == "meta" else device
+
     @cached_property
     def context(self) -> int:
         """The longest sequence, in tokens, that the model can read."""

@@ -1,50 +1,33 @@
 """Forward and backward passes over labelled examples, handing each layer's two factors on.
 
 The gradient of a linear layer's weight for one example is d^T h: h its inputs, d its outputs'
-gradients. Hooks on the unmodified model pass both to a `Contraction`. Knows batches, padding and
-the prompt's shared beginning; knows nothing of what becomes of the gradients.
+gradients. `layers` hands both to a `Contraction`. Knows batches, padding and the prompt's shared
+beginning; knows nothing of what becomes of the gradients.
 
-Shapes: N examples of a batch, S tokens, I inputs and O outputs of a layer, U used positions,
-V words.
+Shapes: N examples of a batch, S tokens, U used positions, V words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
 from labelcast.models.encoding import Encoded, by_length, shared_prefix
+from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.loading import LanguageModel
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
 _WORTH_SHARING = 64
 
 
-class Contraction(Protocol):
-    """What is done with the factors of the gradients."""
-
-    def keep(self, name: str, h: Tensor) -> Tensor:
-        """What of a layer's inputs h, [N,S,I], is kept until its backward pass."""
-
-    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` gave it.
-
-        An example's tokens may come in two calls, which add up, or in none for a layer.
-        """
-
-    def finish(self, rows: Sequence[int]) -> None:
-        """All tokens of these examples have come."""
-
-
 def run_batches(
     lm: LanguageModel,
     pairs: Sequence[Encoded],
-    layers: Mapping[str, nn.Linear],
+    layers: Mapping[str, Layer],
     contraction: Contraction,
     *,
     batch_size: int,
@@ -56,7 +39,7 @@ def run_batches(
     example. The model is left as it was found, after an error too.
     """
     rows: list[int] = []
-    with _frozen(lm), _hooked(layers, contraction, rows):
+    with _frozen(lm), hooked(lm, layers, contraction, rows):
         length = _shared_length(lm, pairs)
         shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
         for batch in by_length([pair.tokens for pair in pairs], batch_size):
@@ -85,7 +68,7 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
         "sliding_attention",
     }
     stateful = getattr(lm.model, "_is_stateful", False)
-    if lm.model.device.type != "cpu" or window < longest or stateful or not plain:
+    if lm.input_device.type != "cpu" or window < longest or stateful or not plain:
         return 0
     length = shared_prefix([pair.tokens[: -pair.answer_length] for pair in pairs])
     return length if len(pairs) > 1 and length >= _WORTH_SHARING else 0
@@ -94,7 +77,7 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
 def _forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
     """Keys and values of the shared tokens, two tensors [1,heads,S,features] a layer, in turn."""
     cache = DynamicCache()
-    ids = torch.tensor([list(tokens)], device=lm.model.device)
+    ids = torch.tensor([list(tokens)], device=lm.input_device)
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return [states for layer in cache.layers for states in (layer.keys, layer.values)]
 
@@ -116,7 +99,7 @@ def _run(
     Returns:
         Each example's gradient with respect to `shared`, [N,heads,S,features] each.
     """
-    device = lm.model.device
+    device = lm.input_device
     tails = [pair.tokens[start:] for pair in pairs]
     width = max(map(len, tails))
     ids = torch.zeros(len(pairs), width, dtype=torch.long, device=device)
@@ -140,28 +123,6 @@ def _run(
     ).view(len(pairs), -1)
     (losses * weights[:, used]).sum().backward()
     return [copy.grad for copy in copies]
-
-
-@contextmanager
-def _hooked(
-    layers: Mapping[str, nn.Linear], contraction: Contraction, rows: Sequence[int]
-) -> Iterator[None]:
-    """Contracts at each layer; `rows` holds the examples of the pass that is under way."""
-
-    def attach(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            with torch.no_grad():
-                kept = contraction.keep(name, args[0].detach())
-            output.register_hook(lambda d: contraction.contract(name, rows, d, kept))
-
-        return hook
-
-    handles = [layer.register_forward_hook(attach(name)) for name, layer in layers.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.models.gradients import linear_layers
+from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.tuning.checkpoints import last_checkpoint
 from labelcast.tuning.quiet import quiet

@@ -1,0 +1,272 @@
+"""The layers whose gradients count, and how their two factors are met in a pass.
+
+Knows every build of layer that an adapter would sit on: plain, fused, 4-bit and offloaded linear
+layers, and experts, each of which sees some of the tokens alone. Knows nothing of losses, batches
+or of what becomes of the gradients.
+
+Shapes: N examples of a batch, S tokens of each, T = N S tokens of all, I inputs and O outputs of a
+layer, H features of a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+from labelcast.errors import InputError
+from labelcast.models.loading import LanguageModel
+
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+FUSED = ("qkv_proj", "gate_up_proj")
+_ONE_EXPERT = re.compile(r"\.experts\.\d+\.")
+_EXPERTS = "labelcast"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear map h -> h W^T that an adapter would sit on.
+
+    Attributes:
+        module: what holds the weight: a linear layer, or all experts of a block.
+        in_features: I.
+        out_features: O.
+        share: share of the tokens that it sees: 1, or for an expert what is its even share.
+    """
+
+    module: nn.Module
+    in_features: int
+    out_features: int
+    share: float = 1.0
+
+
+class Contraction(Protocol):
+    """What is done with the factors of the gradients."""
+
+    def keep(self, name: str, h: Tensor) -> Tensor:
+        """What of a layer's inputs h, [N,S,I], is kept until its backward pass.
+
+        Its dtype and device are those that the layer computes in; the weight's may be others.
+        """
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` gave it.
+
+        An example's tokens may come in several calls, which add up, or in none for a layer: an
+        expert that sees none of its tokens has no gradient for it. Where examples bring unlike
+        numbers of tokens, zeros fill them up.
+        """
+
+    def finish(self, rows: Sequence[int]) -> None:
+        """All tokens of these examples have come."""
+
+
+def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
+    """The layers that LoRA adapters would sit on, by name; each expert is a layer of its own.
+
+    Expert 7 of a block is named by its number: ``model.layers.0.mlp.experts.7.down_proj``. Routers
+    carry no adapter.
+
+    Raises:
+        InputError: the model has none of them, or experts of a build that is not known.
+    """
+    found: dict[str, Layer] = {}
+    for name, module in lm.model.named_modules():
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in LAYERS + FUSED:
+            if _ONE_EXPERT.search(name):
+                raise _unknown_experts(lm, name)
+            found[name] = Layer(module, module.in_features, module.out_features)
+        elif hasattr(module, "_apply_gate") and hasattr(module, "is_transposed"):
+            found |= _experts(name, module)
+        elif "expert" in type(module).__name__.lower() and any(
+            weight.dim() == 3 for weight in module.parameters(recurse=False)
+        ):
+            raise _unknown_experts(lm, type(module).__name__)
+    if not found:
+        raise InputError(
+            f"model {lm.name}: none of its linear layers is called {', '.join(LAYERS)}, "
+            "so CoS-Low is not defined for it."
+        )
+    return found
+
+
+def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
+    return InputError(
+        f"model {lm.name}: its experts ({what}) are of a build that labelcast cannot take apart, "
+        "so CoS-Low cannot be had for it. `labelcast score` works all the same."
+    )
+
+
+def _experts(name: str, block: Any) -> dict[str, Layer]:
+    """The layers of all experts of a block, whose weights are [E,O,I], or [E,I,O] transposed."""
+    found = {}
+    config = block.config
+    chosen = getattr(config, "num_experts_per_tok", None) or getattr(config, "top_k_experts", None)
+    for projection in _projections(block):
+        count, outputs, inputs = getattr(block, projection).shape
+        if block.is_transposed:
+            outputs, inputs = inputs, outputs
+        for expert in range(count):
+            share = min(1.0, (chosen or count) / count)
+            found[f"{name}.{expert}.{projection}"] = Layer(block, inputs, outputs, share)
+    return found
+
+
+def _projections(block: Any) -> tuple[str, str]:
+    return ("gate_up_proj" if block.has_gate else "up_proj"), "down_proj"
+
+
+@contextmanager
+def hooked(
+    lm: LanguageModel,
+    layers: Mapping[str, Layer],
+    contraction: Contraction,
+    rows: Sequence[int],
+) -> Iterator[None]:
+    """Contracts at each layer while it lasts; the model is left as it was, after an error too.
+
+    Args:
+        lm: the model.
+        layers: some of `linear_layers`.
+        contraction: what is done with the factors.
+        rows: the examples of the backward pass that is under way, which the caller changes in
+            place: as many as its forward pass had.
+    """
+    taps = _Taps(layers, contraction, rows)
+    handles = [lm.model.get_input_embeddings().register_forward_hook(taps.count)]
+    blocks: dict[Any, str] = {}
+    for name, layer in layers.items():
+        if isinstance(layer.module, nn.Linear):
+            handles.append(layer.module.register_forward_hook(taps.linear(name)))
+        else:
+            blocks[layer.module] = name.rsplit(".", 2)[0]
+    try:
+        with _run_by(_forward_of(blocks, taps), blocks):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Taps:
+    """Hands inputs and output gradients on, example by example."""
+
+    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, rows: Sequence[int]):
+        self.layers, self.contraction, self.rows = layers, contraction, rows
+        self.examples = 1
+
+    def count(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        """How many examples the forward pass has that begins with this embedding, [N,S,H]."""
+        self.examples = len(output)
+
+    def linear(self, name: str) -> Any:
+        """A hook for a linear layer that sees every token, as [N,S,I] or, flattened, [T,I]."""
+
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            count = self.examples
+            h = args[0].detach()
+            with torch.no_grad():
+                kept = self.contraction.keep(name, h.reshape(count, -1, h.shape[-1]))
+
+            def contract(d: Tensor) -> None:
+                d = d.reshape(count, -1, d.shape[-1])
+                self.contraction.contract(name, self.rows, d, kept)
+
+            output.register_hook(contract)
+
+        return hook
+
+    def expert(self, name: str, h: Tensor, output: Tensor, sort: _Sort) -> None:
+        """Tap one expert's layer: its tokens' inputs [t,I] and outputs [t,O]."""
+        if name not in self.layers or not output.requires_grad:
+            return
+        with torch.no_grad():
+            kept = self.contraction.keep(name, sort.spread(h.detach()))
+
+        def contract(d: Tensor) -> None:
+            rows = [self.rows[example] for example in sort.examples]
+            self.contraction.contract(name, rows, sort.spread(d), kept)
+
+        output.register_hook(contract)
+
+
+class _Sort:
+    """Which examples the tokens of an expert come from: their positions [t] in T, ascending."""
+
+    def __init__(self, tokens: Tensor, each: int):
+        found, self.row, counts = torch.unique_consecutive(
+            tokens // each, return_inverse=True, return_counts=True
+        )
+        self.examples: list[int] = found.tolist()
+        self.width = int(counts.max())
+        starts = counts.cumsum(0) - counts
+        self.slot = torch.arange(len(tokens), device=tokens.device) - starts[self.row]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """[t,F] as [n,s,F] for the n examples that have tokens here, filled up with zeros."""
+        room = values.new_zeros(len(self.examples), self.width, values.shape[-1])
+        room[self.row, self.slot] = values
+        return room
+
+
+def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]:
+    """What a block of experts computes, expert by expert, with a tap at each layer."""
+
+    def forward(block: Any, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """[T,H] from hidden [T,H], the experts of each token [T,k] and their weights [T,k]."""
+        total = torch.zeros_like(hidden)
+        first, last = _projections(block)
+        each = len(hidden) // taps.examples
+        for expert in chosen.unique().tolist():
+            tokens, places = torch.where(chosen == expert)
+            sort = _Sort(tokens, each)
+
+            def run(projection: str, h: Tensor, expert: int = expert, sort: _Sort = sort) -> Tensor:
+                output = _linear(block, projection, expert, h)
+                taps.expert(f"{blocks[block]}.{expert}.{projection}", h, output, sort)
+                return output
+
+            made = run(first, hidden[tokens])
+            made = block._apply_gate(made) if block.has_gate else block.act_fn(made)
+            made = run(last, made)
+            if block.has_post_expert_norm:
+                made = block.post_expert_norm(made)
+            made = made * weights[tokens, places, None]
+            total.index_add_(0, tokens, made.to(total.dtype))
+        return total
+
+    return forward
+
+
+def _linear(block: Any, projection: str, expert: int, h: Tensor) -> Tensor:
+    weight = getattr(block, projection)[expert]
+    bias = getattr(block, f"{projection}_bias")[expert] if block.has_bias else None
+    return nn.functional.linear(h, weight.T if block.is_transposed else weight, bias)
+
+
+@contextmanager
+def _run_by(forward: Callable[..., Tensor], blocks: Mapping[Any, str]) -> Iterator[None]:
+    """Blocks of experts run by `forward` for a while, by transformers' own switch for it.
+
+    A switch rather than another method, since a block that is offloaded keeps its weights in hooks
+    around that method.
+    """
+    # Blocks share a config, and the switch is a field of it.
+    configs = list({id(block.config): block.config for block in blocks}.values())
+    before = [config._experts_implementation for config in configs]
+    key = f"labelcast-{id(forward)}"
+    ALL_EXPERTS_FUNCTIONS[key] = forward
+    try:
+        for config in configs:
+            config._experts_implementation = key
+        yield
+    finally:
+        for config, value in zip(configs, before, strict=True):
+            config._experts_implementation = value
+        del ALL_EXPERTS_FUNCTIONS[key]

@@ -6,6 +6,7 @@ A choice is a value and a sentence. What the user gives himself is taken as it i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from labelcast.errors import InputError
@@ -81,6 +82,15 @@ def choose_dtype(
     if 4 * parameters <= memory / 2:
         return Choice(torch.float32, "the model fits, and confidences rank best in it")
     return Choice(torch.bfloat16, f"in float32 the model would fill {4 * parameters / memory:.0%}")
+
+
+def free_memory() -> int:
+    """Bytes of memory that are free; a guess of 4 GiB where the system does not tell."""
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        return 4 << 30
 
 
 def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[int]:

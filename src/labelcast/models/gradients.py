@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.layers import Layer, linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.models.passes import run_batches
+from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
 
 PARTS = 4
 _CHUNK_BYTES = 2**28
@@ -63,11 +65,13 @@ def sketched_gram(
     rank: int,
     seeds: Sequence[int],
     batch_size: int,
+    at_once: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Gram:
     """The Gram matrix of LoRA-B gradients at B = 0 (paper, section on CoS-Low).
 
-    For each layer the gradient with respect to B is G = d^T (h A^T), [O,R]. It is kept in half
+    For each layer the gradient with respect to B is G = d^T (h A^T), [O,R]. Where one batch holds
+    all examples G is dropped as soon as its inner products are taken. Elsewhere it is kept in half
     precision, each example scaled by about its largest element, until every batch has run.
 
     Args:
@@ -75,40 +79,93 @@ def sketched_gram(
         pairs: encoded prompts with answers.
         rank: rows of A for each seed.
         seeds: one A for each.
-        batch_size: examples run at once.
+        batch_size: examples run at once, where not all of them are.
+        at_once: bytes that the activations of all examples may fill; 0 runs them in batches. None
+            takes what is free on the model's GPU, and batches on a CPU, which is quicker so.
         progress: called with the number of examples done.
 
     Returns:
         `Gram` with P parts a seed: parts of A's rows, whose spread shows the sketch's noise.
     """
     layers = linear_layers(lm)
-    sketch = _Sketch(layers, len(pairs), rank, seeds)
-    run_batches(lm, pairs, layers, sketch, batch_size=batch_size, progress=progress)
+    memory = gpu_memory(lm) if at_once is None else at_once
+    plan = plan_at_once(lm, pairs, memory) if memory else None
+    kind = _Stored if plan is None else _AtOnce
+    sketch = kind(layers, len(pairs), rank, seeds)
+    plan = plan or plan_batches(lm, pairs, batch_size)
+    run_batches(lm, pairs, layers, sketch, plan=plan, progress=progress)
     return sketch.gram()
 
 
 class _Sketch:
-    """Contracts to G = d^T (h A^T), [N,O,KR], and keeps it in half precision."""
+    """The matrices A of every layer, [KR,I], and how the rows of a sketch are grouped."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
-        self.seeds, self.parts = len(seeds), PARTS if rank % PARTS == 0 else 1
+        self.count, self.seeds = count, len(seeds)
+        self.parts = PARTS if rank % PARTS == 0 else 1
         self.groups, self.part_rank = self.seeds * self.parts, rank // self.parts
-        self.projections: dict[str, Tensor] = {}
-        self.stored: dict[str, Tensor] = {}
-        self.scales: dict[str, Tensor] = {}
-        self.under_way: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
-        for name, layer in layers.items():
-            a = [sketch_matrix(name, layer.in_features, rank, seed) for seed in seeds]
-            self.projections[name] = torch.cat(a)
-            size = layer.out_features * self.part_rank
-            # On the CPU whatever the device: there is more room, and it is touched once a batch.
-            self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
-            self.scales[name] = torch.zeros(count)
+
+        def draw(name: str) -> Tensor:
+            inputs = layers[name].in_features
+            return torch.cat([sketch_matrix(name, inputs, rank, seed) for seed in seeds])
+
+        # One thread draws some 2e8 numbers a second, and a large model takes half as many.
+        with ThreadPoolExecutor() as pool:
+            self.projections = dict(zip(layers, pool.map(draw, layers), strict=True))
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         # Where and in what the layer computes is seen here: a 4-bit or offloaded weight tells not.
         a = self.projections[name] = self.projections[name].to(h.device, h.dtype)
         return h @ a.T  # [N,S,I] @ [I,KR] -> [N,S,KR]
+
+    def summed(self, found: Mapping[str, Tensor], held: int) -> Gram:
+        """The result, from each layer's inner products [KP,N,N]."""
+        shape = (self.seeds, self.parts, self.count, self.count)
+        by_layer = torch.stack([one.view(shape) for one in found.values()])  # [L,K,P,N,N]
+        return Gram(by_layer.sum(0), held, tuple(found), by_layer.sum(2))
+
+
+class _AtOnce(_Sketch):
+    """Contracts to G = d^T (h A^T), [N,O,KR], and takes its inner products there and then."""
+
+    def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
+        super().__init__(layers, count, rank, seeds)
+        # An expert that no token reaches is never met.
+        self.found = {name: torch.zeros(self.groups, count, count) for name in layers}
+        self.held = 0
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        g = torch.bmm(d.transpose(1, 2), kept)  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
+        n, o, _ = g.shape
+        g = g.view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3).float()
+        g = g.reshape(self.groups, n, -1)
+        self.held = max(self.held, g.numel() * g.element_size())
+        chosen = torch.tensor(rows, device=g.device)
+        # It stays where it is computed, since a copy to the CPU would make the GPU wait.
+        total = self.found[name] = self.found[name].to(g.device)
+        total[:, chosen[:, None], chosen] += torch.bmm(g, g.transpose(1, 2))
+
+    def finish(self, rows: Sequence[int]) -> None:
+        """Nothing is left to do."""
+
+    def gram(self) -> Gram:
+        return self.summed(
+            {name: one.cpu().double() for name, one in self.found.items()}, self.held
+        )
+
+
+class _Stored(_Sketch):
+    """Contracts to G = d^T (h A^T), [N,O,KR], and keeps it in half precision."""
+
+    def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
+        super().__init__(layers, count, rank, seeds)
+        self.stored: dict[str, Tensor] = {}
+        self.scales = {name: torch.zeros(count) for name in layers}
+        self.under_way: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        for name, layer in layers.items():
+            size = layer.out_features * self.part_rank
+            # On the CPU whatever the device: there is more room, and it is touched once a batch.
+            self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         sums = self.under_way[name]
@@ -132,16 +189,9 @@ class _Sketch:
             self.scales[name][met] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
-        count = len(next(iter(self.scales.values())))
-        shape = (self.seeds, self.parts, count, count)
-        total = torch.zeros(shape, dtype=torch.float64)
-        by_layer = []
-        for name, stored in self.stored.items():
-            one = _inner_products(stored, self.scales[name]).view(shape)
-            total += one
-            by_layer.append(one.sum(1))
+        found = {name: _inner_products(s, self.scales[name]) for name, s in self.stored.items()}
         held = sum(t.numel() * t.element_size() for t in self.stored.values())
-        return Gram(total, held, tuple(self.stored), torch.stack(by_layer))
+        return self.summed(found, held)
 
 
 def exact_gram(
@@ -162,10 +212,11 @@ def exact_gram(
     count = len(pairs)
     found: dict[str, Tensor] = {}
     held = 0
+    plan = plan_batches(lm, pairs, batch_size)
     for group in _passes(layers, pairs, memory, batch_size):
         chosen = {name: layers[name] for name in group}
         factors = _Factors(chosen, count)
-        run_batches(lm, pairs, chosen, factors, batch_size=batch_size, progress=progress)
+        run_batches(lm, pairs, chosen, factors, plan=plan, progress=progress)
         held = max(held, factors.held_bytes())
         for name in group:
             found[name] = _exact_layer(*factors.take(name))

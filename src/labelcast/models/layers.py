@@ -11,6 +11,7 @@ layer, H features of a token.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from labelcast.models.loading import LanguageModel
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FUSED = ("qkv_proj", "gate_up_proj")
 _ONE_EXPERT = re.compile(r"\.experts\.\d+\.")
-_EXPERTS = "labelcast"
 
 
 @dataclass(frozen=True)
@@ -122,24 +122,40 @@ def _projections(block: Any) -> tuple[str, str]:
     return ("gate_up_proj" if block.has_gate else "up_proj"), "down_proj"
 
 
+class UnderWay(threading.local):
+    """The examples of the pass that this thread runs.
+
+    Attributes:
+        count: how many a forward pass has.
+        rows: which ones. Empty in a forward pass that stands for them all, whose backward pass runs
+            once an example; then set before each of these, in the thread that runs it.
+        again: whether a layer runs forward a second time, for activations that were not kept.
+    """
+
+    count: int = 1
+    rows: Sequence[int] = ()
+    again: bool = False
+
+
 @contextmanager
 def hooked(
-    lm: LanguageModel,
-    layers: Mapping[str, Layer],
-    contraction: Contraction,
-    rows: Sequence[int],
-) -> Iterator[None]:
+    lm: LanguageModel, layers: Mapping[str, Layer], contraction: Contraction
+) -> Iterator[UnderWay]:
     """Contracts at each layer while it lasts; the model is left as it was, after an error too.
+
+    Gradients begin at the outputs of these layers, so that nothing below the first is
+    differentiated.
 
     Args:
         lm: the model.
         layers: some of `linear_layers`.
         contraction: what is done with the factors.
-        rows: the examples of the backward pass that is under way, which the caller changes in
-            place: as many as its forward pass had.
+
+    Yields:
+        What the caller says its passes are of.
     """
-    taps = _Taps(layers, contraction, rows)
-    handles = [lm.model.get_input_embeddings().register_forward_hook(taps.count)]
+    taps = _Taps(layers, contraction)
+    handles = []
     blocks: dict[Any, str] = {}
     for name, layer in layers.items():
         if isinstance(layer.module, nn.Linear):
@@ -148,7 +164,7 @@ def hooked(
             blocks[layer.module] = name.rsplit(".", 2)[0]
     try:
         with _run_by(_forward_of(blocks, taps), blocks):
-            yield
+            yield taps.under_way
     finally:
         for handle in handles:
             handle.remove()
@@ -157,43 +173,63 @@ def hooked(
 class _Taps:
     """Hands inputs and output gradients on, example by example."""
 
-    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, rows: Sequence[int]):
-        self.layers, self.contraction, self.rows = layers, contraction, rows
-        self.examples = 1
-
-    def count(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        """How many examples the forward pass has that begins with this embedding, [N,S,H]."""
-        self.examples = len(output)
+    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction):
+        self.layers, self.contraction = layers, contraction
+        self.under_way = UnderWay()
 
     def linear(self, name: str) -> Any:
         """A hook for a linear layer that sees every token, as [N,S,I] or, flattened, [T,I]."""
 
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            count = self.examples
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if self.under_way.again:
+                return output
+            count, rows = self.under_way.count, self.under_way.rows
             h = args[0].detach()
             with torch.no_grad():
                 kept = self.contraction.keep(name, h.reshape(count, -1, h.shape[-1]))
 
             def contract(d: Tensor) -> None:
                 d = d.reshape(count, -1, d.shape[-1])
-                self.contraction.contract(name, self.rows, d, kept)
+                self.contraction.contract(name, rows or self.under_way.rows, d, kept)
 
-            output.register_hook(contract)
+            return _tap(output, contract)
 
         return hook
 
-    def expert(self, name: str, h: Tensor, output: Tensor, sort: _Sort) -> None:
+    def expert(self, name: str, h: Tensor, output: Tensor, sort: _Sort) -> Tensor:
         """Tap one expert's layer: its tokens' inputs [t,I] and outputs [t,O]."""
-        if name not in self.layers or not output.requires_grad:
-            return
+        if name not in self.layers or self.under_way.again:
+            return output
+        rows = self.under_way.rows
         with torch.no_grad():
             kept = self.contraction.keep(name, sort.spread(h.detach()))
 
         def contract(d: Tensor) -> None:
-            rows = [self.rows[example] for example in sort.examples]
-            self.contraction.contract(name, rows, sort.spread(d), kept)
+            these = rows or self.under_way.rows
+            met = [these[example] for example in sort.examples]
+            self.contraction.contract(name, met, sort.spread(d), kept)
 
-        output.register_hook(contract)
+        return _tap(output, contract)
+
+
+def _tap(output: Tensor, contract: Callable[[Tensor], None]) -> Tensor:
+    """The output, whose gradient `contract` will be called with."""
+    if not output.requires_grad:
+        output = _Begin.apply(output, torch.zeros((), requires_grad=True))
+    output.register_hook(contract)
+    return output
+
+
+class _Begin(torch.autograd.Function):
+    """Where gradients begin. A tensor that required one itself would also gather it."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[None, None]:
+        return None, None
 
 
 class _Sort:
@@ -222,15 +258,14 @@ def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]
         """[T,H] from hidden [T,H], the experts of each token [T,k] and their weights [T,k]."""
         total = torch.zeros_like(hidden)
         first, last = _projections(block)
-        each = len(hidden) // taps.examples
+        each = len(hidden) // taps.under_way.count
         for expert in chosen.unique().tolist():
             tokens, places = torch.where(chosen == expert)
             sort = _Sort(tokens, each)
 
             def run(projection: str, h: Tensor, expert: int = expert, sort: _Sort = sort) -> Tensor:
                 output = _linear(block, projection, expert, h)
-                taps.expert(f"{blocks[block]}.{expert}.{projection}", h, output, sort)
-                return output
+                return taps.expert(f"{blocks[block]}.{expert}.{projection}", h, output, sort)
 
             made = run(first, hidden[tokens])
             made = block._apply_gate(made) if block.has_gate else block.act_fn(made)

@@ -10,15 +10,19 @@ Shapes: N examples of a batch, S tokens, U used positions, V words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
-from labelcast.models.encoding import Encoded, by_length, shared_prefix
+from labelcast.models.encoding import Encoded, shared_prefix
+from labelcast.models.last_layer import Used, trimmed
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.loading import LanguageModel
+from labelcast.models.plan import Plan
+from labelcast.models.recompute import recomputed
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
 _WORTH_SHARING = 64
@@ -30,7 +34,7 @@ def run_batches(
     layers: Mapping[str, Layer],
     contraction: Contraction,
     *,
-    batch_size: int,
+    plan: Plan,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Differentiate each example's mean answer loss and contract as the gradients come.
@@ -38,20 +42,49 @@ def run_batches(
     The tokens that all prompts share are run forward once; their backward pass stays one an
     example. The model is left as it was found, after an error too.
     """
-    rows: list[int] = []
-    with _frozen(lm), hooked(lm, layers, contraction, rows):
+    with (
+        _frozen(lm),
+        hooked(lm, layers, contraction) as under_way,
+        trimmed(lm) as used,
+        recomputed(lm, plan.recomputed, under_way),
+    ):
         length = _shared_length(lm, pairs)
         shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
-        for batch in by_length([pair.tokens for pair in pairs], batch_size):
-            rows[:] = batch
-            gradients = _run(lm, [pairs[i] for i in batch], shared, length)
-            for position, row in enumerate(batch if shared else []):
-                rows[:] = [row]
+        begun = [states for states in shared if states.requires_grad]
+
+        def run(batch: Sequence[int]) -> int:
+            under_way.count, under_way.rows = len(batch), batch
+            gradients = _run(lm, [pairs[i] for i in batch], shared, length, used)
+            for position, row in enumerate(batch if begun else []):
+                under_way.count, under_way.rows = 1, [row]
                 torch.autograd.backward(
-                    shared, [g[position : position + 1] for g in gradients], retain_graph=True
+                    begun, [g[position : position + 1] for g in gradients], retain_graph=True
                 )
             contraction.finish(batch)
-            progress(len(batch))
+            return len(batch)
+
+        # A thread of its own for each batch, and as many of torch's as are left to it.
+        for done in _side_by_side(run, plan.batches, plan.workers):
+            progress(done)
+
+
+def _side_by_side(
+    run: Callable[[Sequence[int]], int], batches: Sequence[Sequence[int]], workers: int
+) -> Iterator[int]:
+    """Run batches on a number of threads, which share torch's own; yields what each returned."""
+    if workers == 1:
+        yield from map(run, batches)
+        return
+    threads = torch.get_num_threads()
+    executor = ThreadPoolExecutor(
+        workers, "labelcast", initializer=torch.set_num_threads, initargs=(threads // workers,)
+    )
+    try:
+        for future in as_completed([executor.submit(run, batch) for batch in batches]):
+            yield future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
@@ -83,7 +116,11 @@ def _forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
 
 
 def _run(
-    lm: LanguageModel, pairs: Sequence[Encoded], shared: Sequence[Tensor], start: int
+    lm: LanguageModel,
+    pairs: Sequence[Encoded],
+    shared: Sequence[Tensor],
+    start: int,
+    used_of: Used,
 ) -> list[Tensor]:
     """One forward and backward pass of the sum over examples of each one's mean answer loss.
 
@@ -95,9 +132,11 @@ def _run(
         pairs: the batch, each beginning with the tokens that `shared` was made from.
         shared: keys and values of the first `start` tokens, or nothing.
         start: where the batch's own tokens begin.
+        used_of: told which positions are needed of the last layer.
 
     Returns:
-        Each example's gradient with respect to `shared`, [N,heads,S,features] each.
+        Each example's gradient with respect to those of `shared` that have one,
+        [N,heads,S,features] each.
     """
     device = lm.input_device
     tails = [pair.tokens[start:] for pair in pairs]
@@ -108,35 +147,42 @@ def _run(
         ids[row, : len(tail)] = torch.tensor(tail)
         weights[row, len(tail) - pair.answer_length - 1 : len(tail) - 1] = 1 / pair.answer_length
     used = weights.any(dim=0).nonzero().flatten()
-    copies = [s.detach().expand(len(pairs), -1, -1, -1).requires_grad_() for s in shared]
+    copies = [
+        states.detach().expand(len(pairs), -1, -1, -1).requires_grad_(states.requires_grad)
+        for states in shared
+    ]
     cache = DynamicCache()
     for layer, (keys, values) in enumerate(zip(copies[::2], copies[1::2], strict=True)):
         cache.update(keys, values, layer)
-    logits = lm.model(
-        input_ids=ids,
-        past_key_values=cache if copies else None,
-        use_cache=bool(copies),
-        logits_to_keep=used,
-    ).logits.float()  # [N,U,V]
-    losses = nn.functional.cross_entropy(
-        logits.flatten(0, 1), ids[:, used + 1].flatten(), reduction="none"
-    ).view(len(pairs), -1)
-    (losses * weights[:, used]).sum().backward()
-    return [copy.grad for copy in copies]
+    read = weights[:, used] > 0  # [N,U]
+    used_of.positions, used_of.read = used if 2 * len(used) <= width else None, read
+    with torch.enable_grad():  # of this thread
+        logits = lm.model(
+            input_ids=ids,
+            past_key_values=cache if copies else None,
+            use_cache=bool(copies),
+            logits_to_keep=used,
+        ).logits.float()
+        if logits.dim() == 3:
+            logits = logits[read.to(logits.device)]
+        device = logits.device
+        losses = nn.functional.cross_entropy(
+            logits, ids[:, used + 1][read].to(device), reduction="none"
+        )
+        (losses * weights[:, used][read].to(device)).sum().backward()
+    used_of.positions = used_of.read = None
+    return [copy.grad for copy in copies if copy.requires_grad]
 
 
 @contextmanager
 def _frozen(lm: LanguageModel) -> Iterator[None]:
-    """Weights need no gradient; gradients flow from the output of the embedding."""
+    """Weights need no gradient."""
     trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
-    embedding = lm.model.get_input_embeddings()
-    handle = embedding.register_forward_hook(lambda m, a, output: output.requires_grad_(True))
     try:
         with torch.enable_grad():
             yield
     finally:
-        handle.remove()
         for weight in trainable:
             weight.requires_grad_(True)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -142,6 +141,7 @@ def cos_low(
             rank=rank,
             seeds=range(seed, seed + seeds),
             batch_size=batch,
+            at_once=None if batch_size is None else 0,
             progress=progress,
         )
     else:
@@ -290,12 +290,9 @@ def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
 
 def gradient_memory() -> int:
     """Bytes that `exact` may hold: a quarter of what is free, at least 1 GiB."""
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        free = 4 << 30
-    return max(free // 4, 1 << 30)
+    from labelcast.models.choices import free_memory
+
+    return max(free_memory() // 4, 1 << 30)
 
 
 def peak_memory() -> int:

@@ -1,0 +1,96 @@
+"""How examples are cut into batches for a backward pass, and how many batches run at once.
+
+Knows memory and how many bytes a token's activations fill, roughly; knows nothing of gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from labelcast.models.choices import free_memory
+from labelcast.models.encoding import Encoded, by_length
+from labelcast.models.loading import LanguageModel
+
+# Tensors of the model's width, and of its feed-forward block's, that a layer keeps for the backward
+# pass of a token: counted on Llama's build, where norms are taken in float32.
+_OF_WIDTH, _OF_BLOCK = 16, 6
+# Of the memory that is free, what activations may take.
+_CPU_SHARE, _GPU_SHARE = 0.5, 0.8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the batches of a run are made.
+
+    Attributes:
+        batches: positions of the examples, the longest first.
+        at_once: whether one batch holds all examples, so that no gradient outlives its layer.
+        recomputed: how many of the first layers run forward again in the backward pass, instead of
+            keeping their activations.
+        workers: how many batches run side by side, a thread each.
+    """
+
+    batches: list[list[int]]
+    at_once: bool = False
+    recomputed: int = 0
+    workers: int = 1
+
+
+def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
+    """Batches of a size.
+
+    On a CPU as many run side by side as there are threads: small products fill a core, and several
+    cores share one badly. Fewer where memory does not hold their activations. A GPU takes one batch
+    at a time, and so does a model whose weights are moved in and out.
+    """
+    batches = by_length([pair.tokens for pair in pairs], batch_size)
+    spread = any(hasattr(module, "_hf_hook") for module in lm.model.modules())
+    if lm.input_device.type != "cpu" or spread:
+        return Plan(batches)
+    widest = max(len(batch) * len(pairs[batch[0]].tokens) for batch in batches)
+    fitting = int(_CPU_SHARE * free_memory()) // (_layers(lm) * _activation_bytes(lm, widest))
+    return Plan(batches, workers=max(1, min(torch.get_num_threads(), len(batches), fitting)))
+
+
+def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:
+    """One batch of all examples in `memory` bytes; None where even that is too little.
+
+    Layers keep their activations as far as memory allows; the others run forward again, which costs
+    half as much once more.
+    """
+    order = by_length([pair.tokens for pair in pairs], 1)
+    tokens = len(pairs) * max(len(pair.tokens) for pair in pairs)
+    layers, each = _layers(lm), _activation_bytes(lm, tokens)
+    width: int = lm.model.config.get_text_config().hidden_size
+    entry = tokens * width * lm.dtype.value.itemsize
+    # The last layer keeps its activations, and the others have room for one of them at a time.
+    left = int(_GPU_SHARE * memory) - 2 * each - layers * entry
+    if left < 0:
+        return None
+    kept = min(layers, 1 + left // each)
+    return Plan([[row for batch in order for row in batch]], at_once=True, recomputed=layers - kept)
+
+
+def gpu_memory(lm: LanguageModel) -> int:
+    """Bytes that are free on the model's GPU, with what torch holds and does not use; 0 without."""
+    device = lm.input_device
+    if device.type != "cuda" or hasattr(lm.model, "hf_device_map"):
+        return 0
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + unused)
+
+
+def _layers(lm: LanguageModel) -> int:
+    return int(lm.model.config.get_text_config().num_hidden_layers)
+
+
+def _activation_bytes(lm: LanguageModel, tokens: int) -> int:
+    """What one layer keeps of some tokens for their backward pass, roughly."""
+    config = lm.model.config.get_text_config()
+    block = getattr(config, "intermediate_size", None) or config.hidden_size
+    width = _OF_WIDTH * config.hidden_size + _OF_BLOCK * block
+    return int(tokens * width * lm.dtype.value.itemsize)

@@ -82,12 +82,11 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
             if _ONE_EXPERT.search(name):
                 raise _unknown_experts(lm, name)
             found[name] = Layer(module, module.in_features, module.out_features)
-        elif hasattr(module, "_apply_gate") and hasattr(module, "is_transposed"):
-            found |= _experts(name, module)
-        elif "expert" in type(module).__name__.lower() and any(
-            weight.dim() == 3 for weight in module.parameters(recurse=False)
-        ):
-            raise _unknown_experts(lm, type(module).__name__)
+        elif any(weight.dim() > 2 for weight in module.parameters(recurse=False)):
+            if _known_experts(module):
+                found |= _experts(name, module)
+            elif "expert" in type(module).__name__.lower():
+                raise _unknown_experts(lm, type(module).__name__)
     if not found:
         raise InputError(
             f"model {lm.name}: none of its linear layers is called {', '.join(LAYERS)}, "
@@ -101,6 +100,12 @@ def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
         f"model {lm.name}: its experts ({what}) are of a build that labelcast cannot take apart, "
         "so CoS-Low cannot be had for it. `labelcast score` works all the same."
     )
+
+
+def _known_experts(module: nn.Module) -> bool:
+    """Whether transformers runs a block by a switch, and its weights are numbers as they stand."""
+    switched = hasattr(module, "_apply_gate") and hasattr(module, "is_transposed")
+    return switched and all(weight.dtype.itemsize > 1 for weight in module.parameters())
 
 
 def _experts(name: str, block: Any) -> dict[str, Layer]:
@@ -223,13 +228,15 @@ def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]
         total = torch.zeros_like(hidden)
         first, last = _projections(block)
         each = len(hidden) // taps.examples
+        # A block of no interest may share the switch.
+        name = blocks.get(block)
         for expert in chosen.unique().tolist():
             tokens, places = torch.where(chosen == expert)
             sort = _Sort(tokens, each)
 
             def run(projection: str, h: Tensor, expert: int = expert, sort: _Sort = sort) -> Tensor:
                 output = _linear(block, projection, expert, h)
-                taps.expert(f"{blocks[block]}.{expert}.{projection}", h, output, sort)
+                taps.expert(f"{name}.{expert}.{projection}", h, output, sort)
                 return output
 
             made = run(first, hidden[tokens])

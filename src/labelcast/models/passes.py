@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicCache
 from labelcast.models.encoding import Encoded, by_length, shared_prefix
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.loading import LanguageModel
+from labelcast.models.spread import offloaded, recomputed
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
 _WORTH_SHARING = 64
@@ -39,7 +40,7 @@ def run_batches(
     example. The model is left as it was found, after an error too.
     """
     rows: list[int] = []
-    with _frozen(lm), hooked(lm, layers, contraction, rows):
+    with _frozen(lm), recomputed(lm.model), hooked(lm, layers, contraction, rows):
         length = _shared_length(lm, pairs)
         shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
         for batch in by_length([pair.tokens for pair in pairs], batch_size):
@@ -58,7 +59,8 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
     """How many tokens of the prompts to run forward once; 0 where that gains nothing.
 
     A GPU is quicker with whole batches than with a backward pass for each example. A model whose
-    attention does not reach back over a whole example is run whole too.
+    attention does not reach back over a whole example is run whole too, and one with offloaded
+    weights, whose layers are run again for the backward pass: twice would fill a cache twice.
     """
     config = lm.model.config.get_text_config()
     longest = max(len(pair.tokens) for pair in pairs)
@@ -68,7 +70,13 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
         "sliding_attention",
     }
     stateful = getattr(lm.model, "_is_stateful", False)
-    if lm.input_device.type != "cpu" or window < longest or stateful or not plain:
+    if (
+        offloaded(lm.model)
+        or lm.input_device.type != "cpu"
+        or window < longest
+        or stateful
+        or not plain
+    ):
         return 0
     length = shared_prefix([pair.tokens[: -pair.answer_length] for pair in pairs])
     return length if len(pairs) > 1 and length >= _WORTH_SHARING else 0

@@ -82,7 +82,7 @@ def test_routers_carry_no_adapter(family: str, tmp_path: Path) -> None:
 
 def sketch_of(name: str) -> bytes:
     """A few numbers of a layer's A."""
-    return sketch_matrix(name, 4, 2, 0).numpy().tobytes()
+    return bytes(sketch_matrix(name, 4, 2, 0).numpy().tobytes())
 
 
 def test_an_expert_that_sees_no_token_of_an_example_has_no_gradient_for_it(
@@ -108,9 +108,9 @@ def tokens_of_experts(lm: LanguageModel, pairs: list[Encoded]) -> dict[str, list
     """How many tokens of each example each expert's last layer sees, by the model's own router."""
     seen: dict[str, list[int]] = {}
     for pair in pairs:
-        chosen = {}
+        chosen: dict[str, torch.Tensor] = {}
 
-        def note(name: str, found: dict[str, Any] = chosen) -> Any:
+        def note(name: str, found: dict[str, torch.Tensor] = chosen) -> Any:
             return lambda module, args, output: found.update({name: args[1]})
 
         handles = [

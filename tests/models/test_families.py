@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import families
 import numpy as np
 import published
 import pytest
@@ -9,7 +8,7 @@ from families import DENSE, FAMILIES, by_autograd, load_family, random_pairs, sk
 
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import batches, generate, read_prefix
-from labelcast.models.gradients import exact_gram
+from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.coslow import cos_low, cosine, median_cosine
@@ -101,7 +100,7 @@ def test_the_sketch_has_the_exact_value_in_expectation(tmp_path: Path) -> None:
     """The mean over many sketches of a mixture lies near the exact value."""
     lm = load_family(tmp_path, "plain")
     pairs = random_pairs(5)
-    grams = families.sketched_gram(lm, pairs, rank=16, seeds=range(40), batch_size=5).values.sum(1)
+    grams = sketched_gram(lm, pairs, rank=16, seeds=range(40), batch_size=5).values.sum(1)
     medians = [median_cosine(cosine(gram.numpy())) for gram in grams]
     exact = exact_gram(lm, pairs, batch_size=5, memory=MUCH).values[0, 0].numpy()
     assert np.mean(medians) == pytest.approx(median_cosine(cosine(exact)), abs=0.02)

@@ -83,8 +83,7 @@ def test_the_sketch_is_that_of_peft_on_packed_layers(quantised: LanguageModel, s
 
 def unpacked(lm: LanguageModel, folder: Path) -> LanguageModel:
     """The same model with its weights unpacked to floats."""
-    from bitsandbytes.functional import dequantize_4bit
-
+    packing: Any = pytest.importorskip("bitsandbytes")
     save_llama(folder, num_hidden_layers=2)
     plain = load_model(str(folder), device="cpu", dtype="float32")
     layers = dict(lm.model.named_modules())
@@ -92,8 +91,9 @@ def unpacked(lm: LanguageModel, folder: Path) -> LanguageModel:
         if isinstance(module, torch.nn.Linear):
             weight = layers[name].weight
             packed = weight.dtype == torch.uint8
-            whole = dequantize_4bit(weight.data, weight.quant_state) if packed else weight
-            module.weight.data.copy_(whole)
+            if packed:
+                weight = packing.functional.dequantize_4bit(weight.data, weight.quant_state)
+            module.weight.data.copy_(weight)
     return plain
 
 

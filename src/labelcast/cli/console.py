@@ -28,7 +28,13 @@ Model = Annotated[
         "--model", "-m", help="smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and "
+        "the CPU's memory where they are full."
+    ),
+]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[
     int | None, typer.Option(help="Examples that run at once; by default one for the device.")

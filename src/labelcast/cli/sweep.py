@@ -70,6 +70,7 @@ def sweep(
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
     from labelcast.errors import InputError
+    from labelcast.models.choices import refuse_spread
     from labelcast.tuning.recipe import Recipe
     from labelcast.tuning.sweep import Settings, Sweep, cores, sweep_task
 
@@ -77,6 +78,7 @@ def sweep(
         raise InputError(f"--engine {engine}: choose local or ray.")
     if address is not None and engine != "ray":
         raise InputError("--address: is for --engine ray.")
+    refuse_spread(device)
     many = jobs or 1
     settings = Settings(
         model=model,

@@ -44,12 +44,14 @@ def tune(
 
     Example: labelcast tune run --budget 100
     """
+    from labelcast.models.choices import refuse_spread
     from labelcast.models.loading import load_model
     from labelcast.probe.measure import run_model
     from labelcast.runs.run import Run
     from labelcast.tuning.recipe import Recipe
     from labelcast.tuning.tune import check_run, tune_run
 
+    refuse_spread(device)
     opened = Run.open(run)
     chosen = Recipe.load(recipe)
     check_run(opened, budget)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Purpose = Literal["confidence", "gradients"]
 DTYPES = ("float32", "bfloat16", "float16")
+SPREAD = "spread"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def choose_device(wanted: str = "auto") -> Choice[str]:
     """
     import torch
 
+    refuse_spread(wanted)
     if wanted != "auto":
         try:
             torch.empty(1, device=wanted)
@@ -49,6 +51,30 @@ def choose_device(wanted: str = "auto") -> Choice[str]:
     if torch.cuda.is_available():
         return Choice("cuda", f"a GPU is there: {torch.cuda.get_device_name()}")
     return Choice("cpu", "no GPU found")
+
+
+def refuse_spread(wanted: str) -> None:
+    """Refuse a device that a model is not trained on.
+
+    Raises:
+        InputError: it is ``spread``.
+    """
+    if wanted == SPREAD:
+        raise InputError(
+            f"--device {SPREAD}: for score and coslow alone. To train on several GPUs use "
+            "labelcast sweep --gpus-per-job."
+        )
+
+
+def choose_entry() -> Choice[str]:
+    """The device where tokens enter a model that is spread over all that there are."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Choice("cpu", "no GPU found to spread over")
+    count = torch.cuda.device_count()
+    over = f"{count} GPUs" if count > 1 else "one GPU"
+    return Choice("cuda:0", f"spread over {over} and what the CPU's memory must take")
 
 
 def choose_dtype(

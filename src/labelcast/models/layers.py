@@ -23,6 +23,7 @@ from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
+from labelcast.models.recompute import Again
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FUSED = ("qkv_proj", "gate_up_proj")
@@ -82,12 +83,11 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
             if _ONE_EXPERT.search(name):
                 raise _unknown_experts(lm, name)
             found[name] = Layer(module, module.in_features, module.out_features)
-        elif hasattr(module, "_apply_gate") and hasattr(module, "is_transposed"):
-            found |= _experts(name, module)
-        elif "expert" in type(module).__name__.lower() and any(
-            weight.dim() == 3 for weight in module.parameters(recurse=False)
-        ):
-            raise _unknown_experts(lm, type(module).__name__)
+        elif any(weight.dim() > 2 for weight in module.parameters(recurse=False)):
+            if _known_experts(module):
+                found |= _experts(name, module)
+            elif "expert" in type(module).__name__.lower():
+                raise _unknown_experts(lm, type(module).__name__)
     if not found:
         raise InputError(
             f"model {lm.name}: none of its linear layers is called {', '.join(LAYERS)}, "
@@ -101,6 +101,12 @@ def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
         f"model {lm.name}: its experts ({what}) are of a build that labelcast cannot take apart, "
         "so CoS-Low cannot be had for it. `labelcast score` works all the same."
     )
+
+
+def _known_experts(module: nn.Module) -> bool:
+    """Whether transformers runs a block by a switch, and its weights are numbers as they stand."""
+    switched = hasattr(module, "_apply_gate") and hasattr(module, "is_transposed")
+    return switched and all(weight.dtype.itemsize > 1 for weight in module.parameters())
 
 
 def _experts(name: str, block: Any) -> dict[str, Layer]:
@@ -129,17 +135,15 @@ class UnderWay(threading.local):
         count: how many a forward pass has.
         rows: which ones. Empty in a forward pass that stands for them all, whose backward pass runs
             once an example; then set before each of these, in the thread that runs it.
-        again: whether a layer runs forward a second time, for activations that were not kept.
     """
 
     count: int = 1
     rows: Sequence[int] = ()
-    again: bool = False
 
 
 @contextmanager
 def hooked(
-    lm: LanguageModel, layers: Mapping[str, Layer], contraction: Contraction
+    lm: LanguageModel, layers: Mapping[str, Layer], contraction: Contraction, again: Again
 ) -> Iterator[UnderWay]:
     """Contracts at each layer while it lasts; the model is left as it was, after an error too.
 
@@ -150,11 +154,12 @@ def hooked(
         lm: the model.
         layers: some of `linear_layers`.
         contraction: what is done with the factors.
+        again: tells passes whose factors were met before.
 
     Yields:
         What the caller says its passes are of.
     """
-    taps = _Taps(layers, contraction)
+    taps = _Taps(layers, contraction, again)
     handles = []
     blocks: dict[Any, str] = {}
     for name, layer in layers.items():
@@ -173,16 +178,16 @@ def hooked(
 class _Taps:
     """Hands inputs and output gradients on, example by example."""
 
-    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction):
-        self.layers, self.contraction = layers, contraction
+    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, again: Again):
+        self.layers, self.contraction, self.again = layers, contraction, again
         self.under_way = UnderWay()
 
     def linear(self, name: str) -> Any:
         """A hook for a linear layer that sees every token, as [N,S,I] or, flattened, [T,I]."""
 
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if self.under_way.again:
-                return output
+            if self.again.now:
+                return _begun(output)
             count, rows = self.under_way.count, self.under_way.rows
             h = args[0].detach()
             with torch.no_grad():
@@ -198,8 +203,10 @@ class _Taps:
 
     def expert(self, name: str, h: Tensor, output: Tensor, sort: _Sort) -> Tensor:
         """Tap one expert's layer: its tokens' inputs [t,I] and outputs [t,O]."""
-        if name not in self.layers or self.under_way.again:
+        if name not in self.layers:
             return output
+        if self.again.now:
+            return _begun(output)
         rows = self.under_way.rows
         with torch.no_grad():
             kept = self.contraction.keep(name, sort.spread(h.detach()))
@@ -214,10 +221,17 @@ class _Taps:
 
 def _tap(output: Tensor, contract: Callable[[Tensor], None]) -> Tensor:
     """The output, whose gradient `contract` will be called with."""
-    if not output.requires_grad:
-        output = _Begin.apply(output, torch.zeros((), requires_grad=True))
+    output = _begun(output)
     output.register_hook(contract)
     return output
+
+
+def _begun(output: Tensor) -> Tensor:
+    """The output, with a gradient of its own where nothing above it has one."""
+    if output.requires_grad:
+        return output
+    begun: Tensor = _Begin.apply(output, torch.zeros((), requires_grad=True))
+    return begun
 
 
 class _Begin(torch.autograd.Function):
@@ -259,13 +273,15 @@ def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]
         total = torch.zeros_like(hidden)
         first, last = _projections(block)
         each = len(hidden) // taps.under_way.count
+        # A block of no interest may share the switch.
+        name = blocks.get(block)
         for expert in chosen.unique().tolist():
             tokens, places = torch.where(chosen == expert)
             sort = _Sort(tokens, each)
 
             def run(projection: str, h: Tensor, expert: int = expert, sort: _Sort = sort) -> Tensor:
                 output = _linear(block, projection, expert, h)
-                return taps.expert(f"{blocks[block]}.{expert}.{projection}", h, output, sort)
+                return taps.expert(f"{name}.{expert}.{projection}", h, output, sort)
 
             made = run(first, hidden[tokens])
             made = block._apply_gate(made) if block.has_gate else block.act_fn(made)

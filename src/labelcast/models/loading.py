@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError
 from labelcast.models import embedded
-from labelcast.models.choices import Choice, Purpose, choose_device, choose_dtype
+from labelcast.models.choices import (
+    SPREAD,
+    Choice,
+    Purpose,
+    choose_device,
+    choose_dtype,
+    choose_entry,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +173,8 @@ def load_model(
 
     Args:
         spec: ``smollm2`` (embedded), a folder, a ``.gguf`` file, or a hub id ``OWNER/NAME``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...; ``spread`` shares the layers out over
+            all GPUs and, where these are full, the CPU's memory.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         purpose: what for; on a GPU the dtype depends on it.
 
@@ -182,13 +190,20 @@ def load_model(
         ('cpu', 8192)
     """
     folder = _locate(spec)
-    chosen_device = choose_device(device)
+    spread = device == SPREAD
+    chosen_device = choose_entry() if spread else choose_device(device)
     config = _config(spec, folder)
+    # Weights that are quantised are unpacked on the device where they stay.
+    quantised = getattr(config, "quantization_config", None) is not None
+    fixed = {"": chosen_device.value} if quantised else None
     # The count decides on a GPU alone, and takes half a second.
     count = _parameters(config) if chosen_device.value.startswith("cuda") else 0
     chosen_dtype = choose_dtype(dtype, chosen_device.value, count, purpose)
-    model, tokenizer = _load(spec, folder, config, chosen_dtype.value)
-    model.to(chosen_device.value).eval().requires_grad_(False)
+    places = "auto" if spread else fixed
+    model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
+    if places is None:
+        model.to(chosen_device.value)
+    model.eval().requires_grad_(False)
     return LanguageModel(
         model, tokenizer, _identity(spec, config, tokenizer), chosen_device, chosen_dtype
     )
@@ -254,14 +269,21 @@ def _config(spec: str, folder: str) -> Any:
         raise InputError(_load_fault(spec, error)) from None
 
 
-def _load(spec: str, folder: str, config: Any, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load(
+    spec: str, folder: str, config: Any, dtype: torch.dtype, places: str | dict[str, str] | None
+) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         with embedded.without_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(
-                folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
+                folder,
+                config=config,
+                dtype=dtype,
+                device_map=places,
+                trust_remote_code=False,
+                use_safetensors=True,
             )
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise InputError(_load_fault(spec, error)) from None
@@ -272,6 +294,11 @@ def _load_fault(spec: str, error: Exception) -> str:
     text = " ".join(str(error).split())
     if "trust_remote_code" in text or "custom code" in text:
         return f"model {spec}: it needs code of its own to run, and labelcast runs none."
+    if isinstance(error, ImportError) and "bitsandbytes" in text:
+        return (
+            f"model {spec}: its weights are quantised by bitsandbytes, which is not installed: "
+            "pip install 'labelcast[4bit]'."
+        )
     if not Path(spec).exists() and isinstance(error, OSError):
         return (
             f"model {spec}: not found on the hub or in its cache, or the hub cannot be reached "

@@ -22,7 +22,7 @@ from labelcast.models.last_layer import Used, trimmed
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.loading import LanguageModel
 from labelcast.models.plan import Plan
-from labelcast.models.recompute import recomputed
+from labelcast.models.recompute import offloaded, recomputed
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
 _WORTH_SHARING = 64
@@ -44,11 +44,12 @@ def run_batches(
     """
     with (
         _frozen(lm),
-        hooked(lm, layers, contraction) as under_way,
+        recomputed(lm, plan.recomputed) as again,
+        hooked(lm, layers, contraction, again) as under_way,
         trimmed(lm) as used,
-        recomputed(lm, plan.recomputed, under_way),
     ):
-        length = _shared_length(lm, pairs)
+        # An example's tokens must come whole where its gradient is dropped at once.
+        length = 0 if plan.at_once else _shared_length(lm, pairs)
         shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
         begun = [states for states in shared if states.requires_grad]
 
@@ -91,7 +92,8 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
     """How many tokens of the prompts to run forward once; 0 where that gains nothing.
 
     A GPU is quicker with whole batches than with a backward pass for each example. A model whose
-    attention does not reach back over a whole example is run whole too.
+    attention does not reach back over a whole example is run whole too, and one with offloaded
+    weights, whose layers are run again for the backward pass: twice would fill a cache twice.
     """
     config = lm.model.config.get_text_config()
     longest = max(len(pair.tokens) for pair in pairs)
@@ -101,7 +103,13 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
         "sliding_attention",
     }
     stateful = getattr(lm.model, "_is_stateful", False)
-    if lm.input_device.type != "cpu" or window < longest or stateful or not plain:
+    if (
+        offloaded(lm.model)
+        or lm.input_device.type != "cpu"
+        or window < longest
+        or stateful
+        or not plain
+    ):
         return 0
     length = shared_prefix([pair.tokens[: -pair.answer_length] for pair in pairs])
     return length if len(pairs) > 1 and length >= _WORTH_SHARING else 0

@@ -1,48 +1,82 @@
-"""Layers that run forward again in the backward pass, instead of keeping their activations.
+"""Layers that run forward again in the backward pass, instead of keeping what it needs.
 
-Knows torch's checkpoints and how a decoder is built. The hooks at the layers are told of the second
-pass, whose factors they have already.
+Two kinds do: those whose activations memory does not hold, and those whose weights accelerate
+brings in for a forward pass and takes away again, since autograd would keep every weight that was
+brought in. Knows torch's checkpoints; knows nothing of batches or of gradients' use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from labelcast.models.layers import UnderWay
 from labelcast.models.loading import LanguageModel
 
 
-@contextmanager
-def recomputed(lm: LanguageModel, count: int, under_way: UnderWay) -> Iterator[None]:
-    """Runs the first `count` layers of the model so; it is left as it was, after an error too."""
-    layers = getattr(lm.model.get_decoder(), "layers", ())
-    chosen: list[nn.Module] = list(layers)[:count]
-    try:
-        for layer in chosen:
-            layer.forward = partial(_run, layer.forward, under_way)
-        yield
-    finally:
-        for layer in chosen:
-            layer.__dict__.pop("forward", None)
+class Again(threading.local):
+    """Whether the forward pass that this thread runs is a layer's second."""
+
+    now: bool = False
 
 
-def _run(forward: Callable[..., Any], under_way: UnderWay, *args: Any, **kwargs: Any) -> Any:
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _again(under_way)
-
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+def offloaded(model: nn.Module) -> bool:
+    """Whether some weights are kept outside the devices that compute with them."""
+    return any(weight.device.type == "meta" for weight in model.parameters())
 
 
 @contextmanager
-def _again(under_way: UnderWay) -> Iterator[None]:
-    under_way.again = True
+def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
+    """Runs the first `count` layers of the model so, and all that have offloaded weights.
+
+    Yields:
+        What tells a layer's second run from its first.
+    """
+    again = Again()
+    layers = [m for m in lm.model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    chosen = [m for place, m in enumerate(layers) if place < count or offloaded(m)]
+    run = partial(checkpoint, use_reentrant=False, context_fn=partial(_contexts, again))
+    with ExitStack() as stack:
+        if any(map(offloaded, chosen)):
+            # Left half-way, a layer would keep the weights that it has brought in.
+            stack.enter_context(set_checkpoint_early_stop(False))
+        for layer in chosen:
+            stack.enter_context(_set(layer, "gradient_checkpointing", True))
+            # The layer's own flag alone: its dropout modules stay off.
+            stack.enter_context(_set(layer, "training", True))
+            stack.enter_context(_set(layer, "_gradient_checkpointing_func", run))
+        yield again
+
+
+def _contexts(again: Again) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What holds in a layer's first run, and in its second."""
+    return nullcontext(), _second(again)
+
+
+@contextmanager
+def _second(again: Again) -> Iterator[None]:
+    again.now = True
     try:
         yield
     finally:
-        under_way.again = False
+        again.now = False
+
+
+@contextmanager
+def _set(layer: nn.Module, name: str, value: Any) -> Iterator[None]:
+    """An attribute of the instance, set for a while."""
+    had, before = name in vars(layer), vars(layer).get(name)
+    setattr(layer, name, value)
+    try:
+        yield
+    finally:
+        if had:
+            setattr(layer, name, before)
+        else:
+            delattr(layer, name)

@@ -1,0 +1,193 @@
+"""CoS-Low of a model of Llama 3.1 8B's size on a GPU, against matrix rate and published way.
+
+    python benchmarks/gpu.py [--turns 5] [--out gpu.json]
+
+Random weights from the model's published configuration, in bfloat16; 32 random examples of 512
+tokens, 8 of them the answer. Prints the measured bfloat16 matrix rate, the share of it that CoS-Low
+reaches (counting each product once, recomputed ones not at all), and the seconds of both ways, in
+turns. Needs a GPU with 80 GB; `--small` runs the same on a small model anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import published
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from turns import table
+
+from labelcast.models.choices import Choice
+from labelcast.models.encoding import Encoded
+from labelcast.models.gradients import Gram, sketched_gram
+from labelcast.models.layers import linear_layers
+from labelcast.models.loading import LanguageModel, ModelIdentity
+from labelcast.models.plan import gpu_memory, plan_at_once
+from labelcast.probe.coslow import cosine, median_cosine
+
+LLAMA_8B = {
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": False,
+}
+SMALL = LLAMA_8B | {
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 448,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+RANK = 64
+
+
+def build(config: dict[str, Any], device: str, dtype: torch.dtype) -> LanguageModel:
+    """A model of random weights, made where it runs."""
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            model = LlamaForCausalLM(LlamaConfig(**config))
+    finally:
+        torch.set_default_dtype(before)
+    model.eval().requires_grad_(False)
+    identity = ModelIdentity("random", None, "random")
+    return LanguageModel(model, None, identity, Choice(device, "asked for"), Choice(dtype, "asked"))
+
+
+def random_examples(count: int, tokens: int, answer: int, words: int) -> list[Encoded]:
+    """Examples of one length, with nothing shared."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, words, (count, tokens), generator=generator).tolist()
+    return [Encoded(row, answer) for row in ids]
+
+
+def wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds(way: Callable[[], Any]) -> tuple[float, Any]:
+    """How long a way takes, the device's work included, and what it returns."""
+    wait()
+    start = time.perf_counter()
+    value = way()
+    wait()
+    return time.perf_counter() - start, value
+
+
+def matrix_rate(device: str, dtype: torch.dtype, size: int) -> float:
+    """Operations a second of one large product, the best of ten."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = min(seconds(lambda: a @ b)[0] for _ in range(10))
+    return 2.0 * size**3 / best
+
+
+def operations(lm: LanguageModel, pairs: list[Encoded]) -> float:
+    """Those of the layers' forward pass, input gradients, sketch and contraction, each once."""
+    tokens = sum(len(pair.tokens) for pair in pairs)
+    sizes = [(layer.in_features, layer.out_features) for layer in linear_layers(lm).values()]
+    return float(sum(2 * tokens * (2 * i * o + RANK * (i + o)) for i, o in sizes))
+
+
+def ours(lm: LanguageModel, pairs: list[Encoded]) -> Gram:
+    return sketched_gram(lm, pairs, rank=RANK, seeds=[0], batch_size=8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--small", action="store_true", help="a small model, on any device")
+    parser.add_argument("--examples", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="where the figures are written as JSON too")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and not args.small:
+        print("skipped: no GPU is here; --small runs the same on a small model")
+        return
+    config, dtype = (SMALL if args.small else LLAMA_8B), torch.bfloat16
+    lm = build(config, device, dtype)
+    pairs = random_examples(args.examples, args.tokens, 8, int(config["vocab_size"]))
+    rate = matrix_rate(device, dtype, 8192 if device == "cuda" else 512)
+    adapted = published.with_adapters(lm, RANK)
+    ours(lm, pairs)
+    published.cos_low(adapted, pairs[:2])
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    taken: dict[str, list[float]] = {"published": [], "labelcast": []}
+    found: dict[str, Any] = {}
+    for _ in range(args.turns):
+        for name, way in (
+            ("published", lambda: published.cos_low(adapted, pairs)),
+            ("labelcast", lambda: ours(lm, pairs)),
+        ):
+            took, found[name] = seconds(way)
+            taken[name].append(took)
+    report(args, lm, pairs, rate, taken, found)
+
+
+def report(
+    args: argparse.Namespace,
+    lm: LanguageModel,
+    pairs: list[Encoded],
+    rate: float,
+    taken: dict[str, list[float]],
+    found: dict[str, Any],
+) -> None:
+    mine, others = median(taken["labelcast"]), median(taken["published"])
+    ratios = [a / b for a, b in zip(taken["published"], taken["labelcast"], strict=True)]
+    gram: Gram = found["labelcast"]
+    value, held = found["published"]
+    memory = gpu_memory(lm)
+    plan = plan_at_once(lm, pairs, memory) if memory else None
+    done = operations(lm, pairs)
+    cuda = lm.input_device.type == "cuda"
+    figures = {
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "examples": len(pairs),
+        "tokens": args.tokens,
+        "turns": args.turns,
+        "layers_recomputed": None if plan is None else plan.recomputed,
+        "matrix_rate_tflops": round(rate / 1e12, 2),
+        "labelcast_seconds": round(mine, 4),
+        "published_seconds": round(others, 4),
+        "times_as_fast": round(median(ratios), 2),
+        "share_of_matrix_rate": round(done / mine / rate, 3),
+        "gradient_bytes": gram.held_bytes,
+        "published_gradient_bytes": held,
+        "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
+        "labelcast_coslow": median_cosine(cosine(gram.values.sum((0, 1)).numpy())),
+        "published_coslow": value,
+    }
+    goals = {
+        "labelcast_seconds": "<= 2",
+        "times_as_fast": ">= 10",
+        "share_of_matrix_rate": ">= 0.6",
+        "gradient_bytes": "< 1e9",
+    }
+    if args.small:
+        goals = {}
+    print(
+        table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()})
+    )
+    print(json.dumps({"benchmark": "gpu", **figures}))
+    if args.out:
+        args.out.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import published
+import pytest
+import torch
+from families import load_family, random_pairs, save_family, sketched
+from tiny_model import save, save_llama, tokenizer
+
+from labelcast.errors import InputError
+from labelcast.models.encoding import Encoded
+from labelcast.models.generation import generate, read_prefix
+from labelcast.models.gradients import exact_gram, sketched_gram
+from labelcast.models.loading import LanguageModel, describe, load_model
+from labelcast.probe.coslow import cosine
+
+KINDS: dict[str, dict[str, Any]] = {
+    "nf4, scales quantised too": {
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": "float32",
+    },
+    "fp4": {"bnb_4bit_quant_type": "fp4", "bnb_4bit_compute_dtype": "float32"},
+}
+
+
+def quantise(folder: Path, source: Path, **kind: Any) -> Path:
+    """Quantise a saved model to 4 bits and save it as the hub holds such models."""
+    pytest.importorskip("bitsandbytes")
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        source,
+        quantization_config=BitsAndBytesConfig(load_in_4bit=True, **kind),
+        dtype=torch.float32,
+        device_map={"": "cpu"},
+    )
+    return save(folder, model, tokenizer())
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def quantised(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LanguageModel:
+    """A small random Llama, each of whose linear layers is packed into 4 bits."""
+    folder = tmp_path_factory.mktemp("quantised")
+    kind = KINDS[request.param]
+    made = quantise(folder / "four", save_llama(folder / "whole", num_hidden_layers=2), **kind)
+    return load_model(str(made), device="cpu", dtype="float32")
+
+
+def gram_cosines(lm: LanguageModel, pairs: Sequence[Encoded]) -> Any:
+    """Cosines [N,N] by the exact method."""
+    gram = exact_gram(lm, pairs, batch_size=3, memory=1 << 40).values
+    return cosine(gram[0, 0].numpy())
+
+
+def test_the_weights_stay_packed(quantised: LanguageModel) -> None:
+    """Loading unpacks nothing, and a pass leaves weights and flags as they were."""
+    weight = quantised.model.model.layers[0].mlp.up_proj.weight
+    before = weight.clone()
+    sketched(quantised, random_pairs(0))
+    weight = quantised.model.model.layers[0].mlp.up_proj.weight
+    assert weight.dtype == torch.uint8
+    assert torch.equal(weight, before)
+    assert not any(w.requires_grad for w in quantised.model.parameters())
+
+
+@pytest.mark.parametrize("shared", [0, 70])
+def test_the_sketch_is_that_of_peft_on_packed_layers(quantised: LanguageModel, shared: int) -> None:
+    """Every cosine, in batches of one and of four, is that of real LoRA layers over 4 bits."""
+    pairs = random_pairs(1, shared=shared)
+    adapted = published.with_adapters(quantised, rank=16)
+    kept = [published.gradients(adapted, pair) for pair in pairs]
+    upper = np.triu_indices(len(pairs), 1)
+    expected = published.pair_cosines(kept)
+    for batch in (1, 4):
+        assert sketched(quantised, pairs, batch)[upper] == pytest.approx(expected, abs=1e-4)
+
+
+def unpacked(lm: LanguageModel, folder: Path) -> LanguageModel:
+    """The same model with its weights unpacked to floats."""
+    packing: Any = pytest.importorskip("bitsandbytes")
+    save_llama(folder, num_hidden_layers=2)
+    plain = load_model(str(folder), device="cpu", dtype="float32")
+    layers = dict(lm.model.named_modules())
+    for name, module in plain.model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            weight = layers[name].weight
+            packed = weight.dtype == torch.uint8
+            if packed:
+                weight = packing.functional.dequantize_4bit(weight.data, weight.quant_state)
+            module.weight.data.copy_(weight)
+    return plain
+
+
+def test_every_value_is_that_of_the_unpacked_model(
+    quantised: LanguageModel, tmp_path: Path
+) -> None:
+    """Sketch, exact and confidence agree with plain layers that hold the unpacked weights."""
+    plain = unpacked(quantised, tmp_path)
+    pairs = random_pairs(2, shared=70)
+    assert sketched(quantised, pairs) == pytest.approx(sketched(plain, pairs), abs=1e-4)
+    exact, same = gram_cosines(quantised, pairs), gram_cosines(plain, pairs)
+    assert exact == pytest.approx(same, abs=1e-4)
+    prompts = [pair.tokens for pair in pairs]
+    found = generate(quantised, prompts, read_prefix(quantised, prompts), 6)
+    for prompt, answer in zip(prompts, found, strict=True):
+        alone = published.confidence(plain, prompt, 6)
+        if alone.margin > 1e-4:
+            assert answer.tokens == alone.tokens
+            assert answer.margin == pytest.approx(alone.margin, abs=1e-4)
+
+
+def test_half_precision_inside_packed_layers(tmp_path: Path) -> None:
+    """Layers that compute in bfloat16, as most on the hub do, give cosines near float32's."""
+    source = save_llama(tmp_path / "whole", num_hidden_layers=2)
+    pairs = random_pairs(3)
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        folder = quantise(tmp_path / dtype, source, bnb_4bit_compute_dtype=dtype)
+        found.append(sketched(load_model(str(folder), device="cpu", dtype="float32"), pairs))
+    assert found[0] == pytest.approx(found[1], abs=0.03)
+
+
+def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:
+    """Where attention is packed and experts are not, both count, in any batch."""
+    source = save_family(tmp_path / "whole", "plain")
+    folder = quantise(tmp_path / "four", source, bnb_4bit_compute_dtype="float32")
+    lm = load_model(str(folder), device="cpu", dtype="float32")
+    pairs = random_pairs(4, shared=70)
+    gram = sketched_gram(lm, pairs, rank=16, seeds=[0], batch_size=3)
+    alone = sketched_gram(lm, pairs, rank=16, seeds=[0], batch_size=1)
+    assert (gram.by_layer[:, 0].diagonal(dim1=-2, dim2=-1).sum(-1) > 0).all()
+    assert cosine(gram.values[0].sum(0).numpy()) == pytest.approx(
+        cosine(alone.values[0].sum(0).numpy()), abs=1e-4
+    )
+    whole = load_family(tmp_path / "again", "plain")
+    assert sketched(whole, pairs) == pytest.approx(sketched(lm, pairs), abs=0.3)
+
+
+def test_it_is_known_by_the_whole_models_fingerprint(tmp_path: Path) -> None:
+    """A model packed into 4 bits is described, without its weights, as the model that it is."""
+    source = save_llama(tmp_path / "whole", num_hidden_layers=2)
+    folder = quantise(tmp_path / "four", source, **KINDS["fp4"])
+    whole, four = describe(str(source)), describe(str(folder))
+    assert four.identity.fingerprint == whole.identity.fingerprint
+    assert four.parameters == whole.parameters
+
+
+def test_without_bitsandbytes_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the command, where the package is not installed."""
+    import transformers.quantizers.quantizer_bnb_4bit as packed
+
+    monkeypatch.setattr(packed, "is_bitsandbytes_available", lambda *args: False)
+    path = save_llama(tmp_path) / "config.json"
+    config = json.loads(path.read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"pip install 'labelcast\[4bit\]'") as caught:
+        load_model(str(tmp_path), device="cpu")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,152 @@
+import dataclasses
+import weakref
+from pathlib import Path
+from typing import Any
+
+import accelerate.hooks
+import pytest
+import torch
+from families import load_family, random_pairs, save_family, sketched
+from transformers import AutoModelForCausalLM
+
+from labelcast.errors import InputError
+from labelcast.models.choices import choose_device
+from labelcast.models.encoding import Encoded
+from labelcast.models.generation import generate, read_prefix
+from labelcast.models.gradients import exact_gram
+from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.recompute import offloaded, recomputed
+
+LAYERS = 4
+
+
+def dispatched(folder: Path, whole: LanguageModel) -> LanguageModel:
+    """The model in `folder`, spread by accelerate: words and half the layers lie on disk."""
+    places = dict.fromkeys(("model.embed_tokens", "lm_head"), "disk")
+    places |= dict.fromkeys(("model.norm", "model.rotary_emb"), "cpu")
+    places |= {f"model.layers.{i}": ("disk" if i % 2 else "cpu") for i in range(LAYERS)}
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, device_map=places, dtype=torch.float32, offload_folder=folder / "offloaded"
+    )
+    return dataclasses.replace(whole, model=model.eval().requires_grad_(False))
+
+
+@pytest.fixture(scope="module", params=["tied", "fused", "shared expert"])
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LanguageModel, LanguageModel]:
+    """A model in one piece, and the same one spread over memory and disk."""
+    folder = tmp_path_factory.mktemp("spread")
+    whole = load_family(folder, request.param, num_hidden_layers=LAYERS)
+    return whole, dispatched(folder, whole)
+
+
+Both = tuple[LanguageModel, LanguageModel]
+
+
+def test_gradients_are_those_of_the_model_in_one_piece(both: Both) -> None:
+    """Sketch and exact, in batches of one and of four, with and without a shared beginning."""
+    whole, spread = both
+    assert offloaded(spread.model)
+    assert not offloaded(whole.model)
+    for shared in (0, 70):
+        pairs = random_pairs(1, shared=shared)
+        expected = sketched(whole, pairs)
+        for batch in (1, 4):
+            assert sketched(spread, pairs, batch) == pytest.approx(expected, abs=1e-4)
+    one, two = (exact_gram(lm, pairs, batch_size=3, memory=1 << 40) for lm in both)
+    scale = float(one.values.abs().max())
+    torch.testing.assert_close(two.values, one.values, rtol=1e-4, atol=1e-6 * scale)
+
+
+def test_answers_are_those_of_the_model_in_one_piece(both: Both) -> None:
+    """Tokens and probabilities, with a shared beginning."""
+    prompts = [pair.tokens for pair in random_pairs(2, shared=20)]
+    one, two = (generate(lm, prompts, read_prefix(lm, prompts), 6) for lm in both)
+    for first, second in zip(one, two, strict=True):
+        if first.margin > 1e-4:
+            assert second.tokens == first.tokens
+            assert second.probabilities == pytest.approx(first.probabilities, abs=1e-4)
+
+
+def state(model: Any) -> Any:
+    """Where each weight is, and what each module is set to."""
+    places = [weight.device.type for weight in model.parameters()]
+    sets = [
+        (m.training, getattr(m, "gradient_checkpointing", None), sorted(vars(m)))
+        for m in model.modules()
+    ]
+    return places, sets
+
+
+def test_the_model_is_left_as_it_was(both: Both) -> None:
+    """Offloaded weights are away again and every switch is back, after an error too."""
+    _, spread = both
+    before = state(spread.model)
+    sketched(spread, random_pairs(3))
+    assert state(spread.model) == before
+    with pytest.raises(IndexError):
+        sketched(spread, [*random_pairs(3), Encoded([5, 10_000, 6], 1)])
+    assert state(spread.model)[1] == before[1]
+    sketched(spread, random_pairs(3))
+    assert state(spread.model) == before
+
+
+def test_one_layers_weights_are_brought_in_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backward pass never holds all offloaded weights, which would undo the offloading."""
+    whole = load_family(tmp_path, "tied", num_hidden_layers=LAYERS)
+    spread = dispatched(tmp_path, whole)
+    layer = sum(w.numel() for w in spread.model.model.layers[1].parameters())
+    words = spread.model.get_input_embeddings().weight.numel()
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+    bring = accelerate.hooks.set_module_tensor_to_device
+
+    def watched(module: Any, name: str, device: Any, *args: Any, **kwargs: Any) -> None:
+        nonlocal most
+        bring(module, name, device, *args, **kwargs)
+        weight = getattr(module, name)
+        if weight.device.type != "meta":
+            alive.add(weight)
+            most = max(most, sum(w.numel() for w in alive))
+
+    monkeypatch.setattr(accelerate.hooks, "set_module_tensor_to_device", watched)
+    sketched(spread, random_pairs(4, count=2), 2)
+    assert 0 < most <= layer + 2 * words
+
+
+def test_a_model_in_one_piece_is_not_run_twice(tmp_path: Path) -> None:
+    """Nothing is set where nothing is offloaded."""
+    lm = load_family(tmp_path, "tied")
+    before = state(lm.model)
+    with recomputed(lm, 0):
+        assert state(lm.model) == before
+
+
+@pytest.mark.parametrize("family", ["tied", "plain"])
+def test_spread_over_what_is_there(family: str, tmp_path: Path) -> None:
+    """`spread` gives the values of the model on the CPU, on whatever it finds."""
+    whole = load_family(tmp_path, family)
+    spread = load_model(str(tmp_path), device="spread", dtype="float32")
+    assert "spread over" in spread.device.reason
+    assert spread.input_device.type == spread.device.value.partition(":")[0]
+    pairs = random_pairs(5)
+    assert sketched(spread, pairs) == pytest.approx(sketched(whole, pairs), abs=1e-3)
+    prompts = [pair.tokens for pair in pairs]
+    assert [a.tokens for a in generate(spread, prompts, read_prefix(spread, prompts), 3)] == [
+        a.tokens for a in generate(whole, prompts, read_prefix(whole, prompts), 3)
+    ]
+
+
+def test_training_is_not_spread() -> None:
+    """Elsewhere than in loading, `spread` is refused with the way out."""
+    with pytest.raises(InputError, match=r"--device spread.*--gpus-per-job"):
+        choose_device("spread")
+
+
+def test_a_saved_family_is_a_folder_of_the_hubs_form(tmp_path: Path) -> None:
+    """What the tests load is what a user would: config, tokenizer, safetensors."""
+    names = {path.name for path in save_family(tmp_path, "plain").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= names

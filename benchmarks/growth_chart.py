@@ -1,4 +1,4 @@
-"""The picture of docs/speed.md: CPU seconds against each size on logarithmic axes, with the fits."""
+"""The picture of docs/speed.md: CPU seconds against each size, on logarithmic axes, with fits."""
 
 from __future__ import annotations
 

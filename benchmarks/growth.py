@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,10 @@ LINES = {
 
 
 def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[[], Any]]:
-    """The size of a point as a number, and what is timed there."""
+    """The size of a point as a number, and what is timed there.
+
+    A small call of the same kind comes first, so that what a first call alone takes is not timed.
+    """
     import random_models
 
     from labelcast.probe.confidence import score_confidence
@@ -117,14 +121,24 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
 
     if purpose == "gradients":
         labelled = examples(int(size) if axis == "examples" else 4, tokens)
-        cos_low(lm, examples(2, 16))  # what the first call alone takes
+        cos_low(lm, examples(2, 16))
         return size, lambda: cos_low(lm, labelled)
-    score_confidence(lm, [random_models.text(16, rng)], max_new_tokens=2)
     if axis == "pool":
-        pool = random_models.write_pool(folder / "pool.jsonl", int(size), tokens)
-        return size, lambda: score(
-            open_source(str(pool)), lm, folder / "run", n_label=8, max_new_tokens=POOL_ANSWER
-        )
+
+        def scoring(rows: int) -> Callable[[], Any]:
+            pool = random_models.write_pool(folder / f"{rows}.jsonl", rows, tokens)
+            return partial(
+                score,
+                open_source(str(pool)),
+                lm,
+                folder / f"run-{rows}",
+                n_label=8,
+                max_new_tokens=POOL_ANSWER,
+            )
+
+        scoring(81)()
+        return size, scoring(int(size))
+    score_confidence(lm, [random_models.text(16, rng)], max_new_tokens=2)
     prompts = [random_models.text(tokens, rng) for _ in range(8)]
     return size, lambda: score_confidence(lm, prompts, max_new_tokens=4)
 

@@ -122,7 +122,7 @@ def published_procedure(given: Inputs) -> Callable[[], Found]:
     return run
 
 
-class _Adapted(nn.Module):
+class _Adapted(nn.Module):  # type: ignore[misc]
     """A frozen linear layer with a LoRA adapter whose B is a parameter."""
 
     def __init__(self, layer: nn.Linear, a: Tensor):

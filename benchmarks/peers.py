@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from outcome import Ratio, tell
+from outcome import Better, Ratio, tell
 
 WAYS = ("labelcast", "published", "torch.func", "labelcast exact", "kronfluence", "bergson")
 SAME_GRADIENTS = {"published": "labelcast", "torch.func": "labelcast"} | {
@@ -98,7 +98,7 @@ def report(
         if way == "labelcast":
             continue
         # A slower `exact` says nothing good about labelcast; a slower peer does.
-        better = None if way.startswith("labelcast") else "higher"
+        better: Better | None = None if way.startswith("labelcast") else "higher"
         goal = 3.0 if way == "published" else None
         ratios[f"time, {way} / labelcast"] = Ratio(ratio(rows, ours, "seconds"), better, goal)
         ratios[f"memory above the model, {way} / labelcast"] = Ratio(
@@ -112,7 +112,7 @@ def ratio(
     rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], name: str
 ) -> float:
     """The median over turns of a way's figure over labelcast's."""
-    return median(a[name] / b[name] for a, b in zip(rows, others, strict=True))
+    return median(float(a[name] / b[name]) for a, b in zip(rows, others, strict=True))
 
 
 def agreement(

@@ -48,7 +48,8 @@ def test_a_fit_s_standard_error_is_that_of_many_fits() -> None:
     """The mean standard error is the spread of the exponent over draws of the noise."""
     rng = np.random.default_rng(0)
     x = np.geomspace(1, 1000, 8)
-    fits = [exponents.fit(x, x**1.5 * np.exp(rng.normal(0, 0.1, 8))) for _ in range(2000)]
+    draws = x**1.5 * np.exp(rng.normal(0, 0.1, (2000, 8)))
+    fits = [exponents.fit(x.tolist(), y.tolist()) for y in draws]
     spread = np.std([one.exponent for one in fits])
     mean_square = np.mean([one.error**2 for one in fits])
     assert np.sqrt(mean_square) == pytest.approx(spread, rel=0.1)

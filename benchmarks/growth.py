@@ -299,7 +299,7 @@ def main() -> None:
         print(draw(fitted, args.draw / "growth.svg"), file=sys.stderr)
     ratios = {
         f"exponent of time, {name}": Ratio(
-            one.over_upper.exponent, "lower", note=f"± {one.over_upper.error:.2f}"
+            one.over_upper.exponent, note=f"± {one.over_upper.error:.2f}"
         )
         for name, one in fitted.items()
     }

@@ -118,6 +118,9 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="add a row to history.jsonl")
     parser.add_argument("--page", type=Path, default=PAGE)
     args = parser.parse_args()
+    # A killed run goes on, but not with the rows of another commit.
+    rows = HERE.parent / f"build/bench/growth-{commit()}{'-quick' if args.quick else ''}.jsonl"
+    scripts["growth"] = ["--rows", str(rows), *([] if args.quick else scripts["growth"])]
     extra = ["--quick"] if args.quick else []
     found = {name: run(name, [*scripts[name], *extra]) for name in args.only}
     outcomes = [outcome for outcome in found.values() if outcome is not None]

@@ -1,15 +1,14 @@
 """Confidence against the published procedure: one prompt at a time with a second forward pass.
 
-Run from the repository: ``python benchmarks/confidence.py --examples 64 --turns 5``.
+python benchmarks/confidence.py [--examples 32] [--turns 3]
 """
 
 from __future__ import annotations
 
-import json
-
 import material
 import published
-from turns import in_turns, table
+from outcome import Ratio, tell
+from turns import in_turns
 
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import encode_prompt
@@ -21,10 +20,10 @@ TIE = 1e-4
 
 
 def main() -> None:
-    args = material.arguments(__doc__ or "", "task_data_unannotated.json", 64)
-    examples = material.load(args.task, args.examples, need_answer=False)
+    args = material.arguments(material.parser(__doc__ or "", material.POOL, 32))
     lm = load_model(args.model, device=args.device)
-    prompts = [example.prompt for example in examples]
+    found = material.load(args.task, args.examples, lm, need_answer=False)
+    prompts = [example.prompt for example in found.examples]
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
     batch = choose_batch(args.batch_size, lm.device.value, "confidence").value
     turns = in_turns(
@@ -36,21 +35,20 @@ def main() -> None:
     )
     pairs = list(zip(turns.values["published"], turns.values["labelcast"], strict=True))
     clear = [(a, b) for a, b in pairs if min(a.margin, b.margin) > TIE]
-    figures = {
-        "examples": len(examples),
-        "batch_size": batch,
-        "turns": args.turns,
-        "published_seconds": round(turns.median("published"), 2),
-        "labelcast_seconds": round(turns.median("labelcast"), 2),
-        "times_as_fast": round(turns.ratio("published", "labelcast"), 2),
-        "largest_difference": max((abs(a.confidence - b.confidence) for a, b in clear), default=0),
-        "ties_left_out": len(pairs) - len(clear),
+    largest = max((abs(a.confidence - b.confidence) for a, b in clear), default=0.0)
+    ratios = {
+        "times as fast as published": Ratio(turns.ratio("published", "labelcast"), "higher", 5.0),
+        "largest difference of a confidence": Ratio(largest, "lower", 1e-4, compared=False),
     }
-    goals = {"times_as_fast": ">= 5", "largest_difference": "<= 0.0001"}
-    print(
-        table({k: f"{v}  {f'goal {goals[k]}' if k in goals else ''}" for k, v in figures.items()})
+    tell(
+        "confidence",
+        ratios,
+        turns=args.turns,
+        batch_size=batch,
+        examples=found.source,
+        ties_left_out=len(pairs) - len(clear),
+        seconds={way: round(turns.median(way), 2) for way in turns.seconds},
     )
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

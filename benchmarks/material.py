@@ -1,33 +1,83 @@
-"""The prompts that the benchmarks run on: rendered records of the published task."""
+"""The examples that the benchmarks run on: the published task's, or a generated task's without it.
+
+Knows where the published records may lie and how to make as many others of much the same shape.
+Knows no model but for the rendering of a generated task.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
+from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
 
-_FOLDER = Path(__file__).resolve().parents[1].parent / "shared/paper/results/coslow_data"
-
-
-def arguments(description: str, file: str, count: int) -> argparse.Namespace:
-    """The arguments of a benchmark, with defaults of its own."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--examples", type=int, default=count)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--task", type=Path, default=_FOLDER / file, metavar="FILE")
-    parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch-size", type=int, default=None)
-    return parser.parse_args()
+PUBLISHED = Path(__file__).resolve().parents[1].parent / "shared/paper/results/coslow_data"
+ANNOTATED, POOL = "low_conf_examples_annotated.json", "task_data_unannotated.json"
+FALLBACK = "post_room"
+"""A generated task three quarters of whose tokens are shared too."""
 
 
-def load(path: Path, count: int, *, need_answer: bool) -> list[Example]:
-    """The first examples of a file of rendered records; ends the program where it is absent."""
-    if not path.is_file():
-        print(f"skipped: {path.name} is not there; give a file with --task", file=sys.stderr)
-        raise SystemExit(0)
-    found = list(examples(open_source(str(path)), need_answer=need_answer))
-    return found[:count]
+@dataclass(frozen=True)
+class Material:
+    """Examples and where they are from, in words."""
+
+    examples: list[Example]
+    source: str
+
+
+def parser(description: str, file: str, count: int) -> argparse.ArgumentParser:
+    """The options of a benchmark that runs on examples, with defaults of its own."""
+    made = argparse.ArgumentParser(description=description.splitlines()[0])
+    made.add_argument("--examples", type=int, default=count)
+    made.add_argument("--turns", type=int, default=3)
+    made.add_argument("--task", type=Path, default=PUBLISHED / file, metavar="FILE")
+    made.add_argument("--model", default="smollm2")
+    made.add_argument("--device", default="auto")
+    made.add_argument("--batch-size", type=int, default=None)
+    made.add_argument("--quick", action="store_true", help="3 examples, one turn: a smoke test")
+    return made
+
+
+def arguments(made: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options as given; `--quick` makes them small."""
+    found = made.parse_args()
+    if found.quick:
+        found.examples, found.turns = min(found.examples, 3), 1
+    return found
+
+
+def load(path: Path, count: int, lm: LanguageModel, *, need_answer: bool) -> Material:
+    """The first examples of a file of rendered records, or generated ones where it is absent."""
+    if path.is_file():
+        found = list(examples(open_source(str(path)), need_answer=need_answer))[:count]
+        return Material(found, f"the first {len(found)} of {path.name}")
+    task, source = Task.load(FALLBACK), open_source(f"generated:{FALLBACK}:{count}")
+    found = list(examples(source, task, lm.render, need_answer=need_answer))
+    return Material(found, f"{len(found)} generated of {FALLBACK} ({path.name} is not there)")
+
+
+def nothing_shared(found: Sequence[Example], seed: int = 0) -> list[Example]:
+    """The same examples with the words that all prompts begin with in an order of each one's own.
+
+    A prompt keeps its words, and so about its length; no two begin with the same word.
+    """
+    first, last = min(e.prompt for e in found), max(e.prompt for e in found)
+    alike = takewhile(lambda two: two[0] == two[1], zip(first, last, strict=False))
+    shared = "".join(one for one, _ in alike)
+    words = re.findall(r"\S+\s*", shared[: shared.rfind(" ") + 1])
+    tail = len("".join(words))
+    rng = random.Random(seed)
+    varied = []
+    for example in found:
+        own = rng.sample(words, len(words))
+        opening = "".join(rng.choices("bcdfghklmnprstvw", k=6))
+        varied.append(replace(example, prompt=f"{opening} {''.join(own)}{example.prompt[tail:]}"))
+    return varied

@@ -25,8 +25,11 @@ from labelcast.models.loading import LanguageModel
 Gradients = dict[str, Tensor]
 
 
-def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0) -> Any:
-    """A copy of the model under fresh peft LoRA adapters (B = 0) whose A are labelcast's."""
+def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0, *, copied: bool = True) -> Any:
+    """The model under fresh peft LoRA adapters (B = 0) whose A are labelcast's; by default a copy.
+
+    Without a copy the model itself gets the adapters.
+    """
     from peft import LoraConfig, get_peft_model
 
     names = linear_layers(lm)
@@ -37,7 +40,7 @@ def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0) -> Any:
         target_modules=sorted({name.rpartition(".")[2] for name in names} | set(LAYERS)),
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(copy.deepcopy(lm.model), config)
+    adapted = get_peft_model(copy.deepcopy(lm.model) if copied else lm.model, config)
     for name, module in adapted.get_base_model().named_modules():
         if hasattr(module, "lora_A") and name in names:
             matrix = sketch_matrix(name, module.in_features, rank, seed)

@@ -1,47 +1,86 @@
-"""How long the command line takes to start, against what it cannot do without.
+"""How long the command line takes to start, and smollm2 from its cache, against what they need.
 
-    python benchmarks/startup.py [--turns 7]
+    python benchmarks/startup.py [--turns 7] [--loads 2]
 
-Each command is a process of its own; the yardstick imports numpy, typer and rich.
+Every measurement is a process of its own. The yardstick of the commands imports numpy, typer and
+rich; that of the cache is the model out of its GGUF file, into an empty cache folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 
-from turns import in_turns, table
+from outcome import Ratio, tell
+from turns import Turns, in_turns
 
 YARDSTICK = [sys.executable, "-c", "import numpy, typer, rich"]
 LABELCAST = [sys.executable, "-m", "labelcast"]
 FORECAST = ["forecast", "--coslow", "0.3", "--calibration", "llama-3.1-8b-instruct"]
+LOAD = [
+    sys.executable,
+    "-c",
+    "from labelcast.models.loading import load_model; load_model('smollm2', device='cpu')",
+]
 GOALS = {"help": 1.5, "forecast": 2.0}
+CACHED = 0.25
 
 
-def run(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | dict(environment or {}),
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--turns", type=int, default=7)
-    turns = parser.parse_args().turns
+def load_from_gguf() -> None:
+    """Load smollm2 where its weights have not been unpacked yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(LOAD, {"LABELCAST_CACHE": folder})
+
+
+def time_commands(turns: int) -> Turns:
     ways = {
         "yardstick": lambda: run(YARDSTICK),
         "help": lambda: run([*LABELCAST, "--help"]),
         "forecast": lambda: run([*LABELCAST, *FORECAST]),
     }
     in_turns(ways, 1)
-    timed = in_turns(ways, turns)
-    ratios = {name: timed.ratio(name, "yardstick") for name in GOALS}
-    rows = {
-        f"{name} / importing numpy, typer, rich": f"{ratio:.2f}  (goal: at most {GOALS[name]})"
-        for name, ratio in ratios.items()
+    return in_turns(ways, turns)
+
+
+def time_loads(turns: int) -> Turns:
+    run(LOAD)  # fills the cache
+    return in_turns({"cache": lambda: run(LOAD), "gguf": load_from_gguf}, turns)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--loads", type=int, default=2, help="turns of loading the model")
+    parser.add_argument("--quick", action="store_true", help="one turn: a smoke test")
+    args = parser.parse_args()
+    if args.quick:
+        args.turns, args.loads = 1, 1
+    commands, loads = time_commands(args.turns), time_loads(args.loads)
+    ratios = {
+        f"{name} / importing numpy, typer, rich": Ratio(
+            commands.ratio(name, "yardstick"), "lower", goal
+        )
+        for name, goal in GOALS.items()
     }
-    print(table(rows))
-    print(json.dumps({"benchmark": "startup", "turns": turns, "ratios": ratios}))
+    ratios["smollm2 from its cache / from GGUF"] = Ratio(
+        loads.ratio("cache", "gguf"), "lower", CACHED
+    )
+    seconds = {way: round(part.median(way), 3) for part in (commands, loads) for way in part.values}
+    tell("startup", ratios, turns=args.turns, loads=args.loads, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,310 @@
+"""How time and memory grow with the pool, the prompt, the examples and the model.
+
+    python benchmarks/growth.py [--full] [--rows FILE] [--draw docs/img]
+
+Every line of points runs in a process of its own on random models, smallest first, and each point
+is appended to FILE as it is done: killed, the same command goes on. `--full` goes to a pool of a
+million rows, which takes hours.
+The exponents are fitted on logarithms, over all points and over the larger half of them, to CPU
+seconds summed over threads, which other work on the machine stretches less than the clock's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from exponents import Growth, fit, upper
+from outcome import Ratio, tell
+
+Row = dict[str, Any]
+ROWS = Path("build/bench/growth.jsonl")
+POOL_TOKENS, POOL_ANSWER = 16, 4
+ANSWER = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cost against one size.
+
+    Attributes:
+        axis: what grows.
+        cost: what is timed: `score`, `confidence` or `CoS-Low`.
+        points: the sizes, or names of models.
+        full: further sizes of a full run.
+        fixed: what stays as it is, in words.
+        expected: the exponent that the operations alone have far out, in words.
+    """
+
+    axis: str
+    cost: str
+    points: tuple[int | str, ...]
+    full: tuple[int | str, ...]
+    fixed: str
+    expected: str
+
+
+SIZES = ("1M", "10M", "100M", "300M")
+LENGTHS = (64, 128, 256, 512, 1024, 2048)
+LINES = {
+    "pool": Line(
+        "rows of the pool",
+        "score",
+        (100, 300, 1000, 3000, 10_000),
+        (30_000, 100_000, 300_000, 1_000_000),
+        f"tiny model, {POOL_TOKENS} tokens a prompt, {POOL_ANSWER} an answer",
+        "1",
+    ),
+    "prompt, confidence": Line(
+        "tokens of a prompt", "confidence", LENGTHS, (), "10M, 8 prompts, 4 new tokens", "1 to 2"
+    ),
+    "prompt, CoS-Low": Line(
+        "tokens of a prompt", "CoS-Low", LENGTHS, (), "10M, 4 examples", "1 to 2"
+    ),
+    "examples": Line(
+        "examples, N",
+        "CoS-Low",
+        (8, 16, 32, 64, 128, 256, 512),
+        (),
+        "1M, 48 tokens an example",
+        "1 to 2",
+    ),
+    "model, confidence": Line(
+        "weights", "confidence", SIZES, (), "8 prompts of 64 tokens, 4 new tokens", "1"
+    ),
+    "model, CoS-Low": Line("weights", "CoS-Low", SIZES, (), "4 examples of 64 tokens", "1"),
+}
+
+
+def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[[], Any]]:
+    """The size of a point as a number, and what is timed there.
+
+    A small call of the same kind comes first, so that what a first call alone takes is not timed.
+    """
+    import random_models
+
+    from labelcast.probe.confidence import score_confidence
+    from labelcast.probe.coslow import cos_low
+    from labelcast.probe.score import score
+    from labelcast.tasks.sources import open_source
+
+    rng = random.Random(0)
+    axis, _, cost = name.partition(", ")
+    purpose: Any = "gradients" if cost == "CoS-Low" or axis == "examples" else "confidence"
+    model = {"pool": "tiny", "prompt": "10M", "examples": "1M", "model": point}[axis]
+    lm = random_models.load(str(model), purpose)
+    weights = sum(weight.numel() for weight in lm.model.parameters())
+    size = float(weights if axis == "model" else point)
+    tokens = {"prompt": int(size), "examples": 48, "model": 64, "pool": POOL_TOKENS}[axis]
+
+    def examples(count: int, length: int) -> list[dict[str, str]]:
+        return [
+            {
+                "input_text": random_models.text(length - ANSWER, rng),
+                # The space before it makes the answer's first word a token of its own.
+                "ground_truth": " " + random_models.text(ANSWER, rng),
+            }
+            for _ in range(count)
+        ]
+
+    if purpose == "gradients":
+        labelled = examples(int(size) if axis == "examples" else 4, tokens)
+        cos_low(lm, examples(2, 16))
+        return size, lambda: cos_low(lm, labelled)
+    if axis == "pool":
+
+        def scoring(rows: int) -> Callable[[], Any]:
+            pool = random_models.write_pool(folder / f"{rows}.jsonl", rows, tokens)
+            return partial(
+                score,
+                open_source(str(pool)),
+                lm,
+                folder / f"run-{rows}",
+                n_label=8,
+                max_new_tokens=POOL_ANSWER,
+            )
+
+        scoring(81)()
+        return size, scoring(int(size))
+    score_confidence(lm, [random_models.text(16, rng)], max_new_tokens=2)
+    prompts = [random_models.text(tokens, rng) for _ in range(8)]
+    return size, lambda: score_confidence(lm, prompts, max_new_tokens=4)
+
+
+def measure(name: str, point: int | str) -> Row:
+    """The row of one point: CPU and clock seconds, and the peak of memory above the model's."""
+    import gc
+
+    import memory
+
+    gc.collect()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        size, run = prepare(name, point, Path(folder))
+        before = memory.restart_peak()
+        start, clock = time.process_time(), time.perf_counter()
+        run()
+        seconds, clock = time.process_time() - start, time.perf_counter() - clock
+        above = memory.peak() - before
+    return {
+        "line": name,
+        "point": point,
+        "x": size,
+        "seconds": round(seconds, 4),
+        "clock_seconds": round(clock, 4),
+        "peak_above_model": above,
+        "version": version("labelcast"),
+    }
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows so far; a last line that a kill cut off is dropped."""
+    rows: list[Row] = []
+    if path.exists():
+        for line in path.read_text("utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return rows
+
+
+def append(path: Path, row: Row) -> None:
+    """Add a row, on a line of its own even after one that was cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.read_bytes() if path.exists() else b""
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(("" if not old or old.endswith(b"\n") else "\n") + json.dumps(row) + "\n")
+
+
+def missing(
+    rows: Sequence[Row], names: Sequence[str], *, full: bool, most: int | None = None
+) -> dict[str, list[int | str]]:
+    """The points of each line that no row has yet; `most` limits them for a smoke test."""
+    done = {(row["line"], row["point"]) for row in rows}
+    wanted = {}
+    for name in names:
+        points = (*LINES[name].points, *(LINES[name].full if full else ()))[:most]
+        if left := [point for point in points if (name, point) not in done]:
+            wanted[name] = left
+    return wanted
+
+
+def measure_line(name: str, points: Sequence[int | str], path: Path) -> None:
+    """Measure points in a process of their own, and keep each row as it comes.
+
+    Raises:
+        SystemExit: the process failed.
+    """
+    command = [sys.executable, __file__, "--measure", name, *map(str, points)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for text in child.stdout:
+            row = json.loads(text)
+            append(path, row)
+            print(f"{name}  {row['point']}  {row['seconds']} s", file=sys.stderr, flush=True)
+    if child.returncode != 0:
+        raise SystemExit(f"{name}: failed with status {child.returncode}")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A line's rows in order of size, and its power laws."""
+
+    line: Line
+    x: list[float]
+    seconds: list[float]
+    memory: list[float]
+    over_all: Growth
+    over_upper: Growth
+    of_memory: Growth
+
+
+def fit_lines(rows: Sequence[Row]) -> dict[str, Fitted]:
+    """The power laws of every line with at least two sizes."""
+    found = {}
+    for name, line in LINES.items():
+        own = sorted((row for row in rows if row["line"] == name), key=lambda row: row["x"])
+        if len({row["x"] for row in own}) < 2:
+            continue
+        x = [row["x"] for row in own]
+        seconds = [row["seconds"] for row in own]
+        memory = [float(max(row["peak_above_model"], 1)) for row in own]
+        found[name] = Fitted(
+            line,
+            x,
+            seconds,
+            memory,
+            fit(x, seconds),
+            upper(x, seconds),
+            upper(x, memory),
+        )
+    return found
+
+
+def describe(fitted: dict[str, Fitted]) -> list[dict[str, Any]]:
+    """JSON-ready figures of every line, for the table of docs/speed.md."""
+    return [
+        {
+            "line": name,
+            "axis": one.line.axis,
+            "cost": one.line.cost,
+            "fixed": one.line.fixed,
+            "expected": one.line.expected,
+            "from": one.x[0],
+            "to": one.x[-1],
+            "seconds": [one.seconds[0], one.seconds[-1]],
+            "megabytes": [round(one.memory[0] / 1e6, 1), round(one.memory[-1] / 1e6, 1)],
+            "exponent": round(one.over_all.exponent, 3),
+            "error": round(one.over_all.error, 3),
+            "upper_exponent": round(one.over_upper.exponent, 3),
+            "upper_error": round(one.over_upper.error, 3),
+            "memory_exponent": round(one.of_memory.exponent, 3),
+        }
+        for name, one in fitted.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=Path, default=ROWS, metavar="FILE")
+    parser.add_argument("--full", action="store_true", help="a pool of up to a million rows too")
+    parser.add_argument("--quick", action="store_true", help="two points a line: a smoke test")
+    parser.add_argument("--lines", nargs="*", choices=list(LINES), default=list(LINES))
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="where growth.svg goes")
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        name, *sizes = args.measure
+        for size in sizes:
+            row = measure(name, int(size) if size.isdigit() else size)
+            print(json.dumps(row), flush=True)
+        return
+    todo = missing(read_rows(args.rows), args.lines, full=args.full, most=2 if args.quick else None)
+    for name, points in todo.items():
+        measure_line(name, points, args.rows)
+    fitted = fit_lines(read_rows(args.rows))
+    if args.draw:
+        from growth_chart import draw
+
+        print(draw(fitted, args.draw / "growth.svg"), file=sys.stderr)
+    ratios = {
+        f"exponent of time, {name}": Ratio(
+            one.over_upper.exponent, note=f"± {one.over_upper.error:.2f}"
+        )
+        for name, one in fitted.items()
+    }
+    tell("growth", ratios, growth=describe(fitted))
+
+
+if __name__ == "__main__":
+    main()

@@ -51,6 +51,8 @@ def join(ray: Any, address: str | None) -> bool:
     # Workers find labelcast where this process does: an editable or PYTHONPATH checkout too.
     path = os.pathsep.join(filter(None, (_source(), os.environ.get("PYTHONPATH", ""))))
     variables = {"PYTHONPATH": path, **_passed_on()} if address is None else {}
+    # Below Python, Ray writes to this process's standard error what is no user's affair.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray.init(
             address=address,

@@ -6,6 +6,7 @@ An engine is given shards by their numbers and gives their tables back. Knows no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from labelcast.errors import InputError
@@ -28,6 +29,7 @@ class Engine(Protocol):
         runtime: which code computes the probabilities, ``transformers`` or ``vllm``: values of
             one are equal to rounding at most, and values of the two do not belong in one table.
         lm: the model's tokenizer, identity, device and dtype; weights only where they are here.
+        batch_size: prompts that run at once, asked for none; None leaves that to the device.
     """
 
     @property
@@ -36,6 +38,8 @@ class Engine(Protocol):
     def runtime(self) -> str: ...  # noqa: D102
     @property
     def lm(self) -> LanguageModel: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int | None: ...  # noqa: D102
 
     def tables(
         self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
@@ -61,6 +65,7 @@ class LocalEngine:
 
     name = "local"
     runtime = "transformers"
+    batch_size = None
 
     def __init__(self, lm: LanguageModel):
         self.lm = lm
@@ -71,9 +76,7 @@ class LocalEngine:
         """Score shards one after the other; see `Engine`."""
         from labelcast.models.answers import LocalAnswers
 
-        yield from tables(
-            self.lm, LocalAnswers(self.lm, work.batch_size), work, numbers, progress
-        )
+        yield from tables(self.lm, LocalAnswers(self.lm, work.batch_size), work, numbers, progress)
 
     def close(self) -> None:
         """Nothing to stop."""
@@ -91,10 +94,11 @@ class VllmEngine:
             InputError: vllm is not installed, no such model, or a device that is no GPU.
         """
         from labelcast.models.choices import Choice
-        from labelcast.models.generation_vllm import import_vllm
+        from labelcast.models.generation_vllm import BATCH, import_vllm
         from labelcast.models.loading import load_unweighted
 
         import_vllm()
+        self.batch_size = BATCH
         if device not in ("auto", "cuda"):
             raise InputError(f"--device {device}: --engine vllm runs on the GPUs that it sees.")
         self.lm = load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype)
@@ -108,12 +112,25 @@ class VllmEngine:
         yield from tables(self.lm, VllmAnswers(self.lm, work.batch_size), work, numbers, progress)
 
     def close(self) -> None:
-        """vLLM stops with the process."""
+        """Nothing to stop: vLLM goes with the process."""
 
 
-def check_options(
-    name: str, *, workers: int | None, gpus_per_worker: float | None, address: str | None
-) -> None:
+@dataclass(frozen=True)
+class Spread:
+    """How ray spreads the work.
+
+    Attributes:
+        workers: copies of the model; None takes what the cluster has room for.
+        gpus_per_worker: a GPU or a share of one, in (0, 1]; None is one, where there are any.
+        address: of a cluster; None starts a local one.
+    """
+
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    address: str | None = None
+
+
+def check_options(name: str, spread: Spread) -> None:
     """Refuse an engine that is none, and options that it does not take.
 
     Raises:
@@ -121,17 +138,16 @@ def check_options(
     """
     if name not in NAMES:
         raise InputError(f"--engine {name}: choose {', '.join(NAMES[:-1])} or {NAMES[-1]}.")
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: must be at least 1.")
-    if gpus_per_worker is not None and not 0 < gpus_per_worker <= 1:
+    if spread.workers is not None and spread.workers < 1:
+        raise InputError(f"--workers {spread.workers}: must be at least 1.")
+    if spread.gpus_per_worker is not None and not 0 < spread.gpus_per_worker <= 1:
         raise InputError(
-            f"--gpus-per-worker {gpus_per_worker:g}: a worker takes one GPU, or a share of one "
-            "such as 0.5."
+            f"--gpus-per-worker {spread.gpus_per_worker:g}: a worker takes one GPU, or a share of "
+            "one such as 0.5."
         )
-    given = {"--workers": workers, "--gpus-per-worker": gpus_per_worker, "--address": address}
-    for option, value in given.items():
-        if value is not None and name != "ray":
-            raise InputError(f"{option}: is for --engine ray.")
+    for field in fields(spread):
+        if getattr(spread, field.name) is not None and name != "ray":
+            raise InputError(f"--{field.name.replace('_', '-')}: is for --engine ray.")
 
 
 def open_engine(
@@ -140,9 +156,7 @@ def open_engine(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    workers: int | None = None,
-    gpus_per_worker: float | None = None,
-    address: str | None = None,
+    spread: Spread = Spread(),
 ) -> Engine:
     """An engine by its name, with its model.
 
@@ -151,15 +165,13 @@ def open_engine(
         model: as `load_model` takes it.
         device: likewise.
         dtype: likewise.
-        workers: of ray; None takes what the cluster has room for.
-        gpus_per_worker: of ray, in (0, 1]; None is one.
-        address: of a Ray cluster; None starts a local one.
+        spread: for ray alone.
 
     Raises:
         InputError: a wrong option, a package that is missing, or no such model.
         RunError: the cluster cannot be reached.
     """
-    check_options(name, workers=workers, gpus_per_worker=gpus_per_worker, address=address)
+    check_options(name, spread)
     if name == "ray":
         from labelcast.probe.engine_ray import RayEngine
 
@@ -167,9 +179,9 @@ def open_engine(
             model,
             device=device,
             dtype=dtype,
-            workers=workers,
-            gpus_per_worker=gpus_per_worker or 1.0,
-            address=address,
+            workers=spread.workers,
+            gpus_per_worker=spread.gpus_per_worker or 1.0,
+            address=spread.address,
         )
     if name == "vllm":
         return VllmEngine(model, device=device, dtype=dtype)

@@ -26,8 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.probe.shards import SCHEMA as _SCHEMA
-from labelcast.probe.shards import Work, seal
+from labelcast.probe.shards import SCHEMA, Work, seal
 from labelcast.runs.files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, content_id, examples
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
 SHARD = 512
 """Examples that are scored, and lost by a kill, together: eight batches of 64, by length."""
+_SCHEMA = SCHEMA
 _GROUP = 64
 """Shards in a row group of the table: a group for each would swell the file's directory."""
 

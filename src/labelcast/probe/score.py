@@ -25,7 +25,6 @@ from labelcast.tasks.prompts import flat_row
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
-
 TRANSFORMERS = "transformers"
 """What computed the values of a run that names nothing else."""
 
@@ -132,6 +131,8 @@ def score(
         _check_runtime(earlier, engine)
         if batch_size is None:
             batch_size = earlier.facts.get("batch_size")
+    if batch_size is None:
+        batch_size = engine.batch_size
     size = choose_batch(batch_size, lm.device.value, "confidence").value
     facts = {
         "pool": source.spec,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,14 @@ TRIES = 4
 """How often a shard is begun, where the worker's process dies each time, before it is given up."""
 SHARE = 4
 """CPU cores of a worker, where no number of workers is given and there is no GPU."""
+_ROW = pa.schema(
+    [
+        ("shard", pa.int64()),
+        ("table", pa.large_binary()),
+        ("fault", pa.string()),
+        ("status", pa.int8()),
+    ]
+)
 
 
 class RayEngine:
@@ -109,6 +118,8 @@ class RayEngine:
                     batch_size=None, batch_format="pyarrow", prefetch_batches=0
                 ):
                     for row in batch.to_pylist():
+                        if row["fault"]:
+                            raise (InputError if row["status"] == 2 else RunError)(row["fault"])
                         yield row["shard"], _unpacked(row["table"])
                         progress(work.rows(row["shard"]))
             except self._ray.exceptions.RayError as error:
@@ -157,16 +168,26 @@ class Worker:
     """A model in a process of the cluster, which scores one shard after another."""
 
     def __init__(self, order: Order):
-        # Nothing that may fail: Ray shows an error of the first call as it is, but not one of here.
+        # Nothing that may fail: what is wrong is told where there is someone to tell.
         self.order = order
         self.ready: tuple[LanguageModel, Answers, Reader] | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The tables of the shards whose numbers stand in a batch."""
-        numbers = batch["shard"].to_pylist()
-        with _told():
-            packed = [_packed(self._score(number)) for number in numbers]
-        return pa.table({"shard": numbers, "table": pa.array(packed, pa.binary())})
+        """Tables of the shards whose numbers stand in a batch, or what was wrong with one.
+
+        An error is handed back as it is: Ray would wrap it in advice of its own.
+        """
+        rows = [{"shard": number} | self._told(number) for number in batch["shard"].to_pylist()]
+        return pa.Table.from_pylist(rows, schema=_ROW)
+
+    def _told(self, number: int) -> dict[str, Any]:
+        try:
+            return {"table": _packed(self._score(number)), "fault": "", "status": 0}
+        except LabelcastError as error:
+            return {"table": b"", "fault": str(error), "status": error.status}
+        except Exception as error:
+            traceback.print_exc()  # into the cluster's own log
+            return {"table": b"", "fault": _in_words(error), "status": 1}
 
     def _score(self, number: int) -> pa.Table:
         import ray
@@ -240,36 +261,27 @@ def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> La
 
 
 def _on_a_gpu(model: str, device: str, dtype: str) -> tuple[Choice[str], Choice[torch.dtype]]:
-    with _told():
-        chosen = choose_device(device)
-        return chosen, load_unweighted(model, chosen, dtype).dtype
+    chosen = choose_device(device)
+    return chosen, load_unweighted(model, chosen, dtype).dtype
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turns what the device or the machine lacks into an error that says so, in a worker."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, LabelcastError):
-            raise
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            raise RunError(
-                "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on a "
-                "machine or a GPU."
-            ) from None
-        raise
+def _in_words(error: Exception) -> str:
+    """An error of a worker that nobody foresaw, or that the machine had no room for it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return (
+            "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on a "
+            "machine or a GPU."
+        )
+    return f"a worker failed: {type(error).__name__}: {text[:300]}"
 
 
 def _fault(error: Exception) -> LabelcastError:
-    """What went wrong in a worker, in one message."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LabelcastError):
-            return type(cause)(str(getattr(cause, "cause", None) or cause))
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return RunError(f"a worker failed: {last[:300]}")
+    """What Ray says went wrong, in one message."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, LabelcastError):
+        return cause
+    return RunError(_in_words(error))
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -285,14 +297,10 @@ def _unpacked(content: bytes) -> pa.Table:
 
 @contextmanager
 def _quiet_data() -> Iterator[Any]:
-    """Ray Data without bars and logs on the console, and with errors as they were raised."""
+    """Ray Data without bars and logs on the console."""
     import ray.data
 
-    settings = {
-        "enable_progress_bars": False,
-        "print_on_execution_start": False,
-        "raise_original_map_exception": True,
-    }
+    settings = {"enable_progress_bars": False, "print_on_execution_start": False}
     context = ray.data.DataContext.get_current()
     before = {name: getattr(context, name) for name in settings if hasattr(context, name)}
     handlers = [h for h in logging.getLogger("ray.data").handlers if hasattr(h, "stream")]

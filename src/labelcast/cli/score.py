@@ -80,6 +80,8 @@ def score(
         opened = open_engine(engine, model, device=device, dtype=dtype, spread=spread)
     lm = opened.lm
     batch = choose_batch(batch_size or opened.batch_size, lm.device.value, "confidence")
+    if engine != "local":
+        say(f"engine {engine}: {opened.where}")
     say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
     try:
         with bar("Confidence", found.size) as progress:

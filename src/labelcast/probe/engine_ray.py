@@ -87,6 +87,13 @@ class RayEngine:
             self.close()
             raise
 
+    @property
+    def where(self) -> str:
+        """How the work is spread, in words."""
+        many = f"{self.share.workers} worker{'s' * (self.share.workers > 1)}"
+        cores = f"{self.share.cpus} core{'s' * (self.share.cpus > 1)} each"
+        return f"Ray, {many}, {f'{self.share.gpus:g} GPU each' if self.share.gpus else cores}"
+
     def tables(
         self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
     ) -> Iterator[tuple[int, pa.Table]]:
@@ -249,7 +256,9 @@ def _share(ray: Any, workers: int | None, gpus: float) -> Share:
 def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> LanguageModel:
     """The model without its weights, with the device and dtype that a worker will have."""
     if not share.gpus:
-        return load_unweighted(model, Choice("cpu", f"{share.cpus} cores a worker"), dtype)
+        return load_unweighted(
+            model, Choice("cpu", "no GPU in the cluster, or not asked for"), dtype
+        )
     # What fits a GPU only a process that has one can tell.
     ask = ray.remote(num_gpus=share.gpus, num_cpus=0)(_on_a_gpu)
     try:

@@ -30,6 +30,7 @@ class Engine(Protocol):
             one are equal to rounding at most, and values of the two do not belong in one table.
         lm: the model's tokenizer, identity, device and dtype; weights only where they are here.
         batch_size: prompts that run at once, asked for none; None leaves that to the device.
+        where: what runs the model, in words.
     """
 
     @property
@@ -40,6 +41,8 @@ class Engine(Protocol):
     def lm(self) -> LanguageModel: ...  # noqa: D102
     @property
     def batch_size(self) -> int | None: ...  # noqa: D102
+    @property
+    def where(self) -> str: ...  # noqa: D102
 
     def tables(
         self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
@@ -66,6 +69,7 @@ class LocalEngine:
     name = "local"
     runtime = "transformers"
     batch_size = None
+    where = "this process"
 
     def __init__(self, lm: LanguageModel):
         self.lm = lm
@@ -86,6 +90,7 @@ class VllmEngine:
     """vLLM in this process, on the GPUs that it can see. Untested: no GPU was at hand."""
 
     name = runtime = "vllm"
+    where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
         """Choose the dtype; the weights are loaded when there is something to score.

@@ -7,6 +7,7 @@ import pytest
 from labelcast.models import answers
 from labelcast.models.answers import LocalAnswers
 from labelcast.models.encoding import encode_prompt
+from labelcast.models.generation import Prefix, read_prefix
 from labelcast.models.loading import LanguageModel
 
 
@@ -18,15 +19,15 @@ def test_what_was_asked_before_changes_nothing(
     tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shared beginning is read anew only where it is another; the bits are the same."""
-    read = []
+    read: list[int] = []
 
-    def counted(lm: LanguageModel, asked: list[list[int]]) -> answers.Prefix:
+    def counted(lm: LanguageModel, asked: list[list[int]]) -> Prefix:
         found = read_prefix(lm, asked)
         read.append(len(found.tokens))
         return found
 
-    read_prefix = answers.read_prefix
-    monkeypatch.setattr(answers, "read_prefix", counted)
+        monkeypatch.setattr(answers, "read_prefix", counted)
+
     long = "an instruction that all begin with; "
     calls = [
         prompts(tiny, long, "one", "two", "three"),

@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from turns import table
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -70,14 +68,15 @@ def main() -> None:
         folder = Path(name)
         (folder / "task.yaml").write_text(TASK)
         save_llama(folder / "model", num_hidden_layers=1, hidden_size=32, intermediate_size=32)
-        found = {size: score(folder, size) for size in sizes}
-    first = found[sizes[0]]["megabytes"]
-    rows = {
-        f"{size:,} rows": f"{one['megabytes']:.0f} MB, {one['megabytes'] / first:.2f} times the "
-        f"first; {one['seconds']:.0f} s"
-        for size, one in found.items()
-    }
-    print(table(rows))
+        found: dict[int, dict[str, float]] = {}
+        for size in sizes:
+            found[size] = one = score(folder, size)
+            times = one["megabytes"] / found[sizes[0]]["megabytes"]
+            print(
+                f"{size:>9,} rows  {one['megabytes']:.0f} MB, {times:.2f} times the first; "
+                f"{one['seconds']:.0f} s",
+                flush=True,
+            )
     print(json.dumps({str(size): one for size, one in found.items()}))
 
 

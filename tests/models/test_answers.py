@@ -22,11 +22,11 @@ def test_what_was_asked_before_changes_nothing(
     read: list[int] = []
 
     def counted(lm: LanguageModel, asked: list[list[int]]) -> Prefix:
-        found = read_prefix(lm, asked)
+        found: Prefix = read_prefix(lm, asked)
         read.append(len(found.tokens))
         return found
 
-        monkeypatch.setattr(answers, "read_prefix", counted)
+    monkeypatch.setattr(answers, "read_prefix", counted)
 
     long = "an instruction that all begin with; "
     calls = [

@@ -48,7 +48,8 @@ def test_an_answer_keeps_tokens_and_largest_probabilities() -> None:
 def test_a_sure_token_is_sure() -> None:
     """Probability 1 beside one that is nothing; rounding above 1 is cut off."""
     found = generated(CompletionOutput([2], [{2: Logprob(1e-9), 5: Logprob(-math.inf)}]))
-    assert (found.probabilities, found.margin) == ([1.0], pytest.approx(1.0))
+    assert found.probabilities == [1.0]
+    assert found.margin == pytest.approx(1.0)
 
 
 def test_an_answer_without_probabilities_is_refused() -> None:

@@ -380,6 +380,14 @@ RUNS = [
     plain("run: damaged coslow", "forecast run", "coslow.json", run__coslow_dot_json="{}"),
 ]
 
+ENGINES = [
+    plain("--engine spark", f"{AGAIN} --engine spark", "--engine spark", "local, ray or vllm"),
+    plain("--workers 0", f"{AGAIN} --engine ray --workers 0", "--workers 0", "at least 1"),
+    plain("--workers without ray", f"{AGAIN} --workers 2", "--workers", "--engine ray"),
+    plain("two GPUs a worker", f"{AGAIN} --engine ray --gpus-per-worker 2", "--gpus-per-worker 2"),
+    plain("--address without ray", f"{AGAIN} --address auto", "--address", "--engine ray"),
+]
+
 FORECASTS = [
     plain("--target 1.5", f"{KNOWN} --target 1.5", "--target", "1.5"),
     plain("--target 0", f"{KNOWN} --target 0", "--target"),
@@ -426,4 +434,4 @@ FORECASTS = [
     plain("calibrations: unknown", "calibrations nothing", "nothing", "pooled"),
 ]
 
-CASES = [*POOLS, *LABELS, *FOREIGN, *TASKS, *MODELS, *RUNS, *FORECASTS]
+CASES = [*POOLS, *LABELS, *FOREIGN, *TASKS, *MODELS, *RUNS, *ENGINES, *FORECASTS]

@@ -35,6 +35,21 @@ def score(
     model: Model = "smollm2",
     n_label: Annotated[int, typer.Option(help="How many examples to pick for labelling.")] = 32,
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(help="local, ray (a cluster), or vllm (untested here: no GPU was at hand)."),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Of ray: copies of the model; by default what the cluster takes."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(help="Of ray: 1 (the default), or a share of a GPU, such as 0.5."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster; none starts a local one.")
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
@@ -49,33 +64,42 @@ def score(
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
     from labelcast.models.choices import choose_batch
-    from labelcast.models.loading import load_model
+    from labelcast.probe.engines import Spread, check_options, open_engine
     from labelcast.probe.score import check_pool
     from labelcast.probe.score import score as score_step
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
+    spread = Spread(workers, gpus_per_worker, address)
+    check_options(engine, spread)
     resolved = None if task is None else Task.load(task)
     source = open_source(pool)
     with waiting("Reading the pool"):
         found = check_pool(source, resolved, n_label)
     with waiting(f"Loading {model}"):
-        lm = load_model(model, device=device, dtype=dtype, purpose="confidence")
-    batch = choose_batch(batch_size, lm.device.value, "confidence")
+        opened = open_engine(engine, model, device=device, dtype=dtype, spread=spread)
+    lm = opened.lm
+    batch = choose_batch(batch_size or opened.batch_size, lm.device.value, "confidence")
+    if engine != "local":
+        say(f"engine {engine}: {opened.where}")
     say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
-    with bar("Confidence", found.size) as progress:
-        scored = score_step(
-            source,
-            lm,
-            out,
-            task=resolved,
-            found=found,
-            n_label=n_label,
-            seed=seed,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            progress=progress,
-        )
+    try:
+        with bar("Confidence", found.size) as progress:
+            scored = score_step(
+                source,
+                lm,
+                out,
+                task=resolved,
+                found=found,
+                engine=opened,
+                n_label=n_label,
+                seed=seed,
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                progress=progress,
+            )
+    finally:
+        opened.close()
     if as_json:
         print_json(
             {

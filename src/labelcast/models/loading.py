@@ -209,6 +209,55 @@ def load_model(
     )
 
 
+@dataclass(frozen=True)
+class Unweighted:
+    """What is known of a transformers model before its weights are read."""
+
+    config: Any
+    generation_config: Any
+
+
+def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> LanguageModel:
+    """A model without its weights, for a process that has others run it.
+
+    Args:
+        spec: as in `load_model`.
+        device: where it will run.
+        dtype: as in `load_model`; ``auto`` chooses for confidences.
+
+    Returns:
+        All but what needs weights: `model` is an `Unweighted`.
+
+    Raises:
+        InputError: as `load_model`.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    folder = _locate(spec)
+    config = _config(spec, folder)
+    count = _parameters(config) if device.value.startswith("cuda") else 0
+    chosen = choose_dtype(dtype, device.value, count, "confidence")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen unrelated kinds
+        raise InputError(_load_fault(spec, error)) from None
+    try:
+        generation = GenerationConfig.from_pretrained(folder)
+    except OSError:  # it has none of its own
+        generation = GenerationConfig.from_model_config(config)
+    identity = _identity(spec, config, tokenizer)
+    return LanguageModel(Unweighted(config, generation), tokenizer, identity, device, chosen)
+
+
+def weights_folder(spec: str) -> str:
+    """The folder or hub id that holds a model's safetensors.
+
+    Raises:
+        InputError: no such model.
+    """
+    return _locate(spec)
+
+
 def describe(spec: str) -> Description:
     """What a model is, from its config and tokenizer alone: no weights are read.
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from labelcast.errors import InputError
+from labelcast.models.answers import Answers, LocalAnswers
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import encode_prompt
-from labelcast.models.generation import Generated, batches, end_tokens, generate, read_prefix
+from labelcast.models.generation import Generated, end_tokens
 from labelcast.models.loading import LanguageModel
 
 MAX_NEW_TOKENS = 30
@@ -78,9 +79,31 @@ def score_confidence(
         >>> scores[0].answer
         'four,'
     """
+    size = choose_batch(batch_size, lm.device.value, "confidence").value
+    return confidences(lm, LocalAnswers(lm, size), prompts, max_new_tokens, progress)
+
+
+def confidences(
+    lm: LanguageModel,
+    answers: Answers,
+    prompts: Iterable[str],
+    max_new_tokens: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Confidence]:
+    """Confidence of each prompt, in order, whatever runs the model.
+
+    Args:
+        lm: its tokenizer, context and end tokens; its weights are `answers`' affair.
+        answers: what runs the model.
+        prompts: rendered prompts.
+        max_new_tokens: where an answer is cut off.
+        progress: called with the number of prompts done.
+
+    Raises:
+        InputError: as `score_confidence`.
+    """
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
-    size = choose_batch(batch_size, lm.device.value, "confidence").value
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
     for number, ids in enumerate(tokens, 1):
         if not ids:
@@ -88,14 +111,10 @@ def score_confidence(
     results = [SKIPPED] * len(tokens)
     fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
     progress(len(tokens) - len(fitting))
-    kept = [tokens[i] for i in fitting]
     counter = _Counter(lm)
-    prefix = read_prefix(lm, kept)
-    for batch in batches(lm, kept, size):
-        answers = generate(lm, [kept[i] for i in batch], prefix, max_new_tokens)
-        for position, answer in zip(batch, answers, strict=True):
-            results[fitting[position]] = counter.confidence(answer)
-        progress(len(batch))
+    generated = answers.answer([tokens[i] for i in fitting], max_new_tokens, progress)
+    for position, answer in zip(fitting, generated, strict=True):
+        results[position] = counter.confidence(answer)
     return results
 
 

@@ -11,19 +11,22 @@ import json
 import shutil
 import warnings
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.probe.shards import SCHEMA, Work, seal
 from labelcast.runs.files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, content_id, examples
@@ -31,22 +34,33 @@ from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
-    from labelcast.models.loading import LanguageModel
+    from labelcast.probe.engines import Engine
 
 SHARD = 512
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("index", pa.int64()),
-        ("confidence", pa.float64()),
-        ("perplexity", pa.float64()),
-        ("answer", pa.string()),
-        ("answer_tokens", pa.int32()),
-        ("token_probabilities", pa.list_(pa.float32())),
-        ("margin", pa.float32()),
-        ("flag", pa.string()),
-    ]
-)
+"""Examples that are scored, and lost by a kill, together: eight batches of 64, by length."""
+_SCHEMA = SCHEMA
+_GROUP = 64
+"""Shards in a row group of the table: a group for each would swell the file's directory."""
+
+
+class Positions(AbstractSet[int]):
+    """A set of positions at eight bytes each."""
+
+    def __init__(self, positions: Iterable[int]):
+        self._sorted = np.unique(np.fromiter(positions, dtype=np.int64))
+
+    def __contains__(self, position: object) -> bool:
+        place = int(np.searchsorted(self._sorted, position))  # type: ignore[call-overload]
+        return place < len(self._sorted) and bool(self._sorted[place] == position)
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._sorted)
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def __repr__(self) -> str:
+        return f"Positions({self._sorted.tolist()})"
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,13 @@ class Survey:
         size: number of examples.
         digest: hash of the contents and own ids in order, the same whatever the file format.
         duplicates: positions whose content stood before them already.
+        seals: 64 bits for the content of each shard.
     """
 
     size: int
     digest: str
-    duplicates: frozenset[int]
+    duplicates: AbstractSet[int]
+    seals: Sequence[int]
 
 
 def survey(source: Source, task: Task | None) -> Survey:
@@ -70,9 +86,10 @@ def survey(source: Source, task: Task | None) -> Survey:
     Raises:
         InputError: a broken record, or two records with one id.
     """
-    contents, ids = array("Q"), array("Q")
+    contents, ids, seals = array("Q"), array("Q"), array("Q")
     digest = hashlib.sha256()
     has_ids = False
+    shard: list[tuple[str, str]] = []
     for content, own in content_id(source, task):
         contents.append(int(content, 16))
         digest.update(content.encode())
@@ -80,29 +97,35 @@ def survey(source: Source, task: Task | None) -> Survey:
             has_ids = True
             digest.update(json.dumps(own).encode())
             ids.append(int.from_bytes(hashlib.blake2b(own.encode(), digest_size=8).digest()))
+        shard.append((content, content if own is None else own))
+        if len(shard) == SHARD:
+            seals.append(seal(shard))
+            shard.clear()
+    if shard:
+        seals.append(seal(shard))
     if has_ids:
-        for position in _repeats(ids):
+        for position in _repeats(ids).tolist():
             first = ids.index(ids[position])
             raise InputError(
                 f"{source.spec}: records {first + 1} and {position + 1} have the same id. "
                 "Make the ids different, or drop the field."
             )
-    repeats = _repeats(contents)
-    return Survey(len(contents), digest.hexdigest()[:16], frozenset(repeats))
+    repeats = Positions(_repeats(contents))
+    return Survey(len(contents), digest.hexdigest()[:16], repeats, seals)
 
 
-def _repeats(hashes: array[int]) -> list[int]:
+def _repeats(hashes: array[int]) -> NDArray[np.int64]:
     """Positions of values that stood before, in order."""
     values = np.frombuffer(hashes, dtype=np.uint64)
     _, first = np.unique(values, return_index=True)
     again = np.ones(len(values), dtype=bool)
     again[first] = False
-    return [int(position) for position in np.flatnonzero(again)]
+    return np.flatnonzero(again)
 
 
 def score_pool(
     run: Run,
-    lm: LanguageModel,
+    engine: Engine,
     source: Source,
     found: Survey,
     task: Task | None,
@@ -124,17 +147,19 @@ def score_pool(
         progress(found.size)
         _remove_parts(run)
         return target
-    parts: list[Path] = []
-    stream = examples(source, task, lm.render)
-    for number, shard in enumerate(_shards(stream)):
-        part = run.file(f"confidence/part-{number:06d}.parquet")
-        parts.append(part)
-        if _whole(part, len(shard)):
-            progress(len(shard))
-            continue
-        table = _score_shard(lm, shard, found, batch_size, max_new_tokens, progress)
-        write_with(part, partial(_write, tables=[table]))
-    write_with(target, lambda path: _write(path, (pq.read_table(part) for part in parts)))
+    work = Work(
+        *(source, task, found.size, SHARD, found.seals, found.duplicates),
+        *(batch_size, max_new_tokens),
+    )
+    parts = [run.file(f"confidence/part-{n:06d}.parquet") for n in range(work.shards)]
+    missing = [n for n, part in enumerate(parts) if not _whole(part, work.rows(n))]
+    progress(found.size - sum(map(work.rows, missing)))
+    if missing:
+        for number, table in engine.tables(work, missing, progress):
+            write_with(parts[number], partial(_write, tables=[table]))
+    groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
+    joined = (pa.concat_tables(map(pq.read_table, group)) for group in groups)
+    write_with(target, partial(_write, tables=joined))
     _remove_parts(run)
     return target
 
@@ -152,13 +177,8 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
     Raises:
         InputError: the file is missing or damaged.
     """
-    try:
+    with _readable(path):
         table = pq.read_table(path, columns=[name], page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        fault = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."
-        ) from None
     column: NDArray[Any] = table[name].to_numpy()
     return column
 
@@ -166,16 +186,37 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
 def pickable(path: Path) -> NDArray[np.float64]:
     """Confidence by position, NaN for what must never be picked."""
     confidence = read_column(path, "confidence").astype(np.float64)
-    flags = read_column(path, "flag")
-    skipped = int(np.sum(flags == "too_long"))
+    skipped = at = 0
+    # A text for every example would take many times the memory of its number.
+    for batch in _batches(path, "flag"):
+        flags = batch["flag"]
+        skipped += pc.sum(pc.equal(flags, "too_long")).as_py() or 0
+        never = pc.is_in(flags, value_set=pa.array(["too_long", "duplicate"]))
+        confidence[at : at + len(flags)][never.to_numpy(zero_copy_only=False)] = np.nan
+        at += len(flags)
     if skipped:
         warnings.warn(
             f"{skipped} prompts do not fit the model's context; they are flagged and not picked.",
             LabelcastWarning,
             stacklevel=2,
         )
-    confidence[(flags == "duplicate") | (flags == "too_long")] = np.nan
     return confidence
+
+
+def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as table:
+        yield from table.iter_batches(columns=[name])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        fault = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."
+        ) from None
 
 
 def fetch(
@@ -185,49 +226,14 @@ def fetch(
     wanted = {int(position) for position in positions}
     render = render or (lambda instruction, user: user)
     found: dict[int, Example] = {}
-    for example in examples(source, task, render):
-        if example.index in wanted:
-            found[example.index] = example
-            if len(found) == len(wanted):
-                break
+    for example in examples(source, task, render, wanted=wanted.__contains__):
+        found[example.index] = example
+        if len(found) == len(wanted):
+            break
     missing = wanted - found.keys()
     if missing:
         raise InputError(f"{source.spec}: record {min(missing) + 1} is no longer there.")
     return [found[int(position)] for position in positions]
-
-
-def _shards(stream: Iterator[Example]) -> Iterator[list[Example]]:
-    while shard := list(islice(stream, SHARD)):
-        yield shard
-
-
-def _score_shard(
-    lm: LanguageModel,
-    shard: Sequence[Example],
-    found: Survey,
-    batch_size: int,
-    max_new_tokens: int,
-    progress: Callable[[int], None],
-) -> pa.Table:
-    # Imported here because drawing and labelling do without torch.
-    from labelcast.probe.confidence import score_confidence
-
-    scored = score_confidence(
-        lm,
-        [example.prompt for example in shard],
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        progress=progress,
-    )
-    rows = []
-    for example, value in zip(shard, scored, strict=True):
-        row = asdict(value) | {"id": example.id, "index": example.index}
-        if example.index in found.duplicates and not value.flag:
-            row["flag"] = "duplicate"
-        for name in ("confidence", "perplexity", "margin"):
-            row[name] = None if np.isnan(row[name]) else row[name]
-        rows.append(row)
-    return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
 def _write(path: Path, tables: Any) -> None:

@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.choices import choose_batch
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.confidence import MAX_NEW_TOKENS
+from labelcast.probe.engines import Engine, LocalEngine
 from labelcast.probe.labels import check_names, draw_row
 from labelcast.probe.pick import pick_low_confidence
 from labelcast.probe.pool import Survey, fetch, pickable, read_column, score_pool, survey
@@ -20,6 +24,9 @@ from labelcast.runs.run import Run
 from labelcast.tasks.prompts import flat_row
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
+
+TRANSFORMERS = "transformers"
+"""What computed the values of a run that names nothing else."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pick_low_confidence([0.0] * (found.size - len(found.duplicates)), n_label)
+        pick_low_confidence(np.zeros(found.size - len(found.duplicates)), n_label)
     return found
 
 
@@ -73,6 +80,7 @@ def score(
     *,
     task: Task | None = None,
     found: Survey | None = None,
+    engine: Engine | None = None,
     n_label: int = 32,
     seed: int = 0,
     batch_size: int | None = None,
@@ -85,10 +93,11 @@ def score(
 
     Args:
         source: the pool.
-        lm: the model.
+        lm: the model; without its weights where `engine` runs it elsewhere.
         out: the run folder.
         task: how to read the records; None where they are already rendered.
         found: what `check_pool` found; None reads the pool for it.
+        engine: what runs the model (`open_engine`); None runs `lm` in this process.
         n_label: how many to pick.
         seed: of the draw.
         batch_size: prompts run at once; None takes the run's own, else one for the device.
@@ -105,7 +114,8 @@ def score(
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # a model without a template leaves no folder
-    question = {
+    engine = engine or LocalEngine(lm)
+    question: dict[str, Any] = {
         "task": None if task is None else task.model_dump(mode="json"),
         "pool_digest": found.digest,
         "model_fingerprint": lm.identity.fingerprint,
@@ -114,15 +124,22 @@ def score(
         "seed": seed,
         "max_new_tokens": max_new_tokens,
     }
+    if engine.runtime != TRANSFORMERS:
+        question["runtime"] = engine.runtime
     earlier = Run(out)
-    if batch_size is None and earlier.file("run.json").exists():
-        batch_size = earlier.facts.get("batch_size")
+    if earlier.file("run.json").exists():
+        _check_runtime(earlier, engine)
+        if batch_size is None:
+            batch_size = earlier.facts.get("batch_size")
+    if batch_size is None:
+        batch_size = engine.batch_size
     size = choose_batch(batch_size, lm.device.value, "confidence").value
     facts = {
         "pool": source.spec,
         "size": found.size,
         "model": asdict(lm.identity),
         "device": lm.device.value,
+        "engine": engine.name,
         "batch_size": size,
     }
     run = Run.create(out, question, facts)
@@ -130,7 +147,7 @@ def score(
         reused = run.is_done("score")
         table = score_pool(
             run,
-            lm,
+            engine,
             source,
             found,
             task,
@@ -157,6 +174,21 @@ def score(
         mean_confidence=float(scored[scored == scored].mean()),
         reused=reused,
     )
+
+
+def _check_runtime(run: Run, engine: Engine) -> None:
+    """Refuse to go on where other code computed the run's values.
+
+    Raises:
+        InputError: says which engines may go on.
+    """
+    before = run.question.get("runtime", TRANSFORMERS)
+    if before != engine.runtime:
+        allowed = "--engine local or ray" if before == TRANSFORMERS else f"--engine {before}"
+        raise InputError(
+            f"{run.path}: its values come from {before}, those of --engine {engine.name} would "
+            f"differ by more than rounding. Go on with {allowed}, or choose another --out."
+        )
 
 
 def _write_to_label(run: Run) -> None:

@@ -49,6 +49,7 @@ def examples(
     render: Render | None = None,
     *,
     need_answer: bool = False,
+    wanted: Callable[[int], bool] | None = None,
 ) -> Iterator[Example]:
     """The examples of a source, one at a time.
 
@@ -57,12 +58,14 @@ def examples(
         task: how to read them; None where they are already rendered (``input_text``).
         render: instruction and user text to prompt (`LanguageModel.render`); needed with a task.
         need_answer: refuse a record without an answer, and check it against the allowed ones.
+        wanted: which positions are asked for; the other records are read past, not rendered.
 
     Raises:
         InputError: a record lacks a field, or some records have an ``id`` and others none.
     """
     for record in _same_form(source):
-        yield _example(record, task, render, need_answer)
+        if wanted is None or wanted(record.index):
+            yield _example(record, task, render, need_answer)
 
 
 def rendered_example(values: Mapping[str, Any], index: int) -> Example:

@@ -6,19 +6,16 @@ the same paths. Ray decides where a job runs; a node that goes down costs no try
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from labelcast.errors import InputError, RunError
+from labelcast.cluster import import_ray, join, on_each_node
+from labelcast.errors import InputError
 from labelcast.tuning.engine import Ended, Moved, Started
 from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.jobs import run_job
 
 _PATIENCE = 1.0
-_REACHABLE = 10.0
 
 
 class RayWorkers:
@@ -45,16 +42,14 @@ class RayWorkers:
             InputError: ray is not installed, or the options fit no node.
             RunError: the cluster cannot be reached.
         """
-        self._ray = ray = _import_ray()
+        self._ray = ray = import_ray()
         self._size = size
         self._streams: dict[Any, int] = {}
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            _connect(ray, address)
+        self._ours = join(ray, address)
         found = ray.cluster_resources()
         gpus = gpus_per_job if found.get("GPU") else 0
         for name, wanted in (("GPU", gpus), ("CPU", cpus_per_job)):
-            most = max((n["Resources"].get(name, 0) for n in ray.nodes() if n["Alive"]), default=0)
+            most = max(on_each_node(ray, name), default=0)
             if wanted > most:
                 self.close()
                 raise InputError(
@@ -114,64 +109,6 @@ class RayWorkers:
 def _room(found: dict[str, float], gpus: float, cpus: float) -> Iterator[float]:
     yield found.get("CPU", 1) / cpus if cpus else 10**6
     yield found.get("GPU", 0) / gpus if gpus else 10**6
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError:
-        raise InputError(
-            "--engine ray: ray is not installed. Install the extra: pip install 'labelcast[ray]'."
-        ) from None
-    return ray
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address where nothing listens, for which Ray itself would wait for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHABLE).close()
-    except (OSError, OverflowError) as error:
-        raise RunError(
-            f"--address {address}: the Ray cluster cannot be reached ({error}). Give the address "
-            "that `ray start --head` printed."
-        ) from None
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    if address is not None:
-        _check_address(address)
-    # Workers find labelcast where this process does: an editable or PYTHONPATH checkout too.
-    path = os.pathsep.join(filter(None, (_source(), os.environ.get("PYTHONPATH", ""))))
-    variables = {"PYTHONPATH": path, **_passed_on()} if address is None else {}
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": variables} if variables else None,
-        )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise RunError(
-            f"--address {address or 'none'}: the Ray cluster cannot be reached or started "
-            f"({' '.join(str(error).split())[:200]})."
-        ) from None
-
-
-def _source() -> str:
-    import labelcast
-
-    return str(Path(labelcast.__file__).resolve().parents[1])
-
-
-def _passed_on() -> dict[str, str]:
-    """What of this process's environment the jobs need too."""
-    names = ("HF_HUB_OFFLINE", "HF_HOME", "LABELCAST_CACHE", "TOKENIZERS_PARALLELISM")
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _serve(job: Job) -> Iterator[str | JobResult]:

@@ -1,0 +1,66 @@
+"""What vLLM gives back, as every engine gives it. vLLM itself does not run here."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from labelcast.errors import InputError, RunError
+from labelcast.models.generation_vllm import generated, import_vllm
+
+
+@dataclass
+class Logprob:
+    """The form of `vllm.logprobs.Logprob`."""
+
+    logprob: float
+    rank: int | None = None
+    decoded_token: str | None = None
+
+
+@dataclass
+class CompletionOutput:
+    """The form of `vllm.outputs.CompletionOutput`."""
+
+    token_ids: list[int]
+    logprobs: list[dict[int, Logprob]] | None
+
+
+def step(**probabilities: float) -> dict[int, Logprob]:
+    return {int(name[1:]): Logprob(math.log(p)) for name, p in probabilities.items()}
+
+
+def test_an_answer_keeps_tokens_and_largest_probabilities() -> None:
+    """The order within a step is no matter, nor a third token beside the two largest."""
+    found = generated(
+        CompletionOutput(
+            [7, 3, 2], [step(t7=0.6, t1=0.3), step(t4=0.2, t3=0.5, t9=0.1), step(t2=0.9, t5=0.04)]
+        )
+    )
+    assert found.tokens == [7, 3, 2]
+    assert found.probabilities == pytest.approx([0.6, 0.5, 0.9])
+    assert found.margin == pytest.approx(0.3)
+
+
+def test_a_sure_token_is_sure() -> None:
+    """Probability 1 beside one that is nothing; rounding above 1 is cut off."""
+    found = generated(CompletionOutput([2], [{2: Logprob(1e-9), 5: Logprob(-math.inf)}]))
+    assert found.probabilities == [1.0]
+    assert found.margin == pytest.approx(1.0)
+
+
+def test_an_answer_without_probabilities_is_refused() -> None:
+    """None, too few, or none at all: an error, not a made-up number."""
+    for logprobs in (None, [], [step(t7=0.6, t1=0.3)]):
+        with pytest.raises(RunError, match="without the probabilities"):
+            generated(CompletionOutput([7, 3], logprobs))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
+def test_a_missing_package_is_said() -> None:
+    """With the command that installs it."""
+    with pytest.raises(InputError, match=r"pip install 'labelcast\[vllm\]'"):
+        import_vllm()

@@ -10,7 +10,6 @@ Shapes: N examples of a batch, S tokens, U used positions, V words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 import torch
@@ -23,6 +22,7 @@ from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.loading import LanguageModel
 from labelcast.models.plan import Plan
 from labelcast.models.recompute import offloaded, recomputed
+from labelcast.models.side_by_side import side_by_side
 
 # Below this many tokens a forward pass saved is worth less than the loop that it takes.
 _WORTH_SHARING = 64
@@ -64,28 +64,8 @@ def run_batches(
             contraction.finish(batch)
             return len(batch)
 
-        # A thread of its own for each batch, and as many of torch's as are left to it.
-        for done in _side_by_side(run, plan.batches, plan.workers):
+        for _, done in side_by_side(run, plan.batches, plan.workers):
             progress(done)
-
-
-def _side_by_side(
-    run: Callable[[Sequence[int]], int], batches: Sequence[Sequence[int]], workers: int
-) -> Iterator[int]:
-    """Run batches on a number of threads, which share torch's own; yields what each returned."""
-    if workers == 1:
-        yield from map(run, batches)
-        return
-    threads = torch.get_num_threads()
-    executor = ThreadPoolExecutor(
-        workers, "labelcast", initializer=torch.set_num_threads, initargs=(threads // workers,)
-    )
-    try:
-        for future in as_completed([executor.submit(run, batch) for batch in batches]):
-            yield future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
 
 
 def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:

@@ -40,11 +40,9 @@ class Plan:
 
 
 def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
-    """Batches of a size.
+    """Batches of a size, on a CPU side by side: as many as torch has threads and memory has room.
 
-    On a CPU as many run side by side as there are threads: small products fill a core, and several
-    cores share one badly. Fewer where memory does not hold their activations. A GPU takes one batch
-    at a time, and so does a model whose weights are moved in and out.
+    A GPU takes one batch at a time, and so does a model whose weights are moved in and out.
     """
     batches = by_length([pair.tokens for pair in pairs], batch_size)
     spread = any(hasattr(module, "_hf_hook") for module in lm.model.modules())
@@ -52,7 +50,7 @@ def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -
         return Plan(batches)
     widest = max(len(batch) * len(pairs[batch[0]].tokens) for batch in batches)
     fitting = int(_CPU_SHARE * free_memory()) // (_layers(lm) * _activation_bytes(lm, widest))
-    return Plan(batches, workers=max(1, min(torch.get_num_threads(), len(batches), fitting)))
+    return Plan(batches, workers=max(1, min(int(torch.get_num_threads()), len(batches), fitting)))
 
 
 def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:

@@ -130,7 +130,9 @@ def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[in
             raise InputError(f"--batch-size {wanted}: must be at least 1.")
         return Choice(wanted, "asked for")
     if device.startswith("cuda"):
-        return Choice(64 if purpose == "confidence" else 8, "a usual size for a GPU")
+        if purpose == "confidence":
+            return Choice(64, "a usual size for a GPU")
+        return Choice(8, "where the GPU does not hold all examples at once")
     if purpose == "confidence":
         return Choice(64, "measured best on two cores: the weights are read once for 64 rows")
-    return Choice(4, "measured best on a CPU, where larger batches leave the cache")
+    return Choice(4, "measured best on a CPU, with a batch on each thread")

@@ -37,12 +37,14 @@ class Gram:
         held_bytes: the most that was held for per-example gradients at once, in bytes.
         layers: names of the L layers that the inner products are summed over.
         by_layer: the sum's terms, [L,K,N,N] float64: no part of a rank, but each layer.
+        at_once: whether one batch held all examples.
     """
 
     values: Tensor
     held_bytes: int
     layers: tuple[str, ...]
     by_layer: Tensor
+    at_once: bool = False
 
 
 def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:

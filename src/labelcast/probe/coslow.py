@@ -168,7 +168,7 @@ def cos_low(
         seconds=round(time.perf_counter() - start, 3),
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory(),
         gradient_bytes=gram.held_bytes,
-        batch_size=batch,
+        batch_size=len(labelled) if gram.at_once else batch,
         ids=tuple(example.id for example in labelled),
         cosines=mean,
         layers=gram.layers,

@@ -47,7 +47,7 @@ class Faults:
     """Counts what a command changes below a folder, and breaks it at one count."""
 
     def __init__(self, kind: str, at: int, below: str, log: str) -> None:
-        self.kind, self.at, self.below = kind, at, os.path.realpath(below)
+        self.kind, self.at, self.below = kind, at, str(Path(below).resolve())
         self.count = 0
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.owner = os.getpid()
@@ -69,7 +69,7 @@ class Faults:
             return os_opened(path, flags, *args, **kwargs)
 
         def fsync(descriptor: int) -> None:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
             self.meet("fsync", path)
             sync(descriptor)
 
@@ -88,17 +88,17 @@ class Faults:
         """One call: count it, and at the one that was asked for break it."""
         if os.getpid() != self.owner or not isinstance(path, str | bytes | os.PathLike):
             return
-        place = os.path.abspath(os.fsdecode(path))
+        place = str(Path.cwd() / os.fsdecode(path))
         if not place.startswith(self.below):
             return
         self.count += 1
-        os.write(self.log, f"{what} {os.path.relpath(place, self.below)}\n".encode())
+        os.write(self.log, f"{what} {place[len(self.below) + 1 :]}\n".encode())
         if self.count != self.at:
             return
         if self.kind == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
-        if self.kind == "torn" and what == "fsync" and os.path.isfile(place):
-            os.truncate(place, os.path.getsize(place) // 2)
+        if self.kind == "torn" and what == "fsync" and Path(place).is_file():
+            os.truncate(place, Path(place).stat().st_size // 2)
         if self.kind in ("kill", "torn"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind in ("int", "term"):
@@ -115,9 +115,9 @@ def _child(request: dict[str, Any]) -> None:
         (2, os.open(request["err"], flags, 0o644)),
     ):
         os.dup2(source, target)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(request["cwd"])
     os.environ.update(request.get("env") or {})
     if request.get("eager"):

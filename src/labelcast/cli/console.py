@@ -225,7 +225,7 @@ def _unforeseen(error: Exception) -> int:
         where = "the device is out of memory" if device else "out of memory"
         say(f"labelcast: {where}. Try a smaller --batch-size, or close other programs.")
     elif isinstance(error, OSError):
-        say(f"labelcast: {error.filename or 'a file'}: {error.strerror or error}.")
+        say(f"labelcast: {error.filename or 'a file or the output'}: {error.strerror or error}.")
     else:
         raise error
     return 1

@@ -11,7 +11,7 @@ import json
 import shutil
 import warnings
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -152,15 +153,31 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
     Raises:
         InputError: the file is missing or damaged.
     """
+    column: NDArray[Any] = _read(path, [name])[name].to_numpy()
+    return column
+
+
+def read_rows(path: Path, ids: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Some columns of a scored pool by the ids of some examples; unknown ids are left out.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    table = _read(path, ["id", *names])
+    rows = table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist()
+    return {str(row["id"]): row for row in rows}
+
+
+def _read(path: Path, names: list[str]) -> pa.Table:
+    fault = "other columns than it should have"
     try:
-        table = pq.read_table(path, columns=[name], page_checksum_verification=True)
+        table = pq.read_table(path, columns=names, page_checksum_verification=True)
+        if table.schema.equals(pa.schema([_SCHEMA.field(name) for name in names])):
+            return table
     except (pa.ArrowException, OSError) as error:
         fault = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."
-        ) from None
-    column: NDArray[Any] = table[name].to_numpy()
-    return column
+    raise InputError(f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again.")
 
 
 def pickable(path: Path) -> NDArray[np.float64]:

@@ -108,24 +108,36 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     """Read a JSONL file that labelcast wrote; a missing one is an empty one.
+
+    Args:
+        path: of the file.
+        unfinished: leave out a last line that has no end, as a kill leaves it in a file that is
+            added to.
 
     Raises:
         InputError: a line is damaged.
     """
     rows: list[dict[str, Any]] = []
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    if unfinished:
+        content = content[: content.rfind(b"\n") + 1]
+    # What is no UTF-8 is told by its line.
+    text = content.decode("utf-8", "surrogateescape")
     # A text may hold other ends of lines, such as U+2028, so splitlines would cut it.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
+        fault = "damaged"
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = json.loads(line.encode("utf-8"))
+        except UnicodeEncodeError:
+            row, fault = None, "damaged (it cannot be read as UTF-8)"
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise InputError(f"{path} line {number}: damaged. Mend or remove that line.")
+            raise InputError(f"{path} line {number}: {fault}. Mend or remove that line.")
         rows.append(row)
     return rows

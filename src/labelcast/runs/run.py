@@ -156,6 +156,18 @@ class Run:
         """Whether a step has finished: its manifest, written last, is there."""
         return self.file(f"manifests/{step}.json").exists()
 
+    def manifest(self, step: str) -> dict[str, Any]:
+        """What a finished step wrote last.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.file(f"manifests/{step}.json")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("step") != step:
+            raise InputError(f"{path}: damaged. Run `labelcast {step}` for this run again.")
+        return content
+
     def finish(self, step: str, **facts: Any) -> None:
         """Write a step's manifest: when, with which versions, and the facts given."""
         write_json(

@@ -138,7 +138,7 @@ def _is_whole(folder: Path) -> bool:
                 return False
             header = json.loads(stream.read(size))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
-        return weights.stat().st_size == 8 + size + max(ends)
+        return bool(weights.stat().st_size == 8 + size + max(ends))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

@@ -124,7 +124,7 @@ def _child(request: dict[str, Any]) -> None:
         # Checkpoints after every measurement, which otherwise take minutes to come.
         from labelcast.tuning import finetune
 
-        finetune.fine_tune.__kwdefaults__["checkpoint_seconds"] = 0.0
+        vars(finetune)["fine_tune"].__kwdefaults__["checkpoint_seconds"] = 0.0
     if request.get("memory") is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + int(request["memory"])

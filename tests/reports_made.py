@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcast.probe import labels, pool
+from labelcast.probe.shards import SCHEMA
 from labelcast.runs.files import write_json, write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
@@ -83,14 +84,14 @@ def answered_run(
     known = {"pool": "pool.jsonl", "size": len(rows), "model": MODEL, "device": "cpu"}
     run = Run.create(folder / "run", question, known | (facts or {}))
     drawn = pool.fetch(source, resolved, range(low))
-    table = {name: [None] * len(rows) for name in pool._SCHEMA.names} | {
+    table = {name: [None] * len(rows) for name in SCHEMA.names} | {
         "id": [str(row.get("id", n)) for n, row in enumerate(rows)],
         "index": list(range(len(rows))),
         "confidence": np.linspace(0.3, 1, len(rows)).tolist(),
         "answer": [str(row.get("said", "refund")) for row in rows],
         "flag": [""] * len(rows),
     }
-    pq.write_table(pa.table(table, schema=pool._SCHEMA), run.file("confidence.parquet"))
+    pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
     write_jsonl(run.file("draws.jsonl"), [labels.draw_row(e, "low", 0, resolved) for e in drawn])
     run.finish("score", seconds=12.5, seed=0)
     given = answers or resolved.answers

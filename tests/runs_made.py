@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcast.probe import labels, pool
+from labelcast.probe.shards import SCHEMA
 from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
@@ -49,14 +50,14 @@ def run_of(
     }
     run = Run.create(folder / "run", question, {"pool": source.spec, "model": {"name": "m"}})
     drawn = pool.fetch(source, task, range(low))
-    names = pool._SCHEMA.names
+    names = SCHEMA.names
     table = {name: [None] * len(rows) for name in names} | {
         "id": [example.id for example in pool.fetch(source, task, range(len(rows)))],
         "confidence": np.linspace(0, 1, len(rows)).tolist(),
         "answer": [said] * len(rows),
         "flag": [""] * len(rows),
     }
-    pq.write_table(pa.table(table, schema=pool._SCHEMA), run.file("confidence.parquet"))
+    pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
     write_jsonl(
         run.file("draws.jsonl"), [labels.draw_row(example, "low", 0, task) for example in drawn]
     )

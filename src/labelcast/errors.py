@@ -5,6 +5,8 @@ Every mistake of a user's own ends in one of these, with a message that says wha
 and an exit status; from Python they are ordinary exceptions.
 """
 
+import errno
+
 
 class LabelcastError(Exception):
     """The family. `status` is the exit status of the command line."""
@@ -26,3 +28,17 @@ class RunError(LabelcastError, RuntimeError):
 
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""
+
+
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc"),
+    *("can't start new thread", "failed to map segment", "unable to allocate"),
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no memory left, in whatever library's words."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    text = str(error).lower()
+    return not isinstance(error, LabelcastError) and any(words in text for words in _NO_MEMORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -124,9 +125,10 @@ def killed_at(
 
     def fsync(descriptor: int) -> None:
         nonlocal seen
-        seen += 1
-        if seen == count:
-            raise Killed
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            seen += 1
+            if seen == count:
+                raise Killed
         sync(descriptor)
 
     with monkeypatch.context() as patch:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from labelcast.errors import LabelcastError, LabelcastWarning
+from labelcast.errors import LabelcastError, LabelcastWarning, is_out_of_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,13 +127,84 @@ def show_warning(
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run the command line: errors become one line on stderr and an exit status."""
-    with warnings.catch_warnings():
+    _open_streams()
+    with warnings.catch_warnings(), _stoppable() as asked:
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
+        status = _told(app)
+    raise SystemExit(128 + asked[0] if asked and status == _INTERRUPTED else status)
+
+
+def _told(app: typer.Typer) -> int:
+    """Run the app and write out all that it says; the exit status."""
+    status = 1
+    try:
         status = _status(app)
-    if status == _INTERRUPTED:
-        say("labelcast: stopped. The same command goes on where it was.")
-    raise SystemExit(status)
+        if status == _INTERRUPTED:
+            say("labelcast: stopped. The same command goes on where it was.")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left to write has no reader.
+        status = status or 1
+        _forget_output()
+    except OSError as error:
+        status = status or 1
+        _forget_output()
+        with suppress(OSError):
+            say(f"labelcast: the output could not be written: {error.strerror or error}.")
+    return status
+
+
+def _open_streams() -> None:
+    """Give a stream to write to and read from to a process that was started without."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Else the next file that is opened would take the place of the output.
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _forget_output() -> None:
+    """Let what cannot be written go, so that the interpreter does not try again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Lets SIGTERM and a closed terminal stop the work as Ctrl-C does; yields which of them did."""
+    asked: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        # Once: what is tidied up now is not to be stopped.
+        for other in ours:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        # One that is ignored already, as under nohup, stays so.
+        numbers = (signal.SIGTERM, signal.SIGHUP)
+        ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield asked
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _status(app: typer.Typer) -> int:
@@ -145,16 +219,21 @@ def _status(app: typer.Typer) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; what is left to write has no reader.
-        sys.stderr.close()
-    except MemoryError:
-        say("labelcast: out of memory. Try a smaller --batch-size.")
-    except OSError as error:
-        say(f"labelcast: {error.filename or 'a file'}: {error.strerror or error}.")
-    except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
-            raise
-        say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+        raise
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say what the machine lacked; any other error is ours and is shown whole."""
+    if is_out_of_memory(error):
+        device = "cuda" in str(error).lower()
+        where = "the device is out of memory" if device else "out of memory"
+        say(f"labelcast: {where}. Try a smaller --batch-size, or close other programs.")
+    elif isinstance(error, OSError):
+        say(f"labelcast: {error.filename or 'a file or the output'}: {error.strerror or error}.")
+    else:
+        raise error
     return 1
 
 

@@ -4,10 +4,10 @@ Knows nothing of what the objects mean.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from labelcast.atomic import replacing
 from labelcast.errors import InputError, RunError
 
 
@@ -29,19 +29,16 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_object(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object under a temporary name and rename it.
+    """Write a JSON object, whole or not at all.
 
     Raises:
         RunError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        if temporary.exists():
-            temporary.unlink()
         raise RunError(f"{path}: cannot be written ({error.strerror})") from None
 
 

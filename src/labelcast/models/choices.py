@@ -136,3 +136,10 @@ def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[in
     if purpose == "confidence":
         return Choice(64, "measured best on two cores: the weights are read once for 64 rows")
     return Choice(4, "measured best on a CPU, with a batch on each thread")
+
+
+def threads() -> int:
+    """The threads that torch adds numbers up in; with another number the last digits differ."""
+    import torch
+
+    return int(torch.get_num_threads())

@@ -6,18 +6,22 @@ safetensors in the user's cache folder, under the hash of the file they came fro
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
-from labelcast.errors import InputError, RunError
+from labelcast.atomic import make_folder, sync_folder
+from labelcast.errors import InputError, RunError, is_out_of_memory
+from labelcast.runs.files import disk_faults
 
 NAME = "smollm2"
 
@@ -46,43 +50,97 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "labelcast"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "labelcast"
+    except RuntimeError:
+        raise RunError(
+            "no home folder is known to keep the model in. Set LABELCAST_CACHE to a folder."
+        ) from None
 
 
 def dequantised(path: Path) -> Path:
     """A folder with the weights, config and tokenizer of a GGUF file, made at the first call.
 
-    The folder is made under another name and renamed, so that it exists only when it is whole.
+    The folder is made under another name and renamed, so that it exists only when it is whole; one
+    that was damaged since is made again. Of several processes one makes it and the others wait.
 
     Raises:
         InputError: the file is no GGUF that transformers can read.
         RunError: the cache folder cannot be written.
     """
-    folder = cache_folder() / f"gguf-{_key(path)}"
-    if (folder / "model.safetensors").exists():
+    key = _key(path)
+    folder = cache_folder() / f"gguf-{key}"
+    if _is_whole(folder):
         return folder
+    with _cache_faults(folder.parent):
+        make_folder(folder.parent)
+        with _alone(folder.parent):
+            if not _is_whole(folder):
+                _make(path, folder, key)
+    return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process makes a model in a folder."""
+    held = os.open(folder, os.O_RDONLY)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-"))
-    except OSError as error:
-        raise RunError(
-            f"cache folder {folder.parent}: cannot be written ({error.strerror}). "
-            "Set LABELCAST_CACHE to a folder that can."
-        ) from None
+        with suppress(OSError):  # a file system without locks: the work is done twice at worst
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _make(path: Path, folder: Path, key: str) -> None:
+    """Make the folder of a GGUF file; the caller holds its lock."""
+    for left in folder.parent.glob(f"unfinished-{key}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"unfinished-{key}-"))
     try:
         # The reader of GGUF draws a bar of its own that nothing else turns off.
         with without_bars(), redirect_stderr(io.StringIO()):
             _convert(path, work)
-        try:
-            work.rename(folder)
-        except OSError:
-            if not (folder / "model.safetensors").exists():
-                raise
-    except OSError as error:
-        raise RunError(f"cache folder {folder}: could not be written ({error}).") from None
+        for made in work.iterdir():
+            with made.open("rb") as stream:
+                os.fsync(stream.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        work.rename(folder)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return folder
+
+
+@contextmanager
+def _cache_faults(folder: Path) -> Iterator[None]:
+    """Turns a fault of the disk under the cache folder into a RunError that says what to do."""
+    with disk_faults(folder):
+        try:
+            yield
+        except OSError as error:
+            if is_out_of_memory(error):
+                raise MemoryError from None
+            raise RunError(
+                f"cache folder {folder}: cannot be written ({error.strerror or error}). "
+                "Free some space there, or set LABELCAST_CACHE to another folder."
+            ) from None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a model's folder has all its files, and the weights are as long as they say."""
+    try:
+        for name in ("config.json", "tokenizer.json"):
+            json.loads((folder / name).read_bytes())
+        weights = folder / "model.safetensors"
+        with weights.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            if size > weights.stat().st_size:
+                return False
+            header = json.loads(stream.read(size))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        return bool(weights.stat().st_size == 8 + size + max(ends))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @contextmanager
@@ -109,6 +167,8 @@ def _convert(path: Path, folder: Path) -> None:
             path.parent, gguf_file=path.name, dtype=torch.float32
         )
     except (ValueError, KeyError, IndexError, RuntimeError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         fault = " ".join(str(error).split())[:200]
         raise InputError(f"model {path}: no GGUF file that can be read ({fault}).") from None
     # The loaded model refuses to be saved while it still carries its quantiser.

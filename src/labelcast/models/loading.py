@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, is_out_of_memory
 from labelcast.models import embedded
 from labelcast.models.choices import (
     SPREAD,
@@ -271,6 +271,8 @@ def describe(spec: str) -> Description:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
+        if is_out_of_memory(error):
+            raise MemoryError(f"for model {spec}") from None
         raise InputError(_load_fault(spec, error)) from None
     return Description(_identity(spec, config, tokenizer), _parameters(config))
 
@@ -315,6 +317,8 @@ def _config(spec: str, folder: str) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
+        if is_out_of_memory(error):
+            raise MemoryError(f"for model {spec}") from None
         raise InputError(_load_fault(spec, error)) from None
 
 
@@ -335,6 +339,8 @@ def _load(
                 use_safetensors=True,
             )
     except Exception as error:  # the library raises a dozen unrelated kinds
+        if is_out_of_memory(error):
+            raise MemoryError(f"for model {spec}") from None
         raise InputError(_load_fault(spec, error)) from None
     return model, tokenizer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
-from labelcast.probe.labels import SETS, export_rows, save_labels
+from labelcast.probe.labels import SETS, export_rows, known_answers, save_labels
 from labelcast.probe.remarks import (
     Entry,
     Remark,
@@ -277,8 +277,7 @@ class Desk:
     def _write(self, item: Item, after: Entry, seconds: float) -> None:
         """Bring the files from what an item says to another entry; the answer first."""
         if after.answer != item.entry.answer:
-            name = answer_name(self.run.task)
-            known = {row["id"]: row[name] for row in self.run.rows("labels.jsonl")}
+            known = known_answers(self.run)
             known.pop(item.id, None)
             if after.answer is not None:
                 known[item.id] = after.answer
@@ -302,10 +301,7 @@ def _undoable(steps: Sequence[Step], items: Sequence[Item]) -> Step | None:
 
 
 def _model_answer(run: Run, example: str) -> str | None:
-    import pyarrow.parquet as pq
+    from labelcast.probe.pool import read_rows
 
-    table = pq.read_table(
-        run.file("confidence.parquet"), columns=["answer"], filters=[("id", "==", example)]
-    )
-    found: list[str | None] = table["answer"].to_pylist()
-    return found[0] if found else None
+    found = read_rows(run.file("confidence.parquet"), [example], ["answer"])
+    return found[example]["answer"] if example in found else None

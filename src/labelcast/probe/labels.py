@@ -145,7 +145,7 @@ def pool_of(run: Run) -> Source:
 
 def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
     """The drawn examples as rows to fill in: id, set, input fields, answer (known ones filled)."""
-    known = {row["id"]: row for row in run.rows("labels.jsonl")}
+    known = {row["id"]: row for row in label_rows(run)}
     task = run.task
     rows = []
     for row in drawn_rows(run):
@@ -201,9 +201,7 @@ def read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], i
 
 
 def _take_over(run: Run, answers: dict[str, str], blank: int, unmatched: list[str]) -> Imported:
-    task = run.task
-    name = answer_name(task)
-    known = {row["id"]: row[name] for row in run.rows("labels.jsonl")}
+    known = known_answers(run)
     changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
     same = sum(known.get(key) == answer for key, answer in answers.items())
     if len(answers) > same:
@@ -212,21 +210,27 @@ def _take_over(run: Run, answers: dict[str, str], blank: int, unmatched: list[st
 
 
 def save_labels(run: Run, answers: dict[str, str]) -> None:
-    """Write `labels.jsonl`: one row for each drawn example that has an answer, in drawn order."""
+    """Write `labels.jsonl`: one row for each drawn example that has an answer, in drawn order.
+
+    Labels of examples that are drawn no more, because `draws.jsonl` came to harm, stay at its end.
+    """
     task = run.task
     rows = []
-    for row in drawn_rows(run):
+    drawn = drawn_rows(run)
+    for row in drawn:
         if row["id"] in answers:
             fields = {name: row[name] for name in input_names(task)}
             ours = {name: row[name] for name in _OURS}
             rows.append({**ours, **flat_row(fields, task, answers[row["id"]])})
+    places = {row["id"] for row in drawn}
+    rows += [row for row in label_rows(run) if row["id"] not in places]
     write_jsonl(run.file("labels.jsonl"), rows)
 
 
 def progress(run: Run) -> Progress:
     """How far labelling is."""
-    drawn = Counter(row["set"] for row in run.rows("draws.jsonl"))
-    labelled = Counter(row["set"] for row in run.rows("labels.jsonl"))
+    drawn = Counter(row["set"] for row in drawn_rows(run)) if run.is_done("score") else {}
+    labelled = Counter(row["set"] for row in label_rows(run))
     return Progress(dict(drawn), dict(labelled))
 
 
@@ -237,7 +241,7 @@ def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
         InputError: there are fewer than two; says how many are still to be labelled.
     """
     task = run.task
-    rows = [row for row in run.rows("labels.jsonl") if row["set"] == name]
+    rows = [row for row in label_rows(run) if row["set"] == name]
     if len(rows) < 2:
         wanted = sum(row["set"] == name for row in drawn_rows(run))
         raise InputError(
@@ -278,11 +282,40 @@ def drawn_rows(run: Run) -> list[dict[str, Any]]:
     """
     require(run, "score", f"labelcast score POOL --task TASK --out {run.path}")
     rows = run.rows("draws.jsonl")
-    needed = {*_OURS, *input_names(run.task)}
+    texts = ("id", *input_names(run.task))
     for number, row in enumerate(rows, 1):
-        if not needed <= row.keys():
+        whole = all(isinstance(row.get(name), str) for name in texts) and _has_place(row)
+        if not whole or not isinstance(row.get("batch"), int):
             raise InputError(f"{run.file('draws.jsonl')} line {number}: damaged (fields missing).")
     return rows
+
+
+def label_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows of `labels.jsonl`.
+
+    Raises:
+        InputError: a row is damaged.
+    """
+    rows = run.rows("labels.jsonl")
+    texts = ("id", answer_name(run.task))
+    for number, row in enumerate(rows, 1):
+        if not all(isinstance(row.get(name), str) for name in texts) or not _has_place(row):
+            raise InputError(
+                f"{run.file('labels.jsonl')} line {number}: damaged (fields missing). "
+                "Mend or remove that line; an example whose line is gone is labelled again."
+            )
+    return rows
+
+
+def known_answers(run: Run) -> dict[str, str]:
+    """The answers of a run by the id of their example. Errors as `label_rows`."""
+    name = answer_name(run.task)
+    return {row["id"]: row[name] for row in label_rows(run)}
+
+
+def _has_place(row: dict[str, Any]) -> bool:
+    """Whether a row says where its example stands in the pool, and in which set."""
+    return isinstance(row.get("index"), int) and row.get("set") in SETS
 
 
 def _content(row: dict[str, Any], task: Task | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.models.choices import threads
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.coslow import CosLow
 from labelcast.probe.labels import labelled_examples
@@ -87,6 +89,7 @@ def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
         write_json(run.file("coslow.json"), result.to_dict())
         facts: dict[str, Any] = {"method": result.method, "rank": result.rank, "seed": result.seed}
         facts |= {"labels": labels or run.labels_digest("low"), "batch_size": result.batch_size}
+        facts |= {"threads": threads(), "gram": hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}
         run.finish("coslow", **facts, seconds=result.seconds)
 
 

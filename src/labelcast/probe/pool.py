@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 SHARD = 512
 """Examples that are scored, and lost by a kill, together: eight batches of 64, by length."""
-_SCHEMA = SCHEMA
 _GROUP = 64
 """Shards in a row group of the table: a group for each would swell the file's directory."""
 
@@ -177,10 +176,27 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
     Raises:
         InputError: the file is missing or damaged.
     """
-    with _readable(path):
-        table = pq.read_table(path, columns=[name], page_checksum_verification=True)
-    column: NDArray[Any] = table[name].to_numpy()
+    column: NDArray[Any] = _read(path, [name])[name].to_numpy()
     return column
+
+
+def read_rows(path: Path, ids: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Some columns of a scored pool by the ids of some examples; unknown ids are left out.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    table = _read(path, ["id", *names])
+    rows = table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist()
+    return {str(row["id"]): row for row in rows}
+
+
+def _read(path: Path, names: list[str]) -> pa.Table:
+    with _readable(path):
+        table = pq.read_table(path, columns=names, page_checksum_verification=True)
+        _check_columns(table.schema, names)
+    return table
 
 
 def pickable(path: Path) -> NDArray[np.float64]:
@@ -205,7 +221,13 @@ def pickable(path: Path) -> NDArray[np.float64]:
 
 def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as table:
+        _check_columns(table.schema_arrow, [name])
         yield from table.iter_batches(columns=[name])
+
+
+def _check_columns(found: pa.Schema, names: Sequence[str]) -> None:
+    if any(name not in found.names or found.field(name) != SCHEMA.field(name) for name in names):
+        raise pa.ArrowInvalid("other columns than it should have")
 
 
 @contextmanager
@@ -237,7 +259,7 @@ def fetch(
 
 
 def _write(path: Path, tables: Any) -> None:
-    with pq.ParquetWriter(path, _SCHEMA, write_page_checksum=True) as writer:
+    with pq.ParquetWriter(path, SCHEMA, write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table)
 
@@ -249,6 +271,6 @@ def _whole(path: Path, rows: int) -> bool:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             found = sum(batch.num_rows for batch in table.iter_batches())
-            return bool(table.schema_arrow.equals(_SCHEMA)) and found == rows
+            return bool(table.schema_arrow.equals(SCHEMA)) and found == rows
     except (pa.ArrowException, OSError):
         return False

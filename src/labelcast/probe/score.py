@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.models.choices import choose_batch
+from labelcast.models.choices import choose_batch, threads
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.confidence import MAX_NEW_TOKENS
 from labelcast.probe.engines import Engine, LocalEngine
@@ -144,7 +144,7 @@ def score(
     }
     run = Run.create(out, question, facts)
     with run.locked():
-        reused = run.is_done("score")
+        reused = _is_whole(run)
         table = score_pool(
             run,
             engine,
@@ -156,14 +156,16 @@ def score(
             progress=progress,
         )
         confidence = pickable(table)
-        if not reused:
+        if not run.file("draws.jsonl").exists():
             positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
             drawn = fetch(source, task, positions)
             write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
+            run.file("to_label.jsonl").unlink(missing_ok=True)
+        if not run.file("to_label.jsonl").exists():
             _write_to_label(run)
-            run.finish("score", **question, **facts, seconds=round(time.perf_counter() - begin, 3))
-        elif not run.file("to_label.jsonl").exists():
-            _write_to_label(run)
+        if not reused:
+            seconds = round(time.perf_counter() - begin, 3)
+            run.finish("score", **question, **facts, threads=threads(), seconds=seconds)
     scored = read_column(table, "confidence").astype(float)
     return Scored(
         run=run,
@@ -189,6 +191,14 @@ def _check_runtime(run: Run, engine: Engine) -> None:
             f"{run.path}: its values come from {before}, those of --engine {engine.name} would "
             f"differ by more than rounding. Go on with {allowed}, or choose another --out."
         )
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether the step has finished here, and its manifest can be read."""
+    try:
+        return run.is_done("score") and bool(run.manifest("score"))
+    except InputError:
+        return False
 
 
 def _write_to_label(run: Run) -> None:

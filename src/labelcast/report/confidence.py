@@ -59,13 +59,14 @@ def read_confidence(run: Run) -> PoolConfidence | None:
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
+    from labelcast.probe.labels import drawn_rows
     from labelcast.probe.pool import pickable
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = pickable(path)
-    drawn = [row for row in run.rows("draws.jsonl") if row.get("set") == "low"]
-    places = [row["index"] for row in drawn if 0 <= row.get("index", -1) < len(values)]
+    drawn = [row for row in drawn_rows(run) if row["set"] == "low"]
+    places = [row["index"] for row in drawn if 0 <= row["index"] < len(values)]
     return summarise(values, np.asarray(places, dtype=np.int64))
 
 
@@ -97,12 +98,14 @@ def summarise(values: Array, picked: NDArray[np.int64]) -> PoolConfidence | None
 
 
 def scored_rows(run: Run, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Confidence and the model's own answer of some examples, by id."""
+    """Confidence and the model's own answer of some examples, by id.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = run.file("confidence.parquet")
     if not path.exists():
         return {}
-    import pyarrow.parquet as pq
+    from labelcast.probe.pool import read_rows
 
-    columns = ["id", "confidence", "answer"]
-    table = pq.read_table(path, columns=columns, filters=[("id", "in", sorted(set(ids)))])
-    return {str(row["id"]): row for row in table.to_pylist()}
+    return read_rows(path, ids, ["confidence", "answer"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelcast.curves import Calibration, Forecast
+from labelcast.errors import InputError
 from labelcast.report.commands import Step, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
@@ -14,7 +15,7 @@ from labelcast.report.labelled import Labelled, read_labelled
 from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
 from labelcast.report.targets import TargetRow, target_rows
-from labelcast.runs.answering import answer_run, card_asked, last_asked
+from labelcast.runs.answering import answer_run, card_asked, last_asked, observed_rows
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run, versions
 
@@ -88,7 +89,7 @@ def gather(
     """
     prices = prices or Prices()
     options = last_asked(run) if asked is None else dict(asked)
-    costs = cost_model(prices, run.rows("observations.jsonl"), str(run.facts.get("device", "")))
+    costs = cost_model(prices, observed_rows(run), str(run.facts.get("device", "")))
     found = answer_run(run, **options)
     similarity = read_similarity(run)
     words = options | {"calibration": card_asked(options.get("calibration"))}
@@ -116,5 +117,13 @@ def _coslow(run: Run) -> CosLowFacts | None:
     if not path.exists():
         return None
     content = read_json(path)
-    names = ("low", "high", "examples", "pairs", "method", "seed_sd")
-    return CosLowFacts(float(content["coslow"]), *(content.get(name) for name in names))
+    content = content if isinstance(content, dict) else {}
+    names = ("coslow", "low", "high", "examples", "pairs", "method", "seed_sd")
+    found = [content.get(name) for name in names]
+    kinds = (float | int, float | int, float | int, int, int, str, float | int)
+    right = all(
+        value is None or isinstance(value, kind) for value, kind in zip(found, kinds, strict=True)
+    )
+    if not right or found[0] is None:
+        raise InputError(f"{path}: damaged. Run `labelcast coslow {run.path}` again.")
+    return CosLowFacts(*found)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from labelcast.probe.labels import drawn_rows, label_rows
+from labelcast.probe.remarks import load_remarks
 from labelcast.report.confidence import scored_rows
 from labelcast.report.words import Shown, shorten
 from labelcast.runs.run import Run
@@ -78,14 +80,17 @@ def read_labelled(run: Run, means: Mapping[str, float]) -> Labelled:
     Args:
         run: with labels or without.
         means: mean cosine to the others by id.
+
+    Raises:
+        InputError: a file is damaged.
     """
     task = run.task
     names = input_names(task)
-    kept = [row for row in run.rows("labels.jsonl") if row.get("set") == "low"]
+    kept = [row for row in label_rows(run) if row["set"] == "low"]
     shown = kept[:MOST]
     scores = scored_rows(run, (str(row["id"]) for row in shown)) if shown else {}
-    remarks = {str(row.get("id")): row for row in run.rows("remarks.jsonl")}
-    drawn = [str(row.get("id")) for row in run.rows("draws.jsonl") if row.get("set") == "low"]
+    remarks = {name: dict(remark) for name, remark in load_remarks(run).items()}
+    drawn = [row["id"] for row in drawn_rows(run) if row["set"] == "low"]
     times = [_seconds(remarks[key]) for key in drawn if key in remarks]
     known = [time for time in times if time is not None]
     rows = tuple(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelcast.report.words import Shown, shorten
-from labelcast.runs.files import read_json
+from labelcast.runs.answering import observed_rows
 from labelcast.runs.run import Run
 
 LONG, SHORT = 2000, 200
@@ -92,7 +92,7 @@ def read_provenance(run: Run) -> Provenance:
             }
         ),
         steps=steps,
-        tuned=tuple(_tuned(row) for row in run.rows("observations.jsonl")),
+        tuned=tuple(_tuned(row) for row in observed_rows(run)),
         same_versions=len({step.versions for step in steps}) <= 1,
     )
 
@@ -124,8 +124,7 @@ def _facts(known: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _step(run: Run, name: str) -> FinishedStep:
-    content = read_json(run.file(f"manifests/{name}.json"))
-    manifest: dict[str, Any] = content if isinstance(content, dict) else {}
+    manifest = run.manifest(name)
     versions = manifest.get("versions")
     settings = [f"{key} {manifest[key]}" for key in _SETTINGS[name] if key in manifest]
     seconds = manifest.get("seconds")

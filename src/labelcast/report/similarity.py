@@ -5,6 +5,8 @@ Knows the matrix. Does not know the examples behind it but by their ids.
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,6 +96,12 @@ def clustered(cosines: Array) -> tuple[int, ...]:
     return tuple(order if order.index(0) <= order.index(1) else order[::-1])
 
 
+def _is_as_measured(run: Run, kept: bytes) -> bool:
+    """Whether a matrix is the one that CoS-Low was taken of; older runs do not say."""
+    manifest = run.manifest("coslow") if run.is_done("coslow") else {}
+    return manifest.get("gram") in (None, hashlib.sha256(kept).hexdigest()[:16])
+
+
 def read_similarity(run: Run) -> Similarity | None:
     """The similarities of a run; None where they are not measured yet.
 
@@ -103,12 +111,16 @@ def read_similarity(run: Run) -> Similarity | None:
     path = run.file("gram.npy")
     if not path.exists() or not run.file("coslow.json").exists():
         return None
-    ids = read_json(run.file("coslow.json")).get("ids") or []
+    content = read_json(run.file("coslow.json"))
+    ids = content.get("ids") if isinstance(content, dict) else None
+    ids = ids if isinstance(ids, list) else []
     try:
-        cosines = np.load(path, allow_pickle=False).astype(np.float64)
-    except (ValueError, OSError, EOFError, TypeError):
-        cosines = np.zeros((0, 0))
+        kept = path.read_bytes()
+        cosines = np.load(io.BytesIO(kept), allow_pickle=False).astype(np.float64)
+    # The header is read as Python, whose parser has errors of many kinds.
+    except (ValueError, OSError, EOFError, TypeError, SyntaxError, MemoryError, ArithmeticError):
+        kept, cosines = b"", np.zeros((0, 0))
     fits = cosines.shape == (len(ids), len(ids)) and len(ids) > 1
-    if not fits or not np.isfinite(cosines).all():
+    if not fits or not np.isfinite(cosines).all() or not _is_as_measured(run, kept):
         raise InputError(f"{path}: damaged. Run `labelcast coslow {run.path}` again.")
     return Similarity(tuple(map(str, ids)), cosines, clustered(cosines))

@@ -154,8 +154,25 @@ def coslow_is_stale(run: Run) -> bool:
     """
     if not run.is_done("coslow"):
         return False
-    measured_on = read_json(run.file("manifests/coslow.json")).get("labels")
+    measured_on = run.manifest("coslow").get("labels")
     return measured_on is not None and measured_on != run.labels_digest("low")
+
+
+def observed_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows of `observations.jsonl`: the scores that `labelcast tune` measured.
+
+    Raises:
+        InputError: a row is damaged.
+    """
+    rows = run.rows("observations.jsonl")
+    kinds = {"budget": int, "score": float | int, "test_size": int, "recipe": str}
+    for number, row in enumerate(rows, 1):
+        if not all(isinstance(row.get(name), kind) for name, kind in kinds.items()):
+            raise InputError(
+                f"{run.file('observations.jsonl')} line {number}: damaged. Mend that line, or "
+                "remove it and run its `labelcast tune` again."
+            )
+    return rows
 
 
 def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
@@ -171,10 +188,7 @@ def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a row of the file is damaged.
     """
-    rows = run.rows("observations.jsonl")
-    for number, row in enumerate(rows, 1):
-        if not {"budget", "score", "test_size", "recipe"} <= row.keys():
-            raise InputError(f"{run.file('observations.jsonl')} line {number}: damaged.")
+    rows = observed_rows(run)
     tuned = [row for row in rows if row["budget"]]
     recipe = options.get("recipe") or (tuned[-1]["recipe"] if tuned else None)
     scores: dict[int, list[float]] = {}

@@ -1,20 +1,21 @@
 """Writing files so that a kill or a full disk never leaves half of one.
 
-A file is written under another name, flushed to the disk and renamed. Faults of the disk become
-`RunError` with the path and the way out.
+A file is written under another name, flushed to the disk and renamed (`atomic`). Faults of the
+disk become `RunError` with the path and the way out, whichever library met them.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
+import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labelcast.errors import InputError, RunError
+from labelcast.atomic import make_folder, replacing
+from labelcast.errors import InputError, LabelcastError, RunError
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -27,14 +28,38 @@ _HINTS = {
 }
 
 
+# Libraries that write by themselves have errors of their own, with the number in the text.
+_NUMBER = re.compile(r"\bos error (\d+)\b|\[Errno (\d+)\]")
+_TEXTS = {"No space left on device": errno.ENOSPC, "Read-only file system": errno.EROFS}
+# What torch says of a file that it could not write to its end, whatever the reason.
+_TORN = ("PytorchStreamWriter failed writing", "inline_container.cc")
+
+
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turns an OSError while writing `path` into a RunError that says what to do."""
+    """Turns a fault of the disk while writing `path` into a RunError that says what to do."""
     try:
         yield
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, error.strerror or str(error))
         raise RunError(f"{path}: could not be written: {hint}.") from None
+    except (LabelcastError, MemoryError):
+        raise
+    except Exception as error:
+        hint = _hint(str(error))
+        if not hint:
+            raise
+        raise RunError(f"{path}: could not be written: {hint}.") from None
+
+
+def _hint(text: str) -> str:
+    """What a library's error says of the disk; empty where it is about something else."""
+    found = _NUMBER.search(text)
+    numbers = [int(found[1] or found[2])] if found else []
+    numbers += [number for words, number in _TEXTS.items() if words in text]
+    if numbers and numbers[0] in _HINTS:
+        return _HINTS[numbers[0]]
+    return "most often the disk is full" if any(words in text for words in _TORN) else ""
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
@@ -43,17 +68,10 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         RunError: the disk is full, or the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        make_folder(path.parent)
+        with replacing(path) as part:
             write(part)
-            with part.open("rb") as stream:
-                os.fsync(stream.fileno())
-            part.replace(path)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -90,24 +108,36 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     """Read a JSONL file that labelcast wrote; a missing one is an empty one.
+
+    Args:
+        path: of the file.
+        unfinished: leave out a last line that has no end, as a kill leaves it in a file that is
+            added to.
 
     Raises:
         InputError: a line is damaged.
     """
     rows: list[dict[str, Any]] = []
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    if unfinished:
+        content = content[: content.rfind(b"\n") + 1]
+    # What is no UTF-8 is told by its line.
+    text = content.decode("utf-8", "surrogateescape")
     # A text may hold other ends of lines, such as U+2028, so splitlines would cut it.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
+        fault = "damaged"
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = json.loads(line.encode("utf-8"))
+        except UnicodeEncodeError:
+            row, fault = None, "damaged (it cannot be read as UTF-8)"
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise InputError(f"{path} line {number}: damaged. Mend or remove that line.")
+            raise InputError(f"{path} line {number}: {fault}. Mend or remove that line.")
         rows.append(row)
     return rows

@@ -5,6 +5,7 @@ Knows names and formats of the files in a run; knows nothing of models or of wha
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,10 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from labelcast.atomic import clear, make_folder, parts_below
 from labelcast.errors import InputError, RunError
 from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
 from labelcast.tasks.task import Task
 
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 
 
@@ -153,6 +156,18 @@ class Run:
         """Whether a step has finished: its manifest, written last, is there."""
         return self.file(f"manifests/{step}.json").exists()
 
+    def manifest(self, step: str) -> dict[str, Any]:
+        """What a finished step wrote last.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.file(f"manifests/{step}.json")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("step") != step:
+            raise InputError(f"{path}: damaged. Run `labelcast {step}` for this run again.")
+        return content
+
     def finish(self, step: str, **facts: Any) -> None:
         """Write a step's manifest: when, with which versions, and the facts given."""
         write_json(
@@ -176,7 +191,7 @@ class Run:
             RunError: another process is at it.
         """
         with disk_faults(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             stream = self.file(".lock").open("a+")
         with stream:
             if not _lock(stream, time.monotonic() + wait):
@@ -184,18 +199,26 @@ class Run:
                     f"{self.path}: another labelcast process is working on this run. "
                     "Wait for it, or stop it."
                 )
-            for left in self.path.rglob(".*.part"):  # of a process that was killed
-                left.unlink(missing_ok=True)
+            clear(parts_below(self.path))
             yield
 
 
 def _lock(stream: IO[str], deadline: float) -> bool:
-    """Whether the lock could be had before a moment of `time.monotonic`; asked once at least."""
+    """Whether the lock could be had before a moment of `time.monotonic`; asked once at least.
+
+    Raises:
+        RunError: the file system has no locks.
+    """
     while True:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise RunError(
+                    f"{stream.name}: cannot be locked ({error.strerror}), so two processes could "
+                    "write here at once. Choose a folder on another disk."
+                ) from None
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.02)

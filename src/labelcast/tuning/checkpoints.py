@@ -1,7 +1,8 @@
 """What is kept while a model trains: the best weights, when to stop, and where to go on.
 
 A checkpoint is the trainer's own folder, to which the best weights so far, what has been measured,
-and last a manifest are added: a folder without the manifest is an unfinished one and is not used.
+and last a manifest are added: a folder without the manifest is an unfinished one and is not used,
+and one whose files are no longer those that the manifest names is a damaged one.
 Under several processes each keeps its own part of the best weights.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
+import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +23,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from labelcast.errors import LabelcastError, LabelcastWarning
 from labelcast.runs.files import disk_faults, read_json, write_json
 
 _MANIFEST = "labelcast.json"
 _SHARE_OF_DEVICE = 0.1
+_BLOCK = 16 * 2**20
+# Reading back more than this would take longer than the training between two checkpoints should.
+_LARGE = 2**30
 
 
 @dataclass
@@ -63,6 +70,55 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
+def drop_damaged(folder: Path) -> None:
+    """Delete checkpoints that are not what they were when they were made, and say so."""
+    for path in folder.glob("checkpoint-*"):
+        if (path / _MANIFEST).exists() and not _is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+            warnings.warn(
+                f"{path}: damaged, so it is deleted and the training begins anew.",
+                LabelcastWarning,
+                stacklevel=4,
+            )
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        manifest = read_json(path / _MANIFEST)
+        _course(manifest)
+        return bool(manifest["files"] == _seals(path))
+    except (LabelcastError, OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _seals(path: Path) -> dict[str, list[int]]:
+    """Size and CRC-32 of every file of a checkpoint but its manifest."""
+    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name != _MANIFEST)
+    return {
+        str(file.relative_to(path)): [file.stat().st_size, _crc(file)]
+        for file in files
+        if not file.name.endswith(".part")
+    }
+
+
+def _crc(file: Path) -> int:
+    """CRC-32 of a file; of a very large one, of its two ends."""
+    value, size = 0, file.stat().st_size
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            value = zlib.crc32(block, value)
+            if size > _LARGE and stream.tell() < size - _BLOCK:
+                stream.seek(size - _BLOCK)
+    return value
+
+
+def _course(manifest: dict[str, Any]) -> Course:
+    """What had been measured when a checkpoint was made."""
+    kept = {name: value for name, value in manifest.items() if name != "files"}
+    losses = [(int(step), float(loss)) for step, loss in kept.pop("losses")]
+    return Course(**kept, losses=losses)
+
+
 class Keeper(TrainerCallback):
     """Follows a trainer: keeps the best weights, stops early, and makes checkpoints whole."""
 
@@ -86,9 +142,7 @@ class Keeper(TrainerCallback):
         place = _place(weights)
         self.best = {n: torch.empty_like(w, device=place or w.device) for n, w in weights.items()}
         if self.resume is not None:
-            kept = read_json(self.resume / _MANIFEST)
-            kept["losses"] = [(int(step), float(loss)) for step, loss in kept["losses"]]
-            self.course = Course(**kept)
+            self.course = _course(read_json(self.resume / _MANIFEST))
             for name, weight in load_file(self.resume / self._best_file()).items():
                 self.best[name].copy_(weight)
         self.begun, self.saved = time.monotonic() - self.course.seconds, time.monotonic()
@@ -149,7 +203,7 @@ class Keeper(TrainerCallback):
             if self.rank:
                 return
             self.course.seconds = self.saved - self.begun
-            write_json(path / _MANIFEST, asdict(self.course))
+            write_json(path / _MANIFEST, asdict(self.course) | {"files": _seals(path)})
             for older in self.folder.glob("checkpoint-*"):
                 if older != path:
                     shutil.rmtree(older, ignore_errors=True)

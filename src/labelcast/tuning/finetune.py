@@ -23,7 +23,7 @@ from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.files import disk_faults, write_text
 from labelcast.tasks.prompts import Example
-from labelcast.tuning.checkpoints import Course, Keeper, last_checkpoint
+from labelcast.tuning.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
 from labelcast.tuning.quiet import quiet, random_state_kept
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sequences import Sequences, encode
@@ -194,7 +194,7 @@ def prepare_folder(folder: Path, identity: str) -> None:
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _IDENTITY
-        if not file.exists() or file.read_text("utf-8").strip() != identity:
+        if not file.exists() or file.read_text("utf-8", "replace").strip() != identity:
             for old in folder.glob("checkpoint-*"):
                 shutil.rmtree(old, ignore_errors=True)
             write_text(file, identity + "\n")
@@ -228,6 +228,9 @@ def _checkpoints(folder: Path | None, identity: str) -> Iterator[tuple[Path, Pat
     else:
         if os.environ.get("RANK", "0") == "0":
             prepare_folder(folder, identity)
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            # Of several processes, the one that launches them has looked.
+            drop_damaged(folder)
         yield folder, last_checkpoint(folder)
 
 

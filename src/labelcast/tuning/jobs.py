@@ -39,12 +39,12 @@ def run_job(job: Job, progress: Callable[[Progress], None] = lambda state: None)
 
 
 def _one_line(error: Exception) -> str:
-    from labelcast.errors import LabelcastError
+    from labelcast.errors import LabelcastError, is_out_of_memory
 
     text = " ".join(str(error).split())[:500]
     if isinstance(error, LabelcastError):
         return text or type(error).__name__
-    if "out of memory" in text.lower() or isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return (
             f"out of memory ({text[:160]}). Run fewer jobs side by side, or give a recipe with a "
             "smaller micro_batch, or with gradient_checkpointing: true."

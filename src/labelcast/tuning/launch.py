@@ -21,7 +21,7 @@ from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.files import disk_faults, read_json, write_json, write_with
 from labelcast.tuning import finetune
-from labelcast.tuning.checkpoints import Course
+from labelcast.tuning.checkpoints import Course, drop_damaged
 from labelcast.tuning.job import Job
 from labelcast.tuning.material import read_examples, split, training_dtype
 from labelcast.tuning.trainer import with_adapters
@@ -61,6 +61,7 @@ def tune_by_many(
     """
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    drop_damaged(folder)
     file = folder / "job.json"
     write_json(file, job.to_dict() | {"folder": str(folder)})
     with (folder / _LOG).open("w") as log:

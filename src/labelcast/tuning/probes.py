@@ -140,6 +140,7 @@ class _Bench:
         self.sweep, self.settings, self.say = sweep, settings, say
         self.content = sweep.settings
         self.file = Lines(sweep.path / "probes.jsonl")
+        self.file.heal()
         self.kept = self.file.rows()
         self.model: tuple[Purpose, LanguageModel] | None = None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from labelcast.atomic import sync_folder
 from labelcast.errors import InputError
 from labelcast.runs.files import disk_faults, read_jsonl, write_jsonl
 
@@ -28,7 +29,10 @@ def key_of(row: dict[str, Any]) -> Key:
 
 
 class Lines:
-    """A JSONL file that one process adds to. Reading heals what a kill has left half written."""
+    """A JSONL file that one process adds to, under the lock of its folder; others may read.
+
+    A last line that has no end was cut off by a kill: what it told of counts as not done.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,8 +43,7 @@ class Lines:
         Raises:
             InputError: a line that was written whole is damaged.
         """
-        self._heal()
-        return read_jsonl(self.path)
+        return read_jsonl(self.path, unfinished=True)
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row; it is on the disk when this returns, whole or not at all.
@@ -48,6 +51,7 @@ class Lines:
         Raises:
             RunError: the disk is full, or the file cannot be written.
         """
+        self.heal()
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
         with disk_faults(self.path), self.path.open("ab", buffering=0) as stream:
             whole = stream.tell()
@@ -58,9 +62,11 @@ class Lines:
             except OSError:
                 stream.truncate(whole)
                 raise
+        if not whole:
+            sync_folder(self.path.parent)
 
-    def _heal(self) -> None:
-        """Cut off a last line that has no end: what it told of counts as not done."""
+    def heal(self) -> None:
+        """Cut off a last line that has no end. The caller holds the lock of the folder."""
         if not self.path.exists():
             return
         with disk_faults(self.path), self.path.open("rb+") as stream:

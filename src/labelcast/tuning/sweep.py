@@ -210,7 +210,9 @@ class Sweep:
                 f"{self.path}: holds scores.jsonl but no sweep.json. Choose another --out."
             )
         if not file.exists() or now != self.settings:
-            write_json(file, now)
+            with Run(self.path).locked():
+                # Another process may have begun or extended this sweep meanwhile.
+                write_json(file, _joined(self.path, self.settings, now) if file.exists() else now)
         return self.jobs(tasks, settings)
 
     def jobs(self, tasks: Sequence[SweepTask], settings: Settings) -> tuple[Job, ...]:
@@ -265,6 +267,7 @@ class Sweep:
         """
         with Run(self.path).locked():
             known = self.settings["tasks"]
+            self.scores.heal()
             # Another process may have worked here since `missing`: what has a score stays.
             jobs = [job for job in jobs if job in self.missing(jobs, retry_failed=True)]
             self.scores.drop(_key(job) for job in jobs)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
+from labelcast.runs.files import disk_faults
 from labelcast.tuning.checkpoints import last_checkpoint
 from labelcast.tuning.quiet import quiet
 from labelcast.tuning.recipe import Recipe
@@ -94,7 +95,22 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.create_model_card = lambda *args, **kwargs: None
+    trainer._save_checkpoint = _whole_or_none(trainer._save_checkpoint, folder)
     return trainer
+
+
+def _whole_or_none(save: Callable[..., None], folder: Path) -> Callable[..., None]:
+    """Saving of a checkpoint that leaves none where the disk is full, and says so."""
+
+    def saved(*args: Any, **kwargs: Any) -> None:
+        try:
+            with disk_faults(folder):
+                save(*args, **kwargs)
+        except RunError:
+            last_checkpoint(folder)
+            raise
+
+    return saved
 
 
 def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:

@@ -11,11 +11,12 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from labelcast.atomic import make_folder
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.labels import labelled_examples
 from labelcast.probe.labels import progress as labelling
-from labelcast.runs.files import write_jsonl
+from labelcast.runs.files import disk_faults, write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.evaluate import evaluate
@@ -110,11 +111,12 @@ def tune_run(
     task = run.task
     test = labelled_examples(run, "test", lm.render)
     facts: dict[str, Any] = {}
+    folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
     with run.locked():
         if budget:
             held = {example.content for example in test}
             chosen = _first(labelled_examples(run, "random", lm.render), held, budget)
-            lm, facts = _tune(run, lm, chosen, budget, recipe, seed, on_step)
+            lm, facts = _tune(lm, chosen, budget, recipe, seed, folder, on_step)
         found = evaluate(
             lm,
             test,
@@ -140,6 +142,8 @@ def tune_run(
         _keep(run, row)
         if keep is not None:
             _save(lm, keep)
+        # Not before: a kill while the test set is scored must not cost the training.
+        rmtree(folder, ignore_errors=True)
     return row
 
 
@@ -155,22 +159,20 @@ def _first(order: list[Example], held: set[str], budget: int) -> tuple[Example, 
 
 
 def _tune(
-    run: Run,
     lm: LanguageModel,
     chosen: tuple[Example, ...],
     budget: int,
     recipe: Recipe,
     seed: int,
+    folder: Path,
     on_step: Callable[[int, int, float | None], None],
 ) -> tuple[LanguageModel, dict[str, Any]]:
     from labelcast.tuning.finetune import fine_tune
 
     parts = Splits((), chosen).budget(budget, recipe.validation_share)
-    folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
     tuned = fine_tune(
         lm, parts.train, parts.validation, recipe, seed=seed, folder=folder, progress=on_step
     )
-    rmtree(folder, ignore_errors=True)
     facts = {
         "train_digest": digest(chosen),
         "steps": tuned.steps,
@@ -202,9 +204,19 @@ def _keep(run: Run, row: dict[str, Any]) -> None:
 
 
 def _save(lm: LanguageModel, folder: Path) -> None:
-    from labelcast.runs.files import disk_faults
+    """Save the tuned model into a folder, each file whole; what else lies there stays."""
+    from labelcast.tuning.quiet import quiet
 
-    with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lm.model.save_pretrained(folder)
-        lm.tokenizer.save_pretrained(folder)
+    work = folder / ".unfinished"
+    with disk_faults(folder), quiet():
+        make_folder(folder)
+        rmtree(work, ignore_errors=True)
+        try:
+            lm.model.save_pretrained(work)
+            lm.tokenizer.save_pretrained(work)
+            for made in sorted(work.iterdir()):
+                if made.is_dir():
+                    rmtree(folder / made.name, ignore_errors=True)
+                made.replace(folder / made.name)
+        finally:
+            rmtree(work, ignore_errors=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import numpy as np
+from growth_lines import Fitted
 from pictures import COLOURS, chart_of
-
-if TYPE_CHECKING:
-    from growth import Fitted
 
 ORANGE = "#d9722e"
 COSTS = {"score": "#5a5a5a", "confidence": COLOURS[1], "CoS-Low": ORANGE}

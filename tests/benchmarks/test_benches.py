@@ -10,6 +10,7 @@ from typing import Any
 
 import exponents
 import growth
+import growth_lines
 import material
 import numpy as np
 import outcome
@@ -144,7 +145,7 @@ def test_points_of_growth_run_for_real_and_are_fitted(tmp_path: Path) -> None:
     rows = [growth.measure("pool", point) for point in (80, 160)]
     assert [row["x"] for row in rows] == [80.0, 160.0]
     assert all(row["seconds"] > 0 for row in rows)
-    (described,) = growth.describe(growth.fit_lines(rows))
+    (described,) = growth_lines.describe(growth_lines.fit_lines(rows))
     assert described["line"] == "pool"
     assert described["axis"] in release_table.growth_table([described])
 

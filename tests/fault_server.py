@@ -41,6 +41,8 @@ _LIBRARIES = (
     *("labelcast.probe.coslow", "labelcast.probe.measure", "labelcast.runs.answering"),
     *("labelcast.tuning.calibrate", "labelcast.labelpage.terminal", "labelcast.tuning.trainer"),
 )
+# Seconds after which a command that nobody stops is taken to hang, and killed.
+_HANGS = 300.0
 
 
 class Faults:
@@ -148,13 +150,15 @@ def _child(request: dict[str, Any]) -> None:
 
 
 def _wait(pid: int, timeout: float | None) -> int | None:
-    end = None if timeout is None else time.monotonic() + timeout
+    end = time.monotonic() + (_HANGS if timeout is None else timeout)
     while True:
-        done, status = os.waitpid(pid, 0 if end is None else os.WNOHANG)
+        done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        if end is not None and time.monotonic() > end:
-            return None
+        if time.monotonic() > end:
+            if timeout is not None:
+                return None
+            os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
 
 

@@ -157,7 +157,7 @@ def score_pool(
         for number, table in engine.tables(work, missing, progress):
             write_with(parts[number], partial(_write, tables=[table]))
     groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
-    joined = (pa.concat_tables(map(pq.read_table, group)) for group in groups)
+    joined = (pa.concat_tables(map(_whole_table, group)) for group in groups)
     write_with(target, partial(_write, tables=joined))
     _remove_parts(run)
     return target
@@ -193,10 +193,10 @@ def read_rows(path: Path, ids: Iterable[str], names: Sequence[str]) -> dict[str,
 
 
 def _read(path: Path, names: list[str]) -> pa.Table:
-    with _readable(path):
-        table = pq.read_table(path, columns=names, page_checksum_verification=True)
-        _check_columns(table.schema, names)
-    return table
+    # In this thread: where memory is short, Arrow's own cannot be started, and it would wait on.
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _check_columns(file.schema_arrow, names)
+        return file.read(columns=names, use_threads=False)
 
 
 def pickable(path: Path) -> NDArray[np.float64]:
@@ -223,6 +223,11 @@ def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as table:
         _check_columns(table.schema_arrow, [name])
         yield from table.iter_batches(columns=[name])
+
+
+def _whole_table(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read(use_threads=False)
 
 
 def _check_columns(found: pa.Schema, names: Sequence[str]) -> None:

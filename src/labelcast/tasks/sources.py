@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from labelcast.errors import InputError
+from labelcast.strange import refuse_special
 from labelcast.tasks import generated
 from labelcast.tasks.task import ROLES, Role, Task
 from labelcast.tasks.values import as_text
@@ -88,8 +89,9 @@ def check_file(path: Path) -> None:
     """Refuse a path that is no file with something in it.
 
     Raises:
-        InputError: no such file, a folder, or an empty file.
+        InputError: no such file, a folder, a pipe or a device, or an empty file.
     """
+    refuse_special(path)
     if not path.exists():
         raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
     if path.is_dir():

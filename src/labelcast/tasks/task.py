@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from labelcast.errors import InputError
-from labelcast.tasks.schema import read_yaml, validated
+from labelcast.strange import read_small
+from labelcast.tasks.schema import LARGEST, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
@@ -185,7 +186,7 @@ class Task(BaseModel):
         if not path.exists():
             raise InputError(_unknown_task(str(spec)))
         try:
-            text = path.read_text("utf-8")
+            text = read_small(path, LARGEST)
         except UnicodeDecodeError as error:
             raise InputError(f"task file {spec}: not UTF-8 text ({error}).") from None
         except OSError as error:

@@ -7,8 +7,13 @@ could steer a terminal. Knows nothing of what files mean.
 from __future__ import annotations
 
 import re
+import signal
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from labelcast.errors import InputError
 
@@ -71,6 +76,29 @@ def read_small(path: Path, limit: int = SMALL) -> str:
             "Is it the right one?"
         )
     return path.read_text(encoding="utf-8")
+
+
+@contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Breaks off what is done inside after so many seconds; in the main thread alone.
+
+    Raises:
+        TimeoutError: the time is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal reaches another thread
+        return
+
+    def over(number: int, frame: object) -> NoReturn:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def escaped(text: str) -> str:

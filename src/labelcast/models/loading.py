@@ -25,10 +25,14 @@ from labelcast.models.choices import (
     choose_dtype,
     choose_entry,
 )
+from labelcast.runs.files import read_json
+from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
     import torch
 
+_TEMPLATE_SECONDS = 10.0
+_LONGEST_TURNS = 1_000_000
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 _ARCHITECTURE = (
     "model_type",
@@ -123,13 +127,20 @@ class LanguageModel:
     @cached_property
     def _takes_system(self) -> bool:
         """Whether the chat template shows a system turn."""
-        from jinja2 import TemplateError
-
         turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
         try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False)
-        except (TemplateError, ValueError):
+            with no_longer_than(_TEMPLATE_SECONDS):
+                text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        except TimeoutError:
+            raise InputError(
+                f"model {self.name}: its chat template has not ended in {_TEMPLATE_SECONDS:.0f} s."
+            ) from None
+        except Exception:  # a template may do anything that its sandbox allows
             return False
+        if len(text) > _LONGEST_TURNS:
+            raise InputError(
+                f"model {self.name}: its chat template makes {len(text):,} characters of two words."
+            )
         return "@sys@" in text and "@usr@" in text
 
     def render(self, instruction: str, user: str) -> str:
@@ -140,8 +151,6 @@ class LanguageModel:
         Raises:
             InputError: the model has no chat template, or the template fails.
         """
-        from jinja2 import TemplateError
-
         if not self.has_chat_template:
             raise InputError(
                 f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
@@ -156,7 +165,7 @@ class LanguageModel:
             text = self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-        except (TemplateError, ValueError, TypeError) as error:
+        except Exception as error:  # a template may do anything that its sandbox allows
             fault = " ".join(str(error).split())[:160]
             raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
@@ -281,6 +290,7 @@ def _locate(spec: str) -> str:
         return str(embedded.dequantised(embedded.gguf_file()))
     path = Path(spec)
     if path.suffix.lower() == ".gguf":
+        refuse_special(path)
         if not path.is_file():
             raise InputError(f"model {spec}: no such file.")
         with path.open("rb") as stream:
@@ -307,6 +317,31 @@ def _check_folder(spec: str, path: Path) -> None:
     if not any(path.glob("*.safetensors")):
         found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
         raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
+    if (path / "adapter_config.json").exists():
+        # The library would load whatever base model it names, from the hub as well.
+        raise InputError(
+            f"model {spec}: the folder holds adapters (adapter_config.json) that name another "
+            "model. Merge them into it first, and give the folder of the whole."
+        )
+    for file in ("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja"):
+        refuse_special(path / file)
+    for weights in path.glob("*.safetensors"):
+        refuse_special(weights)
+    for index in path.glob("*.safetensors.index.json"):
+        _check_index(spec, index)
+
+
+def _check_index(spec: str, index: Path) -> None:
+    """Refuse an index of weights that names files outside its folder."""
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict):
+        raise InputError(f"model {spec}: {index.name} holds no 'weight_map'.")
+    for name in map(str, places.values()):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise InputError(
+                f"model {spec}: {index.name} names {name[:80]!r}, which is no file of the folder."
+            )
 
 
 def _config(spec: str, folder: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labelcast.errors import InputError
-from labelcast.probe.labels import SETS, drawn_rows, pool_of, save_labels
+from labelcast.probe.labels import SETS, drawn_rows, label_rows, pool_of, save_labels
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, read_answer
 from labelcast.tasks.sources import Record
@@ -41,7 +41,7 @@ def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
         InputError: a record lacks the field or its answer is not allowed; the pool has changed.
     """
     task = run.task
-    known = {row["id"]: row[answer_name(task)] for row in run.rows("labels.jsonl")}
+    known = {row["id"]: row[answer_name(task)] for row in label_rows(run)}
     drawn = {row["index"]: row["id"] for row in drawn_rows(run) if row["set"] in sets}
     wanted = {index: example for index, example in drawn.items() if example not in known}
     found: dict[str, str] = {}

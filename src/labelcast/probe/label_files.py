@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labelcast.errors import InputError
 from labelcast.probe import exchange
-from labelcast.probe.labels import SETS, export_rows, read_answers
+from labelcast.probe.labels import SETS, export_rows, label_rows, read_answers
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, input_names
 from labelcast.tasks.sources import Record
@@ -56,7 +56,7 @@ def check_replaceable(run: Run, path: Path, form: str) -> None:
         raise InputError(f"{second[0]}: is there already and is another. Choose another name.")
     if not path.exists():
         return
-    known = {row["id"]: row[answer_name(run.task)] for row in run.rows("labels.jsonl")}
+    known = {row["id"]: row[answer_name(run.task)] for row in label_rows(run)}
     try:
         answers, _, unmatched = read_answers(run, read_file(run, path, form))
     except InputError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
-from labelcast.probe.labels import SETS, export_rows, save_labels
+from labelcast.probe.labels import SETS, export_rows, label_rows, save_labels
 from labelcast.probe.remarks import (
     Entry,
     Remark,
@@ -278,7 +278,7 @@ class Desk:
         """Bring the files from what an item says to another entry; the answer first."""
         if after.answer != item.entry.answer:
             name = answer_name(self.run.task)
-            known = {row["id"]: row[name] for row in self.run.rows("labels.jsonl")}
+            known = {row["id"]: row[name] for row in label_rows(self.run)}
             known.pop(item.id, None)
             if after.answer is not None:
                 known[item.id] = after.answer

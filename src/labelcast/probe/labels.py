@@ -145,7 +145,7 @@ def pool_of(run: Run) -> Source:
 
 def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
     """The drawn examples as rows to fill in: id, set, input fields, answer (known ones filled)."""
-    known = {row["id"]: row for row in run.rows("labels.jsonl")}
+    known = {row["id"]: row for row in label_rows(run)}
     task = run.task
     rows = []
     for row in drawn_rows(run):
@@ -203,7 +203,7 @@ def read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], i
 def _take_over(run: Run, answers: dict[str, str], blank: int, unmatched: list[str]) -> Imported:
     task = run.task
     name = answer_name(task)
-    known = {row["id"]: row[name] for row in run.rows("labels.jsonl")}
+    known = {row["id"]: row[name] for row in label_rows(run)}
     changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
     same = sum(known.get(key) == answer for key, answer in answers.items())
     if len(answers) > same:
@@ -226,7 +226,7 @@ def save_labels(run: Run, answers: dict[str, str]) -> None:
 def progress(run: Run) -> Progress:
     """How far labelling is."""
     drawn = Counter(row["set"] for row in run.rows("draws.jsonl"))
-    labelled = Counter(row["set"] for row in run.rows("labels.jsonl"))
+    labelled = Counter(row["set"] for row in label_rows(run))
     return Progress(dict(drawn), dict(labelled))
 
 
@@ -237,7 +237,7 @@ def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
         InputError: there are fewer than two; says how many are still to be labelled.
     """
     task = run.task
-    rows = [row for row in run.rows("labels.jsonl") if row["set"] == name]
+    rows = [row for row in label_rows(run) if row["set"] == name]
     if len(rows) < 2:
         wanted = sum(row["set"] == name for row in drawn_rows(run))
         raise InputError(
@@ -278,10 +278,25 @@ def drawn_rows(run: Run) -> list[dict[str, Any]]:
     """
     require(run, "score", f"labelcast score POOL --task TASK --out {run.path}")
     rows = run.rows("draws.jsonl")
-    needed = {*_OURS, *input_names(run.task)}
     for number, row in enumerate(rows, 1):
-        if not needed <= row.keys():
+        if not all(isinstance(row.get(name), str) for name in input_names(run.task)):
             raise InputError(f"{run.file('draws.jsonl')} line {number}: damaged (fields missing).")
+    return rows
+
+
+def label_rows(run: Run) -> list[dict[str, Any]]:
+    """The labels, in drawn order, as `save_labels` wrote them.
+
+    Raises:
+        InputError: a row is damaged.
+    """
+    rows, name = run.rows("labels.jsonl"), answer_name(run.task)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get(name), str):
+            raise InputError(
+                f"{run.file('labels.jsonl')} line {number}: damaged (no answer {name!r}). Mend or "
+                "remove that line."
+            )
     return rows
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run
+from labelcast.strange import refuse_special
 
 MOST = 60
 """Examples that a heat map has room for."""
@@ -103,10 +104,14 @@ def read_similarity(run: Run) -> Similarity | None:
     path = run.file("gram.npy")
     if not path.exists() or not run.file("coslow.json").exists():
         return None
-    ids = read_json(run.file("coslow.json")).get("ids") or []
+    content = read_json(run.file("coslow.json"))
+    ids = content.get("ids") if isinstance(content, dict) else None
+    ids = ids if isinstance(ids, list) else []
+    refuse_special(path)
     try:
-        cosines = np.load(path, allow_pickle=False).astype(np.float64)
-    except (ValueError, OSError, EOFError, TypeError):
+        # Mapped, so that a header alone cannot claim more than the file holds.
+        cosines = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), dtype=np.float64)
+    except (ValueError, OSError, EOFError, TypeError, OverflowError, MemoryError):
         cosines = np.zeros((0, 0))
     fits = cosines.shape == (len(ids), len(ids)) and len(ids) > 1
     if not fits or not np.isfinite(cosines).all():

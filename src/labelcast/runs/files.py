@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from labelcast.errors import InputError, RunError
 from labelcast.strange import read_small, refuse_special
@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
         InputError: it is missing or damaged.
     """
     try:
-        return json.loads(read_small(path))
+        return json.loads(read_small(path), parse_constant=_no_constant)
     except InputError:
         raise
     except FileNotFoundError:
@@ -93,6 +93,10 @@ def read_json(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -110,7 +114,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     # A text may hold other ends of lines, such as U+2028, so splitlines would cut it.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):

@@ -21,8 +21,24 @@ from typing import IO, Any
 
 from labelcast.errors import InputError, RunError
 from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.runs.forms import (
+    Drawn,
+    Facts,
+    Form,
+    Labelled,
+    ModelPart,
+    Observation,
+    Question,
+    check,
+)
 from labelcast.tasks.task import Task
 
+_SCORE_AGAIN = "Score the pool into a new folder."
+_ROWS: dict[str, type[Form]] = {
+    "draws.jsonl": Drawn,
+    "labels.jsonl": Labelled,
+    "observations.jsonl": Observation,
+}
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 
 
@@ -125,6 +141,7 @@ class Run:
         model = self.facts.get("model")
         if not isinstance(model, dict) or not {"name", "hub_id", "fingerprint"} <= model.keys():
             raise InputError(f"{self.file('run.json')}: damaged (no whole 'model' in it).")
+        check(ModelPart, model, f"{self.file('run.json')}", _SCORE_AGAIN)
         return model
 
     def _part(self, name: str) -> dict[str, Any]:
@@ -132,6 +149,8 @@ class Run:
         part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, dict):
             raise InputError(f"{self.file('run.json')}: damaged (no {name!r} in it).")
+        form = Question if name == "question" else Facts
+        check(form, part, f"{self.file('run.json')}", _SCORE_AGAIN)
         return part
 
     @property
@@ -141,8 +160,29 @@ class Run:
         return None if value is None else Task.build(value, f"{self.file('run.json')}: damaged")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file of the run."""
-        return read_jsonl(self.file(name))
+        """The rows of a JSONL file of the run.
+
+        Raises:
+            InputError: a line is damaged.
+        """
+        rows, form = read_jsonl(self.file(name)), _ROWS.get(name)
+        if form is not None:
+            for number, row in enumerate(rows, 1):
+                where = f"{self.file(name)} line {number}"
+                check(form, row, where, "Mend or remove that line.")
+        return rows
+
+    def manifest(self, step: str) -> dict[str, Any]:
+        """The manifest of a step that is done.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.file(f"manifests/{step}.json")
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: damaged (no object). Run `labelcast {step}` again.")
+        return content
 
     def labels_digest(self, name: str) -> str:
         """Hash of the labels of one set, to tell whether a result is older than they are."""

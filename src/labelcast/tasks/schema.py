@@ -17,7 +17,7 @@ from labelcast.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-LARGEST = 2**20
+LARGEST = 2**19
 """Bytes of the largest file that is read as YAML."""
 
 _MOST_NODES = 100_000

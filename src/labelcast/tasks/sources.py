@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +128,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         InputError: names the place and the fault.
     """
     try:
-        return json.loads(text, parse_constant=lambda name: _no_constant(name, where))
+        return json.loads(
+            text,
+            parse_constant=lambda name: _no_constant(name, where),
+            object_pairs_hook=lambda pairs: _no_key_twice(pairs, where),
+        )
     except json.JSONDecodeError as error:
         raise InputError(
             f"{where}: not valid JSON: {error.msg.removesuffix(' at')} (column {error.colno})."
@@ -144,6 +149,23 @@ def _no_constant(name: str, where: str) -> NoReturn:
     raise InputError(f"{where}: {name} is not a value that a field may have.")
 
 
+def _no_key_twice(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
+        raise InputError(f"{where}: the field {key[:80]!r} stands there twice. Keep one.")
+    return found
+
+
+class _KeysOnce(dict[str, Any]):
+    """An object of a JSON array, in which no key stands twice."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            raise InputError(f"the field {key[:80]!r} stands there twice. Keep one.")
+        super().__setitem__(key, value)
+
+
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
@@ -158,11 +180,14 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open("rb") as stream:
         if stream.read(3) != b"\xef\xbb\xbf":
             stream.seek(0)
+        if not _is_array(stream):
+            raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
         try:
-            if not _is_array(stream):
-                raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
-            for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
+            items = ijson.items(stream, "item", use_float=True, map_type=_KeysOnce)
+            for number, item in enumerate(items, 1):
                 yield f"record {number}", item
+        except InputError as error:
+            raise InputError(f"{path.name} record {number + 1}: {error}") from None
         except ijson.JSONError as error:
             place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
             if "UTF8" in fault:
@@ -195,7 +220,7 @@ def _read_csv(
                     f"{path.name} line 1: columns are separated by {min(found)!r}. Save the file "
                     "with commas."
                 )
-            doubles = {name for name in header if header.count(name) > 1}
+            doubles = [name for name, count in Counter(header).items() if count > 1]
             if doubles:
                 raise InputError(f"{path.name} line 1: column {min(doubles)!r} stands there twice.")
             for row in rows:

@@ -167,6 +167,8 @@ class Task(BaseModel):
             raise ValueError(f"the answer field {self.answer!r} is also an input field")
         if len(names) > 1 and any(item.label is None for item in self.inputs):
             raise ValueError("with several input fields each needs a label")
+        if any(answer != answer.strip() or not answer for answer in self.answers):
+            raise ValueError("an allowed answer is blank, or begins or ends with a space")
         if len(set(self.answers)) < len(self.answers):
             raise ValueError("an allowed answer is listed twice")
         if self.data is not None and self.hub is not None:

@@ -64,10 +64,7 @@ def test_no_command_calls_anybody(
     fill(place, {n: "yes" if n % 2 else "no" for n in range(8)})
     commands = [
         ["init", "pool.jsonl", "--out", "new.yaml"],
-        *(
-            ["score", "pool.jsonl", "--task", "task.yaml", "--model", str(models.tiny)]
-            + ["--out", "new", "--n-label", "8", "--max-new-tokens", "2"],
-        ),
+        f"score pool.jsonl --task task.yaml --model {models.tiny} --out new --n-label 8".split(),
         ["label", "run", "--import", "filled.jsonl"],
         ["label", "run", "--more", "4", "--export", "more.csv"],
         ["coslow", "run"],

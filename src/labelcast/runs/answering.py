@@ -139,12 +139,12 @@ def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None
     if path.exists():
         content = read_json(path)
         value = content.get("coslow") if isinstance(content, dict) else None
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and -1 <= value <= 1):
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not known or not -1 <= float(value or 0) <= 1:
             raise InputError(
                 f"{path}: damaged (no 'coslow' from -1 to 1 in it). Run `labelcast coslow` again."
             )
-        return float(value), content.get("examples")
+        return float(value or 0), content.get("examples")
     if options.get("observations"):
         return None, None
     raise InputError(

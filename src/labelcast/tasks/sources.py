@@ -247,7 +247,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
                 for values in batch.to_pylist():
                     number += 1
                     yield f"row {number}", values
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, OverflowError) as error:
         fault = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: not a readable Parquet file ({fault}).") from None
 

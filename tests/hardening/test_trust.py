@@ -255,6 +255,9 @@ def test_a_card_of_another_model_is_marked(place: Path, monkeypatch: pytest.Monk
     """A run's forecast with a card that names other models says so."""
     monkeypatch.chdir(place)
     (place / "run/coslow.json").write_text('{"coslow": 0.3, "examples": 32}')
+    content = json.loads((place / "run/run.json").read_text())
+    content["facts"]["model"]["hub_id"] = "somebody/another"
+    (place / "run/run.json").write_text(json.dumps(content))
     done = labelcast("forecast", "run", "--calibration", "llama-3.1-8b-instruct", "--json")
     assert any("another model" in warning for warning in done.json["warnings"])
     assert labelcast("forecast", "run", "--calibration", "pooled").status == 0

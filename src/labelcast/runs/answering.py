@@ -157,7 +157,8 @@ def _of_another_model(card: Calibration, model: dict[str, Any]) -> list[str]:
     """A warning where a card names its models, and the run's is not known to be one of them."""
     named = bool(card.hub_ids or card.fingerprints) and not card.lines
     known = model["hub_id"] in card.hub_ids or model["fingerprint"] in card.fingerprints
-    if not named or known:
+    # A local copy has no hub id, and may well be the card's model.
+    if not named or known or model["hub_id"] is None:
         return []
     return [
         f"the card {card.name} is of {card.model or 'another model'}, and the run's model, "

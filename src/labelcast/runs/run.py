@@ -186,7 +186,7 @@ class Run:
 
     def labels_digest(self, name: str) -> str:
         """Hash of the labels of one set, to tell whether a result is older than they are."""
-        rows = [row for row in self.rows("labels.jsonl") if row.get("set") == name]
+        rows = [row for row in read_jsonl(self.file("labels.jsonl")) if row.get("set") == name]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
     def is_done(self, step: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _INTERRUPTED = 130
+_TRACEBACK = "LABELCAST_TRACEBACK"
 # Typer exports only this kind of its usage errors.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -168,11 +171,23 @@ def _status(app: typer.Typer) -> int:
     except UnicodeEncodeError as error:
         text = error.object[max(error.start - 40, 0) : error.end + 40]
         say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")
-    except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
-            raise
-        say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+    except Exception as error:  # the last net: a fault of ours is told in one line as well
+        if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
+            say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+        else:
+            _tell_fault(error)
     return 1
+
+
+def _tell_fault(error: Exception) -> None:
+    """What nobody foresaw: where it was is shown only to those who ask."""
+    fault = f"{type(error).__name__}: {one_line(str(error)[:300])}".rstrip(": .")
+    way_out = ""
+    if os.environ.get(_TRACEBACK):
+        say("".join(traceback.format_exception(error)).rstrip())
+    else:
+        way_out = f"run again with {_TRACEBACK}=1 for where, and "
+    say(f"labelcast: unexpected {fault}. This is a fault of labelcast; {way_out}please report it.")
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from labelcast.models.choices import (
     choose_dtype,
     choose_entry,
 )
-from labelcast.runs.files import read_json
+from labelcast.models.folder import check_folder
 from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _locate(spec: str) -> str:
             raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
         return str(embedded.dequantised(path))
     if path.is_dir():
-        _check_folder(spec, path)
+        check_folder(spec, path)
         return str(path)
     if path.exists():
         raise InputError(f"model {spec}: a file that is no .gguf; give a folder or a hub id.")
@@ -309,39 +309,6 @@ def _locate(spec: str) -> str:
             "The embedded default is smollm2; `labelcast models` says more."
         )
     return spec
-
-
-def _check_folder(spec: str, path: Path) -> None:
-    if not (path / "config.json").is_file():
-        raise InputError(f"model {spec}: the folder has no config.json, so it is no model folder.")
-    if not any(path.glob("*.safetensors")):
-        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
-        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
-    if (path / "adapter_config.json").exists():
-        # The library would load whatever base model it names, from the hub as well.
-        raise InputError(
-            f"model {spec}: the folder holds adapters (adapter_config.json) that name another "
-            "model. Merge them into it first, and give the folder of the whole."
-        )
-    for file in ("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja"):
-        refuse_special(path / file)
-    for weights in path.glob("*.safetensors"):
-        refuse_special(weights)
-    for index in path.glob("*.safetensors.index.json"):
-        _check_index(spec, index)
-
-
-def _check_index(spec: str, index: Path) -> None:
-    """Refuse an index of weights that names files outside its folder."""
-    content = read_json(index)
-    places = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(places, dict):
-        raise InputError(f"model {spec}: {index.name} holds no 'weight_map'.")
-    for name in map(str, places.values()):
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise InputError(
-                f"model {spec}: {index.name} names {name[:80]!r}, which is no file of the folder."
-            )
 
 
 def _config(spec: str, folder: str) -> Any:

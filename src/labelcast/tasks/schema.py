@@ -21,10 +21,17 @@ LARGEST = 2**19
 """Bytes of the largest file that is read as YAML."""
 
 _MOST_NODES = 100_000
+_DEEPEST = 50
 
 
 class _PlainLoader(yaml.BaseLoader):
     """YAML without types or tags: text, lists and mappings alone; a key given twice is an error."""
+
+    def fetch_flow_collection_start(self, kind: type[Any]) -> None:
+        # The scanner looks at every open bracket again at every token.
+        if self.flow_level >= _DEEPEST:
+            raise yaml.YAMLError(f"nested too deep (more than {_DEEPEST} brackets)")
+        super().fetch_flow_collection_start(kind)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

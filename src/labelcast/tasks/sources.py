@@ -19,6 +19,7 @@ from typing import IO, Any, NoReturn
 from labelcast.errors import InputError
 from labelcast.strange import refuse_special
 from labelcast.tasks import generated
+from labelcast.tasks.json_stream import JsonStream, StreamFault
 from labelcast.tasks.task import ROLES, Role, Task
 from labelcast.tasks.values import as_text
 
@@ -157,13 +158,27 @@ def _no_key_twice(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     return found
 
 
-class _KeysOnce(dict[str, Any]):
-    """An object of a JSON array, in which no key stands twice."""
+class _Keys(dict[str, Any]):
+    """An object of a JSON array, which remembers a key that stands in it twice.
+
+    It is not refused here: an error within the parser's own calls comes out anywhere later.
+    """
+
+    twice: str | None = None
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key in self:
-            raise InputError(f"the field {key[:80]!r} stands there twice. Keep one.")
+            self.twice = key
         super().__setitem__(key, value)
+
+
+def _key_twice(value: Any) -> str | None:
+    """A key that stands twice in one of the objects of a value."""
+    if isinstance(value, _Keys) and value.twice is not None:
+        return value.twice
+    parts = value.values() if isinstance(value, dict) else value
+    found = (_key_twice(part) for part in parts if isinstance(part, dict | list))
+    return next((key for key in found if key is not None), None)
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
@@ -183,11 +198,17 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
         if not _is_array(stream):
             raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
         try:
-            items = ijson.items(stream, "item", use_float=True, map_type=_KeysOnce)
+            items = ijson.items(JsonStream(stream), "item", use_float=True, map_type=_Keys)
             for number, item in enumerate(items, 1):
+                twice = _key_twice(item) if isinstance(item, dict) else None
+                if twice is not None:
+                    raise InputError(
+                        f"{path.name} record {number}: the field {twice[:80]!r} stands there "
+                        "twice. Keep one."
+                    )
                 yield f"record {number}", item
-        except InputError as error:
-            raise InputError(f"{path.name} record {number + 1}: {error}") from None
+        except StreamFault as error:  # the parser reads some records ahead
+            raise InputError(f"{path.name} after record {number}: {error}") from None
         except ijson.JSONError as error:
             place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
             if "UTF8" in fault:

@@ -56,6 +56,22 @@ def score_with(model: Path, place: Path) -> Outcome:
     )
 
 
+def test_the_way_to_a_forecast_calls_nobody(place: Path, models: Models) -> None:
+    """Score, CoS-Low and forecast, with the hub allowed: no name is looked up."""
+    fill(place, {n: "yes" if n % 2 else "no" for n in range(8)})
+    commands = [
+        ["score", "pool.jsonl", "--task", "task.yaml", "--model", str(models.tiny)]
+        + ["--out", "new", "--n-label", "8", "--max-new-tokens", "2"],
+        ["label", "run", "--import", "filled.jsonl"],
+        ["coslow", "run"],
+    ]
+    code = f"import os; os.chdir({str(place)!r})" + WATCH
+    code += "".join(f"run(*{command!r})\n" for command in commands)
+    done = in_process(["forecast", "run"], code=code, HF_HUB_OFFLINE="0")
+    assert (done.status, "FORBIDDEN" in done.err) == (0, False), done.err[-2000:]
+
+
+@pytest.mark.slow
 def test_no_command_calls_anybody(
     place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,17 +40,19 @@ class JsonStream:
         self._in_string = False
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, as the stream gives them.
+        """The next bytes, none of which was not looked at; what may be cut short is held back.
 
         Raises:
             StreamFault: nested too deep, or half of a pair of ``\\u`` escapes alone.
         """
-        piece = self._stream.read(size)
-        text = self._rest + piece
-        cut = _last_whole(text) if piece else len(text)
-        self._rest = text[cut:]
-        self._look(_WHOLE.sub(b"", text[:cut]))
-        return piece
+        while True:
+            piece = self._stream.read(size)
+            text = self._rest + piece
+            cut = _last_whole(text) if piece else len(text)
+            self._rest = text[cut:]
+            if cut or not piece:
+                self._look(_WHOLE.sub(b"", text[:cut]))
+                return text[:cut]
 
     def _look(self, text: bytes) -> None:
         """Look at a piece without the escapes that are whole."""

@@ -20,6 +20,7 @@ from labelcast.errors import InputError
 from labelcast.strange import refuse_special
 from labelcast.tasks import generated
 from labelcast.tasks.json_stream import JsonStream, StreamFault
+from labelcast.tasks.parquet_size import refuse_bomb, rows_at_once
 from labelcast.tasks.task import ROLES, Role, Task
 from labelcast.tasks.values import as_text
 
@@ -263,8 +264,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
+            refuse_bomb(table.metadata, path)
             number = 0
-            for batch in table.iter_batches(batch_size=1024):
+            for batch in table.iter_batches(batch_size=rows_at_once(table.metadata)):
                 for values in batch.to_pylist():
                     number += 1
                     yield f"row {number}", values

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from labelcast.runs.forms import Finite, Form, ModelPart, Natural, Share
 
 
@@ -53,15 +55,45 @@ class ScoreRow(Form):
 
 
 class ProbeRow(Form):
-    """A row of `probes.jsonl`; which of the values it needs depends on the probe."""
+    """What every row of `probes.jsonl` says."""
 
     task: str
     probe: str
-    confidence: list[Share | None] | None = None
-    mean_confidence: Finite = 0.0
-    coslow: Finite = 0.0
+
+
+class ConfidenceRow(ProbeRow):
+    """A row of the probe ``confidence``."""
+
+    confidence: list[Share | None]
+    mean_confidence: Finite
+
+
+class CosLowRow(ProbeRow):
+    """A row of the probes ``coslow`` and ``exact``."""
+
+    coslow: Finite
+    per_seed: list[Finite]
     seed_sd: Finite | None = None
-    per_seed: list[Finite] | None = None
-    ids: list[str] | None = None
-    median: Finite = 0.0
-    norm: Finite = 0.0
+    ids: list[str]
+
+    @model_validator(mode="after")
+    def _spread(self) -> CosLowRow:
+        if len(self.per_seed) > 1 and self.seed_sd is None:
+            raise ValueError("seed_sd is missing beside several per_seed")
+        return self
+
+
+class RandomRow(ProbeRow):
+    """A row of the probe ``random``."""
+
+    median: Finite
+    norm: Finite
+
+
+PROBE_ROWS: dict[str, type[Form]] = {
+    "confidence": ConfidenceRow,
+    "coslow": CosLowRow,
+    "exact": CosLowRow,
+    "random": RandomRow,
+}
+"""The form of a row by its probe."""

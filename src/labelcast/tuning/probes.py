@@ -25,7 +25,7 @@ from labelcast.runs.forms import check
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
-from labelcast.tuning.forms import ProbeRow
+from labelcast.tuning.forms import PROBE_ROWS, ProbeRow
 from labelcast.tuning.scores import Lines
 from labelcast.tuning.sweep import Sweep, SweepTask, split
 
@@ -144,7 +144,8 @@ class _Bench:
         self.file = Lines(sweep.path / "probes.jsonl")
         self.kept = self.file.rows()
         for number, row in enumerate(self.kept, 1):
-            check(ProbeRow, row, f"{self.file.path} line {number}", "Remove that line.")
+            form = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
+            check(form, row, f"{self.file.path} line {number}", "Remove that line.")
         self.model: tuple[Purpose, LanguageModel] | None = None
 
     def confidence(self, name: str) -> None:

@@ -300,7 +300,7 @@ OF_A_RUN = (
 
 
 @pytest.mark.parametrize("name", OF_A_RUN)
-@fuzzed(max_examples=60)
+@fuzzed(max_examples=25)
 @given(random=st.randoms(use_true_random=False), broken=st.booleans())
 def test_runs(name: str, random: Random, broken: bool, answered: Run) -> None:
     """Every file of a run, through all that reads runs without a model."""

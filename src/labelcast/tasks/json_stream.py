@@ -40,10 +40,10 @@ class JsonStream:
         self._in_string = False
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, none of which was not looked at; what may be cut short is held back.
+        r"""The next bytes, none of which was not looked at; what may be cut short is held back.
 
         Raises:
-            StreamFault: nested too deep, or half of a pair of ``\\u`` escapes alone.
+            StreamFault: nested too deep, or half of a pair of ``\u`` escapes alone.
         """
         while True:
             piece = self._stream.read(size)

@@ -59,7 +59,18 @@ def score_with(model: Path, place: Path) -> Outcome:
 def test_the_way_to_a_forecast_calls_nobody(place: Path, models: Models) -> None:
     """Score, CoS-Low and forecast, with the hub allowed: no name is looked up."""
     fill(place, {n: "yes" if n % 2 else "no" for n in range(8)})
-    score = "score pool.jsonl --task task.yaml --out new --n-label 8 --max-new-tokens 2".split()
+    score = [
+        "score",
+        "pool.jsonl",
+        "--task",
+        "task.yaml",
+        "--out",
+        "new",
+        "--n-label",
+        "8",
+        "--max-new-tokens",
+        "2",
+    ]
     commands = [
         [*score, "--model", str(models.tiny)],
         ["label", "run", "--import", "filled.jsonl"],

@@ -41,7 +41,7 @@ from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sweep import Sweep
 
 # What stands in the place of a part: of every kind, and at every edge.
-JUNK = (
+JUNK: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, 1e308, -0.0, math.nan, math.inf),
     *("", " ", "x", "\n", "\x1b[2J", "\ud83d", "../x", "id", "text", "1", "x" * 2000),
     *([], [None], [[]], [1, "a"], {}, {"": None}, {"a": {"b": []}}, [{"a": 1}], [{}, []]),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from command_line import Models
 
 
 def lines(*records: Any) -> str:
@@ -435,3 +437,16 @@ FORECASTS = [
 ]
 
 CASES = [*POOLS, *LABELS, *FOREIGN, *TASKS, *MODELS, *RUNS, *ENGINES, *FORECASTS]
+
+
+def prepared(case: Case, models: Models) -> list[str]:
+    """Write a case's files into the working folder; its command, split."""
+    files = dict(case.more)
+    if case.content is not None:
+        files[case.file] = case.content
+    for name, content in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    names = {"FILE": case.file, "./FILE": f"./{case.file}"}
+    names |= {"TINY": str(models.tiny), "OTHER": str(models.other), "PLAIN": str(models.plain)}
+    return [names.get(word, word) for word in case.command.split()]

@@ -113,7 +113,15 @@ def test_every_file_that_is_no_code_is_packed() -> None:
 @pytest.mark.slow
 def test_a_built_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None:
     """Built by way of the source archive, as it would be published."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         packed = set(wheel.namelist())

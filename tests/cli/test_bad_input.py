@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from command_line import Models, check_message, fill, in_process, labelcast, snapshot
-from mistakes import CASES, WORDS, Case, lines
+from mistakes import CASES, WORDS, Case, lines, prepared
 
 OF_THEIR_OWN = (
     "pool: a broken line 17",
@@ -17,19 +17,6 @@ OF_THEIR_OWN = (
     "--target 1.5",
     "unknown option",
 )
-
-
-def prepared(case: Case, models: Models) -> list[str]:
-    """Write a case's files into the working folder; its command, split."""
-    files = dict(case.more)
-    if case.content is not None:
-        files[case.file] = case.content
-    for name, content in files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    names = {"FILE": case.file, "./FILE": f"./{case.file}"}
-    names |= {"TINY": str(models.tiny), "OTHER": str(models.other), "PLAIN": str(models.plain)}
-    return [names.get(word, word) for word in case.command.split()]
 
 
 def test_there_are_many_cases() -> None:

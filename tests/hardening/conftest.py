@@ -1,4 +1,4 @@
-"""The bench on which every command that writes is broken."""
+"""The bench on which every command is broken; a task, a pool, small models and a scored run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from fault_bench import Bench, make_bench
+from scored_place import models, place, scored
+
+__all__ = ["bench", "models", "place", "scored"]
 
 
 @pytest.fixture(scope="session")

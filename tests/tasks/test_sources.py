@@ -47,7 +47,9 @@ def values(spec: str | Path) -> list[dict[str, Any]]:
     return [record.values for record in open_source(spec).records()]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
 @given(rows=ROWS)
 def test_every_format_gives_the_same_records(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     """Commas, quotes, ends of lines, emoji: what was written is what is read."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import Device, Dtype, Json, print_json, say
+from labelcast.cli.console import Device, Dtype, Json, cell, print_json, say, tell
 
 if TYPE_CHECKING:
     from labelcast.tuning.calibrate import Calibrated
@@ -99,7 +99,6 @@ def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
     from dataclasses import asdict
 
     from rich.table import Table
-    from rich.text import Text
 
     from labelcast.cli.console import stdout
 
@@ -110,7 +109,7 @@ def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
     table = Table(*titles, box=None, pad_edge=False)
     for name, row in probes.items():
         table.add_row(
-            Text(name),
+            cell(name),
             f"{row.mean_coslow:.3f}",
             ", ".join(f"{value:.3f}" for value in row.coslow),
             "-" if row.sketch_sd is None else f"{row.sketch_sd:.4f}",
@@ -124,19 +123,18 @@ def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
 
 def _show(done: Calibrated) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from labelcast.cli.console import stdout
     from labelcast.tuning.calibrate import BASELINES
 
     card = done.card
-    print(
+    tell(
         f"AUC = {card.slope:.3f} * CoS-Low + {card.intercept:.3f}, residual sd "
         f"{card.residual_sd:.3f}, {card.tasks} tasks, {card.recipe}"
     )
     tried = card.loto_difference
     if tried is not None:
-        print(
+        tell(
             f"The mean of the other tasks errs {tried.mean:.3f} more (90% interval {tried.low:.3f} "
             f"to {tried.high:.3f})."
         )
@@ -144,7 +142,7 @@ def _show(done: Calibrated) -> None:
     for name, row in done.tasks.items():
         mean = sum(row["coslow"]) / len(row["coslow"])
         draws = ", ".join(f"{value:.3f}" for value in row["coslow"])
-        tasks.add_row(Text(name), f"{row['auc']:.3f}", f"{mean:.3f}", draws)
+        tasks.add_row(cell(name), f"{row['auc']:.3f}", f"{mean:.3f}", draws)
     errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
     for error in done.errors:
         errors.add_row(

@@ -8,19 +8,23 @@ import shlex
 import signal
 import sys
 import threading
+import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from labelcast.errors import LabelcastError, LabelcastWarning, is_out_of_memory
+from labelcast.errors import InputError, LabelcastError, LabelcastWarning, is_out_of_memory
+from labelcast.strange import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _INTERRUPTED = 130
+_TRACEBACK = "LABELCAST_TRACEBACK"
 # Typer exports only this kind of its usage errors.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -69,13 +73,26 @@ def say_command(*words: object) -> None:
 
 def say(text: str) -> None:
     """A line for the user on stderr, as plain text."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{escaped(text)}\n")
+
+
+def tell(text: str = "") -> None:
+    """A part of the answer on stdout, as plain text."""
+    sys.stdout.write(f"{escaped(text)}\n")
+
+
+def cell(text: object) -> Text:
+    """A cell of a table with text that others wrote: no markup, and nothing that steers."""
+    from rich.text import Text
+
+    return Text(one_line(str(text)))
 
 
 def print_json(value: Any) -> None:
     """The one JSON object of a command."""
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False)
+    sys.stdout.write(escaped_json(text) + "\n")
 
 
 @contextmanager
@@ -106,14 +123,11 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
     """Tells on stderr what is being waited for."""
-    from rich.text import Text
-
     console = stderr()
     if not console.is_terminal:
         yield
         return
-    # As a Text, because a name that the user gave may look like markup.
-    with console.status(Text(label)):
+    with console.status(cell(label)):
         yield
 
 
@@ -122,7 +136,7 @@ def show_warning(
 ) -> None:
     """Our own warnings as a line on stderr; those of libraries are not for users."""
     if issubclass(category, LabelcastWarning):
-        say(f"warning: {message}")
+        say(f"warning: {one_line(str(message))}")
 
 
 def run_app(app: typer.Typer) -> NoReturn:
@@ -210,9 +224,10 @@ def _stoppable() -> Iterator[list[int]]:
 def _status(app: typer.Typer) -> int:
     """Run the app; the exit status, after saying what went wrong."""
     try:
+        _check_words(sys.argv[1:])
         return int(app(prog_name="labelcast", standalone_mode=False) or 0)
     except LabelcastError as error:
-        say(f"labelcast: {error}")
+        say(f"labelcast: {one_line(str(error))}")
         return error.status
     except _UsageError as error:
         return _usage(error)
@@ -225,16 +240,48 @@ def _status(app: typer.Typer) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """Say what the machine lacked; any other error is ours and is shown whole."""
+    """Say what the machine lacked, or that the fault is ours; the exit status."""
     if is_out_of_memory(error):
         device = "cuda" in str(error).lower()
         where = "the device is out of memory" if device else "out of memory"
         say(f"labelcast: {where}. Try a smaller --batch-size, or close other programs.")
     elif isinstance(error, OSError):
-        say(f"labelcast: {error.filename or 'a file or the output'}: {error.strerror or error}.")
+        fault = f"{error.filename or 'a file or the output'}: {error.strerror or error}"
+        say(f"labelcast: {one_line(fault)}.")
+    elif isinstance(error, UnicodeEncodeError):
+        text = error.object[max(error.start - 40, 0) : error.end + 40]
+        say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")
     else:
-        raise error
+        _tell_fault(error)
     return 1
+
+
+def _tell_fault(error: Exception) -> None:
+    """What nobody foresaw: where it was is shown only to those who ask."""
+    fault = f"{type(error).__name__}: {one_line(str(error)[:300])}".rstrip(": .")
+    way_out = ""
+    if os.environ.get(_TRACEBACK):
+        say("".join(traceback.format_exception(error)).rstrip())
+    else:
+        way_out = f"run again with {_TRACEBACK}=1 for where, and "
+    say(f"labelcast: unexpected {fault}. This is a fault of labelcast; {way_out}please report it.")
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that no run folder can keep.
+
+    Raises:
+        InputError: a word is not UTF-8, or holds a null character.
+    """
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"argument {number}, {word[:80]}: not UTF-8. Rename the file or folder."
+            ) from None
+        if "\0" in word:
+            raise InputError(f"argument {number}, {word[:80]}: holds a null character.")
 
 
 def _usage(error: Any) -> int:
@@ -243,5 +290,5 @@ def _usage(error: Any) -> int:
     if error.ctx is None or "\n" in message.strip():
         error.show()
     else:
-        say(f"labelcast: {message.rstrip('.')}. See `{error.ctx.command_path} --help`.")
+        say(f"labelcast: {one_line(message.rstrip('.'))}. See `{error.ctx.command_path} --help`.")
     return int(error.exit_code)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelcast.cli import forecast_options as options
-from labelcast.cli.console import Json, print_json, say
+from labelcast.cli.console import Json, print_json, say, tell
+from labelcast.strange import one_line
 
 if TYPE_CHECKING:
     from labelcast.curves import Forecast
@@ -74,22 +75,21 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
         return
     from labelcast.cli.drawing import draw_curve
 
-    print(answer.sentence())
+    tell(answer.sentence())
     if answer.at_budget is not None:
         at = answer.at_budget
-        print(
+        tell(
             f"With {at.n:,} labels: {answer.curve_unit} {at.mean:.3f}, between {at.low:.3f} and "
             f"{at.high:.3f}; chance that the target is met: {at.chance:.0%}."
         )
-    print()
-    sys.stdout.write(_table(answer))
-    print()
-    print(draw_curve(answer, encoding=sys.stdout.encoding))
+    tell()
+    tell(_table(answer))
+    tell(draw_curve(answer, encoding=sys.stdout.encoding))
     if answer.advice():
         advice = answer.advice()
-        print(f"\nNext: {advice[0].lower()}{advice[1:]}")
+        tell(f"\nNext: {advice[0].lower()}{advice[1:]}")
     for warning in (*found, *answer.warnings):
-        say(f"warning: {warning}")
+        say(f"warning: {one_line(warning)}")
 
 
 def _table(answer: Forecast) -> str:
@@ -105,7 +105,7 @@ def _table(answer: Forecast) -> str:
         rows.append(("  if 5,000 suffice", _labels(answer.labels_needed.if_reached), ""))
     if answer.power_law is not None:
         rows.append(("  by the paper's formula", _labels(answer.power_law.labels_needed), ""))
-    rows.append(("calibration", answer.calibration or "none", ""))
+    rows.append(("calibration", one_line(answer.calibration or "none"), ""))
     rows.append(("rests on", answer.basis(), ""))
     return "".join(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n" for name, value, ends in rows)
 

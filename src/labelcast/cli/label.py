@@ -77,6 +77,8 @@ def label(
     if export is not None:
         form = exchange.form_of(export, form)
         label_files.check_replaceable(opened, export, form)
+    elif form is not None and import_ is None:
+        raise InputError("--format: goes with --export or --import.")
     asked = export or import_ or counts or gold is not None or as_json
     if terminal or not asked:
         if asked:
@@ -85,6 +87,7 @@ def label(
         return
     result: dict[str, Any] = {"run": str(run)}
     if counts:
+        labels.progress(opened)  # what is damaged is found before anything is drawn
         with opened.locked():
             labels.draw_more(opened, counts)
         result |= {f"drawn_{name}": count for name, count in counts.items()}

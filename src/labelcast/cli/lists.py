@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, print_json, say
+from labelcast.cli.console import Json, print_json, say, tell
 
 if TYPE_CHECKING:
     from labelcast.curves import Calibration
@@ -121,7 +121,7 @@ def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = (
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        tell("  ".join(cells).rstrip())
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from labelcast.cli import forecast_options as options
-from labelcast.cli.console import Json, print_json, say, waiting
+from labelcast.cli.console import Json, print_json, say, tell, waiting
 
 
 def report(
@@ -74,7 +74,7 @@ def report(
         forecast = content.answer.to_dict() | {"warnings": list(content.warnings)}
         print_json({"report": str(path), "bytes": size, "forecast": forecast})
     else:
-        print(content.answer.sentence())
+        tell(content.answer.sentence())
         say(f"The report is in {path}.")
         for warning in content.warnings:
             say(f"warning: {warning}")

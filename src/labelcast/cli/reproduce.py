@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, bar, print_json, say, stdout
+from labelcast.cli.console import Json, bar, print_json, say, stdout, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,10 +48,10 @@ def _tell(figures: dict[str, Any]) -> None:
     console = stdout()
     # A table that is cut is of no use where the output is a file or a narrow window.
     console.width = max(console.width, WIDTH)
-    print(_summary(figures))
+    tell(_summary(figures))
     for ceiling in ("known", "unknown"):
         console.print(_refinement(figures["refinement"], ceiling))
-        print(_comparison(figures["comparison"][ceiling]))
+        tell(_comparison(figures["comparison"][ceiling]))
     console.print(_policy(figures["policy"]))
     for note in figures["notes"]:
         say(f"note: {note}")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import BatchSize, Device, Dtype, Json, Model, print_json, say, waiting
+from labelcast.cli.console import (
+    BatchSize,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    print_json,
+    say,
+    tell,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from labelcast.tuning.engine import Workers
@@ -208,7 +218,7 @@ def _estimate(
             }
         )
         return
-    print(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
+    tell(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
     say(
         f"  measured: {len(tasks)} task{'s' * (len(tasks) > 1)}, a few training steps and answers "
         f"each, on {next(iter(speeds.values())).device}"
@@ -254,9 +264,9 @@ def _tell(found: Sweep, names: Sequence[str], jobs: Sequence[Job], as_json: bool
 def _tell_curve(name: str, curve: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from labelcast.cli.console import stdout
+    from labelcast.cli.console import cell, stdout
 
-    table = Table(title=f"{name} ({curve['metric']})", box=None, title_justify="left")
+    table = Table(title=cell(f"{name} ({curve['metric']})"), box=None, title_justify="left")
     for title in ("labels", "score", "seeds"):
         table.add_column(title, justify="right")
     for budget, score, many in zip(curve["budgets"], curve["scores"], curve["seeds"], strict=True):
@@ -266,4 +276,4 @@ def _tell_curve(name: str, curve: dict[str, Any]) -> None:
         say(f"  no AUC: {curve['note']}")
     else:
         ends = ", carried on to 5,000" if curve["censored"] else ""
-        print(f"AUC {curve['auc']:.4f}{ends}")
+        tell(f"AUC {curve['auc']:.4f}{ends}")

@@ -10,7 +10,8 @@ from statistics import fmean
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from labelcast.cli.console import say, stderr
+from labelcast.cli.console import cell, say, stderr
+from labelcast.strange import escaped
 from labelcast.tuning.engine import Ended, Event, Moved, Retried, Started
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class SweepTable:
 
     def _line(self, text: str) -> None:
         if self.shown:
-            self.live.console.print(text, markup=False)
+            self.live.console.print(escaped(text), markup=False)
         else:
             say(text)
 
@@ -133,7 +134,7 @@ class SweepTable:
             job = self.jobs[number]
             span = timedelta(seconds=int(time.monotonic() - begun))
             cells = (job.name, f"{job.budget:,}", str(job.seed), where, str(span), text)
-            table.add_row(*map(Text, cells))
+            table.add_row(*map(cell, cells))
         state = f"{self.done} done, {self.failed} failed, {len(self.left)} left; {self.until()}"
         return Group(table, Text(state))
 

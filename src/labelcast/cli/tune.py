@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from labelcast.cli.console import BatchSize, Device, Dtype, Json, bar, print_json, say, waiting
+from labelcast.cli.console import (
+    BatchSize,
+    Device,
+    Dtype,
+    Json,
+    bar,
+    print_json,
+    say,
+    tell,
+    waiting,
+)
 
 
 def tune(
@@ -99,7 +109,7 @@ def _forecast(
             told["warnings"] = [*found, *answer.warnings]
         print_json({"observation": row, "forecast": told, "no_forecast": fault})
         return
-    print(
+    tell(
         f"With {row['budget']:,} labels: {row['metric']} {row['score']:.3f} "
         f"(standard error {row['score_sd']:.3f}, {row['test_size']} test examples, "
         f"{row['seconds']:.0f} s)\n"

@@ -4,11 +4,13 @@ Knows nothing of what the objects mean.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from labelcast.atomic import replacing
 from labelcast.errors import InputError, RunError
+from labelcast.strange import read_small, refuse_special
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -18,11 +20,15 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read, is not JSON, names a key twice, or holds no object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+        content = json.loads(read_small(path), object_pairs_hook=_no_key_twice)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON (nested too deep)") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
@@ -32,8 +38,10 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object, whole or not at all.
 
     Raises:
+        InputError: a pipe or a device stands there, which would be replaced.
         RunError: the file cannot be written.
     """
+    refuse_special(path)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with replacing(path) as part:
@@ -45,7 +53,7 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        many = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in many.items() if count > 1)
         raise ValueError(f"key {twice!r} stands twice in one object")
     return content

@@ -25,10 +25,14 @@ from labelcast.models.choices import (
     choose_dtype,
     choose_entry,
 )
+from labelcast.models.folder import check_folder
+from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
     import torch
 
+_TEMPLATE_SECONDS = 10.0
+_LONGEST_TURNS = 1_000_000
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 _ARCHITECTURE = (
     "model_type",
@@ -123,13 +127,20 @@ class LanguageModel:
     @cached_property
     def _takes_system(self) -> bool:
         """Whether the chat template shows a system turn."""
-        from jinja2 import TemplateError
-
         turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
         try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False)
-        except (TemplateError, ValueError):
+            with no_longer_than(_TEMPLATE_SECONDS):
+                text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        except TimeoutError:
+            raise InputError(
+                f"model {self.name}: its chat template has not ended in {_TEMPLATE_SECONDS:.0f} s."
+            ) from None
+        except Exception:  # a template may do anything that its sandbox allows
             return False
+        if len(text) > _LONGEST_TURNS:
+            raise InputError(
+                f"model {self.name}: its chat template makes {len(text):,} characters of two words."
+            )
         return "@sys@" in text and "@usr@" in text
 
     def render(self, instruction: str, user: str) -> str:
@@ -140,8 +151,6 @@ class LanguageModel:
         Raises:
             InputError: the model has no chat template, or the template fails.
         """
-        from jinja2 import TemplateError
-
         if not self.has_chat_template:
             raise InputError(
                 f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
@@ -156,7 +165,7 @@ class LanguageModel:
             text = self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-        except (TemplateError, ValueError, TypeError) as error:
+        except Exception as error:  # a template may do anything that its sandbox allows
             fault = " ".join(str(error).split())[:160]
             raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
@@ -283,6 +292,7 @@ def _locate(spec: str) -> str:
         return str(embedded.dequantised(embedded.gguf_file()))
     path = Path(spec)
     if path.suffix.lower() == ".gguf":
+        refuse_special(path)
         if not path.is_file():
             raise InputError(f"model {spec}: no such file.")
         with path.open("rb") as stream:
@@ -291,7 +301,7 @@ def _locate(spec: str) -> str:
             raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
         return str(embedded.dequantised(path))
     if path.is_dir():
-        _check_folder(spec, path)
+        check_folder(spec, path)
         return str(path)
     if path.exists():
         raise InputError(f"model {spec}: a file that is no .gguf; give a folder or a hub id.")
@@ -301,14 +311,6 @@ def _locate(spec: str) -> str:
             "The embedded default is smollm2; `labelcast models` says more."
         )
     return spec
-
-
-def _check_folder(spec: str, path: Path) -> None:
-    if not (path / "config.json").is_file():
-        raise InputError(f"model {spec}: the folder has no config.json, so it is no model folder.")
-    if not any(path.glob("*.safetensors")):
-        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
-        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
 
 
 def _config(spec: str, folder: str) -> Any:

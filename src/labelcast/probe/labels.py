@@ -259,7 +259,9 @@ def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
         )
         answer = read_answer(row.get(answer_name(task)), task, where)
         found.append(
-            Example(row["id"], row["index"], where, fields, prompt, answer, content_hash(fields))
+            Example(
+                row["id"], row.get("index", 0), where, fields, prompt, answer, content_hash(fields)
+            )
         )
     return found
 

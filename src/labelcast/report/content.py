@@ -90,7 +90,13 @@ def gather(
     prices = prices or Prices()
     options = last_asked(run) if asked is None else dict(asked)
     costs = cost_model(prices, observed_rows(run), str(run.facts.get("device", "")))
-    found = answer_run(run, **options)
+    try:
+        found = answer_run(run, **options)
+    except InputError as error:
+        if asked is not None or not options or str(run.path) in str(error):
+            raise
+        path = run.file("manifests/forecast.json")
+        raise InputError(f"{path}: asked again what it says, the answer is: {error}") from None
     similarity = read_similarity(run)
     words = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(

@@ -6,7 +6,6 @@ Knows the matrix. Does not know the examples behind it but by their ids.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run
+from labelcast.strange import refuse_special
 
 MOST = 60
 """Examples that a heat map has room for."""
@@ -114,9 +114,11 @@ def read_similarity(run: Run) -> Similarity | None:
     content = read_json(run.file("coslow.json"))
     ids = content.get("ids") if isinstance(content, dict) else None
     ids = ids if isinstance(ids, list) else []
+    refuse_special(path)
     try:
         kept = path.read_bytes()
-        cosines = np.load(io.BytesIO(kept), allow_pickle=False).astype(np.float64)
+        # Mapped, so that a header alone cannot claim more than the file holds.
+        cosines = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), dtype=np.float64)
     # The header is read as Python, whose parser has errors of many kinds.
     except (ValueError, OSError, EOFError, TypeError, SyntaxError, MemoryError, ArithmeticError):
         kept, cosines = b"", np.zeros((0, 0))

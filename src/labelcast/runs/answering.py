@@ -11,6 +11,7 @@ from labelcast.curves import Calibration, Forecast, forecast
 from labelcast.curves.cards import by_name, find
 from labelcast.errors import InputError
 from labelcast.runs.files import read_json, write_json
+from labelcast.runs.forms import Asked, check
 from labelcast.runs.run import Run
 
 PUBLISHED_EXAMPLES = 32
@@ -50,6 +51,7 @@ def answer_run(
         card, warnings = find(model["hub_id"], model["fingerprint"], model.get("architecture"))
     else:
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
+        warnings = _of_another_model(card, model)
     ceiling = (run.question.get("task") or {}).get("ceiling")
     if options.get("ceiling") is None and ceiling:
         options["ceiling"] = ceiling["score"]
@@ -112,10 +114,12 @@ def last_asked(run: Run) -> dict[str, Any]:
     if not run.is_done("forecast"):
         return {}
     path = run.file("manifests/forecast.json")
-    manifest = read_json(path)
-    asked = manifest.get("asked", manifest.get("options")) if isinstance(manifest, dict) else None
+    manifest = run.manifest("forecast")
+    asked = manifest.get("asked", manifest.get("options"))
+    again = f"Run `labelcast forecast {run.path}` again."
     if not isinstance(asked, dict) or not asked.keys() <= _OPTIONS:
-        raise InputError(f"{path}: damaged. Run `labelcast forecast {run.path}` again.")
+        raise InputError(f"{path}: damaged. {again}")
+    check(Asked, asked, str(path), again)
     if "observations" in asked:
         asked = asked | {"observations": [tuple(pair) for pair in asked["observations"]]}
     return dict(asked)
@@ -135,15 +139,32 @@ def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None
     if path.exists():
         content = read_json(path)
         value = content.get("coslow") if isinstance(content, dict) else None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise InputError(f"{path}: damaged (no 'coslow' in it). Run `labelcast coslow` again.")
-        return float(value), content.get("examples")
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not known or not -1 <= float(value or 0) <= 1:
+            raise InputError(
+                f"{path}: damaged (no 'coslow' from -1 to 1 in it). Run `labelcast coslow` again."
+            )
+        return float(value or 0), content.get("examples")
     if options.get("observations"):
         return None, None
     raise InputError(
         f"{run.path}: CoS-Low is not measured yet. Label the examples "
         f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
     )
+
+
+def _of_another_model(card: Calibration, model: dict[str, Any]) -> list[str]:
+    """A warning where a card names its models, and the run's is not known to be one of them."""
+    named = bool(card.hub_ids or card.fingerprints) and not card.lines
+    known = model["hub_id"] in card.hub_ids or model["fingerprint"] in card.fingerprints
+    # A local copy has no hub id, and may well be the card's model.
+    if not named or known or model["hub_id"] is None:
+        return []
+    return [
+        f"the card {card.name} is of {card.model or 'another model'}, and the run's model, "
+        f"{model['name']}, is not known to be that one: where it is another model, the interval "
+        "does not hold"
+    ]
 
 
 def coslow_is_stale(run: Run) -> bool:

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from labelcast.atomic import make_folder, replacing
 from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.strange import read_small, refuse_special
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -66,8 +67,10 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: `write` fills a temporary name, which is then renamed.
 
     Raises:
+        InputError: a pipe or a device stands there, which would be replaced.
         RunError: the disk is full, or the folder cannot be written.
     """
+    refuse_special(path)
     with disk_faults(path):
         make_folder(path.parent)
         with replacing(path) as part:
@@ -97,7 +100,9 @@ def read_json(path: Path) -> Any:
         InputError: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_small(path), parse_constant=_no_constant)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (ValueError, RecursionError):
@@ -106,6 +111,10 @@ def read_json(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
@@ -121,6 +130,7 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     try:
+        refuse_special(path)
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -132,7 +142,7 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         fault = "damaged"
         try:
-            row = json.loads(line.encode("utf-8"))
+            row = json.loads(line.encode("utf-8"), parse_constant=_no_constant)
         except UnicodeEncodeError:
             row, fault = None, "damaged (it cannot be read as UTF-8)"
         except (ValueError, RecursionError):

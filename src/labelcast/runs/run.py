@@ -23,9 +23,25 @@ from typing import IO, Any
 from labelcast.atomic import clear, make_folder, parts_below
 from labelcast.errors import InputError, RunError
 from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.runs.forms import (
+    Drawn,
+    Facts,
+    Form,
+    Labelled,
+    ModelPart,
+    Observation,
+    Question,
+    check,
+)
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
+_SCORE_AGAIN = "Score the pool into a new folder."
+_ROWS: dict[str, type[Form]] = {
+    "draws.jsonl": Drawn,
+    "labels.jsonl": Labelled,
+    "observations.jsonl": Observation,
+}
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 
 
@@ -128,6 +144,7 @@ class Run:
         model = self.facts.get("model")
         if not isinstance(model, dict) or not {"name", "hub_id", "fingerprint"} <= model.keys():
             raise InputError(f"{self.file('run.json')}: damaged (no whole 'model' in it).")
+        check(ModelPart, model, f"{self.file('run.json')}", _SCORE_AGAIN)
         return model
 
     def _part(self, name: str) -> dict[str, Any]:
@@ -135,6 +152,8 @@ class Run:
         part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, dict):
             raise InputError(f"{self.file('run.json')}: damaged (no {name!r} in it).")
+        form = Question if name == "question" else Facts
+        check(form, part, f"{self.file('run.json')}", _SCORE_AGAIN)
         return part
 
     @property
@@ -144,12 +163,21 @@ class Run:
         return None if value is None else Task.build(value, f"{self.file('run.json')}: damaged")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file of the run."""
-        return read_jsonl(self.file(name))
+        """The rows of a JSONL file of the run.
+
+        Raises:
+            InputError: a line is damaged.
+        """
+        rows, form = read_jsonl(self.file(name)), _ROWS.get(name)
+        if form is not None:
+            for number, row in enumerate(rows, 1):
+                where = f"{self.file(name)} line {number}"
+                check(form, row, where, "Mend or remove that line.")
+        return rows
 
     def labels_digest(self, name: str) -> str:
         """Hash of the labels of one set, to tell whether a result is older than they are."""
-        rows = [row for row in self.rows("labels.jsonl") if row.get("set") == name]
+        rows = [row for row in read_jsonl(self.file("labels.jsonl")) if row.get("set") == name]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
     def is_done(self, step: str) -> bool:

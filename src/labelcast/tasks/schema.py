@@ -6,6 +6,7 @@ Knows YAML and pydantic; knows neither tasks nor recipes.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,14 +17,26 @@ from labelcast.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+LARGEST = 2**19
+"""Bytes of the largest file that is read as YAML."""
+
+_MOST_NODES = 100_000
+_DEEPEST = 50
+
 
 class _PlainLoader(yaml.BaseLoader):
     """YAML without types or tags: text, lists and mappings alone; a key given twice is an error."""
 
+    def fetch_flow_collection_start(self, kind: type[Any]) -> None:
+        # The scanner looks at every open bracket again at every token.
+        if self.flow_level >= _DEEPEST:
+            raise yaml.YAMLError(f"nested too deep (more than {_DEEPEST} brackets)")
+        super().fetch_flow_collection_start(kind)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1:
                 raise yaml.YAMLError(f"the key {key!r} is given twice{node.start_mark}")
         return super().construct_mapping(node, deep)
 
@@ -32,15 +45,41 @@ def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
     """A mapping of keys from YAML text, every plain value as text.
 
     Raises:
-        InputError: it is no valid YAML, or no mapping.
+        InputError: it is no valid YAML, or no mapping, or its aliases stand for too much.
     """
     try:
-        data = _PlainLoader(text).get_single_data()
+        loader = _PlainLoader(text)
+        node = loader.get_single_node()
+        if node is not None and _size(node, {}) > _MOST_NODES:
+            raise InputError(
+                f"{where}: its aliases (&, *) stand for more than {_MOST_NODES:,} values. Write "
+                "the values out."
+            )
+        data = None if node is None else loader.construct_document(node)
+    except InputError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{where}: expected a mapping of keys: {', '.join(keys)}.")
     return data
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for with its aliases written out.
+
+    An alias inside of what it names counts as one here; the schema finds it.
+    """
+    if id(node) in known or isinstance(node, yaml.ScalarNode):
+        return known.get(id(node), 1)
+    known[id(node)] = 1
+    parts = (
+        [part for pair in node.value for part in pair]
+        if isinstance(node, yaml.MappingNode)
+        else node.value
+    )
+    known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def validated(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from labelcast.errors import InputError
+from labelcast.strange import refuse_special
 from labelcast.tasks import generated
+from labelcast.tasks.json_stream import JsonStream, StreamFault
+from labelcast.tasks.parquet_size import refuse_bomb, rows_at_once
 from labelcast.tasks.task import ROLES, Role, Task
 from labelcast.tasks.values import as_text
 
@@ -88,8 +92,9 @@ def check_file(path: Path) -> None:
     """Refuse a path that is no file with something in it.
 
     Raises:
-        InputError: no such file, a folder, or an empty file.
+        InputError: no such file, a folder, a pipe or a device, or an empty file.
     """
+    refuse_special(path)
     if not path.exists():
         raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
     if path.is_dir():
@@ -125,7 +130,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         InputError: names the place and the fault.
     """
     try:
-        return json.loads(text, parse_constant=lambda name: _no_constant(name, where))
+        return json.loads(
+            text,
+            parse_constant=lambda name: _no_constant(name, where),
+            object_pairs_hook=lambda pairs: _no_key_twice(pairs, where),
+        )
     except json.JSONDecodeError as error:
         raise InputError(
             f"{where}: not valid JSON: {error.msg.removesuffix(' at')} (column {error.colno})."
@@ -142,6 +151,37 @@ def _no_constant(name: str, where: str) -> NoReturn:
     raise InputError(f"{where}: {name} is not a value that a field may have.")
 
 
+def _no_key_twice(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
+        raise InputError(f"{where}: the field {key[:80]!r} stands there twice. Keep one.")
+    return found
+
+
+class _Keys(dict[str, Any]):
+    """An object of a JSON array, which remembers a key that stands in it twice.
+
+    It is not refused here: an error within the parser's own calls comes out anywhere later.
+    """
+
+    twice: str | None = None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            self.twice = key
+        super().__setitem__(key, value)
+
+
+def _key_twice(value: Any) -> str | None:
+    """A key that stands twice in one of the objects of a value."""
+    if isinstance(value, _Keys) and value.twice is not None:
+        return value.twice
+    parts = value.values() if isinstance(value, dict) else value
+    found = (_key_twice(part) for part in parts if isinstance(part, dict | list))
+    return next((key for key in found if key is not None), None)
+
+
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
@@ -156,11 +196,20 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open("rb") as stream:
         if stream.read(3) != b"\xef\xbb\xbf":
             stream.seek(0)
+        if not _is_array(stream):
+            raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
         try:
-            if not _is_array(stream):
-                raise InputError(f"{path.name}: no JSON array. For one object a line use .jsonl")
-            for number, item in enumerate(ijson.items(stream, "item", use_float=True), 1):
+            items = ijson.items(JsonStream(stream), "item", use_float=True, map_type=_Keys)
+            for number, item in enumerate(items, 1):
+                twice = _key_twice(item) if isinstance(item, dict) else None
+                if twice is not None:
+                    raise InputError(
+                        f"{path.name} record {number}: the field {twice[:80]!r} stands there "
+                        "twice. Keep one."
+                    )
                 yield f"record {number}", item
+        except StreamFault as error:  # the parser reads some records ahead
+            raise InputError(f"{path.name} after record {number}: {error}") from None
         except ijson.JSONError as error:
             place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
             if "UTF8" in fault:
@@ -193,7 +242,7 @@ def _read_csv(
                     f"{path.name} line 1: columns are separated by {min(found)!r}. Save the file "
                     "with commas."
                 )
-            doubles = {name for name in header if header.count(name) > 1}
+            doubles = [name for name, count in Counter(header).items() if count > 1]
             if doubles:
                 raise InputError(f"{path.name} line 1: column {min(doubles)!r} stands there twice.")
             for row in rows:
@@ -215,12 +264,13 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
+            refuse_bomb(table.metadata, path)
             number = 0
-            for batch in table.iter_batches(batch_size=1024):
+            for batch in table.iter_batches(batch_size=rows_at_once(table.metadata)):
                 for values in batch.to_pylist():
                     number += 1
                     yield f"row {number}", values
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, OverflowError) as error:
         fault = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: not a readable Parquet file ({fault}).") from None
 

@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from labelcast.errors import InputError
-from labelcast.tasks.schema import read_yaml, validated
+from labelcast.strange import read_small
+from labelcast.tasks.schema import LARGEST, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
@@ -166,6 +167,8 @@ class Task(BaseModel):
             raise ValueError(f"the answer field {self.answer!r} is also an input field")
         if len(names) > 1 and any(item.label is None for item in self.inputs):
             raise ValueError("with several input fields each needs a label")
+        if any(answer != answer.strip() or not answer for answer in self.answers):
+            raise ValueError("an allowed answer is blank, or begins or ends with a space")
         if len(set(self.answers)) < len(self.answers):
             raise ValueError("an allowed answer is listed twice")
         if self.data is not None and self.hub is not None:
@@ -185,7 +188,7 @@ class Task(BaseModel):
         if not path.exists():
             raise InputError(_unknown_task(str(spec)))
         try:
-            text = path.read_text("utf-8")
+            text = read_small(path, LARGEST)
         except UnicodeDecodeError as error:
             raise InputError(f"task file {spec}: not UTF-8 text ({error}).") from None
         except OSError as error:

@@ -49,8 +49,9 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     if _are_choices(value):
         texts = [as_text(item, where) for item in value["text"]]
         return "\n".join(_marked([as_text(item, where) for item in value["label"]], texts))
+    kind = "dict" if isinstance(value, Mapping) else type(value).__name__
     raise InputError(
-        f"{where}: a value of type {type(value).__name__} cannot be shown to a model as text. "
+        f"{where}: a value of type {kind} cannot be shown to a model as text. "
         "Use text, a number or a list of these."
     )
 

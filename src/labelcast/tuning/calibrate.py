@@ -206,7 +206,7 @@ def fit(
         recipe=content["recipe"]["name"],
         source=_source(curves, settings, errors, tried),
         fingerprints=[model["fingerprint"]],
-        architecture={k: v for k, v in model["architecture"].items() if v is not None},
+        architecture={k: v for k, v in (model.get("architecture") or {}).items() if v is not None},
         versions=versions(),
     )
     card = replace(card, loto_difference=tried)

@@ -21,9 +21,11 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
 from labelcast.runs.files import write_json, write_with
+from labelcast.runs.forms import check
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
+from labelcast.tuning.forms import PROBE_ROWS, ProbeRow
 from labelcast.tuning.scores import Lines
 from labelcast.tuning.sweep import Sweep, SweepTask, split
 
@@ -142,6 +144,9 @@ class _Bench:
         self.file = Lines(sweep.path / "probes.jsonl")
         self.file.heal()
         self.kept = self.file.rows()
+        for number, row in enumerate(self.kept, 1):
+            form = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
+            check(form, row, f"{self.file.path} line {number}", "Remove that line.")
         self.model: tuple[Purpose, LanguageModel] | None = None
 
     def confidence(self, name: str) -> None:

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from labelcast.errors import InputError
-from labelcast.tasks.schema import read_yaml, validated
+from labelcast.strange import read_small
+from labelcast.tasks.schema import LARGEST, read_yaml, validated
 
 # How YAML writes that there is no value.
 _NOTHING = ("", "null", "~")
@@ -105,7 +106,7 @@ class Recipe(BaseModel):
                 return recipe
         path = Path(spec)
         try:
-            text = path.read_text("utf-8")
+            text = read_small(path, LARGEST)
         except FileNotFoundError:
             raise InputError(
                 f"recipe {str(spec)!r}: no such file, and not one of full, lora."

@@ -15,6 +15,9 @@ from typing import Any
 from labelcast.atomic import sync_folder
 from labelcast.errors import InputError
 from labelcast.runs.files import disk_faults, read_jsonl, write_jsonl
+from labelcast.runs.forms import check
+from labelcast.strange import refuse_special
+from labelcast.tuning.forms import ScoreRow
 
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
 """The fields that every row begins with, in this order."""
@@ -43,6 +46,7 @@ class Lines:
         Raises:
             InputError: a line that was written whole is damaged.
         """
+        refuse_special(self.path)
         return read_jsonl(self.path, unfinished=True)
 
     def append(self, row: dict[str, Any]) -> None:
@@ -92,6 +96,7 @@ class ScoresFile(Lines):
             missing = [name for name in FIELDS if name not in row]
             if missing:
                 raise InputError(f"{self.path} line {number}: the field {missing[0]!r} is missing.")
+            check(ScoreRow, row, f"{self.path} line {number}", "Mend or remove that line.")
             if key_of(row) in seen:
                 task, budget, seed = key_of(row)
                 raise InputError(

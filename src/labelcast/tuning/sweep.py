@@ -16,11 +16,13 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.models.loading import Description, describe
 from labelcast.runs.files import read_json, write_json
+from labelcast.runs.forms import check
 from labelcast.runs.run import Run, versions
 from labelcast.tasks.prompts import Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.tuning.engine import Event, Workers, run_jobs
+from labelcast.tuning.forms import SweepFile
 from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.measured import curves_of
 from labelcast.tuning.recipe import Recipe
@@ -187,6 +189,12 @@ class Sweep:
         content = read_json(self.path / "sweep.json")
         if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict):
             raise InputError(f"{self.path / 'sweep.json'}: damaged (no 'tasks' in it).")
+        where, way_out = f"{self.path / 'sweep.json'}", "Sweep again into another --out."
+        check(SweepFile, content, where, way_out)
+        for name, entry in content["tasks"].items():
+            # The name stands in paths, and a task's own name cannot lead out of the folder.
+            if Task.build(entry["task"], where).name != name:
+                raise InputError(f"{where}: damaged ({name!r} is another task's). {way_out}")
         return content
 
     def begin(self, tasks: Sequence[SweepTask], settings: Settings) -> tuple[Job, ...]:

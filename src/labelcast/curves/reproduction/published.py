@@ -160,9 +160,7 @@ def _human_score(human: dict[str, Any], task: str) -> float | None:
     """Return the human score; null, no entry and an entry that is no number mean none."""
     entry = human.get(task)
     score = entry.get("score") if isinstance(entry, dict) else None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-        return None
-    return float(score)
+    return _as_finite(score)
 
 
 def _published_auc(path: Path, entries: dict[str, Any], task: str) -> float | None:
@@ -174,6 +172,18 @@ def _published_auc(path: Path, entries: dict[str, Any], task: str) -> float | No
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: expected a finite number, not {value!r}")
-    return float(value)
+    number = _as_finite(value)
+    if number is None:
+        raise InputError(f"{where}: expected a finite number, not {repr(value)[:60]}")
+    return number
+
+
+def _as_finite(value: object) -> float | None:
+    """A number that a float can hold; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

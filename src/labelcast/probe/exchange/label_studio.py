@@ -161,7 +161,8 @@ def _annotated(values: Mapping[str, Any], wanted: Collection[Any], where: str) -
     found = [pair for pair in found if pair[1].get("ground_truth") is True] or found
     results = [pair for place, item in found for pair in objects(item, "result", place)]
     # Where the configuration is ours, other controls hold other things, such as notes.
-    results = [pair for pair in results if pair[1].get("from_name") in wanted] or results
+    named = [pair for pair in results if isinstance(pair[1].get("from_name"), str)]
+    results = [pair for pair in named if pair[1]["from_name"] in wanted] or results
     answers: list[Any] = []
     for place, result in results:
         if result.get("type") != "relation":

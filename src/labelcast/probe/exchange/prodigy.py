@@ -86,7 +86,11 @@ def _answer(values: Mapping[str, Any], where: str) -> str | None:
     if decision != "accept":
         return None
     if "accept" in values or "options" in values:
-        texts = {item.get("id"): item.get("text") for _, item in objects(values, "options", where)}
+        texts = {
+            item["id"]: item.get("text")
+            for _, item in objects(values, "options", where)
+            if isinstance(item.get("id"), str | int)
+        }
         chosen = expect(values, "accept", list, where)
         return one_answer(
             (_chosen(key, texts, where) for key in chosen), f"{where}, field 'accept'"

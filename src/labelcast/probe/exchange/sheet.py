@@ -118,7 +118,8 @@ def objects(values: Mapping[str, Any], key: str, where: str) -> list[tuple[str, 
 
 def wrong(value: Any, kind: type, where: str) -> InputError:
     """The error of a value that is not of the kind that must stand there."""
-    return InputError(f"{where}: {_KINDS[kind]} must stand here, not {type(value).__name__}.")
+    found = "dict" if isinstance(value, dict) else type(value).__name__
+    return InputError(f"{where}: {_KINDS[kind]} must stand here, not {found}.")
 
 
 def one_answer(answers: Iterable[Any], where: str) -> str | None:

@@ -1,0 +1,73 @@
+"""A fault of ours is told in one line too; where it was, only to who asks."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr
+
+import pytest
+import typer
+
+from labelcast.cli.console import run_app
+
+
+def said(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> tuple[object, str]:
+    """Exit status and stderr of an app that is run without arguments."""
+    monkeypatch.setattr(sys, "argv", ["labelcast"])
+    err = io.StringIO()
+    with redirect_stderr(err), pytest.raises(SystemExit) as end:
+        run_app(app)
+    return end.value.code, err.getvalue()
+
+
+def faulty(error: Exception) -> typer.Typer:
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (ValueError("a\nlabelcast: all is well \x1b[2J"), "ValueError: a\\nlabelcast: all is well"),
+        (KeyError("index"), "KeyError: 'index'"),
+        (RuntimeError("no kernel"), "RuntimeError: no kernel."),
+        (RecursionError(), "RecursionError."),
+        (AssertionError("x" * 10_000), "AssertionError: xxx"),
+    ],
+)
+def test_an_unforeseen_fault_is_one_line(
+    error: Exception, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 1, what it was, and what to do; no traceback, and nothing that steers a terminal."""
+    monkeypatch.delenv("LABELCAST_TRACEBACK", raising=False)
+    status, err = said(faulty(error), monkeypatch)
+    assert status == 1
+    assert err.count("\n") == 1 and "\x1b" not in err and len(err) < 700
+    assert err.startswith(f"labelcast: unexpected {name}")
+    assert "This is a fault of labelcast; run again with LABELCAST_TRACEBACK=1 for where" in err
+
+
+def test_where_it_was_is_shown_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback first, the line last."""
+    monkeypatch.setenv("LABELCAST_TRACEBACK", "1")
+    status, err = said(faulty(ValueError("odd")), monkeypatch)
+    assert status == 1
+    assert "Traceback (most recent call last)" in err
+    assert "test_unforeseen.py" in err
+    last = err.splitlines()[-1]
+    assert last == (
+        "labelcast: unexpected ValueError: odd. This is a fault of labelcast; please report it."
+    )
+
+
+def test_a_full_device_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library says of memory is told with its way out."""
+    status, err = said(faulty(RuntimeError("CUDA out of memory")), monkeypatch)
+    assert status == 1
+    assert err == "labelcast: the device is out of memory. Try a smaller --batch-size.\n"

@@ -62,7 +62,17 @@ def make_measured(folder: Path, *, curves: bool) -> Path:
     if curves:
         text = "{name: NAME, instruction: Say it., inputs: text, answer: y}"
         tasks = {n: Task.parse(text.replace("NAME", n)).model_dump(mode="json") for n in NAMES}
-        content = {"tasks": {name: {"task": task} for name, task in tasks.items()}}
+        content = {
+            "model": {"name": "made-up", "fingerprint": "made-up"},
+            "recipe": {"name": "made-up"},
+            "recipe_digest": "made-up",
+            **{"test_size": 500, "split_seed": 0, "max_new_tokens": 30},
+            "tasks": {
+                name: {"task": task, "data": "made-up.jsonl", "test_digest": "made-up"}
+                for name, task in tasks.items()
+            },
+            **{"budgets": [0, 50, 5000], "seeds": [1]},
+        }
         write_json(folder / "curves" / "sweep.json", content)
         write_jsonl(folder / "curves" / "scores.jsonl", scores)
     return folder

@@ -11,12 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command_line import SOURCE, Outcome
 from sweeps_made import TASK_TEXT, Place, make_place
 from tuning_made import records
@@ -94,6 +95,12 @@ COMMANDS = {
         Command("sweep", words(_SWEEP), "empty", slow=True),
     )
 }
+
+
+def each(quick: Sequence[str], names: Sequence[str] = tuple(COMMANDS)) -> pytest.MarkDecorator:
+    """A test for each command by its name; all but the quick ones are slow."""
+    values = [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in names]
+    return pytest.mark.parametrize("name", values)
 
 
 @dataclass

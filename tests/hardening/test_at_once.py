@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from command_line import labelcast
-from fault_bench import COMMANDS, Bench, Command, state, words
+from fault_bench import COMMANDS, Bench, Command, each, state, words
 
 LOCKED = [
     name for name in COMMANDS if name not in ("init", "label --export", "label --export argilla")
 ]
+TOGETHER = ("score", "label --more", "coslow", "forecast", "report", "tune")
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", [name for name in LOCKED if name != "report"])
+@each(quick=("score",), names=[name for name in LOCKED if name != "report"])
 def test_a_second_one_is_refused(bench: Bench, name: str) -> None:
     """While a folder is worked on, every other command that writes there changes nothing."""
     command = COMMANDS[name]
@@ -67,7 +68,7 @@ def test_a_living_process_keeps_its_temporary_file(bench: Bench) -> None:
     assert odd.exists()
 
 
-@pytest.mark.parametrize("name", ["score", "label --more", "coslow", "forecast", "report", "tune"])
+@each(quick=("score",), names=TOGETHER)
 def test_two_started_together(bench: Bench, name: str) -> None:
     """Started at one moment, at least one succeeds; the folder is as one after the other leaves it.
 

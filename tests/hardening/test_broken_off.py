@@ -15,9 +15,8 @@ from dataclasses import replace
 
 import pytest
 from command_line import Outcome
-from fault_bench import COMMANDS, Bench, Command, state
+from fault_bench import COMMANDS, Bench, Command, each, state
 
-FAST = [command for command in COMMANDS.values() if not command.slow]
 STATUS = {"kill": -9, "torn": -9, "int": 130, "term": 143, "full": 1}
 MOMENTS = 20
 MOST = 60
@@ -54,9 +53,10 @@ def check_end(done: Outcome, kind: str) -> None:
         assert ("stopped" if kind in ("int", "term") else "disk is full") in told[0]
 
 
-@named(FAST)
-def test_at_some_calls(bench: Bench, command: Command) -> None:
+@each(quick=("score", "label --import", "coslow"))
+def test_at_some_calls(bench: Bench, name: str) -> None:
     """Killed, stopped, torn or full at a call that was drawn: the same result after a rerun."""
+    command = COMMANDS[name]
     calls = bench.calls(command)
     for seed, kind in enumerate(("kill", "kill", "torn", "full", "term")):
         for at in places(calls, kind, 1, seed):
@@ -113,6 +113,7 @@ def labelled_by_hand(bench: Bench, kind: str, at: int) -> int:
     return len(kept)
 
 
+@pytest.mark.slow
 def test_answers_typed_before_a_kill_are_kept(bench: Bench) -> None:
     """Killed while the k-th answer is written, all before it are on the disk, in their order."""
     (bench.place.path / "answers.txt").write_text("\n".join(TYPED) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import Outcome
 from damage import DAMAGES
-from fault_bench import COMMANDS, Bench, Command, state, words
+from fault_bench import COMMANDS, Bench, Command, each, state, words
 
 LOOKS = ("label run --json", "label run --export x.csv", "forecast run", "report run --out r.html")
 WORKS = (
@@ -17,6 +17,7 @@ WORKS = (
     *("label run --terminal", "coslow run --device cpu"),
     *(" ".join(COMMANDS[name].argv) for name in ("tune", "score")),
 )
+CHECKPOINT = ("model.safetensors", "optimizer.pt", "labelcast.json", "best")
 OBSERVED = {"metric": "accuracy", "seed": 1, "recipe": "short", "seconds": 1.0, "test_size": 8}
 
 
@@ -60,6 +61,7 @@ def _all(folder: Path) -> dict[str, Path]:
     return {str(path.relative_to(folder)): path for path in found}
 
 
+@pytest.mark.slow
 def test_every_file_in_some_way(bench: Bench, full: Path) -> None:
     """A way of damage and a command drawn for each file: one clear message, or none is needed."""
     rng = random.Random(0)
@@ -133,7 +135,7 @@ def test_a_matrix_of_another_measurement_is_not_shown(bench: Bench) -> None:
     assert "gram.npy: damaged" in done.err
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "labelcast.json", "best"])
+@each(quick=("model.safetensors",), names=CHECKPOINT)
 def test_a_damaged_checkpoint_is_not_gone_on_from(bench: Bench, name: str) -> None:
     """A training whose checkpoint came to harm begins anew, says so, and has the same score."""
     command = COMMANDS["tune"]

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 from command_line import SOURCE
-from fault_bench import COMMANDS, Bench, Command, state, words
+from fault_bench import COMMANDS, Bench, Command, each, state, words
 
 MIB = 2**20
-FAST = [command for command in COMMANDS.values() if not command.slow]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SOURCE)}
 
 
-@pytest.mark.parametrize("name", ["score", "coslow", "tune", "calibrate", "report"])
+@each(quick=("report",), names=("score", "coslow", "tune", "calibrate", "report"))
 def test_too_little_memory(bench: Bench, name: str) -> None:
     """With ever more memory a command fails in one line, or does its work; nothing is half done."""
     command = COMMANDS[name]
@@ -50,9 +49,10 @@ def mounted(*options: str) -> Iterator[None]:
         subprocess.run(["umount", options[-1]], check=True)
 
 
-@pytest.mark.parametrize("command", FAST, ids=lambda command: command.name)
-def test_a_folder_turned_read_only(bench: Bench, command: Command) -> None:
+@each(quick=("score", "label --import"))
+def test_a_folder_turned_read_only(bench: Bench, name: str) -> None:
     """A folder that takes no writes any more: one line with the reason, and nothing is changed."""
+    command = COMMANDS[name]
     folder = bench.copy(command.start)
     before = state(folder)
     with mounted("--bind", str(folder), str(folder)), read_only(folder):
@@ -89,9 +89,10 @@ def test_a_read_only_run_can_be_looked_at(bench: Bench, tmp_path: Path) -> None:
     assert state(folder) == before
 
 
-@pytest.mark.parametrize("command", FAST, ids=lambda command: command.name)
-def test_a_disk_with_little_room(bench: Bench, command: Command, tmp_path: Path) -> None:
+@each(quick=("score", "label --import"))
+def test_a_disk_with_little_room(bench: Bench, name: str, tmp_path: Path) -> None:
     """On a disk that is all but full: one line; with room again the same command does its work."""
+    command = COMMANDS[name]
     disk = tmp_path / "disk"
     disk.mkdir()
     with mounted("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)):

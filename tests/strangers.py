@@ -301,7 +301,7 @@ RUNS = [
         "a question of words",
         "report run",
         "manifests/forecast.json",
-        {"asked": {"level": "x"}},
+        {"step": "forecast", "asked": {"level": "x"}},
         "forecast.json",
         "level",
     ),
@@ -309,7 +309,7 @@ RUNS = [
         "a question of its own",
         "report run",
         "manifests/forecast.json",
-        {"asked": {"exec": "x"}},
+        {"step": "forecast", "asked": {"exec": "x"}},
         "forecast.json",
     ),
 ]

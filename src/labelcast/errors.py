@@ -33,6 +33,7 @@ class LabelcastWarning(UserWarning):
 _NO_MEMORY = (
     *("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc"),
     *("can't start new thread", "failed to map segment", "unable to allocate"),
+    "failed to launch worker thread",
 )
 
 

@@ -75,7 +75,7 @@ def test_an_answer_is_trimmed_and_compared_as_text() -> None:
 @given(
     WORDS.filter(str.strip),
     st.lists(st.tuples(WORDS, WORDS), min_size=2, max_size=4, unique_by=lambda pair: pair[0]),
-    st.lists(WORDS, unique=True, max_size=5),
+    st.lists(WORDS.map(str.strip).filter(bool), unique=True, max_size=5),
 )
 def test_a_task_comes_back_from_its_file(
     instruction: str, inputs: list[tuple[str, str]], answers: list[str]

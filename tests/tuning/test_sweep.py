@@ -141,7 +141,8 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_double_row_is_refused(tmp_path: Path) -> None:
     """Two rows of one job are an error that names the line."""
     file = ScoresFile(tmp_path / "scores.jsonl")
-    row = dict.fromkeys(FIELDS, 1)
+    texts = dict.fromkeys(("task", "model", "metric", "error"), "x")
+    row = dict.fromkeys(FIELDS, 1) | texts
     file.append(row)
     file.append(row)
     with pytest.raises(InputError, match=r"line 2.*stands twice"):

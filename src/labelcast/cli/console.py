@@ -242,9 +242,10 @@ def _status(app: typer.Typer) -> int:
 def _unforeseen(error: Exception) -> int:
     """Say what the machine lacked, or that the fault is ours; the exit status."""
     if is_out_of_memory(error):
-        device = "cuda" in str(error).lower()
-        where = "the device is out of memory" if device else "out of memory"
-        say(f"labelcast: {where}. Try a smaller --batch-size, or close other programs.")
+        if "cuda" in str(error).lower():
+            say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+        else:
+            say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
     elif isinstance(error, OSError):
         fault = f"{error.filename or 'a file or the output'}: {error.strerror or error}"
         say(f"labelcast: {one_line(fault)}.")

@@ -6,7 +6,9 @@ Knows the SVG that vl-convert makes. Does not know what a chart shows.
 from __future__ import annotations
 
 import io
+import mmap
 import re
+import resource
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +17,9 @@ _LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _NAMESPACES = re.compile(r' xmlns(?::xlink)?="[^"]*"')
 _DROPPED = re.compile(r"role|aria-.*|font-family|pointer-events|version|width|height|opacity")
 _PAINT = ("fill", "stroke")
+# Addresses, not memory: V8, in which vega runs, sets them aside at its start.
+_ADDRESSES = 32 << 30
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0) | mmap.MAP_ANONYMOUS
 
 
 def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> str:
@@ -26,7 +31,11 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
         chart: of altair's.
         label: what the image shows, for those who do not see it.
         colours: what stands in place of a colour of the chart, such as ``var(--ink)``.
+
+    Raises:
+        MemoryError: the process may not have the addresses that the drawing engine takes.
     """
+    _need_addresses()
     buffer = io.StringIO()
     chart.save(buffer, format="svg")
     root = ElementTree.fromstring(_NAMESPACES.sub("", buffer.getvalue()))
@@ -35,6 +44,16 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
     root.attrib.clear()
     root.attrib |= {"viewBox": box, "role": "img", "aria-label": label}
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _need_addresses() -> None:
+    """Raise where the engine, which ends the whole process then, could not be started."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    try:
+        mmap.mmap(-1, _ADDRESSES, flags=mmap.MAP_PRIVATE | _NO_RESERVE, prot=0).close()
+    except (OSError, ValueError):
+        raise MemoryError("drawing a chart: too few addresses (ulimit -v)") from None
 
 
 def _clean(element: ElementTree.Element, colours: Mapping[str, str]) -> bool:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError, LabelcastWarning
+from labelcast.errors import InputError, LabelcastWarning, is_out_of_memory
 from labelcast.probe.shards import SCHEMA, Work, seal
 from labelcast.runs.files import disk_faults, write_with
 from labelcast.runs.run import Run
@@ -240,6 +240,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError from None
         fault = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."

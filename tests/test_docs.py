@@ -18,7 +18,7 @@ import typer.main
 from command_line import SOURCE
 
 import labelcast as lc
-from labelcast.cli.app import app
+from labelcast.cli.app import build
 from labelcast.curves import Forecast
 from labelcast.curves.cards import shipped
 from labelcast.tasks.task import Task
@@ -69,7 +69,7 @@ def inline_commands() -> Iterator[tuple[str, str]]:
 def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
     """The command is there and takes the options and arguments that are shown, as they are."""
     words = shlex.split(line, comments=True)[1:]
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build())
     above = typer.Context(group, info_name="labelcast")
     command = group.get_command(above, words[0])
     assert command is not None or words[0].startswith("--"), f"{page}: {line}"
@@ -88,7 +88,7 @@ def test_a_command_in_a_sentence_is_there_with_its_options(page: str, line: str)
     words = line.split()[1:]
     if words[0] == "COMMAND":
         return
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build())
     above = typer.Context(group, info_name="labelcast")
     command = group if words[0].startswith("-") else group.get_command(above, words[0])
     assert command is not None, f"{page}: {line}"
@@ -206,7 +206,7 @@ def test_the_site_asks_nothing_of_any_host(site: Path) -> None:
 def test_the_site_has_every_command_and_public_name(site: Path) -> None:
     """The references are made from the code, with nothing left out."""
     commands = (site / "cli.html").read_text("utf-8")
-    names = [str(command.name) for command in app.registered_commands]
+    names = [str(command.name) for command in build().registered_commands]
     assert [name for name in names if f'id="labelcast-{name}"' not in commands] == []
     api = (site / "api.html").read_text("utf-8")
     assert [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer.main
 
-from labelcast.cli.app import app
+from labelcast.cli.app import build
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -39,7 +39,7 @@ def on_post_page(output: str, **_: Any) -> str:
 
 def command_reference() -> str:
     """Every command as Markdown: what it does, usage, arguments, options, examples."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build())
     above = typer.Context(group, info_name="labelcast")
     names = group.list_commands(above)
     return "\n\n".join(_command(group.get_command(above, name), above) for name in names)

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from command_line import SOURCE, in_process, labelcast
 
-from labelcast.cli.app import app
 from labelcast.cli.drawing import draw_curve
 from labelcast.curves import forecast
 from labelcast.curves.cards import by_name
 
-COMMANDS = sorted(str(command.name) for command in app.registered_commands)
+COMMANDS = sorted(str(command.name) for command in build().registered_commands)
 HEAVY = ("torch", "transformers", "pyarrow", "numpy", "scipy", "pydantic", "datasets", "yaml")
 
 

@@ -366,12 +366,11 @@ def test_choices_with_their_own_marks() -> None:
 
 def test_the_list_for_people_and_for_programs() -> None:
     """`labelcast tasks` shows a row a task; --json has what a program needs."""
-    from labelcast.cli.app import app
 
-    shown = CliRunner(env={"COLUMNS": "160"}).invoke(app, ["tasks"])
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(build(), ["tasks"])
     assert shown.exit_code == 0
     assert len(shown.stdout.splitlines()) == len(NAMES) + 1
-    rows = json.loads(CliRunner().invoke(app, ["tasks", "--json"]).stdout)
+    rows = json.loads(CliRunner().invoke(build(), ["tasks", "--json"]).stdout)
     assert [row["name"] for row in rows] == list(NAMES)
     (anli,) = (row for row in rows if row["name"] == "anli")
     assert (anli["kind"], anli["hub"], anli["verified"]) == ("hub", "facebook/anli", False)

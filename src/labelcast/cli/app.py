@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from labelcast.cli import (
-    calibrate,
-    coslow,
-    demo,
-    forecast,
-    init,
-    label,
-    lists,
-    report,
-    reproduce,
-    score,
-    sweep,
-    tune,
-)
 from labelcast.cli.console import run_app
 
-app = typer.Typer(
-    name="labelcast",
-    help=(
-        "How many labelled examples will this fine-tuning task need?\n\n"
-        "The way: init, score, label, coslow, forecast. To see it whole: labelcast demo\n\n"
-        "\b\nExample: labelcast init tickets.csv"
-    ),
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    *("demo", "init", "score", "label", "coslow", "forecast", "report", "tune", "sweep"),
+    *("calibrate", "tasks", "models", "calibrations", "reproduce"),
 )
+_MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
+
+
+def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The app with some of its commands, whose modules alone are imported."""
+    app = typer.Typer(
+        name="labelcast",
+        help=(
+            "How many labelled examples will this fine-tuning task need?\n\n"
+            "The way: init, score, label, coslow, forecast. To see it whole: labelcast demo\n\n"
+            "\b\nExample: labelcast init tickets.csv"
+        ),
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for name in names:
+        command = getattr(import_module(f"labelcast.cli.{_MODULES.get(name, name)}"), name)
+        app.command(name, help=_help(command), short_help=_summary(command))(command)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +48,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -67,25 +68,8 @@ def _summary(command: Callable[..., None]) -> str:
     return inspect.getdoc(command).split("\n")[0].rstrip(".")  # type: ignore[union-attr]
 
 
-for command, name in (
-    (demo.demo, "demo"),
-    (init.init, "init"),
-    (score.score, "score"),
-    (label.label, "label"),
-    (coslow.coslow, "coslow"),
-    (forecast.forecast, "forecast"),
-    (report.report, "report"),
-    (tune.tune, "tune"),
-    (sweep.sweep, "sweep"),
-    (calibrate.calibrate, "calibrate"),
-    (lists.tasks, "tasks"),
-    (lists.models, "models"),
-    (lists.calibrations, "calibrations"),
-    (reproduce.reproduce, "reproduce"),
-):
-    app.command(name, help=_help(command), short_help=_summary(command))(command)
-
-
 def main() -> None:
     """Entry point of `labelcast`."""
-    run_app(app)
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    # A command by itself is there sooner than all of them.
+    run_app(build((word,) if word in COMMANDS else COMMANDS))

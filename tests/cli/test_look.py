@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from command_line import SOURCE, in_process, labelcast
 
+from labelcast.cli.app import build
 from labelcast.cli.drawing import draw_curve
 from labelcast.curves import forecast
 from labelcast.curves.cards import by_name

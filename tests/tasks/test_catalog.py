@@ -367,6 +367,8 @@ def test_choices_with_their_own_marks() -> None:
 def test_the_list_for_people_and_for_programs() -> None:
     """`labelcast tasks` shows a row a task; --json has what a program needs."""
 
+    from labelcast.cli.app import build
+
     shown = CliRunner(env={"COLUMNS": "160"}).invoke(build(), ["tasks"])
     assert shown.exit_code == 0
     assert len(shown.stdout.splitlines()) == len(NAMES) + 1

@@ -38,9 +38,9 @@ HERE = Path(__file__).resolve().parent
 HISTORY, PAGE = HERE / "history.jsonl", HERE.parent / "docs/speed.md"
 SCRIPTS: dict[str, list[str]] = {
     "startup": [],
-    "coslow": ["--turns", "1"],
+    "coslow": ["--turns", "1", "--examples", "16"],
     "confidence": ["--turns", "1"],
-    "peers": ["--turns", "1"],
+    "peers": ["--turns", "1", "--examples", "8"],
     "growth": ["--draw", str(HERE.parent / "docs/img")],
 }
 PACKAGES = ("labelcast", "torch", "transformers", "numpy", "peft")

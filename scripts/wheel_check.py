@@ -81,8 +81,9 @@ def check(folder: Path) -> None:
     print(run("demo", [commands / "labelcast", "demo", "--out", "run"], empty))
     if "post_room" not in tasks or "pooled" not in cards:
         sys.exit("the wheel's task files or calibration cards were not found")
+    run("report", [commands / "labelcast", "report", "run"], empty)
     if not (empty / "run" / "report.html").is_file():
-        sys.exit("the demo left no report")
+        sys.exit("the run's report was not written")
 
 
 if __name__ == "__main__":

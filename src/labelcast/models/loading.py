@@ -249,7 +249,7 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
-        raise InputError(_load_fault(spec, error)) from None
+        raise _load_fault(spec, error) from None
     try:
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # it has none of its own
@@ -280,9 +280,7 @@ def describe(spec: str) -> Description:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
-        if is_out_of_memory(error):
-            raise MemoryError(f"for model {spec}") from None
-        raise InputError(_load_fault(spec, error)) from None
+        raise _load_fault(spec, error) from None
     return Description(_identity(spec, config, tokenizer), _parameters(config))
 
 
@@ -319,9 +317,7 @@ def _config(spec: str, folder: str) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
-        if is_out_of_memory(error):
-            raise MemoryError(f"for model {spec}") from None
-        raise InputError(_load_fault(spec, error)) from None
+        raise _load_fault(spec, error) from None
 
 
 def _load(
@@ -341,27 +337,27 @@ def _load(
                 use_safetensors=True,
             )
     except Exception as error:  # the library raises a dozen unrelated kinds
-        if is_out_of_memory(error):
-            raise MemoryError(f"for model {spec}") from None
-        raise InputError(_load_fault(spec, error)) from None
+        raise _load_fault(spec, error) from None
     return model, tokenizer
 
 
-def _load_fault(spec: str, error: Exception) -> str:
+def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:
+    if is_out_of_memory(error):
+        return MemoryError(f"for model {spec}")
     text = " ".join(str(error).split())
+    fault = f"cannot be loaded as a causal language model ({text[:240]})."
     if "trust_remote_code" in text or "custom code" in text:
-        return f"model {spec}: it needs code of its own to run, and labelcast runs none."
-    if isinstance(error, ImportError) and "bitsandbytes" in text:
-        return (
-            f"model {spec}: its weights are quantised by bitsandbytes, which is not installed: "
+        fault = "it needs code of its own to run, and labelcast runs none."
+    elif isinstance(error, ImportError) and "bitsandbytes" in text:
+        fault = (
+            "its weights are quantised by bitsandbytes, which is not installed: "
             "pip install 'labelcast[4bit]'."
         )
-    if not Path(spec).exists() and isinstance(error, OSError):
-        return (
-            f"model {spec}: not found on the hub or in its cache, or the hub cannot be reached "
-            f"({text[:160]})."
+    elif not Path(spec).exists() and isinstance(error, OSError):
+        fault = (
+            f"not found on the hub or in its cache, or the hub cannot be reached ({text[:160]})."
         )
-    return f"model {spec}: cannot be loaded as a causal language model ({text[:240]})."
+    return InputError(f"model {spec}: {fault}")
 
 
 def _parameters(config: Any) -> int:

@@ -279,5 +279,7 @@ def _whole(path: Path, rows: int) -> bool:
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             found = sum(batch.num_rows for batch in table.iter_batches())
             return bool(table.schema_arrow.equals(SCHEMA)) and found == rows
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError from None
         return False

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, is_out_of_memory
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run
 from labelcast.strange import refuse_special
@@ -119,8 +119,10 @@ def read_similarity(run: Run) -> Similarity | None:
         kept = path.read_bytes()
         # Mapped, so that a header alone cannot claim more than the file holds.
         cosines = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), dtype=np.float64)
-    # The header is read as Python, whose parser has errors of many kinds.
-    except (ValueError, OSError, EOFError, TypeError, SyntaxError, MemoryError, ArithmeticError):
+    except Exception as error:  # the header is read as Python, whose parser raises many kinds
+        # A damaged header may say "no memory" too; with a whole one, memory is what lacks.
+        if is_out_of_memory(error) and _is_as_measured(run, path.read_bytes()):
+            raise MemoryError(f"for {path}") from None
         kept, cosines = b"", np.zeros((0, 0))
     fits = cosines.shape == (len(ids), len(ids)) and len(ids) > 1
     if not fits or not np.isfinite(cosines).all() or not _is_as_measured(run, kept):

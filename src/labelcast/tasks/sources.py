@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, is_out_of_memory
 from labelcast.strange import refuse_special
 from labelcast.tasks import generated
 from labelcast.tasks.json_stream import JsonStream, StreamFault
@@ -271,6 +271,8 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
                     number += 1
                     yield f"row {number}", values
     except (pyarrow.ArrowException, OSError, OverflowError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"for {path}") from None
         fault = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: not a readable Parquet file ({fault}).") from None
 

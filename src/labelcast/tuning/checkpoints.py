@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from labelcast.errors import LabelcastError, LabelcastWarning
+from labelcast.errors import LabelcastError, LabelcastWarning, is_out_of_memory
 from labelcast.runs.files import disk_faults, read_json, write_json
 
 _MANIFEST = "labelcast.json"
@@ -87,7 +87,9 @@ def _is_whole(path: Path) -> bool:
         manifest = read_json(path / _MANIFEST)
         _course(manifest)
         return bool(manifest["files"] == _seals(path))
-    except (LabelcastError, OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (LabelcastError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         return False
 
 

@@ -56,6 +56,17 @@ def refuse_special(path: Path) -> None:
             raise InputError(f"{path}: {name}, where a file is needed. Give a file's path.")
 
 
+def refuse_target(path: Path) -> None:
+    """Refuse a path that no file can be written under: a folder, or what `refuse_special` refuses.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    refuse_special(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder is there. Give a file's path.")
+
+
 def read_small(path: Path, limit: int = SMALL) -> str:
     """The text of a file that is to be read whole.
 

@@ -135,7 +135,9 @@ def test_the_surroundings_change_no_bit(place: Place, usual: Path, tmp_path: Pat
     assert results(other) == results(usual)
 
 
-@pytest.mark.parametrize(("threads", "batch"), [("2", 0), ("1", 3)])
+@pytest.mark.parametrize(
+    ("threads", "batch"), [("2", 0), pytest.param("1", 3, marks=pytest.mark.slow)]
+)
 def test_threads_and_batches_change_last_digits_alone(
     place: Place, usual: Path, tmp_path: Path, threads: str, batch: int
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from contextlib import redirect_stderr
 
 import pytest
 import typer
+from command_line import check_message, labelcast
 
 from labelcast.cli.console import run_app
 
@@ -71,3 +74,19 @@ def test_a_full_device_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> N
     status, err = said(faulty(RuntimeError("CUDA out of memory")), monkeypatch)
     assert status == 1
     assert err == "labelcast: the device is out of memory. Try a smaller --batch-size.\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR])
+def test_a_path_that_no_disk_could_hold_is_bad_input(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 2 and the way out, as for any other wrong path."""
+    status, err = said(faulty(OSError(number, os.strerror(number), "some/path")), monkeypatch)
+    assert status == 2
+    assert err.startswith(f"labelcast: some/path: {os.strerror(number)}. Give ")
+
+
+@pytest.mark.parametrize("word", ["init LONG", "coslow LONG", "report LONG", "reproduce LONG"])
+def test_a_path_that_is_too_long(word: str) -> None:
+    """The same from the command line."""
+    check_message(labelcast(*word.replace("LONG", "x" * 300).split()), 2, ("too long", "shorter"))

@@ -125,6 +125,7 @@ def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path:
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.slow
 def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Path) -> None:
     """A worker's own error comes to the caller as it would without Ray; the rest is kept."""
     data = tmp_path / "pool.jsonl"

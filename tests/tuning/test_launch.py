@@ -56,6 +56,7 @@ def test_two_processes_train_as_one(job: Job, recipe: Recipe) -> None:
     assert not (Path(str(job.folder)) / "training").exists()
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_process_reaches_the_row(job: Job) -> None:
     """What a process died of is the job's error, and the log stays."""
     odd = job.recipe.model_copy(update={"batch_size": 3})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -239,6 +240,15 @@ def _status(app: typer.Typer) -> int:
         return _unforeseen(error)
 
 
+# What no machine could open, however much room or rights it had.
+_NO_PATH = {
+    errno.ENAMETOOLONG: " Give a shorter path.",
+    errno.ELOOP: " Give the path that the links should lead to.",
+    errno.ENOTDIR: " A part of the path is a file, not a folder.",
+    errno.EISDIR: " Give a file, not a folder.",
+}
+
+
 def _unforeseen(error: Exception) -> int:
     """Say what the machine lacked, or that the fault is ours; the exit status."""
     if is_out_of_memory(error):
@@ -248,7 +258,9 @@ def _unforeseen(error: Exception) -> int:
             say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
     elif isinstance(error, OSError):
         fault = f"{error.filename or 'a file or the output'}: {error.strerror or error}"
-        say(f"labelcast: {one_line(fault)}.")
+        way_out = _NO_PATH.get(error.errno or 0, "")
+        say(f"labelcast: {one_line(fault)}.{way_out}")
+        return 2 if way_out else 1
     elif isinstance(error, UnicodeEncodeError):
         text = error.object[max(error.start - 40, 0) : error.end + 40]
         say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")

@@ -66,6 +66,7 @@ def label(
     """
     from labelcast.errors import InputError
     from labelcast.probe import exchange, label_files, labels
+    from labelcast.probe.gold import check_field
     from labelcast.runs.run import Run
 
     opened = Run.open(run)
@@ -87,7 +88,10 @@ def label(
         return
     result: dict[str, Any] = {"run": str(run)}
     if counts:
-        labels.progress(opened)  # what is damaged is found before anything is drawn
+        # What is damaged or wrong is found before anything is drawn.
+        labels.progress(opened)
+        if gold is not None:
+            check_field(opened, gold)
         with opened.locked():
             labels.draw_more(opened, counts)
         result |= {f"drawn_{name}": count for name, count in counts.items()}

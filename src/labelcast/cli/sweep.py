@@ -56,7 +56,7 @@ def sweep(
         typer.Option(help="Jobs side by side; by default one, or as many as the GPUs take.", min=1),
     ] = None,
     gpus_per_job: Annotated[
-        float, typer.Option(help="GPUs, or a fraction of one, for each job.", min=0.01)
+        float, typer.Option(help="GPUs, or a fraction of one, for each job.", min=0.01, max=1024)
     ] = 1.0,
     retries: Annotated[
         int, typer.Option(help="Further tries of a failed job before its error is kept.", min=0)
@@ -70,7 +70,7 @@ def sweep(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 30,
+    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.", min=1)] = 30,
     as_json: Json = False,
 ) -> None:
     """Measure curves: fine-tune and score each task at each budget.
@@ -80,7 +80,7 @@ def sweep(
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
     from labelcast.errors import InputError
-    from labelcast.models.choices import refuse_spread
+    from labelcast.models.choices import check_dtype, choose_device, refuse_spread
     from labelcast.tuning.recipe import Recipe
     from labelcast.tuning.sweep import Settings, Sweep, cores, sweep_task
 
@@ -88,7 +88,12 @@ def sweep(
         raise InputError(f"--engine {engine}: choose local or ray.")
     if address is not None and engine != "ray":
         raise InputError("--address: is for --engine ray.")
-    refuse_spread(device)
+    if gpus_per_job != gpus_per_job:
+        raise InputError("--gpus-per-job nan: a number from 0.01 up.")
+    check_dtype(dtype)
+    # Of a cluster's devices this machine need not have any.
+    check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
+    check_device(device)
     many = jobs or 1
     settings = Settings(
         model=model,

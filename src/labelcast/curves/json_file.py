@@ -10,7 +10,7 @@ from typing import Any
 
 from labelcast.atomic import replacing
 from labelcast.errors import InputError, RunError
-from labelcast.strange import read_small, refuse_special
+from labelcast.strange import read_small, refuse_target
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -38,10 +38,10 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object, whole or not at all.
 
     Raises:
-        InputError: a pipe or a device stands there, which would be replaced.
+        InputError: a folder, a pipe or a device is there.
         RunError: the file cannot be written.
     """
-    refuse_special(path)
+    refuse_target(path)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with replacing(path) as part:

@@ -77,6 +77,16 @@ def choose_entry() -> Choice[str]:
     return Choice("cuda:0", f"spread over {over} and what the CPU's memory must take")
 
 
+def check_dtype(wanted: str) -> None:
+    """Refuse what is no dtype, before a model is loaded in it.
+
+    Raises:
+        InputError: no such dtype.
+    """
+    if wanted != "auto" and wanted not in DTYPES:
+        raise InputError(f"--dtype {wanted}: not one of auto, {', '.join(DTYPES)}.")
+
+
 def choose_dtype(
     wanted: str, device: str, parameters: int, purpose: Purpose
 ) -> Choice[torch.dtype]:
@@ -96,9 +106,8 @@ def choose_dtype(
     """
     import torch
 
+    check_dtype(wanted)
     if wanted != "auto":
-        if wanted not in DTYPES:
-            raise InputError(f"--dtype {wanted}: not one of auto, {', '.join(DTYPES)}.")
         return Choice(getattr(torch, wanted), "asked for")
     if not device.startswith("cuda"):
         return Choice(torch.float32, "on a CPU a lower precision changes the ranking")

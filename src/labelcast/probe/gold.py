@@ -56,6 +56,17 @@ def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
     return Gold(len(found), len(drawn) - len(wanted), len(wanted) - len(found))
 
 
+def check_field(run: Run, field: str) -> None:
+    """Refuse a field that the pool's first record lacks, before anything is drawn for it.
+
+    Raises:
+        InputError: it has no such field; the pool has changed.
+    """
+    for record in pool_of(run).records():
+        _value(record, field)
+        return
+
+
 def _value(record: Record, field: str) -> object:
     if field not in record.values:
         raise InputError(

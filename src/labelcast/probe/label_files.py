@@ -13,6 +13,7 @@ from labelcast.errors import InputError
 from labelcast.probe import exchange
 from labelcast.probe.labels import SETS, export_rows, known_answers, read_answers
 from labelcast.runs.run import Run
+from labelcast.strange import refuse_target
 from labelcast.tasks.prompts import answer_name, input_names
 from labelcast.tasks.sources import Record
 from labelcast.tasks.task import Task
@@ -48,9 +49,10 @@ def check_replaceable(run: Run, path: Path, form: str) -> None:
     """Refuse to replace a file that holds more than the run does.
 
     Raises:
-        InputError: it holds answers that are not imported, or other records; or the second file
-            of the form is there and is another.
+        InputError: it holds answers that are not imported, or other records; the second file of
+            the form is there and is another; or no file can be written there.
     """
+    refuse_target(path)
     second = exchange.companion(path, form, sheet(run.task))
     if second is not None and second[0].exists() and second[0].read_bytes() != second[1].encode():
         raise InputError(f"{second[0]}: is there already and is another. Choose another name.")

@@ -194,7 +194,7 @@ def read_rows(path: Path, ids: Iterable[str], names: Sequence[str]) -> dict[str,
 
 def _read(path: Path, names: list[str]) -> pa.Table:
     # In this thread: where memory is short, Arrow's own cannot be started, and it would wait on.
-    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _readable(path), _opened(path) as file:
         _check_columns(file.schema_arrow, names)
         return file.read(columns=names, use_threads=False)
 
@@ -220,13 +220,18 @@ def pickable(path: Path) -> NDArray[np.float64]:
 
 
 def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
-    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as table:
+    with _readable(path), _opened(path) as table:
         _check_columns(table.schema_arrow, [name])
         yield from table.iter_batches(columns=[name])
 
 
+def _opened(path: Path) -> pq.ParquetFile:
+    # Of a relative path Arrow would take a colon for the end of a scheme, as in `s3:`.
+    return pq.ParquetFile(path.absolute(), page_checksum_verification=True)
+
+
 def _whole_table(path: Path) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         return file.read(use_threads=False)
 
 
@@ -266,7 +271,7 @@ def fetch(
 
 
 def _write(path: Path, tables: Any) -> None:
-    with pq.ParquetWriter(path, SCHEMA, write_page_checksum=True) as writer:
+    with pq.ParquetWriter(path.absolute(), SCHEMA, write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table)
 
@@ -276,7 +281,7 @@ def _whole(path: Path, rows: int) -> bool:
     if not path.exists():
         return False
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as table:
+        with _opened(path) as table:
             found = sum(batch.num_rows for batch in table.iter_batches())
             return bool(table.schema_arrow.equals(SCHEMA)) and found == rows
     except (pa.ArrowException, OSError) as error:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from labelcast.atomic import make_folder, replacing
 from labelcast.errors import InputError, LabelcastError, RunError
-from labelcast.strange import read_small, refuse_special
+from labelcast.strange import read_small, refuse_special, refuse_target
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -26,6 +26,12 @@ _HINTS = {
     errno.EROFS: "the disk is read-only",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
+}
+# What no disk could hold under such a path.
+_NO_PATH = {
+    errno.EISDIR: "a folder is there; give a file",
+    errno.ENAMETOOLONG: "the path is too long",
+    errno.ELOOP: "its links lead in a circle",
 }
 
 
@@ -38,10 +44,18 @@ _TORN = ("PytorchStreamWriter failed writing", "inline_container.cc")
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turns a fault of the disk while writing `path` into a RunError that says what to do."""
+    """Turns a fault of the disk while writing `path` into an error that says what to do.
+
+    Raises:
+        InputError: no file can be written under such a path.
+        RunError: the disk, or what may be done on it, does not allow it.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_PATH:
+            fault = _NO_PATH[error.errno]
+            raise InputError(f"{path}: could not be written: {fault}.") from None
         hint = _HINTS.get(error.errno or 0, error.strerror or str(error))
         raise RunError(f"{path}: could not be written: {hint}.") from None
     except (LabelcastError, MemoryError):
@@ -67,10 +81,10 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: `write` fills a temporary name, which is then renamed.
 
     Raises:
-        InputError: a pipe or a device stands there, which would be replaced.
+        InputError: a folder, a pipe or a device is there.
         RunError: the disk is full, or the folder cannot be written.
     """
-    refuse_special(path)
+    refuse_target(path)
     with disk_faults(path):
         make_folder(path.parent)
         with replacing(path) as part:

@@ -263,7 +263,8 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as table:
+        # Of a relative path Arrow would take a colon for the end of a scheme, as in `s3:`.
+        with pyarrow.parquet.ParquetFile(path.absolute()) as table:
             refuse_bomb(table.metadata, path)
             number = 0
             for batch in table.iter_batches(batch_size=rows_at_once(table.metadata)):

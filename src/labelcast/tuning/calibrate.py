@@ -106,8 +106,10 @@ def calibrate(
     Source: Je and Raffel (2025), the linear map and its baselines; the CoS-Low of a task is the
     mean over draws and sketches.
     """
+    settings.check_machine()
     sweeps = [Sweep.open(folder) for folder in folders]
     _belong_together(sweeps)
+    probed = None if probes_of is None else Sweep.open(probes_of)
     curves, skipped = _curves(sweeps)
     if len(curves) < MIN_TASKS:
         raise InputError(
@@ -116,11 +118,10 @@ def calibrate(
             f"Sweep more tasks, or use the pooled card.{_list(skipped)}"
         )
     probes: dict[str, Probes] = {}
-    if probes_of is not None:
-        sweep = Sweep.open(probes_of)
-        _same_material(sweep, curves)
-        with Run(sweep.path).locked():
-            probes = measure_probes(sweep, [curve.task for curve in curves], settings, say)
+    if probed is not None:
+        _same_material(probed, curves)
+        with Run(probed.path).locked():
+            probes = measure_probes(probed, [curve.task for curve in curves], settings, say)
         return fit(curves, probes, name, settings, sweeps[0].settings, skipped)
     for sweep in sweeps:
         names = [curve.task for curve in curves if curve.sweep is sweep]
@@ -147,6 +148,7 @@ def measure(
         InputError: sweeps that do not belong together, or a task that none of them has.
         RunError: a sweep's folder cannot be written.
     """
+    settings.check_machine()
     sweeps = [Sweep.open(folder) for folder in folders]
     _belong_together(sweeps)
     probes: dict[str, Probes] = {}

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.models.choices import Purpose
+from labelcast.models.choices import Purpose, check_dtype, choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
@@ -67,6 +67,15 @@ class ProbeSettings:
         for option in ("draws", "sketch_seeds", "pool", "n_label"):
             if getattr(self, option) < 1:
                 raise InputError(f"--{option.replace('_', '-')}: must be at least 1.")
+
+    def check_machine(self) -> None:
+        """Refuse a device or dtype that is not there, before anything is measured or written.
+
+        Raises:
+            InputError: not to be had here, or no such dtype.
+        """
+        choose_device(self.device)
+        check_dtype(self.dtype)
 
     def key(self, probe: Probe, draw: int = 0) -> dict[str, Any]:
         """What a kept row must agree in to be used again."""

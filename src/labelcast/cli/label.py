@@ -67,7 +67,7 @@ def label(
     from labelcast.errors import InputError
     from labelcast.probe import exchange, label_files, labels
     from labelcast.probe.gold import check_field
-    from labelcast.runs.run import Run
+    from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
     if only is not None and only not in labels.SETS:
@@ -92,11 +92,11 @@ def label(
         labels.progress(opened)
         if gold is not None:
             check_field(opened, gold)
-        with opened.locked():
+        with opened.locked(wait=PATIENCE):
             labels.draw_more(opened, counts)
         result |= {f"drawn_{name}": count for name, count in counts.items()}
     if import_ is not None:
-        with opened.locked():
+        with opened.locked(wait=PATIENCE):
             result["imported"] = _import(opened, import_, form)
     if gold is not None:
         result["gold"] = label_page.fill_in(opened, gold, only)

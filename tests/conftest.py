@@ -2,15 +2,25 @@
 
 import json
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+import torch
 from shared_data import shared
 from tiny_model import load_llama
 
 from labelcast.models.encoding import Encoded, encode_pair
 from labelcast.models.loading import LanguageModel, load_model
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """What a test runs in this process may set their number, on which the last bits depend."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
     python benchmarks/startup.py [--turns 7] [--loads 2]
 
 Every measurement is a process of its own. The yardstick of the commands imports numpy, typer and
-rich; that of the cache is the model out of its GGUF file, into an empty cache folder.
+rich; that of the cache is the model out of its GGUF file, into an empty cache folder. What it takes to
+import the libraries alone, which no cache can save, is printed beside it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ LOAD = [
     sys.executable,
     "-c",
     "from labelcast.models.loading import load_model; load_model('smollm2', device='cpu')",
+]
+IMPORTS = [
+    sys.executable,
+    "-c",
+    "import torch, transformers; from transformers.models.llama import modeling_llama",
 ]
 GOALS = {"help": 1.5, "forecast": 2.0}
 CACHED = 0.25
@@ -58,7 +64,8 @@ def time_commands(turns: int) -> Turns:
 
 def time_loads(turns: int) -> Turns:
     run(LOAD)  # fills the cache
-    return in_turns({"cache": lambda: run(LOAD), "gguf": load_from_gguf}, turns)
+    ways = {"cache": lambda: run(LOAD), "gguf": load_from_gguf, "imports": lambda: run(IMPORTS)}
+    return in_turns(ways, turns)
 
 
 def main() -> None:
@@ -78,6 +85,9 @@ def main() -> None:
     }
     ratios["smollm2 from its cache / from GGUF"] = Ratio(
         loads.ratio("cache", "gguf"), "lower", CACHED
+    )
+    ratios["importing torch and transformers' Llama alone / from GGUF"] = Ratio(
+        loads.ratio("imports", "gguf"), compared=False
     )
     seconds = {way: round(part.median(way), 3) for part in (commands, loads) for way in part.values}
     tell("startup", ratios, turns=args.turns, loads=args.loads, seconds=seconds)

@@ -3,8 +3,8 @@
     python benchmarks/startup.py [--turns 7] [--loads 2]
 
 Every measurement is a process of its own. The yardstick of the commands imports numpy, typer and
-rich; that of the cache is the model out of its GGUF file, into an empty cache folder. What it takes to
-import the libraries alone, which no cache can save, is printed beside it.
+rich; that of the cache is the model out of its GGUF file, into an empty cache folder. Beside it is
+printed what it takes to import the libraries alone, which no cache can save.
 """
 
 from __future__ import annotations

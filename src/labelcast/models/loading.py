@@ -171,6 +171,7 @@ class LanguageModel:
         return str(text)
 
 
+@embedded.uncollected()
 def load_model(
     spec: str = embedded.NAME,
     *,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from command_line import Models, check_message, fill, in_process, labelcast, snapshot
+from mounts import disk
 
 UNWRITABLE = [
     ("score pool.jsonl --task task.yaml --model TINY --n-label 8 --out BAD/run", "run"),
@@ -33,20 +30,6 @@ def test_a_path_below_a_file(
     before = snapshot(place)
     status_one(command, place / "pool.jsonl", models, (name, "not a folder"))
     assert snapshot(place) == before
-
-
-@contextmanager
-def disk(folder: Path, options: str) -> Iterator[Path]:
-    """A small disk of its own; skips where none can be mounted."""
-    folder.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(("command", "name"), UNWRITABLE)

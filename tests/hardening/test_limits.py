@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from command_line import SOURCE
 from fault_bench import COMMANDS, Bench, Command, each, state, words
+from mounts import mounted
 
 MIB = 2**20
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SOURCE)}
@@ -35,18 +36,6 @@ def test_too_little_memory(bench: Bench, name: str) -> None:
         bench.check_recovers(command, folder)
         shutil.rmtree(folder)
     assert 1 in ends
-
-
-@contextmanager
-def mounted(*options: str) -> Iterator[None]:
-    """Something mounted; skips where that is not allowed."""
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, *options], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", options[-1]], check=True)
 
 
 @each(quick=("score", "label --import"))

@@ -45,7 +45,7 @@ def at_size(lm: LanguageModel, examples: list[Example], size: int) -> Callable[[
 
 def main() -> None:
     args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 16))
-    lm = load_model(args.model, device=args.device, purpose="gradients")
+    lm = load_model(args.model, device=args.device)
     found = material.load(args.task, args.examples, lm, need_answer=True)
     default = choose_batch(args.batch_size, lm.device.value, "gradients").value
     ratios: dict[str, Ratio] = {}

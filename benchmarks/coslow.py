@@ -91,7 +91,7 @@ def longest_common_start(pairs: Sequence[Encoded]) -> int:
 
 def main() -> None:
     args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 32))
-    lm = load_model(args.model, device=args.device, purpose="gradients")
+    lm = load_model(args.model, device=args.device)
     found = material.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     adapted = published.with_adapters(lm, RANK)

@@ -45,9 +45,8 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
 
     rng = random.Random(0)
     axis, _, cost = name.partition(", ")
-    purpose: Any = "gradients" if cost == "CoS-Low" or axis == "examples" else "confidence"
     model = {"pool": "tiny", "prompt": "10M", "examples": "1M", "model": point}[axis]
-    lm = random_models.load(str(model), purpose)
+    lm = random_models.load(str(model))
     weights = sum(weight.numel() for weight in lm.model.parameters())
     size = float(weights if axis == "model" else point)
     tokens = {"prompt": int(size), "examples": 48, "model": 64, "pool": POOL_TOKENS}[axis]
@@ -62,7 +61,7 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
             for _ in range(count)
         ]
 
-    if purpose == "gradients":
+    if cost == "CoS-Low" or axis == "examples":
         labelled = examples(int(size) if axis == "examples" else 4, tokens)
         cos_low(lm, examples(2, 16))
         return size, lambda: cos_low(lm, labelled)

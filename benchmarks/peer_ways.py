@@ -322,7 +322,7 @@ def main() -> None:
 
 def measure(way: str, args: Any) -> dict[str, Any]:
     """Seconds and peak memory above that of the loaded model, and the way's CoS-Low."""
-    lm = load_model(args.model, device=args.device, purpose="gradients")
+    lm = load_model(args.model, device=args.device)
     found = material.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     given = Inputs(lm, found.examples, encode_labelled(lm, found.examples), batch)

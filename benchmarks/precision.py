@@ -23,7 +23,7 @@ def main() -> None:
     args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 32))
     values: dict[str, dict[str, float]] = {}
     for dtype in ("float32", "bfloat16"):
-        lm = load_model(args.model, device=args.device, dtype=dtype, purpose="gradients")
+        lm = load_model(args.model, device=args.device, dtype=dtype)
         for name, chosen in sets(lm, args.examples).items():
             values.setdefault(name, {})[dtype] = cos_low(lm, chosen).coslow
         published = material.load(args.task, args.examples, lm, need_answer=True)

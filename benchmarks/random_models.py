@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelcast.models.choices import Purpose
 from labelcast.models.embedded import without_bars
 from labelcast.models.loading import LanguageModel, load_model
 
@@ -36,7 +35,7 @@ SIZES = {
 }
 
 
-def load(name: str, purpose: Purpose) -> LanguageModel:
+def load(name: str) -> LanguageModel:
     """A seeded random model of a size, in float32 on the CPU."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -70,7 +69,7 @@ def load(name: str, purpose: Purpose) -> LanguageModel:
     with tempfile.TemporaryDirectory() as folder, without_bars():
         LlamaForCausalLM(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        return load_model(folder, device="cpu", dtype="float32", purpose=purpose)
+        return load_model(folder, device="cpu", dtype="float32")
 
 
 def text(tokens: int, rng: random.Random) -> str:

@@ -240,7 +240,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     [
         (lambda: choose_device("cuda:99"), "--device cuda:99"),
         (lambda: choose_device("nonsense"), "--device nonsense"),
-        (lambda: choose_dtype("float8", "cpu", 1, "confidence"), "--dtype float8"),
+        (lambda: choose_dtype("float8", "cpu", 1), "--dtype float8"),
         (lambda: choose_batch(0, "cpu", "gradients"), "--batch-size 0"),
     ],
 )
@@ -252,7 +252,7 @@ def test_choices_that_cannot_be_had(choose: Callable[[], object], message: str) 
 
 def test_choices_come_with_their_reason() -> None:
     """What is chosen says why; what is asked for is taken as it is."""
-    assert choose_dtype("auto", "cpu", 1, "confidence").value is torch.float32
-    assert "ranking" in choose_dtype("auto", "cpu", 1, "gradients").reason
+    assert choose_dtype("auto", "cpu", 1).value is torch.float32
+    assert "ranking" in choose_dtype("auto", "cpu", 1).reason
     assert str(choose_batch(7, "cpu", "gradients")) == "7 (asked for)"
     assert choose_batch(None, "cpu", "confidence").reason

@@ -57,7 +57,7 @@ def coslow(
     run = Run.open(examples) if Path(examples).is_dir() else None
     name = model or (run_model(run) if run else "smollm2")
     with waiting(f"Loading {name}"):
-        lm = load_model(name, device=device, dtype=dtype, purpose="gradients")
+        lm = load_model(name, device=device, dtype=dtype)
     digest = run.labels_digest("low") if run else None
     labelled = run_examples(run, lm) if run else file_examples(examples, task, lm)
     batch = choose_batch(batch_size, lm.device.value, "gradients")

@@ -22,7 +22,7 @@ def measure(path: str) -> None:
 
     run = Run.open(path)
     _tell(stage="loading", model=run_model(run))
-    lm = load_model(run_model(run), purpose="gradients")
+    lm = load_model(run_model(run))
     # Before the examples are read: a label that changes meanwhile makes the result an old one.
     labels = run.labels_digest("low")
     examples = run_examples(run, lm)

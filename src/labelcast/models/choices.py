@@ -87,19 +87,16 @@ def check_dtype(wanted: str) -> None:
         raise InputError(f"--dtype {wanted}: not one of auto, {', '.join(DTYPES)}.")
 
 
-def choose_dtype(
-    wanted: str, device: str, parameters: int, purpose: Purpose
-) -> Choice[torch.dtype]:
+def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtype]:
     """The dtype of the weights.
 
-    On a CPU float32: bfloat16 is faster there but changes the ranking of confidences. On a GPU
-    bfloat16 for gradients; for confidences float32 where the weights fill under half the memory.
+    On a CPU float32; on a GPU float32 where the weights fill at most half the memory. bfloat16
+    changes the ranking of confidences, and CoS-Low by more than 0.01.
 
     Args:
         wanted: ``auto`` or one of `DTYPES`.
         device: as `choose_device` gives it.
         parameters: number of weights.
-        purpose: what the model is loaded for.
 
     Raises:
         InputError: no such dtype.
@@ -110,12 +107,10 @@ def choose_dtype(
     if wanted != "auto":
         return Choice(getattr(torch, wanted), "asked for")
     if not device.startswith("cuda"):
-        return Choice(torch.float32, "on a CPU a lower precision changes the ranking")
-    if purpose == "gradients":
-        return Choice(torch.bfloat16, "on a GPU the gradients' cosine keeps its value in it")
+        return Choice(torch.float32, "a lower precision changes the ranking and CoS-Low")
     memory = torch.cuda.get_device_properties(device).total_memory
     if 4 * parameters <= memory / 2:
-        return Choice(torch.float32, "the model fits, and confidences rank best in it")
+        return Choice(torch.float32, "the model fits, and a lower one changes CoS-Low")
     return Choice(torch.bfloat16, f"in float32 the model would fill {4 * parameters / memory:.0%}")
 
 

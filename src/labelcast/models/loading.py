@@ -20,7 +20,6 @@ from labelcast.models import embedded
 from labelcast.models.choices import (
     SPREAD,
     Choice,
-    Purpose,
     choose_device,
     choose_dtype,
     choose_entry,
@@ -177,7 +176,6 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    purpose: Purpose = "confidence",
 ) -> LanguageModel:
     """Load a model and its tokenizer.
 
@@ -186,7 +184,6 @@ def load_model(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...; ``spread`` shares the layers out over
             all GPUs and, where these are full, the CPU's memory.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        purpose: what for; on a GPU the dtype depends on it.
 
     Returns:
         The model in evaluation mode, with every weight frozen.
@@ -208,7 +205,7 @@ def load_model(
     fixed = {"": chosen_device.value} if quantised else None
     # The count decides on a GPU alone, and takes half a second.
     count = _parameters(config) if chosen_device.value.startswith("cuda") else 0
-    chosen_dtype = choose_dtype(dtype, chosen_device.value, count, purpose)
+    chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     places = "auto" if spread else fixed
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
     if places is None:
@@ -246,7 +243,7 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
     folder = _locate(spec)
     config = _config(spec, folder)
     count = _parameters(config) if device.value.startswith("cuda") else 0
-    chosen = choose_dtype(dtype, device.value, count, "confidence")
+    chosen = choose_dtype(dtype, device.value, count)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds

@@ -192,4 +192,4 @@ def open_engine(
         return VllmEngine(model, device=device, dtype=dtype)
     from labelcast.models.loading import load_model
 
-    return LocalEngine(load_model(model, device=device, dtype=dtype, purpose="confidence"))
+    return LocalEngine(load_model(model, device=device, dtype=dtype))

@@ -19,7 +19,7 @@ from labelcast.probe.engines import Engine, LocalEngine
 from labelcast.probe.labels import check_names, draw_row
 from labelcast.probe.pick import pick_low_confidence
 from labelcast.probe.pool import Survey, fetch, pickable, read_column, score_pool, survey
-from labelcast.runs.files import write_jsonl
+from labelcast.runs.files import disk_faults, write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import flat_row
 from labelcast.tasks.sources import Source
@@ -160,7 +160,8 @@ def score(
             positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
             drawn = fetch(source, task, positions)
             write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
-            run.file("to_label.jsonl").unlink(missing_ok=True)
+            with disk_faults(run.file("to_label.jsonl")):
+                run.file("to_label.jsonl").unlink(missing_ok=True)
         if not run.file("to_label.jsonl").exists():
             _write_to_label(run)
         if not reused:

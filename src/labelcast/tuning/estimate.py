@@ -116,7 +116,7 @@ def measure_speed(job: Job, splits: Callable[[Render], Splits]) -> Speed:
     from labelcast.tuning.finetune import fine_tune
 
     begin = time.perf_counter()
-    lm = load_model(job.model, device=job.device, dtype=job.dtype, purpose="confidence")
+    lm = load_model(job.model, device=job.device, dtype=job.dtype)
     loaded = time.perf_counter()
     found = splits(lm.render)
     tested = found.test[:_MOST_TESTED]

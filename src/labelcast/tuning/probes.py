@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.models.choices import Purpose, check_dtype, choose_device
+from labelcast.models.choices import check_dtype, choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
@@ -156,7 +156,7 @@ class _Bench:
         for number, row in enumerate(self.kept, 1):
             form = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
             check(form, row, f"{self.file.path} line {number}", "Remove that line.")
-        self.model: tuple[Purpose, LanguageModel] | None = None
+        self.model: LanguageModel | None = None
 
     def confidence(self, name: str) -> None:
         """The confidence of the pool, and the draws from its lowest tenth."""
@@ -164,7 +164,7 @@ class _Bench:
             return
         from labelcast.probe.confidence import score_confidence
 
-        lm = self._lm("confidence")
+        lm = self._lm()
         pool = self._pool(name, lm)
         self.say(f"{name}: confidence of {len(pool)} examples")
         begin = time.perf_counter()
@@ -197,7 +197,7 @@ class _Bench:
         ]
         if not left:
             return
-        lm = self._lm("gradients")
+        lm = self._lm()
         pool = self._pool(name, lm)
         for probe, draw in left:
             self.say(f"{name}: {probe}, draw {draw + 1}")
@@ -297,19 +297,16 @@ class _Bench:
             )
         return found.order[: self.settings.pool]
 
-    def _lm(self, purpose: Purpose) -> LanguageModel:
-        """The sweep's model; on a GPU the dtype depends on what it is for."""
-        if self.model and (self.model[0] == purpose or self.model[1].device.value == "cpu"):
-            return self.model[1]
-        self.model = None
+    def _lm(self) -> LanguageModel:
+        """The sweep's model."""
+        if self.model is not None:
+            return self.model
         name, before = self.content["model"]["name"], self.content["model"]["fingerprint"]
         self.say(f"loading {name}")
-        lm = load_model(
-            name, device=self.settings.device, dtype=self.settings.dtype, purpose=purpose
-        )
+        lm = load_model(name, device=self.settings.device, dtype=self.settings.dtype)
         if lm.identity.fingerprint != before:
             raise InputError(f"model {name}: no longer the one whose curves were measured.")
-        self.model = (purpose, lm)
+        self.model = lm
         return lm
 
     def _row(self, name: str, key: dict[str, Any]) -> dict[str, Any] | None:

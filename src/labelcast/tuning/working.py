@@ -83,7 +83,7 @@ class _Shared:
         key = (job.model, device, dtype)
         if self.kept is None or self.model_key != key:
             self.kept, self.model_key = None, None
-            lm = load_model(job.model, device=device, dtype=dtype, purpose="gradients")
+            lm = load_model(job.model, device=device, dtype=dtype)
             size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
             if size > _KEPT_BYTES:
                 return lm

@@ -253,7 +253,9 @@ class Started:
         """Wait for its end."""
         status = self.server.wait(self.pid, timeout)
         assert status is not None, "it does not end"
-        return Outcome(status, self.out.read_text(), self.err.read_text())
+        # One that is killed at once has not opened them yet.
+        said = (path.read_text() if path.exists() else "" for path in (self.out, self.err))
+        return Outcome(status, *said)
 
     def signal(self, number: int) -> None:
         """Send it a signal; it may have ended."""

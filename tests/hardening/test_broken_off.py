@@ -81,15 +81,22 @@ def test_killed_at_random_moments(bench: Bench, command: Command) -> None:
     bench.run(command, folder)
     whole = time.monotonic() - begun
     rng = random.Random(command.name)
-    for number in range(MOMENTS):
+    kills = 0
+    for number in range(4 * MOMENTS):
         folder = bench.copy(command.start)
         first = 0.0 if number % 5 == 0 else 0.3
         started = bench.start(command, folder)
         if bench.server.wait(started.pid, rng.uniform(first * whole, whole)) is None:
             started.signal(signal.SIGKILL)
-            assert started.end().status == -9
+            status = started.end().status
+            # It may have come to its end between the two.
+            assert status in (-9, 0)
+            kills += status == -9
             bench.check_recovers(command, folder)
         shutil.rmtree(folder)
+        if kills == MOMENTS:
+            break
+    assert kills >= MOMENTS // 2
 
 
 TYPED = ("yes", "no", "yes", "no", "yes", "no")

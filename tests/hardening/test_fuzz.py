@@ -36,7 +36,7 @@ from labelcast.strange import one_line
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.tuning.calibrate import calibrate
-from labelcast.tuning.probes import ProbeSettings
+from labelcast.tuning.probe_settings import ProbeSettings
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sweep import Sweep
 

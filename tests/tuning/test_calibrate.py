@@ -20,7 +20,8 @@ from labelcast.probe.coslow import cosine, median_cosine
 from labelcast.runs.files import read_jsonl
 from labelcast.tuning.calibrate import Curve, calibrate, fit, measure
 from labelcast.tuning.job import JobResult
-from labelcast.tuning.probes import Probes, ProbeSettings
+from labelcast.tuning.probe_settings import ProbeSettings
+from labelcast.tuning.probes import Probes
 from labelcast.tuning.recipe import LORA
 from labelcast.tuning.sweep import Sweep
 

@@ -58,7 +58,7 @@ def calibrate(
     from labelcast.errors import InputError
     from labelcast.tuning.calibrate import calibrate as calibrate_sweeps
     from labelcast.tuning.calibrate import measure
-    from labelcast.tuning.probes import ProbeSettings
+    from labelcast.tuning.probe_settings import ProbeSettings
 
     settings = ProbeSettings(
         draws=draws,

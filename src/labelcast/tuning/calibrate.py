@@ -16,7 +16,8 @@ from labelcast.curves.line import fit_line
 from labelcast.curves.points import MIN_TASKS
 from labelcast.errors import InputError
 from labelcast.runs.run import Run, versions
-from labelcast.tuning.probes import Probes, ProbeSettings, measure_probes
+from labelcast.tuning.probe_settings import ProbeSettings
+from labelcast.tuning.probes import Probes, measure_probes
 from labelcast.tuning.sweep import Sweep
 
 BASELINES = {

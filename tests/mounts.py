@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,12 @@ def mounted(*options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", options[-1]], check=True)
+        # A worker that is told to end may take a moment.
+        for rest in range(9, -1, -1):
+            done = subprocess.run(["umount", options[-1]], capture_output=True, check=rest == 0)
+            if done.returncode == 0:
+                break
+            time.sleep(1)
 
 
 @contextmanager

@@ -90,3 +90,8 @@ def test_a_path_that_no_disk_could_hold_is_bad_input(
 def test_a_path_that_is_too_long(word: str) -> None:
     """The same from the command line."""
     check_message(labelcast(*word.replace("LONG", "x" * 300).split()), 2, ("too long", "shorter"))
+
+
+def test_a_word_with_an_end_of_line() -> None:
+    """A usage error is one line too, whatever it quotes."""
+    check_message(labelcast("init", "a.jsonl", "b\nc"), 2, ("unexpected extra", r"b\nc", "--help"))

@@ -299,9 +299,9 @@ def _check_words(words: Sequence[str]) -> None:
 
 def _usage(error: Any) -> int:
     """A wrong option or argument in one line; no arguments at all show the help."""
-    message = error.format_message()
-    if error.ctx is None or "\n" in message.strip():
+    if error.ctx is None or type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
-        say(f"labelcast: {one_line(message.rstrip('.'))}. See `{error.ctx.command_path} --help`.")
+        message = one_line(error.format_message().rstrip("."))
+        say(f"labelcast: {message}. See `{error.ctx.command_path} --help`.")
     return int(error.exit_code)

@@ -26,6 +26,14 @@ class RunError(LabelcastError, RuntimeError):
     status = 1
 
 
+NO_PATH = {
+    errno.EISDIR: "a folder is there; give a file",
+    errno.ENAMETOOLONG: "the path is too long; give a shorter one",
+    errno.ELOOP: "its links lead in a circle; give the path that they should lead to",
+}
+"""What no disk could hold under such a path, whatever its room and rights: bad input, in words."""
+
+
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""
 

@@ -30,13 +30,11 @@ STARTS = (
     Command("forecast (alone)", words("forecast --coslow 0.3 --zero-shot 0.4"), "empty"),
     Command("reproduce", words("reproduce sweep"), "swept"),
 )
-# These begin long work, a page or a cluster, and are tried by tests of their own.
-LEFT_OUT = {"--page", "--help", "--version", "--max-len"}
 
 
 def options(command: str) -> Iterator[str]:
     """The options of a command that take a value."""
-    app = typer.main.get_command(build((command, "tasks" if command != "tasks" else "models")))
+    app = typer.main.get_command(build((command,)))
     assert isinstance(app, click.Group)
     for parameter in app.commands[command].params:
         if isinstance(parameter, click.Option) and not parameter.is_flag:
@@ -46,9 +44,8 @@ def options(command: str) -> Iterator[str]:
 def wild(start: Command) -> Iterator[Command]:
     """A command with one option, or one of its words, replaced by each wild value."""
     for option in options(start.argv[0]):
-        if option not in LEFT_OUT:
-            for value in WILD:
-                yield replace(start, argv=(*start.argv, option, value))
+        for value in WILD:
+            yield replace(start, argv=(*start.argv, option, value))
     for place in range(1, len(start.argv)):
         for value in WILD:
             yield replace(start, argv=(*start.argv[:place], value, *start.argv[place + 1 :]))

@@ -13,6 +13,7 @@ import typer
 from command_line import check_message, labelcast
 
 from labelcast.cli.console import run_app
+from labelcast.errors import NO_PATH
 
 
 def said(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> tuple[object, str]:
@@ -83,7 +84,8 @@ def test_a_path_that_no_disk_could_hold_is_bad_input(
     """Status 2 and the way out, as for any other wrong path."""
     status, err = said(faulty(OSError(number, os.strerror(number), "some/path")), monkeypatch)
     assert status == 2
-    assert err.startswith(f"labelcast: some/path: {os.strerror(number)}. Give ")
+    assert err == f"labelcast: some/path: {NO_PATH[number]}.\n"
+    assert "; give " in err
 
 
 @pytest.mark.parametrize("word", ["init LONG", "coslow LONG", "report LONG", "reproduce LONG"])

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from labelcast.errors import InputError, LabelcastError, LabelcastWarning, is_out_of_memory
+from labelcast.errors import (
+    NO_PATH,
+    InputError,
+    LabelcastError,
+    LabelcastWarning,
+    is_out_of_memory,
+)
 from labelcast.strange import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -240,13 +246,8 @@ def _status(app: typer.Typer) -> int:
         return _unforeseen(error)
 
 
-# What no machine could open, however much room or rights it had.
-_NO_PATH = {
-    errno.ENAMETOOLONG: " Give a shorter path.",
-    errno.ELOOP: " Give the path that the links should lead to.",
-    errno.ENOTDIR: " A part of the path is a file, not a folder.",
-    errno.EISDIR: " Give a file, not a folder.",
-}
+# A path that is to be read; where it is to be written, a folder could not be made (status 1).
+_NO_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
 
 
 def _unforeseen(error: Exception) -> int:
@@ -257,10 +258,10 @@ def _unforeseen(error: Exception) -> int:
         else:
             say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
     elif isinstance(error, OSError):
-        fault = f"{error.filename or 'a file or the output'}: {error.strerror or error}"
-        way_out = _NO_PATH.get(error.errno or 0, "")
-        say(f"labelcast: {one_line(fault)}.{way_out}")
-        return 2 if way_out else 1
+        found = _NO_PATH.get(error.errno or 0)
+        fault = f"{error.filename or 'a file or the output'}: {found or error.strerror or error}"
+        say(f"labelcast: {one_line(fault)}.")
+        return 2 if found else 1
     elif isinstance(error, UnicodeEncodeError):
         text = error.object[max(error.start - 40, 0) : error.end + 40]
         say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")

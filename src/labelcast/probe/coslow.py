@@ -186,7 +186,7 @@ def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
         raise InputError(f"--method {method}: choose sketch or exact.")
     if not 1 <= rank <= 4096:
         raise InputError(f"--rank {rank}: must be from 1 to 4096.")
-    if not 1 <= seeds <= 1024 or not 0 <= seed < 2**63 - seeds:
+    if not 1 <= seeds <= 1024 or not 0 <= seed <= 2**62:
         raise InputError("--seeds must be from 1 to 1024 and --seed from 0 to 2**62.")
 
 

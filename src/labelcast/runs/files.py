@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from labelcast.atomic import make_folder, replacing
-from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.errors import NO_PATH, InputError, LabelcastError, RunError
 from labelcast.strange import read_small, refuse_special, refuse_target
 
 _HINTS = {
@@ -26,12 +26,6 @@ _HINTS = {
     errno.EROFS: "the disk is read-only",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
-}
-# What no disk could hold under such a path.
-_NO_PATH = {
-    errno.EISDIR: "a folder is there; give a file",
-    errno.ENAMETOOLONG: "the path is too long",
-    errno.ELOOP: "its links lead in a circle",
 }
 
 
@@ -53,8 +47,8 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_PATH:
-            fault = _NO_PATH[error.errno]
+        if error.errno in NO_PATH:
+            fault = NO_PATH[error.errno]
             raise InputError(f"{path}: could not be written: {fault}.") from None
         hint = _HINTS.get(error.errno or 0, error.strerror or str(error))
         raise RunError(f"{path}: could not be written: {hint}.") from None

@@ -14,6 +14,8 @@ from typing import Any
 from labelcast.errors import InputError, RunError
 
 _REACHABLE = 10.0
+_OWN = "local"
+"""Ray's word for a cluster that is started for this process and joins no other."""
 
 
 def import_ray() -> Any:
@@ -39,31 +41,35 @@ def join(ray: Any, address: str | None) -> bool:
 
     Args:
         ray: the package.
-        address: ``auto``, ``HOST:PORT`` or ``ray://...``; None starts a local cluster.
+        address: ``auto``, ``HOST:PORT`` or ``ray://...``; None takes the one that ``RAY_ADDRESS``
+            names, as Ray's own jobs have it, and otherwise starts a cluster of its own, whatever
+            other clusters run on this machine.
 
     Raises:
         RunError: the cluster cannot be reached or started.
     """
     if ray.is_initialized():
         return False
-    if address is not None:
+    address = address or os.environ.get("RAY_ADDRESS") or _OWN
+    own = address == _OWN
+    if not own:
         _check_address(address)
     # Workers find labelcast where this process does: an editable or PYTHONPATH checkout too.
     path = os.pathsep.join(filter(None, (_source(), os.environ.get("PYTHONPATH", ""))))
-    variables = {"PYTHONPATH": path, **_passed_on()} if address is None else {}
+    variables = {"PYTHONPATH": path, **_passed_on()} if own else {}
     # Below Python, Ray writes to this process's standard error what is no user's affair.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray.init(
             address=address,
-            include_dashboard=False if address is None else None,
+            include_dashboard=False if own else None,
             log_to_driver=False,
             logging_level="ERROR",
             runtime_env={"env_vars": variables} if variables else None,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise RunError(
-            f"--address {address or 'none'}: the Ray cluster cannot be reached or started "
+            f"--address {address}: the Ray cluster cannot be reached or started "
             f"({' '.join(str(error).split())[:200]})."
         ) from None
     return True

@@ -63,6 +63,7 @@ def cluster() -> Iterator[None]:
     """A cluster of two cores in this machine, whose workers find labelcast and the tests."""
     places = (str(SOURCE), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     ray.init(
+        address="local",
         num_cpus=2,
         object_store_memory=100_000_000,
         include_dashboard=False,

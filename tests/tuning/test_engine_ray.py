@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sweeps_made import Place, make_place, scores
 
+from labelcast.cluster import join, on_each_node
 from labelcast.errors import InputError, RunError
 from labelcast.tuning.engine import Event, Retried, Started
 from labelcast.tuning.engine_local import LocalWorkers
@@ -54,6 +55,20 @@ def test_ray_gives_the_same_scores(place: Place, environment: None) -> None:
     there.sweep.run(there.jobs, RayWorkers(size=2))
     assert scores(there.sweep.scores.path) == scores(here.sweep.scores.path)
     assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_without_an_address_no_running_cluster_is_joined(
+    cluster: Any, environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's cluster on this machine is left alone, unless RAY_ADDRESS names it."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for named, nodes in ((False, 1), (True, 2)):
+        if named:
+            monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        assert join(ray, None)
+        assert len(on_each_node(ray, "CPU")) == nodes
+        ray.shutdown()
 
 
 def test_a_cluster_that_is_not_there_is_said(environment: None) -> None:

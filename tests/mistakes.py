@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from command_line import Models
-
-
-def lines(*records: Any) -> str:
-    return "".join(json.dumps(record) + "\n" for record in records)
-
-
-def parquet(**columns: list[Any]) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return buffer.getvalue()
-
-
-WORDS = [{"text": f"word {number}"} for number in range(40)]
-LABELLED = [{"text": f"word {n}", "label": "yes" if n % 2 else "no"} for n in range(8)]
-TASK = "name: t\ninstruction: Say it.\ninputs: [text]\nanswer: label\nanswers: [yes, no]\n"
-SCORE = "score FILE --task task.yaml --model TINY --out new --n-label 8 --max-new-tokens 4"
-AGAIN = "score pool.jsonl --task task.yaml --model TINY --out run --n-label 8 --max-new-tokens 4"
-COSLOW = "coslow FILE --task task.yaml --model TINY"
-WITH_TASK = "score pool.jsonl --task FILE --model TINY --out new --n-label 8"
-IMPORT = "label run --import FILE"
-KNOWN = "forecast --coslow 0.4 --calibration pooled"
-MODEL = "score pool.jsonl --task task.yaml --out new --n-label 8 --model"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, the one file it is about, and what its message must say.
-
-    `FILE` in the command stands for the file's name; TINY, OTHER and PLAIN for model folders.
-    """
-
-    name: str
-    command: str
-    says: tuple[str, ...]
-    file: str = ""
-    content: str | bytes | None = None
-    more: dict[str, str | bytes] = field(default_factory=dict)
-
-
-def pool(name: str, file: str, content: str | bytes, *says: str) -> Case:
-    return Case(f"pool: {name}", SCORE, says, file, content)
-
-
-def labelled(name: str, content: str | bytes, *says: str, file: str = "l.jsonl") -> Case:
-    return Case(f"labelled: {name}", COSLOW, says, file, content)
-
-
-def task(name: str, content: str | bytes, *says: str) -> Case:
-    return Case(f"task: {name}", WITH_TASK, ("bad.yaml", *says), "bad.yaml", content)
-
-
-def plain(name: str, command: str, *says: str, **more: str | bytes) -> Case:
-    files = {key.replace("__", "/").replace("_dot_", "."): value for key, value in more.items()}
-    return Case(name, command, says, more=files)
-
+from cases import (
+    AGAIN,
+    KNOWN,
+    MODEL,
+    SCORE,
+    TASK,
+    WORDS,
+    Case,
+    lines,
+    parquet,
+    plain,
+    pool,
+    task,
+)
+from mistaken_labels import FOREIGN, LABELS
 
 POOLS = [
     Case("pool: missing file", SCORE, ("no.jsonl", "no such file"), "no.jsonl"),
@@ -156,104 +107,6 @@ POOLS = [
     plain("generated: no size", "score generated:hyperbaton --out new", "NAME:SIZE"),
     plain("hub: unknown", "score hub:nobody/nothing --task task.yaml --out new", "nobody/nothing"),
     plain("hub: too many parts", "score hub:a/b:c:d:e --out new", "CONFIG"),
-]
-
-STUDIO = {"data": {"text": "word 1"}, "annotations": [{"result": []}]}
-CHOICE = {"text": "word 1", "options": [{"id": "yes", "text": "yes"}], "answer": "accept"}
-RECORD = {"id": "1", "fields": {"text": "word 1"}, "responses": {"label": []}}
-
-
-def foreign(name: str, record: Any, *says: str, form: str = "") -> Case:
-    """A label file of another tool whose third record is wrong."""
-    option = f" --format {form}" if form else ""
-    good = STUDIO if "data" in record else CHOICE if "text" in record else RECORD
-    content = json.dumps([good, good, record])
-    return Case(f"import: {name}", IMPORT + option, ("a.json record 3", *says), "a.json", content)
-
-
-def studio(**annotation: Any) -> dict[str, Any]:
-    return STUDIO | {"annotations": [annotation]}
-
-
-def answered(*values: Any) -> dict[str, Any]:
-    return RECORD | {"responses": {"label": [{"value": v, "status": "submitted"} for v in values]}}
-
-
-FOREIGN = [
-    foreign("Label Studio, annotations", STUDIO | {"annotations": 3}, "'annotations'", "a list"),
-    foreign("Label Studio, annotation", STUDIO | {"annotations": [3]}, "item 1", "an object"),
-    foreign("Label Studio, result", studio(result="yes"), "'result'", "a list", "str"),
-    foreign("Label Studio, region", studio(result=["yes"]), "'result' item 1", "an object"),
-    foreign("Label Studio, value", studio(result=[{"value": "yes"}]), "'value'", "an object"),
-    foreign(
-        "Label Studio, two choices",
-        studio(result=[{"value": {"choices": ["yes", "no"]}}]),
-        "several answers (no, yes)",
-    ),
-    foreign("Label Studio, data", {"data": 3}, "'data'", "an object", form="label-studio"),
-    foreign("Prodigy, accept", CHOICE | {"accept": "yes"}, "'accept'", "a list"),
-    foreign("Prodigy, two accepted", CHOICE | {"accept": ["yes", "no"]}, "'accept'", "several"),
-    foreign("Prodigy, an option", CHOICE | {"accept": [{}]}, "'accept'", "ids"),
-    foreign("Prodigy, a decision", CHOICE | {"answer": 1}, "'answer'", "accept, reject, ignore"),
-    foreign("Prodigy, meta", CHOICE | {"meta": []}, "'meta'", "an object"),
-    foreign("Argilla, responses", RECORD | {"responses": {"label": 3}}, "'label'", "a list"),
-    foreign("Argilla, response", RECORD | {"responses": {"label": [3]}}, "item 1", "an object"),
-    foreign("Argilla, value", answered({"a": 1}), "'label'", "dict"),
-    foreign("Argilla, two users", answered("yes", "no"), "'label'", "several answers (no, yes)"),
-    foreign("Argilla, fields", RECORD | {"fields": 3}, "'fields'", "an object", form="argilla"),
-    foreign("Argilla, metadata", RECORD | {"metadata": 3}, "'metadata'", "an object"),
-    plain("import: unknown form", "label run --import pool.jsonl --format xml", "--format", "csv"),
-    plain("import: unknown ending", "label run --import a.txt", "'.txt'", a_dot_txt="x"),
-    plain(
-        "export: over a configuration",
-        "label run --export a.json",
-        "a.config.xml",
-        "already",
-        a_dot_config_dot_xml="<View/>",
-    ),
-]
-
-LABELS = [
-    labelled("no answer field", lines(*WORDS[:8]), "l.jsonl line 1", "'label'"),
-    labelled(
-        "empty answer", lines(*LABELLED, {"text": "x", "label": " "}), "line 9", "'label'", "empty"
-    ),
-    labelled("null answer", lines(*LABELLED, {"text": "x", "label": None}), "line 9", "missing"),
-    labelled(
-        "not allowed", lines(*LABELLED, {"text": "x", "label": "yess"}), "line 9", "mean 'yes'"
-    ),
-    labelled("one alone", lines(LABELLED[0]), "2"),
-    labelled(
-        "longer than the context",
-        lines(*LABELLED[:3], {"text": "x" * 400, "label": "yes"}),
-        "l.jsonl line 4",
-        "reads at most 256",
-    ),
-    labelled("one id twice", lines(*({"id": 1, **row} for row in LABELLED)), "id"),
-    Case("import: missing file", IMPORT, ("no.jsonl", "no such file"), "no.jsonl"),
-    Case("import: broken JSON", IMPORT, ("a.json after record 0", "valid JSON"), "a.json", "[{"),
-    Case("import: JSON, no array", IMPORT, ("a.json", "array"), "a.json", "{}"),
-    Case("import: JSON, no records", IMPORT, ("a.json", "no records"), "a.json", "[]"),
-    Case("import: JSON, number in it", IMPORT, ("a.json record 1", "object"), "a.json", "[3]"),
-    plain("import with --more", "label run --import pool.jsonl --more 2", "--import"),
-    plain("label: no such run", "label nowhere --export a.csv", "nowhere", "no such run"),
-    plain("label: no run folder", "label .", "not a run folder"),
-    plain("label: unknown form", "label run --export a.csv --format xml", "label-studio"),
-    plain("label: unknown ending", "label run --more 2 --export a.xml", "--format"),
-    plain("label: unknown set", "label run --export a.csv --set all", "--set all", "random"),
-    plain("label: none drawn", "label run --export a.csv --set test", "test"),
-    plain("label: more than left", "label run --more 33", "33", "32 left"),
-    plain("label: both, more than left", "label run --more 20 --test 20", "20", "12 left"),
-    plain("label: --more 0", "label run --more 0", "0 examples"),
-    plain("label: --test -1", "label run --test -1", "-1"),
-    plain("label: over the pool", "label run --export pool.jsonl", "pool.jsonl", "already"),
-    plain(
-        "label: over other data",
-        "label run --export other.csv",
-        "other.csv",
-        "already",
-        other_dot_csv="text,label\nx,yes\n",
-    ),
 ]
 
 TASKS = [
@@ -419,6 +272,13 @@ FORECASTS = [
     plain("--budget -1", f"{KNOWN} --budget -1", "--budget"),
     plain("unknown card", "forecast --coslow 0.4 --calibration lama", "llama"),
     plain("card: no file", "forecast --coslow 0.4 --calibration no.json", "no.json"),
+    plain(
+        "card: another ending",
+        "forecast --coslow 0.4 --calibration card.csv",
+        "card.csv",
+        ".json",
+        card_dot_csv="a,b\n",
+    ),
     Case(
         "card: broken",
         "forecast --coslow 0.4 --calibration ./FILE",
@@ -437,16 +297,3 @@ FORECASTS = [
 ]
 
 CASES = [*POOLS, *LABELS, *FOREIGN, *TASKS, *MODELS, *RUNS, *ENGINES, *FORECASTS]
-
-
-def prepared(case: Case, models: Models) -> list[str]:
-    """Write a case's files into the working folder; its command, split."""
-    files = dict(case.more)
-    if case.content is not None:
-        files[case.file] = case.content
-    for name, content in files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    names = {"FILE": case.file, "./FILE": f"./{case.file}"}
-    names |= {"TINY": str(models.tiny), "OTHER": str(models.other), "PLAIN": str(models.plain)}
-    return [names.get(word, word) for word in case.command.split()]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from cases import WORDS, Case, lines, prepared
 from command_line import Models, check_message, fill, in_process, labelcast, snapshot
-from mistakes import CASES, WORDS, Case, lines, prepared
+from mistakes import CASES
 
 OF_THEIR_OWN = (
     "pool: a broken line 17",

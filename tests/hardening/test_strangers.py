@@ -10,8 +10,8 @@ from pathlib import Path
 
 import mistakes
 import pytest
+from cases import Case, prepared
 from command_line import Models, check_message, labelcast, snapshot
-from mistakes import Case, prepared
 from strangers import CASES
 
 from labelcast.strange import escaped, one_line

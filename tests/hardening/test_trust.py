@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import LABELLED, TASK, lines
 from command_line import Models, Outcome, check_message, fill, in_process, labelcast, snapshot
-from mistakes import LABELLED, TASK, lines
 from strangers import ESC
 
 from labelcast.curves.cards import by_name

@@ -59,6 +59,18 @@ def test_a_wrong_one_takes_none(
     assert snapshot(run.path) == before
 
 
+@pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no such field")])
+def test_nothing_is_drawn_for_a_wrong_one(tmp_path: Path, field: str, says: str) -> None:
+    """The example that would be drawn has an answer that is not allowed, or lacks the field."""
+    run = run_with(tmp_path, "perhaps", "perhaps", "perhaps")
+    labels.save_labels(run, {row["id"]: "no" for row in labels.drawn_rows(run)})
+    before = snapshot(run.path)
+    done = labelcast("label", run.path, "--more", 1, "--gold", field)
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
+    assert snapshot(run.path) == before
+
+
 def test_from_the_command_line(tmp_path: Path) -> None:
     """Counts as JSON; a new draw is filled in by the same command."""
     run = run_with(tmp_path, "yes", "no", None, "yes", "no")

@@ -66,7 +66,7 @@ def label(
     """
     from labelcast.errors import InputError
     from labelcast.probe import exchange, label_files, labels
-    from labelcast.probe.gold import check_field
+    from labelcast.probe.gold import check_gold
     from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
@@ -90,10 +90,11 @@ def label(
     if counts:
         # What is damaged or wrong is found before anything is drawn.
         labels.progress(opened)
-        if gold is not None:
-            check_field(opened, gold)
         with opened.locked(wait=PATIENCE):
-            labels.draw_more(opened, counts)
+            rows = labels.choose_more(opened, counts)
+            if gold is not None:
+                check_gold(opened, gold, rows, [only] if only else labels.SETS)
+            labels.keep_drawn(opened, rows)
         result |= {f"drawn_{name}": count for name, count in counts.items()}
     if import_ is not None:
         with opened.locked(wait=PATIENCE):

@@ -51,6 +51,8 @@ def by_name(name_or_path: str | Path) -> Calibration:
         return known[name]
     if isinstance(name_or_path, Path) or name.endswith(".json") or os.sep in name:
         return Calibration.load(name_or_path)
+    if Path(name).is_file():
+        raise InputError(f"--calibration {name}: a card's file name ends in .json; rename it.")
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise InputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.probe.labels import SETS, drawn_rows, known_answers, pool_of, save_labels
@@ -40,10 +41,32 @@ def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
     Raises:
         InputError: a record lacks the field or its answer is not allowed; the pool has changed.
     """
-    task = run.task
     known = known_answers(run)
-    drawn = {row["index"]: row["id"] for row in drawn_rows(run) if row["set"] in sets}
-    wanted = {index: example for index, example in drawn.items() if example not in known}
+    rows = [row for row in drawn_rows(run) if row["set"] in sets]
+    found = _answers(run, field, [row for row in rows if row["id"] not in known])
+    if found:
+        save_labels(run, known | found)
+    kept = sum(row["id"] in known for row in rows)
+    return Gold(len(found), kept, len(rows) - kept - len(found))
+
+
+def check_gold(
+    run: Run, field: str, rows: Sequence[Mapping[str, Any]], sets: Sequence[str] = SETS
+) -> None:
+    """Refuse what `take_gold` would refuse once these rows are drawn too, before they are.
+
+    Raises:
+        InputError: a record lacks the field or its answer is not allowed; the pool has changed.
+    """
+    known = known_answers(run)
+    drawn = [row for row in (*drawn_rows(run), *rows) if row["set"] in sets]
+    _answers(run, field, [row for row in drawn if row["id"] not in known])
+
+
+def _answers(run: Run, field: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The answers in the records of drawn rows, by the example's id; blank ones are left out."""
+    task = run.task
+    wanted = {row["index"]: row["id"] for row in rows}
     found: dict[str, str] = {}
     for record in pool_of(run).records() if wanted else ():
         if record.index in wanted:
@@ -51,20 +74,7 @@ def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
             if not _is_blank(value):
                 where = f"{record.where}, field {field!r}"
                 found[wanted[record.index]] = read_answer(value, task, where)
-    if found:
-        save_labels(run, known | found)
-    return Gold(len(found), len(drawn) - len(wanted), len(wanted) - len(found))
-
-
-def check_field(run: Run, field: str) -> None:
-    """Refuse a field that the pool's first record lacks, before anything is drawn for it.
-
-    Raises:
-        InputError: it has no such field; the pool has changed.
-    """
-    for record in pool_of(run).records():
-        _value(record, field)
-        return
+    return found
 
 
 def _value(record: Record, field: str) -> object:

@@ -95,12 +95,27 @@ def draw_row(example: Example, name: str, batch: int, task: Task | None) -> dict
 def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Draw more examples at random; never one drawn before. All are drawn or none.
 
+    As `choose_more`, and the rows stand in `draws.jsonl` then.
+    """
+    rows = choose_more(run, counts)
+    keep_drawn(run, rows)
+    return rows
+
+
+def keep_drawn(run: Run, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows of `choose_more` to `draws.jsonl`. The caller has held the lock since."""
+    write_jsonl(run.file("draws.jsonl"), [*drawn_rows(run), *rows])
+
+
+def choose_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """More examples at random, never one drawn before, that are not kept yet.
+
     Args:
         run: a scored run.
         counts: how many for ``random`` and for ``test``.
 
     Returns:
-        The drawn rows, as they stand in `draws.jsonl` now.
+        Rows for `draws.jsonl`.
 
     Raises:
         InputError: the pool is not scored yet, has fewer left, or has changed since.
@@ -117,9 +132,7 @@ def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
-    rows = [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
-    write_jsonl(run.file("draws.jsonl"), [*before, *rows])
-    return rows
+    return [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
 
 
 def _fetch(run: Run, positions: Sequence[int]) -> list[Example]:

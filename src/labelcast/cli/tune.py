@@ -57,6 +57,7 @@ def tune(
     from labelcast.models.choices import refuse_spread
     from labelcast.models.loading import load_model
     from labelcast.probe.measure import run_model
+    from labelcast.runs.answering import check_asked
     from labelcast.runs.run import Run
     from labelcast.tuning.recipe import Recipe
     from labelcast.tuning.tune import check_run, tune_run
@@ -65,6 +66,7 @@ def tune(
     opened = Run.open(run)
     chosen = Recipe.load(recipe)
     check_run(opened, budget)
+    check_asked(target=target, ceiling=ceiling, calibration=calibration)
     name = model or run_model(opened)
     with waiting(f"Loading {name}"):
         lm = load_model(name, device=device, dtype=dtype)

@@ -15,6 +15,7 @@ import numpy as np
 from labelcast.curves import card_file
 from labelcast.curves.auc_estimate import AucEstimate, within
 from labelcast.curves.card_trial import Difference
+from labelcast.curves.intervals import check_level
 from labelcast.curves.line import LineFit
 from labelcast.curves.points import STRICT, TaskPoint, checked_points, fit_points
 from labelcast.curves.power_law import clip_auc
@@ -216,7 +217,7 @@ class Calibration:
 
         Args:
             coslow: -1 to 1.
-            level: of the prediction interval, strictly between 0 and 1.
+            level: of the prediction interval, 0.001 to 0.999.
 
         Raises:
             InputError: coslow or level out of range.
@@ -232,8 +233,7 @@ class Calibration:
         """
         if not (math.isfinite(coslow) and -1 <= coslow <= 1):
             raise InputError(f"--coslow: a median of cosines lies within -1 to 1, not {coslow}")
-        if not 0 < level < 1:
-            raise InputError(f"--level: lies strictly between 0 and 1 (say 0.9), not {level}")
+        check_level(level)
         if self.leans_on_prior:
             centre, sd, df = self._task_mean()
         else:

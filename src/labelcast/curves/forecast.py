@@ -100,7 +100,7 @@ def forecast(
         observe_size: test examples behind each score and zero-shot; 500 where nothing is said.
         observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
             bootstrap), instead of observe_size. The noise of the training seed is added.
-        level: of the intervals, strictly between 0 and 1.
+        level: of the intervals, 0.001 to 0.999.
         budget: asks the reverse: what is reached with so many labels.
         recipe: the fine-tuning meant; a card of another recipe gives a warning.
         seed: of the sampled curves.

@@ -9,8 +9,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelcast.curves.efficiency import LARGEST_BUDGET, Array
+from labelcast.errors import InputError
 
+LEVELS = (0.001, 0.999)
+"""Within these the quantiles are good to the digits that are printed."""
 _SLACK = 1e-12
+
+
+def check_level(level: float) -> None:
+    """Refuse a level that no interval has, or that none of ours can be trusted at.
+
+    Raises:
+        InputError: it lies outside `LEVELS`.
+    """
+    if not LEVELS[0] <= level <= LEVELS[1]:
+        raise InputError(
+            f"--level: lies within {LEVELS[0]} to {LEVELS[1]} (say 0.9), not {level:.17g}"
+        )
 
 
 def weighted_quantiles(values: Array, weights: Array, probabilities: Sequence[float]) -> Array:
@@ -50,7 +65,7 @@ def label_interval(
     Args:
         labels: [n], infinite where the target is not reached.
         weights: [n].
-        level: strictly between 0 and 1.
+        level: 0.001 to 0.999.
         shifted: give the lower end the tail that an open upper end cannot use: the truth cannot
             lie above it. For targets as fractions of the gain; for targets as scores equal tails
             covered better.

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from labelcast.curves.efficiency import LARGEST_BUDGET
+from labelcast.curves.intervals import check_level
 from labelcast.curves.observed import ScoreObservation, binomial_sd
 from labelcast.errors import InputError
 
@@ -19,6 +20,12 @@ ASSUMED_SIZE = 500
 
 ALMOST_PERFECT = 0.999
 """Above this zero-shot there is no room for an unknown ceiling."""
+
+_LEAST_GAIN = 1e-6
+"""Less than this between two scores is no gain: one test example in a million."""
+
+_SAYS_NOTHING = 1000.0
+"""An sd that leaves nothing of a score."""
 
 Observed = tuple[int, float] | tuple[int, float, float]
 """A budget and the score there, with the sd of all its noise where the user knows it."""
@@ -92,21 +99,26 @@ def ask(
         InputError: the first thing that is wrong, named by its command-line option.
     """
     warnings: list[str] = []
-    _check_level(level)
+    check_level(_number("--level", level))
     found = _checked_observations(observations)
     zero_shot = _zero_shot(_score("--zero-shot", zero_shot), found.pop(0, None))
     ceiling = _score("--ceiling", ceiling)
-    if zero_shot is not None and ceiling is not None and zero_shot >= ceiling:
+    if ceiling is not None and ceiling < _LEAST_GAIN:
+        raise InputError(f"--ceiling {ceiling:g}: no score lies below it, so nothing can be gained")
+    if zero_shot is not None and ceiling is not None and ceiling - zero_shot < _LEAST_GAIN:
         raise InputError(
             f"--zero-shot {zero_shot:g} is not below --ceiling {ceiling:g}: nothing can be gained"
         )
     if zero_shot is not None and ceiling is None and zero_shot > ALMOST_PERFECT:
         raise InputError(f"--zero-shot {zero_shot:g} is a perfect score: nothing can be gained")
     noise = _Noise.of(observe_size, observe_sd, seed_sd)
-    observed = tuple(
+    said = [
         ScoreObservation(n, score, noise.of_score(score) if sd is None else sd)
         for n, (score, sd) in sorted(found.items())
-    )
+    ]
+    observed = tuple(o for o in said if o.sd < _SAYS_NOTHING)
+    if len(observed) < len(said):
+        warnings.append(f"scores with an sd of {_SAYS_NOTHING:,.0f} or more say nothing: left out")
     unsaid = any(sd is None for _, sd in found.values())
     if unsaid and noise.assumed:
         warnings.append(
@@ -144,10 +156,12 @@ class _Noise(NamedTuple):
     def of(cls, size: int | None, sd: float | None, seed_sd: float) -> "_Noise":
         if size is not None and sd is not None:
             raise InputError("--observe-size and --observe-sd say the same thing; give one of them")
+        if sd is not None and _number("--observe-sd", sd) > 1:
+            raise InputError(f"--observe-sd: scores from 0 to 1 do not err by {sd:g}")
         checked = _count("--observe-size", size, 1, None)
-        if sd is not None and _number("--observe-sd", sd) < 0:
-            raise InputError(f"--observe-sd: an sd is 0 or more, not {sd:g}")
-        return cls(checked or ASSUMED_SIZE, sd, seed_sd, size is None and sd is None)
+        return cls(
+            checked or ASSUMED_SIZE, _sd("--observe-sd", sd), seed_sd, size is None and sd is None
+        )
 
     def of_test(self, score: float) -> float:
         """Return the sd that the test set gives a score."""
@@ -209,16 +223,9 @@ def _checked_observations(
             raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
         if number in scores:
             raise InputError(f"--observe {number}: stands twice; give each budget once")
-        sd = _number(f"--observe {number}: the sd", entry[2]) if len(entry) == 3 else None
-        if sd is not None and sd < 0:
-            raise InputError(f"--observe {number}: an sd is 0 or more, not {sd:g}")
-        scores[number] = checked, sd
+        sd = entry[2] if len(entry) == 3 else None
+        scores[number] = checked, _sd(f"--observe {number}: the sd", sd)
     return scores
-
-
-def _check_level(level: Any) -> None:
-    if not 0 < _number("--level", level) < 1:
-        raise InputError(f"--level lies strictly between 0 and 1 (say 0.9), not {level:g}")
 
 
 def _score(option: str, value: Any) -> float | None:
@@ -230,6 +237,16 @@ def _score(option: str, value: Any) -> float | None:
         hint = f" (for {score:g}% give {score / 100:g})" if 1 < score <= 100 else ""
         raise InputError(f"{option}: a score lies between 0 and 1, not {score:g}{hint}")
     return score
+
+
+def _sd(option: str, value: Any) -> float | None:
+    """Return how much a score errs; None stays None."""
+    if value is None:
+        return None
+    sd = _number(option, value)
+    if sd < 0:
+        raise InputError(f"{option}: an sd is 0 or more, not {sd:g}")
+    return sd
 
 
 def _number(option: str, value: Any) -> float:

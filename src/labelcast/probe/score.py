@@ -112,6 +112,11 @@ def score(
     found = found or check_pool(source, task, n_label)
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
+    if max_new_tokens >= lm.context:
+        raise InputError(
+            f"--max-new-tokens {max_new_tokens}: {lm.name} reads {lm.context} tokens at most, "
+            "prompt and answer together; no prompt would fit."
+        )
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # a model without a template leaves no folder
     engine = engine or LocalEngine(lm)

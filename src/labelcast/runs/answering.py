@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from labelcast.curves import Calibration, Forecast, forecast
-from labelcast.curves.cards import by_name, find
+from labelcast.curves.cards import POOLED, by_name, find
 from labelcast.errors import InputError
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import Asked, check
@@ -100,6 +100,16 @@ def forecast_run(
             asked=_plain(options | {"calibration": card_asked(calibration)}),
         )
     return answer, found.found
+
+
+def check_asked(*, target: float | None, ceiling: float | None, calibration: str | None) -> None:
+    """Refuse what no forecast can be asked, before anything is measured for one.
+
+    Raises:
+        InputError: an option is wrong, named.
+    """
+    card = by_name(calibration or POOLED)
+    forecast(coslow=0.5, calibration=card, target=target, ceiling=ceiling)
 
 
 def last_asked(run: Run) -> dict[str, Any]:

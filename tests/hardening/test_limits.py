@@ -135,6 +135,23 @@ def test_nobody_reads_the_output(text: str, status: int, says: str) -> None:
     assert says in told
 
 
+@pytest.mark.parametrize("limit", ["-n 12", "-f 8"])
+def test_few_open_files_and_short_ones(bench: Bench, limit: str) -> None:
+    """A report that may open few files, or write no long one, is not written, and then it is."""
+    command = COMMANDS["report"]
+    folder = bench.copy(command.start)
+    status, told = shell(f"cd {folder}; ulimit {limit}; LC {' '.join(command.argv)}")
+    assert status == 1
+    assert len([line for line in told.splitlines() if line.startswith("labelcast: ")]) == 1, told
+    assert "Traceback" not in told and "fault of labelcast" not in told
+    bench.check_recovers(command, folder)
+
+
+def test_without_docstrings() -> None:
+    """Python may be told to drop docstrings and assertions."""
+    assert shell(f"PYTHONOPTIMIZE=2 LC {FORECAST}") == shell(f"LC {FORECAST}")
+
+
 def test_no_home(tmp_path: Path) -> None:
     """Without a home folder to keep the embedded model in, it is said what to set."""
     code = (

@@ -58,14 +58,19 @@ def options(
 
 def _help(command: Callable[..., None]) -> str:
     """A command's docstring, with each example on a line of its own."""
-    blocks = inspect.getdoc(command).split("\n\n")  # type: ignore[union-attr]
+    blocks = _docstring(command).split("\n\n")
     # The mark keeps the help from running the lines of a block together.
     return "\n\n".join(f"\b\n{b}" if b.startswith("Example:") else b for b in blocks)
 
 
 def _summary(command: Callable[..., None]) -> str:
     """The first sentence of a command's docstring."""
-    return inspect.getdoc(command).split("\n")[0].rstrip(".")  # type: ignore[union-attr]
+    return _docstring(command).split("\n")[0].rstrip(".")
+
+
+def _docstring(command: Callable[..., None]) -> str:
+    """It, or nothing where Python was told to drop them (-OO)."""
+    return inspect.getdoc(command) or ""
 
 
 def main() -> None:

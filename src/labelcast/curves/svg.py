@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from labelcast.errors import RunError
+
 _LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _NAMESPACES = re.compile(r' xmlns(?::xlink)?="[^"]*"')
 _DROPPED = re.compile(r"role|aria-.*|font-family|pointer-events|version|width|height|opacity")
@@ -34,10 +36,14 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
 
     Raises:
         MemoryError: the process may not have the addresses that the drawing engine takes.
+        RunError: the engine failed otherwise, as with too few open files.
     """
     _need_addresses()
     buffer = io.StringIO()
-    chart.save(buffer, format="svg")
+    try:
+        chart.save(buffer, format="svg")
+    except ValueError as error:  # what vl-convert makes of every fault of its own
+        raise RunError(f"a chart cannot be drawn ({' '.join(str(error).split())[:200]}).") from None
     root = ElementTree.fromstring(_NAMESPACES.sub("", buffer.getvalue()))
     _clean(root, colours or {})
     box = root.get("viewBox", "")

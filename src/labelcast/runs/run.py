@@ -222,7 +222,8 @@ class Run:
         """
         with disk_faults(self.path):
             make_folder(self.path)
-            stream = self.file(".lock").open("a+")
+        with disk_faults(self.file(".lock")):
+            stream = self.file(".lock").open("a+b", buffering=0)
         with stream:
             if not _lock(stream, time.monotonic() + wait):
                 raise RunError(
@@ -233,7 +234,7 @@ class Run:
             yield
 
 
-def _lock(stream: IO[str], deadline: float) -> bool:
+def _lock(stream: IO[bytes], deadline: float) -> bool:
     """Whether the lock could be had before a moment of `time.monotonic`; asked once at least.
 
     Raises:

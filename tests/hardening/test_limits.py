@@ -135,7 +135,7 @@ def test_nobody_reads_the_output(text: str, status: int, says: str) -> None:
     assert says in told
 
 
-@pytest.mark.parametrize("limit", ["-n 12", "-f 8"])
+@pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-f 8"])
 def test_few_open_files_and_short_ones(bench: Bench, limit: str) -> None:
     """A report that may open few files, or write no long one, is not written, and then it is."""
     command = COMMANDS["report"]

@@ -104,7 +104,9 @@ def ask(
     zero_shot = _zero_shot(_score("--zero-shot", zero_shot), found.pop(0, None))
     ceiling = _score("--ceiling", ceiling)
     if ceiling is not None and ceiling < _LEAST_GAIN:
-        raise InputError(f"--ceiling {ceiling:g}: no score lies below it, so nothing can be gained")
+        raise InputError(
+            f"--ceiling {abs(ceiling):g}: no score lies below it, so nothing can be gained"
+        )
     if zero_shot is not None and ceiling is not None and ceiling - zero_shot < _LEAST_GAIN:
         raise InputError(
             f"--zero-shot {zero_shot:g} is not below --ceiling {ceiling:g}: nothing can be gained"

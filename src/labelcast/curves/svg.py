@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import os
 import re
 import resource
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ _DROPPED = re.compile(r"role|aria-.*|font-family|pointer-events|version|width|he
 _PAINT = ("fill", "stroke")
 # Addresses, not memory: V8, in which vega runs, sets them aside at its start.
 _ADDRESSES = 32 << 30
+# What the engine opens at most, by far.
+_FILES = 64
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0) | mmap.MAP_ANONYMOUS
 
 
@@ -36,9 +39,10 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
 
     Raises:
         MemoryError: the process may not have the addresses that the drawing engine takes.
-        RunError: the engine failed otherwise, as with too few open files.
+        RunError: it may not open the files that the engine opens, or the engine failed otherwise.
     """
     _need_addresses()
+    _need_files()
     buffer = io.StringIO()
     try:
         chart.save(buffer, format="svg")
@@ -60,6 +64,21 @@ def _need_addresses() -> None:
         mmap.mmap(-1, _ADDRESSES, flags=mmap.MAP_PRIVATE | _NO_RESERVE, prot=0).close()
     except (OSError, ValueError):
         raise MemoryError("drawing a chart: too few addresses (ulimit -v)") from None
+
+
+def _need_files() -> None:
+    """Raise where the engine, whose threads panic then, could not open its files."""
+    opened: list[int] = []
+    try:
+        while len(opened) < _FILES:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise RunError(
+            f"a chart cannot be drawn ({error.strerror}). Allow more open files (ulimit -n)."
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _clean(element: ElementTree.Element, colours: Mapping[str, str]) -> bool:

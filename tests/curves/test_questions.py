@@ -32,7 +32,7 @@ QUESTIONS = st.fixed_dictionaries(
     optional={
         "target": st.sampled_from([1e-300, 0.9, 1.0]),
         "target_score": SCORES,
-        "observe_size": st.sampled_from([1, 500, 10**9]),
+        "observe_size": st.sampled_from([1, 500, 10**12, 10**400]),
         "observe_sd": SDS,
     },
 )

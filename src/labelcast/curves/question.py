@@ -24,6 +24,9 @@ ALMOST_PERFECT = 0.999
 _LEAST_GAIN = 1e-6
 """Less than this between two scores is no gain: one test example in a million."""
 
+_LARGEST_SIZE = 10**12
+"""No test set is larger."""
+
 _SAYS_NOTHING = 1000.0
 """An sd that leaves nothing of a score."""
 
@@ -160,7 +163,7 @@ class _Noise(NamedTuple):
             raise InputError("--observe-size and --observe-sd say the same thing; give one of them")
         if sd is not None and _number("--observe-sd", sd) > 1:
             raise InputError(f"--observe-sd: scores from 0 to 1 do not err by {sd:g}")
-        checked = _count("--observe-size", size, 1, None)
+        checked = _count("--observe-size", size, 1, _LARGEST_SIZE)
         return cls(
             checked or ASSUMED_SIZE, _sd("--observe-sd", sd), seed_sd, size is None and sd is None
         )
@@ -257,12 +260,13 @@ def _number(option: str, value: Any) -> float:
     return float(value)
 
 
-def _count(option: str, value: Any, least: int, most: int | None) -> int | None:
+def _count(option: str, value: Any, least: int, most: int) -> int | None:
     """Return a whole number within bounds; None stays None."""
     if value is None:
         return None
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        bounds = f"{least:,} or more" if most is None else f"from {least:,} to {most:,}"
-        raise InputError(f"{option}: expected a whole number {bounds}, not {value!r}")
+    if not whole or not least <= value <= most:
+        raise InputError(
+            f"{option}: expected a whole number from {least:,} to {most:,}, not {value!r}"
+        )
     return int(value)

@@ -7,6 +7,7 @@ import math
 import warnings
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,10 +39,7 @@ QUESTIONS = st.fixed_dictionaries(
 )
 
 
-@given(QUESTIONS)
-@settings(max_examples=400, deadline=None, derandomize=True)
-def test_every_question_is_answered_or_refused(question: dict[str, Any]) -> None:
-    """No warning of numpy's, no number that JSON does not have, no other error."""
+def answered_or_refused(question: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -56,3 +54,18 @@ def test_every_question_is_answered_or_refused(question: dict[str, Any]) -> None
         for labels in (needed.low, needed.median, needed.high)
     )
     assert 0 <= low <= median <= high
+
+
+@given(QUESTIONS)
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_every_question_is_answered_or_refused(question: dict[str, Any]) -> None:
+    """No warning of numpy's, no number that JSON does not have, no other error."""
+    answered_or_refused(question)
+
+
+@pytest.mark.slow
+@given(QUESTIONS)
+@settings(max_examples=20_000, deadline=None, derandomize=True, database=None)
+def test_very_many_questions_are_answered_or_refused(question: dict[str, Any]) -> None:
+    """The same for twenty thousand."""
+    answered_or_refused(question)

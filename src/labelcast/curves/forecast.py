@@ -246,8 +246,8 @@ def _auc(
     card = (estimate.mean, estimate.low, estimate.high)
     if not question.observations:
         return Interval(*card)
-    narrowed = (found[2] - found[1]) / (alone[2] - alone[1])
-    kept = min(1.0, narrowed) ** 2
+    width = alone[2] - alone[1]  # 0 where both ends of a small level are one sample
+    kept = min(1.0, (found[2] - found[1]) / width) ** 2 if width > 0 else 1.0
     mean, low, high = (
         float(np.clip(f + kept * (c - a), power_law.AUC_LOW, power_law.AUC_HIGH))
         for f, c, a in zip(found, card, alone, strict=True)

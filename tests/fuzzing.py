@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import math
 import warnings
@@ -13,8 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from command_line import snapshot
 from hypothesis import HealthCheck, settings
 
@@ -106,9 +103,3 @@ def read_or_refused(read: Callable[[], object], folder: Path, *names: str) -> bo
 def without_derived(files: dict[str, Any]) -> dict[str, Any]:
     """Files but for the curves, which are made anew from the scores whenever they are asked for."""
     return {name: content for name, content in files.items() if name != "curve.json"}
-
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), buffer)
-    return buffer.getvalue()

@@ -9,14 +9,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from cases import LABELLED, TASK, lines
+from cases import LABELLED, TASK, lines, parquet
 from fuzzing import (
     as_json,
     changed,
     damaged,
     fuzzed,
     of_lines,
-    parquet,
     read_or_refused,
 )
 from hypothesis import given
@@ -46,7 +45,7 @@ DATA = {
     "jsonl": lines(*ROWS).encode(),
     "json": json.dumps(ROWS, indent=1).encode(),
     "csv": TABLE,
-    "parquet": parquet(ROWS),
+    "parquet": parquet(**{name: [row[name] for row in ROWS] for name in ROWS[0]}),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from cases import LABELLED, TASK, lines
 from command_line import Models, Outcome, check_message, fill, in_process, labelcast, snapshot
 from strangers import ESC
+from strangers_runs import ENTRY, SWEEP
 
 from labelcast.curves.cards import by_name
 from labelcast.strange import escaped
@@ -258,24 +259,10 @@ def test_formulas_come_back_exactly(place: Path, models: Models) -> None:
 
 def test_a_name_in_a_sweep_is_no_path(tmp_path: Path) -> None:
     """What a sweep calls its tasks cannot lead out of its folder."""
-    entry = {"task": {"name": "t"} | _TASK, "data": "x", "test_data": None, "test_digest": "d"}
-    content = _SWEEP | {"tasks": {"../../t": entry}}
+    content = SWEEP | {"tasks": {"../../t": ENTRY}}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="another task's"):
         _ = Sweep(tmp_path).settings
-
-
-_TASK = {"instruction": "Say it.", "inputs": ["text"], "answer": "label"}
-_SWEEP = {
-    "model": {"name": "m", "hub_id": None, "fingerprint": "f", "architecture": {}},
-    "recipe": {"name": "r"},
-    "recipe_digest": "d",
-    "test_size": 9,
-    "split_seed": 0,
-    "max_new_tokens": 4,
-    "budgets": [0],
-    "seeds": [1],
-}
 
 
 def test_a_card_of_another_model_is_marked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,11 +90,12 @@ def label(
     if counts:
         # What is damaged or wrong is found before anything is drawn.
         labels.progress(opened)
+        sets = [only] if only else labels.SETS
         with opened.locked(wait=PATIENCE):
-            rows = labels.choose_more(opened, counts)
-            if gold is not None:
-                check_gold(opened, gold, rows, [only] if only else labels.SETS)
-            labels.keep_drawn(opened, rows)
+            if gold is None:
+                labels.draw_more(opened, counts)
+            else:
+                labels.draw_more(opened, counts, lambda rows: check_gold(opened, gold, rows, sets))
         result |= {f"drawn_{name}": count for name, count in counts.items()}
     if import_ is not None:
         with opened.locked(wait=PATIENCE):

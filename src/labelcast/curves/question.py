@@ -161,12 +161,10 @@ class _Noise(NamedTuple):
     def of(cls, size: int | None, sd: float | None, seed_sd: float) -> "_Noise":
         if size is not None and sd is not None:
             raise InputError("--observe-size and --observe-sd say the same thing; give one of them")
-        if sd is not None and _number("--observe-sd", sd) > 1:
-            raise InputError(f"--observe-sd: scores from 0 to 1 do not err by {sd:g}")
-        checked = _count("--observe-size", size, 1, _LARGEST_SIZE)
-        return cls(
-            checked or ASSUMED_SIZE, _sd("--observe-sd", sd), seed_sd, size is None and sd is None
-        )
+        checked, own = _count("--observe-size", size, 1, _LARGEST_SIZE), _sd("--observe-sd", sd)
+        if own is not None and own > 1:
+            raise InputError(f"--observe-sd: scores from 0 to 1 do not err by {own:g}")
+        return cls(checked or ASSUMED_SIZE, own, seed_sd, size is None and sd is None)
 
     def of_test(self, score: float) -> float:
         """Return the sd that the test set gives a score."""

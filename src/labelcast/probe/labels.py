@@ -8,7 +8,7 @@ no model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,30 +92,20 @@ def draw_row(example: Example, name: str, batch: int, task: Task | None) -> dict
     }
 
 
-def draw_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def draw_more(
+    run: Run,
+    counts: Mapping[str, int],
+    check: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+) -> list[dict[str, Any]]:
     """Draw more examples at random; never one drawn before. All are drawn or none.
-
-    As `choose_more`, and the rows stand in `draws.jsonl` then.
-    """
-    rows = choose_more(run, counts)
-    keep_drawn(run, rows)
-    return rows
-
-
-def keep_drawn(run: Run, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows of `choose_more` to `draws.jsonl`. The caller has held the lock since."""
-    write_jsonl(run.file("draws.jsonl"), [*drawn_rows(run), *rows])
-
-
-def choose_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """More examples at random, never one drawn before, that are not kept yet.
 
     Args:
         run: a scored run.
         counts: how many for ``random`` and for ``test``.
+        check: given the rows before they are kept; what it raises leaves none drawn.
 
     Returns:
-        Rows for `draws.jsonl`.
+        The drawn rows, as they stand in `draws.jsonl` now.
 
     Raises:
         InputError: the pool is not scored yet, has fewer left, or has changed since.
@@ -132,7 +122,10 @@ def choose_more(run: Run, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
-    return [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
+    rows = [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
+    check(rows)
+    write_jsonl(run.file("draws.jsonl"), [*before, *rows])
+    return rows
 
 
 def _fetch(run: Run, positions: Sequence[int]) -> list[Example]:

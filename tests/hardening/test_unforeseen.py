@@ -97,3 +97,11 @@ def test_a_path_that_is_too_long(word: str) -> None:
 def test_a_word_with_an_end_of_line() -> None:
     """A usage error is one line too, whatever it quotes."""
     check_message(labelcast("init", "a.jsonl", "b\nc"), 2, ("unexpected extra", r"b\nc", "--help"))
+
+
+@pytest.mark.parametrize("words", ["label RUN --gold", "score pool.jsonl --out", "report --out"])
+def test_an_option_without_its_value(words: str) -> None:
+    """The same line as every other usage error, with the command's own help."""
+    command, option = words.split()[0], words.split()[-1]
+    expected = (f"'{option}' requires an argument", f"labelcast {command} --help")
+    check_message(labelcast(*words.split()), 2, expected)

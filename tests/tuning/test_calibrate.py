@@ -96,6 +96,26 @@ def test_too_few_tasks_are_refused_before_measuring(place: Place) -> None:
     assert not (begun.sweep.path / "probes.jsonl").exists()
 
 
+def test_a_task_with_too_few_examples_is_named_before_it_is_scored(place: Place) -> None:
+    """A draw that its data cannot fill is told with the task, and no confidence is measured."""
+    begun = place.begin("short", TASKS[:1])
+    said: list[str] = []
+    greedy = replace(SMALL, pool=5000, n_label=4000)
+    with pytest.raises(InputError, match=r"task task-0: .* fewer than the 4000 of a draw"):
+        measure([begun.sweep.path], greedy, said.append)
+    assert not [line for line in said if "confidence" in line]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"n_label": 1}, "--n-label: must be at least 2"), ({"pool": 4}, "--pool 4: fewer than")],
+)
+def test_settings_that_draw_nothing_are_refused(wrong: dict[str, int], said: str) -> None:
+    """Before a curve is written or a model loaded."""
+    with pytest.raises(InputError, match=said):
+        replace(SMALL, **wrong)
+
+
 def test_sweeps_of_two_recipes_are_refused(place: Place) -> None:
     """A card is for one model and one recipe; and no task may stand there twice."""
     one = filled(place, "one")

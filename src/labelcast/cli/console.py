@@ -300,9 +300,11 @@ def _check_words(words: Sequence[str]) -> None:
 
 def _usage(error: Any) -> int:
     """A wrong option or argument in one line; no arguments at all show the help."""
-    if error.ctx is None or type(error).__name__ == "NoArgsIsHelpError":
+    if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
+        # An option without its value comes without a context; the command is the first word.
+        command = error.ctx.command_path if error.ctx else f"labelcast {sys.argv[1]}"
         message = one_line(error.format_message().rstrip("."))
-        say(f"labelcast: {message}. See `{error.ctx.command_path} --help`.")
+        say(f"labelcast: {message}. See `{command} --help`.")
     return int(error.exit_code)

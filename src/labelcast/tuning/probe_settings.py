@@ -45,9 +45,13 @@ class ProbeSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings that measure nothing."""
-        for option in ("draws", "sketch_seeds", "pool", "n_label"):
-            if getattr(self, option) < 1:
-                raise InputError(f"--{option.replace('_', '-')}: must be at least 1.")
+        for option, least in (("draws", 1), ("sketch_seeds", 1), ("pool", 1), ("n_label", 2)):
+            if getattr(self, option) < least:
+                raise InputError(f"--{option.replace('_', '-')}: must be at least {least}.")
+        if self.pool < self.n_label:
+            raise InputError(
+                f"--pool {self.pool}: fewer than the {self.n_label} examples of a draw (--n-label)."
+            )
 
     def check_machine(self) -> None:
         """Refuse a device or dtype that is not there, before anything is measured or written.

@@ -110,6 +110,11 @@ class _Bench:
 
         lm = self._lm()
         pool = self._pool(name, lm)
+        if len(pool) < self.settings.n_label:
+            raise InputError(
+                f"task {name}: {len(pool)} examples beside its test set, fewer than the "
+                f"{self.settings.n_label} of a draw. Lower --n-label (the estimate gets less sure)."
+            )
         self.say(f"{name}: confidence of {len(pool)} examples")
         begin = time.perf_counter()
         scored = score_confidence(
@@ -176,7 +181,10 @@ class _Bench:
         draw: int,
     ) -> None:
         values = self._confidences(name)
-        picked = pick_low_confidence(values, self.settings.n_label, seed=draw)
+        try:
+            picked = pick_low_confidence(values, self.settings.n_label, seed=draw)
+        except InputError as error:
+            raise InputError(f"task {name}: {error}") from None
         found = cos_low(
             lm,
             [pool[i] for i in picked],

@@ -6,6 +6,7 @@ could steer a terminal. Knows nothing of what files mean.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import stat
@@ -65,6 +66,24 @@ def refuse_target(path: Path) -> None:
     refuse_special(path)
     if path.is_dir():
         raise InputError(f"{path}: a folder is there. Give a file's path.")
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder of a stranger that holds a link out of it, at any depth.
+
+    What is written under such a name would be written there, and what is shown read from there.
+    The folder itself may be a link: it is the user who names it.
+
+    Raises:
+        InputError: it holds one; the path of the first.
+    """
+    inside = Path(os.path.realpath(folder))
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise InputError(
+                f"{path}: a link that leads out of its folder, where files of other people could "
+                "be read or written. Put what it leads to in its place, or delete it."
+            )
 
 
 def read_small(path: Path, limit: int = SMALL) -> str:

@@ -33,6 +33,7 @@ from labelcast.runs.forms import (
     Question,
     check,
 )
+from labelcast.strange import refuse_links
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
@@ -76,6 +77,7 @@ class Run:
             )
         if not run.file("run.json").exists():
             raise InputError(f"{path}: not a run folder (it has no run.json).")
+        refuse_links(run.path)
         run._part("question")
         run._part("facts")
         return run
@@ -218,10 +220,12 @@ class Run:
             wait: seconds to wait for another process that is at it.
 
         Raises:
+            InputError: a link leads out of the folder.
             RunError: another process is at it.
         """
         with disk_faults(self.path):
             make_folder(self.path)
+            refuse_links(self.path)
         with disk_faults(self.file(".lock")):
             stream = self.file(".lock").open("a+b", buffering=0)
         with stream:

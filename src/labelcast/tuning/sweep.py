@@ -18,6 +18,7 @@ from labelcast.models.loading import Description, describe
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import check
 from labelcast.runs.run import Run, versions
+from labelcast.strange import refuse_links
 from labelcast.tasks.prompts import Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -181,6 +182,7 @@ class Sweep:
         sweep = cls(path)
         if not (sweep.path / "sweep.json").exists():
             raise InputError(f"{path}: no sweep (it has no sweep.json).")
+        refuse_links(sweep.path)
         return sweep
 
     @property
@@ -202,8 +204,9 @@ class Sweep:
 
         Raises:
             InputError: broken or too little data, a task twice, or a folder with a sweep of
-                another model, recipe, task or test set.
+                another model, recipe, task or test set, or with a link out of it.
         """
+        refuse_links(self.path)
         names = [chosen.task.name for chosen in tasks]
         if len(set(names)) < len(names):
             raise InputError("--task: a task is named twice.")

@@ -11,6 +11,9 @@ from typing import Any, Literal
 from labelcast.errors import InputError
 from labelcast.models.choices import check_dtype, choose_device
 
+_MOST = 100
+"""Draws, and sketches of each: more take hours, and their mean hardly moves."""
+
 Probe = Literal["confidence", "coslow", "exact", "random"]
 
 
@@ -48,6 +51,9 @@ class ProbeSettings:
         for option, least in (("draws", 1), ("sketch_seeds", 1), ("pool", 1), ("n_label", 2)):
             if getattr(self, option) < least:
                 raise InputError(f"--{option.replace('_', '-')}: must be at least {least}.")
+        for option in ("draws", "sketch_seeds"):
+            if getattr(self, option) > _MOST:
+                raise InputError(f"--{option.replace('_', '-')}: must be at most {_MOST}.")
         if self.pool < self.n_label:
             raise InputError(
                 f"--pool {self.pool}: fewer than the {self.n_label} examples of a draw (--n-label)."

@@ -9,7 +9,8 @@ from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
 from labelcast.errors import InputError, RunError
 from labelcast.models import embedded
 from labelcast.models.choices import choose_batch, choose_device, choose_dtype
-from labelcast.models.loading import LanguageModel, fingerprint, load_model
+from labelcast.models.identity import fingerprint
+from labelcast.models.loading import LanguageModel, load_model
 
 
 def no_config(folder: Path) -> str:

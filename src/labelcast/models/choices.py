@@ -6,7 +6,6 @@ A choice is a value and a sentence. What the user gives himself is taken as it i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from labelcast.errors import InputError
@@ -112,15 +111,6 @@ def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtyp
     if 4 * parameters <= memory / 2:
         return Choice(torch.float32, "the model fits, and a lower one changes CoS-Low")
     return Choice(torch.bfloat16, f"in float32 the model would fill {4 * parameters / memory:.0%}")
-
-
-def free_memory() -> int:
-    """Bytes of memory that are free; a guess of 4 GiB where the system does not tell."""
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return 4 << 30
 
 
 def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[int]:

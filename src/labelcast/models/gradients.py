@@ -10,7 +10,7 @@ Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.layers import Layer, linear_layers
 from labelcast.models.loading import LanguageModel
+from labelcast.models.memory import check_room
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
 
@@ -88,15 +89,36 @@ def sketched_gram(
 
     Returns:
         `Gram` with P parts a seed: parts of A's rows, whose spread shows the sketch's noise.
+
+    Raises:
+        RunError: memory cannot hold the sketches.
     """
     layers = linear_layers(lm)
     memory = gpu_memory(lm) if at_once is None else at_once
     plan = plan_at_once(lm, pairs, memory) if memory else None
+    _check_room(layers.values(), len(pairs), rank * len(seeds), stored=plan is None)
     kind = _Stored if plan is None else _AtOnce
     sketch = kind(layers, len(pairs), rank, seeds)
     plan = plan or plan_batches(lm, pairs, batch_size)
     run_batches(lm, pairs, layers, sketch, plan=plan, progress=progress)
     return sketch.gram()
+
+
+def _check_room(layers: Iterable[Layer], examples: int, rank: int, *, stored: bool) -> None:
+    """Refuse sketches that memory cannot hold, which would show only when most are made.
+
+    Raises:
+        RunError: they are too large.
+    """
+    needed = 0
+    for layer in layers:
+        needed += 4 * rank * layer.in_features  # A in float32
+        needed += 2 * rank * layer.out_features * examples * stored  # G in float16
+    check_room(
+        f"the gradients of {examples:,} examples",
+        needed,
+        "Take fewer examples (the paper takes 32) or --seeds, a lower --rank, or --method exact.",
+    )
 
 
 class _Sketch:

@@ -6,11 +6,8 @@ read: weights are safetensors or GGUF.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +22,8 @@ from labelcast.models.choices import (
     choose_entry,
 )
 from labelcast.models.folder import check_folder
+from labelcast.models.identity import Description, ModelIdentity, identify
+from labelcast.models.memory import check_room, known_free
 from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
@@ -32,53 +31,8 @@ if TYPE_CHECKING:
 
 _TEMPLATE_SECONDS = 10.0
 _LONGEST_TURNS = 1_000_000
+_MOST_LAYERS = 10_000
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
-_ARCHITECTURE = (
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "intermediate_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-)
-# Fields that say how a model was saved or is run, not which model it is.
-_NOT_IDENTITY = (
-    "_name_or_path",
-    "_model_name_or_path",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "use_cache",
-    "quantization_config",
-    "_attn_implementation",
-    "architectures",
-)
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """What a model is, for finding its calibration: no weights are needed to compare two.
-
-    Attributes:
-        name: what the user gave.
-        hub_id: the hub id, where the model was named by one (or is the embedded default).
-        fingerprint: hash of the config and the tokenizer with its chat template.
-        architecture: the sizes that models of one family share.
-    """
-
-    name: str
-    hub_id: str | None
-    fingerprint: str
-    architecture: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is known of a model without its weights: its identity and how many weights it has."""
-
-    identity: ModelIdentity
-    parameters: int
 
 
 @dataclass(frozen=True)
@@ -190,6 +144,7 @@ def load_model(
 
     Raises:
         InputError: no such model, or none that can be loaded safely.
+        RunError: the memory of the CPU cannot hold its weights.
 
     Examples:
         >>> lm = load_model("smollm2", device="cpu")
@@ -207,6 +162,8 @@ def load_model(
     count = _parameters(config) if chosen_device.value.startswith("cuda") else 0
     chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     places = "auto" if spread else fixed
+    if chosen_device.value == "cpu" and places is None:
+        _check_room(spec, config, chosen_dtype.value)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
     if places is None:
         model.to(chosen_device.value)
@@ -313,9 +270,13 @@ def _config(spec: str, folder: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        layers = int(getattr(config.get_text_config(), "num_hidden_layers", 0) or 0)
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise _load_fault(spec, error) from None
+    if layers > _MOST_LAYERS:
+        raise InputError(f"model {spec}: its config claims {layers:,} layers, which none has.")
+    return config
 
 
 def _load(
@@ -369,24 +330,33 @@ def _parameters(config: Any) -> int:
 
 
 def _identity(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
-    text = config.get_text_config()
-    architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
     hub_id = spec if spec == embedded.NAME or not Path(spec).exists() else None
-    return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
+    return identify(spec, hub_id, config, tokenizer)
 
 
-def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
-    """16 hexadecimal digits for a model's config and tokenizer, its chat template included.
+def _check_room(spec: str, config: Any, dtype: torch.dtype) -> None:
+    """Refuse weights that the memory of the CPU cannot hold.
 
-    The same for one model in another folder, dtype or quantisation; another for a base model
-    beside its instruction-tuned one, whose chat template or special tokens differ.
+    Raises:
+        RunError: they are too large.
     """
-    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
-    parts = {
-        "config": kept,
-        "template": tokenizer.chat_template,
-        "special": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
-        "vocabulary": sorted(tokenizer.get_vocab().items()),
-    }
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    free, needed = known_free(swap=True), dtype.itemsize * _roughly(config)
+    # Counting them takes half a second, and is of use only where it may decide.
+    if free is None or 4 * needed < free:
+        return
+    check_room(
+        f"model {spec}: its weights in {str(dtype).removeprefix('torch.')}",
+        dtype.itemsize * _parameters(config) if needed < 4 * free else needed,
+        "Close other programs, or choose a smaller model or --dtype bfloat16.",
+        swap=True,
+    )
+
+
+def _roughly(config: Any) -> int:
+    """About how many weights a model has, by sizes in its config; 0 where it has none of them."""
+    text = config.get_text_config()
+    names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size")
+    found = (getattr(text, name, 0) for name in names)
+    width, layers, words, block = (one if isinstance(one, int) else 0 for one in found)
+    experts = getattr(text, "num_local_experts", 1) or 1
+    return width * (2 * words + layers * (4 * width + 3 * (block or 4 * width) * experts))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from labelcast.models.choices import free_memory
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.loading import LanguageModel
+from labelcast.models.memory import free_memory
 
 # Tensors of the model's width, and of its feed-forward block's, that a layer keeps for the backward
 # pass of a token: counted on Llama's build, where norms are taken in float32.

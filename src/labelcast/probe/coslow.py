@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -118,10 +116,9 @@ def cos_low(
         >>> result.pairs, 0 < result.coslow < 1
         (1, True)
     """
-    import torch
-
     from labelcast.models.choices import choose_batch
     from labelcast.models.gradients import exact_gram, sketched_gram
+    from labelcast.models.memory import peak_memory, reset_peak
 
     start = time.perf_counter()
     labelled = [
@@ -131,9 +128,7 @@ def cos_low(
     check_options(method, rank, seed, seeds)
     batch = choose_batch(batch_size, lm.device.value, "gradients").value
     pairs = encode_labelled(lm, labelled)
-    cuda = lm.device.value.startswith("cuda")
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
+    reset_peak(lm.device.value)
     if method == "sketch":
         gram = sketched_gram(
             lm,
@@ -166,7 +161,7 @@ def cos_low(
         per_seed=tuple(per_seed),
         seed_sd=_seed_sd(parts, per_seed) if method == "sketch" else None,
         seconds=round(time.perf_counter() - start, 3),
-        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory(),
+        peak_bytes=peak_memory(lm.device.value),
         gradient_bytes=gram.held_bytes,
         batch_size=len(labelled) if gram.at_once else batch,
         ids=tuple(example.id for example in labelled),
@@ -290,12 +285,6 @@ def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
 
 def gradient_memory() -> int:
     """Bytes that `exact` may hold: a quarter of what is free, at least 1 GiB."""
-    from labelcast.models.choices import free_memory
+    from labelcast.models.memory import free_memory
 
     return max(free_memory() // 4, 1 << 30)
-
-
-def peak_memory() -> int:
-    """Peak resident memory of this process, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

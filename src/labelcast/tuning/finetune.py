@@ -6,9 +6,7 @@ Knows models, examples and recipes. Does not know budgets, test sets or metrics:
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ import torch
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel
+from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.runs.files import disk_faults, write_text
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
@@ -145,7 +144,7 @@ def train_model(
             path if folder else None, recipe.patience, checkpoint_seconds, progress, last
         )
         with quiet(), random_state_kept():
-            _reset_peak(device)
+            reset_peak(device)
             trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
             trainer.add_callback(keeper)
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -155,7 +154,7 @@ def train_model(
             f"the validation loss was never a number (recipe {recipe.name!r}). "
             "Give a recipe with a lower learning_rate."
         )
-    return Trained(model, keeper.course, _peak(device), sum(part.dropped for part in parts))
+    return Trained(model, keeper.course, peak_memory(device), sum(part.dropped for part in parts))
 
 
 def finished(trained: Trained, lm: LanguageModel) -> FineTuned:
@@ -249,15 +248,3 @@ def _identity(
 
 def _computes_bf16(device: str) -> bool:
     return device.startswith("cuda") and torch.cuda.is_bf16_supported()
-
-
-def _reset_peak(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.max_memory_allocated(device))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

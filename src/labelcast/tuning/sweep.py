@@ -14,7 +14,8 @@ from shutil import rmtree
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.models.loading import Description, describe
+from labelcast.models.identity import Description
+from labelcast.models.loading import describe
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import check
 from labelcast.runs.run import Run, versions

@@ -1,0 +1,83 @@
+"""What a model is, told without its weights, so that a calibration can be found for it.
+
+Knows configs and tokenizers; does not know where a model comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_ARCHITECTURE = (
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
+# Fields that say how a model was saved or is run, not which model it is.
+_NOT_IDENTITY = (
+    "_name_or_path",
+    "_model_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "use_cache",
+    "quantization_config",
+    "_attn_implementation",
+    "architectures",
+)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a model is, for finding its calibration: no weights are needed to compare two.
+
+    Attributes:
+        name: what the user gave.
+        hub_id: the hub id, where the model was named by one (or is the embedded default).
+        fingerprint: hash of the config and the tokenizer with its chat template.
+        architecture: the sizes that models of one family share.
+    """
+
+    name: str
+    hub_id: str | None
+    fingerprint: str
+    architecture: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a model without its weights: its identity and how many weights it has."""
+
+    identity: ModelIdentity
+    parameters: int
+
+
+def identify(spec: str, hub_id: str | None, config: Any, tokenizer: Any) -> ModelIdentity:
+    """What a model is, from its transformers config and tokenizer."""
+    text = config.get_text_config()
+    architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
+    return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
+
+
+def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
+    """16 hexadecimal digits for a model's config and tokenizer, its chat template included.
+
+    The same for one model in another folder, dtype or quantisation; another for a base model
+    beside its instruction-tuned one, whose chat template or special tokens differ.
+    """
+    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    parts = {
+        "config": kept,
+        "template": tokenizer.chat_template,
+        "special": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

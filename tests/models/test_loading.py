@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
 
 from labelcast.errors import InputError, RunError
@@ -39,6 +40,28 @@ def broken_weights(folder: Path) -> str:
     save_llama(folder)
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
+    return str(folder)
+
+
+def lacking(folder: Path) -> str:
+    """A model folder that has not all of the weights, as after a download that was broken off."""
+    path = save_llama(folder) / "model.safetensors"
+    kept = load_file(path)
+    del kept["model.layers.1.mlp.up_proj.weight"]
+    save_file(kept, path, metadata={"format": "pt"})
+    return str(folder)
+
+
+def of_another_size(folder: Path) -> str:
+    """A model folder with another model's config."""
+    path = save_llama(folder) / "config.json"
+    path.write_text(path.read_text().replace('"intermediate_size": 96', '"intermediate_size": 98'))
+    return str(folder)
+
+
+def foreign_tokenizer(folder: Path) -> str:
+    """A model folder with the tokenizer of a model that knows more tokens."""
+    save_llama(folder, vocab_size=50)
     return str(folder)
 
 
@@ -97,6 +120,9 @@ def some_file(folder: Path) -> str:
         (pickled, "never read"),
         (no_weights, "no weights"),
         (broken_weights, "cannot be loaded"),
+        (lacking, r"lack 1 of its weights \(model.layers.1.mlp.up_proj.weight first\)"),
+        (of_another_size, r"9 of its weights are not as its config says .* \[64, 96\]"),
+        (foreign_tokenizer, "tokenizer has .* tokens, and its weights know 50"),
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_kind, "nothing-like-it|cannot be loaded"),

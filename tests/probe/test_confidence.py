@@ -7,12 +7,13 @@ import published
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from shared_data import shared
-from tiny_model import load_llama
+from tiny_model import load_llama, save_llama
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.models.encoding import encode_prompt
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.confidence import Confidence, score_confidence, summarise
 
 # Where the two best tokens are nearer than this, answers may part: they are counted, not compared.
@@ -125,6 +126,17 @@ def test_a_prompt_without_tokens_is_named(tiny: LanguageModel) -> None:
     """The model cannot answer to nothing."""
     with pytest.raises(InputError, match="prompt 2: it has no tokens"):
         score_confidence(tiny, ["ab", ""])
+
+
+def test_probabilities_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+    """A model that overflows in float16 is told with the way out, and works in float32."""
+    path = save_llama(tmp_path / "model") / "model.safetensors"
+    wide = {n: w * 1e4 if "mlp" in n else w for n, w in load_file(path).items()}
+    save_file(wide, path, metadata={"format": "pt"})
+    with pytest.raises(RunError, match=r"no numbers in float16. Score with --dtype float32"):
+        score_confidence(load_model(str(path.parent), dtype="float16"), ["ab"], max_new_tokens=2)
+    (found,) = score_confidence(load_model(str(path.parent)), ["ab"], max_new_tokens=2)
+    assert 0 < found.confidence <= 1
 
 
 def test_an_answer_needs_a_token(tiny: LanguageModel) -> None:

@@ -100,7 +100,7 @@ def _make(path: Path, folder: Path, key: str) -> None:
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"unfinished-{key}-"))
     try:
         # The reader of GGUF draws a bar of its own that nothing else turns off.
-        with without_bars(), redirect_stderr(io.StringIO()):
+        with quietly(), redirect_stderr(io.StringIO()):
             _convert(path, work)
         for made in work.iterdir():
             with made.open("rb") as stream:
@@ -161,15 +161,17 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Keeps transformers from drawing progress bars of its own."""
+def quietly() -> Iterator[None]:
+    """Keeps transformers from bars of its own, and from reports of what is told in one line."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 

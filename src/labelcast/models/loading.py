@@ -7,6 +7,7 @@ read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -285,19 +286,49 @@ def _load(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with embedded.without_bars():
+        with embedded.quietly():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=dtype,
                 device_map=places,
                 trust_remote_code=False,
                 use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise _load_fault(spec, error) from None
+    _check_whole(spec, found)
+    known = int(config.get_text_config().vocab_size)
+    # Tokens that were added may lie above: no text of ours holds one.
+    if tokenizer.vocab_size > known:
+        raise InputError(
+            f"model {spec}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its weights "
+            f"know {known:,}. Do both belong together?"
+        )
     return model, tokenizer
+
+
+def _check_whole(spec: str, found: Mapping[str, Any]) -> None:
+    """Refuse weights that are not all the model's: transformers would draw the others at random.
+
+    Raises:
+        InputError: some are missing or of another shape; names the first.
+    """
+    missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
+    if missing:
+        raise InputError(
+            f"model {spec}: its files lack {len(missing)} of its weights ({missing[0]} first). "
+            "Is it a causal language model, and was it copied or downloaded whole?"
+        )
+    if other:
+        name, there, wanted = other[0]
+        raise InputError(
+            f"model {spec}: {len(other)} of its weights are not as its config says ({name} is "
+            f"{list(there)} and should be {list(wanted)}). Do both belong together?"
+        )
 
 
 def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.models.answers import Answers, LocalAnswers
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import encode_prompt
@@ -70,6 +70,7 @@ def score_confidence(
 
     Raises:
         InputError: a prompt without tokens, or `max_new_tokens` below 1.
+        RunError: what the model computes are no numbers.
 
     Source: paper, section 4 (confidence).
 
@@ -100,7 +101,7 @@ def confidences(
         progress: called with the number of prompts done.
 
     Raises:
-        InputError: as `score_confidence`.
+        InputError, RunError: as `score_confidence`.
     """
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
@@ -114,6 +115,12 @@ def confidences(
     counter = _Counter(lm)
     generated = answers.answer([tokens[i] for i in fitting], max_new_tokens, progress)
     for position, answer in zip(fitting, generated, strict=True):
+        if not all(map(math.isfinite, answer.probabilities)):
+            dtype = str(lm.dtype.value).removeprefix("torch.")
+            raise RunError(
+                f"model {lm.name}: its probabilities are no numbers in {dtype}. Score with --dtype "
+                "float32 into another --out; if that does not help, its weights are damaged."
+            )
         results[position] = counter.confidence(answer)
     return results
 

@@ -1,7 +1,12 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
+from labelcast.errors import InputError
 from labelcast.models.encoding import encode_pair, encode_prompt, shared_prefix
 from labelcast.models.loading import LanguageModel
 
@@ -60,3 +65,13 @@ def test_shared_prefix_is_the_longest_that_leaves_one_token(sequences: list[list
 def test_no_sequences_share_nothing() -> None:
     """The empty list has no shared prefix."""
     assert shared_prefix([]) == 0
+
+
+def test_a_text_that_no_token_stands_for_is_told() -> None:
+    """A tokenizer of words without one for all others fails on those; the text is named."""
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="<none>"))
+    )
+    assert encode_prompt(words, "a") == [0]
+    with pytest.raises(InputError, match="its tokenizer cannot read 'b'"):
+        encode_prompt(words, "b")

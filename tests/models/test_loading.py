@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,21 @@ def foreign_tokenizer(folder: Path) -> str:
     return str(folder)
 
 
+def kernels_of_the_hub(folder: Path) -> str:
+    """A model folder whose config names attention that the library would load from the hub."""
+    path = save_llama(folder) / "config.json"
+    config = json.loads(path.read_text()) | {"attn_implementation": "someone/evil"}
+    path.write_text(json.dumps(config))
+    return str(folder)
+
+
+def ends_of_no_kind(folder: Path) -> str:
+    """A model folder whose answers end with what is no token."""
+    path = save_llama(folder) / "generation_config.json"
+    path.write_text('{"eos_token_id": [[1]]}')
+    return str(folder)
+
+
 def broken_config(folder: Path) -> str:
     """A model folder whose config is no JSON."""
     save_llama(folder)
@@ -123,6 +139,8 @@ def some_file(folder: Path) -> str:
         (lacking, r"lack 1 of its weights \(model.layers.1.mlp.up_proj.weight first\)"),
         (of_another_size, r"9 of its weights are not as its config says .* \[64, 96\]"),
         (foreign_tokenizer, "tokenizer has .* tokens, and its weights know 50"),
+        (kernels_of_the_hub, "code of its own to run .attn_implementation"),
+        (ends_of_no_kind, "'eos_token_id' in generation_config.json"),
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_kind, "nothing-like-it|cannot be loaded"),

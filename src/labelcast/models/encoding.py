@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labelcast.errors import InputError, is_out_of_memory
+
 _USUAL = 512
 
 
@@ -18,8 +20,19 @@ class Encoded:
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """The tokens of a rendered prompt; it already holds its special tokens as text."""
-    return list(tokenizer.encode(prompt, add_special_tokens=False))
+    """The tokens of a rendered prompt; it already holds its special tokens as text.
+
+    Raises:
+        InputError: the tokenizer fails on it.
+    """
+    try:
+        return list(tokenizer.encode(prompt, add_special_tokens=False))
+    except Exception as error:  # the library has one kind of its own for all of them
+        if is_out_of_memory(error):
+            raise
+        fault = " ".join(str(error).split())[:160]
+        where = f"model {tokenizer.name_or_path}: its tokenizer cannot read"
+        raise InputError(f"{where} {prompt[:40]!r}... ({fault}).") from None
 
 
 def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:

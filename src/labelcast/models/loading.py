@@ -7,7 +7,6 @@ read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError, is_out_of_memory
 from labelcast.models import embedded
+from labelcast.models.checks import (
+    check_config,
+    check_tokens,
+    check_weights_fit,
+    check_whole,
+    count_weights,
+)
 from labelcast.models.choices import (
     SPREAD,
     Choice,
@@ -24,7 +30,6 @@ from labelcast.models.choices import (
 )
 from labelcast.models.folder import check_folder
 from labelcast.models.identity import Description, ModelIdentity, identify
-from labelcast.models.memory import check_room, known_free
 from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
 
 _TEMPLATE_SECONDS = 10.0
 _LONGEST_TURNS = 1_000_000
-_MOST_LAYERS = 10_000
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 
 
@@ -160,11 +164,11 @@ def load_model(
     quantised = getattr(config, "quantization_config", None) is not None
     fixed = {"": chosen_device.value} if quantised else None
     # The count decides on a GPU alone, and takes half a second.
-    count = _parameters(config) if chosen_device.value.startswith("cuda") else 0
+    count = count_weights(config) if chosen_device.value.startswith("cuda") else 0
     chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     places = "auto" if spread else fixed
     if chosen_device.value == "cpu" and places is None:
-        _check_room(spec, config, chosen_dtype.value)
+        check_weights_fit(spec, config, chosen_dtype.value)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
     if places is None:
         model.to(chosen_device.value)
@@ -200,7 +204,7 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
 
     folder = _locate(spec)
     config = _config(spec, folder)
-    count = _parameters(config) if device.value.startswith("cuda") else 0
+    count = count_weights(config) if device.value.startswith("cuda") else 0
     chosen = choose_dtype(dtype, device.value, count)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -210,6 +214,7 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # it has none of its own
         generation = GenerationConfig.from_model_config(config)
+    check_tokens(spec, config, tokenizer, generation)
     identity = _identity(spec, config, tokenizer)
     return LanguageModel(Unweighted(config, generation), tokenizer, identity, device, chosen)
 
@@ -237,7 +242,7 @@ def describe(spec: str) -> Description:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise _load_fault(spec, error) from None
-    return Description(_identity(spec, config, tokenizer), _parameters(config))
+    return Description(_identity(spec, config, tokenizer), count_weights(config))
 
 
 def _locate(spec: str) -> str:
@@ -272,11 +277,9 @@ def _config(spec: str, folder: str) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        layers = int(getattr(config.get_text_config(), "num_hidden_layers", 0) or 0)
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise _load_fault(spec, error) from None
-    if layers > _MOST_LAYERS:
-        raise InputError(f"model {spec}: its config claims {layers:,} layers, which none has.")
+    check_config(spec, config)
     return config
 
 
@@ -300,35 +303,9 @@ def _load(
             )
     except Exception as error:  # the library raises a dozen unrelated kinds
         raise _load_fault(spec, error) from None
-    _check_whole(spec, found)
-    known = int(config.get_text_config().vocab_size)
-    # Tokens that were added may lie above: no text of ours holds one.
-    if tokenizer.vocab_size > known:
-        raise InputError(
-            f"model {spec}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its weights "
-            f"know {known:,}. Do both belong together?"
-        )
+    check_whole(spec, found)
+    check_tokens(spec, config, tokenizer, model.generation_config)
     return model, tokenizer
-
-
-def _check_whole(spec: str, found: Mapping[str, Any]) -> None:
-    """Refuse weights that are not all the model's: transformers would draw the others at random.
-
-    Raises:
-        InputError: some are missing or of another shape; names the first.
-    """
-    missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
-    if missing:
-        raise InputError(
-            f"model {spec}: its files lack {len(missing)} of its weights ({missing[0]} first). "
-            "Is it a causal language model, and was it copied or downloaded whole?"
-        )
-    if other:
-        name, there, wanted = other[0]
-        raise InputError(
-            f"model {spec}: {len(other)} of its weights are not as its config says ({name} is "
-            f"{list(there)} and should be {list(wanted)}). Do both belong together?"
-        )
 
 
 def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:
@@ -350,44 +327,6 @@ def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:
     return InputError(f"model {spec}: {fault}")
 
 
-def _parameters(config: Any) -> int:
-    """The number of weights, from the config alone."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return sum(weight.numel() for weight in model.parameters())
-
-
 def _identity(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
     hub_id = spec if spec == embedded.NAME or not Path(spec).exists() else None
     return identify(spec, hub_id, config, tokenizer)
-
-
-def _check_room(spec: str, config: Any, dtype: torch.dtype) -> None:
-    """Refuse weights that the memory of the CPU cannot hold.
-
-    Raises:
-        RunError: they are too large.
-    """
-    free, needed = known_free(swap=True), dtype.itemsize * _roughly(config)
-    # Counting them takes half a second, and is of use only where it may decide.
-    if free is None or 4 * needed < free:
-        return
-    check_room(
-        f"model {spec}: its weights in {str(dtype).removeprefix('torch.')}",
-        dtype.itemsize * _parameters(config) if needed < 4 * free else needed,
-        "Close other programs, or choose a smaller model or --dtype bfloat16.",
-        swap=True,
-    )
-
-
-def _roughly(config: Any) -> int:
-    """About how many weights a model has, by sizes in its config; 0 where it has none of them."""
-    text = config.get_text_config()
-    names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size")
-    found = (getattr(text, name, 0) for name in names)
-    width, layers, words, block = (one if isinstance(one, int) else 0 for one in found)
-    experts = getattr(text, "num_local_experts", 1) or 1
-    return width * (2 * words + layers * (4 * width + 3 * (block or 4 * width) * experts))

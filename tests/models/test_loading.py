@@ -203,6 +203,15 @@ def test_the_system_role_is_folded_where_there_is_none(tmp_path: Path, template:
     assert lm.render("Sort.", "b a") == "<turn>user\nSort.\n\nb a<eos>\n<turn>assistant\n"
 
 
+def test_a_template_is_told_the_same_day_for_ever(tmp_path: Path) -> None:
+    """A run that goes on tomorrow has the prompts of today."""
+    asks = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}|{% endif %}"
+    asks += '{{- strftime_now("%Y-%m-%d") }}|{% set form = "%H" %}{{ strftime_now(form) }}|'
+    lm = load_llama(tmp_path, template=asks + TEMPLATE)
+    rest = load_llama(tmp_path, template=TEMPLATE).render("Sort.", "b a")
+    assert lm.render("Sort.", "b a") == f"26 Jul 2024|2024-07-26|26 Jul 2024|{rest}"
+
+
 def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
     """The template's own complaint is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")

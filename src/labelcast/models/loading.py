@@ -7,7 +7,9 @@ read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     import torch
 
 _TEMPLATE_SECONDS = 10.0
+# What Llama 3's template takes where it is told none.
+_DAY = datetime(2024, 7, 26)
+_ASKS_DATE = re.compile(r"strftime_now\(\s*(['\"])([^'\"\\]*)\1\s*\)")
 _LONGEST_TURNS = 1_000_000
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 
@@ -88,7 +93,7 @@ class LanguageModel:
         turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
         try:
             with no_longer_than(_TEMPLATE_SECONDS):
-                text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+                text = self.turns(turns)
         except TimeoutError:
             raise InputError(
                 f"model {self.name}: its chat template has not ended in {_TEMPLATE_SECONDS:.0f} s."
@@ -119,14 +124,47 @@ class LanguageModel:
             turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]
         else:
             turns = [{"role": "user", "content": f"{instruction}\n\n{user}"}]
+        return self.turns(turns, answering=True)
+
+    def turns(self, turns: Sequence[Mapping[str, str]], *, answering: bool = False) -> str:
+        """Turns of a conversation as the chat template writes them.
+
+        A template that asks for the date (Llama 3.2's does) is told the same day for ever, so that
+        a run does not depend on when it was made.
+
+        Args:
+            turns: each with `role` and `content`.
+            answering: up to where the model's answer begins.
+
+        Raises:
+            InputError: the template fails.
+        """
         try:
             text = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
+                turns,
+                chat_template=_dated(self.tokenizer.get_chat_template()),
+                tokenize=False,
+                add_generation_prompt=answering,
             )
+        except TimeoutError:  # of who waits for it
+            raise
         except Exception as error:  # a template may do anything that its sandbox allows
             fault = " ".join(str(error).split())[:160]
             raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
+
+
+def _dated(template: str) -> str:
+    """A chat template for which it is always the same day."""
+    if "strftime_now" not in template:
+        return template
+    formats = sorted({found[2] for found in _ASKS_DATE.finditer(template)})
+    cases = "".join(
+        f"{{%- elif form == {form!r} -%}}{{{{ {_DAY.strftime(form)!r} }}}}" for form in formats
+    )
+    usual = f"{{%- else -%}}{{{{ {_DAY.strftime('%d %b %Y')!r} }}}}"
+    macro = f"{{%- macro strftime_now(form) -%}}{{%- if false -%}}{cases}{usual}{{%- endif -%}}"
+    return f"{macro}{{%- endmacro -%}}{template}"
 
 
 @embedded.uncollected()

@@ -60,8 +60,7 @@ def end_of_turn(lm: LanguageModel) -> list[int]:
     ends = end_tokens(lm)
     if lm.has_chat_template:
         turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "@end@"}]
-        text = str(lm.tokenizer.apply_chat_template(turns, tokenize=False))
-        rest = lm.tokenizer.encode(text.rpartition("@end@")[2], add_special_tokens=False)
+        rest = lm.tokenizer.encode(lm.turns(turns).rpartition("@end@")[2], add_special_tokens=False)
         found = next((token for token in rest if token in ends), None)
         if found is not None:
             return [int(found)]

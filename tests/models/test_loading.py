@@ -1,5 +1,6 @@
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def cut_gguf(folder: Path) -> str:
     return str(path)
 
 
+def gguf_of_long_words(folder: Path) -> str:
+    """A GGUF file that claims a word far longer than itself."""
+    path = folder / "model.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**60) + bytes(50))
+    return str(path)
+
+
 def absent_gguf(folder: Path) -> str:
     """A .gguf path where nothing is."""
     return str(folder / "none.gguf")
@@ -146,6 +154,7 @@ def some_file(folder: Path) -> str:
         (unknown_kind, "nothing-like-it|cannot be loaded"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
+        (gguf_of_long_words, "no GGUF file that can be read"),
         (absent_gguf, "no such file"),
         (some_file, "no .gguf"),
         (lambda folder: "nothing here", "no such folder or file"),
@@ -263,6 +272,20 @@ def test_the_embedded_model_is_dequantised_once(
     folder = embedded.dequantised(embedded.gguf_file())
     assert folder == embedded.dequantised(embedded.gguf_file())
     assert (folder / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_gguf_file_that_lacks_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise those would be drawn at random, once, and kept in the cache for ever."""
+    monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "model.gguf"
+    whole = embedded.gguf_file().read_bytes()
+    path.write_bytes(whole.replace(b"blk.3.ffn_up.weight", b"blk.3.ffn_xx.weight"))
+    with pytest.raises(InputError, match=r"lack 1 of its weights \(model.layers.3.mlp.up_proj"):
+        load_model(str(path))
+    assert not list((tmp_path / "cache").glob("gguf-*"))
 
 
 def test_an_interrupted_conversion_leaves_nothing(

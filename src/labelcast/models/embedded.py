@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
-from typing import Any
 
 from labelcast.atomic import make_folder, sync_folder
 from labelcast.errors import InputError, RunError, is_out_of_memory
+from labelcast.models.checks import check_whole
 from labelcast.runs.files import disk_faults
 
 NAME = "smollm2"
@@ -182,14 +182,15 @@ def _convert(path: Path, folder: Path) -> None:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=torch.float32
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
         )
-    except (ValueError, KeyError, IndexError, RuntimeError, AttributeError) as error:
-        if is_out_of_memory(error):
+    except Exception as error:  # the reader takes what stands there at its word
+        if is_out_of_memory(error) or getattr(error, "errno", None):
             raise
         fault = " ".join(str(error).split())[:200]
         raise InputError(f"model {path}: no GGUF file that can be read ({fault}).") from None
+    check_whole(str(path), found)
     # The loaded model refuses to be saved while it still carries its quantiser.
     model.hf_quantizer = None
     for attribute in ("quantization_config", "_pre_quantization_dtype"):

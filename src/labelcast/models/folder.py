@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, is_out_of_memory
 from labelcast.runs.files import read_json
 from labelcast.strange import refuse_special
 
@@ -40,6 +40,28 @@ def check_folder(spec: str, path: Path) -> None:
         refuse_special(weights)
     for index in path.glob("*.safetensors.index.json"):
         _check_index(spec, index)
+
+
+def check_weights(spec: str, path: Path) -> None:
+    """Refuse a folder in which a file of weights is damaged, as far as its head tells.
+
+    Raises:
+        InputError: a file is no safetensors, or is shorter than it says.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for weights in path.glob("*.safetensors"):
+        try:
+            with safe_open(weights, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            if is_out_of_memory(error):
+                raise MemoryError from None
+            fault = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"model {spec}: {weights.name} cannot be loaded ({fault}). Copy or download it "
+                "again."
+            ) from None
 
 
 def _check_index(spec: str, index: Path) -> None:

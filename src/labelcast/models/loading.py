@@ -30,7 +30,7 @@ from labelcast.models.choices import (
     choose_dtype,
     choose_entry,
 )
-from labelcast.models.folder import check_folder
+from labelcast.models.folder import check_folder, check_weights
 from labelcast.models.identity import Description, ModelIdentity, identify
 from labelcast.strange import no_longer_than, refuse_special
 
@@ -205,6 +205,8 @@ def load_model(
     count = count_weights(config) if chosen_device.value.startswith("cuda") else 0
     chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     places = "auto" if spread else fixed
+    if Path(folder).is_dir():
+        check_weights(spec, Path(folder))
     if chosen_device.value == "cpu" and places is None:
         check_weights_fit(spec, config, chosen_dtype.value)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)

@@ -28,14 +28,16 @@ def test_too_little_memory(bench: Bench, name: str) -> None:
         folder = bench.copy(command.start)
         done = bench.run(command, folder, memory=room)
         ends.append(done.status)
-        assert done.status in (0, 1), (room, done.err)
-        if done.status:
+        # The C library ends a process in which a thread of a library finds no room for its data.
+        ended = done.status == 127 and done.err.endswith("thread-local data: ABORT\n")
+        assert ended or done.status in (0, 1), (room, done.err)
+        if done.status == 1:
             told = [line for line in done.err.splitlines() if "labelcast: " in line]
             assert "Traceback" not in done.err, (room, done.err)
             assert len(told) == 1 and "memory" in told[0], (room, done.err)
         bench.check_recovers(command, folder)
         shutil.rmtree(folder)
-    assert 1 in ends
+    assert {1, 127} & set(ends)
 
 
 @each(quick=("score", "label --import"))

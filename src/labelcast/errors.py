@@ -33,6 +33,25 @@ NO_PATH = {
 }
 """What no disk could hold under such a path, whatever its room and rights: bad input, in words."""
 
+DISK = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the quota is used up; free some space and run the same command again",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the disk is read-only",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a part of the path is a file, not a folder",
+}
+"""What a disk does not allow, in words."""
+
+
+def not_written(path: object, error: OSError) -> LabelcastError:
+    """The error for a file that could not be written, with the way out."""
+    if error.errno in NO_PATH:
+        return InputError(f"{path}: could not be written: {NO_PATH[error.errno]}.")
+    hint = DISK.get(error.errno or 0, error.strerror or str(error))
+    return RunError(f"{path}: could not be written: {hint}.")
+
 
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""

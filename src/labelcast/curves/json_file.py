@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.atomic import replacing
-from labelcast.errors import InputError, RunError
+from labelcast.errors import InputError, not_written
 from labelcast.strange import read_small, refuse_target
 
 
@@ -38,7 +38,7 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object, whole or not at all.
 
     Raises:
-        InputError: a folder, a pipe or a device is there.
+        InputError: a folder, a pipe or a device is there, or no file could be.
         RunError: the file cannot be written.
     """
     refuse_target(path)
@@ -47,7 +47,7 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+        raise not_written(path, error) from None
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,19 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from labelcast.atomic import make_folder, replacing
-from labelcast.errors import NO_PATH, InputError, LabelcastError, RunError
+from labelcast.errors import DISK, InputError, LabelcastError, RunError, not_written
 from labelcast.strange import read_small, refuse_special, refuse_target
-
-_HINTS = {
-    errno.ENOSPC: "the disk is full; free some space and run the same command again",
-    errno.EDQUOT: "the quota is used up; free some space and run the same command again",
-    errno.EACCES: "no permission to write there",
-    errno.EPERM: "no permission to write there",
-    errno.EROFS: "the disk is read-only",
-    errno.ENOTDIR: "a part of the path is a file, not a folder",
-    errno.EEXIST: "a part of the path is a file, not a folder",
-}
-
 
 # Libraries that write by themselves have errors of their own, with the number in the text.
 _NUMBER = re.compile(r"\bos error (\d+)\b|\[Errno (\d+)\]")
@@ -47,11 +36,7 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_PATH:
-            fault = NO_PATH[error.errno]
-            raise InputError(f"{path}: could not be written: {fault}.") from None
-        hint = _HINTS.get(error.errno or 0, error.strerror or str(error))
-        raise RunError(f"{path}: could not be written: {hint}.") from None
+        raise not_written(path, error) from None
     except (LabelcastError, MemoryError):
         raise
     except Exception as error:
@@ -66,8 +51,8 @@ def _hint(text: str) -> str:
     found = _NUMBER.search(text)
     numbers = [int(found[1] or found[2])] if found else []
     numbers += [number for words, number in _TEXTS.items() if words in text]
-    if numbers and numbers[0] in _HINTS:
-        return _HINTS[numbers[0]]
+    if numbers and numbers[0] in DISK:
+        return DISK[numbers[0]]
     return "most often the disk is full" if any(words in text for words in _TORN) else ""
 
 

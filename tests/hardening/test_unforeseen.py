@@ -99,6 +99,15 @@ def test_a_word_with_an_end_of_line() -> None:
     check_message(labelcast("init", "a.jsonl", "b\nc"), 2, ("unexpected extra", r"b\nc", "--help"))
 
 
+def test_a_command_that_is_misspelt() -> None:
+    """The likely one is named, once."""
+    done = labelcast("scor")
+    check_message(
+        done, 2, ("No such command 'scor'. Did you mean 'score'? See", "labelcast --help")
+    )
+    assert done.err.count("Did you mean") == 1
+
+
 @pytest.mark.parametrize("words", ["label RUN --gold", "score pool.jsonl --out", "report --out"])
 def test_an_option_without_its_value(words: str) -> None:
     """The same line as every other usage error, with the command's own help."""

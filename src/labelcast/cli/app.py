@@ -31,6 +31,8 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        # Click suggests one itself.
+        suggest_commands=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(options)

@@ -303,8 +303,10 @@ def _usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
-        # An option without its value comes without a context; the command is the first word.
-        command = error.ctx.command_path if error.ctx else f"labelcast {sys.argv[1]}"
+        # What the parser finds comes without a context; the command is the first word.
+        words = [] if sys.argv[1].startswith("-") else sys.argv[1:2]
+        command = error.ctx.command_path if error.ctx else " ".join(["labelcast", *words])
         message = one_line(error.format_message().rstrip("."))
-        say(f"labelcast: {message}. See `{command} --help`.")
+        end = "" if message.endswith("?") else "."
+        say(f"labelcast: {message}{end} See `{command} --help`.")
     return int(error.exit_code)

@@ -24,8 +24,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from labelcast.models.choices import Choice
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import Gram, sketched_gram
+from labelcast.models.identity import ModelIdentity
 from labelcast.models.layers import linear_layers
-from labelcast.models.loading import LanguageModel, ModelIdentity
+from labelcast.models.loading import LanguageModel
 from labelcast.models.plan import gpu_memory, plan_at_once
 from labelcast.probe.coslow import cosine, median_cosine
 

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelcast.models.embedded import without_bars
+from labelcast.models.embedded import quietly
 from labelcast.models.loading import LanguageModel, load_model
 
 WORDS = 1000
@@ -66,7 +66,7 @@ def load(name: str) -> LanguageModel:
         tie_word_embeddings=False,
     )
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder, without_bars():
+    with tempfile.TemporaryDirectory() as folder, quietly():
         LlamaForCausalLM(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return load_model(folder, device="cpu", dtype="float32")

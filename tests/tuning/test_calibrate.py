@@ -115,7 +115,7 @@ def test_a_task_with_too_few_examples_is_named_before_it_is_scored(place: Place)
         ({"sketch_seeds": 101}, "--sketch-seeds: must be at most 100"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int], said: str) -> None:
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], said: str) -> None:
     """Before a curve is written or a model loaded."""
     with pytest.raises(InputError, match=said):
         replace(SMALL, **wrong)

@@ -257,6 +257,8 @@ def _unforeseen(error: Exception) -> int:
             say("labelcast: the device is out of memory. Try a smaller --batch-size.")
         else:
             say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
+    elif type(error).__name__ == "ShellDetectionFailure":
+        say("labelcast: no shell was found around this; run it in bash, zsh, fish or PowerShell.")
     elif isinstance(error, OSError):
         found = _NO_PATH.get(error.errno or 0)
         fault = f"{error.filename or 'a file or the output'}: {found or error.strerror or error}"

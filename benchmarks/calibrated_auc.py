@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from turns import table
 
-from labelcast.curves.efficiency import GRID
-from labelcast.curves.intervals import interval, weighted_quantiles
-from labelcast.curves.observed import Observation
-from labelcast.curves.posterior import Posterior
-from labelcast.curves.reproduction.fit_prior import fit_published
-from labelcast.curves.reproduction.published import PublishedCurve, read_published
-from labelcast.curves.reproduction.reproduce import find_coslow
+from labelcast.forecast.efficiency import GRID
+from labelcast.forecast.intervals import interval, weighted_quantiles
+from labelcast.forecast.observed import Observation
+from labelcast.forecast.posterior import Posterior
+from labelcast.forecast.reproduction.fit_prior import fit_published
+from labelcast.forecast.reproduction.published import PublishedCurve, read_published
+from labelcast.forecast.reproduction.reproduce import find_coslow
 
 GAIN_SD = 0.01
 SCORES = {"CoS-Low": (), "CoS-Low, 50": (1,), "CoS-Low, 50, 100": (1, 2)}

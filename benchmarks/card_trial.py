@@ -14,9 +14,9 @@ import json
 
 import numpy as np
 
-from labelcast.curves.card_trial import loto_difference
-from labelcast.curves.efficiency import Array
-from labelcast.curves.line import fit_line
+from labelcast.forecast.card_trial import loto_difference
+from labelcast.forecast.efficiency import Array
+from labelcast.forecast.line import fit_line
 
 DRAWS = 500
 RESAMPLES = 500

@@ -17,10 +17,10 @@ from pictures import COLOURS, Chart, Rows, chart_of, labels_axis
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from labelcast.curves import forecast
-from labelcast.curves.cards import by_name, shipped
-from labelcast.curves.efficiency import LARGEST_BUDGET, log_position
-from labelcast.curves.power_law import gain, labels_for_gain
+from labelcast.forecast import forecast
+from labelcast.forecast.cards import by_name, shipped
+from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
+from labelcast.forecast.power_law import gain, labels_for_gain
 from labelcast.probe.pick import SHARE
 from labelcast.probe.pool import read_column
 from labelcast.runs.files import read_json

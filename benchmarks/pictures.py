@@ -15,23 +15,23 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from labelcast.curves.efficiency import LARGEST_BUDGET, log_position
-from labelcast.curves.intervals import interval, weighted_quantiles
-from labelcast.curves.prior import SAMPLES
-from labelcast.curves.reproduction.fit_prior import fit_published
-from labelcast.curves.reproduction.labelcast_method import FittedLabelcast
-from labelcast.curves.reproduction.policy import Simulated, simulate
-from labelcast.curves.reproduction.policy_table import policy_table
-from labelcast.curves.reproduction.published import PublishedCurve, read_published
-from labelcast.curves.reproduction.refinement import Measured, measure_all, pair
-from labelcast.curves.reproduction.refinement_rows import (
+from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
+from labelcast.forecast.intervals import interval, weighted_quantiles
+from labelcast.forecast.prior import SAMPLES
+from labelcast.forecast.reproduction.fit_prior import fit_published
+from labelcast.forecast.reproduction.labelcast_method import FittedLabelcast
+from labelcast.forecast.reproduction.policy import Simulated, simulate
+from labelcast.forecast.reproduction.policy_table import policy_table
+from labelcast.forecast.reproduction.published import PublishedCurve, read_published
+from labelcast.forecast.reproduction.refinement import Measured, measure_all, pair
+from labelcast.forecast.reproduction.refinement_rows import (
     AUC_ERROR_SD,
     NOTHING,
     SEVEN_ROWS,
     Case,
     clues_of,
 )
-from labelcast.curves.reproduction.scoring import LEVEL, TARGETS, TaskBootstrap
+from labelcast.forecast.reproduction.scoring import LEVEL, TARGETS, TaskBootstrap
 
 Rows = list[dict[str, Any]]
 Chart = Any

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelcast.curves.efficiency import GRID, EfficiencyCurve, log_position
+from labelcast.forecast.efficiency import GRID, EfficiencyCurve, log_position
 
 MODELS = ("ada", "bel_8b")
 

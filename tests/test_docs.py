@@ -19,8 +19,8 @@ from command_line import SOURCE
 
 import labelcast as lc
 from labelcast.cli.app import build
-from labelcast.curves import Forecast
-from labelcast.curves.cards import shipped
+from labelcast.forecast import Forecast
+from labelcast.forecast.cards import shipped
 from labelcast.tasks.task import Task
 from labelcast.tuning.recipe import Recipe
 

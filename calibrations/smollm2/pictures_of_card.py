@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from labelcast.curves.line import fit_line
+from labelcast.forecast.line import fit_line
 
 Rows = list[dict[str, Any]]
 Chart = Any

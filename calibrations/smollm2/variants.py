@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.curves.line import fit_line
 from labelcast.errors import InputError
+from labelcast.forecast.line import fit_line
 
 _SINGLE = "block "
 _KEYS = ("task", "probe", "draw")

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labelcast.curves import Calibration, EfficiencyCurve, Forecast, forecast
     from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
+    from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
     from labelcast.models.loading import LanguageModel, load_model
     from labelcast.probe.confidence import Confidence, score_confidence
     from labelcast.probe.coslow import CosLow, cos_low
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from labelcast.tasks.task import Task
 
 _HOMES = {
-    "labelcast.curves": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
+    "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
     "labelcast.models.loading": ("LanguageModel", "load_model"),
     "labelcast.probe.confidence": ("Confidence", "score_confidence"),
@@ -61,7 +61,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
+        home = import_module(_WHERE[name])
+        # The package `labelcast.forecast` is the function of that name.
+        return home if home.__name__ == f"labelcast.{name}" else getattr(home, name)
     raise AttributeError(f"module 'labelcast' has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ import yaml
 from sweeps_made import TASK_TEXT
 from tuning_made import records, save_model
 
-from labelcast.curves.calibration import Calibration
+from labelcast.forecast.calibration import Calibration
 from labelcast.runs.files import read_jsonl
 from labelcast.tasks.task import Task
 

@@ -15,8 +15,8 @@ from command_line import SOURCE, in_process, labelcast
 
 from labelcast.cli.app import build
 from labelcast.cli.drawing import draw_curve
-from labelcast.curves import forecast
-from labelcast.curves.cards import by_name
+from labelcast.forecast import forecast
+from labelcast.forecast.cards import by_name
 
 COMMANDS = sorted(str(command.name) for command in build().registered_commands)
 HEAVY = ("torch", "transformers", "pyarrow", "numpy", "scipy", "pydantic", "datasets", "yaml")
@@ -120,7 +120,7 @@ def test_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("labelcast.curves.cards.shipped", stop)
+    monkeypatch.setattr("labelcast.forecast.cards.shipped", stop)
     done = labelcast("calibrations")
     assert done.status == 130
     assert "goes on where it was" in done.err

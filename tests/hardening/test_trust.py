@@ -14,7 +14,7 @@ from command_line import Models, Outcome, check_message, fill, in_process, label
 from strangers import ESC
 from strangers_runs import ENTRY, SWEEP
 
-from labelcast.curves.cards import by_name
+from labelcast.forecast.cards import by_name
 from labelcast.strange import escaped
 from labelcast.tuning.sweep import Sweep
 

@@ -11,8 +11,8 @@ import pytest
 from command_line import labelcast, snapshot
 from reports_made import answered_run
 
-from labelcast.curves.answer import chance_in_words
 from labelcast.errors import InputError
+from labelcast.forecast.answer import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
 from labelcast.report.page import render

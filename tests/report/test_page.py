@@ -14,7 +14,7 @@ import pytest
 from browser import browser, open_page, serious_faults
 from reports_made import MODEL, TASK, answered_run
 
-from labelcast.curves.cards import by_name
+from labelcast.forecast.cards import by_name
 from labelcast.report.costs import Prices
 from labelcast.report.labelled import TEXT
 from labelcast.report.words import clean

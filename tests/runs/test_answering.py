@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from labelcast.curves import forecast
-from labelcast.curves.cards import by_name
 from labelcast.errors import InputError
+from labelcast.forecast import forecast
+from labelcast.forecast.cards import by_name
 from labelcast.runs.answering import forecast_run
 from labelcast.runs.files import read_json, write_json, write_jsonl
 from labelcast.runs.run import Run

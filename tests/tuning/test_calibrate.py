@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps_made import Begun, Place, make_place
 
-from labelcast.curves.calibration import Calibration
-from labelcast.curves.line import fit_line
 from labelcast.errors import InputError
+from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.line import fit_line
 from labelcast.probe.coslow import cosine, median_cosine
 from labelcast.runs.files import read_jsonl
 from labelcast.tuning.calibrate import Curve, calibrate, fit, measure

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labelcast.curves.efficiency import log_position
+from labelcast.forecast.efficiency import log_position
 
 if TYPE_CHECKING:
-    from labelcast.curves import Forecast
+    from labelcast.forecast import Forecast
 
 WIDTH, HEIGHT = 60, 12
 

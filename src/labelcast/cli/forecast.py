@@ -13,7 +13,7 @@ from labelcast.cli.console import Json, print_json, say, tell
 from labelcast.strange import one_line
 
 if TYPE_CHECKING:
-    from labelcast.curves import Forecast
+    from labelcast.forecast import Forecast
 
 
 def forecast(
@@ -57,7 +57,7 @@ def forecast(
         raise InputError("give a run or --coslow, not both.")
     found: tuple[str, ...] = ()
     if run is None:
-        from labelcast.curves import forecast as answer_question
+        from labelcast.forecast import forecast as answer_question
 
         answer = answer_question(coslow, calibration, **asked)
     else:

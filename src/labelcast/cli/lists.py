@@ -9,7 +9,7 @@ import typer
 from labelcast.cli.console import Json, print_json, say, tell
 
 if TYPE_CHECKING:
-    from labelcast.curves import Calibration
+    from labelcast.forecast import Calibration
 
 
 def tasks(as_json: Json = False) -> None:
@@ -57,7 +57,7 @@ def models(as_json: Json = False) -> None:
     Example: labelcast models
     Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
     """
-    from labelcast.curves.cards import shipped
+    from labelcast.forecast.cards import shipped
     from labelcast.models import embedded
 
     rows: list[dict[str, Any]] = [
@@ -82,7 +82,7 @@ def calibrations(
     Example: labelcast calibrations
     Example: labelcast calibrations llama-3.1-8b-instruct
     """
-    from labelcast.curves.cards import by_name, shipped
+    from labelcast.forecast.cards import by_name, shipped
 
     if name is not None:
         from dataclasses import asdict

@@ -30,8 +30,8 @@ def reproduce(
     Example: labelcast reproduce results
     Example: labelcast reproduce results --coslow points.csv --json
     """
-    from labelcast.curves.reproduction import reproduce as reproduction
-    from labelcast.curves.reproduction.published import read_published
+    from labelcast.forecast.reproduction import reproduce as reproduction
+    from labelcast.forecast.reproduction.published import read_published
 
     curves = read_published(results)
     found = coslow or reproduction.find_coslow(results)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from labelcast.curves.answer import Forecast
-from labelcast.curves.chart import data, draw, text
-from labelcast.curves.frame import PALETTE
-from labelcast.curves.svg import to_svg
+from labelcast.forecast.answer import Forecast
+from labelcast.forecast.chart import data, draw, text
+from labelcast.forecast.frame import PALETTE
+from labelcast.forecast.svg import to_svg
 from labelcast.report.confidence import PoolConfidence
 from labelcast.report.similarity import Similarity
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from labelcast.curves.answer import Forecast
+from labelcast.forecast.answer import Forecast
 from labelcast.runs.answering import coslow_is_stale
 from labelcast.runs.run import Run
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labelcast.curves import Calibration, Forecast
 from labelcast.errors import InputError
+from labelcast.forecast import Calibration, Forecast
 from labelcast.report.commands import Step, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model

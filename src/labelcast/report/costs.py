@@ -10,8 +10,8 @@ from math import isfinite
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from labelcast.curves.efficiency import LARGEST_BUDGET
 from labelcast.errors import InputError
+from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.report.words import money
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
-from labelcast.curves.answer import chance_in_words
-from labelcast.curves.frame import observed, target_in_words
+from labelcast.forecast.answer import chance_in_words
+from labelcast.forecast.frame import observed, target_in_words
 from labelcast.report import words
 from labelcast.report.charts import confidence_svgs, curve_svgs, similarity_svg
 from labelcast.report.content import Content

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from labelcast.curves.answer import Forecast, LabelsNeeded
+from labelcast.forecast.answer import Forecast, LabelsNeeded
 from labelcast.runs.answering import answer_run
 from labelcast.runs.run import Run
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from labelcast.curves.efficiency import LARGEST_BUDGET
+from labelcast.forecast.efficiency import LARGEST_BUDGET
 
 MORE = f"> {LARGEST_BUDGET:,}"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from labelcast.curves import Calibration, Forecast, forecast
-from labelcast.curves.cards import POOLED, by_name, find
 from labelcast.errors import InputError
+from labelcast.forecast import Calibration, Forecast, forecast
+from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import Asked, check
 from labelcast.runs.run import Run

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labelcast.curves.calibration import Calibration
-from labelcast.curves.card_trial import Difference, loto_difference
-from labelcast.curves.line import fit_line
-from labelcast.curves.points import MIN_TASKS
 from labelcast.errors import InputError
+from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.card_trial import Difference, loto_difference
+from labelcast.forecast.line import fit_line
+from labelcast.forecast.points import MIN_TASKS
 from labelcast.runs.run import Run, versions
 from labelcast.tuning.probe_settings import ProbeSettings
 from labelcast.tuning.probes import Probes, measure_probes

@@ -11,8 +11,8 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from labelcast.curves.efficiency import EfficiencyCurve
 from labelcast.errors import InputError
+from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.tasks.task import Task
 
 

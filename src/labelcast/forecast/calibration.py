@@ -1,0 +1,316 @@
+"""From CoS-Low to the AUC of one model: a line over tasks, its error, its prediction.
+
+Knows how a line is fitted, judged and used, and how it is kept in a file. Does not know which
+cards ship or which model a card fits: that is `cards`.
+"""
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from labelcast.errors import InputError
+from labelcast.forecast import card_file
+from labelcast.forecast.auc_estimate import AucEstimate, within
+from labelcast.forecast.card_trial import Difference
+from labelcast.forecast.intervals import check_level
+from labelcast.forecast.line import LineFit
+from labelcast.forecast.points import STRICT, TaskPoint, checked_points, fit_points
+from labelcast.forecast.power_law import clip_auc
+from labelcast.forecast.student import t_quantile
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """The line of one model behind a pooled calibration."""
+
+    name: str
+    slope: float
+    intercept: float
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration card: AUC' = slope * CoS-Low + intercept, and how far it errs.
+
+    Attributes:
+        name: of the card.
+        model: the model in words.
+        hub_ids: the exact hub ids that it holds for.
+        recipe: the fine-tuning behind its curves.
+        slope, intercept: of the line.
+        residual_sd: standard deviation of the AUC around the line.
+        tasks: how many tasks stand behind it.
+        loto_mae: mean absolute error of the AUC, leaving one task out; None where unknown.
+        source: where the figures come from.
+        points: the tasks, where they are known.
+        mean_coslow, sxx: mean of CoS-Low and sum of its squared deviations over the tasks, where
+            known: the error of the line then grows away from the mean.
+        coslow_range: smallest and largest CoS-Low of the tasks, where known.
+        refit_spread: spread of slope and intercept over refits, where published.
+        borrowed_residuals_from: the card whose residual_sd this one uses, if not its own.
+        loto_difference: error of predicting the mean of the other tasks minus that of the line,
+            with its interval; None where it was not tried. Where the interval reaches 0 the card
+            `leans_on_prior`.
+        lines: pooled card only: the lines of the models behind it.
+        fingerprints: of the models' config and tokenizer.
+        architecture: config entries by which a like model is told.
+        versions: of the software that fitted it.
+
+    Source: Je and Raffel (2025), the linear map from CoS-Low to data efficiency.
+    """
+
+    name: str
+    model: str
+    hub_ids: tuple[str, ...]
+    recipe: str
+    slope: float
+    intercept: float
+    residual_sd: float
+    tasks: int
+    source: str
+    loto_mae: float | None = None
+    points: tuple[TaskPoint, ...] = ()
+    mean_coslow: float | None = None
+    sxx: float | None = None
+    coslow_range: tuple[float, float] | None = None
+    refit_spread: tuple[float, float] | None = None
+    borrowed_residuals_from: str | None = None
+    loto_difference: Difference | None = None
+    lines: tuple[ModelLine, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    architecture: dict[str, int | str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no line can have."""
+        if not self.name:
+            raise InputError("name: a calibration needs a name")
+        for key in ("slope", "intercept", "residual_sd"):
+            if not math.isfinite(getattr(self, key)):
+                raise InputError(f"{key}: expected a finite number, not {getattr(self, key)!r}")
+        if self.residual_sd < 0:
+            raise InputError(f"residual_sd: expected 0 or more, not {self.residual_sd}")
+        if self.tasks < 3:
+            raise InputError(f"tasks: a line and its error need 3 tasks or more, not {self.tasks}")
+        if self.points and len(self.points) != self.tasks:
+            raise InputError(f"points: {len(self.points)} stand here, but tasks says {self.tasks}")
+        if self.leans_on_prior and not self.points:
+            raise InputError("points: a card that leans on the mean of its tasks must name them")
+        if self.sxx is not None and not self.sxx > 0:
+            raise InputError(f"sxx: expected more than 0, not {self.sxx}")
+        if len(self.lines) == 1:
+            raise InputError("lines: a pooled card needs the lines of two models or more")
+
+    @classmethod
+    def fit(
+        cls,
+        coslow: Sequence[float],
+        auc: Sequence[float],
+        *,
+        name: str,
+        tasks: Sequence[str] | None = None,
+        model: str = "",
+        hub_ids: Sequence[str] = (),
+        recipe: str = "full fine-tuning",
+        source: str = "fitted by the user",
+        fingerprints: Sequence[str] = (),
+        architecture: Mapping[str, int | str] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> "Calibration":
+        """Fit a line over tasks by least squares.
+
+        Args:
+            coslow: CoS-Low of each task, [n], within -1 to 1.
+            auc: measured AUC of each task, [n], within 0 to 1.
+            name: of the card.
+            tasks: names of the tasks, [n], no two alike.
+            model: the model in words.
+            hub_ids: the exact hub ids that the card holds for.
+            recipe: the fine-tuning behind the curves.
+            source: where the figures come from.
+            fingerprints: of the model's config and tokenizer.
+            architecture: config entries by which a like model is told.
+            versions: of the software; that of Python and numpy where not given.
+
+        Raises:
+            InputError: under 8 tasks, lengths that differ, a value out of range, a name twice, or
+                a CoS-Low that does not vary.
+
+        Examples:
+            >>> x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+            >>> card = Calibration.fit(x, [0.3 + 0.5 * v for v in x], name="mine")
+            >>> round(card.slope, 6), round(card.intercept, 6), card.tasks
+            (0.5, 0.3, 8)
+        """
+        points = checked_points(coslow, auc, tasks)
+        line = fit_points(points)
+        return cls(
+            name=name,
+            model=model,
+            hub_ids=tuple(hub_ids),
+            recipe=recipe,
+            slope=line.slope,
+            intercept=line.intercept,
+            residual_sd=line.residual_sd,
+            tasks=len(points),
+            source=source,
+            loto_mae=line.loo_mae,
+            points=points,
+            mean_coslow=line.mean_x,
+            sxx=line.sxx,
+            coslow_range=(float(line.x.min()), float(line.x.max())),
+            fingerprints=tuple(fingerprints),
+            architecture=dict(architecture or {}),
+            versions=dict(versions or _versions()),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibration":
+        """Read a card from a JSON file.
+
+        Raises:
+            InputError: it cannot be read or is no card; the message names path and key.
+        """
+        return card_file.read(Path(path), cls)
+
+    def save(self, path: str | Path) -> None:
+        """Write the card as JSON; `load` gives back the same card exactly.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        card_file.write(Path(path), self)
+
+    @property
+    def leans_on_prior(self) -> bool:
+        """Whether the line was tried and not shown to err less than the mean of the tasks."""
+        tried = self.loto_difference
+        return tried is not None and not tried.line_is_better
+
+    @property
+    def residuals(self) -> dict[str, float]:
+        """AUC minus the line by task, where the tasks are known."""
+        return {p.task: p.auc - self._line_at(p.coslow) for p in self.points}
+
+    def diagnostics(self) -> LineFit | None:
+        """Return standard errors, leverage, influence and jackknife+; None without the tasks."""
+        if not self.points:
+            return None
+        return fit_points(self.points)
+
+    def most_influential_task(self) -> str | None:
+        """Return the task that moves the line most (Cook's distance); None without the tasks."""
+        line = self.diagnostics()
+        return None if line is None else self.points[line.most_influential].task
+
+    def predict(self, coslow: float, level: float = 0.9) -> AucEstimate:
+        """Predict the AUC of a task from its CoS-Low.
+
+        A card that `leans_on_prior` predicts the mean of its tasks whatever the CoS-Low, with the
+        spread of a further task around it.
+
+        Args:
+            coslow: -1 to 1.
+            level: of the prediction interval, 0.001 to 0.999.
+
+        Raises:
+            InputError: coslow or level out of range.
+
+        Source: Je and Raffel (2025), AUC' = c * CoS-Low + I; the interval is ours.
+
+        Examples:
+            >>> from dataclasses import replace
+            >>> from labelcast.forecast.cards import by_name
+            >>> llama = replace(by_name("llama-3.1-8b-instruct"), slope=0.54, intercept=0.31)
+            >>> round(llama.predict(0.65).mean, 3)
+            0.661
+        """
+        if not (math.isfinite(coslow) and -1 <= coslow <= 1):
+            raise InputError(f"--coslow: a median of cosines lies within -1 to 1, not {coslow}")
+        check_level(level)
+        if self.leans_on_prior:
+            centre, sd, df = self._task_mean()
+        else:
+            centre, (sd, df) = self._line_at(coslow), self._error_at(coslow)
+        mean, clip_warning = clip_auc(centre)
+        half = t_quantile((1 + level) / 2, df) * sd
+        return AucEstimate(
+            mean=mean,
+            sd=sd,
+            df=df,
+            level=level,
+            low=within(mean - half),
+            high=within(mean + half),
+            clipped=clip_warning is not None,
+            warnings=(*self._caveats(coslow), *([clip_warning] if clip_warning else [])),
+        )
+
+    def between_models_sd(self, coslow: float) -> float:
+        """Return the sd of a new model's line at a CoS-Low; 0 for a card of one model.
+
+        The sample variance of the models' predictions there, times 1 + 1/models: a new model
+        errs by its own line and by the error of their mean.
+        """
+        if not self.lines:
+            return 0.0
+        values = [line.slope * coslow + line.intercept for line in self.lines]
+        return math.sqrt(float(np.var(values, ddof=1)) * (1 + 1 / len(values)))
+
+    def _line_at(self, coslow: float) -> float:
+        return self.slope * coslow + self.intercept
+
+    def _task_mean(self) -> tuple[float, float, float]:
+        """Return the tasks' mean AUC, and scale and degrees of freedom of a further task's."""
+        aucs = np.array([point.auc for point in self.points])
+        sd = float(aucs.std(ddof=1)) * math.sqrt(1 + 1 / len(aucs))
+        return float(aucs.mean()), max(sd, 1e-9), float(len(aucs) - 1)
+
+    def _error_at(self, coslow: float) -> tuple[float, float]:
+        """Return scale and degrees of freedom of the prediction error."""
+        residual = max(self.residual_sd, 1e-9) ** 2
+        if self.mean_coslow is not None and self.sxx is not None:
+            residual *= 1 + 1 / self.tasks + (coslow - self.mean_coslow) ** 2 / self.sxx
+        between = self.between_models_sd(coslow) ** 2
+        df = float(self.tasks - 2)
+        if between > 0:
+            # Welch and Satterthwaite: one t for a sum of two estimated variances.
+            parts = between**2 / (len(self.lines) - 1) + residual**2 / df
+            df = (between + residual) ** 2 / parts
+        return math.sqrt(between + residual), df
+
+    def _caveats(self, coslow: float) -> list[str]:
+        if self.leans_on_prior:
+            return [self._why_leaning()]
+        caveats = []
+        if self.borrowed_residuals_from:
+            caveats.append(
+                f"the card {self.name} has no residuals of its own; how far tasks scatter around "
+                f"its line is borrowed from {self.borrowed_residuals_from}"
+            )
+        if self.coslow_range and not self.coslow_range[0] <= coslow <= self.coslow_range[1]:
+            low, high = self.coslow_range
+            caveats.append(
+                f"CoS-Low {coslow:.3f} lies outside the tasks of the card {self.name} "
+                f"({low:.2f} to {high:.2f}): the line is extended beyond what was measured"
+            )
+        return caveats
+
+    def _why_leaning(self) -> str:
+        assert self.loto_difference is not None
+        gain = self.loto_difference
+        return (
+            f"on the {self.tasks} tasks of the card {self.name} CoS-Low is not shown to predict "
+            f"the AUC better than the mean of the other tasks does (errors differ by "
+            f"{gain.mean:.3f}, 90% interval {gain.low:.3f} to {gain.high:.3f}): CoS-Low is left "
+            "out, and the AUC is that of those tasks; give observed scores (--observe)"
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "numpy": np.__version__}

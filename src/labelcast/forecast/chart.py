@@ -1,0 +1,201 @@
+"""The forecast curve as a chart of altair's.
+
+Knows a forecast and how it looks. Does not know the page that it stands on: the colours are those
+of `Palette`, which a page may exchange for its own.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from labelcast.forecast.efficiency import log_position
+from labelcast.forecast.frame import (
+    HEADROOM,
+    PALETTE,
+    Frame,
+    end_in_words,
+    needed_in_words,
+    observed,
+    target_in_words,
+)
+
+if TYPE_CHECKING:
+    from labelcast.forecast.answer import Forecast
+
+TICKS = (0, 10, 50, 100, 200, 500, 1000, 5000)
+FEW_TICKS = (0, 50, 200, 1000, 5000)
+NARROW = 420
+"""Below this width, in pixels, fewer ticks have room."""
+
+
+def draw(answer: Forecast, *, width: int = 640, height: int = 340) -> Any:
+    """Draw the curve over labels, as an ``altair.LayerChart``.
+
+    The x axis is that of the AUC: log2(labels), with 0 in the place of 1.
+
+    Args:
+        answer: the forecast.
+        width: of the plot, in pixels.
+        height: of the plot, in pixels.
+    """
+    import altair as alt
+
+    frame = Frame.of(answer, width)
+    layers = [
+        *_curve(alt, answer),
+        *_needed(alt, answer, frame),
+        *_rules(alt, answer, frame),
+        *_scores(alt, answer),
+    ]
+    unit = (
+        "Score" if answer.curve_unit == "score" else "Gain, from zero-shot (0) to the ceiling (1)"
+    )
+    title = alt.Title(unit, anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted)
+    return (
+        alt.layer(*layers)
+        .encode(x=_labels_axis(alt, width), y=_value_axis(alt, frame))
+        .properties(width=width, height=height, title=title, background="transparent")
+        .configure_view(stroke=None)
+        .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
+        .configure_text(fontSize=12, color=PALETTE.ink)
+    )
+
+
+def data(alt: Any, rows: list[dict[str, Any]]) -> Any:
+    """A chart over rows of our own."""
+    return alt.Chart(alt.Data(values=rows))
+
+
+def _labels_axis(alt: Any, width: int) -> Any:
+    shown = FEW_TICKS if width < NARROW else TICKS
+    places = log_position(shown).tolist()
+    names = {round(place, 6): f"{n:,}" for place, n in zip(places, shown, strict=True)}
+    lookup = " : ".join(
+        f"datum.value < {(a + b) / 2:.6f} ? '{names[round(a, 6)]}'" for a, b in pairwise(places)
+    )
+    axis = alt.Axis(
+        values=places,
+        labelExpr=f"{lookup} : '{shown[-1]:,}'",
+        labelOverlap=False,
+        title="labels (logarithmic)",
+        grid=False,
+        labelColor=PALETTE.muted,
+        titleColor=PALETTE.muted,
+        domainColor=PALETTE.muted,
+        tickColor=PALETTE.muted,
+    )
+    return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
+
+
+def _value_axis(alt: Any, frame: Frame) -> Any:
+    span = frame.top - frame.bottom
+    axis = alt.Axis(
+        values=frame.ticks,
+        format=".2f" if frame.step in (0.01, 0.02, 0.05, 0.25) else ".1f",
+        title=None,
+        domain=False,
+        ticks=False,
+        labelColor=PALETTE.muted,
+        gridColor=PALETTE.faint,
+    )
+    domain = [frame.lane(1), frame.top + HEADROOM * span]
+    return alt.Y("y:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False, zero=False))
+
+
+def _curve(alt: Any, answer: Forecast) -> list[Any]:
+    rows = [
+        {"x": float(log_position(b.n)), "y": b.low, "high": b.high, "mean": b.mean, "labels": b.n}
+        for b in answer.curve
+    ]
+    base = data(alt, rows)
+    return [
+        base.mark_area(color=PALETTE.accent, opacity=0.16).encode(y2="high:Q"),
+        base.mark_line(color=PALETTE.accent, strokeWidth=2.5).encode(y="mean:Q"),
+    ]
+
+
+def _rules(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
+    """Zero-shot, ceiling and target, each named at its line."""
+    by_score = answer.curve_unit == "score"
+    zero, top = (answer.zero_shot, answer.ceiling) if by_score else (None, None)
+    lines = [
+        *_line(alt, 0.0 if zero is None else zero.median, end_in_words("zero-shot", zero), "right"),
+        *_line(alt, 1.0 if top is None else top.median, end_in_words("ceiling", top), "left"),
+    ]
+    target = answer.target.score if by_score else answer.target.gain
+    if target is not None and target >= frame.bottom:
+        lines += _line(alt, target, target_in_words(answer), "left", of_target=True)
+    return lines
+
+
+def _line(alt: Any, value: float, name: str, side: str, *, of_target: bool = False) -> list[Any]:
+    colour = PALETTE.accent if of_target else PALETTE.muted
+    base = data(alt, [{"x": 0.0, "end": 1.0, "y": value, "name": name}])
+    dash = [6, 4] if of_target else [2, 3]
+    rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2="end:Q")
+    place = {"align": side, "dx": 4 if side == "left" else -2, "dy": 11 if of_target else -9}
+    return [rule, *text(base, place, colour, x="x:Q" if side == "left" else "end:Q")]
+
+
+def text(base: Any, place: dict[str, Any], colour: str, *, x: str = "x:Q") -> list[Any]:
+    """A text with a rim of the ground's colour, so that lines below do not cross it."""
+    rim = base.mark_text(stroke=PALETTE.ground, strokeWidth=4, strokeJoin="round", **place)
+    return [
+        mark.encode(text="name:N", x=x) for mark in (rim, base.mark_text(color=colour, **place))
+    ]
+
+
+def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
+    """The labels needed: median, interval and name in a lane of their own, below the curve."""
+    needed = answer.labels_needed
+    ends = (needed.low, needed.median, needed.high)
+    low, middle, high = (1.0 if n is None else float(log_position(n)) for n in ends)
+    name = needed_in_words(answer)
+    words = data(alt, [{"x": frame.inside(middle, name), "y": frame.lane(0.42), "name": name}])
+    lane = frame.lane(0.76)
+    layers = text(words, {"align": "center"}, PALETTE.accent)
+    if answer.answered_by == ("zero-shot",):
+        return layers
+    bar = data(alt, [{"x": low, "end": high, "y": lane}]).mark_rule(
+        color=PALETTE.accent, strokeWidth=6, opacity=0.35, strokeCap="round"
+    )
+    layers.append(bar.encode(x2="end:Q"))
+    open_end = data(alt, [{"x": 1.0, "y": lane}] if needed.high is None else [])
+    layers.append(
+        open_end.mark_point(
+            shape="triangle-right", filled=True, color=PALETTE.accent, size=110, opacity=1
+        )
+    )
+    if needed.median is not None:
+        target = answer.target.score if answer.curve_unit == "score" else answer.target.gain
+        # The line ends above the words, so that it does not cross them.
+        drop = [{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}]
+        if target is not None:
+            line = data(alt, drop).mark_rule(
+                color=PALETTE.accent, strokeDash=[2, 3], strokeWidth=1.2
+            )
+            layers.append(line.encode(y2="high:Q"))
+        median = data(alt, drop).mark_point(filled=True, color=PALETTE.accent, size=90, opacity=1)
+        layers.append(median.encode(y="lane:Q"))
+    return layers
+
+
+def _scores(alt: Any, answer: Forecast) -> list[Any]:
+    """Observed scores with the interval of their noise, each named."""
+    rows = [
+        {
+            "x": float(log_position(o.n)),
+            "y": o.score,
+            "low": o.low,
+            "high": o.high,
+            "name": f"{o.score:.3g} at {o.n:,}",
+        }
+        for o in observed(answer)
+    ]
+    base = data(alt, rows)
+    return [
+        base.mark_rule(color=PALETTE.ink, strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
+        base.mark_point(filled=True, color=PALETTE.ink, stroke=PALETTE.ground, size=70, opacity=1),
+        *text(base, {"align": "left", "dx": 9, "dy": 12}, PALETTE.ink),
+    ]

@@ -1,0 +1,96 @@
+"""How many labels to own before the next training run, or to stop.
+
+Knows a sample of the labels needed and what labels, runs and success are worth. Does not know
+curves, scores or targets.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
+
+RUN_COST = 50
+"""What one training run costs, in labels."""
+
+VALUE = 20_000
+"""What meeting the target is worth, in labels."""
+
+STEPS_PER_DOUBLING = 4
+SMALLEST_STEP = 1.1
+_SMALLEST_BUDGET = 50
+_FURTHER = 1.5
+
+
+def choose(
+    labels: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    owned: int,
+    tried: Sequence[int] = (),
+    run_cost: float = RUN_COST,
+    value: float = VALUE,
+) -> int | None:
+    """Choose how many labels to own at the next training run.
+
+    The policy is a dynamic programme over what may be owned: the budgets 50 * 2^(k/4) up to 5,000
+    that are at least 1.1 times what is owned, and 5,000. With N the labels needed, the expected
+    cost V of owning a labels is the lesser of stopping, value * P(a < N <= 5,000), and of buying
+    up to b and running there, P(N > a) * (b - a + run_cost) + V(b). The plan assumes that a run
+    tells only whether the target is met; after a real run the curve is conditioned on its score
+    and the plan is made anew.
+
+    Args:
+        labels: a sample of the labels needed, [n], infinite where 5,000 do not suffice.
+        weights: of the sample, [n], 0 or more; they need not sum to 1.
+        owned: labels owned now.
+        tried: budgets trained at without meeting the target: the labels needed lie above them.
+            Where the whole sample denies it, 1.5 times the largest is taken as needed.
+        run_cost: of one training run, in labels.
+        value: of meeting the target, in labels.
+
+    Returns:
+        The labels to own next, above `owned`, or None where more labels are not worth it: the
+        target is met for all that is known, or its chance is too small.
+
+    >>> choose([200.0, 400.0], [1.0, 1.0], owned=0)
+    200
+    >>> choose([float("inf")], [1.0], owned=100, tried=[100]) is None
+    True
+    """
+    needed, mass = _given_failures(labels, weights, tried)
+    points = _points(owned)
+    met = np.array([mass[needed <= point].sum() for point in points])
+    reachable = float(mass[needed <= LARGEST_BUDGET].sum())
+    cost = value * np.maximum(reachable - met, 0.0)
+    chosen: float | None = None
+    for i in reversed(range(len(points) - 1)):
+        buying = (1 - met[i]) * (points[i + 1 :] - points[i] + run_cost) + cost[i + 1 :]
+        j = int(np.argmin(buying))
+        worth = bool(buying[j] < cost[i] - 1e-9)
+        chosen = float(points[i + 1 + j]) if worth else None
+        cost[i] = min(cost[i], buying[j])
+    return None if chosen is None else round(chosen)
+
+
+def _given_failures(
+    labels: npt.ArrayLike, weights: npt.ArrayLike, tried: Sequence[int]
+) -> tuple[Array, Array]:
+    """Return the sample and its weights, which sum to 1, given that the budgets tried failed."""
+    needed = np.asarray(labels, dtype=np.float64)
+    failed = max(tried, default=-math.inf)
+    mass = np.asarray(weights, dtype=np.float64) * (needed > failed)
+    if mass.sum() < 1e-6 * max(float(np.sum(weights)), 1e-300):
+        return np.array([_FURTHER * failed]), np.ones(1)
+    return needed, mass / mass.sum()
+
+
+def _points(owned: int) -> Array:
+    """Return what may be owned: first what is owned now, then rising budgets above it."""
+    doublings = math.log2(LARGEST_BUDGET / _SMALLEST_BUDGET)
+    powers = np.arange(math.ceil(doublings * STEPS_PER_DOUBLING)) / STEPS_PER_DOUBLING
+    ladder = np.round(_SMALLEST_BUDGET * 2.0**powers)
+    ladder = ladder[ladder > owned * SMALLEST_STEP]
+    last = [float(LARGEST_BUDGET)] if owned < LARGEST_BUDGET else []
+    return np.array([float(owned), *ladder, *last])

@@ -1,0 +1,225 @@
+"""Leave-one-task-out comparison of the forecast with the table's method."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from published_folder import write_folder
+from shared_data import shared
+
+from labelcast.errors import InputError
+from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
+from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
+from labelcast.forecast.observed import Observation
+from labelcast.forecast.reproduction.comparison import compare
+from labelcast.forecast.reproduction.fit_prior import fit_published
+from labelcast.forecast.reproduction.labelcast_method import FittedLabelcast, LabelcastMethod
+from labelcast.forecast.reproduction.published import PublishedCurve, read_published
+from labelcast.forecast.reproduction.refinement import (
+    FEWEST_TASKS,
+    held_out,
+    measure_all,
+    measure_method,
+    steps,
+    table_rows,
+)
+from labelcast.forecast.reproduction.refinement_rows import (
+    PRIOR_ROWS,
+    SEVEN_ROWS,
+    Case,
+    Clues,
+    clues_of,
+    noisy_aucs,
+    truth_of,
+)
+from labelcast.forecast.reproduction.scoring import TARGETS, Prediction, TaskBootstrap
+from labelcast.forecast.reproduction.table_method import PowerLawMethod, TableMethod
+
+Curves = tuple[PublishedCurve, ...]
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> Curves:
+    """Twelve made-up curves of six tasks and two models."""
+    return read_published(write_folder(tmp_path_factory.mktemp("published") / "results"))
+
+
+class _Spy:
+    """A method that keeps what it was shown and predicts nothing of worth."""
+
+    name = "spy"
+
+    def __init__(self) -> None:
+        self.fitted: list[set[str]] = []
+        self.clues: list[tuple[set[str], Clues]] = []
+
+    def fit(self, curves: Sequence[PublishedCurve]) -> "_Spy":
+        self.fitted.append({curve.task for curve in curves})
+        return self
+
+    def predict(self, clues: Clues) -> Prediction:
+        self.clues.append((self.fitted[-1], clues))
+        return PowerLawMethod().predict(
+            Clues(0.0, None, (), (), np.array([0.5]), 0.0)  # the AUC of a straight line
+        )
+
+
+def test_nothing_of_the_held_out_task_enters(curves: Curves) -> None:
+    """The held-out task is in no fit, of either model; an unknown ceiling is not shown."""
+    spy = _Spy()
+    measure_method(spy, SEVEN_ROWS, curves, "unknown", draws=2)
+    assert len(spy.fitted) == 6
+    assert all(len(tasks) == 5 for tasks in spy.fitted)
+    for others, places in held_out(curves):
+        assert not {c.task for c in others} & {curves[i].task for i in places}
+        assert len(others) + len(places) == len(curves)
+    assert all(clues.ceiling is None for _, clues in spy.clues)
+    known = _Spy()
+    measure_method(known, SEVEN_ROWS, curves, "known", draws=2)
+    assert all(clues.ceiling is not None for _, clues in known.clues)
+    assert all(clues.score_targets == () for _, clues in known.clues)
+
+
+def test_a_row_shows_only_what_it_says(curves: Curves) -> None:
+    """Scores at the row's budgets alone, and an AUC with its error only where the row has one."""
+    for case in SEVEN_ROWS:
+        clues = clues_of(curves[3], case, True, draws=4, seed=0, number=3)
+        assert clues.budgets == case.observed
+        measured = curves[3].curve
+        assert clues.scores == pytest.approx(
+            [measured.scores[GRID.index(n)] for n in case.observed]
+        )
+        assert (clues.aucs is None) == (case.auc_error_sd is None)
+
+
+def test_the_noise_is_the_same_in_every_row() -> None:
+    """Draws depend on seed and curve alone, lie within 0.05 to 0.9, and have the sd asked for."""
+    once, again, other = (noisy_aucs(0.5, 0.1, 4000, 0, number) for number in (1, 1, 2))
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+    assert once.std() == pytest.approx(0.1, rel=0.05)
+    assert (
+        0.05 <= noisy_aucs(0.1, 0.3, 99, 0, 0).min() <= noisy_aucs(0.8, 0.3, 99, 0, 0).max() <= 0.9
+    )
+
+
+def test_labelcast_rows_are_what_the_forecast_says(curves: Curves) -> None:
+    """A row's figures are the posterior's own, by the functions that a forecast uses."""
+    prior = fit_published(curves[1:])
+    clues = clues_of(curves[0], Case((50, 100), None), True, draws=1, seed=0, number=0)
+    found = FittedLabelcast(prior, samples=1000).predict(clues)
+    gains = curves[0].grid_gains
+    posterior = prior.condition(
+        [Observation(n, float(gains[GRID.index(n)]), 0.01) for n in (50, 100)], samples=1000
+    )
+    areas = posterior.areas()
+    assert found.auc[0] == weighted_quantiles(areas, posterior.weights, [0.5])[0]
+    assert found.auc_interval is not None
+    assert tuple(found.auc_interval[0]) == interval(areas, posterior.weights, 0.9)
+    labels = posterior.labels_for_gain(TARGETS[2])
+    assert found.labels.interval is not None
+    assert tuple(found.labels.interval[0, 2]) == label_interval(labels, posterior.weights, 0.9)
+
+
+def test_rows_and_comparison_have_every_field(curves: Curves) -> None:
+    """Both methods have all rows under both ceilings; the intervals hold their figures."""
+    done: list[int] = []
+    measured = measure_all(curves, draws=2, progress=done.append)
+    assert sum(done) == steps(curves)
+    bootstrap = TaskBootstrap.of([c.task for c in curves], resamples=100)
+    rows = table_rows(measured, bootstrap)
+    for ceiling in ("known", "unknown"):
+        for method, count in (("table", 8), ("labelcast", 8), ("power law", 2)):
+            assert (
+                len([r for r in rows if (r["method"], r["ceiling"]) == (method, ceiling)]) == count
+            )
+    for row in rows:
+        assert (row["coverage_n"] is None) == (row["method"] == "power law")
+        assert set(row["log2_n_mae"]) == {"0.5", "0.7", "0.9"}
+        assert (row["score_target"] is None) == (
+            row["ceiling"] == "known" or row["method"] == "power law"
+        )
+    for found in compare(measured, bootstrap).values():
+        assert len(found["rows"]) == 7
+        ratio = found["pooled"]["log2_n_ratio"]["mean_of_rows"]
+        assert ratio["low"] <= ratio["value"] <= ratio["high"]
+
+
+def test_the_same_seed_gives_the_same_figures(curves: Curves) -> None:
+    """Figures depend on the curves, draws and seed alone."""
+    case = (Case((50,), 0.108),)
+    once, again = (measure_method(LabelcastMethod(), case, curves, "unknown", 3) for _ in range(2))
+    np.testing.assert_array_equal(once.values, again.values)
+    other = measure_method(LabelcastMethod(), case, curves, "unknown", 3, seed=1)
+    assert not np.array_equal(once.values, other.values)
+
+
+def test_too_few_tasks_or_draws_are_refused(curves: Curves) -> None:
+    """Under four tasks nothing can be left out; the reason is said."""
+    few = tuple(c for c in curves if c.task in ("task_0", "task_1", "task_2"))
+    with pytest.raises(InputError, match=f"{FEWEST_TASKS} tasks or more"):
+        next(held_out(few))
+    with pytest.raises(InputError, match="--draws"):
+        measure_all(curves, draws=0)
+    with pytest.raises(ValueError, match="AUC"):
+        PowerLawMethod().predict(clues_of(curves[0], Case((50,), None), True, 1, 0, 0))
+
+
+def test_the_truth_of_an_unreached_target(curves: Curves) -> None:
+    """Labels of a target that the measured curve never reaches are None, not 5,000."""
+    truths = [truth_of(curve, True) for curve in curves]
+    for curve, truth in zip(curves, truths, strict=True):
+        reached = [curve.curve.gains[-1] >= target for target in TARGETS]
+        assert [n is not None for n in truth.labels] == reached
+        assert all(n is None or n <= LARGEST_BUDGET for n in truth.labels)
+
+
+def test_the_published_table_is_reproduced() -> None:
+    """The table's own method gives the published figures, within their rounding and draws."""
+    published = read_published(shared() / "paper" / "results")
+    measured = measure_method(TableMethod(), PRIOR_ROWS, published, "known", draws=20)
+    auc = measured.of("auc_error").mean(axis=0)
+    table = [0.130, 0.070, 0.054, 0.049, 0.032, 0.045, 0.042, 0.031]
+    np.testing.assert_allclose(auc, table, atol=0.0015)
+    for target, errors in (
+        (0.5, [1.14, 0.74, 0.58, 0.33, 0.66, 0.53, 0.31]),
+        (0.7, [1.17, 0.91, 0.81, 0.57, 0.82, 0.77, 0.54]),
+        (0.9, [1.67, 1.70, 1.65, 1.15, 1.52, 1.43, 1.15]),
+    ):
+        found = np.nanmean(measured.of(f"unfloored_error_{target}"), axis=0)[1:]
+        np.testing.assert_allclose(found, errors, atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_forecast_is_better_than_the_table(seed: int) -> None:
+    """The goals of the comparison hold, with the ceiling known and unknown, for either seed."""
+    published = read_published(shared() / "paper" / "results")
+    bootstrap = TaskBootstrap.of([c.task for c in published])
+    measured = measure_all(published, draws=20, seed=seed)
+    rows = table_rows(measured, bootstrap)
+    comparison = compare(measured, bootstrap)
+    for observed, goal in (((50,), 0.043), ((50, 100), 0.039), ((50, 100, 200), 0.029)):
+        assert _row(rows, observed)["auc_mae"] <= goal
+    for found in comparison.values():
+        pooled = found["pooled"]
+        for ratio in ("log2_n_ratio", "log2_n_ratio_plain_median"):
+            assert pooled[ratio]["mean_of_rows"]["value"] <= 0.9
+            assert pooled[ratio]["worst_row"] <= 1.0
+        for coverage in pooled["coverage"]["labelcast"].values():
+            assert coverage["low"] <= 0.9 <= coverage["high"]
+        for score in pooled["interval_score"].values():
+            assert score["difference"] < 0
+
+
+def _row(rows: list[dict[str, Any]], observed: tuple[int, ...]) -> dict[str, Any]:
+    """Return labelcast's row with the AUC and these scores, the ceiling known."""
+    return next(
+        r
+        for r in rows
+        if r["method"] == "labelcast"
+        and r["ceiling"] == "known"
+        and r["auc_known"]
+        and r["observed"] == list(observed)
+    )

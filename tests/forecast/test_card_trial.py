@@ -1,0 +1,148 @@
+"""Whether a card's line beats the mean of its tasks, and what a forecast does where it does not.
+
+All tasks here are made up.
+"""
+
+import json
+import math
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelcast.errors import InputError
+from labelcast.forecast import cards
+from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.card_trial import Difference, loto_difference
+from labelcast.forecast.forecasting import forecast
+from labelcast.forecast.line import fit_line
+
+
+def made_up(correlation: float, tasks: int = 19, seed: int = 0) -> tuple[list[float], list[float]]:
+    """CoS-Low and AUC of made-up tasks with about that correlation."""
+    rng = np.random.default_rng(seed)
+    x, noise = rng.normal(size=(2, tasks))
+    y = correlation * x + math.sqrt(1 - correlation**2) * noise
+    return (0.4 + 0.1 * x).tolist(), (0.5 + 0.08 * y).tolist()
+
+
+def made_up_card(correlation: float) -> Calibration:
+    """A card of made-up tasks that has been tried."""
+    x, y = made_up(correlation)
+    return replace(Calibration.fit(x, y, name="made-up"), loto_difference=loto_difference(x, y))
+
+
+@given(st.integers(0, 200))
+def test_the_difference_is_that_of_the_leave_one_task_out_errors(seed: int) -> None:
+    """Its mean is the difference of the two errors that `fit_line` gives; the interval holds it."""
+    x, y = made_up(0.5, 10, seed)
+    line = fit_line(x, y)
+    found = loto_difference(x, y, resamples=50)
+    assert found.mean == pytest.approx(line.loo_mae_of_mean - line.loo_mae)
+    assert found.low <= found.high
+
+
+def test_a_resample_is_refitted_without_any_copy_of_the_task() -> None:
+    """By hand: lines through the drawn tasks that are not the one predicted, copies and all."""
+    x, y = (np.array(values) for values in made_up(0.6, 9, 4))
+    rng = np.random.default_rng(0)
+    by_hand = []
+    for drawn in rng.integers(9, size=(40, 9)):
+        gains = []
+        for task in drawn:
+            others = drawn[drawn != task]
+            slope, intercept = np.polyfit(x[others], y[others], 1)
+            error = abs(y[task] - slope * x[task] - intercept)
+            gains.append(abs(y[task] - y[others].mean()) - error)
+        by_hand.append(np.mean(gains))
+    found = loto_difference(x.tolist(), y.tolist(), resamples=40)
+    assert [found.low, found.high] == pytest.approx(np.quantile(by_hand, [0.05, 0.95]))
+
+
+def test_a_strong_line_is_better_and_no_line_is_not() -> None:
+    """A correlation of 0.95 shows; one of 0 does not; a constant CoS-Low is refused."""
+    assert loto_difference(*made_up(0.95)).line_is_better
+    assert not loto_difference(*made_up(0.0)).line_is_better
+    with pytest.raises(InputError, match="does not vary"):
+        loto_difference([0.4] * 10, [0.1 * n for n in range(10)])
+    with pytest.raises(InputError, match="4 tasks or more"):
+        loto_difference([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
+
+
+def test_a_leaning_card_answers_the_same_whatever_the_coslow() -> None:
+    """Its AUC is the mean of its tasks with a further task's spread; the warning says so."""
+    card = made_up_card(0.0)
+    assert card.leans_on_prior
+    aucs = np.array([point.auc for point in card.points])
+    one, other = (card.predict(value) for value in (0.2, 0.6))
+    assert one == other
+    assert one.mean == pytest.approx(aucs.mean())
+    assert one.sd == pytest.approx(aucs.std(ddof=1) * math.sqrt(1 + 1 / 19)) and one.df == 18
+    assert "CoS-Low is left out" in one.warnings[0]
+    inside = np.mean([one.low <= auc <= one.high for auc in aucs])
+    assert inside >= 0.8
+
+
+def test_a_forecast_with_a_leaning_card_rests_on_prior_and_scores() -> None:
+    """CoS-Low has no share and no formula; a score is heard; the answer says why."""
+    card = made_up_card(0.0)
+    alone = forecast(0.6, card, target=0.9)
+    assert alone.shares.coslow == 0 and alone.shares.prior == 1
+    assert alone.power_law is None and alone.answered_by == ("prior",)
+    assert any("CoS-Low is left out" in warning for warning in alone.warnings)
+    assert alone.labels_needed == forecast(0.1, card, target=0.9).labels_needed
+    scores = forecast(0.6, card, observations=[(0, 0.5), (100, 0.7)], observe_size=1000)
+    assert scores.answered_by == ("scores", "prior")
+    assert scores.shares.coslow == 0 < scores.shares.scores
+    assert sum(scores.shares) == pytest.approx(1)
+
+
+def test_a_card_whose_line_is_better_answers_as_before() -> None:
+    """The trial changes nothing where it is won, nor on a card without one."""
+    won = made_up_card(0.95)
+    assert not won.leans_on_prior
+    before = replace(won, loto_difference=None)
+    assert won.predict(0.3) == before.predict(0.3)
+    assert forecast(0.3, won).to_dict() == forecast(0.3, before).to_dict()
+
+
+def test_a_leaning_card_must_name_its_tasks() -> None:
+    """Without the tasks there is no mean to lean on."""
+    with pytest.raises(InputError, match="points"):
+        replace(made_up_card(0.0), points=())
+
+
+def test_a_tried_card_is_kept_in_a_file_and_ships_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved and loaded it is the same; in the shipped folder it is found by its model's name."""
+    card = replace(made_up_card(0.0), hub_ids=("smollm2",), fingerprints=("0123456789abcdef",))
+    folder = tmp_path / "shipped_cards"
+    folder.mkdir()
+    card.save(folder / "made-up.json")
+    assert Calibration.load(folder / "made-up.json") == card
+    for entry in files("labelcast.forecast").joinpath("shipped_cards").iterdir():
+        (folder / entry.name).write_text(entry.read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(cards, "files", lambda package: tmp_path)
+    cards.shipped.cache_clear()
+    try:
+        assert cards.find(hub_id="smollm2") == (card, [])
+        assert cards.find(fingerprint="0123456789abcdef") == (card, [])
+    finally:
+        cards.shipped.cache_clear()
+
+
+def test_a_damaged_trial_is_refused(tmp_path: Path) -> None:
+    """An unknown key of the trial is named."""
+    path = tmp_path / "card.json"
+    made_up_card(0.0).save(path)
+    content = json.loads(path.read_text())
+    content["loto_difference"]["middle"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="middle"):
+        Calibration.load(path)
+    assert Difference(0.1, 0.05, 0.2).line_is_better

@@ -1,0 +1,31 @@
+"""Quantiles against scipy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtri, stdtrit
+
+from labelcast.forecast.student import normal_quantile, t_quantile
+
+PROBABILITIES = st.floats(0.0005, 0.9995)
+
+
+@given(PROBABILITIES, st.floats(2, 500))
+def test_t_quantile_is_scipys(probability: float, df: float) -> None:
+    """Student's t quantile agrees with scipy's, for whole and broken degrees of freedom."""
+    expected = float(stdtrit(df, probability))
+    assert t_quantile(probability, df) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
+@given(PROBABILITIES, st.floats(1, 2))
+def test_t_quantile_of_few_degrees_of_freedom(probability: float, df: float) -> None:
+    """Below two degrees of freedom three digits are right."""
+    expected = float(stdtrit(df, probability))
+    assert t_quantile(probability, df) == pytest.approx(expected, rel=1e-3, abs=1e-8)
+
+
+@given(PROBABILITIES)
+def test_normal_quantile_is_scipys(probability: float) -> None:
+    """The normal quantile agrees with scipy's."""
+    expected = float(ndtri(probability))
+    assert normal_quantile(probability) == pytest.approx(expected, rel=1e-8, abs=1e-10)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labelcast.probe.confidence import Confidence, score_confidence
     from labelcast.probe.coslow import CosLow, cos_low
     from labelcast.probe.pick import pick_low_confidence
+    from labelcast.report.chart import plot
     from labelcast.report.write import write_report
     from labelcast.tasks.prompts import Example, examples
     from labelcast.tasks.sources import open_source
@@ -28,6 +29,7 @@ _HOMES = {
     "labelcast.probe.confidence": ("Confidence", "score_confidence"),
     "labelcast.probe.coslow": ("CosLow", "cos_low"),
     "labelcast.probe.pick": ("pick_low_confidence",),
+    "labelcast.report.chart": ("plot",),
     "labelcast.report.write": ("write_report",),
     "labelcast.tasks.prompts": ("Example", "examples"),
     "labelcast.tasks.sources": ("open_source",),
@@ -54,6 +56,7 @@ __all__ = [
     "load_model",
     "open_source",
     "pick_low_confidence",
+    "plot",
     "score_confidence",
     "write_report",
 ]

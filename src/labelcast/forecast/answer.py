@@ -1,16 +1,14 @@
-"""The answer of a forecast: its numbers, as JSON-ready fields and as one plain sentence.
+"""The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML.
 
 Knows the form of the answer, not how it was found.
 """
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from html import escape
+from typing import Any, NamedTuple
 
 from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.forecast.observed import ScoreObservation
-
-if TYPE_CHECKING:
-    from altair import LayerChart
 
 
 class Interval(NamedTuple):
@@ -183,22 +181,9 @@ class Forecast:
         ranked = sorted(parts.items(), key=lambda part: -part[1])
         return ", ".join(f"{share:.0%} {name}" for name, share in ranked)
 
-    def plot(self, width: int = 640, height: int = 340) -> "LayerChart":
-        """Return the forecast curve as an altair chart: its band, the target, observed scores.
-
-        Args:
-            width: of the plot, in pixels.
-            height: of the plot, in pixels.
-        """
-        from labelcast.forecast.chart import draw
-
-        return draw(self, width=width, height=height)
-
     def _repr_html_(self) -> str:
-        """Return sentence and curve as HTML that needs neither script nor network."""
-        from labelcast.forecast.notebook import fragment
-
-        return fragment(self)
+        """Return the answer as a notebook shows it: HTML without script, chart or network."""
+        return _html(self)
 
 
 def _plain(value: Any) -> Any:
@@ -206,6 +191,22 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return {name: _plain(part) for name, part in value._asdict().items()}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _html(answer: Forecast) -> str:
+    """Write sentence, advice, warnings and the curve as a table; every text is escaped."""
+    head = ("labels", answer.curve_unit, f"{100 * answer.level:.4g}% interval")
+    rows = [(f"{b.n:,}", f"{b.mean:.3f}", f"{b.low:.3f} to {b.high:.3f}") for b in answer.curve]
+    lines = [f"<p><strong>{escape(answer.sentence())}</strong></p>"]
+    lines += [f"<p>{escape(answer.advice())}</p>"] if answer.advice() else []
+    lines += [f"<p>Warning: {escape(warning)}</p>" for warning in answer.warnings]
+    lines += ["<table>", f"<tr>{_cells('th', head)}</tr>"]
+    lines += [f"<tr>{_cells('td', row)}</tr>" for row in rows]
+    return "\n".join(["<div>", *lines, "</table>", "</div>"])
+
+
+def _cells(tag: str, texts: tuple[str, ...]) -> str:
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)
 
 
 def _between(needed: LabelsNeeded) -> str:

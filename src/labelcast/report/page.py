@@ -12,10 +12,10 @@ from importlib.resources import files
 from typing import Any
 
 from labelcast.forecast.answer import chance_in_words
-from labelcast.forecast.frame import observed, target_in_words
 from labelcast.report import words
-from labelcast.report.charts import confidence_svgs, curve_svgs, similarity_svg
 from labelcast.report.content import Content
+from labelcast.report.frame import observed, target_in_words
+from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
 
 MARK = "<!doctype html>\n<!-- labelcast report -->\n"
 """What a report begins with, by which an older one is known."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from labelcast.forecast.efficiency import log_position
-from labelcast.forecast.frame import (
+from labelcast.report.frame import (
     HEADROOM,
     PALETTE,
     Frame,
@@ -21,6 +21,8 @@ from labelcast.forecast.frame import (
 )
 
 if TYPE_CHECKING:
+    from altair import LayerChart
+
     from labelcast.forecast.answer import Forecast
 
 TICKS = (0, 10, 50, 100, 200, 500, 1000, 5000)
@@ -29,8 +31,8 @@ NARROW = 420
 """Below this width, in pixels, fewer ticks have room."""
 
 
-def draw(answer: Forecast, *, width: int = 640, height: int = 340) -> Any:
-    """Draw the curve over labels, as an ``altair.LayerChart``.
+def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart:
+    """Plot a forecast as an altair chart: the curve with its band, the target, observed scores.
 
     The x axis is that of the AUC: log2(labels), with 0 in the place of 1.
 

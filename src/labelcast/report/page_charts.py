@@ -1,4 +1,4 @@
-"""The charts of the report: the curve, the pool's confidence, the similarity.
+"""The charts of the report page, as SVG: the curve, the pool's confidence, the similarity.
 
 Knows what is drawn and with which colours of the page. Does not know where the numbers are from.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from labelcast.forecast.answer import Forecast
-from labelcast.forecast.chart import data, draw, text
-from labelcast.forecast.frame import PALETTE
-from labelcast.forecast.svg import to_svg
+from labelcast.report.chart import data, plot, text
 from labelcast.report.confidence import PoolConfidence
+from labelcast.report.frame import PALETTE
 from labelcast.report.similarity import Similarity
+from labelcast.report.svg import to_svg
 
 _PAGE = {value: f"var(--{name})" for name, value in PALETTE._asdict().items()}
 _WIDE, _NARROW = 680, 300
@@ -25,7 +25,7 @@ _NAMED = 40
 def curve_svgs(answer: Forecast, label: str) -> tuple[str, str]:
     """The forecast curve for a wide page and for a phone."""
     wide, narrow = (
-        to_svg(draw(answer, width=width, height=height), label, _PAGE)
+        to_svg(plot(answer, width=width, height=height), label, _PAGE)
         for width, height in ((_WIDE, 360), (_NARROW, 300))
     )
     return wide, narrow

@@ -14,9 +14,8 @@ import json
 
 import numpy as np
 
-from labelcast.forecast.card_trial import loto_difference
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.line import fit_line
+from labelcast.forecast.line import fit_line, loto_difference
 
 DRAWS = 500
 RESAMPLES = 500

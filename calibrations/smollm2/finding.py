@@ -18,9 +18,7 @@ import numpy as np
 from pictures_of_card import draw_aucs, draw_probes
 from variants import nested_errors, variant_values
 
-from labelcast.forecast.card_trial import loto_difference
-from labelcast.forecast.line import fit_line
-from labelcast.forecast.points import MIN_TASKS
+from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
 from labelcast.runs.files import read_jsonl
 from labelcast.tuning.measured import curves_of
 from labelcast.tuning.sweep import Sweep

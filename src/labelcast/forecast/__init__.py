@@ -9,8 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from labelcast.forecast.answer import Forecast
-from labelcast.forecast.auc_estimate import AucEstimate
-from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.calibration import AucEstimate, Calibration
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, EfficiencyCurve, log_position
 from labelcast.forecast.forecasting import forecast
 

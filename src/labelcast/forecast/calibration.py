@@ -4,23 +4,63 @@ Knows how a line is fitted, judged and used, and how it is kept in a file. Does 
 cards ship or which model a card fits: that is `cards`.
 """
 
+import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.forecast import card_file
-from labelcast.forecast.auc_estimate import AucEstimate, within
-from labelcast.forecast.card_trial import Difference
+from labelcast.forecast.efficiency import Array
 from labelcast.forecast.intervals import check_level
-from labelcast.forecast.line import LineFit
-from labelcast.forecast.points import STRICT, TaskPoint, checked_points, fit_points
-from labelcast.forecast.power_law import clip_auc
+from labelcast.forecast.line import (
+    STRICT,
+    Difference,
+    LineFit,
+    TaskPoint,
+    checked_points,
+    fit_points,
+)
+from labelcast.forecast.power_law import AUC_HIGH, AUC_LOW, clip_auc
 from labelcast.forecast.student import t_quantile
+from labelcast.json_file import read_object, write_object
+
+
+@dataclass(frozen=True)
+class AucEstimate:
+    """A predicted AUC: a t distribution, clipped to 0.05 to 0.95.
+
+    Attributes:
+        mean: predicted AUC, after clipping.
+        sd: scale of the prediction error.
+        df: degrees of freedom of the t distribution.
+        level: of the interval.
+        low, high: prediction interval at that level, clipped too.
+        clipped: whether the mean was clipped.
+        warnings: in words, for the user.
+    """
+
+    mean: float
+    sd: float
+    df: float
+    level: float
+    low: float
+    high: float
+    clipped: bool
+    warnings: tuple[str, ...]
+
+    def quantile(self, probability: float) -> float:
+        """Return a quantile of the AUC, clipped to 0.05 to 0.95."""
+        return _within(self.mean + self.sd * t_quantile(probability, self.df))
+
+    def sample(self, n: int, seed: int) -> Array:
+        """Draw n AUCs, [n], clipped to 0.05 to 0.95."""
+        draws = np.random.default_rng(seed).standard_t(self.df, size=n)
+        return np.clip(self.mean + self.sd * draws, AUC_LOW, AUC_HIGH)
 
 
 @dataclass(frozen=True)
@@ -177,7 +217,7 @@ class Calibration:
         Raises:
             InputError: it cannot be read or is no card; the message names path and key.
         """
-        return card_file.read(Path(path), cls)
+        return _read(Path(path))
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON; `load` gives back the same card exactly.
@@ -185,7 +225,7 @@ class Calibration:
         Raises:
             RunError: the file cannot be written.
         """
-        card_file.write(Path(path), self)
+        write_object(Path(path), asdict(self))
 
     @property
     def leans_on_prior(self) -> bool:
@@ -245,8 +285,8 @@ class Calibration:
             sd=sd,
             df=df,
             level=level,
-            low=within(mean - half),
-            high=within(mean + half),
+            low=_within(mean - half),
+            high=_within(mean + half),
             clipped=clip_warning is not None,
             warnings=(*self._caveats(coslow), *([clip_warning] if clip_warning else [])),
         )
@@ -314,3 +354,34 @@ class Calibration:
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), "numpy": np.__version__}
+
+
+def _within(auc: float) -> float:
+    """Clip an AUC into 0.05 to 0.95."""
+    return min(max(auc, AUC_LOW), AUC_HIGH)
+
+
+def _read(path: Path) -> Calibration:
+    """Read and check a user's card."""
+    # Imported here because a forecast with a shipped card does without it.
+    from pydantic import TypeAdapter, ValidationError
+
+    content = read_object(path)
+    try:
+        return TypeAdapter(Calibration).validate_json(json.dumps(content))
+    except ValidationError as error:
+        problems = "; ".join(_in_words(dict(entry)) for entry in error.errors())
+        raise InputError(
+            f"{path}: not a calibration card: {problems}; `Calibration.save` shows the form"
+        ) from None
+
+
+def _in_words(entry: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "unexpected_keyword_argument":
+        return f"unknown key '{key}'"
+    if entry["type"] == "missing":
+        return f"key '{key}' is missing"
+    if entry["type"] == "value_error":
+        return str(entry["ctx"]["error"])
+    return f"'{key}': {entry['msg']}"

@@ -15,8 +15,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration, ModelLine
-from labelcast.forecast.card_trial import Difference
-from labelcast.forecast.points import TaskPoint
+from labelcast.forecast.line import Difference, TaskPoint
 
 POOLED = "pooled"
 """Name of the card for models that have none."""

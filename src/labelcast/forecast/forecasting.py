@@ -25,8 +25,7 @@ from labelcast.forecast.answer import (
     Shares,
     Target,
 )
-from labelcast.forecast.auc_estimate import AucEstimate
-from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.calibration import AucEstimate, Calibration
 from labelcast.forecast.cards import POOLED, by_name
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array
 from labelcast.forecast.intervals import (

@@ -1,11 +1,14 @@
-"""A least-squares line with everything that judges it.
+"""A least-squares line through tasks, and everything that judges it.
 
-Knows leave-one-out errors, leverage, influence and intervals of a line through points. Does not
-know what the points mean; `calibration` gives them meaning.
+Fits AUC against CoS-Low: leave-one-out errors, leverage, influence, intervals, and whether the line
+predicts a new task better than the mean of the tasks does. What a forecast makes of a line is in
+`calibration`.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,16 @@ import numpy.typing as npt
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.student import t_quantile
+
+STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+"""How pydantic reads a card: no unknown key, no conversion, no NaN."""
+
+MIN_TASKS = 8
+"""Below this many tasks a line and its error are too uncertain to forecast with."""
+
+LEVEL = 0.9
+RESAMPLES = 4000
+_FLAT = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,3 +147,151 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
         loo_mae_of_mean=float(np.abs(dy * n / (n - 1)).mean()),
         cooks_distance=residuals**2 * leverage / (2 * variance * (1 - leverage) ** 2),
     )
+
+
+@dataclass(frozen=True)
+class TaskPoint:
+    """One task behind a calibration: its CoS-Low and its measured AUC."""
+
+    task: str
+    coslow: float
+    auc: float
+    __pydantic_config__ = STRICT
+
+
+def checked_points(
+    coslow: Sequence[float], auc: Sequence[float], tasks: Sequence[str] | None
+) -> tuple[TaskPoint, ...]:
+    """Pair CoS-Low and AUC by task.
+
+    Raises:
+        InputError: lengths differ, a value is out of range, or a name stands twice.
+    """
+    names = [f"task {i + 1}" for i in range(len(coslow))] if tasks is None else list(tasks)
+    if not len(coslow) == len(auc) == len(names):
+        raise InputError(
+            f"a calibration needs one CoS-Low, AUC and name a task; got {len(coslow)}, "
+            f"{len(auc)} and {len(names)}"
+        )
+    points = tuple(
+        TaskPoint(str(t), float(x), float(y)) for t, x, y in zip(names, coslow, auc, strict=True)
+    )
+    for point in points:
+        if not -1 <= point.coslow <= 1:
+            raise InputError(f"{point.task}: CoS-Low lies within -1 to 1, not {point.coslow}")
+        if not 0 <= point.auc <= 1:
+            raise InputError(f"{point.task}: an AUC lies within 0 to 1, not {point.auc}")
+        if names.count(point.task) > 1:
+            raise InputError(f"{point.task}: stands twice; give each task once")
+    return points
+
+
+def fit_points(points: Sequence[TaskPoint]) -> LineFit:
+    """Fit a line over tasks.
+
+    Raises:
+        InputError: under 8 tasks, or a CoS-Low that does not vary.
+    """
+    if len(points) < MIN_TASKS:
+        raise InputError(
+            f"{len(points)} tasks are too few for a calibration: below {MIN_TASKS} the error of "
+            "the line cannot be told from the scatter of the tasks; measure more, or use the "
+            "pooled card"
+        )
+    try:
+        return fit_line([p.coslow for p in points], [p.auc for p in points])
+    except InputError:
+        raise InputError(
+            "the CoS-Low of the tasks does not vary (or in one task only), so no line can be "
+            "drawn through them; add tasks of other difficulty"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Error of predicting the mean minus that of the line, in AUC: above 0 the line errs less.
+
+    Attributes:
+        mean: mean over tasks of the paired difference of absolute leave-one-task-out errors.
+        low, high: its 90% interval, by bootstrap over tasks.
+    """
+
+    mean: float
+    low: float
+    high: float
+    __pydantic_config__ = STRICT
+
+    @property
+    def line_is_better(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low > 0
+
+
+class _Tasks(NamedTuple):
+    """CoS-Low and AUC of n tasks, each [n]."""
+
+    coslow: Array
+    auc: Array
+
+
+def loto_difference(
+    coslow: Sequence[float], auc: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference:
+    """Compare the line with the mean of the other tasks, leaving one task out.
+
+    Args:
+        coslow: of each task, [n], n >= 4.
+        auc: measured, of each task, [n].
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: too few tasks, or a CoS-Low that does not vary.
+
+    A resample draws n tasks with replacement. Within it everything is done again: each task is
+    predicted by the line, and by the mean, of the drawn tasks that are not that task, whose copies
+    are all left out. So the interval holds the error of the fits too. A resample in which no line
+    can be drawn is drawn again.
+
+    >>> x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    >>> loto_difference(x, [0.3 + 0.5 * v for v in x]).line_is_better
+    True
+    """
+    tasks = _Tasks(np.asarray(coslow, dtype=np.float64), np.asarray(auc, dtype=np.float64))
+    n = len(tasks.coslow)
+    if n < 4 or tasks.auc.shape != (n,):
+        raise InputError(f"a trial of a line needs 4 tasks or more, not {n}")
+    whole = _differences(tasks, np.ones((1, n)))
+    if not len(whole):
+        raise InputError("the CoS-Low of the tasks does not vary, so no line can be drawn")
+    rng = np.random.default_rng(seed)
+    found = np.zeros(0)
+    while len(found) < resamples:
+        drawn = rng.integers(n, size=(resamples, n))
+        counts = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
+        found = np.concatenate([found, _differences(tasks, counts)])
+    low, high = np.quantile(found[:resamples], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Difference(float(whole[0]), float(low), float(high))
+
+
+def _differences(tasks: _Tasks, counts: Array) -> Array:
+    """Return the mean paired difference of each resample in which every line can be drawn.
+
+    Args:
+        tasks: n of them.
+        counts: how often each was drawn, [B,n].
+    """
+    x, y = tasks.coslow - tasks.coslow.mean(), tasks.auc
+    # Sums over all drawn tasks but one, whose copies are all left out: [B,n].
+    size, sum_x, sum_y, sum_xx, sum_xy = (
+        (counts @ v)[:, None] - counts * v for v in (np.ones_like(x), x, y, x * x, x * y)
+    )
+    used = counts > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_x, mean_y = sum_x / size, sum_y / size
+        spread = sum_xx / size - mean_x**2
+        slope = (sum_xy / size - mean_x * mean_y) / spread
+        of_line = np.abs(y - mean_y - slope * (x - mean_x))
+    drawn = ((spread > _FLAT) | ~used).all(axis=1)
+    gain = np.where(used, counts * (np.abs(y - mean_y) - of_line), 0.0)
+    return np.asarray((gain.sum(axis=1) / counts.sum(axis=1))[drawn])

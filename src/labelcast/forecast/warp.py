@@ -1,15 +1,13 @@
-"""The latent axis on which curves are Gaussian, and the normal distribution behind it.
+"""The latent axis on which curves are Gaussian.
 
-Knows how a gain becomes a latent value and back. Does not know budgets, curves or noise. The normal
-distribution is here because importing scipy.special takes longer than a whole forecast.
+Knows how a gain becomes a latent value and back. Does not know budgets, curves or noise.
 """
-
-import math
 
 import numpy as np
 import numpy.typing as npt
 
 from labelcast.forecast.efficiency import Array
+from labelcast.forecast.student import normal_cdf, normal_quantile
 
 EDGE = 0.05
 """Probability left beyond gain 0 and beyond gain 1: what lands there is clipped to the bound."""
@@ -17,41 +15,6 @@ EDGE = 0.05
 _SPAN = 1 - 2 * EDGE
 _BEYOND = 0.8 * EDGE / _SPAN
 _STEP = 1e-3
-_SQRT_2 = math.sqrt(2.0)
-_SQRT_TAU = math.sqrt(2 * math.pi)
-
-
-def normal_cdf(z: npt.ArrayLike) -> Array:
-    """Return the standard normal distribution function, of the same shape.
-
-    >>> round(float(normal_cdf(1.6448536269514722)), 12)
-    0.95
-    """
-    values = np.asarray(z, dtype=np.float64)
-    flat = (values.ravel() / -_SQRT_2).tolist()
-    tails = np.fromiter(map(math.erfc, flat), np.float64, len(flat))
-    return np.asarray(0.5 * tails.reshape(values.shape), dtype=np.float64)
-
-
-def normal_quantile(probability: float) -> float:
-    """Return the standard normal quantile of a probability strictly between 0 and 1.
-
-    >>> round(normal_quantile(0.95), 4)
-    1.6449
-    """
-    if probability > 0.5:
-        return -normal_quantile(1 - probability)
-    # Newton's steps on the logarithm of the tail, which is concave: they cannot overshoot twice.
-    aim = math.log(probability)
-    z = -math.sqrt(max(-2 * aim - math.log(2 * math.pi), 0.0)) if probability < 0.1 else 0.0
-    for _ in range(60):
-        tail = 0.5 * math.erfc(-z / _SQRT_2)
-        density = math.exp(-0.5 * z * z) / _SQRT_TAU
-        step = (math.log(tail) - aim) * tail / density
-        z -= step
-        if abs(step) <= 1e-15 * max(abs(z), 1.0):
-            break
-    return z
 
 
 def to_latent(gains: npt.ArrayLike) -> Array:

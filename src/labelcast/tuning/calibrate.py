@@ -12,9 +12,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration
-from labelcast.forecast.card_trial import Difference, loto_difference
-from labelcast.forecast.line import fit_line
-from labelcast.forecast.points import MIN_TASKS
+from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
 from labelcast.runs.run import Run, versions
 from labelcast.tuning.probe_settings import ProbeSettings
 from labelcast.tuning.probes import Probes, measure_probes

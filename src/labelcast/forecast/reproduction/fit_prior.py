@@ -15,10 +15,10 @@ from typing import Any
 
 from labelcast.errors import LabelcastError
 from labelcast.forecast.efficiency import GRID
-from labelcast.forecast.json_file import write_object
 from labelcast.forecast.observed import SEED_SD
 from labelcast.forecast.prior import COMPONENTS, CurvePrior, PriorCurve
 from labelcast.forecast.reproduction.published import PublishedCurve, read_published
+from labelcast.json_file import write_object
 
 SOURCE = (
     "Curves published with G. H. Je and C. Raffel, 'Efficiently Estimating Data Efficiency for "

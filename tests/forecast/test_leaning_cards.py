@@ -1,4 +1,4 @@
-"""Whether a card's line beats the mean of its tasks, and what a forecast does where it does not.
+"""A card whose line does not beat the mean of its tasks, and what a forecast does with it.
 
 All tasks here are made up.
 """
@@ -11,66 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from made_up_tasks import made_up_card
 
 from labelcast.errors import InputError
 from labelcast.forecast import cards
 from labelcast.forecast.calibration import Calibration
-from labelcast.forecast.card_trial import Difference, loto_difference
 from labelcast.forecast.forecasting import forecast
-from labelcast.forecast.line import fit_line
-
-
-def made_up(correlation: float, tasks: int = 19, seed: int = 0) -> tuple[list[float], list[float]]:
-    """CoS-Low and AUC of made-up tasks with about that correlation."""
-    rng = np.random.default_rng(seed)
-    x, noise = rng.normal(size=(2, tasks))
-    y = correlation * x + math.sqrt(1 - correlation**2) * noise
-    return (0.4 + 0.1 * x).tolist(), (0.5 + 0.08 * y).tolist()
-
-
-def made_up_card(correlation: float) -> Calibration:
-    """A card of made-up tasks that has been tried."""
-    x, y = made_up(correlation)
-    return replace(Calibration.fit(x, y, name="made-up"), loto_difference=loto_difference(x, y))
-
-
-@given(st.integers(0, 200))
-def test_the_difference_is_that_of_the_leave_one_task_out_errors(seed: int) -> None:
-    """Its mean is the difference of the two errors that `fit_line` gives; the interval holds it."""
-    x, y = made_up(0.5, 10, seed)
-    line = fit_line(x, y)
-    found = loto_difference(x, y, resamples=50)
-    assert found.mean == pytest.approx(line.loo_mae_of_mean - line.loo_mae)
-    assert found.low <= found.high
-
-
-def test_a_resample_is_refitted_without_any_copy_of_the_task() -> None:
-    """By hand: lines through the drawn tasks that are not the one predicted, copies and all."""
-    x, y = (np.array(values) for values in made_up(0.6, 9, 4))
-    rng = np.random.default_rng(0)
-    by_hand = []
-    for drawn in rng.integers(9, size=(40, 9)):
-        gains = []
-        for task in drawn:
-            others = drawn[drawn != task]
-            slope, intercept = np.polyfit(x[others], y[others], 1)
-            error = abs(y[task] - slope * x[task] - intercept)
-            gains.append(abs(y[task] - y[others].mean()) - error)
-        by_hand.append(np.mean(gains))
-    found = loto_difference(x.tolist(), y.tolist(), resamples=40)
-    assert [found.low, found.high] == pytest.approx(np.quantile(by_hand, [0.05, 0.95]))
-
-
-def test_a_strong_line_is_better_and_no_line_is_not() -> None:
-    """A correlation of 0.95 shows; one of 0 does not; a constant CoS-Low is refused."""
-    assert loto_difference(*made_up(0.95)).line_is_better
-    assert not loto_difference(*made_up(0.0)).line_is_better
-    with pytest.raises(InputError, match="does not vary"):
-        loto_difference([0.4] * 10, [0.1 * n for n in range(10)])
-    with pytest.raises(InputError, match="4 tasks or more"):
-        loto_difference([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
+from labelcast.forecast.line import Difference
 
 
 def test_a_leaning_card_answers_the_same_whatever_the_coslow() -> None:

@@ -9,10 +9,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 from growth_lines import Fitted
-from pictures import COLOURS, chart_of
 
-ORANGE = "#d9722e"
-COSTS = {"score": "#5a5a5a", "confidence": COLOURS[1], "CoS-Low": ORANGE}
+COSTS = {"score": "#5a5a5a", "confidence": "#1f6fb2", "CoS-Low": "#d9722e"}
 
 
 def draw(fitted: Mapping[str, Fitted], path: Path) -> Path:
@@ -48,6 +46,10 @@ def panel(lines: list[Fitted], axis: str) -> Any:
     )
     title = alt.Title(f"exponent: {laws}", fontSize=11, fontWeight="normal", anchor="start")
     return alt.layer(
-        chart_of(fits).mark_line(strokeWidth=1.5).encode(x, y, colour),
-        chart_of(points).mark_point(size=40, filled=True, opacity=1).encode(x, y, colour),
+        _chart(fits).mark_line(strokeWidth=1.5).encode(x, y, colour),
+        _chart(points).mark_point(size=40, filled=True, opacity=1).encode(x, y, colour),
     ).properties(width=280, height=190, title=title)
+
+
+def _chart(rows: list[dict[str, Any]]) -> Any:
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]

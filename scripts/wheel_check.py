@@ -41,11 +41,22 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+def names_in(wheel: Path) -> set[str]:
+    """The files that the wheel holds."""
+    with ZipFile(wheel) as content:
+        return set(content.namelist())
+
+
+def strays(wheel: Path) -> list[str]:
+    """What the wheel holds beside the package, such as the evidence."""
+    tops = {name.split("/")[0] for name in names_in(wheel)} - {"labelcast"}
+    return sorted(name for name in tops if not name.endswith(".dist-info"))
+
+
 def missing(wheel: Path) -> list[str]:
     """The files of the package that the wheel lacks."""
     source = ROOT / "src"
-    with ZipFile(wheel) as content:
-        names = set(content.namelist())
+    names = names_in(wheel)
     files = (path for path in source.joinpath("labelcast").rglob("*") if path.is_file())
     wanted = {path.relative_to(source).as_posix() for path in files if path.suffix != ".pyc"}
     return sorted(wanted - names)
@@ -69,6 +80,8 @@ def check(folder: Path) -> None:
     wheel = build(folder)
     if lacking := missing(wheel):
         sys.exit(f"{wheel.name} lacks {', '.join(lacking)}")
+    if beside := strays(wheel):
+        sys.exit(f"{wheel.name} holds {', '.join(beside)} beside the package")
     commands = install(wheel, folder)
     empty = folder / "empty"
     empty.mkdir()

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +44,17 @@ class Outcome:
 
 def labelcast(*args: object, encoding: str = "utf-8") -> Outcome:
     """Run a command in this process."""
+    return run(main, *args, encoding=encoding)
+
+
+def run(program: Callable[[], None], *args: object, encoding: str = "utf-8") -> Outcome:
+    """Run a program's entry point in this process."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
     argv = ["labelcast", *map(str, args)]
     status = 0
     with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
         try:
-            main()
+            program()
         except SystemExit as error:
             status = int(error.code or 0)
     return Outcome(status, *(_text(stream, encoding) for stream in (out, err)))

@@ -112,7 +112,7 @@ def test_every_file_that_is_no_code_is_packed() -> None:
 
 @pytest.mark.slow
 def test_a_built_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None:
-    """Built by way of the source archive, as it would be published."""
+    """Built by way of the source archive, as it would be published; nothing else is packed."""
     command = [
         sys.executable,
         "-m",
@@ -132,3 +132,5 @@ def test_a_built_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None
         if path.is_file() and path.suffix != ".pyc"
     }
     assert files - packed == set()
+    beside = {name.split("/")[0] for name in packed} - {"labelcast"}
+    assert all(name.endswith(".dist-info") for name in beside), beside

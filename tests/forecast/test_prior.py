@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_data import shared
 
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.published import read_published
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import GRID, area, log_position
 from labelcast.forecast.intervals import weighted_quantiles
 from labelcast.forecast.observed import Observation, ScoreObservation
 from labelcast.forecast.posterior import Posterior
 from labelcast.forecast.prior import MAX_GRID_AUC, CurvePrior, PriorCurve
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.published import read_published
 from labelcast.forecast.student import t_quantile
 
 PRIOR = CurvePrior.load()

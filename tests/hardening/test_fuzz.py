@@ -25,9 +25,9 @@ from published_folder import write_coslow, write_folder
 from reports_made import answered_run
 from runs_made import scored_run
 
+from evidence.reproduce.figures import calibration_figures
+from evidence.reproduce.published import read_published
 from labelcast.forecast import Calibration, forecast
-from labelcast.forecast.reproduction.published import read_published
-from labelcast.forecast.reproduction.reproduce import calibration_figures
 from labelcast.probe.label_files import read_file
 from labelcast.probe.labels import export_rows, labelled_examples, progress, read_answers
 from labelcast.report.content import gather

@@ -28,7 +28,6 @@ WILD = (
 STARTS = (
     *COMMANDS.values(),
     Command("forecast (alone)", words("forecast --coslow 0.3 --zero-shot 0.4"), "empty"),
-    Command("reproduce", words("reproduce sweep"), "swept"),
 )
 
 

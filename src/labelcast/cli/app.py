@@ -14,7 +14,7 @@ from labelcast.cli.console import run_app
 
 COMMANDS = (
     *("demo", "init", "score", "label", "coslow", "forecast", "report", "tune", "sweep"),
-    *("calibrate", "tasks", "models", "calibrations", "reproduce"),
+    *("calibrate", "tasks", "models", "calibrations"),
 )
 _MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
 
@@ -38,7 +38,7 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     app.callback()(options)
     for name in names:
         command = getattr(import_module(f"labelcast.cli.{_MODULES.get(name, name)}"), name)
-        app.command(name, help=_help(command), short_help=_summary(command))(command)
+        app.command(name, help=command_help(command), short_help=_summary(command))(command)
     return app
 
 
@@ -58,7 +58,7 @@ def options(
     """Options of the app itself."""
 
 
-def _help(command: Callable[..., None]) -> str:
+def command_help(command: Callable[..., None]) -> str:
     """A command's docstring, with each example on a line of its own."""
     blocks = _docstring(command).split("\n\n")
     # The mark keeps the help from running the lines of a block together.

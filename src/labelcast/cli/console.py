@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _INTERRUPTED = 130
+_PROGRAM = "labelcast"
 _TRACEBACK = "LABELCAST_TRACEBACK"
 # Typer exports only this kind of its usage errors.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -146,21 +147,26 @@ def show_warning(
         say(f"warning: {one_line(str(message))}")
 
 
-def run_app(app: typer.Typer) -> NoReturn:
-    """Run the command line: errors become one line on stderr and an exit status."""
+def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
+    """Run the command line: errors become one line on stderr and an exit status.
+
+    Args:
+        app: of `labelcast`, or another that has no subcommands.
+        program: how the app is started, for usage messages.
+    """
     _open_streams()
     with warnings.catch_warnings(), _stoppable() as asked:
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
-        status = _told(app)
+        status = _told(app, program)
     raise SystemExit(128 + asked[0] if asked and status == _INTERRUPTED else status)
 
 
-def _told(app: typer.Typer) -> int:
+def _told(app: typer.Typer, program: str) -> int:
     """Run the app and write out all that it says; the exit status."""
     status = 1
     try:
-        status = _status(app)
+        status = _status(app, program)
         if status == _INTERRUPTED:
             say("labelcast: stopped. The same command goes on where it was.")
         sys.stdout.flush()
@@ -228,16 +234,16 @@ def _stoppable() -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _status(app: typer.Typer) -> int:
+def _status(app: typer.Typer, program: str) -> int:
     """Run the app; the exit status, after saying what went wrong."""
     try:
         _check_words(sys.argv[1:])
-        return int(app(prog_name="labelcast", standalone_mode=False) or 0)
+        return int(app(prog_name=program, standalone_mode=False) or 0)
     except LabelcastError as error:
         say(f"labelcast: {one_line(str(error))}")
         return error.status
     except _UsageError as error:
-        return _usage(error)
+        return _usage(error, program)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
@@ -300,14 +306,15 @@ def _check_words(words: Sequence[str]) -> None:
             raise InputError(f"argument {number}, {word[:80]}: holds a null character.")
 
 
-def _usage(error: Any) -> int:
+def _usage(error: Any, program: str) -> int:
     """A wrong option or argument in one line; no arguments at all show the help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
         # What the parser finds comes without a context; the command is the first word.
-        words = [] if sys.argv[1].startswith("-") else sys.argv[1:2]
-        command = error.ctx.command_path if error.ctx else " ".join(["labelcast", *words])
+        has_words = program == _PROGRAM and not sys.argv[1].startswith("-")
+        words = sys.argv[1:2] if has_words else []
+        command = error.ctx.command_path if error.ctx else " ".join([program, *words])
         message = one_line(error.format_message().rstrip("."))
         end = "" if message.endswith("?") else "."
         say(f"labelcast: {message}{end} See `{command} --help`.")

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.scoring import TARGETS, Prediction, Truth
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.scoring import TARGETS, Prediction, Truth
 
 AUC_ERROR_SD = 0.108
 """Standard deviation of the error that is put on the AUC."""

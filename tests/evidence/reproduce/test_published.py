@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from shared_data import shared
 
+from evidence.reproduce.published import auc_max_abs_error, read_published
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.forecast.reproduction.published import auc_max_abs_error, read_published
 
 
 def _results(folder: Path, model: str = "some_model", task: str = "my_task") -> Path:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.refinement_rows import Clues
+from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast import power_law
 from labelcast.forecast.efficiency import GRID, Array, labels_needed, log_position
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.refinement_rows import Clues
-from labelcast.forecast.reproduction.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast.student import normal_quantile
 
 DIAGONAL = 1e-4

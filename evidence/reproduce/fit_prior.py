@@ -1,6 +1,6 @@
 """The command that fits the shipped prior from the authors' results folder.
 
-`python -m labelcast.forecast.reproduction.fit_prior RESULTS --out FILE` writes what was fitted to
+`python -m evidence.reproduce.fit_prior RESULTS --out FILE` writes what was fitted to
 the published curves, with its provenance; no published score enters the file.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from evidence.reproduce.published import PublishedCurve, read_published
 from labelcast.errors import LabelcastError
 from labelcast.forecast.efficiency import GRID
 from labelcast.forecast.observed import SEED_SD
 from labelcast.forecast.prior import COMPONENTS, CurvePrior, PriorCurve
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
 from labelcast.json_file import write_object
 
 SOURCE = (
@@ -86,7 +86,7 @@ def fitted_prior(curves: tuple[PublishedCurve, ...], inputs_sha256: str) -> dict
     return {
         "source": SOURCE,
         "fitted": FITTED,
-        "command": "python -m labelcast.forecast.reproduction.fit_prior RESULTS --out FILE",
+        "command": "python -m evidence.reproduce.fit_prior RESULTS --out FILE",
         "inputs_sha256": inputs_sha256,
         "models": sorted({curve.model for curve in curves}),
         "curves": len(curves),
@@ -109,7 +109,7 @@ def digest(results: Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m labelcast.forecast.reproduction.fit_prior", description=__doc__
+        prog="python -m evidence.reproduce.fit_prior", description=__doc__
     )
     parser.add_argument("results", type=Path, help="the authors' results folder")
     parser.add_argument("--out", required=True, type=Path, help="the JSON file to write")

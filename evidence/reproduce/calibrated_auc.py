@@ -1,6 +1,6 @@
 """What a calibrated AUC should do to the prior: replace what it believes, or multiply with it?
 
-    python benchmarks/calibrated_auc.py RESULTS [--coslow FILE]
+    python -m evidence.reproduce.calibrated_auc RESULTS [--coslow FILE]
 
 Leave-one-task-out on the published points of one model: the line and the prior are both fitted
 without the task. Prints the mean absolute error of the AUC and the coverage of its 90% interval.
@@ -15,15 +15,14 @@ import math
 from pathlib import Path
 
 import numpy as np
-from turns import table
 
+from evidence.reproduce.figures import find_coslow
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.published import PublishedCurve, read_published
 from labelcast.forecast.efficiency import GRID
 from labelcast.forecast.intervals import interval, weighted_quantiles
 from labelcast.forecast.observed import Observation
 from labelcast.forecast.posterior import Posterior
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
-from labelcast.forecast.reproduction.reproduce import find_coslow
 
 GAIN_SD = 0.01
 SCORES = {"CoS-Low": (), "CoS-Low, 50": (1,), "CoS-Low, 50, 100": (1, 2)}
@@ -49,6 +48,7 @@ def judge(posterior: Posterior, truth: float) -> tuple[float, bool]:
 
 
 def main() -> None:
+    """Print both ways' errors and coverage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--coslow", type=Path, help="CSV with the columns task and coslow")
@@ -81,8 +81,9 @@ def main() -> None:
         }
         for (name, way), rows in found.items()
     }
-    print(table({name: f"{v['auc_mae']}  {v['coverage']}" for name, v in figures.items()}))
-    print(json.dumps({"benchmark": "calibrated_auc", "tasks": len(known), "figures": figures}))
+    for name, values in figures.items():
+        print(f"{name:<30}{values['auc_mae']}  {values['coverage']}")
+    print(json.dumps({"tasks": len(known), "figures": figures}))
 
 
 def observe(curve: PublishedCurve, seen: tuple[int, ...]) -> list[Observation]:

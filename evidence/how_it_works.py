@@ -1,6 +1,6 @@
 """The pictures of docs/how-it-works.md, from a run whose CoS-Low is measured.
 
-    python benchmarks/how_it_works.py RUN [--out docs/img]
+    python -m evidence.how_it_works RUN [--out docs/img]
 
 The way of the data (docs/img/way.svg) is drawn by hand.
 """
@@ -13,10 +13,10 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-from pictures import COLOURS, Chart, Rows, chart_of, labels_axis
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name, shipped
 from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
@@ -26,8 +26,6 @@ from labelcast.probe.pool import read_column
 from labelcast.runs.files import read_json
 from labelcast.runs.run import Run
 
-GREY, BLUE = COLOURS
-ORANGE = "#d9722e"
 CARD, COSLOW, TARGET = "llama-3.1-8b-instruct", 0.42, 0.9
 AUCS, PART = (0.35, 0.54, 0.75), 0.7
 WIDTH, HEIGHT = 600, 250
@@ -212,6 +210,7 @@ def draw_answer() -> Chart:
 
 
 def main() -> None:
+    """Draw every picture from the run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("run", type=Path, help="a run whose CoS-Low is measured")
     parser.add_argument("--out", type=Path, default=Path("docs/img"))

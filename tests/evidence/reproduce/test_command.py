@@ -1,20 +1,27 @@
-"""`labelcast reproduce`: the published figures, on any folder of the authors' form."""
+"""`python -m evidence.reproduce`: the published figures, on any folder of the authors' form."""
 
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-from command_line import check_message, labelcast
+from command_line import Outcome, check_message, run
 from published_folder import write_coslow, write_folder
 from shared_data import shared
+
+from evidence.reproduce.__main__ import main
+
+
+def reproduce(*args: object) -> Outcome:
+    """Run the command in this process."""
+    return run(main, *args)
 
 
 def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
     """One JSON object with every part; the AUCs agree, and the line is that of the points."""
     results = write_folder(tmp_path / "results")
     write_coslow(tmp_path / "coslow_llama_figure.csv")
-    done = labelcast("reproduce", results, "--draws", 2, "--json")
+    done = reproduce(results, "--draws", 2, "--json")
     assert done.status == 0, done.err
     figures = done.json
     assert figures["counts"]["by_model"] == {"ada": 6, "bel_8b": 6}
@@ -31,7 +38,7 @@ def test_tables_for_people(tmp_path: Path) -> None:
     """Without --json the figures come as tables on stdout; what is absent is said on stderr."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     shutil.rmtree(results / "auc_res")
-    done = labelcast("reproduce", results, "--draws", 1)
+    done = reproduce(results, "--draws", 1)
     assert done.status == 0, done.err
     for words in ("4 curves of 4 tasks (solo 4)", "none published", "labelcast", "fixed grid"):
         assert words in done.out
@@ -43,15 +50,15 @@ def test_other_files_of_coslow(tmp_path: Path) -> None:
     """--coslow takes any file; one that cannot be used is named with the place."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     own = write_coslow(tmp_path / "own.csv")
-    done = labelcast("reproduce", results, "--coslow", own, "--draws", 1, "--json")
+    done = reproduce(results, "--coslow", own, "--draws", 1, "--json")
     assert done.json["calibration"]["tasks"] == 10
     own.write_text("task,coslow,auc\na,0.1,0.2\nb,x,0.3\n")
-    done = labelcast("reproduce", results, "--coslow", own)
+    done = reproduce(results, "--coslow", own)
     check_message(done, 2, ("own.csv, line 3", "coslow"))
     own.write_text("task,coslow\na,0.1\n")
-    check_message(labelcast("reproduce", results, "--coslow", own), 2, ("own.csv", "no column auc"))
+    check_message(reproduce(results, "--coslow", own), 2, ("own.csv", "no column auc"))
     missing = tmp_path / "none.csv"
-    check_message(labelcast("reproduce", results, "--coslow", missing), 2, ("none.csv",))
+    check_message(reproduce(results, "--coslow", missing), 2, ("none.csv",))
 
 
 @pytest.mark.parametrize(
@@ -61,20 +68,43 @@ def test_other_files_of_coslow(tmp_path: Path) -> None:
 def test_options_out_of_range(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
     """An option that makes no sense is refused by name."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
-    check_message(labelcast("reproduce", results, *arguments), 2, (words,))
+    check_message(reproduce(results, *arguments), 2, (words,))
+
+
+def test_usage_errors_name_the_command(tmp_path: Path) -> None:
+    """A missing folder, an unknown option and a path that is too long: one line, status 2."""
+    see = "See `python -m evidence.reproduce --help`"
+    check_message(reproduce(), 2, ("RESULTS", see))
+    check_message(reproduce(tmp_path, "--drawz", 1), 2, ("--drawz", see))
+    check_message(reproduce("--draws"), 2, ("--draws", see))
+    check_message(reproduce("x" * 300), 2, ("too long", "shorter"))
+
+
+def test_help_shows_every_option() -> None:
+    """With an example, as every command's help."""
+    done = reproduce("--help")
+    assert done.status == 0
+    for words in (
+        "Usage: python -m evidence.reproduce",
+        "--coslow",
+        "--draws",
+        "--json",
+        "Example:",
+    ):
+        assert words in done.out
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     """No results, no human scores, a curve that cannot be read, too few tasks: named, status 2."""
-    check_message(labelcast("reproduce", tmp_path), 2, ("finetune_results",))
+    check_message(reproduce(tmp_path), 2, ("finetune_results",))
     results = write_folder(tmp_path / "few", models=("solo",), tasks=2)
-    check_message(labelcast("reproduce", results), 2, ("2 tasks", "4 tasks or more"))
+    check_message(reproduce(results), 2, ("2 tasks", "4 tasks or more"))
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     broken = results / "finetune_results" / "solo_task_1_full_result_v2.json"
     broken.write_text("{")
-    check_message(labelcast("reproduce", results), 2, (broken.name,))
+    check_message(reproduce(results), 2, (broken.name,))
     (results / "human_eval.json").unlink()
-    check_message(labelcast("reproduce", results), 2, ("human_eval.json",))
+    check_message(reproduce(results), 2, ("human_eval.json",))
 
 
 @pytest.mark.slow
@@ -90,7 +120,7 @@ def test_one_published_model_under_another_name(tmp_path: Path) -> None:
         for path in sorted(source.glob("*/mistral_*.json")):
             copy = path.name.replace("mistral_", f"{name}_", 1)
             shutil.copy(path, results / path.parent.name / copy)
-        done = labelcast("reproduce", results, "--draws", 3, "--json")
+        done = reproduce(results, "--draws", 3, "--json")
         assert done.status == 0, done.err
         found.append(done.json)
     assert found[1]["counts"]["by_model"] == {"my_other_model": 30}

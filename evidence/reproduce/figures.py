@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence.reproduce.comparison import compare
+from evidence.reproduce.policy import simulate
+from evidence.reproduce.policy_table import policy_table
+from evidence.reproduce.published import PublishedCurve, auc_max_abs_error
+from evidence.reproduce.refinement import Progress, held_out, measure_all, table_rows
+from evidence.reproduce.refinement import steps as refinement_steps
+from evidence.reproduce.refinement_rows import DRAWS
+from evidence.reproduce.scoring import LEVEL, RESAMPLES, TaskBootstrap
 from labelcast.errors import InputError
 from labelcast.forecast.line import fit_line
-from labelcast.forecast.reproduction.comparison import compare
-from labelcast.forecast.reproduction.policy import simulate
-from labelcast.forecast.reproduction.policy_table import policy_table
-from labelcast.forecast.reproduction.published import PublishedCurve, auc_max_abs_error
-from labelcast.forecast.reproduction.refinement import Progress, held_out, measure_all, table_rows
-from labelcast.forecast.reproduction.refinement import steps as refinement_steps
-from labelcast.forecast.reproduction.refinement_rows import DRAWS
-from labelcast.forecast.reproduction.scoring import LEVEL, RESAMPLES, TaskBootstrap
 
 COSLOW_FILE = "coslow_llama_figure.csv"
 

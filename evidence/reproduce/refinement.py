@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from labelcast.errors import InputError
-from labelcast.forecast.efficiency import Array
-from labelcast.forecast.reproduction.labelcast_method import LabelcastMethod
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.refinement_rows import (
+from evidence.reproduce.labelcast_method import LabelcastMethod
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.refinement_rows import (
     DRAWS,
     POWER_LAW_ROWS,
     PRIOR_ROWS,
@@ -25,8 +23,10 @@ from labelcast.forecast.reproduction.refinement_rows import (
     clues_of,
     truth_of,
 )
-from labelcast.forecast.reproduction.scoring import MEASURES, TARGETS, TaskBootstrap, measure
-from labelcast.forecast.reproduction.table_method import PowerLawMethod, TableMethod
+from evidence.reproduce.scoring import MEASURES, TARGETS, TaskBootstrap, measure
+from evidence.reproduce.table_method import PowerLawMethod, TableMethod
+from labelcast.errors import InputError
+from labelcast.forecast.efficiency import Array
 
 FEWEST_TASKS = 4
 """A prior is fitted to three tasks at least, and one is left out."""

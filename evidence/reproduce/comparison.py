@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from evidence.reproduce.refinement import CEILINGS, Measured, case_fields, pair
+from evidence.reproduce.scoring import TARGETS, TaskBootstrap, estimate
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.reproduction.refinement import CEILINGS, Measured, case_fields, pair
-from labelcast.forecast.reproduction.scoring import TARGETS, TaskBootstrap, estimate
 
 _INTERVAL_SCORES = {
     "auc": "interval_score_auc",

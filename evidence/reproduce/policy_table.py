@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evidence.reproduce.policy import Simulated, search_on
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.scoring import TARGETS, TaskBootstrap
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.reproduction.policy import Simulated, search_on
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.scoring import TARGETS, TaskBootstrap
 
 BASELINE = "fixed grid"
 

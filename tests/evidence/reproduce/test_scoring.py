@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.errors import InputError
-from labelcast.forecast.reproduction.scoring import (
+from evidence.reproduce.scoring import (
     MEASURES,
     LabelsPrediction,
     Prediction,
@@ -17,6 +16,7 @@ from labelcast.forecast.reproduction.scoring import (
     interval_score,
     measure,
 )
+from labelcast.errors import InputError
 
 INF = math.inf
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.refinement_rows import Clues
+from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
 from labelcast.forecast.intervals import (
     interval,
@@ -19,10 +23,6 @@ from labelcast.forecast.intervals import (
 from labelcast.forecast.observed import Observation, ScoreObservation
 from labelcast.forecast.posterior import Posterior
 from labelcast.forecast.prior import SAMPLES, CurvePrior
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.refinement_rows import Clues
-from labelcast.forecast.reproduction.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 
 GAIN_NOISE_SD = 0.01
 """Noise of a published score, in units of the gain: the row's truth holds that very score."""

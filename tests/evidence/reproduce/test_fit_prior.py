@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from shared_data import shared
 
+from evidence.reproduce.fit_prior import fit_published, main, prior_curve, seed_sd
+from evidence.reproduce.published import PublishedCurve, read_published
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.forecast.observed import SEED_SD
-from labelcast.forecast.reproduction.fit_prior import fit_published, main, prior_curve, seed_sd
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
 
 
 def _curve(scores: dict[int, float], task: str = "task", ceiling: float = 1.0) -> PublishedCurve:

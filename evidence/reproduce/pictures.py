@@ -1,8 +1,9 @@
 """The pictures of docs/curves.md, drawn from the authors' results folder.
 
-    python benchmarks/pictures.py RESULTS [--out docs/img]
+    python -m evidence.reproduce.pictures RESULTS [--out docs/img]
 
-Takes about two minutes on one core; the figures are those of `labelcast reproduce RESULTS`.
+Takes about two minutes on one core; the figures are those of
+`python -m evidence.reproduce RESULTS`.
 """
 
 from __future__ import annotations
@@ -15,27 +16,24 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
-from labelcast.forecast.intervals import interval, weighted_quantiles
-from labelcast.forecast.prior import SAMPLES
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.labelcast_method import FittedLabelcast
-from labelcast.forecast.reproduction.policy import Simulated, simulate
-from labelcast.forecast.reproduction.policy_table import policy_table
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
-from labelcast.forecast.reproduction.refinement import Measured, measure_all, pair
-from labelcast.forecast.reproduction.refinement_rows import (
+from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.labelcast_method import FittedLabelcast
+from evidence.reproduce.policy import Simulated, simulate
+from evidence.reproduce.policy_table import policy_table
+from evidence.reproduce.published import PublishedCurve, read_published
+from evidence.reproduce.refinement import Measured, measure_all, pair
+from evidence.reproduce.refinement_rows import (
     AUC_ERROR_SD,
     NOTHING,
     SEVEN_ROWS,
     Case,
     clues_of,
 )
-from labelcast.forecast.reproduction.scoring import LEVEL, TARGETS, TaskBootstrap
-
-Rows = list[dict[str, Any]]
-Chart = Any
-"""A chart of altair's, whose own types are partial."""
+from evidence.reproduce.scoring import LEVEL, TARGETS, TaskBootstrap
+from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
+from labelcast.forecast.intervals import interval, weighted_quantiles
+from labelcast.forecast.prior import SAMPLES
 
 CHOSEN_BY = Case((50,), AUC_ERROR_SD)
 """The row whose AUC error chooses the tasks that are drawn."""
@@ -45,23 +43,12 @@ KINDS = {"good": 0.1, "typical": 0.5, "bad": 0.9}
 
 SHOWN = ((), (50,), (50, 100), (50, 100, 200))
 METHODS = ["table", "labelcast"]
-COLOURS = ["#9a9a9a", "#1f6fb2"]
+COLOURS = [GREY, BLUE]
 COVERED = {"covers_auc": "AUC", "covers_labels": "labels", "covers_score_5000": "score at 5,000"}
-TICKS = log_position([0, 50, 500, 5000]).tolist()
-LABELS = "datum.value < 0.01 ? '0' : format(round(pow(5000, datum.value)), ',')"
 
 COLOUR = alt.Color(
     "method:N", scale=alt.Scale(domain=METHODS, range=COLOURS), legend=alt.Legend(title=None)
 )
-
-
-def chart_of(rows: Rows) -> Chart:
-    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
-
-
-def labels_axis() -> alt.X:
-    axis = alt.Axis(values=TICKS, labelExpr=LABELS, labelOverlap=False, title="labels", grid=False)
-    return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
 
 
 def chosen(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> dict[str, int]:
@@ -299,6 +286,7 @@ def _policy_panel(values: Rows, ways: list[str], title: str, form: str, *, first
 
 
 def main() -> None:
+    """Draw every picture from the results folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("results", type=Path, help="the authors' results folder")
     parser.add_argument("--out", type=Path, default=Path("docs/img"))

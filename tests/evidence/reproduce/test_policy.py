@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from published_folder import write_folder
 
-from labelcast.forecast.efficiency import EfficiencyCurve
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.policy import (
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.policy import (
     DOUBLING,
     FIXED_GRID,
     in_turn,
@@ -17,9 +16,10 @@ from labelcast.forecast.reproduction.policy import (
     simulate,
     with_forecast,
 )
-from labelcast.forecast.reproduction.policy_table import policy_table
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
-from labelcast.forecast.reproduction.scoring import TARGETS, TaskBootstrap
+from evidence.reproduce.policy_table import policy_table
+from evidence.reproduce.published import PublishedCurve, read_published
+from evidence.reproduce.scoring import TARGETS, TaskBootstrap
+from labelcast.forecast.efficiency import EfficiencyCurve
 
 DIPPING = {0: 0.2, 50: 0.5, 100: 0.45, 200: 0.6, 500: 0.55, 1000: 0.8, 2500: 0.7, 5000: 0.75}
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.published import PublishedCurve
+from evidence.reproduce.refinement import Progress, held_out
+from evidence.reproduce.refinement_rows import AUC_ERROR_SD, noisy_aucs
+from evidence.reproduce.scoring import FLOOR, TARGETS
 from labelcast.forecast import power_law
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, budget_at, log_position
 from labelcast.forecast.next_budget import choose
 from labelcast.forecast.observed import ScoreObservation, binomial_sd
 from labelcast.forecast.prior import CurvePrior
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.published import PublishedCurve
-from labelcast.forecast.reproduction.refinement import Progress, held_out
-from labelcast.forecast.reproduction.refinement_rows import AUC_ERROR_SD, noisy_aucs
-from labelcast.forecast.reproduction.scoring import FLOOR, TARGETS
 
 TEST_SIZE = 1000
 """Test examples that are taken to stand behind each published score."""

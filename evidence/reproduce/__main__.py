@@ -1,4 +1,4 @@
-"""`labelcast reproduce`: the published figures, and the forecast tried out on them."""
+"""`python -m evidence.reproduce`: the published figures, and the forecast tried out on them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, bar, print_json, say, stdout, tell
+from evidence.reproduce.figures import calibration_figures, find_coslow, reproduce, steps
+from evidence.reproduce.published import read_published
+from labelcast.cli.app import command_help
+from labelcast.cli.console import Json, bar, print_json, run_app, say, stdout, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+PROGRAM = "python -m evidence.reproduce"
 WIDTH = 110
 
 
-def reproduce(
+def command(
     results: Annotated[Path, typer.Argument(help="The authors' results folder, as published.")],
     coslow: Annotated[
         Path | None,
@@ -27,17 +31,14 @@ def reproduce(
 ) -> None:
     """Recompute the published figures and try the forecast out on them, leaving one task out.
 
-    Example: labelcast reproduce results
-    Example: labelcast reproduce results --coslow points.csv --json
+    Example: python -m evidence.reproduce results
+    Example: python -m evidence.reproduce results --coslow points.csv --json
     """
-    from labelcast.forecast.reproduction import reproduce as reproduction
-    from labelcast.forecast.reproduction.published import read_published
-
     curves = read_published(results)
-    found = coslow or reproduction.find_coslow(results)
-    calibration = None if found is None else reproduction.calibration_figures(found)
-    with bar("Leaving one task out", reproduction.steps(curves)) as progress:
-        figures = reproduction.reproduce(curves, calibration, draws, seed, progress)
+    found = coslow or find_coslow(results)
+    calibration = None if found is None else calibration_figures(found)
+    with bar("Leaving one task out", steps(curves)) as progress:
+        figures = reproduce(curves, calibration, draws, seed, progress)
     if as_json:
         print_json(figures)
         return
@@ -165,3 +166,19 @@ def _with_interval(found: dict[str, Any] | None, digits: int, key: str = "value"
         return "-"
     low, high = (_number(found[end], digits) for end in ("low", "high"))
     return f"{_number(found[key], digits)} ({low} to {high})"
+
+
+def main() -> None:
+    """Entry point of `python -m evidence.reproduce`."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(help=command_help(command))(command)
+    run_app(app, PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

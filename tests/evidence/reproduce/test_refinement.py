@@ -8,15 +8,11 @@ import pytest
 from published_folder import write_folder
 from shared_data import shared
 
-from labelcast.errors import InputError
-from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
-from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
-from labelcast.forecast.observed import Observation
-from labelcast.forecast.reproduction.comparison import compare
-from labelcast.forecast.reproduction.fit_prior import fit_published
-from labelcast.forecast.reproduction.labelcast_method import FittedLabelcast, LabelcastMethod
-from labelcast.forecast.reproduction.published import PublishedCurve, read_published
-from labelcast.forecast.reproduction.refinement import (
+from evidence.reproduce.comparison import compare
+from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.labelcast_method import FittedLabelcast, LabelcastMethod
+from evidence.reproduce.published import PublishedCurve, read_published
+from evidence.reproduce.refinement import (
     FEWEST_TASKS,
     held_out,
     measure_all,
@@ -24,7 +20,7 @@ from labelcast.forecast.reproduction.refinement import (
     steps,
     table_rows,
 )
-from labelcast.forecast.reproduction.refinement_rows import (
+from evidence.reproduce.refinement_rows import (
     PRIOR_ROWS,
     SEVEN_ROWS,
     Case,
@@ -33,8 +29,12 @@ from labelcast.forecast.reproduction.refinement_rows import (
     noisy_aucs,
     truth_of,
 )
-from labelcast.forecast.reproduction.scoring import TARGETS, Prediction, TaskBootstrap
-from labelcast.forecast.reproduction.table_method import PowerLawMethod, TableMethod
+from evidence.reproduce.scoring import TARGETS, Prediction, TaskBootstrap
+from evidence.reproduce.table_method import PowerLawMethod, TableMethod
+from labelcast.errors import InputError
+from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
+from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
+from labelcast.forecast.observed import Observation
 
 Curves = tuple[PublishedCurve, ...]
 

@@ -1,0 +1,1 @@
+"""How every shipped number was made, and how the forecast was tested."""

@@ -1,0 +1,31 @@
+"""What the pictures of the documentation share: colours, and the axis of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+from labelcast.forecast.efficiency import log_position
+
+Rows = list[dict[str, Any]]
+Chart = Any
+"""A chart of altair's, whose own types are partial."""
+
+GREY, BLUE = "#9a9a9a", "#1f6fb2"
+ORANGE = "#d9722e"
+_TICKS = log_position([0, 50, 500, 5000]).tolist()
+_LABELS = "datum.value < 0.01 ? '0' : format(round(pow(5000, datum.value)), ',')"
+
+
+def chart_of(rows: Rows) -> Chart:
+    """Return a chart over rows of our own."""
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+
+
+def labels_axis() -> alt.X:
+    """Return the axis of labels: log2(labels), with 0 in the place of 1."""
+    axis = alt.Axis(
+        values=_TICKS, labelExpr=_LABELS, labelOverlap=False, title="labels", grid=False
+    )
+    return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))

@@ -169,6 +169,44 @@ def test_values_do_not_depend_on_the_cpu(
     assert found[0] == found[1]
 
 
+def unpack(layer: Any, *, by_rows: bool) -> torch.Tensor:
+    """The weight [O,I] of a 4-bit layer as bitsandbytes unpacks it.
+
+    Blocks are counted through all rows, or from each row's start, as its code for AVX512 does.
+    """
+    functional: Any = pytest.importorskip("bitsandbytes.functional")
+    state, packed = layer.weight.quant_state, layer.weight.data.flatten()
+    inputs, size, scales = state.shape[-1], state.blocksize, state.absmax
+    if state.nested:
+        scales = functional.dequantize_blockwise(scales, state.state2) + state.offset
+    place = torch.arange(state.shape.numel())
+    block = (
+        place // inputs * (inputs // size) + place % inputs // size if by_rows else place // size
+    )
+    codes = torch.stack([packed >> 4, packed & 15], dim=-1).flatten().long()
+    return (state.code[codes] * scales[block]).reshape(state.shape)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[str, Any]) -> None:
+    """Where rows of 32 and 96 inputs do not end with a block of 64, either count is right."""
+    packing: Any = pytest.importorskip("bitsandbytes")
+    from transformers import AutoModelForCausalLM
+
+    source = save_llama(tmp_path / "whole", num_hidden_layers=1, hidden_size=32)
+    folder = quantise(tmp_path / "four", source, **kind)
+    saved = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "cpu"})
+    loaded = load_model(str(folder), device="cpu", dtype="float32").model
+    for name, layer in saved.named_modules():
+        if isinstance(layer, packing.nn.Linear4bit):
+            expected = unpack(layer, by_rows=False)
+            found = loaded.get_submodule(name)
+            for by_rows in (False, True):
+                assert torch.allclose(unpack(found, by_rows=by_rows), expected)
+            weight = packing.functional.dequantize_4bit(found.weight, found.weight.quant_state)
+            assert torch.allclose(weight.float(), expected)
+
+
 @pytest.mark.parametrize(
     "code",
     [

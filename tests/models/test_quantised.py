@@ -7,6 +7,7 @@ import numpy as np
 import published
 import pytest
 import torch
+from command_line import in_process
 from families import load_family, random_pairs, save_family, sketched
 from tiny_model import save, save_llama, tokenizer
 
@@ -25,6 +26,14 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "fp4": {"bnb_4bit_quant_type": "fp4", "bnb_4bit_compute_dtype": "float32"},
 }
+# Run before bitsandbytes is imported: its native library finds AVX512-BF16 on any CPU.
+AVX512_BF16 = """
+import ctypes
+found = ctypes.CDLL.__getattr__
+ctypes.CDLL.__getattr__ = lambda lib, name: (
+    (lambda: True) if name == "has_avx512bf16_cpu" else found(lib, name)
+)
+"""
 
 
 def quantise(folder: Path, source: Path, **kind: Any) -> Path:
@@ -124,6 +133,111 @@ def test_half_precision_inside_packed_layers(tmp_path: Path) -> None:
         folder = quantise(tmp_path / dtype, source, bnb_4bit_compute_dtype=dtype)
         found.append(sketched(load_model(str(folder), device="cpu", dtype="float32"), pairs))
     assert found[0] == pytest.approx(found[1], abs=0.03)
+
+
+def every_value(lm: LanguageModel) -> tuple[Any, ...]:
+    """Cosines of the sketch and of the exact method, generated tokens and their margins."""
+    pairs = random_pairs(5, shared=70)
+    prompts = [pair.tokens for pair in pairs]
+    found = generate(lm, prompts, read_prefix(lm, prompts), 6)
+    answers = [(answer.tokens, answer.margin) for answer in found]
+    return sketched(lm, pairs).tolist(), gram_cosines(lm, pairs).tolist(), answers
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("width", [64, 32])
+def test_values_do_not_depend_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any], width: int
+) -> None:
+    """With AVX512-BF16 or without, no layer repacks its weights and every value is the same.
+
+    Layers of 32 inputs are narrower than a quantisation block.
+    """
+    modules: Any = pytest.importorskip("bitsandbytes.nn.modules")
+
+    def repack(*args: Any) -> None:
+        raise AssertionError("weights are repacked")
+
+    monkeypatch.setattr(modules, "_convert_weight_packed_for_cpu", repack)
+    source = save_llama(tmp_path / "whole", num_hidden_layers=2, hidden_size=width)
+    folder = quantise(tmp_path / "four", source, **kind)
+    found = []
+    for has_bf16 in (False, True):
+        monkeypatch.setattr(modules, "has_avx512bf16", lambda has_bf16=has_bf16: has_bf16)
+        assert modules.Linear4bit(width, width).support_avx512bf16_for_cpu == has_bf16
+        found.append(every_value(load_model(str(folder), device="cpu", dtype="float32")))
+    assert found[0] == found[1]
+
+
+def unpack(layer: Any, *, by_rows: bool) -> torch.Tensor:
+    """The weight [O,I] of a 4-bit layer as bitsandbytes unpacks it.
+
+    Blocks are counted through all rows, or from each row's start, as its code for AVX512 does.
+    """
+    functional: Any = pytest.importorskip("bitsandbytes.functional")
+    state, packed = layer.weight.quant_state, layer.weight.data.flatten()
+    inputs, size, scales = state.shape[-1], state.blocksize, state.absmax
+    if state.nested:
+        scales = functional.dequantize_blockwise(scales, state.state2) + state.offset
+    place = torch.arange(state.shape.numel())
+    block = (
+        place // inputs * (inputs // size) + place % inputs // size if by_rows else place // size
+    )
+    codes = torch.stack([packed >> 4, packed & 15], dim=-1).flatten().long()
+    return (state.code[codes] * scales[block]).reshape(state.shape)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[str, Any]) -> None:
+    """Where rows of 32 and 96 inputs do not end with a block of 64, either count is right."""
+    packing: Any = pytest.importorskip("bitsandbytes")
+    from transformers import AutoModelForCausalLM
+
+    source = save_llama(tmp_path / "whole", num_hidden_layers=1, hidden_size=32)
+    folder = quantise(tmp_path / "four", source, **kind)
+    saved = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "cpu"})
+    loaded = load_model(str(folder), device="cpu", dtype="float32").model
+    for name, layer in saved.named_modules():
+        if isinstance(layer, packing.nn.Linear4bit):
+            expected = unpack(layer, by_rows=False)
+            found = loaded.get_submodule(name)
+            for by_rows in (False, True):
+                assert torch.allclose(unpack(found, by_rows=by_rows), expected)
+            weight = packing.functional.dequantize_4bit(found.weight, found.weight.quant_state)
+            assert torch.allclose(weight.float(), expected)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import labelcast, sys; labelcast.load_model(sys.argv[1], device='cpu')",
+        "import labelcast.tuning.finetune",
+    ],
+    ids=["load a 4-bit model", "fine-tune"],
+)
+def test_its_import_is_quiet(tmp_path: Path, code: str) -> None:
+    """A CPU with AVX512-BF16 makes it log a warning, which no user of labelcast sees."""
+    source = save_llama(tmp_path / "whole", num_hidden_layers=1)
+    folder = quantise(tmp_path / "four", source, **KINDS["fp4"])
+    check = "import sys; assert sys.modules['bitsandbytes'].functional.has_avx512bf16()"
+    done = in_process([folder], code=f"{AVX512_BF16}\n{code}\n{check}\nsys.exit()")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_other_models_do_not_import_it(tmp_path: Path) -> None:
+    """A command that loads a model without 4-bit layers runs without bitsandbytes."""
+    model = save_llama(tmp_path / "model", num_hidden_layers=1)
+    pool = tmp_path / "pool.jsonl"
+    records = [{"input_text": f"say {n}", "ground_truth": "yes"} for n in range(40)]
+    pool.write_text("".join(json.dumps(record) + "\n" for record in records))
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print([n for n in ('torch', 'bitsandbytes') if n in sys.modules]))"
+    )
+    args = ("score", pool, "--model", model, "--out", tmp_path / "run", "--device", "cpu")
+    done = in_process(args, code=code)
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1] == "['torch']"
 
 
 def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from labelcast.models.choices import (
     choose_entry,
 )
 from labelcast.models.folder import check_folder, check_weights
+from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, ModelIdentity, identify
 from labelcast.strange import no_longer_than, refuse_special
 
@@ -213,6 +214,7 @@ def load_model(
     if places is None:
         model.to(chosen_device.value)
     model.eval().requires_grad_(False)
+    compute_alike(model)
     return LanguageModel(
         model, tokenizer, _identity(spec, config, tokenizer), chosen_device, chosen_dtype
     )
@@ -329,7 +331,7 @@ def _load(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with embedded.quietly():
+        with embedded.quietly(), quiet_import():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, found = AutoModelForCausalLM.from_pretrained(
                 folder,

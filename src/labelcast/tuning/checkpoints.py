@@ -21,10 +21,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import TrainerCallback
 
 from labelcast.errors import LabelcastError, LabelcastWarning, is_out_of_memory
+from labelcast.models.four_bit import quiet_import
 from labelcast.runs.files import disk_faults, read_json, write_json
+
+with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
+    from transformers import TrainerCallback
 
 _MANIFEST = "labelcast.json"
 _SHARE_OF_DEVICE = 0.1

@@ -1,0 +1,64 @@
+"""4-bit layers of bitsandbytes: the same values on every CPU, and no noise when it is imported."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Each 4-bit layer holds it, since bitsandbytes 0.49.
+_REPACKS = "support_avx512bf16_for_cpu"
+# The smallest block that bitsandbytes accepts.
+_SMALLEST = 32
+
+
+def compute_alike(model: Any) -> None:
+    """Make the 4-bit layers of a model compute the same values on every CPU.
+
+    On a CPU with AVX512-BF16, bitsandbytes repacks the weights of a layer in its first evaluation
+    pass and computes in bfloat16. Values then differ from those of other CPUs, and a layer with
+    fewer inputs than a block has weights fails. On any CPU with AVX512 it takes the wrong scales
+    for a layer whose rows do not end with a block. Other layers are left alone.
+    """
+    for module in model.modules():
+        if hasattr(module, _REPACKS):
+            setattr(module, _REPACKS, False)
+            state = getattr(module.weight, "quant_state", None)
+            if state is not None and module.weight.device.type == "cpu":
+                _end_blocks_with_rows(state)
+
+
+def _end_blocks_with_rows(state: Any) -> None:
+    """Split the blocks of a weight so that none crosses rows; the weight stays the same.
+
+    Rows of 16, 48, 80, ... inputs are left as they are: they need blocks of 16, which bitsandbytes
+    rejects.
+    """
+    size = math.gcd(state.shape[-1], state.blocksize)
+    if not _SMALLEST <= size < state.blocksize:
+        return
+    if state.nested:
+        from bitsandbytes.functional import dequantize_blockwise
+
+        state.absmax = dequantize_blockwise(state.absmax, state.state2) + state.offset
+        state.state2, state.offset, state.nested = None, None, False
+    scales = state.absmax.repeat_interleave(state.blocksize // size)
+    state.absmax = scales[: math.prod(state.shape) // size]
+    state.blocksize = size
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Drop the warning that bitsandbytes logs when it is imported on a CPU with AVX512-BF16.
+
+    It reports a missing kernel for repacked weights, which are never used here.
+    """
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -182,9 +182,9 @@ def draw_answer() -> Chart:
     cut: dict[str, Any] = {
         "gain": TARGET,
         "low": float(log_position(needed.low or 0)),
-        "middle": float(log_position(needed.median or LARGEST_BUDGET)),
+        "middle": float(log_position(needed.point or LARGEST_BUDGET)),
         "high": float(log_position(needed.high or LARGEST_BUDGET)),
-        "text": f"median {needed.median:,}",
+        "text": f"best guess {needed.point:,}",
     }
     y = alt.Y("mean:Q", title="gain: 0 zero-shot, 1 ceiling", scale=alt.Scale(domain=[0, 1.02]))
     band = chart_of(bands).mark_area(color=BLUE, opacity=0.2)

@@ -244,6 +244,11 @@ ENGINES = [
     plain("--address without ray", f"{AGAIN} --address auto", "--address", "--engine ray"),
 ]
 
+
+def scores(name: str, content: str | bytes | None, *says: str, file: str = "s.csv") -> Case:
+    return Case(f"scores: {name}", "forecast --scores FILE", says, file, content)
+
+
 FORECASTS = [
     plain("--target 1.5", f"{KNOWN} --target 1.5", "--target", "1.5"),
     plain("--target 0", f"{KNOWN} --target 0", "--target"),
@@ -273,6 +278,47 @@ FORECASTS = [
     plain("--observe -5=0.5", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe=-5=0.5", "--observe"),
     plain("--observe 50=nan", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe 50=nan", "50"),
     plain("--budget -1", f"{KNOWN} --budget -1", "--budget"),
+    plain("--horizon 0", f"{KNOWN} --horizon 0", "--horizon", "1,000,000"),
+    plain("--horizon of 10^7", f"{KNOWN} --horizon 10000000", "--horizon", "1,000,000"),
+    plain("--scale 0", f"{KNOWN} --scale 0", "--scale"),
+    plain("--scale of a loss", f"{KNOWN} --scale 100 --metric loss", "--scale", "--metric error"),
+    plain("--metric f1", f"{KNOWN} --metric f1", "--metric", "score, error, loss"),
+    plain("a rising loss", f"{KNOWN} --metric score --lower-is-better", "--lower-is-better"),
+    plain("a negative loss", "forecast --observe 50=-1 --lower-is-better", "--observe 50"),
+    plain("a score above the scale", "forecast --observe 50=120 --scale 100", "--observe 50"),
+    plain("--label-cost -1", f"{KNOWN} --label-cost -1", "--label-cost"),
+    plain("--run-cost alone", f"{KNOWN} --run-cost 5", "--run-cost", "--label-cost"),
+    plain("--value nan", f"{KNOWN} --label-cost 1 --value nan", "--value"),
+    scores("missing", None, "s.csv", "cannot be read"),
+    scores("empty", "", "s.csv", "no scores", "columns n"),
+    scores("a header alone", "n,score\n", "s.csv", "no scores"),
+    scores("other columns", "epoch,loss\n1,2\n", "s.csv line 1", "columns n", "epoch, loss"),
+    scores("no column of labels", "score\n0.5\n", "s.csv line 1", "labels"),
+    scores("a column twice", "n,score,score\n5,.5,.6\n", "s.csv line 1", "'score'", "twice"),
+    scores("two columns of labels", "n,budget,score\n5,5,.5\n", "line 1", "'n'", "'budget'"),
+    scores("semicolons", "n;score\n5;0.5\n", "s.csv line 1", "';'", "commas"),
+    scores("no number", "n,score\n50,0.7\n60,high\n", "s.csv line 3", "'score'", "'high'"),
+    scores("nothing in a field", "n,score\n50,\n", "s.csv line 2", "'score'", "empty"),
+    scores("a value too many", "n,score\n50,0.7,1\n", "s.csv line 2", "3 values"),
+    scores("half a label", "n,score\n50.5,0.7\n", "s.csv line 2", "budget", "50.5"),
+    scores("NaN", "n,score\n50,nan\n", "s.csv line 2", "nan"),
+    scores("per cent", "n,score\n50,0.7\n60,71\n", "s.csv line 3", "71", "--scale 100"),
+    scores("a negative sd", "n,score,sd\n50,0.7,-1\n", "s.csv line 2", "sd"),
+    scores("a size of 0", "n,score,size\n50,0.7,0\n", "s.csv line 2", "test size"),
+    scores("an open quote", 'n,score\n"50,0.7\n', "s.csv line", "not valid CSV"),
+    scores("not UTF-8", "n,score\n50,0.7 \xe9\n".encode("latin-1"), "s.csv", "UTF-8"),
+    scores("another ending", "n,score\n50,0.7\n", "s.txt", ".csv or .jsonl", file="s.txt"),
+    scores("broken JSON", '{"n": 50,\n', "s.jsonl line 1", "JSON", file="s.jsonl"),
+    scores("JSON of no object", "[1]\n", "s.jsonl line 1", "object", file="s.jsonl"),
+    scores(
+        "JSON of other fields",
+        '{"n": 50, "score": 0.5}\n{"n": 60, "f1": 0.5}\n',
+        *("s.jsonl line 2", "score", "f1"),
+        file="s.jsonl",
+    ),
+    scores("JSON of true", '{"n": true, "score": 0.5}\n', "line 1", "'n'", file="s.jsonl"),
+    scores("JSON 10,000 deep", "[" * 10_000 + "\n", "s.jsonl line 1", file="s.jsonl"),
+    plain("scores: a folder", "forecast --scores run.csv", "run.csv", "folder", run_dot_csv__a="x"),
     plain("unknown card", "forecast --coslow 0.4 --calibration lama", "llama"),
     plain("card: no file", "forecast --coslow 0.4 --calibration no.json", "no.json"),
     plain(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evidence.reproduce.figures import calibration_figures, find_coslow, reproduce, steps
+from evidence.reproduce.labelcast_method import fit_scores
 from evidence.reproduce.published import read_published
 from labelcast.cli.app import command_help
 from labelcast.cli.console import Json, bar, print_json, run_app, say, stdout, tell
@@ -37,8 +38,9 @@ def command(
     curves = read_published(results)
     found = coslow or find_coslow(results)
     calibration = None if found is None else calibration_figures(found)
+    scores_without = fit_scores(results)
     with bar("Leaving one task out", steps(curves)) as progress:
-        figures = reproduce(curves, calibration, draws, seed, progress)
+        figures = reproduce(curves, calibration, scores_without, draws, seed, progress)
     if as_json:
         print_json(figures)
         return

@@ -17,15 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from evidence.reproduce.figures import find_coslow
-from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.labelcast_method import fit_scores, prior_without
 from evidence.reproduce.published import PublishedCurve, read_published
-from labelcast.forecast.efficiency import GRID
+from labelcast.forecast.calibration import AucEstimate
 from labelcast.forecast.intervals import interval, weighted_quantiles
-from labelcast.forecast.observed import Observation
-from labelcast.forecast.posterior import Posterior
+from labelcast.forecast.particles import Draws
+from labelcast.forecast.posterior import given_scores, joined, measured_auc, predicted_auc
+from labelcast.forecast.question import Question
 
 GAIN_SD = 0.01
-SCORES = {"CoS-Low": (), "CoS-Low, 50": (1,), "CoS-Low, 50, 100": (1, 2)}
+SCORES = {"CoS-Low": (), "CoS-Low, 50": (50,), "CoS-Low, 50, 100": (50, 100)}
 
 
 def predict(x: list[float], y: list[float], at: float) -> tuple[float, float, int]:
@@ -39,11 +40,11 @@ def predict(x: list[float], y: list[float], at: float) -> tuple[float, float, in
     return float(point @ line), math.sqrt(variance * spread), free
 
 
-def judge(posterior: Posterior, truth: float) -> tuple[float, bool]:
+def judge(draws: Draws, truth: float) -> tuple[float, bool]:
     """Absolute error of the median AUC, and whether the 90% interval holds the truth."""
-    areas = posterior.areas()
-    median = float(weighted_quantiles(areas, posterior.weights, [0.5])[0])
-    low, high = interval(areas, posterior.weights, 0.9)
+    areas = draws.areas()
+    median = float(weighted_quantiles(areas, draws.weights, [0.5])[0])
+    low, high = interval(areas, draws.weights, 0.9)
     return abs(median - truth), low <= truth <= high
 
 
@@ -61,19 +62,23 @@ def main() -> None:
     with file.open(encoding="utf-8", newline="") as lines:
         points = {row["task"]: float(row["coslow"]) for row in csv.DictReader(lines)}
     known = {c.task: c for c in curves if c.model == args.model and c.task in points}
+    scores_without = fit_scores(args.results)
     found: dict[tuple[str, str], list[tuple[float, bool]]] = {}
     for task, curve in known.items():
         others = [other for other in known if other != task]
         x, y = [points[t] for t in others], [known[t].curve.auc for t in others]
         mean, sd, free = predict(x, y, points[task])
-        prior = fit_published([c for c in curves if c.task != task])
+        estimate = AucEstimate(mean, sd, free, 0.9, math.nan, math.nan, False, ())
+        prior = prior_without(task, [c for c in curves if c.task != task], scores_without)
         for name, seen in SCORES.items():
-            by_scores = prior.condition(observe(curve, seen))
-            for way, posterior in (
-                ("replace", by_scores.predicted_auc(mean, sd, free)),
-                ("multiply", by_scores.measured_auc(mean, sd)),
-            ):
-                found.setdefault((name, way), []).append(judge(posterior, curve.curve.auc))
+            parts = given_scores(prior, question_on(curve, seen), published=True)
+            replaced = [predicted_auc(part.given, part.before, estimate) for part in parts]
+            multiplied = [measured_auc(part.given, mean, sd) for part in parts]
+            for way, weighed in (("replace", replaced), ("multiply", multiplied)):
+                draws = joined(
+                    [part._replace(given=d) for part, d in zip(parts, weighed, strict=True)]
+                )
+                found.setdefault((name, way), []).append(judge(draws, curve.curve.auc))
     figures = {
         f"{name}, {way}": {
             "auc_mae": round(float(np.mean([error for error, _ in rows])), 4),
@@ -86,9 +91,15 @@ def main() -> None:
     print(json.dumps({"tasks": len(known), "figures": figures}))
 
 
-def observe(curve: PublishedCurve, seen: tuple[int, ...]) -> list[Observation]:
-    """The measured gains at some places of the grid."""
-    return [Observation(float(GRID[i]), float(curve.grid_gains[i]), GAIN_SD) for i in seen]
+def question_on(curve: PublishedCurve, seen: tuple[int, ...]) -> Question:
+    """A question that knows the ends of a curve and its scores at some budgets of the grid."""
+    start, span = curve.curve.zero_shot, curve.curve.ceiling - curve.curve.zero_shot
+    scores = (start + span * curve.curve.gain_at(seen)).tolist()
+    return Question.of(
+        zero_shot=start,
+        ceiling=curve.curve.ceiling,
+        observations=[(n, s, GAIN_SD * span) for n, s in zip(seen, scores, strict=True)],
+    )
 
 
 if __name__ == "__main__":

@@ -1,110 +1,162 @@
-"""The method of `labelcast forecast`, put to the rows of the comparison.
-
-Knows how the clues of a row are handed to the prior, and reads points and intervals off the
-posterior with the functions that a forecast uses. Does not know how the prior works.
-"""
+"""The method of `labelcast forecast`, put to the rows of the comparison."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.gains import fit_gains
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
+from labelcast.forecast.families import Mixture, Prior
 from labelcast.forecast.intervals import (
     interval,
     label_interval,
     median_if_reached,
     weighted_quantiles,
 )
-from labelcast.forecast.observed import Observation, ScoreObservation
-from labelcast.forecast.posterior import Posterior
-from labelcast.forecast.prior import SAMPLES, CurvePrior
+from labelcast.forecast.posterior import Part, given_scores, joined, measured_auc
+from labelcast.forecast.question import Question
 
-GAIN_NOISE_SD = 0.01
-"""Noise of a published score, in units of the gain: the row's truth holds that very score."""
+GAIN_NOISE_SD = 0.02
+"""Noise of a published score, in units of the gain. The row's truth holds that very score; so much
+is left for the shape of the curves between the budgets."""
 
-_SEED = 0
+ScoresWithout = Callable[[str], Mixture]
+"""Gives the mixture over the parameters of score curves, fitted without a task."""
+
+
+def fit_scores(results: Path) -> ScoresWithout:
+    """Fit the score curves once; return what leaves a task out.
+
+    Args:
+        results: the authors' results folder; other models' curves are those of evidence/curves.
+    """
+    from evidence.fit_prior import ScoreFit
+
+    return cache(ScoreFit.cached(results).without)
+
+
+def prior_without(
+    task: str, curves: Sequence[PublishedCurve], scores_without: ScoresWithout
+) -> Prior:
+    """Return the prior that knows nothing of a task.
+
+    Args:
+        task: the one that is held out.
+        curves: the published curves of the other tasks.
+        scores_without: gives the score curves without the task.
+    """
+    gains, zero_shots, ceilings = fit_gains(curves)
+    return replace(
+        Prior.load(),
+        scores=scores_without(task),
+        gains=gains,
+        zero_shots=zero_shots,
+        ceilings=ceilings,
+    )
 
 
 @dataclass(frozen=True)
 class LabelcastMethod:
-    """The prior over whole curves, fitted anew to the other tasks."""
+    """The prior over curves, fitted anew to the other tasks."""
 
+    scores_without: ScoresWithout
     name: str = "labelcast"
-    samples: int = SAMPLES
 
-    def fit(self, curves: Sequence[PublishedCurve]) -> "FittedLabelcast":
+    def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "FittedLabelcast":
         """Fit the prior to the other tasks' curves."""
-        return FittedLabelcast(fit_published(curves), self.samples)
+        return FittedLabelcast(prior_without(task, curves, self.scores_without))
 
 
 @dataclass(frozen=True, eq=False)
 class FittedLabelcast:
-    """The prior, and how many curves to sample."""
+    """The prior of one held-out task."""
 
-    prior: CurvePrior
-    samples: int
+    prior: Prior
 
     def predict(self, clues: Clues) -> Prediction:
-        """Condition on the scores once, then on each draw of the AUC."""
-        seen = self.condition(clues)
-        if clues.aucs is None:
-            posteriors = [seen]
-        else:
-            posteriors = [seen.measured_auc(float(a), clues.auc_error_sd) for a in clues.aucs]
+        """Condition on the scores once, then weigh the same draws by each draw of the AUC."""
+        parts = self.condition(clues)
+        seen = joined(parts)
+        weights = seen.weights[None]
+        if clues.aucs is not None:
+            weights = np.stack([auc_weights(parts, a, clues.auc_error_sd) for a in clues.aucs])
         known = clues.ceiling is not None
-        areas = seen.areas()
-        ends = seen.gains_at(LARGEST_BUDGET) if known else seen.scores_at(LARGEST_BUDGET)
-        gains = [seen.labels_for_gain(target) for target in TARGETS]
-        scores = [seen.labels_for_score(target) for target in clues.score_targets]
+        end = seen.gains_at(LARGEST_BUDGET) if known else seen.at(LARGEST_BUDGET)
+        areas, ends = _Sorted(seen.areas(), weights), _Sorted(end, weights)
+        gains = [_Sorted(_within(seen.labels_for_gain(t)), weights) for t in TARGETS]
+        scores = [_Sorted(_within(seen.labels_for_score(s)), weights) for s in clues.score_targets]
         return Prediction(
-            auc=_medians(posteriors, areas),
-            auc_interval=_intervals(posteriors, areas),
-            labels=_labels(posteriors, gains, shifted=True),
-            score_5000=_medians(posteriors, ends),
-            score_5000_interval=_intervals(posteriors, ends),
-            score_target=None if known else _labels(posteriors, scores, shifted=False),
-            labels_median=np.stack([_medians(posteriors, labels) for labels in gains], axis=1),
+            auc=areas.medians(),
+            auc_interval=areas.intervals(),
+            labels=_labels(gains, shifted=not clues.budgets),
+            score_5000=ends.medians(),
+            score_5000_interval=ends.intervals(),
+            score_target=None if known else _labels(scores, shifted=False),
+            labels_median=np.stack([labels.medians() for labels in gains], axis=1),
         )
 
-    def condition(self, clues: Clues) -> Posterior:
-        """Condition on the scores, as gains where the ceiling is known."""
-        seen = list(zip(clues.budgets, clues.scores, strict=True))
-        if clues.ceiling is None:
-            return self.prior.condition_on_scores(
-                [ScoreObservation(n, score, 0.0) for n, score in seen],
-                clues.zero_shot,
-                None,
-                gain_sd=GAIN_NOISE_SD,
-                samples=self.samples,
-                seed=_SEED,
-            )
-        span = clues.ceiling - clues.zero_shot
-        gains = [Observation(n, (s - clues.zero_shot) / span, GAIN_NOISE_SD) for n, s in seen]
-        return self.prior.condition(gains, samples=self.samples, seed=_SEED)
+    def condition(self, clues: Clues) -> list[Part]:
+        """Return each family's draws given the scores and the known ends."""
+        top = 1.0 if clues.ceiling is None else clues.ceiling
+        sd = GAIN_NOISE_SD * (top - clues.zero_shot)
+        question = Question.of(
+            zero_shot=clues.zero_shot,
+            ceiling=clues.ceiling,
+            observations=[(n, s, sd) for n, s in zip(clues.budgets, clues.scores, strict=True)],
+        )
+        return given_scores(self.prior, question, published=True)
 
 
-def _medians(posteriors: Sequence[Posterior], values: Array) -> Array:
-    return np.array([weighted_quantiles(values, p.weights, [0.5])[0] for p in posteriors])
+def auc_weights(parts: Sequence[Part], auc: float, sd: float) -> Array:
+    """Return the weights of the joined draws given an AUC: each family keeps its share, [B]."""
+    return np.concatenate(
+        [part.share * measured_auc(part.final(), float(auc), sd).weights for part in parts]
+    )
 
 
-def _intervals(posteriors: Sequence[Posterior], values: Array) -> Array:
-    return np.array([interval(values, p.weights, LEVEL) for p in posteriors])
+def _within(labels: Array) -> Array:
+    """Return labels with those beyond 5,000 infinite, [B]."""
+    return np.where(labels <= LARGEST_BUDGET * (1 + 1e-9), labels, np.inf)
 
 
-def _labels(
-    posteriors: Sequence[Posterior], labels: Sequence[Array], *, shifted: bool
-) -> LabelsPrediction:
+class _Sorted:
+    """Values in rising order, [B], with the weights of D draws of the AUC, [D, B].
+
+    A stable sort of what is sorted already costs little, so that the forecast's own functions can
+    be used for every draw.
+    """
+
+    def __init__(self, values: Array, weights: Array) -> None:
+        order = np.argsort(values, kind="stable")
+        self.values = values[order]
+        self.weights = weights[:, order]
+
+    def medians(self) -> Array:
+        """Return the median for each draw, [D]."""
+        return np.array([weighted_quantiles(self.values, w, [0.5])[0] for w in self.weights])
+
+    def intervals(self) -> Array:
+        """Return the interval for each draw, [D, 2]."""
+        return np.array([interval(self.values, w, LEVEL) for w in self.weights])
+
+    def each(self, read: Callable[[Array, Array], object]) -> Array:
+        """Return what is read for each draw, [D, ...]."""
+        return np.array([read(self.values, w) for w in self.weights])
+
+
+def _labels(labels: Sequence[_Sorted], *, shifted: bool) -> LabelsPrediction:
     """Return points and intervals of the labels for each target."""
 
-    def each(read: Callable[[Array, Array], object]) -> Array:
-        return np.array([[read(sample, p.weights) for sample in labels] for p in posteriors])
+    def ends(values: Array, weights: Array) -> tuple[float, float]:
+        return label_interval(values, weights, LEVEL, shifted=shifted)
 
     return LabelsPrediction(
-        point=each(median_if_reached),
-        interval=each(lambda sample, w: label_interval(sample, w, LEVEL, shifted=shifted)),
+        point=np.stack([one.each(median_if_reached) for one in labels], axis=1),
+        interval=np.stack([one.each(ends) for one in labels], axis=1),
     )

@@ -2,8 +2,7 @@
 
     python -m evidence.reproduce.pictures RESULTS [--out docs/img]
 
-Takes about two minutes on one core; the figures are those of
-`python -m evidence.reproduce RESULTS`.
+The figures are those of `python -m evidence.reproduce RESULTS`, and it takes as long.
 """
 
 from __future__ import annotations
@@ -17,8 +16,13 @@ import altair as alt
 import numpy as np
 
 from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
-from evidence.reproduce.fit_prior import fit_published
-from evidence.reproduce.labelcast_method import FittedLabelcast
+from evidence.reproduce.labelcast_method import (
+    FittedLabelcast,
+    ScoresWithout,
+    auc_weights,
+    fit_scores,
+    prior_without,
+)
 from evidence.reproduce.policy import Simulated, simulate
 from evidence.reproduce.policy_table import policy_table
 from evidence.reproduce.published import PublishedCurve, read_published
@@ -33,7 +37,7 @@ from evidence.reproduce.refinement_rows import (
 from evidence.reproduce.scoring import LEVEL, TARGETS, TaskBootstrap
 from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
 from labelcast.forecast.intervals import interval, weighted_quantiles
-from labelcast.forecast.prior import SAMPLES
+from labelcast.forecast.posterior import joined
 
 CHOSEN_BY = Case((50,), AUC_ERROR_SD)
 """The row whose AUC error chooses the tasks that are drawn."""
@@ -58,27 +62,29 @@ def chosen(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> di
     return {kind: int(order[round(q * (len(curves) - 1))]) for kind, q in KINDS.items()}
 
 
-def curve_rows(curves: Sequence[PublishedCurve], kinds: dict[str, int]) -> tuple[Rows, Rows]:
+def curve_rows(
+    curves: Sequence[PublishedCurve], kinds: dict[str, int], scores_without: ScoresWithout
+) -> tuple[Rows, Rows]:
     """Forecasts and published points of the chosen curves after each number of labels."""
     bands: Rows = []
     points: Rows = []
     grid = sorted({*np.geomspace(50, LARGEST_BUDGET, 60).round().tolist(), 100, 200})
     for kind, i in kinds.items():
         curve = curves[i]
-        fitted = FittedLabelcast(
-            fit_published([c for c in curves if c.task != curve.task]), SAMPLES
-        )
+        others = [c for c in curves if c.task != curve.task]
+        fitted = FittedLabelcast(prior_without(curve.task, others, scores_without))
         title = f"{kind}: {curve.task} ({curve.model})"
         for budgets in SHOWN:
             name = f"{budgets[-1]} labels" if budgets else "0 labels"
             clues = clues_of(curve, Case(budgets, AUC_ERROR_SD), True, 1, 0, i)
             assert clues.aucs is not None
-            posterior = fitted.condition(clues).measured_auc(float(clues.aucs[0]), AUC_ERROR_SD)
+            parts = fitted.condition(clues)
+            draws, weights = joined(parts), auc_weights(parts, clues.aucs[0], AUC_ERROR_SD)
             place = {"task": title, "after": name}
             for n in grid:
-                gains = posterior.gains_at(n)
-                low, high = interval(gains, posterior.weights, LEVEL)
-                middle = float(weighted_quantiles(gains, posterior.weights, [0.5])[0])
+                gains = draws.gains_at(n)
+                low, high = interval(gains, weights, LEVEL)
+                middle = float(weighted_quantiles(gains, weights, [0.5])[0])
                 x = float(log_position(n))
                 bands.append(place | {"x": x, "low": low, "middle": middle, "high": high})
             for n, gain in zip(curve.curve.budgets, curve.curve.gains, strict=True):
@@ -88,10 +94,12 @@ def curve_rows(curves: Sequence[PublishedCurve], kinds: dict[str, int]) -> tuple
     return bands, points
 
 
-def draw_curves(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> Chart:
+def draw_curves(
+    curves: Sequence[PublishedCurve], measured: Sequence[Measured], scores_without: ScoresWithout
+) -> Chart:
     """Published curves with forecasts and 90% bands."""
     kinds = chosen(curves, measured)
-    bands, points = curve_rows(curves, kinds)
+    bands, points = curve_rows(curves, kinds, scores_without)
     titles = list(dict.fromkeys(row["task"] for row in bands))
     panels = [
         alt.hconcat(
@@ -293,26 +301,17 @@ def main() -> None:
     options = parser.parse_args()
     curves = read_published(options.results)
     bootstrap = TaskBootstrap.of([curve.task for curve in curves])
-    draw_all(curves, measure_all(curves), simulate(curves), bootstrap, options.out)
-
-
-def draw_all(
-    curves: Sequence[PublishedCurve],
-    measured: Sequence[Measured],
-    simulated: Sequence[Simulated],
-    bootstrap: TaskBootstrap,
-    out: Path,
-) -> None:
-    """Write every picture."""
-    out.mkdir(parents=True, exist_ok=True)
+    scores_without = fit_scores(options.results)
+    measured = measure_all(curves, scores_without)
     charts = {
-        "curves": draw_curves(curves, measured),
+        "curves": draw_curves(curves, measured, scores_without),
         "errors": draw_errors(measured),
         "coverage": draw_coverage(measured, bootstrap),
-        "policy": draw_policy(curves, simulated, bootstrap),
+        "policy": draw_policy(curves, simulate(curves, scores_without), bootstrap),
     }
+    options.out.mkdir(parents=True, exist_ok=True)
     for name, chart in charts.items():
-        path = out / f"{name}.svg"
+        path = options.out / f"{name}.svg"
         chart.configure_view(strokeWidth=0).configure(background="white").save(path)
         print(path)
 

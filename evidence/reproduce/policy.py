@@ -1,32 +1,32 @@
 """What to label next, tried out on the published raw scores, dips and all.
 
-Knows four ways to spend labels until a target is met, what each buys and how often it fails. Does
-not know how a forecast is made.
+Four ways to spend labels until a target is met: what each buys and how often it fails.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.labelcast_method import ScoresWithout, auc_weights, prior_without
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement import Progress, held_out
 from evidence.reproduce.refinement_rows import AUC_ERROR_SD, noisy_aucs
 from evidence.reproduce.scoring import FLOOR, TARGETS
 from labelcast.forecast import power_law
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, budget_at, log_position
+from labelcast.forecast.families import Prior
 from labelcast.forecast.next_budget import choose
-from labelcast.forecast.observed import ScoreObservation, binomial_sd
-from labelcast.forecast.prior import CurvePrior
+from labelcast.forecast.posterior import Part, given_scores, joined
+from labelcast.forecast.question import Question
 
 TEST_SIZE = 1000
 """Test examples that are taken to stand behind each published score."""
 
 ONE_SHOT_DRAWS = 20
 FORECAST_DRAWS = 3
-SAMPLES = 1500
 
 FIXED_GRID = GRID[1:]
 DOUBLING = (50, 100, 200, 400, 800, 1600, 3200, LARGEST_BUDGET)
@@ -127,63 +127,88 @@ def one_shot(search: Search) -> Spent:
     return in_turn(search, [max(FLOOR, min(labels, LARGEST_BUDGET))])
 
 
-def with_forecast(search: Search, prior: CurvePrior, ceiling_known: bool) -> Spent:
-    """Condition on every score, choose the next budget by `choose`, until met or given up."""
-    measured = search.curve.curve
-    seen: list[ScoreObservation] = []
-    owned = 0
-    tried: list[int] = []
-    while True:
-        posterior = prior.condition_on_scores(
-            seen,
-            measured.zero_shot,
-            measured.ceiling if ceiling_known else None,
-            zero_shot_sd=binomial_sd(measured.zero_shot, TEST_SIZE),
-            samples=SAMPLES,
+Given = Callable[[tuple[tuple[int, float], ...]], list[Part]]
+"""Returns each family's draws given the (budget, score) pairs seen so far."""
+
+_REMEMBERED = 16
+
+
+def given_seen(prior: Prior, curve: PublishedCurve, ceiling_known: bool, auc_known: bool) -> Given:
+    """Return what conditions on the scores of one curve; it remembers, for searches begin alike."""
+    measured = curve.curve
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def given(seen: tuple[tuple[int, float], ...]) -> list[Part]:
+        question = Question.of(
+            zero_shot=measured.zero_shot,
+            ceiling=measured.ceiling if ceiling_known else None,
+            observations=seen,
+            observe_size=TEST_SIZE,
         )
+        return given_scores(prior, question, published=ceiling_known or auc_known)
+
+    return given
+
+
+def with_forecast(search: Search, given: Given) -> Spent:
+    """Condition on every score, choose the next budget by `choose`, until met or given up."""
+    seen: list[tuple[int, float]] = []
+    owned = 0
+    while True:
+        parts = given(tuple(seen))
+        draws = joined(parts)
+        weights = draws.weights
         if not math.isnan(search.auc):
-            posterior = posterior.measured_auc(search.auc, AUC_ERROR_SD)
-        budget = choose(posterior.labels_for_score(search.score), posterior.weights, owned, tried)
+            weights = auc_weights(parts, search.auc, AUC_ERROR_SD)
+        labels = draws.labels_for_score(search.score)
+        budget = choose(labels, weights, owned, [n for n, _ in seen])
         if budget is None:
-            return Spent(owned, len(tried), False)
+            return Spent(owned, len(seen), False)
         owned = budget
-        tried.append(budget)
-        if search.succeeds(budget):
-            return Spent(owned, len(tried), True)
         score = search.run(budget)
-        noise = math.hypot(prior.seed_sd, binomial_sd(score, TEST_SIZE))
-        seen.append(ScoreObservation(budget, score, noise))
+        seen.append((budget, score))
+        if search.succeeds(budget):
+            return Spent(owned, len(seen), True)
 
 
-_Walk = Callable[[Search, CurvePrior], Spent]
+_Walk = Callable[[Search], Spent]
 
 
-def _ways() -> list[tuple[Way, int, _Walk]]:
+def _ways() -> list[tuple[Way, int]]:
     """Return the ways, with the draws of the AUC that each is tried with."""
-    ways: list[tuple[Way, int, _Walk]] = [
-        (Way("fixed grid", False, None), 1, lambda search, prior: in_turn(search, FIXED_GRID)),
-        (Way("one shot", True, None), ONE_SHOT_DRAWS, lambda search, prior: one_shot(search)),
-        (Way("doubling", False, None), 1, lambda search, prior: in_turn(search, DOUBLING)),
+    ways = [
+        (Way("fixed grid", False, None), 1),
+        (Way("one shot", True, None), ONE_SHOT_DRAWS),
+        (Way("doubling", False, None), 1),
     ]
     for auc_known in (True, False):
-        for ceiling in ("known", "unknown"):
-            walk = _forecast_walk(ceiling == "known")
-            draws = FORECAST_DRAWS if auc_known else 1
-            ways.append((Way("labelcast", auc_known, ceiling), draws, walk))
+        draws = FORECAST_DRAWS if auc_known else 1
+        ways += [(Way("labelcast", auc_known, ceiling), draws) for ceiling in ("known", "unknown")]
     return ways
 
 
-def _forecast_walk(ceiling_known: bool) -> _Walk:
-    return lambda search, prior: with_forecast(search, prior, ceiling_known)
+def _walk(way: Way, curve: PublishedCurve, prior: Prior) -> _Walk:
+    """Return how a way searches on a curve."""
+    if way.name == "one shot":
+        return one_shot
+    if way.name != "labelcast":
+        budgets = FIXED_GRID if way.name == "fixed grid" else DOUBLING
+        return lambda search: in_turn(search, budgets)
+    given = given_seen(prior, curve, way.ceiling == "known", way.auc_known)
+    return lambda search: with_forecast(search, given)
 
 
 def simulate(
-    curves: Sequence[PublishedCurve], seed: int = 0, progress: Progress = lambda done: None
+    curves: Sequence[PublishedCurve],
+    scores_without: ScoresWithout,
+    seed: int = 0,
+    progress: Progress = lambda done: None,
 ) -> list[Simulated]:
     """Search for every target on every held-out curve in every way.
 
     Args:
         curves: of four tasks or more.
+        scores_without: gives the fit of the score curves without a task.
         seed: of the error of the AUC.
         progress: is called with 1 for each task done.
 
@@ -191,25 +216,25 @@ def simulate(
         InputError: under 4 tasks.
     """
     ways = _ways()
-    spent = [np.full((3, len(curves), len(TARGETS), draws), math.nan) for _, draws, _ in ways]
-    for others, places in held_out(curves):
-        prior = fit_published(others)
+    spent = [np.full((3, len(curves), len(TARGETS), draws), math.nan) for _, draws in ways]
+    for task, others, places in held_out(curves):
+        prior = prior_without(task, others, scores_without)
         for i in places:
             auc = curves[i].curve.auc
             aucs = noisy_aucs(auc, AUC_ERROR_SD, ONE_SHOT_DRAWS, seed, i)
-            for (way, draws, walk), found in zip(ways, spent, strict=True):
+            for (way, draws), found in zip(ways, spent, strict=True):
                 given = aucs[:draws] if way.auc_known else np.array([math.nan])
-                found[:, i] = _searches(curves[i], given, prior, walk)
+                found[:, i] = _searches(curves[i], given, _walk(way, curves[i], prior))
         progress(1)
-    return [Simulated(way, *found) for (way, _, _), found in zip(ways, spent, strict=True)]
+    return [Simulated(way, *found) for (way, _), found in zip(ways, spent, strict=True)]
 
 
-def _searches(curve: PublishedCurve, aucs: Array, prior: CurvePrior, walk: _Walk) -> Array:
+def _searches(curve: PublishedCurve, aucs: Array, walk: _Walk) -> Array:
     """Return labels, runs and success of each target and AUC, [3, targets, draws]."""
     found = np.empty((3, len(TARGETS), len(aucs)))
     for j, fraction in enumerate(TARGETS):
         for d, auc in enumerate(aucs):
-            result = walk(search_on(curve, fraction, float(auc)), prior)
+            result = walk(search_on(curve, fraction, float(auc)))
             found[:, j, d] = result.labels, result.runs, result.met
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.reproduce.labelcast_method import LabelcastMethod
+from evidence.reproduce.labelcast_method import LabelcastMethod, ScoresWithout
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import (
     DRAWS,
@@ -64,8 +64,8 @@ class Measured:
 
 def held_out(
     curves: Sequence[PublishedCurve],
-) -> Iterator[tuple[list[PublishedCurve], list[int]]]:
-    """Yield, for each task, the curves of the other tasks and the places of its own curves.
+) -> Iterator[tuple[str, list[PublishedCurve], list[int]]]:
+    """Yield each task, the curves of the other tasks and the places of its own curves.
 
     Raises:
         InputError: under 4 tasks.
@@ -78,7 +78,7 @@ def held_out(
         )
     for task in tasks:
         others = [curve for curve in curves if curve.task != task]
-        yield others, [i for i, curve in enumerate(curves) if curve.task == task]
+        yield task, others, [i for i, curve in enumerate(curves) if curve.task == task]
 
 
 def steps(curves: Sequence[PublishedCurve]) -> int:
@@ -88,6 +88,7 @@ def steps(curves: Sequence[PublishedCurve]) -> int:
 
 def measure_all(
     curves: Sequence[PublishedCurve],
+    scores_without: ScoresWithout,
     draws: int = DRAWS,
     seed: int = 0,
     progress: Progress = lambda done: None,
@@ -96,6 +97,7 @@ def measure_all(
 
     Args:
         curves: of four tasks or more.
+        scores_without: gives the fit of the score curves without a task.
         draws: of the noise of the AUC.
         seed: of these draws.
         progress: is called with 1 for each method, ceiling and task done.
@@ -108,7 +110,7 @@ def measure_all(
     methods: list[tuple[Method, tuple[Case, ...]]] = [
         (TableMethod(), PRIOR_ROWS),
         (PowerLawMethod(), POWER_LAW_ROWS),
-        (LabelcastMethod(), PRIOR_ROWS),
+        (LabelcastMethod(scores_without), PRIOR_ROWS),
     ]
     return [
         measure_method(method, cases, curves, ceiling, draws, seed, progress)
@@ -129,8 +131,8 @@ def measure_method(
     """Run one method on every held-out curve; arguments as in `measure_all`."""
     known = CEILINGS[ceiling]
     values = np.full((len(curves), len(cases), len(MEASURES)), math.nan)
-    for others, places in held_out(curves):
-        fitted = method.fit(others)
+    for task, others, places in held_out(curves):
+        fitted = method.fit(task, others)
         for i in places:
             truth = truth_of(curves[i], known)
             for row, case in enumerate(cases):
@@ -202,4 +204,4 @@ def pair(measured: Sequence[Measured], ceiling: str) -> tuple[Measured, Measured
         for part in measured
         if part.ceiling == ceiling and set(SEVEN_ROWS) <= set(part.cases)
     }
-    return found[TableMethod().name], found[LabelcastMethod().name]
+    return found[TableMethod.name], found[LabelcastMethod.name]

@@ -93,8 +93,8 @@ class Method(Protocol):
     def name(self) -> str:
         """Name in the results."""
 
-    def fit(self, curves: Sequence[PublishedCurve]) -> Fitted:
-        """Fit to the curves of the other tasks."""
+    def fit(self, task: str, curves: Sequence[PublishedCurve]) -> Fitted:
+        """Fit to the curves of the other tasks than `task`."""
 
 
 def noisy_aucs(auc: float, sd: float, draws: int, seed: int, number: int) -> Array:

@@ -34,7 +34,7 @@ class TableMethod:
 
     name: str = "table"
 
-    def fit(self, curves: Sequence[PublishedCurve]) -> "FittedTable":
+    def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "FittedTable":
         """Take mean, covariance and ceilings of the other tasks' curves."""
         gains = np.array([curve.grid_gains for curve in curves])
         return FittedTable(
@@ -139,7 +139,7 @@ class PowerLawMethod:
 
     name: str = "power law"
 
-    def fit(self, curves: Sequence[PublishedCurve]) -> "PowerLawMethod":
+    def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "PowerLawMethod":
         """Return itself."""
         return self
 

@@ -44,8 +44,15 @@ def test_a_forecast_with_a_leaning_card_rests_on_prior_and_scores() -> None:
     assert alone.labels_needed == forecast(0.1, card, target=0.9).labels_needed
     scores = forecast(0.6, card, observations=[(0, 0.5), (100, 0.7)], observe_size=1000)
     assert scores.answered_by == ("scores", "prior")
-    assert scores.shares.coslow == 0 < scores.shares.scores
+    assert scores.shares.coslow == 0
     assert sum(scores.shares) == pytest.approx(1)
+
+
+def test_a_score_has_a_share_beside_a_leaning_card() -> None:
+    """One precise score takes part of the answer from the prior."""
+    seen = [(0, 0.5), (100, 0.7)]
+    answer = forecast(0.6, made_up_card(0.0), observations=seen, observe_size=1000)
+    assert answer.shares.scores > 0
 
 
 def test_a_card_whose_line_is_better_answers_as_before() -> None:

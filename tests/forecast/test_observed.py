@@ -1,4 +1,4 @@
-"""Observations: their noise, and where they lie."""
+"""Observed scores: their noise, their groups, and what they say of a curve."""
 
 import math
 
@@ -7,72 +7,88 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.errors import InputError
-from labelcast.forecast.efficiency import GRID, log_position
 from labelcast.forecast.observed import (
-    Observation,
-    ScoreObservation,
-    binomial_sd,
-    checked,
-    design,
+    ASSUMED_SIZE,
+    MISFIT,
+    SMALLEST_SD,
+    Noise,
+    Score,
+    Scores,
+    scores_log_likelihood,
 )
-from labelcast.forecast.warp import to_latent
+from labelcast.forecast.score_curves import seed_variance
+
+HALF, TAU = np.float64(0.5), np.float64(0.03)
+SEEN = st.lists(st.tuples(st.integers(1, 10**6), st.floats(0, 1)), min_size=1, max_size=30)
 
 
-@given(st.lists(st.floats(-2, 2), min_size=7, max_size=7), st.floats(1, 5000))
-def test_design_interpolates_the_latent_curve(latent: list[float], budget: float) -> None:
-    """Without its deviation an observation is linear between knots on the logarithmic axis."""
-    plan = design(np.array([budget]))
-    curve = [float(to_latent(0.0)), *latent]
-    expected = np.interp(log_position(budget), log_position(GRID), curve)
-    assert plan.rows[0] @ latent + plan.offset[0] == pytest.approx(expected)
+def _scores(pairs: list[tuple[float, float]], noise: Noise | None = None) -> Scores:
+    return Scores(tuple(Score(float(n), s, noise or Noise()) for n, s in sorted(pairs)))
 
 
-def test_deviation_is_a_bridge() -> None:
-    """It has no variance at the ends of a segment, and a quarter of the rise's in its middle."""
-    middle = float(np.sqrt(50 * 100))
-    plan = design(np.array([50.0, middle, 99.9999, 100.0]))
-    covariance = np.diag(np.arange(1.0, 8.0))
-    assert plan.off_grid.tolist() == [middle, 99.9999]
-    deviations = plan.deviations(covariance)
-    assert deviations[0] == pytest.approx((1 + 2) / 4) and deviations[1] < 1e-4
-    assert plan.member.tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+def test_noise_adds_test_set_and_seed() -> None:
+    """A test set's noise, an own sd in its place, or a total sd without the seed's.
+
+    To each the misfit of the curves is added.
+    """
+    seed = float(seed_variance(HALF, 50, TAU))
+    least = (SMALLEST_SD + MISFIT) ** 2
+    by_size = float(Noise(1000).variance(HALF, 50, TAU))
+    assert by_size == pytest.approx(0.25 / 1000 + seed, rel=1e-2)
+    assert float(Noise(sd=0.02).variance(HALF, 50, TAU)) == pytest.approx(0.02**2 + seed + least)
+    total = float(Noise(sd=0.02, total=True).variance(HALF, 50, TAU))
+    assert total == pytest.approx(0.02**2 + least)
+    assert float(Noise(math.inf, 0.0, total=True).variance(HALF, 50, TAU)) > 0
+    assert Noise().size == ASSUMED_SIZE
 
 
-def test_a_dip_is_trusted_less_by_its_depth() -> None:
-    """A score 0.1 below a precise earlier one gets a variance of 0.01 more; rising ones none."""
-    seen = checked([Observation(50, 0.6, 1e-3), Observation(100, 0.498, 1e-3)])
-    assert seen.variances == pytest.approx([1e-6, 1e-6 + 0.01])
-    rising = checked([Observation(50, 0.4, 0.1), Observation(100, 0.5, 0.1)])
-    assert rising.variances == pytest.approx([0.01, 0.01])
+@given(st.floats(0, 1))
+def test_the_misfit_is_largest_at_one_half(score: float) -> None:
+    """It falls to both ends of the scale, where the smallest sd is left, alike on both sides."""
+    exact = Noise(math.inf, 0.0, total=True)
+    variance, mirrored, most = (
+        float(exact.variance(np.float64(s), 50, TAU)) for s in (score, 1 - score, 0.5)
+    )
+    assert variance == pytest.approx(mirrored)
+    assert variance >= SMALLEST_SD**2 * (1 - 1e-9) and variance <= most
+    assert math.sqrt(variance) == pytest.approx(SMALLEST_SD + MISFIT * 4 * score * (1 - score))
 
 
-def test_bounds_of_the_ends_allow_for_noise() -> None:
-    """The best and the worst score count with two sds of their noise; none: no bound."""
-    seen = checked([ScoreObservation(50, 0.6, 0.05), ScoreObservation(100, 0.8, 0.01)])
-    assert seen.least_best == pytest.approx(0.78) and seen.most_worst == pytest.approx(0.7)
-    assert checked([]).least_best == -math.inf and checked([]).most_worst == math.inf
+@given(SEEN)
+def test_groups_keep_every_score_in_order(pairs: list[tuple[int, float]]) -> None:
+    """Each score is in one group, groups rise, and few budgets are never joined."""
+    scores = _scores(pairs)  # type: ignore[arg-type]
+    groups = scores.groups()
+    assert [score for _, members in groups for score in members] == list(scores.all)
+    assert [n for n, _ in groups] == pytest.approx(sorted({float(n) for n, _ in pairs}))
+    assert scores.distinct == len(groups)
 
 
-def test_noise_of_a_test_set() -> None:
-    """It is about the binomial's, falls with the size, and a perfect score has some."""
-    assert binomial_sd(0.5, 1000) == pytest.approx(0.5 / math.sqrt(1000), rel=1e-3)
-    assert binomial_sd(0.7, 100) > binomial_sd(0.7, 1000) > 0 < binomial_sd(1.0, 50)
+def test_many_close_budgets_are_joined() -> None:
+    """A thousand budgets make few groups, each no wider than 3%."""
+    scores = _scores([(n, 0.5) for n in range(1000, 2000)])
+    groups = scores.groups()
+    assert sum(len(members) for _, members in groups) == 1000
+    assert len(groups) < 30
+    for n, members in groups:
+        assert members[0].n <= n * (1 + 1e-9) and n <= members[-1].n * (1 + 1e-9)
+        assert members[-1].n <= 1.031 * members[0].n
 
 
-@pytest.mark.parametrize(
-    "observation",
-    [
-        Observation(50, math.nan, 0.1),
-        Observation(50, 0.5, math.inf),
-        Observation(50, 0.5, -0.1),
-        Observation(6000, 0.5, 0.1),
-        Observation(0, 0.5, 0.1),
-        ScoreObservation(-1, 0.5, 0.1),
-        ScoreObservation(math.nan, 0.5, 0.1),
-    ],
-)
-def test_bad_observations_are_refused(observation: Observation | ScoreObservation) -> None:
-    """NaN, a negative sd and a budget off the axis are refused."""
-    with pytest.raises(InputError):
-        checked([observation])
+def test_last_is_the_mean_at_the_largest_budget() -> None:
+    """Several seeds at one budget count as their mean."""
+    n, score = _scores([(50, 0.3), (100, 0.5), (100, 0.7)]).last
+    assert n == 100 and score == pytest.approx(0.6)
+
+
+def test_likelihood_of_several_scores_is_the_sum() -> None:
+    """Scores of different noise at one budget are independent given the curve."""
+    curve, tau = np.linspace(0.1, 0.9, 9), np.full(9, 0.03)
+    members = [
+        Score(50, 0.4, Noise(100)),
+        Score(50, 0.5, Noise(100)),
+        Score(50, 0.6, Noise(sd=0.1)),
+    ]
+    single = sum(scores_log_likelihood([member], 50, curve, tau) for member in members)
+    np.testing.assert_allclose(scores_log_likelihood(members, 50, curve, tau), single)
+    assert int(np.argmax(single)) == 4

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,8 +14,9 @@ import altair
 import pytest
 
 from labelcast.forecast import Forecast, forecast, log_position
+from labelcast.forecast.answer import shown
 from labelcast.report.chart import plot
-from labelcast.report.frame import PALETTE, Frame, needed_in_words, observed
+from labelcast.report.frame import PALETTE, Frame, LabelsAxis, needed_in_words, observed
 from labelcast.report.svg import to_svg
 
 CASES: dict[str, dict[str, Any]] = {
@@ -30,7 +32,20 @@ CASES: dict[str, dict[str, Any]] = {
     "all known": {"coslow": 0.72, "zero_shot": 0.52, "ceiling": 0.95, "target": 0.95},
     "met by zero-shot": {"zero_shot": 0.9, "target_score": 0.8},
     "met by a score": {"zero_shot": 0.5, "target_score": 0.6, "observations": [(50, 0.7)]},
+    "of 100": {"observations": [(50, 71), (50, 70), (200, 80)], "scale": 100, "target_score": 85},
+    "far": {"observations": [(50, 0.7)], "target_score": 0.9, "horizon": 1_000_000},
+    "near": {"observations": [(50, 0.7)], "target_score": 0.9, "horizon": 300},
+    "a loss": {
+        "observations": [(50, 2.1, 0.1), (200, 1.7)],
+        "target_score": 1.2,
+        "lower_is_better": True,
+    },
 }
+
+
+def every_row(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rows in a spec."""
+    return [row for layer in chart["layer"] for row in layer["data"]["values"]]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -45,18 +60,19 @@ def rows(chart: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def test_the_chart_holds_the_numbers_of_the_answer(answer: Forecast) -> None:
-    """Its spec is valid and holds curve, band and observed scores, on the axis of the AUC."""
+    """Its spec is valid and holds curve, band and observed scores, on the axis of labels."""
     chart = plot(answer)
     assert isinstance(chart, altair.LayerChart)
     spec = chart.to_dict(validate=True)
     drawn = [(r["labels"], r["mean"], r["y"], r["high"]) for r in rows(spec, "labels")]
     assert drawn == [tuple(band) for band in answer.curve]
     places = [r["x"] for r in rows(spec, "labels")]
-    assert places == log_position([band.n for band in answer.curve]).tolist()
+    ends = log_position([band.n for band in answer.curve]) / log_position(answer.curve[-1].n)
+    assert places == pytest.approx(ends.tolist())
     names = json.dumps(spec)
     assert needed_in_words(answer) in names
     for band in observed(answer):
-        assert f"{band.score:.3g} at {band.n:,}" in names
+        assert f"{shown(band.score)} at {band.n:,}" in names
         assert band.low <= band.score <= band.high
     assert (
         len(observed(answer)) == len(answer.observations) == len(answer.to_dict()["observations"])
@@ -72,13 +88,56 @@ def test_the_curve_is_drawn_to_scale(answer: Forecast) -> None:
         tuple(map(float, p.split(","))) for p in re.findall(r"[\d.]+,[\d.]+", line.get("d", ""))
     ]
     assert [x for x, _ in drawn] == pytest.approx(
-        [640 * float(log_position(band.n)) for band in answer.curve], abs=0.01
+        [640 * LabelsAxis.of(answer).place(band.n) for band in answer.curve], abs=0.01
     )
     # One scale takes every mean to its height.
-    y0, y1 = drawn[0][1], drawn[-1][1]
-    m0, m1 = answer.curve[0].mean, answer.curve[-1].mean
+    means = [band.mean for band in answer.curve]
+    (m0, y0), (m1, y1) = ((end, drawn[means.index(end)][1]) for end in (min(means), max(means)))
     for (_, y), band in zip(drawn, answer.curve, strict=True):
         assert y == pytest.approx(y0 + (band.mean - m0) / (m1 - m0) * (y1 - y0), abs=0.05)
+
+
+def test_the_axes_hold_all_that_is_drawn(answer: Forecast) -> None:
+    """Every value lies between the ends of the axis, whose few ticks are round and all differ."""
+    frame = Frame.of(answer, 640)
+    values = [value for band in answer.curve for value in band[1:]]
+    values += [value for o in observed(answer) for value in (o.low, o.high)]
+    assert frame.bottom <= min(values) + 1e-9 and max(values) <= frame.top + 1e-9
+    names = [f"{tick:.{frame.decimals}f}" for tick in frame.ticks]
+    assert 2 <= len(set(names)) == len(names) <= 8
+    assert [float(name) for name in names] == pytest.approx(frame.ticks)
+    for few in (False, True):
+        ticks = frame.labels.ticks(few=few)
+        places = [frame.labels.place(n) for n in ticks]
+        assert places == sorted(places) and places[0] == 0 and 0.6 < places[-1] <= 1
+        assert min(b - a for a, b in pairwise(places)) > (0.15 if few else 0.05)
+
+
+def test_a_loss_is_drawn_falling() -> None:
+    """Less is better: the line goes down, and the noise of a score is not cut off at 1."""
+    answer = forecast(**CASES["a loss"])
+    means = [band.mean for band in answer.curve]
+    assert means == sorted(means, reverse=True)
+    assert all(o.low < o.score < o.high for o in observed(answer)) and observed(answer)[0].high > 2
+
+
+def test_the_labels_needed_end_at_the_horizon() -> None:
+    """Their bar ends where the forecast stops looking, and says so."""
+    answer = forecast(**CASES["near"])
+    assert answer.labels_needed.high is None
+    assert "more than 300" in needed_in_words(answer)
+    ends = [r["end"] for r in every_row(plot(answer).to_dict()) if "end" in r and "name" not in r]
+    assert ends == pytest.approx([LabelsAxis.of(answer).place(300)])
+
+
+def test_many_scores_are_drawn_without_names() -> None:
+    """Dozens of names would cover the curve; the points are all there."""
+    scores = [(50 + n, 0.6 + n / 1000) for n in range(40)]
+    spec = plot(forecast(observations=scores, target_score=0.8)).to_dict()
+    drawn = [r for r in every_row(spec) if str(r.get("name", "")).endswith(" at 60")]
+    assert drawn and len(rows(spec, "name")) > 0
+    texts = [x for x in spec["layer"] if x["mark"]["type"] == "text"]
+    assert not any(len(x["data"]["values"]) > 1 for x in texts)
 
 
 def test_every_label_stays_within_the_picture(answer: Forecast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,82 @@ def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
     assert f"--budget {answer.next_budget}" in said
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"target_score": 80, "zero_shot": 40, "scale": 100, "observations": [(50, 60), (50, 61)]},
+        {"target_score": 1.2, "lower_is_better": True, "observations": [(50, 2.1), (200, 1.6)]},
+        {"target_score": 0.9, "observations": [(50, 0.6)], "horizon": 40_000, "budget": 30_000},
+        {"target": 0.9, "horizon": 500},
+    ],
+    ids=["of 100", "a loss", "far", "near"],
+)
+def test_other_scales_and_horizons_are_written_as_they_are(run: Run, asked: dict[str, Any]) -> None:
+    """The numbers of the curve on the user's scale, and the horizon wherever it limits a figure."""
+    content = gather(run, asked, prices=Prices(per_label=0.5))
+    answer, said = content.answer, words(render(content))
+    assert answer.sentence() in said and answer.budget_sentence() in said
+    assert f"Chance that {answer.horizon:,} suffice" in said
+    for band in answer.curve:
+        figures = " ".join(answer.figure(value) for value in band[1:])
+        assert f"{band.n:,} {figures}" in said
+    beyond = [row for row in content.targets if row.needed.high is None]
+    assert beyond and f"> {answer.horizon:,}" in said
+    assert f"> ${answer.horizon * 0.5:,.0f}" in said
+    assert answer.horizon == 5000 or "5,000 suffice" not in said
+
+
+def test_costs_of_the_forecast_are_those_of_the_report(run: Run) -> None:
+    """--label-cost and --run-cost are prices too; a price of the report's own goes first."""
+    asked = {"label_cost": 0.5, "run_cost": 7.0}
+    costs = gather(run, asked).costs
+    assert costs is not None and (costs.of(100), costs.of(None)) == ("$57", "> $2,507")
+    assert "One fine-tuning run costs $7.00." in costs.assumed
+    costs = gather(run, asked, Prices(per_label=1.0, gpu_hour=2.0, gpu_hours=3.0)).costs
+    assert costs is not None and costs.of(100) == "$106"
+
+
+def test_the_command_asks_the_same(run: Run) -> None:
+    """Every option that was asked stands in it; scores that it cannot name stand in a file."""
+    asked: dict[str, Any] = {
+        **{"target_score": 20, "scale": 100, "lower_is_better": True, "horizon": 8000},
+        **{"label_cost": 0.5, "observations": [(50, 40), (50, 42)], "level": 0.8},
+    }
+    command = gather(run, asked).commands[-2]
+    done = labelcast(*shlex.split(command)[1:], "--json")
+    assert done.status == 0, done.err
+    assert done.json["curve"] == gather(run, asked).answer.to_dict()["curve"]
+    many = gather(run, asked | {"observations": [(50, 40, 2.0)]}).commands[-2]
+    assert "--scores SCORES.csv" in many and "--observe " not in many
+
+
+def test_scores_alone_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a run a file of scores makes a report of the same forecast, on any scale."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.csv").write_text("n,score\n50,60\n50,62\n200,71\n")
+    asked = ("--scores", "s.csv", "--scale", 100, "--target-score", 80, "--label-cost", 0.5)
+    done = labelcast("report", *asked, "--json")
+    assert done.status == 0, done.err
+    assert done.json["report"] == "report.html"
+    assert done.json["forecast"] == labelcast("forecast", *asked, "--json").json
+    said = words(Path("report.html").read_text("utf-8"))
+    assert "How many labelled examples will this task need?" in said
+    assert "61 at 50" not in said and "62 at 50" in said
+    assert "A label costs $0.50." in said
+    assert "no gradients" not in said and "The pool's confidence" not in said
+    (command,) = re.findall(r"labelcast report --.*?--observe 200=71.0", said)
+    again = labelcast(*shlex.split(command)[1:], "--out", "again.html", "--json")
+    assert again.json["forecast"] == done.json["forecast"]
+
+
+def test_neither_run_nor_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to give, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    done = labelcast("report", "--target", 0.8)
+    assert done.status == 2 and "--scores FILE" in done.err and "run folder" in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_it_asks_what_the_last_forecast_was_asked(run: Run) -> None:
     """Without options it shows the last forecast, however it was asked; with options, those."""
     card = "mistral-7b-instruct-v0.3"
@@ -95,6 +172,7 @@ def test_it_asks_what_the_last_forecast_was_asked(run: Run) -> None:
     before = snapshot(run.path)
     content = gather(run)
     assert content.answer == answer
+    assert content.card is not None
     assert (content.card.name, content.answer.level) == (card, 0.8)
     path, again = write_report(run, asked={"target": 0.5})
     assert again.answer == answer_run(run, target=0.5).forecast
@@ -140,7 +218,7 @@ def test_what_is_wrong_with_a_run_is_told(run: Run) -> None:
     content = gather(run)
     assert "labels have changed" in content.warnings[0]
     assert content.steps[0].command == f"labelcast coslow {run.path}"
-    assert content.labelled.count == 31
+    assert content.labelled is not None and content.labelled.count == 31
     run.file("gram.npy").write_bytes(b"\x93NUMPY broken")
     with pytest.raises(InputError, match=r"gram.npy: damaged. Run `labelcast coslow"):
         gather(run)
@@ -156,6 +234,7 @@ def test_remarks_stand_beside_their_examples(run: Run) -> None:
     ]
     write_jsonl(run.file("remarks.jsonl"), remarks)
     labelled = gather(run).labelled
+    assert labelled is not None
     assert labelled.rows[0].unsure and labelled.rows[0].note is not None
     assert labelled.rows[0].note.text == "two wishes"
     assert (labelled.skipped, labelled.seconds) == (1, 6.0)
@@ -216,7 +295,9 @@ def test_hours_are_measured_on_a_gpu_only(tmp_path: Path) -> None:
             costs = gather(run, prices=prices).costs
             assert costs is not None and costs.training == 2.0
             assert "the mean of 1 measured run" in costs.assumed[0]
-            (tuned,) = gather(run).provenance.tuned
+            provenance = gather(run).provenance
+            assert provenance is not None
+            (tuned,) = provenance.tuned
             assert (tuned.budget, tuned.score, tuned.seconds) == (50, 0.6, 1800.0)
         else:
             with pytest.raises(InputError, match="--gpu-hours"):

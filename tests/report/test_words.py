@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.report.words import clean, money, shorten
+from labelcast.report.words import clean, money, seconds_of, shorten
 
 
 @given(st.text(alphabet=st.characters()), st.integers(0, 50))
@@ -26,3 +26,10 @@ def test_money() -> None:
     """A sign before, a code after, nothing where there is none."""
     assert [money(1234.5, c) for c in ("$", "EUR", "")] == ["$1,234", "1,234 EUR", "1,234"]
     assert money(0.4, "€") == "€0.40"
+
+
+def test_seconds_that_could_be() -> None:
+    """Whatever a damaged file states, it is a number of seconds or nothing."""
+    assert seconds_of(12) == 12.0
+    for odd in (10**400, -1, float("nan"), float("inf"), "12", None, [1]):
+        assert seconds_of(odd) is None

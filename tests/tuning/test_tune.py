@@ -95,22 +95,27 @@ def observed(tmp_path: Path, rows: list[dict[str, Any]]) -> Run:
 
 
 def test_observations_reach_the_forecast(tmp_path: Path) -> None:
-    """Scores of one budget are averaged; zero-shot counts for every recipe; the user goes first."""
+    """Each counts by itself; zero-shot counts for every recipe; a given score counts once."""
     rows: list[dict[str, Any]] = [
         {"budget": 0, "score": 0.2, "recipe": "full fine-tuning"},
         {"budget": 50, "score": 0.9, "recipe": "full fine-tuning"},
         {"budget": 50, "score": 0.4},
-        {"budget": 50, "score": 0.6},
+        {"budget": 50, "score": 0.6, "test_size": 300},
         {"budget": 100, "score": 0.7},
     ]
     run = observed(tmp_path, rows)
     found = with_observations(run, {})
-    assert found["observations"] == [(0, 0.2), (50, 0.5), (100, 0.7)]
-    assert (found["observe_size"], found["recipe"]) == (100, "LoRA")
+    of_lora = [(50, 0.4, None, 100), (50, 0.6, None, 300), (100, 0.7, None, 100)]
+    assert found["observations"] == [(0, 0.2, None, 100), *of_lora]
+    assert (found.get("observe_size"), found["recipe"]) == (None, "LoRA")
+    given: dict[str, Any] = {"observations": [(0, 0.1), (100, 0.7004), (50, 0.5)]}
+    kept = [(50, 0.4, None, 100), (50, 0.6, None, 300)]
+    assert with_observations(run, given)["observations"] == [*kept, *given["observations"]]
     given = {"observations": [(100, 0.8)], "zero_shot": 0.1, "recipe": "full fine-tuning"}
-    assert with_observations(run, given)["observations"] == [(50, 0.9), (100, 0.8)]
-    given["observations"] = [(100, 0.8, 0.02)]  # with the sd of its noise
-    assert with_observations(run, given)["observations"] == [(50, 0.9), (100, 0.8, 0.02)]
+    assert with_observations(run, given)["observations"] == [(50, 0.9, None, 100), (100, 0.8)]
+    given |= {"observations": [(100, 0.8, 0.02)], "observe_sd": 0.03}  # with sds of its noise
+    found = with_observations(run, given)
+    assert found["observations"] == [(50, 0.9, None, None), (100, 0.8, 0.02)]
 
 
 def test_without_observations_nothing_changes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labelcast.forecast.efficiency import log_position
+from labelcast.report.frame import LabelsAxis, target_value
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
@@ -19,38 +19,42 @@ def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
     """
     unicode = (encoding or "").lower().replace("-", "").startswith("utf")
     shade, dot, line, edge = ("░", "●", "┄", "│") if unicode else (":", "o", "-", "|")
-    bottom = min(0.0 if answer.curve_unit == "gain" else 1.0, *(p.low for p in answer.curve))
-    target = answer.target.score if answer.curve_unit == "score" else answer.target.gain
-    top = max(*(p.high for p in answer.curve), bottom if target is None else target)
+    axis = LabelsAxis.of(answer)
+    target = target_value(answer)
+    inside = [] if target is None or (answer.curve_unit == "gain" and target < 0) else [target]
+    lowest = [0.0] if answer.curve_unit == "gain" else []
+    bottom = min(*(p.low for p in answer.curve), *lowest, *inside)
+    top = max(*(p.high for p in answer.curve), *inside)
     span = (top - bottom) or 1.0
+    decimals = max(answer.decimals - 1, 0)
 
     def row(value: float) -> int:
         return HEIGHT - 1 - round((value - bottom) / span * (HEIGHT - 1))
 
     grid = [[" "] * (WIDTH + 1) for _ in range(HEIGHT)]
-    marked = None if target is None or target < bottom else row(target)
+    marked = row(inside[0]) if inside else None
     if marked is not None:
         grid[marked] = [line] * (WIDTH + 1)
     for column in range(WIDTH + 1):
-        low, mean, high = _at(answer, column / WIDTH)
+        low, mean, high = _at(answer, axis, column / WIDTH)
         for height in range(row(high), row(low) + 1):
             grid[height][column] = shade
         grid[row(mean)][column] = dot
     lines = []
     for number, cells in enumerate(grid):
         value = top - span * number / (HEIGHT - 1)
-        mark = f"{value:6.2f}" if number % 3 == 0 or number == HEIGHT - 1 else " " * 6
+        mark = f"{value:6.{decimals}f}" if number % 3 == 0 or number == HEIGHT - 1 else " " * 6
         name = " target" if number == marked else ""
         lines.append(f"{mark} {edge}{''.join(cells)}{name}".rstrip())
-    lines.append(_axis())
-    lines.append(f"{'':8}{answer.curve_unit} against labels; band: {answer.level:.0%}")
+    lines.append(_ticks(axis))
+    lines.append(f"{'':8}{answer.curve_unit} against labels; band: {100 * answer.level:.4g}%")
     return "\n".join(lines)
 
 
-def _at(answer: Forecast, x: float) -> tuple[float, float, float]:
+def _at(answer: Forecast, axis: LabelsAxis, x: float) -> tuple[float, float, float]:
     """Low, mean and high of the curve at a position on the log axis."""
     points = answer.curve
-    positions = [float(log_position(point.n)) for point in points]
+    positions = [axis.place(point.n) for point in points]
     right = next((i for i, p in enumerate(positions) if p >= x and i > 0), len(points) - 1)
     left = right - 1
     share = (x - positions[left]) / (positions[right] - positions[left])
@@ -62,10 +66,10 @@ def _at(answer: Forecast, x: float) -> tuple[float, float, float]:
     )
 
 
-def _axis() -> str:
+def _ticks(axis: LabelsAxis) -> str:
     cells = [" "] * (WIDTH + 8)
-    for n in (0, 50, 200, 1000, 5000):
+    for n in axis.ticks(few=True):
         text = f"{n:,}"
-        start = min(round(float(log_position(n)) * WIDTH), WIDTH + 6 - len(text))
+        start = min(round(axis.place(n) * WIDTH), WIDTH + 6 - len(text))
         cells[start : start + len(text)] = text
     return f"{'':8}{''.join(cells).rstrip()}"

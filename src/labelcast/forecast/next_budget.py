@@ -30,25 +30,28 @@ def choose(
     owned: int,
     tried: Sequence[int] = (),
     run_cost: float = RUN_COST,
-    value: float = VALUE,
+    value: float | None = None,
+    horizon: int = LARGEST_BUDGET,
 ) -> int | None:
     """Choose how many labels to own at the next training run.
 
-    The policy is a dynamic programme over what may be owned: the budgets 50 * 2^(k/4) up to 5,000
-    that are at least 1.1 times what is owned, and 5,000. With N the labels needed, the expected
-    cost V of owning a labels is the lesser of stopping, value * P(a < N <= 5,000), and of buying
-    up to b and running there, P(N > a) * (b - a + run_cost) + V(b). The plan assumes that a run
-    tells only whether the target is met; after a real run the curve is conditioned on its score
+    The policy is a dynamic programme over what may be owned: the budgets 50 * 2^(k/4) up to the
+    horizon H that are at least 1.1 times what is owned, and H. With N the labels needed, the
+    expected cost V of owning a labels is the lesser of stopping, value * P(a < N <= H), and of
+    buying up to b and running there, P(N > a) * (b - a + run_cost) + V(b). The plan assumes that a
+    run tells only whether the target is met; after a real run the curve is conditioned on its score
     and the plan is made anew.
 
     Args:
-        labels: a sample of the labels needed, [n], infinite where 5,000 do not suffice.
+        labels: a sample of the labels needed, [n], infinite where the horizon does not suffice.
         weights: of the sample, [n], 0 or more; they need not sum to 1.
         owned: labels owned now.
         tried: budgets trained at without meeting the target: the labels needed lie above them.
             Where the whole sample denies it, 1.5 times the largest is taken as needed.
         run_cost: of one training run, in labels.
-        value: of meeting the target, in labels.
+        value: of meeting the target, in labels; 20,000, or four times the horizon where that is
+            more.
+        horizon: the most labels that may be owned.
 
     Returns:
         The labels to own next, above `owned`, or None where more labels are not worth it: the
@@ -60,10 +63,11 @@ def choose(
     True
     """
     needed, mass = _given_failures(labels, weights, tried)
-    points = _points(owned)
+    worth_of_target = max(VALUE, 4 * horizon) if value is None else value
+    points = _points(owned, horizon)
     met = np.array([mass[needed <= point].sum() for point in points])
-    reachable = float(mass[needed <= LARGEST_BUDGET].sum())
-    cost = value * np.maximum(reachable - met, 0.0)
+    reachable = float(mass[needed <= horizon].sum())
+    cost = worth_of_target * np.maximum(reachable - met, 0.0)
     chosen: float | None = None
     for i in reversed(range(len(points) - 1)):
         buying = (1 - met[i]) * (points[i + 1 :] - points[i] + run_cost) + cost[i + 1 :]
@@ -86,11 +90,11 @@ def _given_failures(
     return needed, mass / mass.sum()
 
 
-def _points(owned: int) -> Array:
+def _points(owned: int, horizon: int) -> Array:
     """Return what may be owned: first what is owned now, then rising budgets above it."""
-    doublings = math.log2(LARGEST_BUDGET / _SMALLEST_BUDGET)
+    doublings = max(math.log2(horizon / _SMALLEST_BUDGET), 0.0)
     powers = np.arange(math.ceil(doublings * STEPS_PER_DOUBLING)) / STEPS_PER_DOUBLING
     ladder = np.round(_SMALLEST_BUDGET * 2.0**powers)
     ladder = ladder[ladder > owned * SMALLEST_STEP]
-    last = [float(LARGEST_BUDGET)] if owned < LARGEST_BUDGET else []
+    last = [float(horizon)] if owned < horizon else []
     return np.array([float(owned), *ladder, *last])

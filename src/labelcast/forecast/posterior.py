@@ -1,125 +1,179 @@
-"""What is known of a curve: weighted samples of it, with its zero-shot and ceiling.
-
-Knows samples and how a statement about their area weighs them. Does not know how they were found.
-"""
+"""What is known of a curve: draws of both families, weighed by scores, ends and CoS-Low."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from labelcast.errors import InputError
-from labelcast.forecast.efficiency import Array, labels_needed, log_position
-from labelcast.forecast.student import t_log_density
+from labelcast.forecast.calibration import AucEstimate
+from labelcast.forecast.efficiency import Array
+from labelcast.forecast.families import (
+    GainFamily,
+    Prior,
+    ScoreFamily,
+    gain_draws,
+    score_draws,
+)
+from labelcast.forecast.headroom import Tilt, tilt
+from labelcast.forecast.observed import Scores
+from labelcast.forecast.particles import Draws, Family, condition, normalised, pooled
+from labelcast.forecast.question import Question
+
+SHARE_WITH_CEILING, SHARE_WITH_COSLOW = 0.7, 0.5
+"""Shares of the published gain curves where the ceiling is known (the gain is what decides), and
+where only CoS-Low is (the task is one of a fine-tuned language model). Elsewhere they are left
+out."""
 
 _BINS = 256
-_SMALLEST_SD = 1e-6
+_SMALLEST_SD = 1e-3
 
 
-class AreaDensity(NamedTuple):
-    """The prior density of the area, up to a constant, at equal steps from 0 to 1."""
+class Part(NamedTuple):
+    """What one family knows.
 
-    density: Array
+    Attributes:
+        given: its draws given the scores, before the tilt.
+        before: the same before the scores.
+        share: of the family in the forecast.
+        tilt: towards the headroom rule, None without one.
+    """
 
-    @classmethod
-    def of(cls, areas: Array) -> "AreaDensity":
-        """Smooth sampled areas, [n], by a Gaussian kernel of Silverman's width."""
-        width = 0.9 * float(areas.std()) * len(areas) ** -0.2
-        counts, edges = np.histogram(areas, bins=_BINS, range=(0.0, 1.0))
-        middle = (edges[1:] + edges[:-1]) / 2
-        kernel = np.exp(-0.5 * ((middle[:, None] - middle[None]) / width) ** 2)
+    given: Draws
+    before: Draws
+    share: float
+    tilt: Tilt | None = None
+
+    def final(self) -> Draws:
+        """Return the draws after the tilt."""
+        if self.tilt is None:
+            return self.given
+        weights = self.given.weights
+        return replace(
+            self.given,
+            weights=normalised(
+                np.log(weights * self.tilt.factors(weights[:, None])[:, 0] + 1e-300)
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws at each stage of what is known.
+
+    Attributes:
+        start: before scores and CoS-Low.
+        by_card: given CoS-Low alone, None without it.
+        by_scores: given scores alone.
+        final: given all.
+        parts: each family given all.
+    """
+
+    start: Draws
+    by_card: Draws | None
+    by_scores: Draws
+    final: Draws
+    parts: tuple[Part, ...]
+
+
+def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
+    """Weigh the draws by all that a question knows, and by the AUC that CoS-Low predicts."""
+    if not question.in_scores:
+        start = plain_gains()
+        by_card = None if estimate is None else predicted_auc(start, start, estimate)
+        final = by_card or start
+        return Posterior(start, by_card, start, final, (Part(final, start, 1.0),))
+    parts = given_scores(
+        Prior.load(), question, published=estimate is not None or question.ceiling is not None
+    )
+    start = pooled([(part.before, part.share) for part in parts])
+    by_scores = joined(parts)
+    if estimate is None:
+        return Posterior(start, None, by_scores, by_scores, tuple(parts))
+    by_card = pooled(
+        [(predicted_auc(part.before, part.before, estimate), part.share) for part in parts]
+    )
+    told = [part._replace(given=predicted_auc(part.given, part.before, estimate)) for part in parts]
+    return Posterior(start, by_card, by_scores, joined(told), tuple(told))
+
+
+@cache
+def plain_gains() -> Draws:
+    """Return draws of the published gain curves before anything is known, in gains."""
+    return condition(GainFamily(0.0, 1.0), *gain_draws(Prior.load()), Scores())
+
+
+def joined(parts: Sequence[Part]) -> Draws:
+    """Return the draws of all parts, each with its share."""
+    return pooled([(part.final(), part.share) for part in parts])
+
+
+def given_scores(prior: Prior, question: Question, *, published: bool) -> list[Part]:
+    """Return each family's draws given the scores and the ends that a question knows.
+
+    Args:
+        prior: the fitted numbers.
+        question: what is known.
+        published: whether the published gain curves have a share.
+    """
+    scores = question.scores
+    loss = question.scale.metric == "loss"
+    family = ScoreFamily(question.zero_shot, question.ceiling)
+    part = _part(family, score_draws(prior, losses=loss), scores)
+    if scores.all and question.ceiling is None and not loss:
+        part = part._replace(tilt=tilt(part.given, prior, scores.last, scores.distinct))
+    if loss or not published:
+        return [part]
+    gains = _part(GainFamily(question.zero_shot, question.ceiling), gain_draws(prior), scores)
+    share = SHARE_WITH_COSLOW if question.ceiling is None else SHARE_WITH_CEILING
+    return [part._replace(share=1 - share), gains._replace(share=share)]
+
+
+def _part(family: Family, drawn: tuple[Array, Array], scores: Scores) -> Part:
+    before = condition(family, *drawn, Scores())
+    return Part(condition(family, *drawn, scores) if scores.all else before, before, 1.0)
+
+
+def measured_auc(draws: Draws, mean: float, sd: float) -> Draws:
+    """Weigh draws by a measurement of the area with a normal error."""
+    return draws.reweighted(-0.5 * ((draws.areas() - mean) / max(sd, _SMALLEST_SD)) ** 2)
+
+
+def predicted_auc(draws: Draws, before: Draws, estimate: AucEstimate) -> Draws:
+    """Replace what the draws `before` say about the area by a prediction of it.
+
+    A calibrated AUC is a regression on CoS-Low, centred already: to multiply it with the prior's
+    density would shrink it to the prior's mean once more. A normal density, as wide as the
+    prediction's t distribution, so that a higher prediction always favours larger areas.
+    """
+    sd = (
+        estimate.sd * math.sqrt(estimate.df / (estimate.df - 2)) if estimate.df > 2 else estimate.sd
+    )
+    # One ceiling for all draws: a large area must speak for a steep curve, not for a low ceiling.
+    ceiling = float(draws.weights @ draws.ceiling)
+    areas = draws.under(ceiling).areas()
+    predicted = -0.5 * ((areas - estimate.mean) / max(sd, _SMALLEST_SD)) ** 2
+    return draws.reweighted(predicted - np.log(_AreaDensity(before.under(ceiling)).at(areas)))
+
+
+class _AreaDensity:
+    """The density of the area, smoothed by a Gaussian kernel of Silverman's width."""
+
+    def __init__(self, draws: Draws) -> None:
+        areas = draws.areas()
+        mean = float(draws.weights @ areas)
+        sd = math.sqrt(float(draws.weights @ (areas - mean) ** 2))
+        width = max(0.9 * sd * len(areas) ** -0.2, 1e-3)
+        counts, edges = np.histogram(areas, bins=_BINS, range=(0.0, 1.0), weights=draws.weights)
+        self.middle = (edges[1:] + edges[:-1]) / 2
+        kernel = np.exp(-0.5 * ((self.middle[:, None] - self.middle) / width) ** 2)
         # Divided by the kernel's mass within the range that occurs, so that its ends do not sag.
-        inside = (middle >= areas.min()) & (middle <= areas.max())
-        return cls((kernel @ counts) / (kernel @ inside))
+        inside = (self.middle >= areas.min()) & (self.middle <= areas.max())
+        self.density = (kernel @ counts) / np.maximum(kernel @ inside, 1e-12)
 
     def at(self, areas: Array) -> Array:
         """Return the density at areas, [n], above 0."""
-        middle = (np.arange(_BINS) + 0.5) / _BINS
         floor = 1e-3 * self.density.max()
-        return np.asarray(np.maximum(np.interp(areas, middle, self.density), floor))
-
-
-class Posterior(NamedTuple):
-    """Weighted samples of curves.
-
-    Attributes:
-        budgets: knots in labels, rising: the grid and every observed budget off it, [k].
-        curves: gains at the knots, [n, k]: 0 at zero-shot, never falling, within 0 and 1.
-        weights: [n], sum 1.
-        zero_shot, ceiling: scores of each sample, [n]; 0 and 1 where only gains are known.
-        prior_area: density of the area before anything was observed.
-    """
-
-    budgets: Array
-    curves: Array
-    weights: Array
-    zero_shot: Array
-    ceiling: Array
-    prior_area: AreaDensity
-
-    def areas(self) -> Array:
-        """Return the area of every sample: its data efficiency, [n]."""
-        steps = np.diff(log_position(self.budgets))
-        return np.asarray((self.curves[:, 1:] + self.curves[:, :-1]) @ steps / 2)
-
-    def gains_at(self, budget: float) -> Array:
-        """Return the gain of every sample at a budget (0 to 5,000 labels), [n]."""
-        x, at = log_position(self.budgets), float(log_position(budget))
-        right = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
-        share = (at - x[right - 1]) / (x[right] - x[right - 1])
-        left = self.curves[:, right - 1]
-        return np.asarray(left + share * (self.curves[:, right] - left))
-
-    def scores_at(self, budget: float) -> Array:
-        """Return the score of every sample at a budget, [n]."""
-        return self.zero_shot + self.gains_at(budget) * (self.ceiling - self.zero_shot)
-
-    def labels_for_gain(self, fraction: float) -> Array:
-        """Return the labels at which each sample reaches a fraction of the gain, [n]."""
-        return labels_needed(log_position(self.budgets), self.curves, fraction)
-
-    def labels_for_score(self, score: float) -> Array:
-        """Return the labels at which each sample reaches a score, [n]; infinite where never."""
-        asked = (score - self.zero_shot) / (self.ceiling - self.zero_shot)
-        return labels_needed(log_position(self.budgets), self.curves, asked)
-
-    def measured_auc(self, mean: float, sd: float) -> "Posterior":
-        """Multiply with a measurement of the area that has a normal error.
-
-        Raises:
-            InputError: a number is not finite, or sd below 0.
-        """
-        _check_auc(mean, sd)
-        return self._weighed(-0.5 * ((self.areas() - mean) / max(sd, _SMALLEST_SD)) ** 2)
-
-    def predicted_auc(self, mean: float, sd: float, df: float) -> "Posterior":
-        """Replace what the prior believes of the area by a prediction, a t distribution.
-
-        A calibrated AUC is a regression on CoS-Low, centred already: to measure the area with it
-        would shrink it to the prior's mean once more.
-
-        Raises:
-            InputError: a number is not finite, sd below 0, or df below 1.
-        """
-        _check_auc(mean, sd)
-        if not df >= 1:
-            raise InputError(f"a t distribution needs 1 degree of freedom or more, not {df!r}")
-        areas = self.areas()
-        said = t_log_density((areas - mean) / max(sd, _SMALLEST_SD), df)
-        return self._weighed(said - np.log(self.prior_area.at(areas)))
-
-    def _weighed(self, log_ratio: Array) -> "Posterior":
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights) + log_ratio
-        weights = np.exp(log_weights - log_weights.max())
-        return self._replace(weights=weights / weights.sum())
-
-    @property
-    def effective_samples(self) -> float:
-        """How many samples of equal weight these are worth."""
-        return float(1 / (self.weights**2).sum())
-
-
-def _check_auc(mean: float, sd: float) -> None:
-    if not (math.isfinite(mean) and math.isfinite(sd)) or sd < 0:
-        raise InputError("an AUC needs a finite mean and an sd of 0 or more")
+        return np.asarray(np.maximum(np.interp(areas, self.middle, self.density), floor))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from labelcast.forecast.efficiency import log_position
+from labelcast.forecast.answer import shown
 from labelcast.report.frame import (
     HEADROOM,
     PALETTE,
@@ -18,6 +18,7 @@ from labelcast.report.frame import (
     needed_in_words,
     observed,
     target_in_words,
+    target_value,
 )
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from labelcast.forecast.answer import Forecast
 
-TICKS = (0, 10, 50, 100, 200, 500, 1000, 5000)
-FEW_TICKS = (0, 50, 200, 1000, 5000)
+MOST_NAMED = 12
+"""Observed scores that are named at their points."""
+
 NARROW = 420
 """Below this width, in pixels, fewer ticks have room."""
 
@@ -34,7 +36,8 @@ NARROW = 420
 def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart:
     """Plot a forecast as an altair chart: the curve with its band, the target, observed scores.
 
-    The x axis is that of the AUC: log2(labels), with 0 in the place of 1.
+    The x axis is that of the AUC, log2(labels) with 0 in the place of 1, up to 5,000 labels or the
+    horizon where that is more.
 
     Args:
         answer: the forecast.
@@ -45,10 +48,10 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart
 
     frame = Frame.of(answer, width)
     layers = [
-        *_curve(alt, answer),
+        *_curve(alt, answer, frame),
         *_needed(alt, answer, frame),
         *_rules(alt, answer, frame),
-        *_scores(alt, answer),
+        *_scores(alt, answer, frame),
     ]
     unit = (
         "Score" if answer.curve_unit == "score" else "Gain, from zero-shot (0) to the ceiling (1)"
@@ -56,7 +59,7 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart
     title = alt.Title(unit, anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted)
     return (
         alt.layer(*layers)
-        .encode(x=_labels_axis(alt, width), y=_value_axis(alt, frame))
+        .encode(x=_labels_axis(alt, frame), y=_value_axis(alt, frame))
         .properties(width=width, height=height, title=title, background="transparent")
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
@@ -69,16 +72,16 @@ def data(alt: Any, rows: list[dict[str, Any]]) -> Any:
     return alt.Chart(alt.Data(values=rows))
 
 
-def _labels_axis(alt: Any, width: int) -> Any:
-    shown = FEW_TICKS if width < NARROW else TICKS
-    places = log_position(shown).tolist()
-    names = {round(place, 6): f"{n:,}" for place, n in zip(places, shown, strict=True)}
+def _labels_axis(alt: Any, frame: Frame) -> Any:
+    ticks = frame.labels.ticks(few=frame.width < NARROW)
+    places = [frame.labels.place(n) for n in ticks]
+    names = {round(place, 6): f"{n:,}" for place, n in zip(places, ticks, strict=True)}
     lookup = " : ".join(
         f"datum.value < {(a + b) / 2:.6f} ? '{names[round(a, 6)]}'" for a, b in pairwise(places)
     )
     axis = alt.Axis(
         values=places,
-        labelExpr=f"{lookup} : '{shown[-1]:,}'",
+        labelExpr=f"{lookup} : '{ticks[-1]:,}'",
         labelOverlap=False,
         title="labels (logarithmic)",
         grid=False,
@@ -94,7 +97,7 @@ def _value_axis(alt: Any, frame: Frame) -> Any:
     span = frame.top - frame.bottom
     axis = alt.Axis(
         values=frame.ticks,
-        format=".2f" if frame.step in (0.01, 0.02, 0.05, 0.25) else ".1f",
+        format=f",.{frame.decimals}f",
         title=None,
         domain=False,
         ticks=False,
@@ -105,9 +108,10 @@ def _value_axis(alt: Any, frame: Frame) -> Any:
     return alt.Y("y:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
-def _curve(alt: Any, answer: Forecast) -> list[Any]:
+def _curve(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
+    place = frame.labels.place
     rows = [
-        {"x": float(log_position(b.n)), "y": b.low, "high": b.high, "mean": b.mean, "labels": b.n}
+        {"x": place(b.n), "y": b.low, "high": b.high, "mean": b.mean, "labels": b.n}
         for b in answer.curve
     ]
     base = data(alt, rows)
@@ -125,7 +129,7 @@ def _rules(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
         *_line(alt, 0.0 if zero is None else zero.median, end_in_words("zero-shot", zero), "right"),
         *_line(alt, 1.0 if top is None else top.median, end_in_words("ceiling", top), "left"),
     ]
-    target = answer.target.score if by_score else answer.target.gain
+    target = target_value(answer)
     if target is not None and target >= frame.bottom:
         lines += _line(alt, target, target_in_words(answer), "left", of_target=True)
     return lines
@@ -151,8 +155,9 @@ def text(base: Any, place: dict[str, Any], colour: str, *, x: str = "x:Q") -> li
 def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
     """The labels needed: median, interval and name in a lane of their own, below the curve."""
     needed = answer.labels_needed
-    ends = (needed.low, needed.median, needed.high)
-    low, middle, high = (1.0 if n is None else float(log_position(n)) for n in ends)
+    ends = (needed.low, needed.point, needed.high)
+    place = frame.labels.place
+    low, middle, high = (place(answer.horizon if n is None else n) for n in ends)
     name = needed_in_words(answer)
     words = data(alt, [{"x": frame.inside(middle, name), "y": frame.lane(0.42), "name": name}])
     lane = frame.lane(0.76)
@@ -163,14 +168,14 @@ def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
         color=PALETTE.accent, strokeWidth=6, opacity=0.35, strokeCap="round"
     )
     layers.append(bar.encode(x2="end:Q"))
-    open_end = data(alt, [{"x": 1.0, "y": lane}] if needed.high is None else [])
+    open_end = data(alt, [{"x": high, "y": lane}] if needed.high is None else [])
     layers.append(
         open_end.mark_point(
             shape="triangle-right", filled=True, color=PALETTE.accent, size=110, opacity=1
         )
     )
-    if needed.median is not None:
-        target = answer.target.score if answer.curve_unit == "score" else answer.target.gain
+    if needed.point is not None:
+        target = target_value(answer)
         # The line ends above the words, so that it does not cross them.
         drop = [{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}]
         if target is not None:
@@ -183,19 +188,27 @@ def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
     return layers
 
 
-def _scores(alt: Any, answer: Forecast) -> list[Any]:
-    """Observed scores with the interval of their noise, each named."""
+def _scores(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
+    """Observed scores with the interval of their noise, named where they are few."""
+    scores = observed(answer)
     rows = [
         {
-            "x": float(log_position(o.n)),
+            "x": frame.labels.place(o.n),
             "y": o.score,
             "low": o.low,
             "high": o.high,
-            "name": f"{o.score:.3g} at {o.n:,}",
+            "name": f"{shown(o.score)} at {o.n:,}",
         }
-        for o in observed(answer)
+        for o in scores
     ]
     base = data(alt, rows)
+    if len(scores) > MOST_NAMED:
+        return [
+            base.mark_rule(color=PALETTE.ink, strokeWidth=1, opacity=0.3).encode(
+                y="low:Q", y2="high:Q"
+            ),
+            base.mark_point(filled=True, color=PALETTE.ink, size=20, opacity=0.6),
+        ]
     return [
         base.mark_rule(color=PALETTE.ink, strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, color=PALETTE.ink, stroke=PALETTE.ground, size=70, opacity=1),

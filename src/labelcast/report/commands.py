@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from labelcast.forecast.answer import Forecast
-from labelcast.runs.answering import coslow_is_stale
+from labelcast.runs.answering import OPTIONS, coslow_is_stale
 from labelcast.runs.run import Run
 
 TEST_SIZE = 200
-_VALUES = (
-    *("calibration", "target", "target_score", "zero_shot", "ceiling", "observe_size"),
-    *("observe_sd", "level", "budget", "recipe"),
-)
+SCORES = "SCORES.csv"
+MOST_OBSERVED = 8
+"""Scores that a command names one by one; more of them stand in a file."""
 
 
 class Step(NamedTuple):
@@ -32,19 +31,32 @@ def labelcast(*words: object) -> str:
     return shlex.join(["labelcast", *map(str, words)])
 
 
-def forecast_command(run: Run, asked: Mapping[str, Any], *more: object) -> str:
-    """The command that asks a run's forecast again."""
-    words: list[object] = []
-    for name in _VALUES:
-        if asked.get(name) is not None and (name, asked[name]) != ("level", 0.9):
-            words += [f"--{name.replace('_', '-')}", asked[name]]
-    for budget, score, *_ in asked.get("observations") or ():
-        words += ["--observe", f"{budget}={score}"]
-    return labelcast("forecast", run.path, *words, *more)
+def forecast_command(run: Run | None, asked: Mapping[str, Any], *more: object) -> str:
+    """The command that makes a forecast again; SCORES.csv stands for a file of scores."""
+    return labelcast("forecast", *_run_and_options(run, asked), *more)
 
 
-def next_steps(run: Run, answer: Forecast, asked: Mapping[str, Any]) -> tuple[Step, ...]:
+def _run_and_options(run: Run | None, asked: Mapping[str, Any]) -> list[object]:
+    words: list[object] = [] if run is None else [run.path]
+    for name, default in OPTIONS.items():
+        value = asked.get(name)
+        if value is None or value == default or name == "observations":
+            continue
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    given = asked.get("observations") or ()
+    if len(given) > MOST_OBSERVED or any(len(entry) > 2 for entry in given):
+        words += ["--scores", SCORES]
+    else:
+        words += [word for n, score in given for word in ("--observe", f"{n}={score}")]
+    return words
+
+
+def next_steps(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> tuple[Step, ...]:
     """What to do next, in order."""
+    if run is None:
+        again = "" if answer.next_budget is None else _with_another_score(None, answer, asked)
+        none = "No labels are needed for training. Check the zero-shot score on a test set."
+        return (Step(answer.advice() or none, again),)
     steps = []
     if coslow_is_stale(run):
         steps.append(
@@ -55,10 +67,18 @@ def next_steps(run: Run, answer: Forecast, asked: Mapping[str, Any]) -> tuple[St
         return (*steps, Step(text, labelcast("tune", run.path, "--budget", 0)))
     if answer.next_budget is None:
         return (*steps, Step(answer.advice(), ""))
-    return (*steps, *_act(run, answer.next_budget, asked))
+    return (*steps, *_act(run, answer, answer.next_budget, asked))
 
 
-def _act(run: Run, budget: int, asked: Mapping[str, Any]) -> list[Step]:
+def _with_another_score(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> str:
+    """The command that asks again with a score of the next budget."""
+    size = [] if asked.get("observe_sd") is not None else ["--observe-size", "M"]
+    score = f"{answer.next_budget}=SCORE"
+    others = {name: value for name, value in asked.items() if name != "observe_size"}
+    return forecast_command(run, others, "--observe", score, *size)
+
+
+def _act(run: Run, answer: Forecast, budget: int, asked: Mapping[str, Any]) -> list[Step]:
     """Label up to a budget, train there, and ask again."""
     sets = [row.get("set") for row in run.rows("draws.jsonl")]
     short = budget - sets.count("random")
@@ -77,7 +97,7 @@ def _act(run: Run, budget: int, asked: Mapping[str, Any]) -> list[Step]:
         ),
         Step(
             "Or fine-tune in your own way and say what came out.",
-            forecast_command(run, asked, "--observe", f"{budget}=SCORE", "--observe-size", "M"),
+            _with_another_score(run, answer, asked),
         ),
     ]
 
@@ -88,8 +108,10 @@ def _things(short: int, need_test: bool) -> str:
     return " and ".join(parts)
 
 
-def made_by(run: Run, asked: Mapping[str, Any]) -> Sequence[str]:
+def made_by(run: Run | None, asked: Mapping[str, Any]) -> Sequence[str]:
     """The commands that lead to this report; TASK stands for the task's file."""
+    if run is None:
+        return [labelcast("report", *_run_and_options(None, asked))]
     question, facts = run.question, run.facts
     task = ["--task", "TASK"] if question.get("task") else []
     settings: list[object] = []

@@ -1,4 +1,4 @@
-"""What the report of a run says, gathered from its folder; no HTML."""
+"""What a report says, gathered from a run's folder or from scores alone; no HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.forecast import Calibration, Forecast
+from labelcast.forecast import Calibration, Forecast, forecast
 from labelcast.report.commands import Step, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
@@ -39,18 +39,18 @@ class Content:
 
     Attributes:
         name: of the task, or of the run where it has none.
-        model: as the user called it.
+        model: as the user called it; empty where the report is made of scores alone.
         answer: the forecast.
         warnings: all of them, in words.
-        card: the calibration.
+        card: the calibration, None without a run.
         coslow: None where the answer rests on scores alone.
         targets: labels needed for a range of targets.
         costs: None where no price was given.
         steps: what to do next.
         confidence: None where the pool was not scored here.
         similarity: None where it was not measured.
-        labelled: the labelled examples.
-        provenance: where all of it comes from.
+        labelled: the labelled examples, None without a run.
+        provenance: where all of it comes from, None without a run.
         commands: that lead to this report.
         version: of labelcast.
     """
@@ -59,15 +59,15 @@ class Content:
     model: str
     answer: Forecast
     warnings: tuple[str, ...]
-    card: Calibration
+    card: Calibration | None
     coslow: CosLowFacts | None
     targets: tuple[TargetRow, ...]
     costs: CostModel | None
     steps: tuple[Step, ...]
     confidence: PoolConfidence | None
     similarity: Similarity | None
-    labelled: Labelled
-    provenance: Provenance
+    labelled: Labelled | None
+    provenance: Provenance | None
     commands: tuple[str, ...]
     version: str
 
@@ -87,9 +87,7 @@ def gather(
         InputError: there is no answer yet (says what to do), a file is damaged, or an option is
             wrong.
     """
-    prices = prices or Prices()
     options = last_asked(run) if asked is None else dict(asked)
-    costs = cost_model(prices, observed_rows(run), str(run.facts.get("device", "")))
     try:
         found = answer_run(run, **options)
     except InputError as error:
@@ -97,6 +95,9 @@ def gather(
             raise
         path = run.file("manifests/forecast.json")
         raise InputError(f"{path}: asked again what it says, the answer is: {error}") from None
+    device, horizon = str(run.facts.get("device", "")), found.forecast.horizon
+    prices = (prices or Prices()).filled(options)
+    costs = cost_model(prices, observed_rows(run), device, horizon)
     similarity = read_similarity(run)
     words = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(
@@ -106,7 +107,9 @@ def gather(
         warnings=found.warnings,
         card=found.card,
         coslow=_coslow(run),
-        targets=target_rows(run, found.forecast, options),
+        targets=target_rows(
+            lambda other: answer_run(run, **other).forecast, found.forecast, options
+        ),
         costs=costs,
         steps=next_steps(run, found.forecast, words),
         confidence=read_confidence(run),
@@ -114,6 +117,43 @@ def gather(
         labelled=read_labelled(run, similarity.means if similarity else {}),
         provenance=read_provenance(run),
         commands=tuple(made_by(run, words)),
+        version=versions()["labelcast"],
+    )
+
+
+def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Content:
+    """Gather what a report says that is made of scores alone, without a run.
+
+    Args:
+        asked: arguments of `labelcast.forecast`, with scores, or with a zero-shot score that meets
+            the target.
+        prices: of labels and GPU hours.
+
+    Raises:
+        InputError: there are no scores, or an option is wrong.
+    """
+    if not asked.get("observations") and asked.get("zero_shot") is None:
+        raise InputError(
+            "give a run folder, or measured scores (--scores FILE or --observe N=SCORE)."
+        )
+    options = dict(asked)
+    answer = forecast(**options)
+    prices = (prices or Prices()).filled(options)
+    return Content(
+        name="this task",
+        model="",
+        answer=answer,
+        warnings=answer.warnings,
+        card=None,
+        coslow=None,
+        targets=target_rows(lambda other: forecast(**other), answer, options),
+        costs=cost_model(prices, (), "", answer.horizon),
+        steps=next_steps(None, answer, options),
+        confidence=None,
+        similarity=None,
+        labelled=None,
+        provenance=None,
+        commands=tuple(made_by(None, options)),
         version=versions()["labelcast"],
     )
 

@@ -5,7 +5,7 @@ Knows prices. Does not know forecasts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -23,12 +23,22 @@ class Prices(NamedTuple):
         gpu_hour: of one hour, None where not given.
         gpu_hours: that one fine-tuning run takes, None where the run's own are to be taken.
         currency: a sign or a code.
+        per_run: of one fine-tuning run, where no price of an hour is given.
     """
 
     per_label: float | None = None
     gpu_hour: float | None = None
     gpu_hours: float | None = None
     currency: str = "$"
+    per_run: float | None = None
+
+    def filled(self, asked: Mapping[str, Any]) -> Prices:
+        """Prices with those that a forecast was asked with in the place of missing ones."""
+        label, run = asked.get("label_cost"), asked.get("run_cost")
+        return self._replace(
+            per_label=label if self.per_label is None else self.per_label,
+            per_run=run if self.per_run is None else self.per_run,
+        )
 
 
 class CostModel(NamedTuple):
@@ -39,18 +49,20 @@ class CostModel(NamedTuple):
         training: price of one fine-tuning run.
         currency: a sign or a code.
         assumed: what is counted and what is not, in words.
+        horizon: the most labels that the forecast looks at.
     """
 
     per_label: float
     training: float
     currency: str
     assumed: tuple[str, ...]
+    horizon: int = LARGEST_BUDGET
 
     def of(self, count: int | None) -> str:
-        """The cost of so many labels and one run; None is more than 5,000 labels."""
+        """The cost of so many labels and one run; None is more than the horizon."""
         if count == 0:
             return money(0, self.currency)
-        amount = self.per_label * (LARGEST_BUDGET if count is None else count) + self.training
+        amount = self.per_label * (self.horizon if count is None else count) + self.training
         return f"{'> ' if count is None else ''}{money(amount, self.currency)}"
 
     def between(self, low: int | None, high: int | None) -> str:
@@ -59,7 +71,7 @@ class CostModel(NamedTuple):
 
 
 def cost_model(
-    prices: Prices, observations: Sequence[dict[str, Any]], device: str
+    prices: Prices, observations: Sequence[dict[str, Any]], device: str, horizon: int
 ) -> CostModel | None:
     """Make prices a cost of labels; None where no price is given.
 
@@ -67,12 +79,13 @@ def cost_model(
         prices: as the user gave them.
         observations: what `labelcast tune` measured in the run; their seconds give the hours.
         device: that the run's model ran on.
+        horizon: the most labels that the forecast looks at.
 
     Raises:
         InputError: a price is no number of 0 or more, or the hours of a run are unknown.
     """
     _check(prices)
-    if prices.per_label is None and prices.gpu_hour is None:
+    if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
         return None
     assumed = []
     if prices.per_label is not None:
@@ -85,10 +98,13 @@ def cost_model(
             f"One fine-tuning run, at the labels needed, takes {hours:.3g} GPU hours ({source}) at "
             f"{_exact(prices.gpu_hour, prices.currency)} an hour."
         )
+    elif prices.per_run is not None:
+        training = prices.per_run
+        assumed.append(f"One fine-tuning run costs {_exact(training, prices.currency)}.")
     assumed.append(
         "Not counted: the examples labelled for CoS-Low, a test set, runs at smaller budgets."
     )
-    return CostModel(prices.per_label or 0.0, training, prices.currency, tuple(assumed))
+    return CostModel(prices.per_label or 0.0, training, prices.currency, tuple(assumed), horizon)
 
 
 def _check(prices: Prices) -> None:

@@ -5,18 +5,27 @@ Knows a forecast. Does not know altair.
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, log10
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
-from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.answer import shown
+from labelcast.forecast.efficiency import log_position
 
 if TYPE_CHECKING:
     from labelcast.forecast.answer import End, Forecast
 
 _LANE = 0.22
 HEADROOM = 0.07
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
+_TICKS = 6
+"""The most steps of the axis of scores."""
+
+_FINE, _FEW_FINE = (0, 10, 50, 100, 200, 500, 1000, 5000), (0, 50, 200, 1000, 5000)
+_DECADES = (0, 10, 100, 1000, 10_000, 100_000, 1_000_000)
+_FEW_DECADES = (0, 100, 10_000, 1_000_000)
+_FAR = 10_000
+"""Labels beyond which the axis names powers of ten."""
+
 _LETTER = 6.1
 """Width of a letter of a label, in pixels, on average."""
 
@@ -34,39 +43,70 @@ class Palette(NamedTuple):
 PALETTE = Palette()
 
 
+class LabelsAxis(NamedTuple):
+    """The axis of labels: log2(labels), with 0 in the place of 1, from position 0 to 1.
+
+    Attributes:
+        last: labels at its right end, 5,000 or more.
+    """
+
+    last: int
+
+    @classmethod
+    def of(cls, answer: Forecast) -> LabelsAxis:
+        """The axis that ends where the forecast's curve does."""
+        return cls(answer.curve[-1].n)
+
+    def place(self, n: float) -> float:
+        """The position of a number of labels, at most 1."""
+        return float(log_position(min(n, self.last)) / log_position(self.last))
+
+    def ticks(self, *, few: bool = False) -> list[int]:
+        """Labels that are named at the axis."""
+        fine, decades = (_FEW_FINE, _FEW_DECADES) if few else (_FINE, _DECADES)
+        return [n for n in (fine if self.last <= _FAR else decades) if n <= self.last]
+
+
 class Frame(NamedTuple):
     """Where things lie in the plot.
 
     Attributes:
         bottom, top: the values of the curve between which it is drawn.
-        step: between two ticks.
+        step: between two ticks, 1, 2 or 5 times a power of ten.
         width: of the plot, in pixels.
+        labels: the axis of labels.
     """
 
     bottom: float
     top: float
     step: float
     width: int
+    labels: LabelsAxis
 
     @classmethod
     def of(cls, answer: Forecast, width: int) -> Frame:
         """The frame that holds all that is drawn of an answer."""
         if answer.curve_unit == "gain":
-            return cls(0.0, 1.0, 0.2, width)
+            return cls(0.0, 1.0, 0.2, width, LabelsAxis.of(answer))
         values = [value for band in answer.curve for value in band[1:]]
         values += [value for o in observed(answer) for value in (o.low, o.high)]
         values += [e.median for e in (answer.zero_shot, answer.ceiling) if e is not None]
         values += [] if answer.target.score is None else [answer.target.score]
         low, high = min(values), max(values)
-        step = next((s for s in _STEPS if (high - low) / s <= 6), _STEPS[-1])
+        step = _step(high - low)
         bottom, top = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
-        return cls(bottom, max(top, bottom + step), step, width)
+        return cls(bottom, max(top, bottom + step), step, width, LabelsAxis.of(answer))
 
     @property
     def ticks(self) -> list[float]:
         """Values of the axis."""
         count = round((self.top - self.bottom) / self.step)
-        return [round(self.bottom + i * self.step, 4) for i in range(count + 1)]
+        return [round(self.bottom + i * self.step, self.decimals) for i in range(count + 1)]
+
+    @property
+    def decimals(self) -> int:
+        """Decimals with which the ticks are written."""
+        return max(-floor(log10(self.step) + 1e-9), 0)
 
     def lane(self, share: float) -> float:
         """A value within the lane of the labels needed, which lies below the curve."""
@@ -78,8 +118,18 @@ class Frame(NamedTuple):
         return min(max(x, half), 1 - half)
 
 
+def _step(span: float) -> float:
+    """The smallest step of 1, 2 or 5 times a power of ten that makes few ticks of a span.
+
+    >>> _step(0.4), _step(37.0)
+    (0.1, 10.0)
+    """
+    power = 10.0 ** floor(log10(max(span, 0.01) / _TICKS))
+    return next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= _TICKS)
+
+
 class ObservedScore(NamedTuple):
-    """An observed score with the interval of its noise, within 0 and 1."""
+    """An observed score with the interval of its noise."""
 
     n: int
     score: float
@@ -90,11 +140,20 @@ class ObservedScore(NamedTuple):
 def observed(answer: Forecast) -> list[ObservedScore]:
     """Observed scores with the interval that their noise gives them, at the answer's level."""
     quantile = NormalDist().inv_cdf((1 + answer.level) / 2)
+    # No score is below 0; one is above 1 only where the forecast's own are.
+    on_unit = not answer.lower_is_better and max(band.high for band in answer.curve) <= 1
     found = []
     for o in answer.observations:
-        low, high = (min(max(o.score + s * quantile * o.sd, 0.0), 1.0) for s in (-1, 1))
-        found.append(ObservedScore(int(o.budget), o.score, low, high))
+        low, high = max(o.score - quantile * o.sd, 0.0), o.score + quantile * o.sd
+        found.append(
+            ObservedScore(int(o.budget), o.score, low, min(high, 1.0) if on_unit else high)
+        )
     return found
+
+
+def target_value(answer: Forecast) -> float | None:
+    """The target in the unit of the curve, None where it is unknown there."""
+    return answer.target.score if answer.curve_unit == "score" else answer.target.gain
 
 
 def needed_in_words(answer: Forecast) -> str:
@@ -102,8 +161,8 @@ def needed_in_words(answer: Forecast) -> str:
     needed = answer.labels_needed
     if answer.answered_by == ("zero-shot",):
         return "no labels needed"
-    more = f"more than {LARGEST_BUDGET:,}"
-    ends = [more if n is None else f"{n:,}" for n in (needed.median, needed.low, needed.high)]
+    more = f"more than {answer.horizon:,}"
+    ends = [more if n is None else f"{n:,}" for n in (needed.point, needed.low, needed.high)]
     interval = f"{ends[1]} to {ends[2]}" if ends[1] != ends[2] else ends[1]
     return f"{ends[0]} labels ({interval})" if interval != ends[0] else f"{ends[0]} labels"
 
@@ -112,8 +171,8 @@ def target_in_words(answer: Forecast) -> str:
     """The target as the chart names it."""
     gain, score = answer.target.gain, answer.target.score
     by_score = answer.curve_unit == "score" and score is not None
-    parts = [f"{score:.3g}"] if by_score else []
-    parts += [f"{gain:.3g} of the gain"] if gain is not None and gain > 0 else []
+    parts = [shown(score)] if by_score else []
+    parts += [f"{shown(gain)} of the gain"] if gain is not None and gain > 0 else []
     return f"target {parts[0]}" + (f" ({parts[1]})" if len(parts) > 1 else "")
 
 
@@ -122,5 +181,5 @@ def end_in_words(name: str, end: End | None) -> str:
     if end is None:
         return name
     if end.known:
-        return f"{name} {end.median:.3g}"
-    return f"{name}, unknown: {end.low:.2f} to {end.high:.2f}"
+        return f"{name} {shown(end.median)}"
+    return f"{name}, unknown: {shown(end.low)} to {shown(end.high)}"

@@ -13,7 +13,7 @@ from typing import Any
 from labelcast.probe.labels import drawn_rows, label_rows
 from labelcast.probe.remarks import load_remarks
 from labelcast.report.confidence import scored_rows
-from labelcast.report.words import Shown, shorten
+from labelcast.report.words import Shown, seconds_of, shorten
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, input_names
 
@@ -134,5 +134,4 @@ def _example(
 
 
 def _seconds(remark: Mapping[str, Any]) -> float | None:
-    value = remark.get("seconds")
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return seconds_of(remark.get("seconds")) or None

@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
-from labelcast.forecast.answer import chance_in_words
+from labelcast.forecast.answer import chance_in_words, shown
 from labelcast.report import words
 from labelcast.report.content import Content
 from labelcast.report.frame import observed, target_in_words
@@ -44,16 +45,17 @@ def render(content: Content) -> str:
         script=Markup(script),
         policy=_policy(style, script),
         observed=observed(content.answer),
-        **_helpers(),
+        **_helpers(content.answer.horizon),
     )
     return MARK + page
 
 
-def _helpers() -> dict[str, Callable[..., Any]]:
+def _helpers(horizon: int) -> dict[str, Callable[..., Any]]:
     return {
         "chance": chance_in_words,
-        "labels": words.labels,
-        "ends": words.ends,
+        "labels": partial(words.labels, horizon=horizon),
+        "ends": partial(words.ends, horizon=horizon),
+        "shown": shown,
         "target_in_words": target_in_words,
     }
 
@@ -69,7 +71,7 @@ def _charts(content: Content) -> dict[str, str]:
             f"{pool.high:.2f}; examples up to {pool.limit:.3f} could be picked."
         )
         charts["confidence_wide"], charts["confidence_narrow"] = confidence_svgs(pool, label)
-    if found is not None:
+    if found is not None and content.labelled is not None:
         label = f"Heat map of the cosine similarities between {len(found.shown)} examples."
         charts["similarity"] = similarity_svg(found, dict(content.labelled.numbers), label)
     return charts

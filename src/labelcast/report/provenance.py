@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labelcast.report.words import Shown, shorten
+from labelcast.report.words import Shown, seconds_of, shorten
 from labelcast.runs.answering import observed_rows
 from labelcast.runs.run import Run
 
@@ -127,19 +127,17 @@ def _step(run: Run, name: str) -> FinishedStep:
     manifest = run.manifest(name)
     versions = manifest.get("versions")
     settings = [f"{key} {manifest[key]}" for key in _SETTINGS[name] if key in manifest]
-    seconds = manifest.get("seconds")
     known = versions.items() if isinstance(versions, dict) else ()
     return FinishedStep(
         name=name,
         finished=str(manifest.get("finished", "")),
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=seconds_of(manifest.get("seconds")),
         settings=shorten(", ".join(settings), SHORT),
         versions=shorten(", ".join(f"{key} {value}" for key, value in known), SHORT),
     )
 
 
 def _tuned(row: Mapping[str, Any]) -> TunedRun:
-    seconds = row.get("seconds")
     return TunedRun(
         budget=int(row["budget"]),
         score=float(row["score"]),
@@ -147,5 +145,5 @@ def _tuned(row: Mapping[str, Any]) -> TunedRun:
         test_size=int(row["test_size"]),
         recipe=shorten(str(row["recipe"]), SHORT),
         seed=str(row.get("seed", "")),
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=seconds_of(row.get("seconds")),
     )

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from labelcast.forecast.efficiency import LARGEST_BUDGET
 
-MORE = f"> {LARGEST_BUDGET:,}"
-
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
 _PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
@@ -42,18 +40,26 @@ def shorten(text: str, limit: int) -> Shown:
     return Shown(clean(text[:limit]), max(len(text) - limit, 0))
 
 
-def labels(count: int | None) -> str:
-    """Labels needed; None is not reached within 5,000.
+def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
+    """Labels needed; None is not reached within the horizon.
 
-    >>> labels(1200), labels(None)
-    ('1,200', '> 5,000')
+    >>> labels(1200), labels(None), labels(None, 20_000)
+    ('1,200', '> 5,000', '> 20,000')
     """
-    return MORE if count is None else f"{count:,}"
+    return f"> {horizon:,}" if count is None else f"{count:,}"
 
 
-def ends(low: int | None, high: int | None) -> str:
+def ends(low: int | None, high: int | None, horizon: int = LARGEST_BUDGET) -> str:
     """The interval of the labels needed."""
-    return MORE if low is None and high is None else f"{labels(low)} to {labels(high)}"
+    if low is None and high is None:
+        return labels(None, horizon)
+    return f"{labels(low, horizon)} to {labels(high, horizon)}"
+
+
+def seconds_of(value: object) -> float | None:
+    """Seconds that a file states, None where it states none that could be."""
+    likely = isinstance(value, int | float) and 0 <= value < 1e12
+    return float(value) if likely else None  # type: ignore[arg-type]
 
 
 def money(amount: float, currency: str) -> str:

@@ -1,4 +1,4 @@
-"""The step of `labelcast report`: from a run to its report on the disk."""
+"""The step of `labelcast report`: from a run, or scores, to a report on the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.report.content import Content, gather
+from labelcast.report.content import Content, gather, gather_scores
 from labelcast.report.costs import Prices
 from labelcast.report.page import MARK, render
 from labelcast.runs.files import write_text
@@ -17,21 +17,21 @@ NAME = "report.html"
 
 
 def write_report(
-    run: Run,
+    run: Run | None = None,
     out: str | Path | None = None,
     *,
     asked: Mapping[str, Any] | None = None,
     prices: Prices | None = None,
 ) -> tuple[Path, Content]:
-    """Write the report of a run as one HTML file, which opens offline.
+    """Write the report of a run, or of scores alone, as one HTML file, which opens offline.
 
     The forecast is made anew and not kept in the run: only the report is written.
 
     Args:
-        run: with CoS-Low, or with observed scores.
-        out: the file; `RUN/report.html` by default.
-        asked: options of the forecast, as `runs.answering.answer_run` takes them; None asks what
-            the run's last forecast was asked, else the defaults.
+        run: with CoS-Low, or with observed scores; None makes a report of the scores in `asked`.
+        out: the file; `RUN/report.html` by default, `report.html` without a run.
+        asked: options of the forecast, as `labelcast.forecast` takes them; None asks what the
+            run's last forecast was asked, else the defaults.
         prices: of labels and GPU hours.
 
     Returns:
@@ -41,9 +41,9 @@ def write_report(
         InputError: there is no answer yet, an option is wrong, or `out` is some other file.
         RunError: the file cannot be written.
     """
-    path = run.file(NAME) if out is None else Path(out)
+    path = Path(out) if out is not None else Path(NAME) if run is None else run.file(NAME)
     _check_replaceable(path)
-    content = gather(run, asked, prices)
+    content = gather_scores(asked or {}, prices) if run is None else gather(run, asked, prices)
     write_text(path, render(content))
     return path, content
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.forecast import Calibration, Forecast, forecast
+from labelcast.forecast import LARGEST_BUDGET, Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
+from labelcast.forecast.forecasting import answer, forecast
+from labelcast.forecast.particles import LARGEST_HORIZON
+from labelcast.forecast.question import Question
+from labelcast.forecast.scale import Scale, scale_of
 from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import Asked, check
 from labelcast.runs.run import Run
@@ -17,7 +20,18 @@ from labelcast.runs.run import Run
 PUBLISHED_EXAMPLES = 32
 """Examples behind each CoS-Low that the cards were fitted to."""
 
-_OPTIONS = inspect.signature(forecast).parameters.keys() - {"coslow"}
+OPTIONS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(forecast).parameters.items()
+    if name != "coslow"
+}
+"""What a run's forecast can be asked, with the defaults."""
+
+_FORMER = {"seed", "samples"}
+"""Options of earlier versions, which changed no more than the last digits."""
+
+_SAME = 5e-4
+"""A given score this close to a measured one of the same budget, of 1, is that one, rounded."""
 
 
 class RunAnswer(NamedTuple):
@@ -52,23 +66,25 @@ def answer_run(
     else:
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
         warnings = _of_another_model(card, model)
-    ceiling = (run.question.get("task") or {}).get("ceiling")
-    if options.get("ceiling") is None and ceiling:
-        options["ceiling"] = ceiling["score"]
     if coslow_is_stale(run):
         warnings.append(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    options = with_observations(run, options)
+    options = with_run(run, options)
+    if _scale(options).metric == "loss" and (observed_rows(run) or _ceiling(run) is not None):
+        warnings.append(
+            "the scores are losses: the ceiling of the task and the scores that `labelcast tune` "
+            "measured are not, and are left out"
+        )
     coslow, examples = _coslow(run, options)
     if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
         warnings.append(
             f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
             "each: the intervals are too narrow; label more of them"
         )
-    answer = forecast(coslow=coslow, calibration=card, **options)
-    return RunAnswer(answer, tuple(warnings), card, options)
+    made = answer(_question(options), coslow, card, options.get("recipe"))
+    return RunAnswer(made, tuple(warnings), card, options)
 
 
 def forecast_run(
@@ -79,8 +95,7 @@ def forecast_run(
     Args:
         run: with `coslow.json`, unless scores are observed.
         calibration: None finds the card of the run's model.
-        options: as `curves.forecast` takes them; the ceiling defaults to the task's, and what
-            `labelcast tune` has measured in the run counts as observed (`with_observations`).
+        options: as `labelcast.forecast` takes them; what the run knows is added (`with_run`).
 
     Returns:
         The forecast, and warnings about which card was found.
@@ -90,26 +105,32 @@ def forecast_run(
     """
     options["observations"] = list(options.get("observations") or ())
     found = answer_run(run, calibration=calibration, **options)
-    answer = found.forecast
+    made = found.forecast
     with run.locked():
-        write_json(run.file("forecast.json"), answer.to_dict() | {"warnings": list(found.warnings)})
+        write_json(run.file("forecast.json"), made.to_dict() | {"warnings": list(found.warnings)})
         run.finish(
             "forecast",
             calibration=found.card.name,
             options=_plain(found.options),
             asked=_plain(options | {"calibration": card_asked(calibration)}),
         )
-    return answer, found.found
+    return made, found.found
 
 
-def check_asked(*, target: float | None, ceiling: float | None, calibration: str | None) -> None:
+def _question(options: dict[str, Any]) -> Question:
+    """The question that the options of a forecast ask, all but the card and the recipe."""
+    apart = ("calibration", "recipe")
+    return Question.of(**{name: value for name, value in options.items() if name not in apart})
+
+
+def check_asked(*, calibration: str | None, **options: Any) -> None:
     """Refuse what no forecast can be asked, before anything is measured for one.
 
     Raises:
         InputError: an option is wrong, named.
     """
-    card = by_name(calibration or POOLED)
-    forecast(coslow=0.5, calibration=card, target=target, ceiling=ceiling)
+    by_name(calibration or POOLED)
+    Question.of(**options)
 
 
 def last_asked(run: Run) -> dict[str, Any]:
@@ -127,12 +148,15 @@ def last_asked(run: Run) -> dict[str, Any]:
     manifest = run.manifest("forecast")
     asked = manifest.get("asked", manifest.get("options"))
     again = f"Run `labelcast forecast {run.path}` again."
-    if not isinstance(asked, dict) or not asked.keys() <= _OPTIONS:
+    if not isinstance(asked, dict) or not asked.keys() <= OPTIONS.keys() | _FORMER:
         raise InputError(f"{path}: damaged. {again}")
     check(Asked, asked, str(path), again)
-    if "observations" in asked:
-        asked = asked | {"observations": [tuple(pair) for pair in asked["observations"]]}
-    return dict(asked)
+    asked = {name: value for name, value in asked.items() if name in OPTIONS}
+    try:
+        _question(asked)
+    except InputError as error:
+        raise InputError(f"{path}: damaged ({error}). {again}") from None
+    return asked
 
 
 def card_asked(calibration: Calibration | str | Path | None) -> str | None:
@@ -195,48 +219,85 @@ def observed_rows(run: Run) -> list[dict[str, Any]]:
     Raises:
         InputError: a row is damaged.
     """
-    rows = run.rows("observations.jsonl")
-    kinds = {"budget": int, "score": float | int, "test_size": int, "recipe": str}
-    for number, row in enumerate(rows, 1):
-        if not all(isinstance(row.get(name), kind) for name, kind in kinds.items()):
-            raise InputError(
-                f"{run.file('observations.jsonl')} line {number}: damaged. Mend that line, or "
-                "remove it and run its `labelcast tune` again."
-            )
-    return rows
+    return run.rows("observations.jsonl")
+
+
+def with_run(run: Run, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a forecast, with what the run knows added; what the options say goes first.
+
+    The run knows the task's ceiling, the scores that were measured in it (`with_observations`),
+    and the size of its pool, which is the horizon where it is above 5,000. Where the scores are
+    losses, the first two are not on their scale and are left out.
+
+    Raises:
+        InputError: a file of the run is damaged, or an option is wrong.
+    """
+    known: dict[str, Any] = {}
+    scale, ceiling = _scale(options), _ceiling(run)
+    if options.get("ceiling") is None and ceiling is not None and scale.metric != "loss":
+        known["ceiling"] = _on_scale(ceiling, scale)
+    size = min(int(run.facts.get("size", 0)), LARGEST_HORIZON)
+    if options.get("horizon") is None and size > LARGEST_BUDGET:
+        known["horizon"] = size
+    return with_observations(run, options | known)
 
 
 def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     """Options of a forecast, with the scores that were measured in the run added.
 
-    Scores of one budget are averaged. Only those of one recipe count: the one asked for, else the
-    last one measured; zero-shot counts for all. What the options say themselves goes first.
+    Every score counts by itself, with the size of its own test set. Only those of one recipe
+    count: the one asked for, else the last one measured; zero-shot counts for all. A score that
+    the options give too counts once.
 
     Args:
         run: whose `observations.jsonl` is read, where there is one.
         options: as `forecast` takes them.
 
     Raises:
-        InputError: a row of the file is damaged.
+        InputError: a row of the file is damaged, or an option is wrong.
     """
-    rows = observed_rows(run)
+    rows, scale = observed_rows(run), _scale(options)
+    if not rows or scale.metric == "loss":
+        return options
     tuned = [row for row in rows if row["budget"]]
     recipe = options.get("recipe") or (tuned[-1]["recipe"] if tuned else None)
-    scores: dict[int, list[float]] = {}
+    given = list(options.get("observations") or ())
+    # Pairs, if the options are right; `Question.of` says what is wrong with them otherwise.
+    pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
+    known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
+    measured = []
     for row in rows:
-        if not row["budget"] or row["recipe"].lower() == str(recipe).lower():
-            scores.setdefault(row["budget"], []).append(row["score"])
-    if not scores:
-        return options
-    given = {row[0]: tuple(row) for row in options.get("observations") or ()}
-    measured = {budget: (budget, fmean(values)) for budget, values in scores.items()}
-    if options.get("zero_shot") is not None:
-        measured.pop(0, None)
-    return options | {
-        "observations": sorted((measured | given).values()),
-        "observe_size": options.get("observe_size") or min(row["test_size"] for row in rows),
-        "recipe": recipe,
-    }
+        n, score = row["budget"], _on_scale(row["score"], scale)
+        counts = row["recipe"].lower() == str(recipe).lower() if n else not known_start
+        if counts and not any(_is_same(pair, n, score, scale) for pair in pairs):
+            # A noise sd that is given for all scores holds for these too.
+            size = row["test_size"] if options.get("observe_sd") is None else None
+            measured.append((n, score, None, size))
+    return options | {"observations": [*measured, *given], "recipe": recipe}
+
+
+def _is_same(pair: Any, n: int, score: float, scale: Scale) -> bool:
+    """Whether a given score is one that was measured."""
+    budget, value = pair
+    # Compared as it is, a whole number of hundreds of digits is no float.
+    lies_on = isinstance(value, int | float) and abs(value) <= scale.top and budget == n
+    return lies_on and abs(value - score) <= _SAME * scale.top
+
+
+def _scale(options: dict[str, Any]) -> Scale:
+    kind = ("scale", "lower_is_better", "metric")
+    return scale_of(**{name: options[name] for name in kind if options.get(name) is not None})
+
+
+def _ceiling(run: Run) -> float | None:
+    """The task's ceiling, from 0 to 1."""
+    ceiling = (run.question.get("task") or {}).get("ceiling")
+    return ceiling["score"] if ceiling else None
+
+
+def _on_scale(score: float, scale: Scale) -> float:
+    """A score of the run, from 0 to 1, on the user's scale, without the dust of binary numbers."""
+    return round(scale.from_unit(score), 12)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

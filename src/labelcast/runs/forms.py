@@ -31,7 +31,7 @@ class ModelPart(Form):
     architecture: dict[str, Any] | None = None
 
 
-class Question(Form):
+class RunQuestion(Form):
     """The question of `run.json`."""
 
     task: dict[str, Any] | None = None
@@ -79,18 +79,9 @@ class Observation(Form):
 
 
 class Asked(Form):
-    """What the last forecast was asked, in `manifests/forecast.json`."""
+    """What the last forecast was asked; `Question.of` checks its other options."""
 
     calibration: str | None = None
-    target: Finite | None = None
-    target_score: Finite | None = None
-    zero_shot: Finite | None = None
-    ceiling: Finite | None = None
-    observations: list[Annotated[list[Finite], Field(min_length=2, max_length=3)]] | None = None
-    observe_size: Natural | None = None
-    observe_sd: Finite | None = None
-    level: Finite = 0.9
-    budget: int | None = None
     recipe: str | None = None
 
 

@@ -30,7 +30,7 @@ from labelcast.runs.forms import (
     Labelled,
     ModelPart,
     Observation,
-    Question,
+    RunQuestion,
     check,
 )
 from labelcast.strange import refuse_links
@@ -156,7 +156,7 @@ class Run:
         part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, dict):
             raise InputError(f"{self.file('run.json')}: damaged (no {name!r} in it).")
-        form = Question if name == "question" else Facts
+        form = RunQuestion if name == "question" else Facts
         check(form, part, f"{self.file('run.json')}", _SCORE_AGAIN)
         return part
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from published_folder import write_folder
 
-from evidence.reproduce.fit_prior import fit_published
+from evidence.reproduce.labelcast_method import prior_without
 from evidence.reproduce.policy import (
     DOUBLING,
     FIXED_GRID,
+    given_seen,
     in_turn,
     one_shot,
     search_on,
@@ -20,8 +21,14 @@ from evidence.reproduce.policy_table import policy_table
 from evidence.reproduce.published import PublishedCurve, read_published
 from evidence.reproduce.scoring import TARGETS, TaskBootstrap
 from labelcast.forecast.efficiency import EfficiencyCurve
+from labelcast.forecast.families import Mixture, Prior
 
 DIPPING = {0: 0.2, 50: 0.5, 100: 0.45, 200: 0.6, 500: 0.55, 1000: 0.8, 2500: 0.7, 5000: 0.75}
+
+
+def shipped_scores(task: str) -> Mixture:
+    """Stand in for a fit of the score curves: made-up tasks are in no fit."""
+    return Prior.load().scores
 
 
 def _curve(raw: dict[int, float]) -> PublishedCurve:
@@ -69,10 +76,11 @@ def test_the_forecast_ends_and_never_buys_twice(
     curves: tuple[PublishedCurve, ...], ceiling_known: bool
 ) -> None:
     """A search ends met or given up, at 5,000 labels at most, and success is a raw success."""
-    prior = fit_published(curves[:-1])
+    prior = prior_without(curves[-1].task, curves[:-1], shipped_scores)
+    given = given_seen(prior, curves[-1], ceiling_known, auc_known=True)
     for target in TARGETS:
         search = search_on(curves[-1], target, auc=0.4)
-        spent = with_forecast(search, prior, ceiling_known)
+        spent = with_forecast(search, given)
         assert 0 <= spent.labels <= 5000
         assert spent.runs <= 29
         assert spent.met == (spent.runs > 0 and search.succeeds(spent.labels))
@@ -81,7 +89,7 @@ def test_the_forecast_ends_and_never_buys_twice(
 def test_the_table_counts_what_was_bought(curves: tuple[PublishedCurve, ...]) -> None:
     """Every way has a row a target; labels, runs and misses are those of the searches."""
     done: list[int] = []
-    simulated = simulate(curves, progress=done.append)
+    simulated = simulate(curves, shipped_scores, progress=done.append)
     assert done == [1] * 6
     bootstrap = TaskBootstrap.of([c.task for c in curves], resamples=50)
     table = policy_table(curves, simulated, bootstrap)

@@ -9,8 +9,12 @@ from published_folder import write_folder
 from shared_data import shared
 
 from evidence.reproduce.comparison import compare
-from evidence.reproduce.fit_prior import fit_published
-from evidence.reproduce.labelcast_method import FittedLabelcast, LabelcastMethod
+from evidence.reproduce.labelcast_method import (
+    FittedLabelcast,
+    LabelcastMethod,
+    fit_scores,
+    prior_without,
+)
 from evidence.reproduce.published import PublishedCurve, read_published
 from evidence.reproduce.refinement import (
     FEWEST_TASKS,
@@ -33,10 +37,17 @@ from evidence.reproduce.scoring import TARGETS, Prediction, TaskBootstrap
 from evidence.reproduce.table_method import PowerLawMethod, TableMethod
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
+from labelcast.forecast.families import Mixture, Prior
 from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
-from labelcast.forecast.observed import Observation
+from labelcast.forecast.posterior import given_scores, joined, measured_auc
+from labelcast.forecast.question import Question
 
 Curves = tuple[PublishedCurve, ...]
+
+
+def shipped_scores(task: str) -> Mixture:
+    """Stand in for a fit of the score curves: made-up tasks are in no fit."""
+    return Prior.load().scores
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +65,8 @@ class _Spy:
         self.fitted: list[set[str]] = []
         self.clues: list[tuple[set[str], Clues]] = []
 
-    def fit(self, curves: Sequence[PublishedCurve]) -> "_Spy":
+    def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "_Spy":
+        assert task not in {curve.task for curve in curves}
         self.fitted.append({curve.task for curve in curves})
         return self
 
@@ -71,8 +83,9 @@ def test_nothing_of_the_held_out_task_enters(curves: Curves) -> None:
     measure_method(spy, SEVEN_ROWS, curves, "unknown", draws=2)
     assert len(spy.fitted) == 6
     assert all(len(tasks) == 5 for tasks in spy.fitted)
-    for others, places in held_out(curves):
-        assert not {c.task for c in others} & {curves[i].task for i in places}
+    for task, others, places in held_out(curves):
+        assert {curves[i].task for i in places} == {task}
+        assert task not in {c.task for c in others}
         assert len(others) + len(places) == len(curves)
     assert all(clues.ceiling is None for _, clues in spy.clues)
     known = _Spy()
@@ -104,28 +117,51 @@ def test_the_noise_is_the_same_in_every_row() -> None:
     )
 
 
-def test_labelcast_rows_are_what_the_forecast_says(curves: Curves) -> None:
+@pytest.mark.parametrize("ceiling_known", [True, False])
+def test_labelcast_rows_are_what_the_forecast_says(curves: Curves, ceiling_known: bool) -> None:
     """A row's figures are the posterior's own, by the functions that a forecast uses."""
-    prior = fit_published(curves[1:])
-    clues = clues_of(curves[0], Case((50, 100), None), True, draws=1, seed=0, number=0)
-    found = FittedLabelcast(prior, samples=1000).predict(clues)
-    gains = curves[0].grid_gains
-    posterior = prior.condition(
-        [Observation(n, float(gains[GRID.index(n)]), 0.01) for n in (50, 100)], samples=1000
+    prior = prior_without(curves[0].task, curves[1:], shipped_scores)
+    clues = clues_of(curves[0], Case((50, 100), 0.1), ceiling_known, draws=2, seed=0, number=0)
+    assert clues.aucs is not None
+    found = FittedLabelcast(prior).predict(clues)
+    sd = 0.01 * ((clues.ceiling or 1.0) - clues.zero_shot)
+    question = Question.of(
+        zero_shot=clues.zero_shot,
+        ceiling=clues.ceiling,
+        observations=[(n, s, sd) for n, s in zip(clues.budgets, clues.scores, strict=True)],
     )
-    areas = posterior.areas()
-    assert found.auc[0] == weighted_quantiles(areas, posterior.weights, [0.5])[0]
-    assert found.auc_interval is not None
-    assert tuple(found.auc_interval[0]) == interval(areas, posterior.weights, 0.9)
-    labels = posterior.labels_for_gain(TARGETS[2])
-    assert found.labels.interval is not None
-    assert tuple(found.labels.interval[0, 2]) == label_interval(labels, posterior.weights, 0.9)
+    parts = given_scores(prior, question, published=True)
+    for number, auc in enumerate(clues.aucs):
+        draws = joined([p._replace(given=measured_auc(p.given, float(auc), 0.1)) for p in parts])
+        areas = draws.areas()
+        assert found.auc[number] == weighted_quantiles(areas, draws.weights, [0.5])[0]
+        assert found.auc_interval is not None
+        assert tuple(found.auc_interval[number]) == interval(areas, draws.weights, 0.9)
+        labels = draws.labels_for_gain(TARGETS[2])
+        labels = np.where(labels <= LARGEST_BUDGET, labels, np.inf)
+        ends = label_interval(labels, draws.weights, 0.9, shifted=False)
+        assert found.labels.interval is not None
+        assert tuple(found.labels.interval[number, 2]) == ends
+
+
+def test_the_prior_knows_nothing_of_the_held_out_task(curves: Curves) -> None:
+    """Gains and ends are those of the other tasks, score curves those fitted without the task."""
+    asked: list[str] = []
+
+    def without(task: str) -> Mixture:
+        asked.append(task)
+        return shipped_scores(task)
+
+    prior = LabelcastMethod(without).fit("task_0", [c for c in curves if c.task != "task_0"]).prior
+    assert asked == ["task_0"]
+    fewer = [c for c in curves if c.task not in ("task_0", "task_1")]
+    assert not np.array_equal(prior.ceilings, prior_without("task_0", fewer, without).ceilings)
 
 
 def test_rows_and_comparison_have_every_field(curves: Curves) -> None:
     """Both methods have all rows under both ceilings; the intervals hold their figures."""
     done: list[int] = []
-    measured = measure_all(curves, draws=2, progress=done.append)
+    measured = measure_all(curves, shipped_scores, draws=2, progress=done.append)
     assert sum(done) == steps(curves)
     bootstrap = TaskBootstrap.of([c.task for c in curves], resamples=100)
     rows = table_rows(measured, bootstrap)
@@ -149,9 +185,12 @@ def test_rows_and_comparison_have_every_field(curves: Curves) -> None:
 def test_the_same_seed_gives_the_same_figures(curves: Curves) -> None:
     """Figures depend on the curves, draws and seed alone."""
     case = (Case((50,), 0.108),)
-    once, again = (measure_method(LabelcastMethod(), case, curves, "unknown", 3) for _ in range(2))
+    once, again = (
+        measure_method(LabelcastMethod(shipped_scores), case, curves, "unknown", 3)
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(once.values, again.values)
-    other = measure_method(LabelcastMethod(), case, curves, "unknown", 3, seed=1)
+    other = measure_method(LabelcastMethod(shipped_scores), case, curves, "unknown", 3, seed=1)
     assert not np.array_equal(once.values, other.values)
 
 
@@ -161,7 +200,7 @@ def test_too_few_tasks_or_draws_are_refused(curves: Curves) -> None:
     with pytest.raises(InputError, match=f"{FEWEST_TASKS} tasks or more"):
         next(held_out(few))
     with pytest.raises(InputError, match="--draws"):
-        measure_all(curves, draws=0)
+        measure_all(curves, shipped_scores, draws=0)
     with pytest.raises(ValueError, match="AUC"):
         PowerLawMethod().predict(clues_of(curves[0], Case((50,), None), True, 1, 0, 0))
 
@@ -197,7 +236,8 @@ def test_the_forecast_is_better_than_the_table(seed: int) -> None:
     """The goals of the comparison hold, with the ceiling known and unknown, for either seed."""
     published = read_published(shared() / "paper" / "results")
     bootstrap = TaskBootstrap.of([c.task for c in published])
-    measured = measure_all(published, draws=20, seed=seed)
+    scores_without = fit_scores(shared() / "paper" / "results")
+    measured = measure_all(published, scores_without, draws=20, seed=seed)
     rows = table_rows(measured, bootstrap)
     comparison = compare(measured, bootstrap)
     for observed, goal in (((50,), 0.043), ((50, 100), 0.039), ((50, 100, 200), 0.029)):

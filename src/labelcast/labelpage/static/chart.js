@@ -2,7 +2,7 @@
 
 const NAMES = "http://www.w3.org/2000/svg";
 const [WIDEST, HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [680, 260, 40, 24, 40, 30];
-const TICKS = [50, 200, 500, 1000, 5000];
+const [NEAR, FAR] = [[50, 200, 500, 1000, 5000], [100, 1000, 10000, 100000, 1000000]];
 
 function draw(name, attrs, text) {
   const node = document.createElementNS(NAMES, name);
@@ -32,7 +32,7 @@ export function curve(forecast) {
     svg.append(draw("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "grid" }),
       draw("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value));
   }
-  for (const n of TICKS.filter((tick) => tick >= points[0].n && tick <= last.n)) {
+  for (const n of (last.n > 10000 ? FAR : NEAR).filter((tick) => tick >= points[0].n && tick <= last.n)) {
     svg.append(draw("text", { x: x(n), y: HEIGHT - 21, "text-anchor": "middle" }, n.toLocaleString("en")));
   }
   const band = [...points.map((point) => [point.n, point.high]), ...points.toReversed().map((point) => [point.n, point.low])];

@@ -4,7 +4,7 @@ import { curve } from "./chart.js";
 import { byId, el, fill } from "./dom.js";
 import { TITLES } from "./strip.js";
 
-const count = (n) => (n === null ? "more than 5,000" : n.toLocaleString("en"));
+const count = (n, horizon) => (n === null ? `more than ${horizon.toLocaleString("en")}` : n.toLocaleString("en"));
 const several = (n, word) => (n === 1 ? `${word} one` : `${n} ${word} ones`);
 const decimal = (x) => x.toFixed(3).replace("-", "\u2212");
 const STAGES = { loading: "Loading the model", gradients: "Gradients", saving: "Saving" };
@@ -135,10 +135,11 @@ function forecasting(view) {
 
 function answer(forecast, task) {
   const needed = forecast.labels_needed;
+  const labels = (n) => count(n, forecast.horizon);
   const rows = [
-    ["Labels needed", count(needed.median)],
-    [`${Math.round(100 * forecast.level)}% interval`, `${count(needed.low)} to ${count(needed.high)}`],
-    ["Next budget to try", forecast.next_budget === null ? "none" : count(forecast.next_budget)],
+    ["Labels needed", labels(needed.point)],
+    [`${Math.round(100 * forecast.level)}% interval`, `${labels(needed.low)} to ${labels(needed.high)}`],
+    ["Next budget to try", forecast.next_budget === null ? "none" : labels(forecast.next_budget)],
     ["Calibration", forecast.calibration ?? "none"],
     ["Rests on", forecast.basis],
   ];

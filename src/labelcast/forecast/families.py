@@ -1,0 +1,366 @@
+"""The two families of curves behind a forecast, and their prior draws.
+
+`ScoreFamily` describes curves on the score's own scale and needs no ceiling. `GainFamily` holds the
+published curves of fine-tuned language models as gains between zero-shot and a ceiling; it has a
+say where one of CoS-Low and the ceiling is known. The fitted numbers are in `prior.json`; the
+command `python -m evidence.fit_prior` makes them.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelcast.forecast import score_curves
+from labelcast.forecast.efficiency import GRID, Array, log_position
+from labelcast.forecast.lattice import lattice_normals
+from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
+from labelcast.forecast.score_curves import (
+    FITTED,
+    JUMP,
+    LOG_TAU,
+    curve_scores,
+    logit,
+    sigmoid,
+)
+from labelcast.forecast.student import normal_cdf
+
+DRAWS = 8192
+"""Draws of each family."""
+
+GAP = FITTED + 2
+"""Column of the gap from the score at 5,000 labels to the ceiling, as a share of the headroom."""
+
+BEND = FITTED + 3
+"""Column of the log of the power by which the curve bends below 10 labels."""
+
+_MEASURED = int(np.searchsorted(NODES, 10))
+"""Place of 10 labels among the nodes: the smallest budget of the curves behind the prior."""
+
+_PUBLISHED_END = float(GRID[-1])
+_ZERO_SHOT_SCALE = 0.25
+_UNRELATED, _UNRELATED_DENSITY = 0.15, 0.1
+_GAP_ZERO, _GAP_SD, _GAP_MEAN = 0.4, 0.03, 0.25
+_LEAST_SPAN = 0.02
+
+EDGE = 0.05
+"""Probability left beyond gain 0 and beyond gain 1 on the latent axis of gains."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture of K Gaussians: weights [K], means [K, D], covariances [K, D, D]."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @classmethod
+    def from_dict(cls, parts: list[dict[str, Any]]) -> "Mixture":
+        """Return the mixture of these components; a covariance is its upper triangle by rows."""
+        means = np.array([part["mean"] for part in parts])
+        size = means.shape[1]
+        rows, columns = np.triu_indices(size)
+        covariances = np.zeros((len(parts), size, size))
+        upper = np.array([part["covariance"] for part in parts])
+        covariances[:, rows, columns] = covariances[:, columns, rows] = upper
+        return cls(np.array([part["weight"] for part in parts]), means, covariances)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return the components as JSON-ready fields."""
+        rows, columns = np.triu_indices(self.means.shape[1])
+        parts = zip(self.weights, self.means, self.covariances, strict=True)
+        return [
+            {"weight": float(w), "mean": m.tolist(), "covariance": c[rows, columns].tolist()}
+            for w, m, c in parts
+        ]
+
+    def draw(self, normals: Array) -> Array:
+        """Turn standard normal numbers, [B, D], into draws, [B, D]; components take turns."""
+        count = len(normals)
+        steps = (np.arange(count) + 0.5) / count
+        # A permutation without a pattern, so that no component has one corner of the lattice.
+        order = np.argsort((np.arange(count) * 0.6180339887498949) % 1.0, kind="stable")
+        component = np.empty(count, dtype=np.intp)
+        component[order] = np.searchsorted(np.cumsum(self.weights)[:-1], steps)
+        roots = np.linalg.cholesky(self.covariances)
+        moved = np.einsum("bde,be->bd", roots[component], normals)
+        return np.asarray(self.means[component] + moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """The fitted numbers.
+
+    Attributes:
+        scores, losses: over the parameters of `score_curves`, of scores and of exp(-loss).
+        gains: over latent gains at 50, 100, ... 5,000 labels.
+        zero_shots, ceilings: quantiles of the published curves at equal steps, [q].
+        headroom_n, headroom_share: share of the headroom that the published curves gain beyond so
+            many labels, [h]; `headroom` says how it is averaged.
+        rises: assumptions about rises that were rarely measured, by name.
+    """
+
+    scores: Mixture
+    losses: Mixture
+    gains: Mixture
+    zero_shots: Array
+    ceilings: Array
+    headroom_n: Array
+    headroom_share: Array
+
+    @classmethod
+    @cache
+    def load(cls) -> "Prior":
+        """Return the prior that ships with the package."""
+        text = (Path(__file__).parent / "prior.json").read_text(encoding="utf-8")
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, fitted: Mapping[str, Any]) -> "Prior":
+        """Return the prior with these fitted numbers."""
+        names = ("zero_shots", "ceilings", "headroom_n", "headroom_share")
+        return cls(
+            scores=Mixture.from_dict(fitted["scores"]),
+            losses=Mixture.from_dict(fitted["losses"]),
+            gains=Mixture.from_dict(fitted["gains"]),
+            **{name: np.array(fitted[name], dtype=np.float64) for name in names},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fitted numbers as JSON-ready fields."""
+        vectors = ("zero_shots", "ceilings", "headroom_n", "headroom_share")
+        return {name: getattr(self, name).to_dict() for name in ("scores", "losses", "gains")} | {
+            name: getattr(self, name).tolist() for name in vectors
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreFamily:
+    """Curves of `score_curves`, given what is known about their ends.
+
+    Attributes:
+        known_zero_shot, known_ceiling: scores, or None.
+    """
+
+    known_zero_shot: float | None = None
+    known_ceiling: float | None = None
+
+    def curves(self, parameters: Array) -> Array:
+        """Return the scores at `NODES`, [B, G].
+
+        Nothing was measured below 10 labels: there the curve bends by an unknown power of
+        log(labels) up from the zero-shot score, where it starts lower.
+        """
+        curves = curve_scores(parameters[:, : FITTED + 2], LOG_NODES)
+        first = curves[:, _MEASURED : _MEASURED + 1]
+        start = np.minimum(self._start(parameters)[:, None], first)
+        share = (LOG_NODES[:_MEASURED] / LOG_NODES[_MEASURED]) ** np.exp(parameters[:, BEND:])
+        curves[:, :_MEASURED] = np.minimum(curves[:, :_MEASURED], start + share * (first - start))
+        return curves if self.known_ceiling is None else np.minimum(curves, self.known_ceiling)
+
+    def _start(self, parameters: Array) -> Array:
+        if self.known_zero_shot is not None:
+            return np.full(len(parameters), self.known_zero_shot)
+        return sigmoid(parameters[:, score_curves.ZERO_SHOT])
+
+    def tau(self, parameters: Array) -> Array:
+        """Return the sd of the seed noise at 100 labels, [B]."""
+        return np.asarray(np.exp(parameters[:, LOG_TAU]))
+
+    def zero_shot(self, parameters: Array, curves: Array) -> Array:
+        """Return the score without labels, [B]."""
+        start = self._start(parameters)
+        if self.known_zero_shot is not None:
+            return start
+        return np.minimum(start, at_labels(curves, _PUBLISHED_END))
+
+    def ceiling(self, parameters: Array, curves: Array, zero_shot: Array) -> Array:
+        """Return the ceiling: the larger of the score at 5,000 labels and a person's, [B]."""
+        if self.known_ceiling is not None:
+            return np.full(len(parameters), self.known_ceiling)
+        end = np.maximum(at_labels(curves, _PUBLISHED_END), zero_shot)
+        ceiling = end + parameters[:, GAP] * (1 - end)
+        return np.asarray(np.maximum(ceiling, np.minimum(zero_shot + _LEAST_SPAN, 1.0)))
+
+    def log_weight(self, parameters: Array, curves: Array) -> Array:
+        """Return the log likelihood of zero-shot and ceiling, [B]."""
+        total = np.zeros(len(parameters))
+        if self.known_zero_shot is not None:
+            read = float(logit(np.clip(self.known_zero_shot, 1e-3, 1 - 1e-3)))
+            away = (parameters[:, score_curves.ZERO_SHOT] - read) / _ZERO_SHOT_SCALE
+            near = np.exp(-2 * np.log1p(away**2 / 3)) / _ZERO_SHOT_SCALE / 1.1
+            # A share of the tasks has a zero-shot score that says nothing about the curve.
+            total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
+        if self.known_ceiling is not None:
+            start = self.known_zero_shot or 0.0
+            end = np.maximum(at_labels(curves, _PUBLISHED_END), start)
+            gap = (self.known_ceiling - end) / max(self.known_ceiling - start, 1e-6)
+            reached = np.exp(-0.5 * (gap / _GAP_SD) ** 2) / _GAP_SD / 1.2533
+            missed = np.where(gap > 0, np.exp(-np.maximum(gap, 0) / _GAP_MEAN), 0.0) / _GAP_MEAN
+            total += np.log(_GAP_ZERO * reached + (1 - _GAP_ZERO) * missed + 1e-9)
+        return total
+
+    def bounded(self, parameters: Array) -> Array:
+        """Return parameters within their bounds, [B, P]."""
+        parameters[:, (JUMP, GAP)] = np.clip(parameters[:, (JUMP, GAP)], 0.0, 0.999)
+        return parameters
+
+
+@dataclass(frozen=True, eq=False)
+class GainFamily:
+    """Curves as gains from zero-shot to the ceiling.
+
+    Parameters: latent gains at 50, 100, ... 5,000 labels, log of the seed noise, zero-shot and
+    ceiling.
+    """
+
+    known_zero_shot: float | None = None
+    known_ceiling: float | None = None
+
+    def curves(self, parameters: Array) -> Array:
+        """Return the scores at `NODES`, [B, G]."""
+        knots = log_position(GRID)
+        at = log_position(NODES)
+        latent = parameters[:, : len(GRID) - 1]
+        rising = np.clip((normal_cdf(latent) - EDGE) / (1 - 2 * EDGE), 0.0, 1.0)
+        gains = np.concatenate([np.zeros((len(latent), 1)), rising], axis=1)
+        gains = np.maximum.accumulate(gains, axis=1)
+        right = np.clip(np.searchsorted(knots, at), 1, len(knots) - 1)
+        share = np.clip((at - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
+        filled = gains[:, right - 1] + share * (gains[:, right] - gains[:, right - 1])
+        zero_shot = self.zero_shot(parameters, filled)
+        span = self.ceiling(parameters, filled, zero_shot) - zero_shot
+        return np.asarray(zero_shot[:, None] + filled * span[:, None])
+
+    def tau(self, parameters: Array) -> Array:
+        """Return the sd of the seed noise at 100 labels, [B]."""
+        return np.asarray(np.exp(parameters[:, -3]))
+
+    def zero_shot(self, parameters: Array, curves: Array) -> Array:
+        """Return the score without labels, [B]."""
+        if self.known_zero_shot is not None:
+            return np.full(len(parameters), self.known_zero_shot)
+        return parameters[:, -2]
+
+    def ceiling(self, parameters: Array, curves: Array, zero_shot: Array) -> Array:
+        """Return the ceiling, [B]."""
+        if self.known_ceiling is not None:
+            return np.full(len(parameters), self.known_ceiling)
+        return np.asarray(np.maximum(parameters[:, -1], np.minimum(zero_shot + 1e-3, 1.0)))
+
+    def log_weight(self, parameters: Array, curves: Array) -> Array:
+        """Return 0, or a large negative number where no gain is left, [B]."""
+        start = self.zero_shot(parameters, curves)
+        top = parameters[:, -1] if self.known_ceiling is None else self.known_ceiling
+        return np.where(top > start, 0.0, -60.0)
+
+    def bounded(self, parameters: Array) -> Array:
+        """Return parameters within their bounds, [B, P]."""
+        parameters[:, -2:] = np.clip(parameters[:, -2:], 0.0, 1.0)
+        return parameters
+
+
+JUMPING = 0.3
+"""Share of the curves that jump a second time."""
+
+_BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
+_SMALLEST_FACTOR = 0.02
+_LEVEL_SD = 2.0
+_SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
+_SLEEPER_SD = np.array([1.1, 0.6, 1.9, 0.4, 0.5, 0.7, 0.3])
+
+
+def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
+    """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
+
+    Nearly half of the curves have their level in the score replaced, with the same share of the
+    headroom gained, for the shape must hold on tasks of another level. A tenth is made small by a
+    factor, as scores of metrics that never come near 1, and a tenth rests at the bottom for long.
+    """
+    normals = lattice_normals(DRAWS, FITTED + 6, 0)
+    uniforms = np.asarray(normal_cdf(normals[:, FITTED:]))
+    if losses:
+        drawn = prior.losses.draw(normals[:, :FITTED])
+        sizes = [DRAWS]
+        shares = [1.0]
+    else:
+        shares = list(_BLOCKS.values())
+        ends = np.round(DRAWS * np.cumsum([0.0, *shares])).astype(int)
+        sizes = np.diff(ends).tolist()
+        fitted = prior.scores.draw(normals[:, :FITTED])
+        sleepers = _SLEEPER_MEAN + _SLEEPER_SD * normals[:, :FITTED]
+        sleepers[:, score_curves.ZERO_SHOT] += sleepers[:, score_curves.ETA]
+        blocks = (
+            fitted,
+            _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
+            _made_small(fitted, _SMALLEST_FACTOR ** uniforms[:, 4]),
+            sleepers,
+        )
+        drawn = np.concatenate(
+            [
+                block[start:end]
+                for block, start, end in zip(blocks, ends[:-1], ends[1:], strict=True)
+            ]
+        )
+    jumping = uniforms[:, 0] < JUMPING
+    jump = np.where(jumping, 1 - np.sqrt(1 - uniforms[:, 1]), 0.0)
+    log_n = math.log(8) + uniforms[:, 2] * (math.log(3e5) - math.log(8))
+    below = np.minimum(uniforms[:, 3] / _GAP_ZERO, 1.0)
+    gap_share = np.clip((uniforms[:, 3] - _GAP_ZERO) / (1 - _GAP_ZERO), 0.0, 1.0)
+    gap = np.where(below < 1, 0.0, 1 - np.sqrt(1 - gap_share))
+    weights = np.concatenate(
+        [np.full(size, share / size) for size, share in zip(sizes, shares, strict=True)]
+    )
+    return np.column_stack([drawn, jump, log_n, gap, normals[:, FITTED + 5]]), weights
+
+
+def _other_level(parameters: Array, bottoms: Array) -> Array:
+    """Move curves to other bottoms (logits, [B]), with the same share of the headroom gained."""
+    moved = parameters.copy()
+    bottom, top = _ends(parameters)
+    new_bottom = sigmoid(bottoms)
+    new_top = 1 - (1 - new_bottom) * (1 - top) / (1 - bottom)
+    new_top = np.clip(new_top, new_bottom + 1e-6, 1 - 1e-9)
+    moved[:, score_curves.ZERO_SHOT] += bottoms - parameters[:, score_curves.ETA]
+    moved[:, score_curves.ETA] = bottoms
+    rise = np.maximum(logit(new_top) - bottoms, 1e-4)
+    moved[:, score_curves.GAMMA] = np.log(rise)
+    return moved
+
+
+def _made_small(parameters: Array, factors: Array) -> Array:
+    """Multiply curves and their zero-shot scores by factors from 0 to 1, [B]."""
+    small = parameters.copy()
+    bottom, top = _ends(parameters)
+    zero_shot = sigmoid(parameters[:, score_curves.ZERO_SHOT])
+    small[:, score_curves.ETA] = logit(factors * bottom)
+    rise = logit(np.minimum(factors * top, 1 - 1e-9)) - small[:, score_curves.ETA]
+    small[:, score_curves.GAMMA] = np.log(np.maximum(rise, 1e-4))
+    small[:, score_curves.ZERO_SHOT] = logit(np.clip(factors * zero_shot, 1e-6, 1 - 1e-9))
+    return small
+
+
+def _ends(parameters: Array) -> tuple[Array, Array]:
+    eta, gamma = parameters[:, score_curves.ETA], parameters[:, score_curves.GAMMA]
+    return sigmoid(eta), sigmoid(eta + np.exp(np.clip(gamma, -8, 4)))
+
+
+def gain_draws(prior: Prior) -> tuple[Array, Array]:
+    """Return draws of the parameters of `GainFamily`, [B, P], and their weights, [B]."""
+    size = len(GRID) - 1
+    normals = lattice_normals(DRAWS, size + 3, 0)
+    uniforms = np.asarray(normal_cdf(normals[:, size + 1 :]))
+    steps = (np.arange(len(prior.ceilings)) + 0.5) / len(prior.ceilings)
+    ends = [
+        np.interp(uniforms[:, i], steps, values)
+        for i, values in enumerate((prior.zero_shots, prior.ceilings))
+    ]
+    log_tau = -4.4 + 0.5 * normals[:, size]
+    latent = prior.gains.draw(normals[:, :size])
+    return np.column_stack([latent, log_tau, *ends]), np.full(DRAWS, 1 / DRAWS)

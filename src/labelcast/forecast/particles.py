@@ -1,0 +1,229 @@
+"""Weighted draws of learning curves, and how observed scores weigh them."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, log_position
+from labelcast.forecast.lattice import lattice_normals
+from labelcast.forecast.observed import Score, Scores, scores_log_likelihood
+
+_BELOW_1000 = (1, 2, 4, 7, 10, 15, 20, 32, 50, 70, 100, 140, 200, 300, 500, 700)
+_FROM_1000 = (1, 1.5, 2.5, 3.5, 5, 7, 10, 15, 25, 50, 100, 250, 1000)
+
+NODES = np.array([*_BELOW_1000, *(1000 * n for n in _FROM_1000)], dtype=np.float64)
+"""Labels at which every curve is evaluated; between them it is linear in log(labels)."""
+
+LOG_NODES = np.log(NODES)
+LARGEST_HORIZON = int(NODES[-1])
+
+FEW = 64.0
+"""Fewer effective draws than this are replaced by new ones near the better ones; after one or two
+budgets, where that would break the order of scores, a quarter of it."""
+
+_AMPLE = 1500.0
+"""Effective draws that each step of a refinement keeps."""
+
+_REFINED = 4096
+_MOST_STEPS = 24
+_KEPT = 0.97
+"""Shrinkage of a refinement: new draws keep the mean and the spread of the old ones."""
+
+
+class Family(Protocol):
+    """A family of curves, given by parameters."""
+
+    def curves(self, parameters: Array) -> Array:
+        """Return the scores at `NODES`, [B, G], never falling."""
+
+    def zero_shot(self, parameters: Array, curves: Array) -> Array:
+        """Return the score without labels, [B]."""
+
+    def ceiling(self, parameters: Array, curves: Array, zero_shot: Array) -> Array:
+        """Return the ceiling that the gain is measured by, [B]."""
+
+    def tau(self, parameters: Array) -> Array:
+        """Return the sd of the seed noise at 100 labels, [B]."""
+
+    def log_weight(self, parameters: Array, curves: Array) -> Array:
+        """Return the log likelihood of what is known besides the scores, [B]."""
+
+    def bounded(self, parameters: Array) -> Array:
+        """Return parameters within their bounds, [B, P]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Weighted draws of curves.
+
+    Attributes:
+        curves: scores at `NODES`, [B, G], never falling.
+        zero_shot, ceiling: scores, [B].
+        tau: sd of the seed noise at 100 labels, [B].
+        weights: [B], sum 1.
+    """
+
+    curves: Array
+    zero_shot: Array
+    ceiling: Array
+    tau: Array
+    weights: Array
+
+    def at(self, n: float) -> Array:
+        """Return the score of every draw at n labels (0 to 10^6), [B]."""
+        if n < 1:
+            return self.zero_shot
+        return at_labels(self.curves, n)
+
+    def gains_at(self, n: float) -> Array:
+        """Return the gain of every draw at n labels: 0 at zero-shot, 1 at the ceiling, [B]."""
+        span = np.maximum(self.ceiling - self.zero_shot, 1e-9)
+        return np.asarray(np.clip((self.at(n) - self.zero_shot) / span, 0.0, 1.0))
+
+    def areas(self) -> Array:
+        """Return the data efficiency (AUC) of every draw, [B].
+
+        Source: Je and Raffel (2025): the trapezoidal area of the gains at 0, 50, ... 5,000 labels.
+        """
+        gains = np.stack([self.gains_at(n) for n in GRID], axis=1)
+        return np.asarray((gains[:, 1:] + gains[:, :-1]) @ np.diff(log_position(GRID)) / 2)
+
+    def mean_scores(self) -> Array:
+        """Return the mean score of every draw over log(labels) from 1 to 5,000, [B]."""
+        used = NODES <= LARGEST_BUDGET
+        scores, steps = self.curves[:, used], np.diff(LOG_NODES[used])
+        return np.asarray((scores[:, 1:] + scores[:, :-1]) @ steps / 2 / steps.sum())
+
+    def under(self, ceiling: float) -> "Draws":
+        """Return the draws with one ceiling for all."""
+        return replace(self, ceiling=np.full(len(self.ceiling), ceiling))
+
+    def labels_for_score(self, score: float | Array) -> Array:
+        """Return the labels at which every draw first reaches a score, [B]; infinite if never."""
+        asked = np.broadcast_to(np.asarray(score, dtype=np.float64), (len(self.curves),))
+        reached = self.curves >= asked[:, None] - 1e-12
+        right = np.argmax(reached, axis=1)
+        left = np.maximum(right - 1, 0)
+        rows = np.arange(len(asked))
+        below, above = self.curves[rows, left], self.curves[rows, right]
+        rise = above - below
+        share = np.divide(asked - below, rise, out=np.ones_like(rise), where=rise > 0)
+        log_n = LOG_NODES[left] + np.clip(share, 0.0, 1.0) * (LOG_NODES[right] - LOG_NODES[left])
+        return np.where(reached.any(axis=1), np.exp(log_n), np.inf)
+
+    def labels_for_gain(self, fraction: float) -> Array:
+        """Return the labels at which every draw reaches a fraction of the gain, [B]."""
+        return self.labels_for_score(self.zero_shot + fraction * (self.ceiling - self.zero_shot))
+
+    def reweighted(self, log_factor: Array) -> "Draws":
+        """Multiply the weights by exp(log_factor), [B]."""
+        return replace(self, weights=normalised(np.log(self.weights + 1e-300) + log_factor))
+
+
+def normalised(log_weights: Array) -> Array:
+    """Return weights that sum to 1, from their logarithms."""
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
+
+
+def effective(weights: Array) -> float:
+    """Return the effective number of draws."""
+    return float(1 / (weights**2).sum())
+
+
+def at_labels(curves: Array, n: float) -> Array:
+    """Interpolate curves at `NODES` linearly in log(labels), [B]."""
+    x = min(max(math.log(n), LOG_NODES[0]), LOG_NODES[-1])
+    right = int(np.clip(np.searchsorted(LOG_NODES, x), 1, len(NODES) - 1))
+    share = (x - LOG_NODES[right - 1]) / (LOG_NODES[right] - LOG_NODES[right - 1])
+    left = curves[:, right - 1]
+    return np.asarray(left + share * (curves[:, right] - left))
+
+
+def pooled(parts: list[tuple[Draws, float]]) -> Draws:
+    """Join draws, each part with its share."""
+
+    def all_of(name: str) -> Array:
+        return np.concatenate([getattr(draws, name) for draws, _ in parts])
+
+    return Draws(
+        curves=all_of("curves"),
+        zero_shot=all_of("zero_shot"),
+        ceiling=all_of("ceiling"),
+        tau=all_of("tau"),
+        weights=np.concatenate([share * draws.weights for draws, share in parts]),
+    )
+
+
+def condition(family: Family, parameters: Array, prior: Array, scores: Scores) -> Draws:
+    """Weigh draws of a family by observed scores.
+
+    Where few draws explain the scores, they are replaced in steps: the scores count with a rising
+    power, draws are resampled and moved, and mean and covariance stay (Liu and West 2001). It is
+    deterministic, for the moves come from a lattice.
+
+    Args:
+        family: of curves.
+        parameters: draws of the prior, [B, P].
+        prior: their weights, [B], sum 1.
+        scores: observed.
+    """
+    groups = scores.groups()
+    log_weights = np.log(prior + 1e-300)
+    curves, fit = _fit(family, parameters, groups)
+    left = 1.0
+    few = FEW if scores.distinct > 2 else FEW / 4
+    for step in range(_MOST_STEPS):
+        weights = normalised(log_weights + left * fit)
+        if effective(weights) >= few:
+            break
+        power = _power(log_weights, fit, left)
+        parameters = _moved(family, parameters, normalised(log_weights + power * fit), step)
+        left -= power
+        log_weights = np.full(len(parameters), -math.log(len(parameters)))
+        curves, fit = _fit(family, parameters, groups)
+    else:
+        weights = normalised(log_weights + left * fit)
+    zero_shot = family.zero_shot(parameters, curves)
+    ceiling = family.ceiling(parameters, curves, zero_shot)
+    return Draws(curves, zero_shot, ceiling, family.tau(parameters), weights)
+
+
+def _fit(
+    family: Family, parameters: Array, groups: list[tuple[float, list[Score]]]
+) -> tuple[Array, Array]:
+    """Return the curves, [B, G], and the log likelihood of all that is known, [B]."""
+    curves = family.curves(parameters)
+    fit = family.log_weight(parameters, curves)
+    tau = family.tau(parameters)
+    for n, members in groups:
+        fit = fit + scores_log_likelihood(members, n, at_labels(curves, n), tau)
+    return curves, fit
+
+
+def _power(log_weights: Array, fit: Array, left: float) -> float:
+    """Return the largest power, up to what is left, that keeps `_AMPLE` effective draws."""
+    low, high = 0.0, left
+    for _ in range(30):
+        middle = (low + high) / 2
+        if effective(normalised(log_weights + middle * fit)) >= _AMPLE:
+            low = middle
+        else:
+            high = middle
+    return max(low, left / _MOST_STEPS)
+
+
+def _moved(family: Family, parameters: Array, weights: Array, step: int) -> Array:
+    """Resample draws and move them a little: their mean and covariance stay, [B, P]."""
+    count = min(len(parameters), _REFINED)
+    mean = weights @ parameters
+    centred = parameters - mean
+    covariance = (centred * weights[:, None]).T @ centred
+    scale = np.sqrt(np.diag(covariance)) + 1e-9
+    root = np.linalg.cholesky(covariance / np.outer(scale, scale) + 1e-6 * np.eye(len(scale)))
+    places = np.searchsorted(np.cumsum(weights), (np.arange(count) + 0.5) / count)
+    chosen = centred[np.minimum(places, len(centred) - 1)]
+    moves = lattice_normals(count, len(scale), step + 1) @ root.T * scale
+    return family.bounded(mean + _KEPT * chosen + math.sqrt(1 - _KEPT**2) * moves)

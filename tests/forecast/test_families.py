@@ -1,0 +1,210 @@
+"""The families of curves and their prior draws."""
+
+import json
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from labelcast.forecast import families, score_curves
+from labelcast.forecast.efficiency import Array
+from labelcast.forecast.families import (
+    BEND,
+    GAP,
+    JUMPING,
+    GainFamily,
+    Mixture,
+    Prior,
+    ScoreFamily,
+    gain_draws,
+    score_draws,
+)
+from labelcast.forecast.lattice import lattice_normals
+from labelcast.forecast.particles import LOG_NODES, NODES, Family
+from labelcast.forecast.score_curves import JUMP, LOG_JUMP_N, curve_scores, sigmoid
+
+PRIOR = Prior.load()
+ENDS = [(None, None), (0.3, None), (None, 0.9), (0.3, 0.9)]
+
+
+def _drawn(name: str) -> tuple[Array, Array]:
+    if name == "gains":
+        return gain_draws(PRIOR)
+    return score_draws(PRIOR, losses=name == "losses")
+
+
+def test_the_shipped_prior_is_finite_and_survives_json() -> None:
+    """Read, written and read again it is the same, and holds no number that JSON does not have."""
+    text = files("labelcast.forecast").joinpath("prior.json").read_text("utf-8")
+    again = Prior.from_dict(json.loads(json.dumps(PRIOR.to_dict(), allow_nan=False)))
+    assert PRIOR.to_dict() == again.to_dict() == Prior.from_dict(json.loads(text)).to_dict()
+
+
+@pytest.mark.parametrize("name", ["scores", "losses", "gains"])
+def test_mixtures_are_proper(name: str) -> None:
+    """Weights are positive and sum to 1, covariances are symmetric and positive definite."""
+    mixture: Mixture = getattr(PRIOR, name)
+    assert mixture.weights.sum() == pytest.approx(1) and (mixture.weights > 0).all()
+    for covariance in mixture.covariances:
+        assert np.array_equal(covariance, covariance.T)
+        assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_vectors_are_ordered_shares() -> None:
+    """Quantiles rise within 0 and 1; shares of the headroom too lie within 0 and 1."""
+    for quantiles in (PRIOR.zero_shots, PRIOR.ceilings):
+        assert (np.diff(quantiles) >= 0).all() and 0 <= quantiles[0] <= quantiles[-1] <= 1
+    assert (np.diff(PRIOR.headroom_n) > 0).all()
+    assert ((PRIOR.headroom_share >= 0) & (PRIOR.headroom_share < 1)).all()
+
+
+@pytest.mark.parametrize("name", ["scores", "losses", "gains"])
+def test_draws_are_deterministic_and_weighted(name: str) -> None:
+    """Two calls give the same numbers; weights sum to 1."""
+    one, two = _drawn(name), _drawn(name)
+    assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
+    assert np.isfinite(one[0]).all() and len(one[0]) == families.DRAWS
+    assert one[1].sum() == pytest.approx(1) and (one[1] > 0).all()
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("name", ["scores", "losses", "gains"])
+def test_draws_are_curves_between_their_ends(
+    name: str, ends: tuple[float | None, float | None]
+) -> None:
+    """Curves never fall and stay within 0 and a known ceiling; ends are as given and in order."""
+    family: Family = GainFamily(*ends) if name == "gains" else ScoreFamily(*ends)
+    parameters, _ = _drawn(name)
+    curves = family.curves(parameters)
+    assert curves.shape == (len(parameters), len(NODES)) and np.isfinite(curves).all()
+    assert (np.diff(curves) >= -1e-12).all()
+    assert curves.min() >= 0 and curves.max() <= (ends[1] or 1.0) + 1e-12
+    zero_shot = family.zero_shot(parameters, curves)
+    ceiling = family.ceiling(parameters, curves, zero_shot)
+    assert ends[0] is None or (zero_shot == ends[0]).all()
+    assert ends[1] is None or (ceiling == ends[1]).all()
+    if None in ends:
+        likely = family.log_weight(parameters, curves) > -10
+        assert (ceiling >= zero_shot)[likely].all()
+    assert (family.tau(parameters) > 0).all()
+    assert np.isfinite(family.log_weight(parameters, curves)).all()
+
+
+def test_bounded_parameters_stay() -> None:
+    """Draws of the prior lie within their bounds already."""
+    for family, (parameters, _) in (
+        (ScoreFamily(), score_draws(PRIOR)),
+        (GainFamily(), gain_draws(PRIOR)),
+    ):
+        kept = family.bounded(parameters.copy())
+        np.testing.assert_allclose(kept, parameters, atol=1e-3)
+
+
+@pytest.mark.parametrize("losses", [False, True])
+def test_assumed_columns_lie_within_their_ranges(losses: bool) -> None:
+    """Jumps, the gap to the ceiling and the bend follow the fitted columns, whatever the metric."""
+    parameters, _ = score_draws(PRIOR, losses=losses)
+    assert parameters.shape[1] == score_curves.FITTED + 4
+    jump, gap = parameters[:, JUMP], parameters[:, GAP]
+    assert ((jump >= 0) & (jump <= 1)).all() and ((gap >= 0) & (gap <= 1)).all()
+    assert (jump > 0).mean() == pytest.approx(JUMPING, abs=0.01)
+    assert (gap == 0).any() and (gap > 0).any()
+    places = np.exp(parameters[:, LOG_JUMP_N])
+    assert places.min() >= 8 * (1 - 1e-9) and places.max() <= 3e5 * (1 + 1e-9)
+    bend = parameters[:, BEND]
+    assert bend.mean() == pytest.approx(0, abs=0.05) and bend.std() == pytest.approx(1, abs=0.05)
+
+
+def test_a_bend_changes_only_what_lies_below_10_labels() -> None:
+    """A higher power keeps a curve near zero-shot for longer; from 10 labels on it is the same."""
+    parameters, _ = score_draws(PRIOR)
+    early, late = parameters.copy(), parameters.copy()
+    early[:, BEND], late[:, BEND] = -1.0, 1.0
+    one, two = (ScoreFamily(known_zero_shot=0.1).curves(p) for p in (early, late))
+    below = NODES < 10
+    assert np.array_equal(one[:, ~below], two[:, ~below])
+    assert (one[:, below] >= two[:, below] - 1e-12).all()
+    assert (one[:, below] > two[:, below] + 0.01).any()
+    assert (two[:, 0] <= 0.1 + 1e-12).all()
+
+
+def _drawn_parameters() -> Array:
+    return PRIOR.scores.draw(lattice_normals(500, score_curves.FITTED, 3))
+
+
+def _others(*columns: int) -> list[int]:
+    return [i for i in range(score_curves.FITTED) if i not in columns]
+
+
+def test_making_a_curve_small_multiplies_it() -> None:
+    """The curve at every budget and the zero-shot score take the factor; the rest is kept."""
+    parameters = _drawn_parameters()
+    factors = np.geomspace(0.02, 1, 500)
+    small = families._made_small(parameters, factors)
+    before, after = curve_scores(parameters, LOG_NODES), curve_scores(small, LOG_NODES)
+    # A rise is at least 4e-4 logits.
+    np.testing.assert_allclose(after, factors[:, None] * before, atol=1e-4)
+    zero_shots = [sigmoid(p[:, score_curves.ZERO_SHOT]) for p in (parameters, small)]
+    np.testing.assert_allclose(zero_shots[1], factors * zero_shots[0], atol=1e-5)
+    kept = _others(score_curves.ETA, score_curves.GAMMA, score_curves.ZERO_SHOT)
+    assert np.array_equal(small[:, kept], parameters[:, kept])
+
+
+def test_moving_a_curve_keeps_its_share_of_the_headroom() -> None:
+    """At another level a curve gains the same share of what is left, and keeps its shape.
+
+    The zero-shot logit moves with the bottom.
+    """
+    parameters = _drawn_parameters()
+    bottoms = np.linspace(-3, 3, 500)
+    moved = families._other_level(parameters, bottoms)
+    share = []
+    for p in (parameters, moved):
+        bottom, top = families._ends(p)
+        share.append((top - bottom) / (1 - bottom))
+    np.testing.assert_allclose(sigmoid(bottoms), families._ends(moved)[0])
+    # Rises of 1e-4 logits are the smallest.
+    np.testing.assert_allclose(share[1], share[0], atol=1e-3)
+    change = moved - parameters
+    np.testing.assert_allclose(change[:, score_curves.ZERO_SHOT], change[:, score_curves.ETA])
+    kept = _others(score_curves.ETA, score_curves.GAMMA, score_curves.ZERO_SHOT)
+    assert np.array_equal(moved[:, kept], parameters[:, kept])
+
+
+def test_known_ends_speak_for_what_lies_near() -> None:
+    """A zero-shot near the curve's own and a ceiling just above its end weigh more.
+
+    A ceiling bounds the curves that would rise past it, and speaks against those that end below.
+    """
+    parameters, _ = score_draws(PRIOR)
+    own = parameters[:, score_curves.ZERO_SHOT]
+    family = ScoreFamily(known_zero_shot=0.5)
+    weights = family.log_weight(parameters, family.curves(parameters))
+    assert weights[np.abs(own) < 0.1].min() > weights[np.abs(own) > 2].max()
+    low, high = (ScoreFamily(known_ceiling=c) for c in (0.5, 0.95))
+    unbounded = ScoreFamily().curves(parameters)[:, -1]
+    for family, ceiling in ((low, 0.5), (high, 0.95)):
+        curves = family.curves(parameters)
+        ends = curves[:, int(np.searchsorted(NODES, 5000))]
+        weights = family.log_weight(parameters, curves)
+        inside = np.abs(ends - ceiling) < 0.005
+        assert weights[inside].min() > weights[~inside & (ends < ceiling - 0.05)].max()
+        below = np.argsort(ends)[: int((ends < ceiling - 0.05).sum())]
+        assert (np.diff(weights[below]) >= -1e-9).all()
+        assert (curves[:, -1] == np.minimum(unbounded, ceiling)).all()
+
+
+def test_a_mixture_draws_its_own_moments() -> None:
+    """Components have their share, mean and covariance in the draws."""
+    mixture = Mixture(
+        np.array([0.25, 0.75]),
+        np.array([[-10.0, 0.0], [10.0, 1.0]]),
+        np.array([[[1.0, 0.5], [0.5, 2.0]], [[0.5, 0.0], [0.0, 0.1]]]),
+    )
+    draws = mixture.draw(lattice_normals(8000, 2, 0))
+    for k, chosen in enumerate((draws[:, 0] < 0, draws[:, 0] >= 0)):
+        assert chosen.mean() == pytest.approx(mixture.weights[k], abs=1e-3)
+        np.testing.assert_allclose(draws[chosen].mean(axis=0), mixture.means[k], atol=0.05)
+        np.testing.assert_allclose(np.cov(draws[chosen].T), mixture.covariances[k], atol=0.1)
+    again = Mixture.from_dict(mixture.to_dict())
+    assert np.array_equal(again.covariances, mixture.covariances)

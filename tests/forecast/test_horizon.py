@@ -1,0 +1,74 @@
+"""Horizons, and labels beyond the published 5,000."""
+
+import pytest
+from needed import needed
+
+from labelcast.forecast.answer import LabelsNeeded
+from labelcast.forecast.efficiency import GRID
+from labelcast.forecast.forecasting import forecast
+
+SEEN = [(50, 0.5), (50, 0.55), (100, 0.6)]
+HORIZONS = (60, 1000, 5000, 100_000, 10**6)
+
+
+def _all(target: float) -> list[LabelsNeeded]:
+    return [needed(target_score=target, observations=SEEN, horizon=horizon) for horizon in HORIZONS]
+
+
+@pytest.mark.parametrize("target", [0.7, 0.8, 0.95])
+def test_labels_beyond_the_horizon_are_none(target: float) -> None:
+    """No number exceeds the horizon; one within a smaller horizon stays the same in a larger."""
+    found = _all(target)
+    for name in ("low", "median", "high"):
+        values = [getattr(answer, name) for answer in found]
+        reached = [value for value in values if value is not None]
+        assert len(set(reached)) <= 1
+        for horizon, value in zip(HORIZONS, values, strict=True):
+            assert value is None or value <= horizon
+            assert value is not None or not reached or reached[0] > horizon
+    for horizon, answer in zip(HORIZONS, found, strict=True):
+        for value in answer[4:]:
+            assert value is None or value <= horizon
+
+
+@pytest.mark.parametrize("target", [0.7, 0.8, 0.95])
+def test_more_labels_never_reach_less(target: float) -> None:
+    """The chance rises with the horizon, and a million labels do not reach everything."""
+    chances = [answer.reachable for answer in _all(target)]
+    assert chances == sorted(chances)
+    assert chances[0] < chances[-1] < 1
+    assert chances[-1] - chances[-2] < 0.3
+
+
+def test_a_median_is_a_half() -> None:
+    """It is None exactly where the chance of reaching the target lies below a half."""
+    for target in (0.7, 0.8, 0.95):
+        for answer in _all(target):
+            assert (answer.median is None) == (answer.reachable < 0.5)
+
+
+@pytest.mark.parametrize("horizon", [1000, 5000, 30_000, 10**6])
+def test_the_curve_reaches_to_the_horizon(horizon: int) -> None:
+    """It has the published budgets and goes on to the horizon, and never falls."""
+    answer = forecast(observations=SEEN, target_score=0.8, horizon=horizon)
+    budgets = [band.n for band in answer.curve]
+    assert budgets[: len(GRID)] == list(GRID) and budgets == sorted(set(budgets))
+    assert budgets[-1] == max(horizon, 5000)
+    means = [band.mean for band in answer.curve]
+    assert means == sorted(means) and answer.horizon == horizon
+    assert f"{horizon:,}" in answer.sentence()
+    assert answer.next_budget is None or 100 < answer.next_budget <= horizon
+
+
+def test_scores_and_budgets_may_lie_beyond_5000() -> None:
+    """A score at 100,000 counts, and so does a reverse question there."""
+    seen = [(1000, 0.6), (100_000, 0.72)]
+    answer = forecast(
+        observations=seen, target_score=0.75, horizon=10**6, budget=100_000, observe_size=5000
+    )
+    assert answer.at_budget is not None
+    assert answer.at_budget.mean == pytest.approx(0.72, abs=0.03)
+    low = answer.labels_needed.low
+    assert low is not None and low > 1000
+    same = forecast(observations=seen, target_score=0.75, horizon=5000, observe_size=5000)
+    assert same.next_budget is None and same.auc == answer.auc

@@ -1,0 +1,103 @@
+"""Noise that is learned from the scores, and noise that is given."""
+
+from typing import Any
+
+import numpy as np
+
+from labelcast.forecast.forecasting import forecast
+from labelcast.forecast.posterior import posterior
+from labelcast.forecast.question import Question
+
+EQUAL = [(100, 0.6), (100, 0.601), (100, 0.599), (100, 0.6), (100, 0.6)]
+SCATTERED = [(100, 0.45), (100, 0.75), (100, 0.62), (100, 0.5), (100, 0.68)]
+
+
+def _tau(seen: list[tuple[int, float]]) -> float:
+    draws = posterior(Question.of(observations=seen, observe_size=5000), None).final
+    return float(draws.weights @ draws.tau)
+
+
+def test_seed_noise_is_learned() -> None:
+    """Scattered seeds have a larger noise than one seed says, equal ones a smaller."""
+    equal, one, scattered = (_tau(seen) for seen in (EQUAL, EQUAL[:1], SCATTERED))
+    assert equal < one < scattered
+    assert scattered > 2 * equal
+    assert scattered > 0.5 * np.std([score for _, score in SCATTERED])
+
+
+def test_scattered_seeds_widen_the_interval_and_are_said() -> None:
+    """The same mean with more scatter says less of the curve, and a warning asks for seeds."""
+    calm, wild = (
+        forecast(observations=seen, observe_size=5000, target_score=0.8, budget=100)
+        for seen in (EQUAL, SCATTERED)
+    )
+    widths = [answer.curve[2].high - answer.curve[2].low for answer in (calm, wild)]
+    assert calm.curve[2].n == 100 and widths[1] > 1.5 * widths[0]
+    assert any("scatter" in warning for warning in wild.warnings)
+    assert not any("scatter" in warning for warning in calm.warnings)
+    assert calm.at_budget is not None and wild.at_budget is not None
+    runs = [answer.at_budget.high - answer.at_budget.low for answer in (calm, wild)]  # type: ignore[union-attr]
+    assert runs[1] > runs[0] and all(r > w for r, w in zip(runs, widths, strict=True))
+
+
+def test_an_erratic_series_widens_the_interval_and_is_said() -> None:
+    """A series that jumps up and down is less certain later than one that rises."""
+    steady = [(50, 0.5), (100, 0.55), (200, 0.6), (400, 0.65), (800, 0.7)]
+    erratic = [(50, 0.5), (100, 0.7), (200, 0.45), (400, 0.8), (800, 0.6)]
+    one, two = (
+        forecast(observations=seen, observe_size=2000, target_score=0.8)
+        for seen in (steady, erratic)
+    )
+    for n in (1000, 5000):
+        widths = [next(b.high - b.low for b in answer.curve if b.n == n) for answer in (one, two)]
+        assert widths[1] > widths[0]
+    assert any("fall" in warning for warning in two.warnings)
+    assert one.warnings == ()
+
+
+def test_a_fall_within_the_noise_is_not_said() -> None:
+    """A small test set explains a fall that a large one does not."""
+    seen = [(50, 0.6), (100, 0.5)]
+    small, large = (
+        forecast(observations=seen, observe_size=size, target_score=0.8).warnings
+        for size in (50, 5000)
+    )
+    assert small == () and any("fall from 0.6 at 50 to 0.5 at 100" in w for w in large)
+
+
+def test_a_rising_loss_is_said_in_its_own_words() -> None:
+    """For losses and errors it is a rise, in the user's unit."""
+    seen = [(50, 40.0), (100, 50.0)]
+    answer = forecast(observations=seen, metric="error", scale=100, observe_size=5000)
+    assert any("rise from 40 at 50 to 50 at 100" in w for w in answer.warnings)
+
+
+def test_each_score_keeps_its_own_noise() -> None:
+    """The precise one of two scores decides, and the sd given is the sd kept."""
+    first, second = (
+        forecast(observations=[(100, 0.5, a), (100, 0.7, b)], target_score=0.8)
+        for a, b in ((0.01, 0.1), (0.1, 0.01))
+    )
+    assert first.curve[2].mean < 0.55 and second.curve[2].mean > 0.65
+    assert [round(o.sd, 3) for o in first.observations] == [0.01, 0.1]
+    assert [round(o.sd, 3) for o in second.observations] == [0.1, 0.01]
+
+
+def test_the_noise_of_a_test_set_comes_on_top_of_the_seed() -> None:
+    """observe_sd is the test set's: the kept sd is larger; a larger test set has a smaller one."""
+    seen = [(100, 0.6)]
+    by_sd = forecast(observations=seen, observe_sd=0.02, target_score=0.8).observations[0]
+    small, large = (
+        forecast(observations=seen, observe_size=size, target_score=0.8).observations[0]
+        for size in (100, 10_000)
+    )
+    assert by_sd.sd > 0.02 and small.sd > large.sd > 0.005
+
+
+def test_a_score_may_bring_the_size_of_its_own_test_set() -> None:
+    """A fourth number is that size, as --observe-size for one score; an sd beside it counts."""
+    asked: dict[str, Any] = {"target_score": 0.8, "zero_shot": 0.4}
+    own = forecast(observations=[(50, 0.6, None, 300)], **asked)
+    assert own == forecast(observations=[(50, 0.6)], observe_size=300, **asked)
+    by_sd = forecast(observations=[(50, 0.6, 0.02, 300)], **asked)
+    assert by_sd == forecast(observations=[(50, 0.6, 0.02)], **asked)

@@ -1,0 +1,123 @@
+"""Questions that once got absurd answers, and what a statistician would sign."""
+
+import math
+
+import numpy as np
+import pytest
+from needed import needed, number
+
+from labelcast.forecast.forecasting import forecast
+
+
+def test_a_low_slow_score_is_not_forecast_to_be_high() -> None:
+    """ROUGE of .12, .14, .15 is not forecast above .5 at 5,000."""
+    seen = [(50, 0.12), (100, 0.14), (200, 0.15)]
+    at = forecast(zero_shot=0.08, target_score=0.5, observations=seen, budget=5000).at_budget
+    assert at is not None and at.mean < 0.5
+
+
+def test_a_low_slow_score_leaves_a_high_one_open() -> None:
+    """The interval of the same curve at 5,000 reaches down to where the scores are."""
+    seen = [(50, 0.12), (100, 0.14), (200, 0.15)]
+    band = forecast(zero_shot=0.08, target_score=0.5, observations=seen).curve[-1]
+    assert band.low < 0.25
+
+
+@pytest.mark.parametrize("size", [None, 500, 20_000])
+def test_twice_a_tiny_score_needs_far_more_labels(size: int | None) -> None:
+    """.0143, .0152 at 200, 400: .03 may need 10,000 labels, which the interval includes."""
+    found = needed(
+        target_score=0.03,
+        observations=[(200, 0.0143), (400, 0.0152)],
+        observe_size=size,
+        horizon=10**6,
+    )
+    assert number(found.median) > 400
+    assert number(found.low) <= 10_000 <= number(found.high)
+
+
+def test_worse_scores_never_need_fewer_labels() -> None:
+    """Zero-shot .70, target .80: from .75 down to .20 the labels needed rise."""
+    found = [
+        needed(zero_shot=0.7, target_score=0.8, observe_size=1000, observations=[(50, score)])
+        for score in (0.75, 0.70, 0.65, 0.55, 0.40, 0.30, 0.20)
+    ]
+    medians = [number(answer.median) for answer in found]
+    assert medians == sorted(medians) and medians[0] < medians[1] < medians[2]
+    chances = [answer.reachable for answer in found]
+    assert chances == sorted(chances, reverse=True)
+
+
+def test_falling_scores_are_not_trusted() -> None:
+    """.91, .76, .60: a warning about the fall, an open interval, advice to repeat."""
+    answer = forecast(target_score=0.85, observations=[(50, 0.91), (100, 0.76), (200, 0.60)])
+    assert any("fall from 0.91 at 50 to 0.6 at 200" in warning for warning in answer.warnings)
+    found = answer.labels_needed
+    assert found.high is None and found.median != found.low and found.reachable < 0.95
+    assert "repeat" in answer.advice() and not answer.advice().startswith("Stop")
+    at = {band.n: band for band in answer.curve}[200]
+    assert at.high - at.low > 0.1
+
+
+def test_below_50_labels_little_is_known() -> None:
+    """Zero-shot .60, .91 at 50, target .79: the interval spans a factor of 8, below 50."""
+    answer = forecast(zero_shot=0.6, target_score=0.79, observations=[(50, 0.91)])
+    found = answer.labels_needed
+    assert found.low is not None and found.high is not None and found.median is not None
+    assert found.low < found.median < found.high <= 50
+    assert found.high >= 8 * found.low
+
+
+def test_the_interval_given_that_it_is_reached_is_closed() -> None:
+    """An open end still says something: median and interval of the curves that get there."""
+    found = needed(zero_shot=0.4, target_score=0.85, observations=[(50, 0.5)], observe_size=1000)
+    assert found.high is None
+    assert found.if_reached is not None and found.if_reached_low is not None
+    assert found.if_reached_high is not None
+    assert found.if_reached_low <= found.if_reached <= found.if_reached_high <= 5000
+
+
+def test_a_higher_coslow_is_not_absurd() -> None:
+    """.8 once needed 330 labels and 1.0 needed 350."""
+    low, high = (
+        forecast(coslow, "llama-3.1-8b-instruct", target=0.9).labels_needed for coslow in (0.8, 1.0)
+    )
+    assert number(high.median) <= number(low.median)
+
+
+def test_a_thousand_scores_give_a_sane_answer() -> None:
+    """The curve passes through the middle of the scores, and is sure of it."""
+    budgets = np.unique(np.geomspace(10, 5000, 1000).astype(int))
+    steps = np.arange(len(budgets))
+    noise = 0.02 * np.sin(steps * 2.4)
+    middle = 0.3 + 0.06 * np.log(budgets)
+    seen = [(int(n), float(s)) for n, s in zip(budgets, middle + noise, strict=True)]
+    answer = forecast(observations=seen * 2, target_score=0.75, observe_size=500)
+    bands = {band.n: band for band in answer.curve}
+    for n in (50, 200, 1000):
+        assert bands[n].mean == pytest.approx(0.3 + 0.06 * math.log(n), abs=0.03)
+        assert bands[n].high - bands[n].low < 0.1
+    found = answer.labels_needed
+    assert found.median is not None and 1000 < found.median < 3000
+    assert len(answer.observations) == 2 * len(seen)
+
+
+@pytest.mark.parametrize(
+    ("n", "score", "sd"), [(1, 1.0, 0.0), (1, 1.0, None), (50, 0.8, 0.0), (5000, 0.9, 0.02)]
+)
+def test_a_score_that_meets_the_target_is_acknowledged(
+    n: int, score: float, sd: float | None
+) -> None:
+    """However precise, and wherever: it is met, and the answer says by which score."""
+    answer = forecast(observations=[(n, score)], observe_sd=sd, target_score=0.8, zero_shot=0.4)
+    assert answer.met and answer.next_budget is None
+    assert answer.sentence().startswith(f"Reached: the score of {score:.3g} at {n:,} labels")
+    assert answer.advice().startswith("Stop")
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_scores_at_the_ends_of_the_scale_are_answered(score: float) -> None:
+    """Nothing right or all right is a score too."""
+    found = needed(observations=[(50, score)], target_score=0.5, zero_shot=0.2)
+    assert 0 <= found.reachable <= 1 and number(found.low) <= number(found.median)
+    assert (found.reachable > 0.9) == (score == 1.0)

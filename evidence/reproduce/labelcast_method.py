@@ -16,15 +16,18 @@ from labelcast.forecast.families import Mixture, Prior
 from labelcast.forecast.intervals import (
     interval,
     label_interval,
-    median_if_reached,
     weighted_quantiles,
 )
 from labelcast.forecast.posterior import Part, given_scores, joined, measured_auc
 from labelcast.forecast.question import Question
+from labelcast.forecast.reading import POINT
 
 GAIN_NOISE_SD = 0.02
 """Noise of a published score, in units of the gain. The row's truth holds that very score; so much
 is left for the shape of the curves between the budgets."""
+
+_HARDLY = 1e-3
+"""Chance of reaching a target below which its labels are those of the largest budget."""
 
 ScoresWithout = Callable[[str], Mixture]
 """Gives the mixture over the parameters of score curves, fitted without a task."""
@@ -115,9 +118,8 @@ class FittedLabelcast:
 
 def auc_weights(parts: Sequence[Part], auc: float, sd: float) -> Array:
     """Return the weights of the joined draws given an AUC: each family keeps its share, [B]."""
-    return np.concatenate(
-        [part.share * measured_auc(part.final(), float(auc), sd).weights for part in parts]
-    )
+    told = [part._replace(given=measured_auc(part.given, float(auc), sd)) for part in parts]
+    return np.concatenate([part.share * part.final().weights for part in told])
 
 
 def _within(labels: Array) -> Array:
@@ -153,10 +155,16 @@ class _Sorted:
 def _labels(labels: Sequence[_Sorted], *, shifted: bool) -> LabelsPrediction:
     """Return points and intervals of the labels for each target."""
 
+    def guess(values: Array, weights: Array) -> float:
+        reached = np.where(np.isfinite(values), weights, 0.0)
+        if reached.sum() <= _HARDLY:
+            return LARGEST_BUDGET
+        return float(weighted_quantiles(values, reached, [POINT])[0])
+
     def ends(values: Array, weights: Array) -> tuple[float, float]:
         return label_interval(values, weights, LEVEL, shifted=shifted)
 
     return LabelsPrediction(
-        point=np.stack([one.each(median_if_reached) for one in labels], axis=1),
+        point=np.stack([one.each(guess) for one in labels], axis=1),
         interval=np.stack([one.each(ends) for one in labels], axis=1),
     )

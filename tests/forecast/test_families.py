@@ -174,7 +174,7 @@ def test_moving_a_curve_keeps_its_share_of_the_headroom() -> None:
 def test_known_ends_speak_for_what_lies_near() -> None:
     """A zero-shot near the curve's own and a ceiling just above its end weigh more.
 
-    A ceiling bounds the curves that would rise past it, and speaks against those that end below.
+    A ceiling bounds the curves, and speaks against those that would pass it or end below.
     """
     parameters, _ = score_draws(PRIOR)
     own = parameters[:, score_curves.ZERO_SHOT]
@@ -182,16 +182,17 @@ def test_known_ends_speak_for_what_lies_near() -> None:
     weights = family.log_weight(parameters, family.curves(parameters))
     assert weights[np.abs(own) < 0.1].min() > weights[np.abs(own) > 2].max()
     low, high = (ScoreFamily(known_ceiling=c) for c in (0.5, 0.95))
-    unbounded = ScoreFamily().curves(parameters)[:, -1]
+    free = ScoreFamily().curves(parameters)
+    ends = free[:, int(np.searchsorted(NODES, 5000))]
     for family, ceiling in ((low, 0.5), (high, 0.95)):
         curves = family.curves(parameters)
-        ends = curves[:, int(np.searchsorted(NODES, 5000))]
         weights = family.log_weight(parameters, curves)
         inside = np.abs(ends - ceiling) < 0.005
         assert weights[inside].min() > weights[~inside & (ends < ceiling - 0.05)].max()
+        assert weights[inside].min() > weights[ends > ceiling + 0.1].max(initial=-np.inf)
         below = np.argsort(ends)[: int((ends < ceiling - 0.05).sum())]
         assert (np.diff(weights[below]) >= -1e-9).all()
-        assert (curves[:, -1] == np.minimum(unbounded, ceiling)).all()
+        assert (curves[:, -1] == np.minimum(free[:, -1], ceiling)).all()
 
 
 def test_a_mixture_draws_its_own_moments() -> None:

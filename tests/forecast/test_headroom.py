@@ -47,7 +47,6 @@ def test_factors_do_not_depend_on_the_sum_of_the_weights(weights: list[float], u
     assert (one > 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="draws of equal gain are ranked by their position")
 def test_equal_gains_stay() -> None:
     """Draws without any spread are weighed alike."""
     factors = Tilt(np.full(4, 0.2), 0.9, 0.5).factors(np.full((4, 1), 0.25))

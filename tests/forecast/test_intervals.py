@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +10,6 @@ from labelcast.forecast.efficiency import Array
 from labelcast.forecast.intervals import (
     interval,
     label_interval,
-    median_if_reached,
     weighted_quantiles,
 )
 
@@ -68,10 +66,3 @@ def test_lower_end_takes_the_tail_that_an_open_end_cannot_use() -> None:
     assert label_interval(labels, weights, 0.9) == (10, math.inf)
     assert label_interval(labels, weights, 0.9, shifted=False) == (5, math.inf)
     assert label_interval(labels[:80], weights[:80], 0.9) == (4, 76)
-
-
-def test_median_if_reached_looks_at_those_that_do() -> None:
-    """Unreached samples do not count; where none reaches, it is 5,000."""
-    labels = np.array([10.0, 20.0, 30.0, math.inf, math.inf, math.inf, math.inf])
-    assert median_if_reached(labels, np.ones(7)) == 20
-    assert median_if_reached(np.array([math.inf]), np.ones(1)) == pytest.approx(5000)

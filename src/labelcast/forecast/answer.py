@@ -33,9 +33,9 @@ class LabelsNeeded(NamedTuple):
     """Labels for the target: quantiles (None: beyond the horizon) and the chance of reaching it.
 
     `if_reached` is the best guess given that the target is reached within the horizon, with its
-    interval; None where it hardly can be. Fewer curves reach a harder target at all, so that these
-    three may fall as the target rises; the quantiles never do. `point` is the figure to quote: the
-    best guess, None where the target is probably not reached.
+    interval; None where it hardly can be. `point` is the figure to quote: the best guess, None
+    where the target is probably not reached. Fewer curves reach a harder target at all, so that
+    these four may fall as the target rises; the quantiles never do.
     """
 
     median: int | None

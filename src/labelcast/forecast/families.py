@@ -199,7 +199,9 @@ class ScoreFamily:
             total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
         if self.known_ceiling is not None:
             start = self.known_zero_shot or 0.0
-            end = np.maximum(at_labels(curves, _PUBLISHED_END), start)
+            # The end before it was bounded by the ceiling: a curve that would pass it is unlikely.
+            unbounded = curve_scores(parameters[:, : FITTED + 2], np.log([_PUBLISHED_END]))[:, 0]
+            end = np.maximum(unbounded, start)
             gap = (self.known_ceiling - end) / max(self.known_ceiling - start, 1e-6)
             reached = np.exp(-0.5 * (gap / _GAP_SD) ** 2) / _GAP_SD / 1.2533
             missed = np.where(gap > 0, np.exp(-np.maximum(gap, 0) / _GAP_MEAN), 0.0) / _GAP_MEAN

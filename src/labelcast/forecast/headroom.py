@@ -21,6 +21,7 @@ WEIGHT = 1.5
 _LARGEST_MOVE = 1.0
 """The mean gain moves by no more than so many of its standard deviations."""
 
+_LEAST_SD = 1e-6
 _TAIL = 1e-3
 _LOGIT_TO_NORMAL = 1 / 1.702
 """A logit times this is close to the normal quantile of the same probability."""
@@ -47,13 +48,15 @@ class Tilt:
         """Return what weights are to be multiplied by, [B, C], for weights of any sum, [B, C].
 
         An exponential tilt in the normal score of a draw's rank by its gain, by as many standard
-        deviations as the mean is to move: exact where the gain is normal, and tame where it is not.
+        deviations as the mean is to move. Where the gain is normal the mean moves 6 to 16% too far,
+        for the normal score is approximate; where it is not, the tilt stays tame.
         """
         total = weights.sum(axis=0)
         mean = self.gained @ weights / total
         second = self.gained**2 @ weights / total
-        sd = np.sqrt(np.maximum(second - mean**2, 1e-12))
-        moves = np.clip(self.weight * (self.rule - mean) / sd, -_LARGEST_MOVE, _LARGEST_MOVE)
+        sd = np.sqrt(np.maximum(second - mean**2, 0.0))
+        asked = self.weight * (self.rule - mean) / np.maximum(sd, _LEAST_SD)
+        moves = np.where(sd > _LEAST_SD, np.clip(asked, -_LARGEST_MOVE, _LARGEST_MOVE), 0.0)
         order = np.argsort(self.gained, kind="stable")
         below = np.cumsum(weights[order], axis=0) - weights[order] / 2
         ranks = np.empty_like(weights)

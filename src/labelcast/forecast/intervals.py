@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
+from labelcast.forecast.efficiency import Array
 
 LEVELS = (0.001, 0.999)
 """Within these the quantiles are good to the digits that are printed."""
@@ -76,15 +76,3 @@ def label_interval(
     lower = max(outside / 2, min(outside, never, 0.5)) if shifted else outside / 2
     low, high = weighted_quantiles(labels, weights, [lower, 1 - outside / 2]).tolist()
     return low, high
-
-
-def median_if_reached(labels: Array, weights: Array) -> float:
-    """Return the median of the labels needed given that 5,000 suffice; 5,000 if they never do.
-
-    >>> median_if_reached(np.array([100.0, 200.0, np.inf]), np.ones(3))
-    100.0
-    """
-    reached = np.where(np.isfinite(labels), weights, 0.0)
-    if reached.sum() <= 1e-3 * weights.sum():
-        return float(LARGEST_BUDGET)
-    return float(weighted_quantiles(labels, reached, [0.5])[0])

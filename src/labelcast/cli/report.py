@@ -42,10 +42,14 @@ def report(
     Example: labelcast report run --cost-per-label 0.40 --gpu-hour 2.50 --gpu-hours 0.5
     Example: labelcast report --scores scores.csv --target-score 0.85 --out report.html
     """
+    from labelcast.errors import InputError
     from labelcast.report.costs import Prices
     from labelcast.report.write import write_report
     from labelcast.runs.run import Run
 
+    label_cost = asked.get("label_cost")
+    if cost_per_label is not None and label_cost not in (None, cost_per_label):
+        raise InputError("--cost-per-label and --label-cost differ; give one of them.")
     prices = Prices(cost_per_label, gpu_hour, gpu_hours, currency)
     opened = None if run is None else Run.open(run)
     with waiting("Drawing the report"):

@@ -182,26 +182,26 @@ class Forecast:
                 f"target ({shown(self.target.score)})."
             )
         aim = self._aim()
-        if self.met:
-            first = min(
-                (o for o in self.observations if self._meets(o.score)), key=lambda o: o.budget
-            )
-            return (
-                f"Reached: the score of {shown(first.score)} at {int(first.budget):,} labels "
-                f"meets the target of {shown(self.target.score)}."
-            )
         chance = f"{chance_in_words(needed.reachable)} chance that {self.horizon:,} suffice."
+        met = [o for o in self.observations if self.met and self._meets(o.score)]
+        if met:
+            first = min(met, key=lambda o: o.budget)
+            score = f"the score of {shown(first.score)} at {int(first.budget):,} labels"
+            if needed.point is None:
+                return (
+                    f"{score.capitalize()} meets the target of {aim}, the others do not; {chance}"
+                )
+            return f"Reached: {score} meets the target of {aim}."
         level = f"{100 * self.level:.4g}%"
         if needed.point is None:
             least = "" if needed.low is None else f" ({level}: at least {_rounded(needed.low)})"
             given = ""
             if needed.if_reached is not None:
-                given = f" If it is reached, with about {_rounded(needed.if_reached)} labels."
+                given = f" If it is reached, with about {_counted(needed.if_reached)}."
             never = f"Probably not within {self.horizon:,} labels to reach {aim}{least}"
             return f"{never}; {chance}{given}"
         return (
-            f"About {_rounded(needed.point)} labels to reach {aim} ({level}: "
-            f"{self._interval()}); {chance}"
+            f"About {_counted(needed.point)} to reach {aim} ({level}: {self._interval()}); {chance}"
         )
 
     def _aim(self) -> str:
@@ -227,9 +227,9 @@ class Forecast:
             return ""
         if self.met:
             last = max(self.observations, key=lambda o: o.budget)
-            if not self._meets(last.score):
+            if not self._meets(last.score) or self.labels_needed.point is None:
                 return (
-                    "A score meets the target, but the last one does not: repeat both runs with "
+                    "A score meets the target, but others speak against it: repeat the runs with "
                     "other seeds before you stop."
                 )
             return "Stop. An observed score meets the target already."
@@ -253,9 +253,10 @@ class Forecast:
         what = f"{self.curve_unit} {self.figure(at.mean)}"
         if self.curve_unit == "score" and at.n > 0:
             what = f"a training run would measure a score of {self.figure(at.mean)}"
+        interval = f"{100 * self.level:.4g}%: {self.figure(at.low)} to {self.figure(at.high)}"
         return (
-            f"With {at.n:,} labels: {what} ({100 * self.level:.4g}%: {self.figure(at.low)} to "
-            f"{self.figure(at.high)}); chance that the target is met: {chance_in_words(at.chance)}."
+            f"With {at.n:,} labels: {what} ({interval}); chance that the target is met: "
+            f"{chance_in_words(at.chance)}."
         )
 
     @property
@@ -307,6 +308,15 @@ def _html(answer: Forecast) -> str:
 
 def _cells(tag: str, texts: tuple[str, ...]) -> str:
     return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)
+
+
+def _counted(labels: int) -> str:
+    """Write labels with two digits that mean something, and the word.
+
+    >>> _counted(1), _counted(1234)
+    ('1 label', '1,200 labels')
+    """
+    return f"{_rounded(labels)} label{'' if labels == 1 else 's'}"
 
 
 def _rounded(labels: int) -> str:

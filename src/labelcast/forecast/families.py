@@ -272,7 +272,7 @@ JUMPING = 0.3
 """Share of the curves that jump a second time."""
 
 _BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
-_SMALLEST_FACTOR = 0.02
+_SMALLEST_FACTOR = 0.002
 _LEVEL_SD = 2.0
 _SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
 _SLEEPER_SD = np.array([1.1, 0.6, 1.9, 0.4, 0.5, 0.7, 0.3])

@@ -26,7 +26,8 @@ _LARGEST_STEP, _SMALLEST_STEP = 0.08, 0.01
 """Steps of the lattice, in logits; their size depends on the size of the test set alone."""
 
 _SEED_SD = 0.01
-_BOUNDS = (0.002, 0.998)
+_BOUNDS, _TOP = (1e-6, 1 - 1e-6), 6.0
+_MANY = 12
 _FEW = 30.0
 _PRUNED = 1e-7
 
@@ -78,11 +79,12 @@ def chances(
         parts: every family's draws.
         labels: the labels that each draw needs for the target, [B].
         scores: observed.
-        ordered: whether to look at worse scores too.
+        ordered: whether to look at better scores too; with many at the last budget, their mean is
+            certain enough without.
     """
     total = np.zeros(len(LOG_LABELS))
     for part in parts:
-        if ordered and scores.all:
+        if ordered and 0 < len(scores.groups()[-1][1] if scores.all else ()) <= _MANY:
             total += part.share * _ordered(part, labels(part.given), scores)
         else:
             weights = part.final().weights[:, None]
@@ -94,10 +96,10 @@ def _ordered(part: Part, labels: Array, scores: Scores) -> Array:
     """Return the chance by labels of one family, [401]."""
     n, members = scores.groups()[-1]
     lattice = _Lattice.of(members)
-    ratios = lattice.ratios(part.given, n)
-    kept = part.given.weights * ratios.max(axis=1)
-    used = kept > _PRUNED * kept.max()
-    weights = part.given.weights[used, None] * ratios[used] + 1e-300
+    logs = np.log(part.given.weights + 1e-300)[:, None] + lattice.log_ratios(part.given, n)
+    weights = np.exp(logs - logs.max(axis=0))
+    used = weights.max(axis=1) > _PRUNED
+    weights = weights[used] + 1e-300
     if part.tilt is not None:
         weights *= replace(part.tilt, gained=part.tilt.gained[used]).factors(weights)
     found = _by_labels(labels[used], weights)
@@ -127,17 +129,24 @@ class _Lattice:
         noise = members[0].noise
         own = test_variance(np.float64(0.5), noise.size) if noise.sd is None else noise.sd**2
         step = float(np.clip(4 * np.sqrt(own + _SEED_SD**2), _SMALLEST_STEP, _LARGEST_STEP))
+        step /= math.sqrt(len(members))
         mean = sum(member.score for member in members) / len(members)
         place = float(logit(np.clip(mean, *_BOUNDS))) / step
         floor = math.floor(place)
-        # Every step near the mean, every fourth further up: places stay as the mean moves.
-        top = math.ceil(float(logit(np.float64(_BOUNDS[1]))) / step)
-        near = np.arange(floor, floor + _NEAR_STEPS)
-        far = np.arange(-4 * (-(floor + _NEAR_STEPS) // 4), top + 1, 4)
-        return cls(members, sigmoid(np.concatenate([near, far]) * step), place - floor)
+        # Every step near the mean, then every fourth, sixteenth, ...: places stay put.
+        top = max(math.ceil(_TOP / step), floor + 1)
+        places, start, stride = [], floor, 1
+        while start <= top:
+            end = start + _NEAR_STEPS * stride
+            places.append(np.arange(start, min(end, top + 1), stride))
+            stride *= 4
+            start = stride * -(-end // stride)
+        return cls(
+            members, sigmoid(np.concatenate(places).astype(np.float64) * step), place - floor
+        )
 
-    def ratios(self, draws: Draws, n: float) -> Array:
-        """Return the likelihood of the scores moved to every mean over that of the scores."""
+    def log_ratios(self, draws: Draws, n: float) -> Array:
+        """Return the log likelihood of the scores moved to every mean, less that of the scores."""
         curve = draws.at(n)
         mean = sum(member.score for member in self.members) / len(self.members)
         base = scores_log_likelihood(self.members, n, curve, draws.tau)
@@ -150,8 +159,7 @@ class _Lattice:
             )
             for other in self.means
         ]
-        logs = np.stack(moved, axis=1) - base[:, None]
-        return np.asarray(np.exp(np.clip(logs, -200, 200)))
+        return np.asarray(np.stack(moved, axis=1) - base[:, None])
 
 
 def _by_labels(labels: Array, weights: Array) -> Array:

@@ -21,7 +21,7 @@ LARGEST_HORIZON = int(NODES[-1])
 
 FEW = 64.0
 """Fewer effective draws than this are replaced by new ones near the better ones; after one or two
-budgets, where that would break the order of scores, a quarter of it."""
+scores, where that would break the order of scores, a quarter of it."""
 
 _AMPLE = 1500.0
 """Effective draws that each step of a refinement keeps."""
@@ -174,7 +174,7 @@ def condition(family: Family, parameters: Array, prior: Array, scores: Scores) -
     log_weights = np.log(prior + 1e-300)
     curves, fit = _fit(family, parameters, groups)
     left = 1.0
-    few = FEW if scores.distinct > 2 else FEW / 4
+    few = FEW if len(scores.all) > 2 else FEW / 4
     for step in range(_MOST_STEPS):
         weights = normalised(log_weights + left * fit)
         if effective(weights) >= few:

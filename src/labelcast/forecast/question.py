@@ -127,6 +127,8 @@ class Question:
         check_level(checked_number("--level", level))
         on = scale_of(scale, lower_is_better, metric)
         found = _checked_observations(observations, on)
+        starts = [] if zero_shot is None else [on.check("--zero-shot", zero_shot)]
+        on = on.for_losses([*starts, *(entry.score for entry in found)])
         start = _zero_shot(zero_shot, [entry.score for entry in found if entry.n == 0], on)
         top = None if ceiling is None else on.to_unit(on.check("--ceiling", ceiling))
         _check_ends(start, top, zero_shot, ceiling, on)
@@ -147,8 +149,9 @@ class Question:
         if top is not None:
             top, raised = _raised(top, scores)
             if raised:
+                side = "below" if on.falls else "above"
                 warnings.append(
-                    "an observed score lies above --ceiling; the ceiling is now "
+                    f"an observed score lies {side} --ceiling; the ceiling is now "
                     f"{on.from_unit(top):g}"
                 )
         fraction, score = _target(target, target_score, start, top, on)

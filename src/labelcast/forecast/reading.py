@@ -39,7 +39,7 @@ POINT = 0.6
 """Quantile of the labels, given that the target is reached, that is the best guess: on curves of
 left-out tasks it errs as little as the median and has the least bias (docs/curves.md)."""
 
-_HARDLY, _LIKELY = 1e-3, 0.5
+_HARDLY, _LIKELY = 1e-2, 0.5
 
 BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)
 """Budgets of the curve beyond those of the published grid."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -32,10 +32,20 @@ class Scale:
     Attributes:
         metric: what kind of score it is.
         top: the largest value of a score or an error rate, such as 1 or 100.
+        unit: of a loss, which becomes exp(-loss / unit): one where losses are of the size that the
+            prior knows, 0.5 to 5.
     """
 
     metric: Metric = "score"
     top: float = 1.0
+    unit: float = 1.0
+
+    def for_losses(self, values: Sequence[float]) -> "Scale":
+        """Return the scale with a unit that suits these losses."""
+        largest = max(values, default=0.0)
+        if self.metric != "loss" or largest <= 0:
+            return self
+        return replace(self, unit=largest / min(max(largest, 0.5), 5.0))
 
     @property
     def falls(self) -> bool:
@@ -45,23 +55,25 @@ class Scale:
     def to_unit(self, value: float) -> float:
         """Return a value as a score from 0 to 1."""
         if self.metric == "loss":
-            return math.exp(-value)
+            return math.exp(-value / self.unit)
         share = value / self.top
         return 1 - share if self.metric == "error" else share
 
     def from_unit(self, score: float) -> float:
         """Return a score from 0 to 1 on the user's scale."""
         if self.metric == "loss":
-            return -math.log(max(score, 1e-300))
+            return abs(math.log(max(score, 1e-300))) * self.unit
         return self.top * (1 - score if self.metric == "error" else score)
 
     def sd_to_unit(self, sd: float, value: float) -> float:
         """Return the sd of a value as that of a score from 0 to 1."""
-        return sd * math.exp(-value) if self.metric == "loss" else sd / self.top
+        if self.metric == "loss":
+            return sd / self.unit * math.exp(-value / self.unit)
+        return sd / self.top
 
     def sd_from_unit(self, sd: float, score: float) -> float:
         """Return the sd of a score from 0 to 1 on the user's scale."""
-        return sd / max(score, 1e-300) if self.metric == "loss" else sd * self.top
+        return sd / max(score, 1e-300) * self.unit if self.metric == "loss" else sd * self.top
 
     def check(self, option: str, value: Any) -> float:
         """Return a value of this scale.

@@ -69,8 +69,8 @@ def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
     assert content.answer == answer
     said = words(render(content))
     assert answer.sentence() in said
-    assert answer.labels_needed.median is not None
-    assert f"${answer.labels_needed.median * 0.5:,.0f}" in said
+    assert answer.labels_needed.point is not None
+    assert f"${answer.labels_needed.point * 0.5:,.0f}" in said
     assert "A label costs $0.50." in said
     assert answer.basis().split(",")[0].split()[0] in said
     for band in answer.curve:
@@ -79,7 +79,7 @@ def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
     for gain in (0.5, 0.7, 0.8, 0.9, 0.95):
         one = answer_run(run, **(asked | {"target": gain, "target_score": None})).forecast
         needed = one.labels_needed
-        row = f"{labels(needed.median)} {ends(needed.low, needed.high)} "
+        row = f"{labels(needed.point)} {ends(needed.low, needed.high)} "
         assert f"{gain:.3g} of the gain" in said
         assert row + chance_in_words(needed.reachable) in said
     for warning in content.warnings:

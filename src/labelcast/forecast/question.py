@@ -149,9 +149,8 @@ class Question:
         if top is not None:
             top, raised = _raised(top, scores)
             if raised:
-                side = "below" if on.falls else "above"
                 warnings.append(
-                    f"an observed score lies {side} --ceiling; the ceiling is now "
+                    "an observed score is better than --ceiling; the ceiling is now "
                     f"{on.from_unit(top):g}"
                 )
         fraction, score = _target(target, target_score, start, top, on)

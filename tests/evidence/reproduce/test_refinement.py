@@ -10,6 +10,7 @@ from shared_data import shared
 
 from evidence.reproduce.comparison import compare
 from evidence.reproduce.labelcast_method import (
+    GAIN_NOISE_SD,
     FittedLabelcast,
     LabelcastMethod,
     fit_scores,
@@ -124,7 +125,7 @@ def test_labelcast_rows_are_what_the_forecast_says(curves: Curves, ceiling_known
     clues = clues_of(curves[0], Case((50, 100), 0.1), ceiling_known, draws=2, seed=0, number=0)
     assert clues.aucs is not None
     found = FittedLabelcast(prior).predict(clues)
-    sd = 0.01 * ((clues.ceiling or 1.0) - clues.zero_shot)
+    sd = GAIN_NOISE_SD * ((clues.ceiling or 1.0) - clues.zero_shot)
     question = Question.of(
         zero_shot=clues.zero_shot,
         ceiling=clues.ceiling,

@@ -193,7 +193,7 @@ def fit_scores(
         steps: of the Markov chains in each round.
         warm_up: steps before the first.
         seed: of the chains and of the start.
-        progress: is told each round's fit.
+        progress: gets a line about the fit after each round.
     """
     rng = np.random.default_rng(seed)
     packed, weights = Packed.of(curves), task_weights(curves)

@@ -165,7 +165,7 @@ def checked_points(
     """Pair CoS-Low and AUC by task.
 
     Raises:
-        InputError: lengths differ, a value is out of range, or a name stands twice.
+        InputError: lengths differ, a value is out of range, or a name appears twice.
     """
     names = [f"task {i + 1}" for i in range(len(coslow))] if tasks is None else list(tasks)
     if not len(coslow) == len(auc) == len(names):
@@ -182,7 +182,7 @@ def checked_points(
         if not 0 <= point.auc <= 1:
             raise InputError(f"{point.task}: an AUC lies within 0 to 1, not {point.auc}")
         if names.count(point.task) > 1:
-            raise InputError(f"{point.task}: stands twice; give each task once")
+            raise InputError(f"{point.task}: appears twice; give each task once")
     return points
 
 

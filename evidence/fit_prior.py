@@ -13,7 +13,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -166,6 +166,15 @@ class ScoreFit:
             return self.mixture
         weights = task_weights(self.curves)[kept]
         return refit(self.samples[kept], weights, self.mixture, steps=4)
+
+    def prior_without(self, task: str) -> Prior:
+        """Return the shipped prior with the curves of scores and of headroom of other tasks.
+
+        The gains and their ends are still those of all tasks.
+        """
+        others = [c for c in self.curves if c.source == PUBLISHED and c.task != task]
+        shares = np.array(headroom_shares(others))
+        return replace(Prior.load(), scores=self.without(task), headroom_share=shares)
 
 
 def task_weights(curves: Sequence[MeasuredCurve]) -> Array:

@@ -212,7 +212,7 @@ def compare(
     tried = [curve for curve in curves if curve.source in SOURCES]
     for task in sorted({curve.task for curve in tried}):
         progress(task)
-        prior = replace(Prior.load(), scores=fit.without(task))
+        prior = fit.prior_without(task)
         others = [curve for curve in published if curve.task != task]
         ways = [
             Way("last value", last_value),

@@ -38,9 +38,9 @@ def command(
     curves = read_published(results)
     found = coslow or find_coslow(results)
     calibration = None if found is None else calibration_figures(found)
-    scores_without = fit_scores(results)
+    without_task = fit_scores(results)
     with bar("Leaving one task out", steps(curves)) as progress:
-        figures = reproduce(curves, calibration, scores_without, draws, seed, progress)
+        figures = reproduce(curves, calibration, without_task, draws, seed, progress)
     if as_json:
         print_json(figures)
         return

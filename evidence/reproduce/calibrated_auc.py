@@ -62,14 +62,14 @@ def main() -> None:
     with file.open(encoding="utf-8", newline="") as lines:
         points = {row["task"]: float(row["coslow"]) for row in csv.DictReader(lines)}
     known = {c.task: c for c in curves if c.model == args.model and c.task in points}
-    scores_without = fit_scores(args.results)
+    without_task = fit_scores(args.results)
     found: dict[tuple[str, str], list[tuple[float, bool]]] = {}
     for task, curve in known.items():
         others = [other for other in known if other != task]
         x, y = [points[t] for t in others], [known[t].curve.auc for t in others]
         mean, sd, free = predict(x, y, points[task])
         estimate = AucEstimate(mean, sd, free, 0.9, math.nan, math.nan, False, ())
-        prior = prior_without(task, [c for c in curves if c.task != task], scores_without)
+        prior = prior_without(task, [c for c in curves if c.task != task], without_task)
         for name, seen in SCORES.items():
             parts = given_scores(prior, question_on(curve, seen), published=True)
             replaced = [predicted_auc(part.given, part.before, estimate) for part in parts]

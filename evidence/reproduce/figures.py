@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.reproduce.comparison import compare
-from evidence.reproduce.labelcast_method import ScoresWithout
+from evidence.reproduce.labelcast_method import PriorWithout
 from evidence.reproduce.policy import simulate
 from evidence.reproduce.policy_table import policy_table
 from evidence.reproduce.published import PublishedCurve, auc_max_abs_error
@@ -34,7 +34,7 @@ def steps(curves: Sequence[PublishedCurve]) -> int:
 def reproduce(
     curves: tuple[PublishedCurve, ...],
     calibration: dict[str, Any] | None,
-    scores_without: ScoresWithout,
+    without_task: PriorWithout,
     draws: int = DRAWS,
     seed: int = 0,
     progress: Progress = lambda done: None,
@@ -44,7 +44,7 @@ def reproduce(
     Args:
         curves: of four tasks or more.
         calibration: what `calibration_figures` gave, None without.
-        scores_without: gives the fit of the score curves without a task.
+        without_task: gives the fit of the score curves without a task.
         draws: of the error of the AUC, in every row that has one.
         seed: of these draws and of the bootstrap.
         progress: is called with 1 for each of `steps`.
@@ -62,8 +62,8 @@ def reproduce(
     if calibration is None:
         notes.append(f"no calibration: {COSLOW_FILE} was not found; give it with --coslow FILE")
     bootstrap = TaskBootstrap.of([curve.task for curve in curves], seed)
-    measured = measure_all(curves, scores_without, draws, seed, progress)
-    simulated = simulate(curves, scores_without, seed, progress)
+    measured = measure_all(curves, without_task, draws, seed, progress)
+    simulated = simulate(curves, without_task, seed, progress)
     return {
         "curves": [_row(curve) for curve in curves],
         "counts": {

@@ -12,7 +12,7 @@ from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
-from labelcast.forecast.families import Mixture, Prior
+from labelcast.forecast.families import Prior
 from labelcast.forecast.intervals import (
     interval,
     label_interval,
@@ -22,18 +22,18 @@ from labelcast.forecast.posterior import Part, given_scores, joined, measured_au
 from labelcast.forecast.question import Question
 from labelcast.forecast.reading import POINT
 
-GAIN_NOISE_SD = 0.02
+GAIN_NOISE_SD = 0.015
 """Noise of a published score, in units of the gain. The row's truth holds that very score; so much
 is left for the shape of the curves between the budgets."""
 
 _HARDLY = 1e-3
 """Chance of reaching a target below which its labels are those of the largest budget."""
 
-ScoresWithout = Callable[[str], Mixture]
-"""Gives the mixture over the parameters of score curves, fitted without a task."""
+PriorWithout = Callable[[str], Prior]
+"""Gives the prior with curves of scores and headroom shares fitted without a task."""
 
 
-def fit_scores(results: Path) -> ScoresWithout:
+def fit_scores(results: Path) -> PriorWithout:
     """Fit the score curves once; return what leaves a task out.
 
     Args:
@@ -41,39 +41,31 @@ def fit_scores(results: Path) -> ScoresWithout:
     """
     from evidence.fit_prior import ScoreFit
 
-    return cache(ScoreFit.cached(results).without)
+    return cache(ScoreFit.cached(results).prior_without)
 
 
-def prior_without(
-    task: str, curves: Sequence[PublishedCurve], scores_without: ScoresWithout
-) -> Prior:
+def prior_without(task: str, curves: Sequence[PublishedCurve], without_task: PriorWithout) -> Prior:
     """Return the prior that knows nothing of a task.
 
     Args:
         task: the one that is held out.
         curves: the published curves of the other tasks.
-        scores_without: gives the score curves without the task.
+        without_task: gives the rest of the prior without the task.
     """
     gains, zero_shots, ceilings = fit_gains(curves)
-    return replace(
-        Prior.load(),
-        scores=scores_without(task),
-        gains=gains,
-        zero_shots=zero_shots,
-        ceilings=ceilings,
-    )
+    return replace(without_task(task), gains=gains, zero_shots=zero_shots, ceilings=ceilings)
 
 
 @dataclass(frozen=True)
 class LabelcastMethod:
     """The prior over curves, fitted anew to the other tasks."""
 
-    scores_without: ScoresWithout
+    without_task: PriorWithout
     name: str = "labelcast"
 
     def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "FittedLabelcast":
         """Fit the prior to the other tasks' curves."""
-        return FittedLabelcast(prior_without(task, curves, self.scores_without))
+        return FittedLabelcast(prior_without(task, curves, self.without_task))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +105,8 @@ class FittedLabelcast:
             ceiling=clues.ceiling,
             observations=[(n, s, sd) for n, s in zip(clues.budgets, clues.scores, strict=True)],
         )
-        return given_scores(self.prior, question, published=True)
+        published = clues.ceiling is not None or clues.aucs is not None
+        return given_scores(self.prior, question, published=published)
 
 
 def auc_weights(parts: Sequence[Part], auc: float, sd: float) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
 from evidence.reproduce.labelcast_method import (
     FittedLabelcast,
-    ScoresWithout,
+    PriorWithout,
     auc_weights,
     fit_scores,
     prior_without,
@@ -63,7 +63,7 @@ def chosen(curves: Sequence[PublishedCurve], measured: Sequence[Measured]) -> di
 
 
 def curve_rows(
-    curves: Sequence[PublishedCurve], kinds: dict[str, int], scores_without: ScoresWithout
+    curves: Sequence[PublishedCurve], kinds: dict[str, int], without_task: PriorWithout
 ) -> tuple[Rows, Rows]:
     """Forecasts and published points of the chosen curves after each number of labels."""
     bands: Rows = []
@@ -72,7 +72,7 @@ def curve_rows(
     for kind, i in kinds.items():
         curve = curves[i]
         others = [c for c in curves if c.task != curve.task]
-        fitted = FittedLabelcast(prior_without(curve.task, others, scores_without))
+        fitted = FittedLabelcast(prior_without(curve.task, others, without_task))
         title = f"{kind}: {curve.task} ({curve.model})"
         for budgets in SHOWN:
             name = f"{budgets[-1]} labels" if budgets else "0 labels"
@@ -95,11 +95,11 @@ def curve_rows(
 
 
 def draw_curves(
-    curves: Sequence[PublishedCurve], measured: Sequence[Measured], scores_without: ScoresWithout
+    curves: Sequence[PublishedCurve], measured: Sequence[Measured], without_task: PriorWithout
 ) -> Chart:
     """Published curves with forecasts and 90% bands."""
     kinds = chosen(curves, measured)
-    bands, points = curve_rows(curves, kinds, scores_without)
+    bands, points = curve_rows(curves, kinds, without_task)
     titles = list(dict.fromkeys(row["task"] for row in bands))
     panels = [
         alt.hconcat(
@@ -301,13 +301,13 @@ def main() -> None:
     options = parser.parse_args()
     curves = read_published(options.results)
     bootstrap = TaskBootstrap.of([curve.task for curve in curves])
-    scores_without = fit_scores(options.results)
-    measured = measure_all(curves, scores_without)
+    without_task = fit_scores(options.results)
+    measured = measure_all(curves, without_task)
     charts = {
-        "curves": draw_curves(curves, measured, scores_without),
+        "curves": draw_curves(curves, measured, without_task),
         "errors": draw_errors(measured),
         "coverage": draw_coverage(measured, bootstrap),
-        "policy": draw_policy(curves, simulate(curves, scores_without), bootstrap),
+        "policy": draw_policy(curves, simulate(curves, without_task), bootstrap),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, chart in charts.items():

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from evidence.reproduce.labelcast_method import ScoresWithout, auc_weights, prior_without
+from evidence.reproduce.labelcast_method import PriorWithout, auc_weights, prior_without
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement import Progress, held_out
 from evidence.reproduce.refinement_rows import AUC_ERROR_SD, noisy_aucs
@@ -200,7 +200,7 @@ def _walk(way: Way, curve: PublishedCurve, prior: Prior) -> _Walk:
 
 def simulate(
     curves: Sequence[PublishedCurve],
-    scores_without: ScoresWithout,
+    without_task: PriorWithout,
     seed: int = 0,
     progress: Progress = lambda done: None,
 ) -> list[Simulated]:
@@ -208,7 +208,7 @@ def simulate(
 
     Args:
         curves: of four tasks or more.
-        scores_without: gives the fit of the score curves without a task.
+        without_task: gives the fit of the score curves without a task.
         seed: of the error of the AUC.
         progress: is called with 1 for each task done.
 
@@ -218,7 +218,7 @@ def simulate(
     ways = _ways()
     spent = [np.full((3, len(curves), len(TARGETS), draws), math.nan) for _, draws in ways]
     for task, others, places in held_out(curves):
-        prior = prior_without(task, others, scores_without)
+        prior = prior_without(task, others, without_task)
         for i in places:
             auc = curves[i].curve.auc
             aucs = noisy_aucs(auc, AUC_ERROR_SD, ONE_SHOT_DRAWS, seed, i)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.reproduce.labelcast_method import LabelcastMethod, ScoresWithout
+from evidence.reproduce.labelcast_method import LabelcastMethod, PriorWithout
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import (
     DRAWS,
@@ -88,7 +88,7 @@ def steps(curves: Sequence[PublishedCurve]) -> int:
 
 def measure_all(
     curves: Sequence[PublishedCurve],
-    scores_without: ScoresWithout,
+    without_task: PriorWithout,
     draws: int = DRAWS,
     seed: int = 0,
     progress: Progress = lambda done: None,
@@ -97,7 +97,7 @@ def measure_all(
 
     Args:
         curves: of four tasks or more.
-        scores_without: gives the fit of the score curves without a task.
+        without_task: gives the fit of the score curves without a task.
         draws: of the noise of the AUC.
         seed: of these draws.
         progress: is called with 1 for each method, ceiling and task done.
@@ -110,7 +110,7 @@ def measure_all(
     methods: list[tuple[Method, tuple[Case, ...]]] = [
         (TableMethod(), PRIOR_ROWS),
         (PowerLawMethod(), POWER_LAW_ROWS),
-        (LabelcastMethod(scores_without), PRIOR_ROWS),
+        (LabelcastMethod(without_task), PRIOR_ROWS),
     ]
     return [
         measure_method(method, cases, curves, ceiling, draws, seed, progress)

@@ -26,7 +26,8 @@ HEAVY = ("pydantic", "torch", "scipy", "pandas", "pyarrow", "yaml", "altair")
 def test_the_command_line_asks_all_that_a_question_can_hold() -> None:
     """No option of a question is missing there, in `labelcast.forecast`, or has another default."""
     of_question = dict(inspect.signature(Question.of).parameters)
-    of_question.pop("observations")
+    for name in ("observations", "pool_size"):
+        of_question.pop(name)
     of_function = inspect.signature(function).parameters
     for name, parameter in of_question.items():
         assert getattr(Options, name) == parameter.default == of_function[name].default, name

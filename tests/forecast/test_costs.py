@@ -20,7 +20,8 @@ def test_the_plan_sums_up(label: float, run: float) -> None:
     assert plan.label_cost == pytest.approx(plan.labels * label)
     assert plan.run_cost == run
     assert plan.total == pytest.approx(plan.label_cost + plan.run_cost)
-    assert f"{plan.total:,.2f} in all" in answer.advice()
+    assert f"for {plan.label_cost:,.2f}" in answer.advice()
+    assert (f"{plan.total:,.2f} in all" in answer.advice()) == (run > 0)
 
 
 def test_dearer_labels_never_buy_more() -> None:

@@ -3,12 +3,14 @@
 import pytest
 from needed import needed
 
+from labelcast.errors import InputError
 from labelcast.forecast.answer import LabelsNeeded
 from labelcast.forecast.efficiency import GRID
 from labelcast.forecast.forecasting import forecast
+from labelcast.forecast.question import Question
 
 SEEN = [(50, 0.5), (50, 0.55), (100, 0.6)]
-HORIZONS = (60, 1000, 5000, 100_000, 10**6)
+HORIZONS = (120, 1000, 5000, 100_000, 10**6)
 
 
 def _all(target: float) -> list[LabelsNeeded]:
@@ -70,5 +72,32 @@ def test_scores_and_budgets_may_lie_beyond_5000() -> None:
     assert answer.at_budget.mean == pytest.approx(0.72, abs=0.03)
     low = answer.labels_needed.low
     assert low is not None and low > 1000
-    same = forecast(observations=seen, target_score=0.75, horizon=5000, observe_size=5000)
+    same = forecast(observations=seen, target_score=0.75, horizon=100_000, observe_size=5000)
     assert same.next_budget is None and same.auc == answer.auc
+
+
+@pytest.mark.parametrize(
+    ("tried", "pool_size", "horizon"),
+    [
+        (100, 0, 5000),
+        (100, 8000, 8000),
+        (4999, 0, 5000),
+        (5000, 0, 20_000),
+        (10_000, 8000, 40_000),
+        (400_000, 0, 10**6),
+        (100, 2 * 10**6, 10**6),
+    ],
+)
+def test_the_default_horizon_lies_beyond_what_is_known(
+    tried: int, pool_size: int, horizon: int
+) -> None:
+    """5,000 labels, the pool's size, or four times 5,000 and more labels that were tried."""
+    question = Question.of(target_score=0.9, observations=[(tried, 0.7)], pool_size=pool_size)
+    assert question.horizon == horizon
+
+
+def test_a_horizon_below_a_budget_that_was_tried_is_refused() -> None:
+    """There is nothing to forecast before the last score; the message has both numbers."""
+    with pytest.raises(InputError, match=r"--horizon 40 lies below 100 labels"):
+        forecast(target_score=0.9, observations=SEEN, horizon=40)
+    assert forecast(target_score=0.9, observations=SEEN, horizon=100).next_budget is None

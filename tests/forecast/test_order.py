@@ -14,10 +14,6 @@ from labelcast.forecast.forecasting import forecast
 
 ENDS: list[dict[str, Any]] = [{}, {"zero_shot": 0.4}, {"zero_shot": 0.4, "ceiling": 0.9}]
 LLAMA = "llama-3.1-8b-instruct"
-RIPPLES = pytest.mark.xfail(
-    strict=True,
-    reason="with a known ceiling and three precise scores ripples are left",
-)
 
 
 def _falls(answers: list[LabelsNeeded], names: tuple[str, ...]) -> None:
@@ -50,14 +46,9 @@ def test_a_better_score_never_needs_more_labels(size: int, ends: dict[str, Any])
     ids=["zero-shot", "both ends"],
 )
 def test_a_better_last_score_never_needs_more_labels(
-    request: pytest.FixtureRequest,
-    ends: dict[str, Any],
-    before: list[tuple[int, float]],
-    size: int,
+    ends: dict[str, Any], before: list[tuple[int, float]], size: int
 ) -> None:
     """The last of several scores that do not fall, in steps of .005: the median never rises."""
-    if "ceiling" in ends and len(before) == 2 and size == 5000:
-        request.applymarker(RIPPLES)
     last = 2 * before[-1][0]
     answers = [
         needed(

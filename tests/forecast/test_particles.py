@@ -14,6 +14,7 @@ from labelcast.forecast.intervals import interval
 from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.observed import Noise, Score, Scores, scores_log_likelihood
 from labelcast.forecast.particles import (
+    FEW,
     LOG_NODES,
     NODES,
     Draws,
@@ -55,9 +56,6 @@ class Levels:
     def log_weight(self, parameters: Array, curves: Array) -> Array:
         return np.zeros(len(parameters))
 
-    def bounded(self, parameters: Array) -> Array:
-        return parameters
-
 
 def _seen(*pairs: tuple[float, float], sd: float) -> Scores:
     return Scores(tuple(Score(n, s, Noise(math.inf, sd, total=True)) for n, s in pairs))
@@ -69,7 +67,7 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
     """With few draws near the score the posterior is that of very many draws."""
     scores = _seen((50, level), (100, level), sd=sd)
     few = 1.5 * lattice_normals(2000, 1, 0)
-    found = condition(Levels(), few, np.full(2000, 1 / 2000), scores)
+    _, found = condition(Levels(), few, np.full(2000, 1 / 2000), scores)
     many = 1.5 * lattice_normals(200_000, 1, 5)
     curve = 1 / (1 + np.exp(-many[:, 0]))
     fit = sum(
@@ -88,7 +86,7 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
 def test_posterior_draws_are_curves(ends: tuple[float | None, float | None], sd: float) -> None:
     """Weights sum to 1, curves are finite scores that never fall, enough draws count."""
     scores = _seen((50, 0.55), (100, 0.57), (100, 0.6), (700, 0.7), sd=sd)
-    found = condition(ScoreFamily(*ends), *score_draws(Prior.load()), scores)
+    _, found = condition(ScoreFamily(*ends), *score_draws(Prior.load()), scores, FEW)
     assert found.weights.sum() == pytest.approx(1) and (found.weights >= 0).all()
     assert np.isfinite(found.curves).all() and (np.diff(found.curves) >= -1e-12).all()
     assert found.curves.min() >= 0 and found.curves.max() <= 1
@@ -113,7 +111,7 @@ BLURRED = pytest.mark.xfail(
 )
 def test_a_precise_score_is_met(score: float, sd: float) -> None:
     """The curve lies within a few sds, and within 0.01, of a precise score."""
-    found = condition(ScoreFamily(), *score_draws(Prior.load()), _seen((100, score), sd=sd))
+    _, found = condition(ScoreFamily(), *score_draws(Prior.load()), _seen((100, score), sd=sd))
     low, high = interval(found.at(100), found.weights, 0.9)
     reach = min(5 * max(sd, 1e-3), 0.011)
     assert score - reach < low <= high < score + reach

@@ -20,6 +20,7 @@ KNOWN: dict[str, Any] = {"zero_shot": 0.4, "ceiling": 0.9}
         ({"coslow": math.nan}, "--coslow"),
         ({"coslow": "0.3"}, "--coslow"),
         ({"coslow": 0.3, "calibration": "lama"}, "--calibration"),
+        ({"observations": [(50, 0.5)], "calibration": "lama"}, "--calibration"),
         ({"coslow": 0.3, "target": 1.2}, "--target"),
         ({"coslow": 0.3, "target": 0.0}, "--target"),
         ({"coslow": 0.3, "target": -0.5}, "--target"),

@@ -77,8 +77,8 @@ class Options:
     horizon: Annotated[
         int | None,
         typer.Option(
-            help="Most labels to look at, up to 1,000,000.  [default: 5,000, or the size of a "
-            "run's pool where that is more]"
+            help="Most labels to look at, up to 1,000,000.  [default: 5,000; the size of a run's "
+            "pool, or four times 5,000 and more labels that have a score, where that is more]"
         ),
     ] = None
     label_cost: Annotated[

@@ -237,10 +237,13 @@ class Forecast:
             return f"Stop. More labels, up to {self.horizon:,}, do not look worth what they cost."
         step = f"Label up to {self.next_budget:,} and train, then --observe N=SCORE."
         if self.plan is not None:
-            step += (
-                f" That is {self.plan.labels:,} more labels for {self.plan.label_cost:,.2f} and a "
-                f"training run for {self.plan.run_cost:,.2f}: {self.plan.total:,.2f} in all."
-            )
+            step += f" That is {self.plan.labels:,} more labels for {self.plan.label_cost:,.2f}"
+            if self.plan.run_cost:
+                step += (
+                    f" and a training run for {self.plan.run_cost:,.2f}: "
+                    f"{self.plan.total:,.2f} in all"
+                )
+            step += "."
         if "coslow" in self.answered_by and "scores" not in self.answered_by:
             step += f" {FIRST_RUN}"
         return step

@@ -22,7 +22,6 @@ from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
 from labelcast.forecast.score_curves import (
     FITTED,
-    JUMP,
     LOG_TAU,
     curve_scores,
     logit,
@@ -30,23 +29,32 @@ from labelcast.forecast.score_curves import (
 )
 from labelcast.forecast.student import normal_cdf
 
-DRAWS = 8192
+DRAWS = 16_384
 """Draws of each family."""
 
-GAP = FITTED + 2
-"""Column of the gap from the score at 5,000 labels to the ceiling, as a share of the headroom."""
+JUMP, JUMP_N, GAP, BEND = range(FITTED, FITTED + 4)
+"""Columns of what is assumed, each a standard normal number that `ScoreFamily` turns into a second
+jump (as a share of the headroom), the labels where it happens, the gap from the score at 5,000
+labels to the ceiling (as a share of the headroom), and the log of the power by which the curve
+bends below 10 labels."""
 
-BEND = FITTED + 3
-"""Column of the log of the power by which the curve bends below 10 labels."""
+JUMPING = 0.3
+"""Share of the curves that jump a second time."""
+
+_FIRST_JUMP, _LAST_JUMP = math.log(8), math.log(3e5)
 
 _MEASURED = int(np.searchsorted(NODES, 10))
 """Place of 10 labels among the nodes: the smallest budget of the curves behind the prior."""
 
 _PUBLISHED_END = float(GRID[-1])
-_ZERO_SHOT_SCALE = 0.25
+_ZERO_SHOT_SCALE = 0.5
 _UNRELATED, _UNRELATED_DENSITY = 0.15, 0.1
-_GAP_ZERO, _GAP_SD, _GAP_MEAN = 0.4, 0.03, 0.25
-_LEAST_SPAN = 0.02
+_GAP_SD, _GAP_MEAN = 0.03, 0.25
+_GAP_ZERO, _GAP_ONE = 0.45, 0.2
+"""Shares of the tasks whose ceiling is the score at 5,000 labels, and whose ceiling is 1: those of
+the published curves. Between them the gap is uniform, as there."""
+
+_LEAST_SPAN, _LEAST_GAIN = 0.02, 1e-3
 
 EDGE = 0.05
 """Probability left beyond gain 0 and beyond gain 1 on the latent axis of gains."""
@@ -157,7 +165,7 @@ class ScoreFamily:
         Nothing was measured below 10 labels: there the curve bends by an unknown power of
         log(labels) up from the zero-shot score, where it starts lower.
         """
-        curves = curve_scores(parameters[:, : FITTED + 2], LOG_NODES)
+        curves = curve_scores(_with_jump(parameters), LOG_NODES)
         first = curves[:, _MEASURED : _MEASURED + 1]
         start = np.minimum(self._start(parameters)[:, None], first)
         share = (LOG_NODES[:_MEASURED] / LOG_NODES[_MEASURED]) ** np.exp(parameters[:, BEND:])
@@ -185,7 +193,9 @@ class ScoreFamily:
         if self.known_ceiling is not None:
             return np.full(len(parameters), self.known_ceiling)
         end = np.maximum(at_labels(curves, _PUBLISHED_END), zero_shot)
-        ceiling = end + parameters[:, GAP] * (1 - end)
+        share = np.asarray(normal_cdf(parameters[:, GAP]))
+        gap = np.clip((share - _GAP_ZERO) / (1 - _GAP_ZERO - _GAP_ONE), 0.0, 1.0)
+        ceiling = end + gap * (1 - end)
         return np.asarray(np.maximum(ceiling, np.minimum(zero_shot + _LEAST_SPAN, 1.0)))
 
     def log_weight(self, parameters: Array, curves: Array) -> Array:
@@ -200,7 +210,7 @@ class ScoreFamily:
         if self.known_ceiling is not None:
             start = self.known_zero_shot or 0.0
             # The end before it was bounded by the ceiling: a curve that would pass it is unlikely.
-            unbounded = curve_scores(parameters[:, : FITTED + 2], np.log([_PUBLISHED_END]))[:, 0]
+            unbounded = curve_scores(_with_jump(parameters), np.log([_PUBLISHED_END]))[:, 0]
             end = np.maximum(unbounded, start)
             gap = (self.known_ceiling - end) / max(self.known_ceiling - start, 1e-6)
             reached = np.exp(-0.5 * (gap / _GAP_SD) ** 2) / _GAP_SD / 1.2533
@@ -208,20 +218,16 @@ class ScoreFamily:
             total += np.log(_GAP_ZERO * reached + (1 - _GAP_ZERO) * missed + 1e-9)
         return total
 
-    def bounded(self, parameters: Array) -> Array:
-        """Return parameters within their bounds, [B, P]."""
-        parameters[:, (JUMP, GAP)] = np.clip(parameters[:, (JUMP, GAP)], 0.0, 0.999)
-        return parameters
-
 
 @dataclass(frozen=True, eq=False)
 class GainFamily:
     """Curves as gains from zero-shot to the ceiling.
 
-    Parameters: latent gains at 50, 100, ... 5,000 labels, log of the seed noise, zero-shot and
-    ceiling.
+    Parameters: latent gains at 50, 100, ... 5,000 labels, log of the seed noise, and a standard
+    normal number each for zero-shot and ceiling, whose quantiles the prior has.
     """
 
+    prior: Prior
     known_zero_shot: float | None = None
     known_ceiling: float | None = None
 
@@ -248,28 +254,20 @@ class GainFamily:
         """Return the score without labels, [B]."""
         if self.known_zero_shot is not None:
             return np.full(len(parameters), self.known_zero_shot)
-        return parameters[:, -2]
+        return _at_quantile(self.prior.zero_shots, parameters[:, -2])
 
     def ceiling(self, parameters: Array, curves: Array, zero_shot: Array) -> Array:
         """Return the ceiling, [B]."""
         if self.known_ceiling is not None:
             return np.full(len(parameters), self.known_ceiling)
-        return np.asarray(np.maximum(parameters[:, -1], np.minimum(zero_shot + 1e-3, 1.0)))
+        top = _at_quantile(self.prior.ceilings, parameters[:, -1])
+        return np.asarray(np.maximum(top, np.minimum(zero_shot + _LEAST_GAIN, 1.0)))
 
     def log_weight(self, parameters: Array, curves: Array) -> Array:
         """Return 0, or a large negative number where no gain is left, [B]."""
         start = self.zero_shot(parameters, curves)
-        top = parameters[:, -1] if self.known_ceiling is None else self.known_ceiling
-        return np.where(top > start, 0.0, -60.0)
+        return np.where(self.ceiling(parameters, curves, start) > start + _LEAST_GAIN, 0.0, -60.0)
 
-    def bounded(self, parameters: Array) -> Array:
-        """Return parameters within their bounds, [B, P]."""
-        parameters[:, -2:] = np.clip(parameters[:, -2:], 0.0, 1.0)
-        return parameters
-
-
-JUMPING = 0.3
-"""Share of the curves that jump a second time."""
 
 _BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
 _SMALLEST_FACTOR = 0.002
@@ -286,7 +284,6 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
     factor, as scores of metrics that never come near 1, and a tenth rests at the bottom for long.
     """
     normals = lattice_normals(DRAWS, FITTED + 6, 0)
-    uniforms = np.asarray(normal_cdf(normals[:, FITTED:]))
     if losses:
         drawn = prior.losses.draw(normals[:, :FITTED])
         sizes = [DRAWS]
@@ -301,7 +298,7 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
         blocks = (
             fitted,
             _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
-            _made_small(fitted, _SMALLEST_FACTOR ** uniforms[:, 4]),
+            _made_small(fitted, _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))),
             sleepers,
         )
         drawn = np.concatenate(
@@ -310,16 +307,18 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
                 for block, start, end in zip(blocks, ends[:-1], ends[1:], strict=True)
             ]
         )
-    jumping = uniforms[:, 0] < JUMPING
-    jump = np.where(jumping, 1 - np.sqrt(1 - uniforms[:, 1]), 0.0)
-    log_n = math.log(8) + uniforms[:, 2] * (math.log(3e5) - math.log(8))
-    below = np.minimum(uniforms[:, 3] / _GAP_ZERO, 1.0)
-    gap_share = np.clip((uniforms[:, 3] - _GAP_ZERO) / (1 - _GAP_ZERO), 0.0, 1.0)
-    gap = np.where(below < 1, 0.0, 1 - np.sqrt(1 - gap_share))
     weights = np.concatenate(
         [np.full(size, share / size) for size, share in zip(sizes, shares, strict=True)]
     )
-    return np.column_stack([drawn, jump, log_n, gap, normals[:, FITTED + 5]]), weights
+    return np.column_stack([drawn, normals[:, FITTED : BEND + 1]]), weights
+
+
+def _with_jump(parameters: Array) -> Array:
+    """Return the parameters of `curve_scores`, [B, 9]."""
+    share, place = np.asarray(normal_cdf(parameters[:, (JUMP, JUMP_N)])).T
+    jump = 1 - np.sqrt(np.minimum(share / JUMPING, 1.0))
+    log_n = _FIRST_JUMP + place * (_LAST_JUMP - _FIRST_JUMP)
+    return np.column_stack([parameters[:, :FITTED], jump, log_n])
 
 
 def _other_level(parameters: Array, bottoms: Array) -> Array:
@@ -357,12 +356,12 @@ def gain_draws(prior: Prior) -> tuple[Array, Array]:
     """Return draws of the parameters of `GainFamily`, [B, P], and their weights, [B]."""
     size = len(GRID) - 1
     normals = lattice_normals(DRAWS, size + 3, 0)
-    uniforms = np.asarray(normal_cdf(normals[:, size + 1 :]))
-    steps = (np.arange(len(prior.ceilings)) + 0.5) / len(prior.ceilings)
-    ends = [
-        np.interp(uniforms[:, i], steps, values)
-        for i, values in enumerate((prior.zero_shots, prior.ceilings))
-    ]
     log_tau = -4.4 + 0.5 * normals[:, size]
     latent = prior.gains.draw(normals[:, :size])
-    return np.column_stack([latent, log_tau, *ends]), np.full(DRAWS, 1 / DRAWS)
+    return np.column_stack([latent, log_tau, normals[:, size + 1 :]]), np.full(DRAWS, 1 / DRAWS)
+
+
+def _at_quantile(quantiles: Array, normals: Array) -> Array:
+    """Return the quantiles, given at equal steps, at standard normal numbers, [B]."""
+    steps = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
+    return np.asarray(np.interp(normal_cdf(normals), steps, quantiles))

@@ -116,12 +116,13 @@ def _evidence(
     level: float,
 ) -> tuple[Evidence | None, tuple[str, ...]]:
     """Return what CoS-Low says, None without it, and the warnings."""
+    if coslow is None and calibration is None:
+        return None, ()
+    card = calibration if isinstance(calibration, Calibration) else by_name(calibration or POOLED)
     if coslow is None:
-        unused = "a calibration was named but no CoS-Low is given: the calibration is not used"
-        return None, () if calibration is None else (unused,)
+        return None, (f"the calibration {card.name} is not used, for no CoS-Low is given",)
     if isinstance(coslow, bool) or not isinstance(coslow, Real):
         raise InputError(f"--coslow: expected a number within -1 to 1, not {coslow!r}")
-    card = calibration if isinstance(calibration, Calibration) else by_name(calibration or POOLED)
     estimate = card.predict(float(coslow), level)
     warnings = list(estimate.warnings)
     if calibration is None:

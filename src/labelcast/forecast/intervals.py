@@ -43,7 +43,7 @@ def weighted_quantiles(values: Array, weights: Array, probabilities: Sequence[fl
     >>> weighted_quantiles(np.array([3.0, 1.0, np.inf]), np.ones(3) / 3, [0.1, 0.5, 0.9])
     array([ 1.,  3., inf])
     """
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     order = order[weights[order] > 0]
     total = np.cumsum(weights[order])
     at = np.searchsorted(total, (np.asarray(probabilities) - _SLACK) * total[-1])

@@ -19,14 +19,15 @@ NODES = np.array([*_BELOW_1000, *(1000 * n for n in _FROM_1000)], dtype=np.float
 LOG_NODES = np.log(NODES)
 LARGEST_HORIZON = int(NODES[-1])
 
-FEW = 64.0
-"""Fewer effective draws than this are replaced by new ones near the better ones; after one or two
-scores, where that would break the order of scores, a quarter of it."""
+FEW, FEW_IN_ORDER = 200.0, 16.0
+"""Fewer effective draws than this are replaced by new ones near the better ones. New draws break
+the order of scores a little: with few scores the smaller number holds."""
 
 _AMPLE = 1500.0
 """Effective draws that each step of a refinement keeps."""
 
-_REFINED = 4096
+_REFINED, _PLENTY = 4096, 8192
+_NEGLIGIBLE = 1e-9
 _MOST_STEPS = 24
 _KEPT = 0.97
 """Shrinkage of a refinement: new draws keep the mean and the spread of the old ones."""
@@ -49,9 +50,6 @@ class Family(Protocol):
 
     def log_weight(self, parameters: Array, curves: Array) -> Array:
         """Return the log likelihood of what is known besides the scores, [B]."""
-
-    def bounded(self, parameters: Array) -> Array:
-        """Return parameters within their bounds, [B, P]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,10 +155,16 @@ def pooled(parts: list[tuple[Draws, float]]) -> Draws:
     )
 
 
-def condition(family: Family, parameters: Array, prior: Array, scores: Scores) -> Draws:
-    """Weigh draws of a family by observed scores.
+def condition(
+    family: Family,
+    parameters: Array,
+    prior: Array,
+    scores: Scores,
+    few: float = FEW_IN_ORDER,
+) -> tuple[Draws, Draws]:
+    """Weigh draws of a family by the known ends alone, and by observed scores too.
 
-    Where few draws explain the scores, they are replaced in steps: the scores count with a rising
+    Where few draws explain what is known, they are replaced in steps: it counts with a rising
     power, draws are resampled and moved, and mean and covariance stay (Liu and West 2001). It is
     deterministic, for the moves come from a lattice.
 
@@ -169,38 +173,64 @@ def condition(family: Family, parameters: Array, prior: Array, scores: Scores) -
         parameters: draws of the prior, [B, P].
         prior: their weights, [B], sum 1.
         scores: observed.
+        few: effective draws below which they are replaced.
+
+    Returns:
+        The draws before the scores, and given them.
     """
+    log_prior = np.log(prior + 1e-300)
+    curves = family.curves(parameters)
+    ends = family.log_weight(parameters, curves)
+    # Without scores fewer draws will do.
+    some = slice(None, None, max(len(parameters) // _PLENTY, 1))
+    drawn = parameters[some], curves[some], ends[some]
+    before = _weighed(family, drawn, log_prior[some], Scores(), few)
+    if not scores.all:
+        return before, before
+    return before, _weighed(family, (parameters, curves, ends), log_prior, scores, few)
+
+
+def _weighed(
+    family: Family,
+    drawn: tuple[Array, Array, Array],
+    log_weights: Array,
+    scores: Scores,
+    few: float,
+) -> Draws:
+    """Weigh draws (parameters, curves, log likelihood of the ends) by all that is known."""
     groups = scores.groups()
-    log_weights = np.log(prior + 1e-300)
-    curves, fit = _fit(family, parameters, groups)
+    parameters, curves, ends = drawn
+    fit = ends + _log_likelihood(family, parameters, curves, groups)
     left = 1.0
-    few = FEW if len(scores.all) > 2 else FEW / 4
     for step in range(_MOST_STEPS):
         weights = normalised(log_weights + left * fit)
         if effective(weights) >= few:
             break
         power = _power(log_weights, fit, left)
-        parameters = _moved(family, parameters, normalised(log_weights + power * fit), step)
+        parameters = _moved(parameters, normalised(log_weights + power * fit), step)
         left -= power
         log_weights = np.full(len(parameters), -math.log(len(parameters)))
-        curves, fit = _fit(family, parameters, groups)
+        curves = family.curves(parameters)
+        fit = family.log_weight(parameters, curves)
+        fit += _log_likelihood(family, parameters, curves, groups)
     else:
         weights = normalised(log_weights + left * fit)
+    used = weights > _NEGLIGIBLE * weights.max()
+    parameters, curves, weights = parameters[used], curves[used], weights[used]
     zero_shot = family.zero_shot(parameters, curves)
     ceiling = family.ceiling(parameters, curves, zero_shot)
-    return Draws(curves, zero_shot, ceiling, family.tau(parameters), weights)
+    return Draws(curves, zero_shot, ceiling, family.tau(parameters), weights / weights.sum())
 
 
-def _fit(
-    family: Family, parameters: Array, groups: list[tuple[float, list[Score]]]
-) -> tuple[Array, Array]:
-    """Return the curves, [B, G], and the log likelihood of all that is known, [B]."""
-    curves = family.curves(parameters)
-    fit = family.log_weight(parameters, curves)
+def _log_likelihood(
+    family: Family, parameters: Array, curves: Array, groups: list[tuple[float, list[Score]]]
+) -> Array:
+    """Return the log likelihood of the scores, [B]."""
     tau = family.tau(parameters)
+    total = np.zeros(len(parameters))
     for n, members in groups:
-        fit = fit + scores_log_likelihood(members, n, at_labels(curves, n), tau)
-    return curves, fit
+        total += scores_log_likelihood(members, n, at_labels(curves, n), tau)
+    return total
 
 
 def _power(log_weights: Array, fit: Array, left: float) -> float:
@@ -215,7 +245,7 @@ def _power(log_weights: Array, fit: Array, left: float) -> float:
     return max(low, left / _MOST_STEPS)
 
 
-def _moved(family: Family, parameters: Array, weights: Array, step: int) -> Array:
+def _moved(parameters: Array, weights: Array, step: int) -> Array:
     """Resample draws and move them a little: their mean and covariance stay, [B, P]."""
     count = min(len(parameters), _REFINED)
     mean = weights @ parameters
@@ -226,4 +256,4 @@ def _moved(family: Family, parameters: Array, weights: Array, step: int) -> Arra
     places = np.searchsorted(np.cumsum(weights), (np.arange(count) + 0.5) / count)
     chosen = centred[np.minimum(places, len(centred) - 1)]
     moves = lattice_normals(count, len(scale), step + 1) @ root.T * scale
-    return family.bounded(mean + _KEPT * chosen + math.sqrt(1 - _KEPT**2) * moves)
+    return np.asarray(mean + _KEPT * chosen + math.sqrt(1 - _KEPT**2) * moves)

@@ -19,10 +19,18 @@ from labelcast.forecast.families import (
 )
 from labelcast.forecast.headroom import Tilt, tilt
 from labelcast.forecast.observed import Scores
-from labelcast.forecast.particles import Draws, Family, condition, normalised, pooled
+from labelcast.forecast.particles import (
+    FEW,
+    FEW_IN_ORDER,
+    Draws,
+    Family,
+    condition,
+    normalised,
+    pooled,
+)
 from labelcast.forecast.question import Question
 
-SHARE_WITH_CEILING, SHARE_WITH_COSLOW = 0.7, 0.5
+SHARE_WITH_CEILING, SHARE_WITH_COSLOW = 0.8, 0.5
 """Shares of the published gain curves where the ceiling is known (the gain is what decides), and
 where only CoS-Low is (the task is one of a fine-tuned language model). Elsewhere they are left
 out."""
@@ -102,7 +110,8 @@ def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
 @cache
 def plain_gains() -> Draws:
     """Return draws of the published gain curves before anything is known, in gains."""
-    return condition(GainFamily(0.0, 1.0), *gain_draws(Prior.load()), Scores())
+    prior = Prior.load()
+    return condition(GainFamily(prior, 0.0, 1.0), *gain_draws(prior), Scores())[0]
 
 
 def joined(parts: Sequence[Part]) -> Draws:
@@ -120,20 +129,21 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     """
     scores = question.scores
     loss = question.scale.metric == "loss"
-    family = ScoreFamily(question.zero_shot, question.ceiling)
-    part = _part(family, score_draws(prior, losses=loss), scores)
-    if scores.all and question.ceiling is None and not loss:
+    ends = question.zero_shot, question.ceiling
+    few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
+    part = _part(ScoreFamily(*ends), score_draws(prior, losses=loss), scores, few)
+    if scores.all and not published and not loss:
         part = part._replace(tilt=tilt(part.given, prior, scores.last, scores.distinct))
     if loss or not published:
         return [part]
-    gains = _part(GainFamily(question.zero_shot, question.ceiling), gain_draws(prior), scores)
+    gains = _part(GainFamily(prior, *ends), gain_draws(prior), scores, few)
     share = SHARE_WITH_COSLOW if question.ceiling is None else SHARE_WITH_CEILING
     return [part._replace(share=1 - share), gains._replace(share=share)]
 
 
-def _part(family: Family, drawn: tuple[Array, Array], scores: Scores) -> Part:
-    before = condition(family, *drawn, Scores())
-    return Part(condition(family, *drawn, scores) if scores.all else before, before, 1.0)
+def _part(family: Family, drawn: tuple[Array, Array], scores: Scores, few: float) -> Part:
+    before, given = condition(family, *drawn, scores, few)
+    return Part(given, before, 1.0)
 
 
 def measured_auc(draws: Draws, mean: float, sd: float) -> Draws:

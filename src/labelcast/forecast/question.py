@@ -30,6 +30,7 @@ DEFAULT_TARGET = 0.9
 _LEAST_GAIN = 1e-6
 _MOST_SCORES = 100_000
 _SAYS_NOTHING = 1000.0
+_BEYOND = 4
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,12 @@ class Question:
         label_cost: float | None = None,
         run_cost: float | None = None,
         value: float | None = None,
+        pool_size: int = 0,
     ) -> "Question":
         """Check the options of a forecast; `labelcast.forecast` says what each means.
+
+        Without a horizon the forecast looks at 5,000 labels, at `pool_size` where that is more, and
+        at four times the most labels tried where those are 5,000 or more.
 
         Raises:
             InputError: the first thing that is wrong, named by its command-line option.
@@ -162,7 +167,7 @@ class Question:
             scores=scores,
             level=float(level),
             budget=checked_count("--budget", budget, 0, LARGEST_HORIZON),
-            horizon=checked_count("--horizon", horizon, 1, LARGEST_HORIZON) or LARGEST_BUDGET,
+            horizon=_horizon(horizon, pool_size, max((s.n for s in scores.all), default=0.0)),
             scale=on,
             costs=_costs(label_cost, run_cost, value),
             warnings=tuple(warnings),
@@ -171,6 +176,20 @@ class Question:
 
 def _order(entry: Entry) -> tuple[int, float, float, int]:
     return entry.n, entry.score, entry.sd or 0.0, entry.size or 0
+
+
+def _horizon(asked: int | None, pool_size: int, tried: float) -> int:
+    """Return the horizon: the one asked for, or 5,000, the pool, or beyond all that was tried."""
+    horizon = checked_count("--horizon", asked, 1, LARGEST_HORIZON)
+    if horizon is None:
+        beyond = _BEYOND * tried if tried >= LARGEST_BUDGET else 0
+        return int(min(max(LARGEST_BUDGET, pool_size, beyond), LARGEST_HORIZON))
+    if horizon < tried:
+        raise InputError(
+            f"--horizon {horizon:,} lies below {tried:,.0f} labels, which have a score already; "
+            "give a larger one"
+        )
+    return horizon
 
 
 def _check_ends(

@@ -22,7 +22,7 @@ from labelcast.forecast.answer import (
 )
 from labelcast.forecast.calibration import AucEstimate, Calibration
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array
-from labelcast.forecast.intervals import interval, weighted_quantiles
+from labelcast.forecast.intervals import weighted_quantiles
 from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.next_budget import choose
 from labelcast.forecast.observed import Noise, ScoreObservation
@@ -146,8 +146,10 @@ def _auc(evidence: Evidence | None, draws: Draws, question: Question) -> Interva
 
 def _centre_and_ends(values: Array, draws: Draws, question: Question) -> tuple[float, float, float]:
     """Return median and ends of an interval with equal tails."""
-    low, high = interval(values, draws.weights, question.level)
-    return float(weighted_quantiles(values, draws.weights, [0.5])[0]), low, high
+    tail = (1 - question.level) / 2
+    asked = [0.5, tail, 1 - tail]
+    middle, low, high = weighted_quantiles(values, draws.weights, asked).tolist()
+    return middle, low, high
 
 
 def _on_scale(question: Question, middle: float, low: float, high: float) -> tuple[float, ...]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.forecast import LARGEST_BUDGET, Calibration, Forecast
+from labelcast.forecast import Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer, forecast
-from labelcast.forecast.particles import LARGEST_HORIZON
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
 from labelcast.runs.files import read_json, write_json
@@ -226,19 +225,16 @@ def with_run(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     """Options of a forecast, with what the run knows added; what the options say goes first.
 
     The run knows the task's ceiling, the scores that were measured in it (`with_observations`),
-    and the size of its pool, which is the horizon where it is above 5,000. Where the scores are
-    losses, the first two are not on their scale and are left out.
+    and the size of its pool. Where the scores are losses, the first two are not on their scale and
+    are left out.
 
     Raises:
         InputError: a file of the run is damaged, or an option is wrong.
     """
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"pool_size": int(run.facts.get("size", 0))}
     scale, ceiling = _scale(options), _ceiling(run)
     if options.get("ceiling") is None and ceiling is not None and scale.metric != "loss":
         known["ceiling"] = _on_scale(ceiling, scale)
-    size = min(int(run.facts.get("size", 0)), LARGEST_HORIZON)
-    if options.get("horizon") is None and size > LARGEST_BUDGET:
-        known["horizon"] = size
     return with_observations(run, options | known)
 
 

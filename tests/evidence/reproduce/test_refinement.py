@@ -38,7 +38,7 @@ from evidence.reproduce.scoring import TARGETS, Prediction, TaskBootstrap
 from evidence.reproduce.table_method import PowerLawMethod, TableMethod
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
-from labelcast.forecast.families import Mixture, Prior
+from labelcast.forecast.families import Prior
 from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
 from labelcast.forecast.posterior import given_scores, joined, measured_auc
 from labelcast.forecast.question import Question
@@ -46,9 +46,9 @@ from labelcast.forecast.question import Question
 Curves = tuple[PublishedCurve, ...]
 
 
-def shipped_scores(task: str) -> Mixture:
+def shipped_scores(task: str) -> Prior:
     """Stand in for a fit of the score curves: made-up tasks are in no fit."""
-    return Prior.load().scores
+    return Prior.load()
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_the_prior_knows_nothing_of_the_held_out_task(curves: Curves) -> None:
     """Gains and ends are those of the other tasks, score curves those fitted without the task."""
     asked: list[str] = []
 
-    def without(task: str) -> Mixture:
+    def without(task: str) -> Prior:
         asked.append(task)
         return shipped_scores(task)
 
@@ -237,8 +237,8 @@ def test_the_forecast_is_better_than_the_table(seed: int) -> None:
     """The goals of the comparison hold, with the ceiling known and unknown, for either seed."""
     published = read_published(shared() / "paper" / "results")
     bootstrap = TaskBootstrap.of([c.task for c in published])
-    scores_without = fit_scores(shared() / "paper" / "results")
-    measured = measure_all(published, scores_without, draws=20, seed=seed)
+    without_task = fit_scores(shared() / "paper" / "results")
+    measured = measure_all(published, without_task, draws=20, seed=seed)
     rows = table_rows(measured, bootstrap)
     comparison = compare(measured, bootstrap)
     for observed, goal in (((50,), 0.043), ((50, 100), 0.039), ((50, 100, 200), 0.029)):

@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from evidence.reproduce.gains import fit_gains
+from evidence.reproduce.intervals import interval, label_interval
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
+from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
 from labelcast.forecast.families import Prior
-from labelcast.forecast.intervals import (
-    interval,
-    label_interval,
-    weighted_quantiles,
-)
 from labelcast.forecast.posterior import Part, given_scores, joined, measured_auc
 from labelcast.forecast.question import Question
 from labelcast.forecast.reading import POINT

@@ -16,6 +16,7 @@ import altair as alt
 import numpy as np
 
 from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
+from evidence.reproduce.intervals import interval
 from evidence.reproduce.labelcast_method import (
     FittedLabelcast,
     PriorWithout,
@@ -35,8 +36,8 @@ from evidence.reproduce.refinement_rows import (
     clues_of,
 )
 from evidence.reproduce.scoring import LEVEL, TARGETS, TaskBootstrap
+from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
-from labelcast.forecast.intervals import interval, weighted_quantiles
 from labelcast.forecast.posterior import joined
 
 CHOSEN_BY = Case((50,), AUC_ERROR_SD)

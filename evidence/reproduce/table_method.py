@@ -13,8 +13,8 @@ from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
 from labelcast.forecast import power_law
+from labelcast.forecast.distributions import normal_quantile
 from labelcast.forecast.efficiency import GRID, Array, labels_needed, log_position
-from labelcast.forecast.student import normal_quantile
 
 DIAGONAL = 1e-4
 GAIN_NOISE_SD = 0.03

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from labelcast.forecast import families, score_curves
+from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import (
     BEND,
@@ -19,7 +20,6 @@ from labelcast.forecast.families import (
     gain_draws,
     score_draws,
 )
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.particles import LOG_NODES, NODES, Family, at_labels
 from labelcast.forecast.score_curves import curve_scores, sigmoid
 

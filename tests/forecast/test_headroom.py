@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.families import Prior
 from labelcast.forecast.headroom import WEIGHT, Tilt, tilt
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.particles import LOG_NODES, Draws
 
 PRIOR = Prior.load()

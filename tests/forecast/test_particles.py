@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evidence.reproduce.intervals import interval
+from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, Array, area, log_position
 from labelcast.forecast.families import Prior, ScoreFamily, score_draws
-from labelcast.forecast.intervals import interval
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.observed import Noise, Score, Scores, scores_log_likelihood
 from labelcast.forecast.particles import (
     FEW,

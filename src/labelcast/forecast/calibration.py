@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError
+from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.intervals import check_level
 from labelcast.forecast.line import (
     STRICT,
     Difference,
@@ -26,7 +26,7 @@ from labelcast.forecast.line import (
     fit_points,
 )
 from labelcast.forecast.power_law import AUC_HIGH, AUC_LOW, clip_auc
-from labelcast.forecast.student import t_quantile
+from labelcast.forecast.scale import check_level
 from labelcast.json_file import read_object, write_object
 
 

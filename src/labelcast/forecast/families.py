@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from labelcast.forecast import score_curves
+from labelcast.forecast.distributions import lattice_normals, normal_cdf
 from labelcast.forecast.efficiency import GRID, Array, log_position
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
 from labelcast.forecast.score_curves import (
     FITTED,
@@ -27,7 +27,6 @@ from labelcast.forecast.score_curves import (
     logit,
     sigmoid,
 )
-from labelcast.forecast.student import normal_cdf
 
 DRAWS = 16_384
 """Draws of each family."""

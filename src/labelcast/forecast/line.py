@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from labelcast.errors import InputError
+from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.student import t_quantile
 
 STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """How pydantic reads a card: no unknown key, no conversion, no NaN."""

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, log_position
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.observed import Score, Scores, scores_log_likelihood
 
 _BELOW_1000 = (1, 2, 4, 7, 10, 15, 20, 32, 50, 70, 100, 140, 200, 300, 500, 700)

@@ -9,7 +9,6 @@ import numpy as np
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.forecast.intervals import check_level
 from labelcast.forecast.observed import ASSUMED_SIZE, Noise, Score, Scores
 from labelcast.forecast.particles import LARGEST_HORIZON
 from labelcast.forecast.scale import (
@@ -18,6 +17,7 @@ from labelcast.forecast.scale import (
     Metric,
     Observed,
     Scale,
+    check_level,
     checked_count,
     checked_entry,
     checked_number,

@@ -21,9 +21,8 @@ from labelcast.forecast.answer import (
     shown,
 )
 from labelcast.forecast.calibration import AucEstimate, Calibration
+from labelcast.forecast.distributions import lattice_normals, weighted_quantiles
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array
-from labelcast.forecast.intervals import weighted_quantiles
-from labelcast.forecast.lattice import lattice_normals
 from labelcast.forecast.next_budget import choose
 from labelcast.forecast.observed import Noise, ScoreObservation
 from labelcast.forecast.ordered import Chances, chances

@@ -24,6 +24,9 @@ they are known; the sd counts where both are given."""
 LARGEST_SIZE = 10**12
 """No test set is larger."""
 
+LEVELS = (0.001, 0.999)
+"""Within these the quantiles are good to the digits that are printed."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -161,6 +164,18 @@ def checked_sd(option: str, value: Any) -> float | None:
     if sd < 0:
         raise InputError(f"{option}: an sd is 0 or more, not {sd:g}")
     return sd
+
+
+def check_level(level: float) -> None:
+    """Refuse a level that no interval has, or that none of ours can be trusted at.
+
+    Raises:
+        InputError: it lies outside `LEVELS`.
+    """
+    if not LEVELS[0] <= level <= LEVELS[1]:
+        raise InputError(
+            f"--level: lies within {LEVELS[0]} to {LEVELS[1]} (say 0.9), not {level:.17g}"
+        )
 
 
 def checked_number(option: str, value: Any) -> float:

@@ -9,6 +9,7 @@ from published_folder import write_folder
 from shared_data import shared
 
 from evidence.reproduce.comparison import compare
+from evidence.reproduce.intervals import interval, label_interval
 from evidence.reproduce.labelcast_method import (
     GAIN_NOISE_SD,
     FittedLabelcast,
@@ -37,9 +38,9 @@ from evidence.reproduce.refinement_rows import (
 from evidence.reproduce.scoring import TARGETS, Prediction, TaskBootstrap
 from evidence.reproduce.table_method import PowerLawMethod, TableMethod
 from labelcast.errors import InputError
+from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
 from labelcast.forecast.families import Prior
-from labelcast.forecast.intervals import interval, label_interval, weighted_quantiles
 from labelcast.forecast.posterior import given_scores, joined, measured_auc
 from labelcast.forecast.question import Question
 

@@ -6,12 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evidence.reproduce.intervals import interval, label_interval
+from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.intervals import (
-    interval,
-    label_interval,
-    weighted_quantiles,
-)
 
 VALUES = st.lists(
     st.tuples(st.floats(0, 5000) | st.just(math.inf), st.floats(0.01, 1)), min_size=1, max_size=40

@@ -37,6 +37,9 @@ from labelcast.forecast.score_curves import (
 )
 
 COMPONENTS = {"scores": 4, "losses": 2}
+STEPS: dict[str, dict[str, int]] = {"scores": {}, "losses": {"rounds": 25, "steps": 250}}
+"""Rounds and steps of a fit, where they differ from those of `fit_scores`."""
+
 CHAINS = 32
 LEFT_OUT = ("fewsquad",)
 """Sources that only show the foot of a curve; they are not fitted."""
@@ -130,19 +133,26 @@ class ScoreFit:
     mixture: Mixture
 
     @classmethod
-    def cached(cls, results: Path, folder: Path = CURVES) -> "ScoreFit":
+    def cached(cls, results: Path, folder: Path = CURVES, kind: str = "scores") -> "ScoreFit":
         """Return the fit to the published curves and those of a folder; it is made once.
 
-        It takes about a minute, and is kept in `evidence/.cache` under a digest of the curves.
+        It takes about a minute for scores and five for losses, and is kept in `evidence/.cache`
+        under a digest of the curves.
+
+        Args:
+            results: the authors' results folder.
+            folder: of other measured curves.
+            kind: "scores" or "losses".
         """
-        curves = tuple(fitted_curves(read_curves(results, folder)))
-        digest = hashlib.sha256(repr((curves, COMPONENTS["scores"])).encode()).hexdigest()
-        path = Path(__file__).parent / ".cache" / f"scores-{digest[:16]}.npz"
+        read = read_curves(results, folder)
+        curves = tuple(fitted_curves(read) if kind == "scores" else loss_curves(read))
+        digest = hashlib.sha256(repr((curves, COMPONENTS[kind])).encode()).hexdigest()
+        path = Path(__file__).parent / ".cache" / f"{kind}-{digest[:16]}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as kept:
                 mixture = Mixture(kept["weights"], kept["means"], kept["covariances"])
                 return cls(curves, kept["samples"], mixture)
-        fit = fit_scores(curves, COMPONENTS["scores"])
+        fit = fit_scores(curves, COMPONENTS[kind], progress=lambda line: None, **STEPS[kind])
         path.parent.mkdir(exist_ok=True)
         found = fit.mixture
         with path.with_suffix(".part").open("wb") as file:
@@ -347,6 +357,11 @@ def fitted_curves(curves: Sequence[MeasuredCurve]) -> list[MeasuredCurve]:
     return [c for c in curves if c.source != LOSSES and c.source not in LEFT_OUT]
 
 
+def loss_curves(curves: Sequence[MeasuredCurve]) -> list[MeasuredCurve]:
+    """Return the curves that the mixture of losses is fitted to."""
+    return [curve for curve in curves if curve.source == LOSSES]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m evidence.fit_prior", description=__doc__)
@@ -364,11 +379,7 @@ def main(arguments: list[str] | None = None) -> int:
         published = [curve for curve in curves if curve.source == PUBLISHED]
         scores = fit_scores(fitted_curves(curves), COMPONENTS["scores"], progress=tell)
         losses = fit_scores(
-            [curve for curve in curves if curve.source == LOSSES],
-            COMPONENTS["losses"],
-            rounds=25,
-            steps=250,
-            progress=tell,
+            loss_curves(curves), COMPONENTS["losses"], **STEPS["losses"], progress=tell
         )
         prior = Prior(
             scores=scores.mixture,

@@ -74,8 +74,8 @@ def test_the_rule_is_read_at_the_last_budget() -> None:
 def test_the_rule_weakens_with_more_budgets_and_with_a_low_score(
     score: float, distinct: int
 ) -> None:
-    """It goes WEIGHT / (1 + budgets) of the way, and below a score of .2 in proportion less."""
+    """It goes WEIGHT / budgets of the way, and below a score of .2 in proportion less."""
     found = tilt(_draws(np.linspace(0.0, 0.05, 5)), PRIOR, (50, score), distinct)
     assert found is not None
-    assert found.weight == pytest.approx(WEIGHT / (1 + distinct) * min(1, score / 0.2))
+    assert found.weight == pytest.approx(WEIGHT / distinct * min(1, score / 0.2))
     assert 0 <= found.weight < 1

@@ -37,7 +37,7 @@ jump (as a share of the headroom), the labels where it happens, the gap from the
 labels to the ceiling (as a share of the headroom), and the log of the power by which the curve
 bends below 10 labels."""
 
-JUMPING = 0.3
+JUMPING = 0.45
 """Share of the curves that jump a second time."""
 
 _FIRST_JUMP, _LAST_JUMP = math.log(8), math.log(3e5)

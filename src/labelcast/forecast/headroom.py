@@ -15,8 +15,8 @@ from labelcast.forecast.particles import Draws
 FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0)
 """The share is a mean over budgets so many times as large as the last, up to 5,000 labels."""
 
-WEIGHT = 1.5
-"""After m budgets the draws go WEIGHT / (1 + m) of the way to the rule: 3/4 after one."""
+WEIGHT = 0.75
+"""After m budgets the draws go WEIGHT / m of the way to the rule."""
 
 _LARGEST_MOVE = 1.0
 """The mean gain moves by no more than so many of its standard deviations."""
@@ -81,4 +81,4 @@ def tilt(draws: Draws, prior: Prior, last: tuple[float, float], distinct: int) -
     left = np.maximum(1 - here, 1e-9)
     gained = np.mean([(draws.at(m) - here) / left for m in later], axis=0)
     rule = float(np.interp(np.log(n), np.log(prior.headroom_n), prior.headroom_share))
-    return Tilt(np.asarray(gained), rule, WEIGHT / (1 + distinct) * min(1.0, score / _LOW))
+    return Tilt(np.asarray(gained), rule, WEIGHT / distinct * min(1.0, score / _LOW))

@@ -41,6 +41,7 @@ SCRIPTS: dict[str, list[str]] = {
     "coslow": ["--turns", "1", "--examples", "16"],
     "confidence": ["--turns", "1"],
     "peers": ["--turns", "1", "--examples", "8"],
+    "tuning": ["--turns", "1", "--steps", "2"],
     "growth": ["--draw", str(HERE.parent / "docs/img")],
 }
 PACKAGES = ("labelcast", "torch", "transformers", "numpy", "peft")

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = (
-    *("torch", "transformers", "trl", "peft", "datasets", "pyarrow.parquet", "pydantic", "altair"),
+    *("torch", "transformers", "peft", "datasets", "pyarrow.parquet", "pydantic", "altair"),
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
     *("transformers.models.llama.modeling_llama", "labelcast.tuning.working", "labelcast.cli.app"),
     *("labelcast.report.write", "labelcast.probe.score", "labelcast.tuning.tune", "vl_convert"),

@@ -96,6 +96,35 @@ def test_the_trainers_loss_is_that_of_the_answer(
 
 
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
+def test_logits_are_computed_for_the_answers_alone(
+    lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
+) -> None:
+    """The head sees one state a token of an answer; loss and gradients are those of all logits."""
+    parts = [encode(lm, examples[:8], 2048)] * 2
+    batch = collate(parts[0].rows)
+    found = {}
+    for way in ("answers", "all"):
+        trainer = make_trainer(fresh(lm), parts, recipe, 0, tmp_path, "cpu", False)
+        seen: list[tuple[int, ...]] = []
+        trainer.head.register_forward_hook(
+            lambda module, given, logits, seen=seen: seen.append(tuple(logits.shape[:-1]))
+        )
+        if way == "all":
+            trainer.head = None
+        loss = trainer.compute_loss(trainer.model, dict(batch))
+        loss.backward()
+        grads = [w.grad for w in trainer.model.parameters() if w.grad is not None]
+        found[way] = loss.item(), grads, seen
+    answers, everywhere = found["answers"], found["all"]
+    assert answers[2] == [(int((batch["labels"] != IGNORED).sum()),)]
+    assert everywhere[2] == [tuple(batch["labels"].shape)]
+    assert answers[0] == pytest.approx(everywhere[0], rel=1e-6)
+    assert len(answers[1]) == len(everywhere[1]) > 0
+    for one, other in zip(answers[1], everywhere[1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
 def test_it_learns(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> None:
     """The validation loss falls, and the score rises above zero-shot and the commonest label."""
     recipe = recipe.model_copy(update={"max_steps": 120})

@@ -1,4 +1,4 @@
-"""Fine-tuning a model on labelled examples with TRL's trainer, by a recipe.
+"""Fine-tuning a model on labelled examples, by a recipe.
 
 Knows models, examples and recipes. Does not know budgets, test sets or metrics: `jobs` does.
 """

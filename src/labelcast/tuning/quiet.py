@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-_LOGGERS = ("transformers", "trl", "accelerate", "peft", "datasets", "torch.distributed")
+_LOGGERS = ("transformers", "accelerate", "peft", "datasets", "torch.distributed")
 
 
 @contextmanager

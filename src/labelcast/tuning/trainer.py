@@ -1,6 +1,7 @@
-"""TRL's trainer, set up by a recipe. All that is asked of TRL and peft is asked here.
+"""The trainer of transformers, set up by a recipe, with logits at the tokens of answers alone.
 
-Knows recipes and encoded examples. Does not know what is kept or measured while it trains.
+All that is asked of the trainer and of peft is asked here.
+Shapes: N sequences, S tokens of the longest, M tokens of answers, V words, F features.
 """
 
 from __future__ import annotations
@@ -11,14 +12,74 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from labelcast.errors import InputError, RunError
+from labelcast.models.four_bit import quiet_import
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.files import disk_faults
 from labelcast.tuning.checkpoints import last_checkpoint
 from labelcast.tuning.quiet import quiet
 from labelcast.tuning.recipe import Recipe
-from labelcast.tuning.sequences import Sequences, collate
+from labelcast.tuning.sequences import IGNORED, Sequences, collate
+
+with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
+    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers.trainer_callback import PrinterCallback
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]
+    """A trainer that computes logits where an answer's token is predicted, and nowhere else.
+
+    The vocabulary has tens of thousands of words and a prompt hundreds of tokens: most of a small
+    model's time would go into logits that no loss reads.
+    """
+
+    def __init__(self, head: nn.Module | None, **settings: Any) -> None:
+        """Take the layer that makes logits of states; None computes them everywhere."""
+        super().__init__(compute_loss_func=answer_loss, **settings)
+        self.head = head
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
+        """Compute the loss with the states of all other tokens kept from the head."""
+        if self.head is None:
+            return super().compute_loss(model, inputs, *rest, **more)
+        predicts = predicts_answer(inputs["labels"])
+
+        def select(head: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            whole = bool(states) and states[0].shape[:2] == predicts.shape
+            return (states[0][predicts], *states[1:]) if whole else None
+
+        hook = self.head.register_forward_pre_hook(select)
+        try:
+            return super().compute_loss(model, inputs, *rest, **more)
+        finally:
+            hook.remove()
+
+
+def predicts_answer(labels: Tensor) -> Tensor:
+    """Whether the next token belongs to an answer, [N,S] from [N,S]."""
+    return nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
+
+
+def answer_loss(
+    outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None
+) -> Tensor:
+    """Return the mean negative log likelihood of the answers' tokens.
+
+    Args:
+        outputs: of the model; logits at the answers' tokens, [M,V], or at all, [N,S,V].
+        labels: [N,S], -100 where no loss is taken.
+        num_items_in_batch: tokens of all answers of a step; M by default.
+    """
+    predicts = predicts_answer(labels)
+    logits = outputs["logits"]
+    if logits.dim() == 3:
+        logits = logits[predicts]
+    wanted = labels.roll(-1, dims=1)[predicts]
+    total = nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+    return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
 
 
 def make_trainer(
@@ -44,13 +105,9 @@ def make_trainer(
     Raises:
         InputError: the recipe's batch cannot be shared out.
     """
-    from datasets import Dataset
-    from transformers.trainer_callback import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
-
     micro, accumulation = _micro_batch(recipe)
     cpu = not device.startswith("cuda")
-    settings = SFTConfig(
+    settings = TrainingArguments(
         output_dir=str(folder),
         max_steps=recipe.max_steps,
         per_device_train_batch_size=micro,
@@ -71,30 +128,32 @@ def make_trainer(
         data_seed=seed,
         bf16=bf16,
         gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=cpu,
         dataloader_pin_memory=not cpu,
         ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        label_names=["labels"],
     )
     if settings.n_gpu > 1:
         # One job has one GPU; the trainer would spread it over all that it sees.
         settings._n_gpu = 1
     lm.model.requires_grad_(True)
-    data = [Dataset.from_list(list(part.rows)) for part in parts]
-    trainer = SFTTrainer(
-        model=lm.model,
+    head = lm.model.get_output_embeddings()
+    # Adapters begin at random.
+    set_seed(seed)
+    trainer = AnswerTrainer(
+        head,
+        model=with_adapters(lm, recipe),
         args=settings,
         data_collator=collate,
-        train_dataset=data[0],
-        eval_dataset=data[1],
+        train_dataset=list(parts[0].rows),
+        eval_dataset=list(parts[1].rows),
         processing_class=lm.tokenizer,
-        peft_config=_lora_config(lm, recipe),
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.create_model_card = lambda *args, **kwargs: None
     trainer._save_checkpoint = _whole_or_none(trainer._save_checkpoint, folder)
     return trainer
 

@@ -1,0 +1,164 @@
+"""Steps a second of fine-tuning: logits at the answers alone, and TRL's trainer with all of them.
+
+    python benchmarks/tuning.py [--turns 3] [--steps 3] [--packages FOLDER]
+
+One step is 16 sequences of 160 tokens, 3 of which are the answer; every weight is trained, in
+float32. The small model has two layers of width 64 and SmolLM2's vocabulary of 49,152 words. Also
+prints how far the training losses of the two ways are apart. Without TRL (benchmarks/peers.txt says
+how to install it) the other way is the same trainer with the logits of every token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from outcome import Ratio, tell
+from turns import in_turns
+
+from labelcast.models.loading import LanguageModel, load_model
+from labelcast.tuning.quiet import quiet, random_state_kept
+from labelcast.tuning.recipe import FULL, Recipe
+from labelcast.tuning.sequences import IGNORED, Sequences, collate
+from labelcast.tuning.trainer import make_trainer
+
+ROWS, TOKENS, ANSWER = 16, 160, 3
+GOALS = {"small": 15.0, "smollm2": 1.6}
+
+
+def sequences(words: int) -> Sequences:
+    """Random tokens with an answer at the end of each row."""
+    made = torch.Generator().manual_seed(0)
+    tokens = torch.randint(10, words, (ROWS, TOKENS), generator=made).tolist()
+    hidden = [IGNORED] * (TOKENS - ANSWER)
+    rows = tuple({"input_ids": row, "labels": hidden + row[-ANSWER:]} for row in tokens)
+    return Sequences(rows, 0)
+
+
+def small(lm: LanguageModel) -> LanguageModel:
+    """A random model of two layers with the vocabulary of another."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=lm.model.config.vocab_size,
+        hidden_size=64,
+        intermediate_size=192,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    return replace(lm, model=LlamaForCausalLM(config).eval())
+
+
+def ours(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
+    """The trainer that labelcast uses."""
+    return make_trainer(lm, (part, part), recipe, 0, folder, "cpu", False)
+
+
+def all_tokens(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
+    """The same trainer with the logits of every token, as models compute them by default."""
+    trainer = ours(lm, part, recipe, folder)
+    trainer.head = None
+    return trainer
+
+
+def trl(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
+    """TRL's trainer for supervised fine-tuning, set up by the same recipe."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    settings = SFTConfig(
+        output_dir=str(folder),
+        max_steps=recipe.max_steps,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=0,
+        logging_steps=recipe.max_steps,
+        save_strategy="no",
+        seed=0,
+        data_seed=0,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        report_to="none",
+        disable_tqdm=True,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    lm.model.requires_grad_(True)
+    return SFTTrainer(
+        model=lm.model,
+        args=settings,
+        data_collator=collate,
+        train_dataset=Dataset.from_list(list(part.rows)),
+        processing_class=lm.tokenizer,
+    )
+
+
+def trained(make: Callable[..., Any], lm: LanguageModel, steps: int) -> Callable[[], float]:
+    """A training of some steps from the same weights; gives the mean loss of its steps."""
+    part = sequences(lm.model.config.vocab_size)
+    # Far from the first measurement on: evaluation is not timed.
+    recipe = FULL.model_copy(update={"max_steps": steps, "warmup": 0.0, "evaluate_every": steps})
+
+    def run() -> float:
+        copied = replace(lm, model=copy.deepcopy(lm.model))
+        with tempfile.TemporaryDirectory() as folder, quiet(), random_state_kept():
+            trainer = make(copied, part, recipe, Path(folder))
+            trainer.args.eval_strategy = "no"
+            trainer.args.eval_on_start = False
+            return float(trainer.train().training_loss)
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--packages", type=Path, default=Path(sys.prefix, "peers"))
+    parser.add_argument("--quick", action="store_true", help="one step, one turn: a smoke test")
+    args = parser.parse_args()
+    if args.quick:
+        args.turns, args.steps = 1, 1
+    sys.path.append(str(args.packages))
+    try:
+        import trl as installed
+    except ImportError:
+        other, name = all_tokens, "all tokens"
+    else:
+        other, name = trl, f"TRL {installed.__version__}"
+    whole = load_model("smollm2", device="cpu", dtype="float32")
+    models = {"small": small(whole)} | ({} if args.quick else {"smollm2": whole})
+    ratios: dict[str, Ratio] = {}
+    seconds = {}
+    for model, lm in models.items():
+        turns = in_turns(
+            {
+                way: trained(make, lm, args.steps)
+                for way, make in (("answers", ours), (name, other))
+            },
+            args.turns,
+        )
+        ratios[f"{model}, times as many steps a second as {name}"] = Ratio(
+            turns.ratio(name, "answers"), "higher", GOALS[model]
+        )
+        apart = abs(turns.values["answers"] - turns.values[name]) / turns.values[name]
+        ratios[f"{model}, difference of the training loss"] = Ratio(apart, compared=False)
+        seconds[model] = {way: round(turns.median(way) / args.steps, 3) for way in turns.seconds}
+    tell("tuning", ratios, turns=args.turns, steps=args.steps, seconds_a_step=seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from tuning_made import (
 )
 
 from labelcast.tasks.task import Task
-from labelcast.tuning import material, working
+from labelcast.tuning import job_data, training, working
 from labelcast.tuning.evaluate import evaluate
 from labelcast.tuning.job import Job, JobResult, Progress
 from labelcast.tuning.jobs import run_job
@@ -78,8 +78,7 @@ def test_zero_shot(job: Job) -> None:
     assert result.error == ""
     assert (result.steps, result.best_step, result.validation_loss) == (0, 0, None)
     lm = load(Path(job.model))
-    found = material.read_examples(job, job.data, lm)
-    splits = material.split(job, found, lambda spec: [])
+    splits = job_data.split(job, lambda spec: job_data.read_examples(job, spec, lm))
     assert result.score == evaluate(lm, splits.test, "accuracy").value
     assert result.test_digest == splits.test_digest
     assert result.test_size == 60
@@ -171,7 +170,7 @@ def test_out_of_memory_is_a_row_with_advice(job: Job, monkeypatch: pytest.Monkey
     def full(*args: Any, **kw: Any) -> Any:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("labelcast.tuning.finetune.fine_tune", full)
+    monkeypatch.setattr(training, "fine_tune", full)
     assert "micro_batch" in run_job(job).error
 
 
@@ -181,7 +180,7 @@ def test_an_interrupt_passes(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: Any, **kw: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(working, "evaluate", stop)
+    monkeypatch.setattr(training, "evaluate", stop)
     with pytest.raises(KeyboardInterrupt):
         run_job(replace(job, budget=0))
 
@@ -203,7 +202,7 @@ def test_folder(job: Job, tmp_path: Path) -> None:
     kept = run_job(replace(job, folder=str(tmp_path / "a"), keep_model=True))
     assert not (tmp_path / "a" / "training").exists()
     lm = load(tmp_path / "a" / "model")
-    splits = material.split(job, material.read_examples(job, job.data, lm), lambda spec: [])
+    splits = job_data.split(job, lambda spec: job_data.read_examples(job, spec, lm))
     assert evaluate(lm, splits.test, "accuracy").value == kept.score
     assert list((tmp_path / "a" / "model").glob("*.safetensors"))
     assert run_job(replace(job, folder=str(tmp_path / "b"))).score == kept.score

@@ -54,7 +54,7 @@ def tune(
 
     Example: labelcast tune run --budget 100
     """
-    from labelcast.models.choices import refuse_spread
+    from labelcast.models.choices import choose_device, refuse_spread
     from labelcast.models.loading import load_model
     from labelcast.probe.measure import run_model
     from labelcast.runs.answering import check_asked
@@ -69,7 +69,10 @@ def tune(
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     name = model or run_model(opened)
     with waiting(f"Loading {name}"):
-        lm = load_model(name, device=device, dtype=dtype)
+        from labelcast.tuning.training import training_dtype
+
+        chosen_dtype = training_dtype(chosen, choose_device(device).value, dtype)
+        lm = load_model(name, device=device, dtype=chosen_dtype)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
     with bar("Training", chosen.max_steps if budget else 0) as moved:
         row = tune_run(
@@ -79,6 +82,7 @@ def tune(
             recipe=chosen,
             seed=seed,
             batch_size=batch_size,
+            dtype=dtype,
             keep=keep,
             on_step=lambda step, steps, loss: moved(1),
         )

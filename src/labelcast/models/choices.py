@@ -52,6 +52,13 @@ def choose_device(wanted: str = "auto") -> Choice[str]:
     return Choice("cpu", "no GPU found")
 
 
+def computes_bf16(device: str) -> bool:
+    """Return whether a device computes in bfloat16 by itself."""
+    import torch
+
+    return device.startswith("cuda") and torch.cuda.is_bf16_supported()
+
+
 def refuse_spread(wanted: str) -> None:
     """Refuse a device that a model is not trained on.
 

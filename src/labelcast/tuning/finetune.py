@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from labelcast.errors import InputError, LabelcastWarning, RunError
+from labelcast.models.choices import computes_bf16
 from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.runs.files import disk_faults, write_text
@@ -138,7 +137,7 @@ def train_model(
     parts = [encode(lm, examples, recipe.max_length) for examples in (train, validation)]
     _check(parts, recipe)
     device = device or lm.device.value
-    bf16 = _computes_bf16(device) if bf16 is None else bf16
+    bf16 = computes_bf16(device) if bf16 is None else bf16
     with _checkpoints(folder, _identity(lm, train, validation, recipe, seed)) as (path, last):
         keeper = Keeper(
             path if folder else None, recipe.patience, checkpoint_seconds, progress, last
@@ -244,7 +243,3 @@ def _identity(
     world = os.environ.get("WORLD_SIZE", "1")
     parts = (lm.identity.fingerprint, digest(train), digest(validation), recipe.digest, seed, world)
     return "-".join(map(str, parts))
-
-
-def _computes_bf16(device: str) -> bool:
-    return device.startswith("cuda") and torch.cuda.is_bf16_supported()

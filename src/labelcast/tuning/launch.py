@@ -23,8 +23,9 @@ from labelcast.runs.files import disk_faults, read_json, write_json, write_with
 from labelcast.tuning import finetune
 from labelcast.tuning.checkpoints import Course, drop_damaged
 from labelcast.tuning.job import Job
-from labelcast.tuning.material import read_examples, split, training_dtype
+from labelcast.tuning.job_data import read_examples, split
 from labelcast.tuning.trainer import with_adapters
+from labelcast.tuning.training import training_dtype
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
 _STEP = "labelcast-step "
@@ -115,8 +116,8 @@ def main(file: str) -> None:
     assert job.folder is not None
     folder = Path(job.folder)
     device = choose_device(job.device).value
-    lm = load_model(job.model, device="cpu", dtype=training_dtype(job, device))
-    splits = split(job, read_examples(job, job.data, lm), lambda spec: read_examples(job, spec, lm))
+    lm = load_model(job.model, device="cpu", dtype=training_dtype(job.recipe, device, job.dtype))
+    splits = split(job, lambda spec: read_examples(job, spec, lm))
     labels = splits.budget(job.budget, job.recipe.validation_share)
     first = os.environ.get("RANK", "0") == "0"
     trained = finetune.train_model(

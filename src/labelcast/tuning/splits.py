@@ -38,6 +38,21 @@ class Splits:
     order: tuple[Example, ...]
 
     @classmethod
+    def of(
+        cls,
+        examples: Iterable[Example],
+        test: Iterable[Example] | None,
+        test_size: int,
+        *,
+        seed: int,
+        split_seed: int = 0,
+    ) -> Splits:
+        """Split with a test set of its own source, or one drawn from the examples (`make`)."""
+        if test is None:
+            return cls.make(examples, test_size, seed=seed, split_seed=split_seed)
+        return cls.fixed(examples, test, seed=seed, test_size=test_size, split_seed=split_seed)
+
+    @classmethod
     def make(
         cls, examples: Iterable[Example], test_size: int, *, seed: int, split_seed: int = 0
     ) -> Splits:

@@ -7,7 +7,7 @@ how a job is done (`jobs`) nor where it runs (`engine`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -20,7 +20,7 @@ from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import check
 from labelcast.runs.run import Run, versions
 from labelcast.strange import refuse_links
-from labelcast.tasks.prompts import Render, examples
+from labelcast.tasks.prompts import Example, Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.tuning.engine import Event, Workers, run_jobs
@@ -159,11 +159,12 @@ def split(
         render: the model's chat template; None leaves the user text alone, which changes no split.
     """
     render = render or (lambda instruction, user: user)
-    found = examples(open_source(chosen.data), chosen.task, render, need_answer=True)
-    if chosen.test_data is None:
-        return Splits.make(found, test_size, seed=seed, split_seed=split_seed)
-    test = examples(open_source(chosen.test_data), chosen.task, render, need_answer=True)
-    return Splits.fixed(found, test, seed=seed, test_size=test_size, split_seed=split_seed)
+
+    def read(spec: str) -> Iterator[Example]:
+        return examples(open_source(spec), chosen.task, render, need_answer=True)
+
+    test = None if chosen.test_data is None else read(chosen.test_data)
+    return Splits.of(read(chosen.data), test, test_size, seed=seed, split_seed=split_seed)
 
 
 class Sweep:

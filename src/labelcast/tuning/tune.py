@@ -11,15 +11,13 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from labelcast.atomic import make_folder
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.labels import labelled_examples
 from labelcast.probe.labels import progress as labelling
-from labelcast.runs.files import disk_faults, write_jsonl
+from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
-from labelcast.tuning.evaluate import evaluate
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.splits import Splits, digest
 
@@ -77,6 +75,7 @@ def tune_run(
     seed: int = 1,
     batch_size: int | None = None,
     max_new_tokens: int | None = None,
+    dtype: str = "auto",
     keep: Path | None = None,
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
@@ -94,6 +93,7 @@ def tune_run(
         seed: of training.
         batch_size: prompts at once in the evaluation; None takes one for the device.
         max_new_tokens: where an answer is cut off; the run's own by default.
+        dtype: that the user asked for; with ``auto`` as a sweep trains and scores.
         keep: a folder for the tuned model; None drops it.
         on_step: called after each training step with steps, most steps and the last loss.
         on_test: called with the number of test examples done.
@@ -105,6 +105,8 @@ def tune_run(
     Raises:
         InputError: labels are missing, or the model is not the run's.
     """
+    from labelcast.tuning import training
+
     begin = time.perf_counter()
     check_run(run, budget)
     _same_model(run, lm)
@@ -116,16 +118,21 @@ def tune_run(
         if budget:
             held = {example.content for example in test}
             chosen = _first(labelled_examples(run, "random", lm.render), held, budget)
-            lm, facts = _tune(lm, chosen, budget, recipe, seed, folder, on_step)
-        found = evaluate(
-            lm,
-            test,
+            parts = Splits((), chosen).budget(budget, recipe.validation_share)
+            tuned = training.fit(
+                lm, parts, recipe, seed=seed, dtype=dtype, folder=folder, progress=on_step
+            )
+            facts = training.facts(tuned) | {"stopped_early": tuned.stopped_early}
+            facts |= {"train_digest": digest(chosen)}
+            lm = tuned.lm
+        how = training.Scoring(
             "accuracy" if task is None else task.metric,
-            allowed=() if task is None else task.answers,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens or int(run.question.get("max_new_tokens", 30)),
-            progress=on_test,
+            () if task is None else task.answers,
+            batch_size,
+            max_new_tokens or int(run.question.get("max_new_tokens", 30)),
         )
+        lm = training.ready_to_score(lm, lm.device.value, dtype)
+        found = training.score(lm, test, how, on_test)
         row = {
             "budget": budget,
             "score": found.value,
@@ -141,7 +148,7 @@ def tune_run(
         }
         _keep(run, row)
         if keep is not None:
-            _save(lm, keep)
+            training.save_model(lm, keep)
         # Not before: a kill while the test set is scored must not cost the training.
         rmtree(folder, ignore_errors=True)
     return row
@@ -156,33 +163,6 @@ def _first(order: list[Example], held: set[str], budget: int) -> tuple[Example, 
             f"{budget - len(chosen)} more at random."
         )
     return chosen
-
-
-def _tune(
-    lm: LanguageModel,
-    chosen: tuple[Example, ...],
-    budget: int,
-    recipe: Recipe,
-    seed: int,
-    folder: Path,
-    on_step: Callable[[int, int, float | None], None],
-) -> tuple[LanguageModel, dict[str, Any]]:
-    from labelcast.tuning.finetune import fine_tune
-
-    parts = Splits((), chosen).budget(budget, recipe.validation_share)
-    tuned = fine_tune(
-        lm, parts.train, parts.validation, recipe, seed=seed, folder=folder, progress=on_step
-    )
-    facts = {
-        "train_digest": digest(chosen),
-        "steps": tuned.steps,
-        "best_step": tuned.best_step,
-        "steps_per_second": tuned.steps_per_second,
-        "peak_bytes": tuned.peak_bytes,
-        "stopped_early": tuned.stopped_early,
-        "dropped": tuned.dropped,
-    }
-    return tuned.lm, facts
 
 
 def _same_model(run: Run, lm: LanguageModel) -> None:
@@ -201,22 +181,3 @@ def _keep(run: Run, row: dict[str, Any]) -> None:
         old for old in run.rows(OBSERVATIONS) if any(old.get(name) != row[name] for name in what)
     ]
     write_jsonl(run.file(OBSERVATIONS), [*others, row])
-
-
-def _save(lm: LanguageModel, folder: Path) -> None:
-    """Save the tuned model into a folder, each file whole; what else lies there stays."""
-    from labelcast.tuning.quiet import quiet
-
-    work = folder / ".unfinished"
-    with disk_faults(folder), quiet():
-        make_folder(folder)
-        rmtree(work, ignore_errors=True)
-        try:
-            lm.model.save_pretrained(work)
-            lm.tokenizer.save_pretrained(work)
-            for made in sorted(work.iterdir()):
-                if made.is_dir():
-                    rmtree(folder / made.name, ignore_errors=True)
-                made.replace(folder / made.name)
-        finally:
-            rmtree(work, ignore_errors=True)

@@ -16,15 +16,13 @@ from typing import Any
 import torch
 
 from labelcast.errors import LabelcastWarning
-from labelcast.models.choices import Choice, choose_device
+from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.runs.files import disk_faults
 from labelcast.tasks.prompts import Example
-from labelcast.tuning import finetune, launch
-from labelcast.tuning.evaluate import evaluate
+from labelcast.tuning import launch, training
+from labelcast.tuning.finetune import FineTuned
 from labelcast.tuning.job import Job, Progress
-from labelcast.tuning.material import has_bf16, read_examples, split, training_dtype
-from labelcast.tuning.quiet import quiet
+from labelcast.tuning.job_data import read_examples, split
 from labelcast.tuning.splits import Splits
 
 # A model up to this size stays in memory between the jobs of a process, beside the tuned copy.
@@ -45,17 +43,16 @@ def measure(job: Job, progress: Report) -> dict[str, Any]:
     progress(Progress("reading", 0, 1))
     with _notes() as notes, _cleared():
         lm = _SHARED.model(job)
-        found = _SHARED.examples(job, job.data, lm)
-        splits = split(job, found, lambda spec: _SHARED.examples(job, spec, lm))
+        splits = split(job, lambda spec: _SHARED.examples(job, spec, lm))
         fingerprint = lm.identity.fingerprint
         with _work_folder(job) as folder:
             values: dict[str, Any] = {}
             if job.budget:
                 tuned = _tune(job, lm, splits, folder, progress)
-                lm, values = tuned.lm, _facts(tuned)
-            lm = _for_scoring(job, lm)
+                lm, values = tuned.lm, training.facts(tuned)
+            lm = training.ready_to_score(lm, job.device, job.dtype)
             if job.budget and job.keep_model and job.folder:
-                _save(lm, Path(job.folder) / "model")
+                training.save_model(lm, Path(job.folder) / "model")
             values |= _score(job, lm, splits, progress)
     return values | {
         "device": lm.device.value,
@@ -76,7 +73,7 @@ class _Shared:
     def model(self, job: Job) -> LanguageModel:
         """A model that the job may change."""
         device = choose_device(job.device).value
-        dtype = training_dtype(job, device)
+        dtype = training.training_dtype(job.recipe, device, job.dtype)
         if job.processes > 1 and job.budget:
             # The processes need the room on the device.
             device = "cpu"
@@ -107,7 +104,7 @@ _SHARED = _Shared()
 
 def _tune(
     job: Job, lm: LanguageModel, splits: Splits, folder: Path | None, progress: Report
-) -> finetune.FineTuned:
+) -> FineTuned:
     def on_step(step: int, steps: int, loss: float | None) -> None:
         progress(Progress("tuning", step, steps, loss))
 
@@ -115,31 +112,15 @@ def _tune(
         assert folder is not None
         return launch.tune_by_many(job, lm, folder, on_step)
     labels = splits.budget(job.budget, job.recipe.validation_share)
-    return finetune.fine_tune(
+    return training.fit(
         lm,
-        labels.train,
-        labels.validation,
+        labels,
         job.recipe,
         seed=job.seed,
+        dtype=job.dtype,
         folder=folder,
         progress=on_step,
-        bf16=None if job.dtype == "auto" else False,
     )
-
-
-def _facts(tuned: finetune.FineTuned) -> dict[str, Any]:
-    losses = dict(tuned.validation_losses)
-    return {
-        "steps": tuned.steps,
-        "best_step": tuned.best_step,
-        "train_loss": tuned.train_loss,
-        "validation_loss": losses[tuned.best_step],
-        "first_validation_loss": losses.get(0),
-        "tuning_seconds": tuned.seconds,
-        "steps_per_second": tuned.steps_per_second,
-        "peak_bytes": tuned.peak_bytes,
-        "dropped": tuned.dropped,
-    }
 
 
 def _score(job: Job, lm: LanguageModel, splits: Splits, progress: Report) -> dict[str, Any]:
@@ -150,39 +131,10 @@ def _score(job: Job, lm: LanguageModel, splits: Splits, progress: Report) -> dic
         done += count
         progress(Progress("scoring", done, total))
 
-    score = evaluate(
-        lm,
-        splits.test,
-        job.metric,
-        allowed=(job.task or {}).get("answers", ()),
-        batch_size=job.batch_size,
-        max_new_tokens=job.max_new_tokens,
-        progress=on_batch,
-    )
+    answers = (job.task or {}).get("answers", ())
+    how = training.Scoring(job.metric, answers, job.batch_size, job.max_new_tokens)
+    score = training.score(lm, splits.test, how, on_batch)
     return {"score": score.value, "score_sd": score.sd, "test_size": score.size}
-
-
-def _for_scoring(job: Job, lm: LanguageModel) -> LanguageModel:
-    """The model on its device, in bfloat16 where that has it, tuned or not: so scores compare."""
-    device = choose_device(job.device)
-    lm.model.to(device.value)
-    lm = replace(lm, device=device)
-    if job.dtype != "auto" or not has_bf16(lm.device.value):
-        return lm
-    # Parameters alone: the position buffers must stay in float32.
-    for weight in lm.model.parameters():
-        weight.data = weight.data.to(torch.bfloat16)
-    return replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
-
-
-def _save(lm: LanguageModel, folder: Path) -> None:
-    work = folder.with_name(folder.name + ".unfinished")
-    with disk_faults(folder), quiet():
-        shutil.rmtree(work, ignore_errors=True)
-        lm.model.save_pretrained(work)
-        lm.tokenizer.save_pretrained(work)
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis
+from labelcast.files.json_files import read_json
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name, shipped
 from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
 from labelcast.forecast.power_law import gain, labels_for_gain
 from labelcast.probe.pick import SHARE
 from labelcast.probe.pool import read_column
-from labelcast.runs.files import read_json
 from labelcast.runs.run import Run
 
 CARD, COSLOW, TARGET = "llama-3.1-8b-instruct", 0.42, 0.9

@@ -16,7 +16,7 @@ from command_line import snapshot
 from hypothesis import HealthCheck, settings
 
 from labelcast.errors import LabelcastError
-from labelcast.strange import one_line
+from labelcast.files.untrusted import one_line
 
 # What stands in the place of a part: of every kind, and at every edge.
 JUNK: tuple[Any, ...] = (

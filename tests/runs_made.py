@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelcast.files.json_files import write_jsonl
 from labelcast.probe import labels, pool
 from labelcast.probe.shards import SCHEMA
-from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.probe.coslow import cosine, median_cosine
-from labelcast.runs.files import read_json, read_jsonl, write_json, write_jsonl
+from labelcast.files.json_files import read_json, read_jsonl, write_json, write_jsonl
 
 ROWS = ("scores.jsonl", "probes.jsonl", "layers.jsonl")
 _THIRDS = ("first third", "middle third", "last third")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.files.json_files import read_object
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, EfficiencyCurve
-from labelcast.json_file import read_object
 
 SCORES_SUFFIX = "_full_result_v2.json"
 AUC_SUFFIX = "_auc_logscale_by_task_5000.json"

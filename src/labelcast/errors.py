@@ -53,6 +53,11 @@ def not_written(path: object, error: OSError) -> LabelcastError:
     return RunError(f"{path}: could not be written: {hint}.")
 
 
+def brief(error: object, most: int = 160) -> str:
+    """Return what an error says, on one line and cut off after so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelcast.runs.files import write_json, write_jsonl
+from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.tasks.task import Task
 
 FOLDER = Path(__file__).resolve().parents[2] / "calibrations" / "smollm2"

@@ -13,8 +13,8 @@ import yaml
 from sweeps_made import TASK_TEXT
 from tuning_made import records, save_model
 
+from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.calibration import Calibration
-from labelcast.runs.files import read_jsonl
 from labelcast.tasks.task import Task
 
 FOLDER = Path(__file__).resolve().parents[2] / "calibrations" / "smollm2"

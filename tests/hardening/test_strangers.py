@@ -14,7 +14,7 @@ from cases import Case, prepared
 from command_line import Models, check_message, labelcast, snapshot
 from strangers import CASES
 
-from labelcast.strange import escaped, one_line
+from labelcast.files.untrusted import escaped, one_line
 
 READERS = {
     "pool": ("score", "f.jsonl", "--task", "task.yaml", "--out", "new"),

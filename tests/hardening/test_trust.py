@@ -14,8 +14,8 @@ from command_line import Models, Outcome, check_message, fill, in_process, label
 from strangers import ESC
 from strangers_runs import ENTRY, SWEEP
 
+from labelcast.files.untrusted import escaped
 from labelcast.forecast.cards import by_name
-from labelcast.strange import escaped
 from labelcast.tuning.sweep import Sweep
 
 # Tells of what must not happen, before it happens. An answer of no hub would not be missed.

@@ -13,8 +13,8 @@ from label_pages import plain_run, press, started
 from label_server import serving
 from runs_made import run_of
 
+from labelcast.files.json_files import write_json
 from labelcast.models.loading import LanguageModel
-from labelcast.runs.files import write_json
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

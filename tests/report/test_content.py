@@ -13,6 +13,7 @@ from command_line import labelcast, snapshot
 from reports_made import answered_run
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.answer import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
@@ -20,7 +21,6 @@ from labelcast.report.page import render
 from labelcast.report.words import ends, labels
 from labelcast.report.write import write_report
 from labelcast.runs.answering import answer_run, forecast_run
-from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 
 OBSERVED: dict[str, Any] = {

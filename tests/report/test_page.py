@@ -14,12 +14,12 @@ import pytest
 from browser import browser, open_page, serious_faults
 from reports_made import MODEL, TASK, answered_run
 
+from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.cards import by_name
 from labelcast.report.costs import Prices
 from labelcast.report.labelled import TEXT
 from labelcast.report.words import clean
 from labelcast.report.write import write_report
-from labelcast.runs.files import write_jsonl
 
 NASTY = [
     "<script>window.hacked = 1</script>",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError, RunError
-from labelcast.runs.files import (
+from labelcast.files.json_files import (
     disk_faults,
     read_json,
     read_jsonl,

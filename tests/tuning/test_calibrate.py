@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sweeps_made import Begun, Place, make_place
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import fit_line
 from labelcast.probe.coslow import cosine, median_cosine
-from labelcast.runs.files import read_jsonl
 from labelcast.tuning.calibrate import Curve, calibrate, fit, measure
 from labelcast.tuning.job import JobResult
 from labelcast.tuning.probe_settings import ProbeSettings

@@ -11,10 +11,10 @@ from sweeps_made import SHORT, Place, make_place
 from tuning_made import TASK, load, records
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.loading import LanguageModel
 from labelcast.probe import labels
 from labelcast.runs.answering import with_observations
-from labelcast.runs.files import write_json, write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tuning.tune import check_run, tune_run
 

@@ -24,7 +24,7 @@ from labelcast.errors import (
     LabelcastWarning,
     is_out_of_memory,
 )
-from labelcast.strange import escaped, escaped_json, one_line
+from labelcast.files.untrusted import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

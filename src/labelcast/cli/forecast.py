@@ -11,7 +11,7 @@ import typer
 
 from labelcast.cli.console import Json, print_json, say, tell
 from labelcast.cli.forecast_options import takes_forecast_options
-from labelcast.strange import one_line
+from labelcast.files.untrusted import one_line
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast

@@ -31,7 +31,7 @@ def init(
     Example: labelcast init tickets.csv --input text --answer intent --out task.yaml
     """
     from labelcast.errors import InputError
-    from labelcast.runs.files import write_text
+    from labelcast.files.json_files import write_text
     from labelcast.tasks.guess import guess_task, task_file
     from labelcast.tasks.sources import open_source
 

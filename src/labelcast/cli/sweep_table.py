@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from labelcast.cli.console import cell, say, stderr
-from labelcast.strange import escaped
+from labelcast.files.untrusted import escaped
 from labelcast.tuning.engine import Ended, Event, Moved, Retried, Started
 
 if TYPE_CHECKING:

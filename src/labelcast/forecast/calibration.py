@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_object, write_object
 from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.line import (
@@ -27,7 +28,6 @@ from labelcast.forecast.line import (
 )
 from labelcast.forecast.power_law import AUC_HIGH, AUC_LOW, clip_auc
 from labelcast.forecast.scale import check_level
-from labelcast.json_file import read_object, write_object
 
 
 @dataclass(frozen=True)

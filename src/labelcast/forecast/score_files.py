@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.untrusted import read_small
 from labelcast.forecast.scale import Entry, Scale, checked_entry
-from labelcast.strange import read_small
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "labels": ("n", "budget", "labels"),

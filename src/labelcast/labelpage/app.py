@@ -23,13 +23,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.files.json_files import read_json
 from labelcast.labelpage import bodies
 from labelcast.labelpage.glosses import glosses
 from labelcast.labelpage.jobs import Job
 from labelcast.labelpage.security import Guard, Keys
 from labelcast.probe.labelling import ChangedMeanwhile, Desk, Item, NoSuchExample, View
 from labelcast.runs.answering import coslow_is_stale, forecast_run
-from labelcast.runs.files import read_json
 from labelcast.tasks.prompts import answer_name, input_names
 
 _HERE = Path(__file__).parent

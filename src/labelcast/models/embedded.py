@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
-from labelcast.atomic import make_folder, sync_folder
-from labelcast.errors import InputError, RunError, is_out_of_memory
+from labelcast.errors import InputError, RunError, brief, is_out_of_memory
+from labelcast.files.atomic import make_folder, sync_folder
+from labelcast.files.json_files import disk_faults
 from labelcast.models.checks import check_whole
-from labelcast.runs.files import disk_faults
 
 NAME = "smollm2"
 
@@ -188,7 +188,7 @@ def _convert(path: Path, folder: Path) -> None:
     except Exception as error:  # the reader takes what stands there at its word
         if is_out_of_memory(error) or getattr(error, "errno", None):
             raise
-        fault = " ".join(str(error).split())[:200]
+        fault = brief(error, 200)
         raise InputError(f"model {path}: no GGUF file that can be read ({fault}).") from None
     check_whole(str(path), found)
     # The loaded model refuses to be saved while it still carries its quantiser.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labelcast.errors import InputError, is_out_of_memory
+from labelcast.errors import InputError, brief, is_out_of_memory
 
 _USUAL = 512
 
@@ -30,7 +30,7 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     except Exception as error:  # the library has one kind of its own for all of them
         if is_out_of_memory(error):
             raise
-        fault = " ".join(str(error).split())[:160]
+        fault = brief(error)
         where = f"model {tokenizer.name_or_path}: its tokenizer cannot read"
         raise InputError(f"{where} {prompt[:40]!r}... ({fault}).") from None
 

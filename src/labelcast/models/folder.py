@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labelcast.errors import InputError, is_out_of_memory
-from labelcast.runs.files import read_json
-from labelcast.strange import refuse_special
+from labelcast.errors import InputError, brief, is_out_of_memory
+from labelcast.files.json_files import read_json
+from labelcast.files.untrusted import refuse_special
 
 
 def check_folder(spec: str, path: Path) -> None:
@@ -57,7 +57,7 @@ def check_weights(spec: str, path: Path) -> None:
         except (SafetensorError, OSError) as error:
             if is_out_of_memory(error):
                 raise MemoryError from None
-            fault = " ".join(str(error).split())[:160]
+            fault = brief(error)
             raise InputError(
                 f"model {spec}: {weights.name} cannot be loaded ({fault}). Copy or download it "
                 "again."

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from labelcast.errors import InputError, RunError
+from labelcast.errors import InputError, RunError, brief
 from labelcast.models.generation import Generated, end_tokens
 from labelcast.models.loading import LanguageModel, weights_folder
 
@@ -148,5 +148,5 @@ def generated(completion: Completion) -> Generated:
 
 
 def _fault(lm: LanguageModel, error: Exception) -> RunError:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = brief(error, 2000) or type(error).__name__
     return RunError(f"model {lm.name}: vLLM cannot run it here ({text[:300]}).")

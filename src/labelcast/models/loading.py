@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelcast.errors import InputError, is_out_of_memory
+from labelcast.errors import InputError, brief, is_out_of_memory
+from labelcast.files.untrusted import no_longer_than, refuse_special
 from labelcast.models import embedded
 from labelcast.models.checks import (
     check_config,
@@ -33,7 +34,6 @@ from labelcast.models.choices import (
 from labelcast.models.folder import check_folder, check_weights
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, ModelIdentity, identify
-from labelcast.strange import no_longer_than, refuse_special
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +150,7 @@ class LanguageModel:
         except TimeoutError:  # of who waits for it
             raise
         except Exception as error:  # a template may do anything that its sandbox allows
-            fault = " ".join(str(error).split())[:160]
+            fault = brief(error)
             raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
 
@@ -353,7 +353,7 @@ def _load(
 def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:
     if is_out_of_memory(error):
         return MemoryError(f"for model {spec}")
-    text = " ".join(str(error).split())
+    text = brief(error, 2000)
     fault = f"cannot be loaded as a causal language model ({text[:240]})."
     if "trust_remote_code" in text or "custom code" in text:
         fault = "it needs code of its own to run, and labelcast runs none."

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from labelcast.cluster import import_ray, join, on_each_node
-from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.errors import InputError, LabelcastError, RunError, brief
 from labelcast.models.choices import Choice, choose_device
 from labelcast.models.loading import load_model, load_unweighted
 from labelcast.probe.shards import Reader, Work, score_shard
@@ -276,7 +276,7 @@ def _on_a_gpu(model: str, device: str, dtype: str) -> tuple[Choice[str], Choice[
 
 def _in_words(error: Exception) -> str:
     """An error of a worker that nobody foresaw, or that the machine had no room for it."""
-    text = " ".join(str(error).split())
+    text = brief(error, 2000)
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return (
             "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on a "

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelcast.errors import InputError
+from labelcast.files.untrusted import refuse_target
 from labelcast.probe import exchange
 from labelcast.probe.labels import SETS, export_rows, known_answers, read_answers
 from labelcast.runs.run import Run
-from labelcast.strange import refuse_target
 from labelcast.tasks.prompts import answer_name, input_names
 from labelcast.tasks.sources import Record
 from labelcast.tasks.task import Task

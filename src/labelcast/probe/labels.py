@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_jsonl
 from labelcast.probe.pick import draw_random
 from labelcast.probe.pool import fetch, pickable, survey
-from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import (
     Example,

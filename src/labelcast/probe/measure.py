@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.files.json_files import write_json, write_with
 from labelcast.models.choices import threads
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.coslow import CosLow
 from labelcast.probe.labels import labelled_examples
-from labelcast.runs.files import write_json, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source

@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError, LabelcastWarning, is_out_of_memory
+from labelcast.errors import InputError, LabelcastWarning, brief, is_out_of_memory
+from labelcast.files.json_files import disk_faults, write_with
 from labelcast.probe.shards import SCHEMA, Work, seal
-from labelcast.runs.files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, content_id, examples
 from labelcast.tasks.sources import Source
@@ -247,7 +247,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if is_out_of_memory(error):
             raise MemoryError from None
-        fault = " ".join(str(error).split())[:120]
+        fault = brief(error, 120)
         raise InputError(
             f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."
         ) from None

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labelcast.errors import InputError
-from labelcast.runs.files import write_jsonl
+from labelcast.files.json_files import write_jsonl
 from labelcast.runs.run import Run
 
 REMARKS, STEPS = "remarks.jsonl", "label_steps.jsonl"

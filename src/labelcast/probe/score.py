@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.files.json_files import disk_faults, write_jsonl
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.confidence import MAX_NEW_TOKENS
@@ -19,7 +20,6 @@ from labelcast.probe.engines import Engine, LocalEngine
 from labelcast.probe.labels import check_names, draw_row
 from labelcast.probe.pick import pick_low_confidence
 from labelcast.probe.pool import Survey, fetch, pickable, read_column, score_pool, survey
-from labelcast.runs.files import disk_faults, write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import flat_row
 from labelcast.tasks.sources import Source

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_json
 from labelcast.forecast import Calibration, Forecast, forecast
 from labelcast.report.commands import Step, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
@@ -16,7 +17,6 @@ from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
 from labelcast.report.targets import TargetRow, target_rows
 from labelcast.runs.answering import answer_run, card_asked, last_asked, observed_rows
-from labelcast.runs.files import read_json
 from labelcast.runs.run import Run, versions
 
 

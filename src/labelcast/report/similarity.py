@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError, is_out_of_memory
-from labelcast.runs.files import read_json
+from labelcast.files.json_files import read_json
+from labelcast.files.untrusted import refuse_special
 from labelcast.runs.run import Run
-from labelcast.strange import refuse_special
 
 MOST = 60
 """Examples that a heat map has room for."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_text
 from labelcast.report.content import Content, gather, gather_scores
 from labelcast.report.costs import Prices
 from labelcast.report.page import MARK, render
-from labelcast.runs.files import write_text
 from labelcast.runs.run import Run
 
 NAME = "report.html"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_json, write_json
 from labelcast.forecast import Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer, forecast
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
-from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import Asked, check
 from labelcast.runs.run import Run
 

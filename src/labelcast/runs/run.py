@@ -20,9 +20,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from labelcast.atomic import clear, make_folder, parts_below
 from labelcast.errors import InputError, RunError
-from labelcast.runs.files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.files.atomic import clear, make_folder, parts_below
+from labelcast.files.json_files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.files.untrusted import refuse_links
 from labelcast.runs.forms import (
     Drawn,
     Facts,
@@ -33,7 +34,6 @@ from labelcast.runs.forms import (
     RunQuestion,
     check,
 )
-from labelcast.strange import refuse_links
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from labelcast.errors import InputError, is_out_of_memory
-from labelcast.strange import refuse_special
+from labelcast.errors import InputError, brief, is_out_of_memory
+from labelcast.files.untrusted import refuse_special
 from labelcast.tasks import generated
 from labelcast.tasks.json_stream import JsonStream, StreamFault
 from labelcast.tasks.parquet_size import refuse_bomb, rows_at_once
@@ -211,7 +211,7 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
         except StreamFault as error:  # the parser reads some records ahead
             raise InputError(f"{path.name} after record {number}: {error}") from None
         except ijson.JSONError as error:
-            place, fault = f"{path.name} after record {number}", " ".join(str(error).split())
+            place, fault = f"{path.name} after record {number}", brief(error, 2000)
             if "UTF8" in fault:
                 raise InputError(f"{place}: not UTF-8 text. Save the file as UTF-8.") from None
             raise InputError(f"{place}: not a valid JSON array ({fault[:120]}).") from None
@@ -274,7 +274,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     except (pyarrow.ArrowException, OSError, OverflowError) as error:
         if is_out_of_memory(error):
             raise MemoryError(f"for {path}") from None
-        fault = " ".join(str(error).split())[:160]
+        fault = brief(error)
         raise InputError(f"{path}: not a readable Parquet file ({fault}).") from None
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from labelcast.errors import InputError
-from labelcast.strange import read_small
+from labelcast.files.untrusted import read_small
 from labelcast.tasks.schema import LARGEST, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from labelcast.errors import LabelcastError, LabelcastWarning, is_out_of_memory
+from labelcast.files.json_files import disk_faults, read_json, write_json
 from labelcast.models.four_bit import quiet_import
-from labelcast.runs.files import disk_faults, read_json, write_json
 
 with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
     from transformers import TrainerCallback

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.runs.files import disk_faults
+from labelcast.files.json_files import disk_faults
 from labelcast.tuning.engine import Ended, Moved, Started
 from labelcast.tuning.job import Job, JobResult, Progress
 from labelcast.tuning.jobs import run_job

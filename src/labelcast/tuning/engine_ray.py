@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labelcast.cluster import import_ray, join, on_each_node
-from labelcast.errors import InputError
+from labelcast.errors import InputError, brief
 from labelcast.tuning.engine import Ended, Moved, Started
 from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.jobs import run_job
@@ -102,7 +102,7 @@ class RayWorkers:
     def _fault(self, number: int, error: Exception) -> Ended:
         exceptions = self._ray.exceptions
         lost = isinstance(error, exceptions.NodeDiedError | exceptions.ObjectLostError)
-        text = " ".join(str(error).split())[:200] or "it ended without a result"
+        text = brief(error, 200) or "it ended without a result"
         return Ended(number, None, f"{type(error).__name__}: {text}", lost)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
+from labelcast.files.json_files import disk_faults, write_text
 from labelcast.models.choices import computes_bf16
 from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import peak_memory, reset_peak
-from labelcast.runs.files import disk_faults, write_text
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
 from labelcast.tuning.quiet import quiet, random_state_kept

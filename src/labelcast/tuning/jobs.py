@@ -39,9 +39,9 @@ def run_job(job: Job, progress: Callable[[Progress], None] = lambda state: None)
 
 
 def _one_line(error: Exception) -> str:
-    from labelcast.errors import LabelcastError, is_out_of_memory
+    from labelcast.errors import LabelcastError, brief, is_out_of_memory
 
-    text = " ".join(str(error).split())[:500]
+    text = brief(error, 500)
     if isinstance(error, LabelcastError):
         return text or type(error).__name__
     if is_out_of_memory(error):

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from labelcast.errors import LabelcastError, RunError
+from labelcast.files.json_files import disk_faults, read_json, write_json, write_with
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.runs.files import disk_faults, read_json, write_json, write_with
 from labelcast.tuning import finetune
 from labelcast.tuning.checkpoints import Course, drop_damaged
 from labelcast.tuning.job import Job

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_json, write_with
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
-from labelcast.runs.files import write_json, write_with
 from labelcast.runs.forms import check
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example

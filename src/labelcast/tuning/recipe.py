@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from labelcast.errors import InputError
-from labelcast.strange import read_small
+from labelcast.files.untrusted import read_small
 from labelcast.tasks.schema import LARGEST, read_yaml, validated
 
 # How YAML writes that there is no value.

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from labelcast.atomic import sync_folder
 from labelcast.errors import InputError
-from labelcast.runs.files import disk_faults, read_jsonl, write_jsonl
+from labelcast.files.atomic import sync_folder
+from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
+from labelcast.files.untrusted import refuse_special
 from labelcast.runs.forms import check
-from labelcast.strange import refuse_special
 from labelcast.tuning.forms import ScoreRow
 
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")

@@ -14,12 +14,12 @@ from shutil import rmtree
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_json, write_json
+from labelcast.files.untrusted import refuse_links
 from labelcast.models.identity import Description
 from labelcast.models.loading import describe
-from labelcast.runs.files import read_json, write_json
 from labelcast.runs.forms import check
 from labelcast.runs.run import Run, versions
-from labelcast.strange import refuse_links
 from labelcast.tasks.prompts import Example, Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

@@ -15,10 +15,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from labelcast.errors import InputError, RunError
+from labelcast.files.json_files import disk_faults
 from labelcast.models.four_bit import quiet_import
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
-from labelcast.runs.files import disk_faults
 from labelcast.tuning.checkpoints import last_checkpoint
 from labelcast.tuning.quiet import quiet
 from labelcast.tuning.recipe import Recipe

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from labelcast.atomic import make_folder
+from labelcast.files.atomic import make_folder
+from labelcast.files.json_files import disk_faults
 from labelcast.models.choices import Choice, choose_device, computes_bf16
 from labelcast.models.loading import LanguageModel
-from labelcast.runs.files import disk_faults
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.evaluate import Score, evaluate
 from labelcast.tuning.finetune import FineTuned, OnStep, fine_tune

@@ -12,10 +12,10 @@ from shutil import rmtree
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_jsonl
 from labelcast.models.loading import LanguageModel
 from labelcast.probe.labels import labelled_examples
 from labelcast.probe.labels import progress as labelling
-from labelcast.runs.files import write_jsonl
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.recipe import Recipe

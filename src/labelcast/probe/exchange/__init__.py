@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_jsonl, write_text
 from labelcast.probe.exchange import argilla, label_studio, prodigy, tables
 from labelcast.probe.exchange.sheet import Row, Sheet, texts
-from labelcast.runs.files import write_jsonl, write_text
 from labelcast.tasks.sources import Record
 from labelcast.tasks.values import as_text
 

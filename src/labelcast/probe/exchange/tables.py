@@ -15,8 +15,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from labelcast.files.json_files import write_text
 from labelcast.probe.exchange.sheet import Row
-from labelcast.runs.files import write_text
 from labelcast.tasks.sources import Record, check_file, open_csv, open_source
 
 _MARK = "set"

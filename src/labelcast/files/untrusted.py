@@ -1,7 +1,6 @@
-"""What comes from strangers, made harmless before it is opened or shown.
+"""Paths and text of other people, made harmless before they are opened or shown.
 
-Knows paths and characters: what a read would hang on, what a write must not replace, and what
-could steer a terminal. Knows nothing of what files mean.
+What a read would hang on, what a write must not replace, and what could steer a terminal.
 """
 
 from __future__ import annotations

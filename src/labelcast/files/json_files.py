@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one.
+"""JSON in files, read with a clear message and written so that no kill leaves half of a file.
 
 A file is written under another name, flushed to the disk and renamed (`atomic`). Faults of the
 disk become `RunError` with the path and the way out, whichever library met them.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labelcast.atomic import make_folder, replacing
 from labelcast.errors import DISK, InputError, LabelcastError, RunError, not_written
-from labelcast.strange import read_small, refuse_special, refuse_target
+from labelcast.files.atomic import make_folder, replacing
+from labelcast.files.untrusted import read_small, refuse_special, refuse_target
 
 # Libraries that write by themselves have errors of their own, with the number in the text.
 _NUMBER = re.compile(r"\bos error (\d+)\b|\[Errno (\d+)\]")
@@ -144,3 +145,49 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
             raise InputError(f"{path} line {number}: {fault}. Mend or remove that line.")
         rows.append(row)
     return rows
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file cannot be read, is not JSON, names a key twice, or holds no object.
+    """
+    try:
+        content = json.loads(read_small(path), object_pairs_hook=_no_key_twice)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON (nested too deep)") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def write_object(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object, whole or not at all.
+
+    Raises:
+        InputError: a folder, a pipe or a device is there, or no file could be.
+        RunError: the file cannot be written.
+    """
+    refuse_target(path)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise not_written(path, error) from None
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        many = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in many.items() if count > 1)
+        raise ValueError(f"key {twice!r} stands twice in one object")
+    return content

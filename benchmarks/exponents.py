@@ -1,7 +1,4 @@
-"""How a cost grows: the exponent b of y = c x^b, by least squares on logarithms, and its error.
-
-Knows numbers alone.
-"""
+"""How a cost grows: the exponent b of y = c x^b, by least squares on logarithms, and its error."""
 
 from __future__ import annotations
 

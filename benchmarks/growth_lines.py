@@ -1,7 +1,4 @@
-"""Which costs are measured against which sizes, and the power laws fitted to them.
-
-Knows rows as they were measured; does not know how.
-"""
+"""Which costs are measured against which sizes, and the power laws fitted to them."""
 
 from __future__ import annotations
 

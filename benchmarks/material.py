@@ -1,8 +1,4 @@
-"""The examples that the benchmarks run on: the published task's, or a generated task's without it.
-
-Knows where the published records may lie and how to make as many others of much the same shape.
-Knows no model but for the rendering of a generated task.
-"""
+"""The examples that benchmarks run on: the published task's, or a generated task's."""
 
 from __future__ import annotations
 

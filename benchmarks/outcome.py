@@ -1,7 +1,4 @@
-"""What a benchmark prints: a table to read, and one line of JSON that `run.py` collects.
-
-Knows ratios, their goals and which way is better. Does not know what was measured.
-"""
+"""What a benchmark prints: a table to read, and one line of JSON that `run.py` collects."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The published procedure for CoS-Low and confidence: one example at a time, for comparison.
 
-Knows peft and plain autograd; takes the tokens and the matrices A from labelcast so that both
-sides compute the same value. Nothing in the package imports this module.
+Nothing in the package imports this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Random Llamas of chosen sizes whose every word is one token, so that lengths can be chosen too.
 
-Saved and loaded as a user's own folder would be. Knows no benchmark.
+Saved and loaded as a user's own folder would be.
 """
 
 from __future__ import annotations

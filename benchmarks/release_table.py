@@ -1,6 +1,6 @@
 """The table of ratios beside those of the last recorded release, and the history of releases.
 
-Knows the lines that benchmarks print and Markdown. Runs nothing.
+Runs nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The commands that write, each ready to be broken: folders to start from, and what must come out.
-
-Knows command lines and how two outcomes are compared. Does not know what breaks them.
-"""
+"""The commands that write, each ready to be broken: where they start, and what must come out."""
 
 from __future__ import annotations
 

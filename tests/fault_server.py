@@ -36,9 +36,13 @@ from typing import Any
 _LIBRARIES = (
     *("torch", "transformers", "peft", "datasets", "pyarrow.parquet", "pydantic", "altair"),
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
-    *("transformers.models.llama.modeling_llama", "labelcast.tuning.working", "labelcast.cli.app"),
+    *(
+        "transformers.models.llama.modeling_llama",
+        "labelcast.tuning.job_steps",
+        "labelcast.cli.app",
+    ),
     *("labelcast.report.write", "labelcast.probe.score", "labelcast.tuning.tune", "vl_convert"),
-    *("labelcast.probe.coslow", "labelcast.probe.measure", "labelcast.runs.answering"),
+    *("labelcast.probe.coslow", "labelcast.probe.measure", "labelcast.runs.run_forecast"),
     *("labelcast.tuning.calibrate", "labelcast.labelpage.terminal", "labelcast.tuning.trainer"),
 )
 # Seconds after which a command that nobody stops is taken to hang, and killed.

@@ -1,7 +1,4 @@
-"""The paired difference between the forecast and the table's method, clustered by task.
-
-Knows two sets of measured criteria over the seven rows. Does not know how they came about.
-"""
+"""The paired difference between the forecast and the table's method, clustered by task."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""The published figures from the authors' results folder, and the forecast tried out on them.
-
-Knows which figures are reported and under which names. Does not know how one is made, nor how it
-is printed.
-"""
+"""The published figures from the authors' results folder, and the forecast tried out on them."""
 
 import csv
 import math

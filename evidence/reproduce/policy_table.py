@@ -1,7 +1,4 @@
-"""What the ways to spend labels came to, as a table.
-
-Knows the searches of every way and the labels really needed. Does not know how a search is made.
-"""
+"""What the ways to spend labels came to, as a table."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """The authors' results folder, read as they publish it.
 
-Knows their file names, their choice of metric and their habit of counting a missing budget as 0.
-Does not know what the curves are used for. A user's own curves never come this way.
+A user's own curves never come this way.
 """
 
 import math

@@ -1,8 +1,4 @@
-"""Leave-one-task-out comparison of the forecast with the method of the published table.
-
-Knows the protocol: every curve of the held-out task is left out, of any model; errors are means
-over curves, intervals are clustered by task. Does not know the methods or the criteria.
-"""
+"""Leave-one-task-out comparison of the forecast with the method of the published table."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

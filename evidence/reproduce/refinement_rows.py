@@ -1,8 +1,4 @@
-"""The rows of the comparison: what is known of a held-out curve, and how it is handed over.
-
-Knows the cases of the published table and builds their clues from a published curve, so that
-nothing else of the held-out task can enter. Does not know the methods that use the clues.
-"""
+"""The rows of the comparison: what is known of a held-out curve, and how it is handed over."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""How good a forecast of a curve was: errors, coverage, interval scores, clustered by task.
-
-Knows a curve's truth, a prediction of it and the criteria of the published comparison. Does not
-know how a prediction was made.
-"""
+"""How good a forecast of a curve was: errors, coverage, interval scores, clustered by task."""
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The methods of the published table: a Gaussian over curves, and the power law.
 
-Knows how the figures to be beaten were made. It is kept for comparison; no forecast uses it.
+It is kept for comparison; no forecast uses it.
 """
 
 import math

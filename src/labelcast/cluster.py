@@ -1,7 +1,6 @@
 """Joining a Ray cluster, or starting one on this machine, for whatever runs on it.
 
-Needs the extra `labelcast[ray]`. Knows addresses, environments and what a node has room for; knows
-nothing of what is run there.
+Needs the extra `labelcast[ray]`.
 """
 
 from __future__ import annotations

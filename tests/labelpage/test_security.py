@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from labelcast.labelpage.app import build_app
 from labelcast.labelpage.jobs import Job
 from labelcast.labelpage.security import HEADERS, LARGEST_BODY, Keys
+from labelcast.probe.label_notes import Entry
 from labelcast.probe.labelling import Desk
-from labelcast.probe.remarks import Entry
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labelcast.labelpage.glosses import glosses
+from labelcast.labelpage.answer_names import answer_names
 from labelcast.labelpage.serving import has_browser
 from labelcast.tasks.task import Task
 
@@ -34,7 +34,7 @@ def test_a_browser_is_opened_where_there_is_a_screen(
 def test_numbers_are_explained_where_the_instruction_does() -> None:
     """All 77 of banking77, and none where one is missing."""
     task = Task.load("banking77")
-    found = glosses(task.instruction, task.answers)
+    found = answer_names(task.instruction, task.answers)
     assert len(found) == 77
     assert found["11"] == "card has not arrived yet"
-    assert glosses(task.instruction, [*task.answers, "77"]) == {}
+    assert answer_names(task.instruction, [*task.answers, "77"]) == {}

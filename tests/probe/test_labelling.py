@@ -14,8 +14,8 @@ from runs_made import scored_run
 
 from labelcast.errors import InputError
 from labelcast.probe import labels
+from labelcast.probe.label_notes import Entry
 from labelcast.probe.labelling import ChangedMeanwhile, Desk, NoSuchExample
-from labelcast.probe.remarks import Entry
 from labelcast.runs.run import Run
 
 SIZE = 4

@@ -17,11 +17,11 @@ from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.answer import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
+from labelcast.report.formatting import ends, labels
 from labelcast.report.page import render
-from labelcast.report.words import ends, labels
 from labelcast.report.write import write_report
-from labelcast.runs.answering import answer_run, forecast_run
 from labelcast.runs.run import Run
+from labelcast.runs.run_forecast import answer_run, forecast_run
 
 OBSERVED: dict[str, Any] = {
     "target_score": 0.8,

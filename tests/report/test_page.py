@@ -17,8 +17,8 @@ from reports_made import MODEL, TASK, answered_run
 from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.cards import by_name
 from labelcast.report.costs import Prices
+from labelcast.report.formatting import clean
 from labelcast.report.labelled import TEXT
-from labelcast.report.words import clean
 from labelcast.report.write import write_report
 
 NASTY = [

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.report.words import clean, money, seconds_of, shorten
+from labelcast.report.formatting import clean, money, seconds_of, shorten
 
 
 @given(st.text(alphabet=st.characters()), st.integers(0, 50))

@@ -12,8 +12,8 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import read_json, write_json, write_jsonl
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name
-from labelcast.runs.answering import answer_run, forecast_run, last_asked
 from labelcast.runs.run import Run
+from labelcast.runs.run_forecast import answer_run, forecast_run, last_asked
 
 TASK = {
     "name": "t",

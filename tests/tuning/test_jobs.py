@@ -20,7 +20,7 @@ from tuning_made import (
 )
 
 from labelcast.tasks.task import Task
-from labelcast.tuning import job_data, training, working
+from labelcast.tuning import job_data, job_steps, training
 from labelcast.tuning.evaluate import evaluate
 from labelcast.tuning.job import Job, JobResult, Progress
 from labelcast.tuning.jobs import run_job
@@ -115,7 +115,7 @@ def test_jobs_do_not_touch_each_other(job: Job) -> None:
 def test_model_and_examples_are_read_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second job of a process reads neither the weights nor the data again."""
     reads: list[str] = []
-    for module, name in ((working, "load_model"), (working, "read_examples")):
+    for module, name in ((job_steps, "load_model"), (job_steps, "read_examples")):
         original = getattr(module, name)
 
         def counted(*args: Any, name: str = name, original: Any = original, **kw: Any) -> Any:
@@ -123,7 +123,7 @@ def test_model_and_examples_are_read_once(job: Job, monkeypatch: pytest.MonkeyPa
             return original(*args, **kw)
 
         monkeypatch.setattr(module, name, counted)
-    monkeypatch.setattr(working, "_SHARED", working._Shared())
+    monkeypatch.setattr(job_steps, "_SHARED", job_steps._Shared())
     for budget in (0, 10, 20):
         assert run_job(replace(job, budget=budget)).error == ""
     assert reads == ["load_model", "read_examples"]

@@ -14,8 +14,8 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.loading import LanguageModel
 from labelcast.probe import labels
-from labelcast.runs.answering import with_observations
 from labelcast.runs.run import Run
+from labelcast.runs.run_forecast import with_observations
 from labelcast.tuning.tune import check_run, tune_run
 
 

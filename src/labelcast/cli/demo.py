@@ -27,7 +27,7 @@ def demo(
     from labelcast.probe.labels import import_labels
     from labelcast.probe.measure import run_examples, save
     from labelcast.probe.score import check_pool, score
-    from labelcast.runs.answering import forecast_run
+    from labelcast.runs.run_forecast import forecast_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 

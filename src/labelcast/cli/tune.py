@@ -57,8 +57,8 @@ def tune(
     from labelcast.models.choices import choose_device, refuse_spread
     from labelcast.models.loading import load_model
     from labelcast.probe.measure import run_model
-    from labelcast.runs.answering import check_asked
     from labelcast.runs.run import Run
+    from labelcast.runs.run_forecast import check_asked
     from labelcast.tuning.recipe import Recipe
     from labelcast.tuning.tune import check_run, tune_run
 
@@ -101,7 +101,7 @@ def _forecast(
     """Tell the score, then the forecast; the score stands where no forecast can be made yet."""
     from labelcast.cli.forecast import show
     from labelcast.errors import InputError
-    from labelcast.runs.answering import forecast_run
+    from labelcast.runs.run_forecast import forecast_run
 
     found: tuple[str, ...] = ()
     fault, answer = None, None

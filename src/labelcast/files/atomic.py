@@ -1,8 +1,4 @@
-"""A file is written whole or not at all, and is on the disk when that is said.
-
-Knows temporary names, locks and flushes. Does not know what a file holds, nor how a fault is told
-to a user.
-"""
+"""A file is written whole or not at all, and is on the disk when that is said."""
 
 from __future__ import annotations
 

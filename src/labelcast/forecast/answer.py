@@ -1,7 +1,4 @@
-"""The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML.
-
-Knows the form of the answer, not how it was found.
-"""
+"""The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML."""
 
 from dataclasses import dataclass, fields
 from html import escape

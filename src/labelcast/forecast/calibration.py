@@ -1,8 +1,4 @@
-"""From CoS-Low to the AUC of one model: a line over tasks, its error, its prediction.
-
-Knows how a line is fitted, judged and used, and how it is kept in a file. Does not know which
-cards ship or which model a card fits: that is `cards`.
-"""
+"""From CoS-Low to the AUC of one model: a line over tasks, its error, its prediction."""
 
 import json
 import math

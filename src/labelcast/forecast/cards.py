@@ -1,8 +1,4 @@
-"""The calibration cards that ship, and the one that a model gets.
-
-Knows the shipped cards, their names, and what makes a card a model's own: its exact hub id or a
-fingerprint, never a likeness. Does not know how fingerprints are made.
-"""
+"""The calibration cards that ship, and a model's own, by its exact hub id or fingerprint."""
 
 import difflib
 import json

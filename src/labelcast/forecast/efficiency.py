@@ -1,8 +1,4 @@
-"""A measured curve: cleaned, normalised, and its area.
-
-Knows how scores by budget become data efficiency (AUC) on the logarithmic axis of labels.
-Does not know where scores come from, what noise they carry, or what a forecast is.
-"""
+"""A measured curve: cleaned, normalised, and its area."""
 
 import math
 from collections.abc import Mapping

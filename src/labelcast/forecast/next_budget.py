@@ -1,8 +1,4 @@
-"""How many labels to own before the next training run, or to stop.
-
-Knows a sample of the labels needed and what labels, runs and success are worth. Does not know
-curves, scores or targets.
-"""
+"""How many labels to own before the next training run, or to stop."""
 
 import math
 from collections.abc import Sequence

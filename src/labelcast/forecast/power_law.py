@@ -1,7 +1,7 @@
 """The paper's one-shot curve: gain = x^p over the logarithmic axis, and its inverse.
 
-Knows the power law alone. Its labels needed carry no interval: the error of the curve's shape and
-of the AUC is the business of the prior.
+Its labels needed carry no interval: the error of the curve's shape and of the AUC is the business
+of the prior.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""The page's app: the run as JSON, the changes a person makes, CoS-Low and the forecast.
-
-Knows the desk (`probe.labelling`) and the job; knows nothing of tokens and origins (`security`).
-"""
+"""The page's app: the run as JSON, the changes a person makes, CoS-Low and the forecast."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ from starlette.types import ASGIApp
 
 from labelcast.errors import InputError, LabelcastError, RunError
 from labelcast.files.json_files import read_json
-from labelcast.labelpage import bodies
-from labelcast.labelpage.glosses import glosses
+from labelcast.labelpage import request_bodies
+from labelcast.labelpage.answer_names import answer_names
 from labelcast.labelpage.jobs import Job
 from labelcast.labelpage.security import Guard, Keys
 from labelcast.probe.labelling import ChangedMeanwhile, Desk, Item, NoSuchExample, View
-from labelcast.runs.answering import coslow_is_stale, forecast_run
+from labelcast.runs.run_forecast import coslow_is_stale, forecast_run
 from labelcast.tasks.prompts import answer_name, input_names
 
 _HERE = Path(__file__).parent
@@ -57,7 +54,7 @@ class Page:
             "fields": [{"name": n, "label": labels.get(n) or n} for n in input_names(task)],
             "answer": answer_name(task),
             "answers": answers,
-            "glosses": glosses(instruction, answers),
+            "glosses": answer_names(instruction, answers),
             "ceiling": ceiling,
             # As it stands in the commands that the page names.
             "run": shlex.quote(str(self._desk.run.path)),
@@ -78,42 +75,42 @@ class Page:
         """One example whole."""
         return _of_item(self._desk.look().item(example))
 
-    def take(self, body: bodies.Take) -> dict[str, Any]:
+    def take(self, body: request_bodies.Take) -> dict[str, Any]:
         """Take an answer."""
         view = self._desk.take(body.id, body.answer, seen=body.seen, seconds=body.seconds)
         return _changed(view, body.id)
 
-    def skip(self, body: bodies.Looked) -> dict[str, Any]:
+    def skip(self, body: request_bodies.Looked) -> dict[str, Any]:
         """Put an example off."""
         return _changed(self._desk.skip(body.id, seen=body.seen, seconds=body.seconds), body.id)
 
-    def unsure(self, body: bodies.Unsure) -> dict[str, Any]:
+    def unsure(self, body: request_bodies.Unsure) -> dict[str, Any]:
         """Mark an example as in doubt, or no longer so."""
         return _changed(self._desk.unsure(body.id, body.unsure, seen=body.seen), body.id)
 
-    def note(self, body: bodies.Note) -> dict[str, Any]:
+    def note(self, body: request_bodies.Note) -> dict[str, Any]:
         """Leave a note."""
         return _changed(self._desk.note(body.id, body.note, seen=body.seen), body.id)
 
-    def undo(self, body: bodies.Undo) -> dict[str, Any]:
+    def undo(self, body: request_bodies.Undo) -> dict[str, Any]:
         """Take back the last change."""
         view, item = self._desk.undo(body.step)
         return _of_view(view) | {"item": None if item is None else _of_item(item)}
 
-    def model(self, body: bodies.ModelAnswer) -> dict[str, Any]:
+    def model(self, body: request_bodies.ModelAnswer) -> dict[str, Any]:
         """The model's own answer, for one who asks."""
         return {"answer": self._desk.show_model(body.id)}
 
-    def measure(self, body: bodies.Body) -> dict[str, Any]:
+    def measure(self, body: request_bodies.Body) -> dict[str, Any]:
         """Start CoS-Low."""
         self._forecast = None
         return {"job": asdict(self._job.start())}
 
-    def stop(self, body: bodies.Body) -> dict[str, Any]:
+    def stop(self, body: request_bodies.Body) -> dict[str, Any]:
         """Stop CoS-Low."""
         return {"job": asdict(self._job.stop())}
 
-    def forecast(self, body: bodies.Ask) -> dict[str, Any]:
+    def forecast(self, body: request_bodies.Ask) -> dict[str, Any]:
         """Ask the forecast, and keep its answer in the run as `labelcast forecast` does."""
         with self._asking:
             answer, found = forecast_run(self._desk.run, **body.model_dump())
@@ -158,21 +155,23 @@ def build_app(desk: Desk, job: Job, keys: Keys) -> ASGIApp:
         Route("/api/task", task),
         Route("/api/state", state),
         Route("/api/example", example),
-        _post("/api/take", page.take, bodies.Take),
-        _post("/api/skip", page.skip, bodies.Looked),
-        _post("/api/unsure", page.unsure, bodies.Unsure),
-        _post("/api/note", page.note, bodies.Note),
-        _post("/api/undo", page.undo, bodies.Undo),
-        _post("/api/model", page.model, bodies.ModelAnswer),
-        _post("/api/measure", page.measure, bodies.Body),
-        _post("/api/stop", page.stop, bodies.Body),
-        _post("/api/forecast", page.forecast, bodies.Ask),
+        _post("/api/take", page.take, request_bodies.Take),
+        _post("/api/skip", page.skip, request_bodies.Looked),
+        _post("/api/unsure", page.unsure, request_bodies.Unsure),
+        _post("/api/note", page.note, request_bodies.Note),
+        _post("/api/undo", page.undo, request_bodies.Undo),
+        _post("/api/model", page.model, request_bodies.ModelAnswer),
+        _post("/api/measure", page.measure, request_bodies.Body),
+        _post("/api/stop", page.stop, request_bodies.Body),
+        _post("/api/forecast", page.forecast, request_bodies.Ask),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     return Guard(Starlette(routes=routes), keys, locked_out)
 
 
-def _post(path: str, act: Callable[[Any], dict[str, Any]], form: type[bodies.Body]) -> Route:
+def _post(
+    path: str, act: Callable[[Any], dict[str, Any]], form: type[request_bodies.Body]
+) -> Route:
     """A route that reads a body of a form and does something with it."""
 
     async def endpoint(request: Request) -> Response:

@@ -1,7 +1,4 @@
-"""The one long job that the page can start: CoS-Low, in a process of its own.
-
-Knows how to start, follow and stop it; knows neither models nor the page.
-"""
+"""The one long job that the page can start: CoS-Low, in a process of its own."""
 
 from __future__ import annotations
 

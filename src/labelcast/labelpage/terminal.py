@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
-from labelcast.labelpage.glosses import glosses
+from labelcast.labelpage.answer_names import answer_names
 from labelcast.probe.labelling import ChangedMeanwhile, Desk, Item, View
 from labelcast.runs.run import Run
 
@@ -37,7 +37,7 @@ class Session:
         self._answers = () if task is None else task.answers
         self._labels = {} if task is None else {i.field: i.label for i in task.inputs}
         self._instruction = "" if task is None else task.instruction.strip()
-        self._glosses = glosses(self._instruction, self._answers)
+        self._glosses = answer_names(self._instruction, self._answers)
         self._shown_at = 0.0
 
     def run(self) -> None:

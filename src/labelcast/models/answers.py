@@ -1,7 +1,7 @@
 """Greedy answers to any number of prompts: what every way of running a model has in common.
 
-Knows token lists and batches. `generation` runs one batch with transformers, `generation_vllm`
-runs vLLM; neither knows what the answers are for.
+`generation` runs one batch with transformers, `generation_vllm` runs vLLM; neither knows what the
+answers are for.
 """
 
 from __future__ import annotations

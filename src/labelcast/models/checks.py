@@ -1,7 +1,4 @@
-"""What must hold of a model's parts: they are whole, belong together and fit into memory.
-
-Knows what transformers made of them. Does not know where they come from.
-"""
+"""What must hold of a model's parts: they are whole, belong together and fit into memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What must hold of a model's folder before a library opens it.
-
-Knows the names of the files in it. Knows nothing of what their weights are.
-"""
+"""What must hold of a model's folder before a library opens it."""
 
 from __future__ import annotations
 

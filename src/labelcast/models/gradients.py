@@ -1,8 +1,7 @@
 """Inner products of per-example gradients, without ever keeping a gradient.
 
-Each layer's inputs and output gradients are contracted as `passes` brings them (fresh adapters
-with B = 0 change nothing, so the unmodified model is run). Knows nothing of confidence, cosines or
-medians.
+Each layer's inputs and output gradients are contracted as `passes` brings them (fresh adapters with
+B = 0 change nothing, so the unmodified model is run).
 
 Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds, P parts of a rank.
 """

@@ -1,7 +1,4 @@
-"""What a model is, told without its weights, so that a calibration can be found for it.
-
-Knows configs and tokenizers; does not know where a model comes from.
-"""
+"""What a model is, told without its weights, so that a calibration can be found for it."""
 
 from __future__ import annotations
 

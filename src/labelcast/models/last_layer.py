@@ -3,8 +3,7 @@
 Past its attention a transformer's last layer mixes no positions, and what it makes of a position
 that predicts no answer token is never read. Hooks cut those positions out before the attention's
 output projection and the feed-forward block, and put zeros in their place behind each; and they
-hand the vocabulary's layer only what is read of it. Knows how a decoder is built; knows nothing of
-losses.
+hand the vocabulary's layer only what is read of it.
 
 Shapes: N examples of a batch, S tokens, U used positions, M of the N U that are read, F features.
 """

@@ -1,9 +1,5 @@
 """The layers whose gradients count, and how their two factors are met in a pass.
 
-Knows every build of layer that an adapter would sit on: plain, fused, 4-bit and offloaded linear
-layers, and experts, each of which sees some of the tokens alone. Knows nothing of losses, batches
-or of what becomes of the gradients.
-
 Shapes: N examples of a batch, S tokens of each, T = N S tokens of all, I inputs and O outputs of a
 layer, H features of a token.
 """

@@ -1,7 +1,6 @@
 """Loading a language model: hub id, local folder, GGUF file, or the embedded default.
 
-Knows where models live and what can be wrong with them. No remote code is run and no pickle is
-read: weights are safetensors or GGUF.
+No remote code is run and no pickle is read: weights are safetensors or GGUF.
 """
 
 from __future__ import annotations

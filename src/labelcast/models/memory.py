@@ -1,8 +1,4 @@
-"""What memory this process may still take, and what it took.
-
-Knows the system, its control groups (containers, batch systems) and the limits of a process; knows
-nothing of models.
-"""
+"""What memory this process may still take, and what it took."""
 
 from __future__ import annotations
 

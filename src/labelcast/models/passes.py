@@ -1,8 +1,7 @@
 """Forward and backward passes over labelled examples, handing each layer's two factors on.
 
 The gradient of a linear layer's weight for one example is d^T h: h its inputs, d its outputs'
-gradients. `layers` hands both to a `Contraction`. Knows batches, padding and the prompt's shared
-beginning; knows nothing of what becomes of the gradients.
+gradients. `layers` hands both to a `Contraction`.
 
 Shapes: N examples of a batch, S tokens, U used positions, V words.
 """

@@ -1,7 +1,4 @@
-"""How examples are cut into batches for a backward pass, and how many batches run at once.
-
-Knows memory and how many bytes a token's activations fill, roughly; knows nothing of gradients.
-"""
+"""How examples are cut into batches for a backward pass, and how many batches run at once."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two kinds do: those whose activations memory does not hold, and those whose weights accelerate
 brings in for a forward pass and takes away again, since autograd would keep every weight that was
-brought in. Knows torch's checkpoints; knows nothing of batches or of gradients' use.
+brought in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Batches on several threads of a CPU at once, each with its share of torch's own threads.
 
 Small products fill a core, and several cores share one badly: a thread for each batch is quicker
-than many for each product, and a batch comes to the same bits whatever runs beside it. Knows
-threads; knows nothing of models.
+than many for each product, and a batch comes to the same bits whatever runs beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The model's confidence on each example of a pool.
 
-Knows prompts and a model. `pool` streams these values to a run folder and resumes.
+`pool` streams these values to a run folder and resumes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What runs a model over a pool: this process, the workers of a Ray cluster, or vLLM.
 
-An engine is given shards by their numbers and gives their tables back. Knows no files.
+An engine is given shards by their numbers and gives their tables back.
 """
 
 from __future__ import annotations

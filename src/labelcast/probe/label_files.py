@@ -1,7 +1,4 @@
-"""Files that the drawn examples leave and come back by, for labelling in other tools.
-
-Knows runs and the forms of files; does not know what becomes of an answer.
-"""
+"""Files that the drawn examples leave and come back by, for labelling in other tools."""
 
 from __future__ import annotations
 

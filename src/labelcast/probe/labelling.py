@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
-from labelcast.probe.labels import SETS, export_rows, known_answers, save_labels
-from labelcast.probe.remarks import (
+from labelcast.probe.label_notes import (
     Entry,
     Remark,
     Step,
@@ -22,6 +21,7 @@ from labelcast.probe.remarks import (
     save_remarks,
     save_steps,
 )
+from labelcast.probe.labels import SETS, export_rows, known_answers, save_labels
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import answer_name, input_names, read_answer
 from labelcast.tasks.values import as_text

@@ -1,8 +1,7 @@
 """Labels of a run: what was drawn to be labelled, and the answers that came back.
 
 Three sets, no example in two of them: ``low`` (the low-confidence examples that CoS-Low needs),
-``random`` (batches for training) and ``test`` (kept apart for good). Knows the run folder; knows
-no model.
+``random`` (batches for training) and ``test`` (kept apart for good).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A pool in shards: reading any of them, scoring one, and the table that it becomes.
 
-Here the same shard comes to the same table, whichever process scores it. Knows nothing of files
-nor of which shards are missing: `pool` does.
+Here the same shard comes to the same table, whichever process scores it.
 """
 
 from __future__ import annotations

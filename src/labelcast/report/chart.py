@@ -1,8 +1,4 @@
-"""The forecast curve as a chart of altair's.
-
-Knows a forecast and how it looks. Does not know the page that it stands on: the colours are those
-of `Palette`, which a page may exchange for its own.
-"""
+"""The forecast curve as a chart of altair's."""
 
 from __future__ import annotations
 

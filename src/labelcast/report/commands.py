@@ -1,6 +1,6 @@
 """The literal commands of a report: those behind the answer, and those that come next.
 
-Knows the command line's names. Does not run anything.
+Does not run anything.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from labelcast.forecast.answer import Forecast
-from labelcast.runs.answering import OPTIONS, coslow_is_stale
 from labelcast.runs.run import Run
+from labelcast.runs.run_forecast import OPTIONS, coslow_is_stale
 
 TEST_SIZE = 200
 SCORES = "SCORES.csv"

@@ -1,7 +1,4 @@
-"""Where the confidence of the pool lies, and which part of it was picked.
-
-Knows the scored pool of a run. Does not know how it is drawn.
-"""
+"""Where the confidence of the pool lies, and which part of it was picked."""
 
 from __future__ import annotations
 

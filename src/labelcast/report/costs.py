@@ -1,7 +1,4 @@
-"""What labels and fine-tuning cost, and what is assumed in that.
-
-Knows prices. Does not know forecasts.
-"""
+"""What labels and fine-tuning cost, and what is assumed in that."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.report.words import money
+from labelcast.report.formatting import money
 
 
 class Prices(NamedTuple):

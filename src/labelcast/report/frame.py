@@ -1,7 +1,4 @@
-"""What a chart of a forecast shows and where: its colours, its scale, its words.
-
-Knows a forecast. Does not know altair.
-"""
+"""What a chart of a forecast shows and where: its colours, its scale, its words."""
 
 from __future__ import annotations
 

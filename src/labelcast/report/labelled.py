@@ -1,7 +1,4 @@
-"""The labelled examples of low confidence, as the report's table shows them.
-
-Knows a run's labels, remarks and scores. Does not know how they are laid out.
-"""
+"""The labelled examples of low confidence, as the report's table shows them."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from labelcast.probe.label_notes import load_remarks
 from labelcast.probe.labels import drawn_rows, label_rows
-from labelcast.probe.remarks import load_remarks
 from labelcast.report.confidence import scored_rows
-from labelcast.report.words import Shown, seconds_of, shorten
+from labelcast.report.formatting import Shown, seconds_of, shorten
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, input_names
 

@@ -1,6 +1,6 @@
 """From what a report says to one HTML file that asks for nothing.
 
-Knows the templates. Every text is escaped by jinja2; style and script are allowed by their hash.
+Every text is escaped by jinja2; style and script are allowed by their hash.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from labelcast.forecast.answer import chance_in_words, shown
-from labelcast.report import words
+from labelcast.report import formatting
 from labelcast.report.content import Content
 from labelcast.report.frame import observed, target_in_words
 from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
@@ -53,8 +53,8 @@ def render(content: Content) -> str:
 def _helpers(horizon: int) -> dict[str, Callable[..., Any]]:
     return {
         "chance": chance_in_words,
-        "labels": partial(words.labels, horizon=horizon),
-        "ends": partial(words.ends, horizon=horizon),
+        "labels": partial(formatting.labels, horizon=horizon),
+        "ends": partial(formatting.ends, horizon=horizon),
         "shown": shown,
         "target_in_words": target_in_words,
     }
@@ -80,7 +80,7 @@ def _charts(content: Content) -> dict[str, str]:
 def _finalized(value: Any) -> Any:
     """What a template writes: texts cleaned of what HTML cannot hold; our own markup as it is."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
-        return words.clean(value)
+        return formatting.clean(value)
     return value
 
 

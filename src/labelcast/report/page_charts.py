@@ -1,7 +1,4 @@
-"""The charts of the report page, as SVG: the curve, the pool's confidence, the similarity.
-
-Knows what is drawn and with which colours of the page. Does not know where the numbers are from.
-"""
+"""The charts of the report page, as SVG: the curve, the pool's confidence, the similarity."""
 
 from __future__ import annotations
 

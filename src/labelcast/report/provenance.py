@@ -1,7 +1,4 @@
-"""Where the answer comes from: task, pool, model, steps, versions.
-
-Knows a run's manifests. Does not know the answer.
-"""
+"""Where the answer comes from: task, pool, model, steps, versions."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labelcast.report.words import Shown, seconds_of, shorten
-from labelcast.runs.answering import observed_rows
+from labelcast.report.formatting import Shown, seconds_of, shorten
 from labelcast.runs.run import Run
+from labelcast.runs.run_forecast import observed_rows
 
 LONG, SHORT = 2000, 200
 _ORDER = ("score", "coslow", "forecast")

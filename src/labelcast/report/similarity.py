@@ -1,7 +1,4 @@
-"""How alike the gradients of the labelled examples are: `gram.npy`, in an order that shows groups.
-
-Knows the matrix. Does not know the examples behind it but by their ids.
-"""
+"""Similarity of the labelled examples' gradients (`gram.npy`), in an order that shows groups."""
 
 from __future__ import annotations
 

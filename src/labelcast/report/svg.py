@@ -1,7 +1,4 @@
-"""A chart as inline SVG: one image with a label, whose colours and font are the page's.
-
-Knows the SVG that vl-convert makes. Does not know what a chart shows.
-"""
+"""A chart as inline SVG: one image with a label, whose colours and font are the page's."""
 
 from __future__ import annotations
 

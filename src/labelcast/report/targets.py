@@ -1,7 +1,4 @@
-"""Labels needed for a range of targets.
-
-Does not know costs.
-"""
+"""Labels needed for a range of targets."""
 
 from __future__ import annotations
 

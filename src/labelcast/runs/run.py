@@ -1,7 +1,4 @@
-"""The run folder: everything of one question, with a manifest for each finished step.
-
-Knows names and formats of the files in a run; knows nothing of models or of what the steps do.
-"""
+"""The run folder: everything of one question, with a manifest for each finished step."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from labelcast.errors import InputError, RunError
 from labelcast.files.atomic import clear, make_folder, parts_below
 from labelcast.files.json_files import disk_faults, read_json, read_jsonl, write_json
 from labelcast.files.untrusted import refuse_links
-from labelcast.runs.forms import (
+from labelcast.runs.records import (
     Drawn,
     Facts,
     Form,

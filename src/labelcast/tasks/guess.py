@@ -1,6 +1,6 @@
 """A first task file from the columns of a data file, for the user to read and mend.
 
-Knows records and the form of a task file. Every guess is written down, none is hidden.
+Every guess is written down, none is hidden.
 """
 
 from __future__ import annotations

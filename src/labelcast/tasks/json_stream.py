@@ -1,7 +1,6 @@
 """JSON on its way to a parser, looked at for what the parser would not bear or would not tell.
 
-Knows brackets, strings and escapes; knows no values. A stream that is not valid is for the parser
-to refuse.
+A stream that is not valid is for the parser to refuse.
 """
 
 from __future__ import annotations

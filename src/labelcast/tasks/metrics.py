@@ -5,8 +5,6 @@ collapsed, quotes around it and ``. , ; : ! ?`` after it dropped. `words` (exact
 `plain`, then punctuation and the English articles dropped. ROUGE-L splits the casefolded text into
 runs of letters and digits of any script, without stemming. A text that a normalisation would leave
 empty keeps the form before it.
-
-Knows nothing of models, tasks or files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a Parquet file would grow to, told from its metadata before any of it is unpacked.
-
-Knows sizes of row groups and of their columns; knows no records.
-"""
+"""What a Parquet file would grow to, told from its metadata before any of it is unpacked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From records to examples: the rendered prompt, the answer, and the id that names each.
 
-Knows tasks and records. A model enters only as a function that renders an instruction and a user
-text through its chat template.
+A model enters only as a function that renders an instruction and a user text through its chat
+template.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading a user's YAML file against a schema: plain values in, one clear fault out.
-
-Knows YAML and pydantic; knows neither tasks nor recipes.
-"""
+"""Reading a user's YAML file against a schema: plain values in, one clear fault out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, a task that has its own.
 
-Every source streams: one record at a time, with the place it came from for error messages.
-Knows file formats, and of a task only where its data is; knows no model. Nothing read here is
-executed or unpickled.
+Every source streams: one record at a time, with the place it came from for error messages. Nothing
+read here is executed or unpickled.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What is to be learned: a task and its file.
-
-Knows the schema of a task file and how a record becomes an instruction, a user text and an answer.
-Does not know any model (`prompts` renders through a chat template) nor where records come from.
-"""
+"""What is to be learned: a task and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One field's value as text, and a record's content as a hash. Knows no task and no file format."""
+"""One field's value as text, and a record's content as a hash."""
 
 from __future__ import annotations
 

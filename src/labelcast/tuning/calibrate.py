@@ -1,7 +1,4 @@
-"""A calibration card from measured curves and CoS-Low of several tasks, beside its baselines.
-
-Knows sweeps, probes and the line through them. Does not know how either was measured.
-"""
+"""A calibration card from measured curves and CoS-Low of several tasks, beside its baselines."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Running jobs side by side, whatever runs them: order, retries, and what is told meanwhile.
-
-Knows jobs, tries and events. Does not know processes or clusters (`engine_local` and `engine_ray`
-do), nor what becomes of a result.
-"""
+"""Running jobs side by side, whatever runs them: order, retries, and what is told meanwhile."""
 
 from __future__ import annotations
 

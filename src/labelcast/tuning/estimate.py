@@ -1,7 +1,4 @@
-"""What a sweep will cost: seconds from a few measured steps, or operations from a formula.
-
-Knows recipes, budgets and sizes. Does not know how jobs are run.
-"""
+"""What a sweep will cost: seconds from a few measured steps, or operations from a formula."""
 
 from __future__ import annotations
 

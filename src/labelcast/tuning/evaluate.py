@@ -1,7 +1,4 @@
-"""A model's score on a test set: greedy answers of the confidence step, and a metric.
-
-Knows models, examples and metrics; does not know how the model was trained.
-"""
+"""A model's score on a test set: greedy answers of the confidence step, and a metric."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Fine-tuning a model on labelled examples, by a recipe.
-
-Knows models, examples and recipes. Does not know budgets, test sets or metrics: `jobs` does.
-"""
+"""Fine-tuning a model on labelled examples, by a recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
-from labelcast.tuning.quiet import quiet, random_state_kept
+from labelcast.tuning.library_output import quiet, random_state_kept
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sequences import Sequences, encode
 from labelcast.tuning.splits import digest

@@ -1,7 +1,6 @@
 """What one job of a sweep is, and the row of scores that it gives.
 
-A job is plain values, so that it can be sent to another process or machine. Does not know how a
-job is run.
+A job is plain values, so that it can be sent to another process or machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Running one job of a sweep: a task, a model, a budget and a seed come in, one row goes out.
 
-Knows every step of a job; does not know which jobs there are, where they run, or what a row is used
-for. torch is imported when a job runs, not before.
+torch is imported when a job runs, not before.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def run_job(job: Job, progress: Callable[[Progress], None] = lambda state: None)
     """
     started = time.monotonic()
     try:
-        from labelcast.tuning.working import measure
+        from labelcast.tuning.job_steps import measure
 
         values = measure(job, progress)
     except Exception as error:  # whatever it was, the other jobs of a sweep go on

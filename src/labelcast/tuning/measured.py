@@ -1,7 +1,4 @@
-"""Measured curves out of a sweep's rows: mean scores by budget, and their area.
-
-Knows rows and tasks. Does not know how scores were measured.
-"""
+"""Measured curves out of a sweep's rows: mean scores by budget, and their area."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How the probes of a task are measured: how many draws, sketches and examples, and where.
-
-Knows what a kept row must agree in to be used again; measures nothing.
-"""
+"""How the probes of a task are measured: how many draws, sketches and examples, and where."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What is measured of a task without training: CoS-Low over several draws, and the baselines.
 
 Everything comes from the examples that the sweep may train on, with their known answers; the test
-set is never looked at. Knows probes and how they are kept; does not know curves.
+set is never looked at.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from labelcast.files.json_files import write_json, write_with
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.probe.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.probe.pick import draw_random, pick_low_confidence
-from labelcast.runs.forms import check
+from labelcast.runs.records import check
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
-from labelcast.tuning.forms import PROBE_ROWS, ProbeRow
 from labelcast.tuning.probe_settings import Probe, ProbeSettings
+from labelcast.tuning.records import PROBE_ROWS, ProbeRow
 from labelcast.tuning.scores import Lines
 from labelcast.tuning.sweep import Sweep, SweepTask, split
 

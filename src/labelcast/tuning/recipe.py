@@ -1,7 +1,4 @@
-"""How a model is fine-tuned: the recipe, from the two that ship or from a YAML file.
-
-Knows the settings and what values they may have. Knows no model, no data and no trainer.
-"""
+"""How a model is fine-tuned: the recipe, from the two that ship or from a YAML file."""
 
 from __future__ import annotations
 

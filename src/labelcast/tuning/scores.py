@@ -1,7 +1,4 @@
-"""The file of a sweep's results: one line a job, written once, by the driver alone.
-
-Knows lines, rows and what identifies one. Does not know how a score is made or used.
-"""
+"""The file of a sweep's results: one line a job, written once, by the driver alone."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from labelcast.errors import InputError
 from labelcast.files.atomic import sync_folder
 from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
 from labelcast.files.untrusted import refuse_special
-from labelcast.runs.forms import check
-from labelcast.tuning.forms import ScoreRow
+from labelcast.runs.records import check
+from labelcast.tuning.records import ScoreRow
 
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
 """The fields that every row begins with, in this order."""

@@ -1,6 +1,5 @@
 """Labelled examples as token sequences whose answer alone carries a loss.
 
-Knows the tokenizer and the chat template of a model. Knows no trainer.
 Shapes: N sequences, S tokens of the longest.
 """
 

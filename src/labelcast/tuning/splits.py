@@ -1,7 +1,6 @@
 """Which labelled examples test, train and validate: seeded, and by what the examples say.
 
 An example's place follows from a hash of its content, so the order of the file does not matter.
-Knows nothing of models; a budget is a number of labels.
 """
 
 from __future__ import annotations

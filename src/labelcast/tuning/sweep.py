@@ -1,8 +1,4 @@
-"""A sweep: tasks x budgets x seeds of one model and recipe, kept in a folder.
-
-Knows which jobs there are, which are still missing, and what belongs to one sweep. Does not know
-how a job is done (`jobs`) nor where it runs (`engine`).
-"""
+"""A sweep: tasks x budgets x seeds of one model and recipe, kept in a folder."""
 
 from __future__ import annotations
 
@@ -18,16 +14,16 @@ from labelcast.files.json_files import read_json, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.models.identity import Description
 from labelcast.models.loading import describe
-from labelcast.runs.forms import check
+from labelcast.runs.records import check
 from labelcast.runs.run import Run, versions
 from labelcast.tasks.prompts import Example, Render, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.tuning.engine import Event, Workers, run_jobs
-from labelcast.tuning.forms import SweepFile
 from labelcast.tuning.job import Job, JobResult
 from labelcast.tuning.measured import curves_of
 from labelcast.tuning.recipe import Recipe
+from labelcast.tuning.records import SweepFile
 from labelcast.tuning.scores import Key, ScoresFile, key_of
 from labelcast.tuning.splits import Splits
 

@@ -20,7 +20,7 @@ from labelcast.models.four_bit import quiet_import
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.tuning.checkpoints import last_checkpoint
-from labelcast.tuning.quiet import quiet
+from labelcast.tuning.library_output import quiet
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sequences import IGNORED, Sequences, collate
 

@@ -20,7 +20,7 @@ from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.evaluate import Score, evaluate
 from labelcast.tuning.finetune import FineTuned, OnStep, fine_tune
-from labelcast.tuning.quiet import quiet
+from labelcast.tuning.library_output import quiet
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.splits import Budget
 

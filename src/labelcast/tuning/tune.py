@@ -1,7 +1,4 @@
-"""Acting on a forecast: fine-tune on labels of a run, score, and keep the observation.
-
-Knows a run's labelled sets. Does not know forecasts: `runs.answering` reads what is kept here.
-"""
+"""Acting on a forecast: fine-tune on labels of a run, score, and keep the observation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Label files of other tools, out and in: JSONL, CSV, Label Studio, Prodigy, Argilla.
 
-Knows the forms of files; knows no run and no task. A row holds ``id``, ``set``, the input fields
-and the answer, all of them texts.
+A row holds ``id``, ``set``, the input fields and the answer, all of them texts.
 """
 
 from __future__ import annotations

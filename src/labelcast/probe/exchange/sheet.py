@@ -1,7 +1,4 @@
-"""What a labeller is asked, and what every form of label file needs: names, shapes, one answer.
-
-Knows no form, no run and no task.
-"""
+"""What a labeller is asked, and what every form of label file needs: names, shapes, one answer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Tasks whose answers are known because a rule made them: the registry and the stream of records.
 
-Knows how to draw any number of distinct records of a task from a seed. Does not know how a record
-of one task is built: each has a module of its own. No models and no files.
+No models and no files.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,4 @@
-"""Parts that several generated tasks use: people, lettered options, lists in a sentence.
-
-Knows nothing of any one task.
-"""
+"""Parts that several generated tasks use: people, lettered options, lists in a sentence."""
 
 from collections.abc import Sequence
 from random import Random

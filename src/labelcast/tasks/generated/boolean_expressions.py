@@ -1,7 +1,4 @@
-"""Expressions of True, False, and, or, not; the answer is their value.
-
-Knows how to build, print and evaluate a random expression tree.
-"""
+"""Expressions of True, False, and, or, not; the answer is their value."""
 
 from dataclasses import dataclass
 from random import Random

@@ -1,8 +1,4 @@
-"""Two orders of the same adjectives; which is the usual English one?
-
-Knows the order of the eight kinds of adjective (opinion, size, age, shape, colour, origin,
-material, purpose) and words that belong to one kind only.
-"""
+"""Two orders of the same adjectives; which is the usual English one?"""
 
 from random import Random
 

@@ -1,7 +1,4 @@
-"""A list of things with numbers, of several kinds; how many are of one kind?
-
-Knows the kinds and their things, and how to draw a list with a given total.
-"""
+"""A list of things with numbers, of several kinds; how many are of one kind?"""
 
 from random import Random
 

@@ -1,7 +1,6 @@
 """A letter of a few sentences that comes to an office; which desk gets it?
 
-Knows the desks, what makes a letter theirs, and how to draw one for a given desk. The desks are in
-order: a letter goes to the first that it is for.
+The desks are in order: a letter goes to the first that it is for.
 """
 
 from random import Random

@@ -1,7 +1,4 @@
-"""Things of several colours in a row, and a question on colours, places or numbers.
-
-Knows seven kinds of question and how to answer each from the row.
-"""
+"""Things of several colours in a row, and a question on colours, places or numbers."""
 
 from collections.abc import Callable
 from random import Random

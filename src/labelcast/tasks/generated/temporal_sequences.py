@@ -1,7 +1,6 @@
 """A person's day, told by those who saw them; which of these times was wholly free?
 
-Knows how to cut a day into stretches and leave one of them out. Times are half hours from
-midnight.
+Times are half hours from midnight.
 """
 
 from itertools import pairwise

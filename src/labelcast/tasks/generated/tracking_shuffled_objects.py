@@ -1,7 +1,4 @@
-"""People swap what they hold, two at a time; who has what in the end?
-
-Knows the scenes and how to follow the swaps.
-"""
+"""People swap what they hold, two at a time; who has what in the end?"""
 
 from dataclasses import dataclass
 from random import Random

@@ -1,7 +1,4 @@
-"""A chain of people, each of whom says whether the one before lies; does the last one?
-
-Knows how to draw such a chain with a given answer.
-"""
+"""A chain of people, each of whom says whether the one before lies; does the last one?"""
 
 from random import Random
 

@@ -1,6 +1,6 @@
 """The forms of a run folder's JSON files, so that one from a stranger is refused in words.
 
-Knows which values later steps count on. What else stands in a file is let be.
+What else stands in a file is let be.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What short answers stand for, where the instruction says it line by line.
 
 Of banking77 the allowed answers are numbers, and its instruction lists what each means; a person
-should not have to look a number up. Knows the text of a task alone.
+should not have to look a number up.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 
 
-def glosses(instruction: str, answers: Sequence[str]) -> dict[str, str]:
+def answer_names(instruction: str, answers: Sequence[str]) -> dict[str, str]:
     r"""What each answer stands for; empty unless the instruction has just one line for every one.
 
     Examples:
-        >>> glosses("Choose.\n0 not fair\n1: fair", ["0", "1"])
+        >>> answer_names("Choose.\n0 not fair\n1: fair", ["0", "1"])
         {'0': 'not fair', '1': 'fair'}
-        >>> glosses("Is it 0 or 1?", ["0", "1"])
+        >>> answer_names("Is it 0 or 1?", ["0", "1"])
         {}
     """
     lines = [line.strip() for line in instruction.splitlines()]

@@ -1,7 +1,4 @@
-"""How the report writes texts of others, numbers and money.
-
-Knows nothing of runs and forecasts.
-"""
+"""How the report writes texts of others, numbers and money."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer, forecast
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
-from labelcast.runs.forms import Asked, check
+from labelcast.runs.records import Asked, check
 from labelcast.runs.run import Run
 
 PUBLISHED_EXAMPLES = 32

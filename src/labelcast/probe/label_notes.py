@@ -1,7 +1,7 @@
 """What a person leaves beside the answers: notes, doubts, skipped examples, time, and the steps.
 
-`RUN/remarks.jsonl` holds one row an example, `RUN/label_steps.jsonl` the last changes, newest
-last, so that they can be taken back after a restart. Knows these two files; knows no answers.
+`RUN/remarks.jsonl` holds one row an example, `RUN/label_steps.jsonl` the last changes, newest last,
+so that they can be taken back after a restart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The forms of a sweep folder's JSON files, so that one from a stranger is refused in words.
 
-Knows which values later steps count on. What else stands in a file is let be.
+What else stands in a file is let be.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from labelcast.runs.forms import Finite, Form, ModelPart, Natural, Share
+from labelcast.runs.records import Finite, Form, ModelPart, Natural, Share
 
 
 class RecipePart(Form):

@@ -9,24 +9,54 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from click import Context, HelpFormatter
+from typer.core import TyperGroup
 
 from labelcast.cli.console import run_app
 
-COMMANDS = (
-    *("demo", "init", "score", "label", "coslow", "forecast", "report", "tune", "sweep"),
-    *("calibrate", "tasks", "models", "calibrations"),
-)
+GROUPS = {
+    "Start here": ("demo", "init"),
+    "Measure": ("score", "label", "coslow"),
+    "Answer": ("forecast", "report"),
+    "Train": ("tune", "sweep", "calibrate"),
+    "Look up": ("tasks", "models", "calibrations"),
+}
+"""The commands under the headings of `labelcast --help`."""
+
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
+
+
+class GroupedCommands(TyperGroup):
+    """An app that lists its commands under headings."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write a section for every heading."""
+        width = max(map(len, COMMANDS))
+        limit = formatter.width - width - 6
+        for heading, names in GROUPS.items():
+            found = {name: self.get_command(ctx, name) for name in names}
+            rows = [
+                (name.ljust(width), command.get_short_help_str(limit))
+                for name, command in found.items()
+                if command is not None
+            ]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
 
 def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     """The app with some of its commands, whose modules alone are imported."""
     app = typer.Typer(
         name="labelcast",
+        cls=GroupedCommands,
         help=(
             "How many labelled examples will this fine-tuning task need?\n\n"
-            "The way: init, score, label, coslow, forecast. To see it whole: labelcast demo\n\n"
-            "\b\nExample: labelcast init tickets.csv"
+            "In order: init, score, label, coslow, forecast. To see all of it: labelcast demo.\n"
+            "If you have scores already, forecast is enough.\n\n"
+            "\b\nExample: labelcast init tickets.csv\n"
+            "Example: labelcast forecast --observe 50=0.71 --observe 100=0.76 --target-score 0.85"
         ),
         no_args_is_help=True,
         pretty_exceptions_enable=False,

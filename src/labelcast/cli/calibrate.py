@@ -46,7 +46,7 @@ def calibrate(
     dtype: Dtype = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit a calibration card from the measured curves of 8 tasks or more.
+    """Fit a calibration card from the curves of 8 tasks or more.
 
     What is missing of CoS-Low and of the baselines is measured first; killed, the same command
     goes on after the last one measured.

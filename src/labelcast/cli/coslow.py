@@ -42,7 +42,7 @@ def coslow(
     batch_size: BatchSize = None,
     as_json: Json = False,
 ) -> None:
-    """Measure CoS-Low: the median cosine similarity of the labelled examples' gradients.
+    """Measure CoS-Low, the gradient similarity of labelled examples.
 
     Example: labelcast coslow run
     Example: labelcast coslow labelled.jsonl --task task.yaml --model smollm2

@@ -17,7 +17,7 @@ def demo(
     target: Annotated[float, typer.Option(help="Fraction of the gain.")] = 0.9,
     as_json: Json = False,
 ) -> None:
-    """Go the whole way on smollm2 and a generated task, from a pool to the answer.
+    """Run every step on smollm2 and a generated task.
 
     Example: labelcast demo --out demo-run
     """

@@ -26,7 +26,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a task file from the columns of a data file, to be read and mended.
+    """Write a task file from the columns of a data file.
 
     Example: labelcast init tickets.csv --input text --answer intent --out task.yaml
     """

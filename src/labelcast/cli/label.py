@@ -51,7 +51,7 @@ def label(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label the examples of a run on a local page, or draw, export and import them.
+    """Label examples on a local page, or draw, export and import them.
 
     With the run alone the page opens. Imported labels are matched by the content of the input
     fields, so order, extra columns and lost rows do no harm; what does not match is listed. For

@@ -52,7 +52,7 @@ def tasks(as_json: Json = False) -> None:
 
 
 def models(as_json: Json = False) -> None:
-    """List the models that have a name here, and say what else --model takes.
+    """List the models with a short name, and what else --model takes.
 
     Example: labelcast models
     Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
@@ -77,7 +77,7 @@ def calibrations(
     name: Annotated[str | None, typer.Argument(help="Show one card whole.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the calibration cards that turn CoS-Low into data efficiency.
+    """List the cards that turn CoS-Low into data efficiency.
 
     Example: labelcast calibrations
     Example: labelcast calibrations llama-3.1-8b-instruct

@@ -56,7 +56,7 @@ def score(
     max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Score the model's confidence on every example, and pick those to label.
+    """Score the model's confidence on a pool, and pick examples to label.
 
     Killed, the same command goes on where it was. A record with input_text is already rendered
     and needs no task.

@@ -47,7 +47,7 @@ def tune(
     batch_size: BatchSize = None,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune on labels of a run, score on its test set, and forecast again.
+    """Fine-tune on a run's labels, score on its test set, forecast again.
 
     The labels are the first of those drawn at random (labelcast label RUN --more N), the test set
     is the one kept apart (--test N).

@@ -128,7 +128,8 @@ class Forecast:
         met: whether zero-shot or an observed score meets the target already.
         next_budget: the budget to label up to and train at next; None where the target is met, or
             where more labels are not worth what they cost.
-        curve: the forecast at 0, 50, ... 5,000 labels, and on to the horizon.
+        curve: the forecast at 0, 50, ... 5,000 labels, and on to the horizon; of scores at 10 and
+            20 too.
         curve_unit: "score" where zero-shot, an observed score or a target score is known, else
             "gain"; of `curve` and `at_budget`.
         calibration: name of the card used, None without CoS-Low.

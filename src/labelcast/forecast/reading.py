@@ -40,8 +40,9 @@ left-out tasks it errs as little as the median and has the least bias (docs/curv
 
 _HARDLY, _LIKELY = 1e-2, 0.5
 
+BELOW = (10, 20)
 BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)
-"""Budgets of the curve beyond those of the published grid."""
+"""Budgets of the curve below and beyond those of the published grid."""
 
 
 class Evidence(NamedTuple):
@@ -168,12 +169,15 @@ def _band(draws: Draws, n: int, question: Question) -> CurveBand:
 def _curve_budgets(question: Question) -> list[int]:
     """Return the budgets at which the curve is reported: the published grid and on to the horizon.
 
+    Where scores are known the curve bends below 50 labels in a way of its own: 10 and 20 show it.
+
     >>> _curve_budgets(Question.of(horizon=30_000))[-3:]
     [12500, 25000, 30000]
     """
     beyond = [n for n in BEYOND if LARGEST_BUDGET < n < question.horizon]
     last = [question.horizon] if question.horizon > LARGEST_BUDGET else []
-    return [*GRID, *beyond, *last]
+    below = BELOW if question.in_scores else ()
+    return sorted({*GRID, *below, *beyond, *last})
 
 
 def _end(values: Array, draws: Draws, question: Question) -> End | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
     from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
+    from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
     from labelcast.models.loading import LanguageModel, load_model
     from labelcast.probe.confidence import Confidence, score_confidence
     from labelcast.probe.coslow import CosLow, cos_low
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
+    "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
     "labelcast.models.loading": ("LanguageModel", "load_model"),
     "labelcast.probe.confidence": ("Confidence", "score_confidence"),
     "labelcast.probe.coslow": ("CosLow", "cos_low"),
@@ -50,10 +52,12 @@ __all__ = [
     "LanguageModel",
     "RunError",
     "Task",
+    "answer_log_likelihoods",
     "cos_low",
     "examples",
     "forecast",
     "load_model",
+    "mean_hidden_states",
     "open_source",
     "pick_low_confidence",
     "plot",

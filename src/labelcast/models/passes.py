@@ -48,8 +48,9 @@ def run_batches(
         trimmed(lm) as used,
     ):
         # An example's tokens must come whole where its gradient is dropped at once.
-        length = 0 if plan.at_once else _shared_length(lm, pairs)
-        shared = _forward_prefix(lm, pairs[0].tokens[:length]) if length else []
+        prompts = [pair.tokens[: -pair.answer_length] for pair in pairs]
+        length = 0 if plan.at_once else shared_length(lm, prompts)
+        shared = forward_prefix(lm, pairs[0].tokens[:length]) if length else []
         begun = [states for states in shared if states.requires_grad]
 
         def run(batch: Sequence[int]) -> int:
@@ -67,15 +68,15 @@ def run_batches(
             progress(done)
 
 
-def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
-    """How many tokens of the prompts to run forward once; 0 where that gains nothing.
+def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many first tokens of all sequences to run forward once; 0 where nothing is gained.
 
-    A GPU is quicker with whole batches than with a backward pass for each example. A model whose
-    attention does not reach back over a whole example is run whole too, and one with offloaded
-    weights, whose layers are run again for the backward pass: twice would fill a cache twice.
+    A GPU is quicker with whole batches. A model whose attention does not reach back over a whole
+    example is run whole too, and one with offloaded weights, whose layers are run again for the
+    backward pass: twice would fill a cache twice.
     """
     config = lm.model.config.get_text_config()
-    longest = max(len(pair.tokens) for pair in pairs)
+    longest = max(map(len, sequences))
     window = getattr(config, "sliding_window", None) or longest
     plain = set(getattr(config, "layer_types", None) or ["full_attention"]) <= {
         "full_attention",
@@ -90,16 +91,24 @@ def _shared_length(lm: LanguageModel, pairs: Sequence[Encoded]) -> int:
         or not plain
     ):
         return 0
-    length = shared_prefix([pair.tokens[: -pair.answer_length] for pair in pairs])
-    return length if len(pairs) > 1 and length >= _WORTH_SHARING else 0
+    length = shared_prefix(sequences)
+    return length if len(sequences) > 1 and length >= _WORTH_SHARING else 0
 
 
-def _forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
+def forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
     """Keys and values of the shared tokens, two tensors [1,heads,S,features] a layer, in turn."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], device=lm.input_device)
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return [states for layer in cache.layers for states in (layer.keys, layer.values)]
+
+
+def cache_of(shared: Sequence[Tensor]) -> DynamicCache:
+    """The cache of a model that has seen the tokens of keys and values, in turn."""
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(zip(shared[::2], shared[1::2], strict=True)):
+        cache.update(keys, values, layer)
+    return cache
 
 
 def _run(
@@ -138,15 +147,12 @@ def _run(
         states.detach().expand(len(pairs), -1, -1, -1).requires_grad_(states.requires_grad)
         for states in shared
     ]
-    cache = DynamicCache()
-    for layer, (keys, values) in enumerate(zip(copies[::2], copies[1::2], strict=True)):
-        cache.update(keys, values, layer)
     read = weights[:, used] > 0  # [N,U]
     used_of.positions, used_of.read = used if 2 * len(used) <= width else None, read
     with torch.enable_grad():  # of this thread
         logits = lm.model(
             input_ids=ids,
-            past_key_values=cache if copies else None,
+            past_key_values=cache_of(copies) if copies else None,
             use_cache=bool(copies),
             logits_to_keep=used,
         ).logits.float()

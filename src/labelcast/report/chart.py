@@ -121,9 +121,10 @@ def _rules(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
     """Zero-shot, ceiling and target, each named at its line."""
     by_score = answer.curve_unit == "score"
     zero, top = (answer.zero_shot, answer.ceiling) if by_score else (None, None)
+    best = "lowest value" if answer.lower_is_better else "ceiling"
     lines = [
         *_line(alt, 0.0 if zero is None else zero.median, end_in_words("zero-shot", zero), "right"),
-        *_line(alt, 1.0 if top is None else top.median, end_in_words("ceiling", top), "left"),
+        *_line(alt, 1.0 if top is None else top.median, end_in_words(best, top), "left"),
     ]
     target = target_value(answer)
     if target is not None and target >= frame.bottom:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from command_line import SOURCE, in_process, labelcast
 
-from labelcast.cli.app import build
+from labelcast.cli.app import GROUPS, build
 from labelcast.cli.drawing import draw_curve
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name
@@ -43,7 +43,8 @@ def test_the_overview_cuts_no_sentence() -> None:
     """Each command has a line that is whole."""
     out = labelcast("--help").out
     assert all(re.search(rf"^  {command} ", out, re.MULTILINE) for command in COMMANDS)
-    assert "..." not in out.split("Commands:")[1]
+    assert "..." not in out.split("Options:")[1]
+    assert all(f"\n{heading}:\n" in out for heading in GROUPS)
     assert "Example: labelcast" in out
 
 
@@ -111,7 +112,7 @@ def test_no_arguments_show_the_help() -> None:
     """And are a usage error."""
     done = labelcast()
     assert done.status == 2
-    assert "Commands:" in done.err + done.out
+    assert "Start here:" in done.err + done.out
 
 
 def test_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ def some_chances(draw: st.DrawFn) -> Chances:
     """A chance that rises in a few steps, and may stay below 1."""
     places = draw(st.lists(st.integers(0, 400), min_size=1, max_size=6))
     sizes = draw(st.lists(st.floats(0.01, 1), min_size=6, max_size=6))
-    steps = np.zeros(401)
+    steps = np.zeros(len(LOG_LABELS))
     for place, size in zip(places, sizes, strict=False):
         steps[place] += size
     return Chances(np.cumsum(steps) / steps.sum() * draw(st.floats(0.1, 1)))

@@ -1,11 +1,9 @@
 """The calibration cards that ship, and a model's own, by its exact hub id or fingerprint."""
 
-import difflib
 import json
 import os
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,8 @@ def shipped() -> tuple[Calibration, ...]:
     >>> [card.name for card in shipped()][-1]
     'pooled'
     """
-    folder = files("labelcast.forecast").joinpath("shipped_cards")
-    texts = [entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".json")]
-    cards = [_from_own(json.loads(text)) for text in texts]
+    files = (Path(__file__).parent / "shipped_cards").glob("*.json")
+    cards = [_from_own(json.loads(file.read_text("utf-8"))) for file in files]
     return tuple(sorted(cards, key=lambda card: (card.name == POOLED, card.name)))
 
 
@@ -48,6 +45,8 @@ def by_name(name_or_path: str | Path) -> Calibration:
         return Calibration.load(name_or_path)
     if Path(name).is_file():
         raise InputError(f"--calibration {name}: a card's file name ends in .json; rename it.")
+    import difflib
+
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise InputError(

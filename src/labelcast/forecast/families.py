@@ -351,13 +351,13 @@ def _ends(parameters: Array) -> tuple[Array, Array]:
     return sigmoid(eta), sigmoid(eta + np.exp(np.clip(gamma, -8, 4)))
 
 
-def gain_draws(prior: Prior) -> tuple[Array, Array]:
+def gain_draws(prior: Prior, draws: int = DRAWS) -> tuple[Array, Array]:
     """Return draws of the parameters of `GainFamily`, [B, P], and their weights, [B]."""
     size = len(GRID) - 1
-    normals = lattice_normals(DRAWS, size + 3, 0)
+    normals = lattice_normals(draws, size + 3, 0)
     log_tau = -4.4 + 0.5 * normals[:, size]
     latent = prior.gains.draw(normals[:, :size])
-    return np.column_stack([latent, log_tau, normals[:, size + 1 :]]), np.full(DRAWS, 1 / DRAWS)
+    return np.column_stack([latent, log_tau, normals[:, size + 1 :]]), np.full(draws, 1 / draws)
 
 
 def _at_quantile(quantiles: Array, normals: Array) -> Array:

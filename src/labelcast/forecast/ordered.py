@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from labelcast.forecast.efficiency import Array
+from labelcast.forecast.efficiency import GRID, Array
 from labelcast.forecast.observed import Score, Scores, scores_log_likelihood
 from labelcast.forecast.particles import LARGEST_HORIZON, Draws
 from labelcast.forecast.posterior import Part
 from labelcast.forecast.score_curves import logit, sigmoid, test_variance
 
-LOG_LABELS = np.linspace(0.0, math.log(LARGEST_HORIZON), 401)
-"""Places, as log(labels), at which the chance is computed; between them it is linear."""
+LOG_LABELS = np.union1d(np.linspace(0.0, math.log(LARGEST_HORIZON), 401), np.log(GRID[1:]))
+"""Places, as log(labels), at which the chance is computed, L of them with the published budgets;
+between them it is linear."""
 
 _NEAR_STEPS = 12
 _LARGEST_STEP, _SMALLEST_STEP = 0.08, 0.01
@@ -37,7 +38,7 @@ class Chances:
     """The chance that the target is reached by so many labels.
 
     Attributes:
-        by_labels: at `LOG_LABELS`, never falling, [401].
+        by_labels: at `LOG_LABELS`, never falling, [L].
     """
 
     by_labels: Array
@@ -93,7 +94,7 @@ def chances(
 
 
 def _ordered(part: Part, labels: Array, scores: Scores) -> Array:
-    """Return the chance by labels of one family, [401]."""
+    """Return the chance by labels of one family, [L]."""
     n, members = scores.groups()[-1]
     lattice = _Lattice.of(members)
     logs = np.log(part.given.weights + 1e-300)[:, None] + lattice.log_ratios(part.given, n)
@@ -163,7 +164,7 @@ class _Lattice:
 
 
 def _by_labels(labels: Array, weights: Array) -> Array:
-    """Return the share of the weight at or below every place of `LOG_LABELS`, [401, C]."""
+    """Return the share of the weight at or below every place of `LOG_LABELS`, [L, C]."""
     order = np.argsort(labels, kind="stable")
     ranks = np.searchsorted(labels[order], np.exp(LOG_LABELS) * (1 + 1e-9), side="right")
     # Sums between places, then over places: the full sums of every draw are not needed.

@@ -36,6 +36,9 @@ where only CoS-Low is (the task is one of a fine-tuned language model). Elsewher
 out."""
 
 _BINS = 256
+_PLAIN = 4096
+"""Draws where no score picks a few of them."""
+
 _SMALLEST_SD = 1e-3
 
 
@@ -111,7 +114,7 @@ def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
 def plain_gains() -> Draws:
     """Return draws of the published gain curves before anything is known, in gains."""
     prior = Prior.load()
-    return condition(GainFamily(prior, 0.0, 1.0), *gain_draws(prior), Scores())[0]
+    return condition(GainFamily(prior, 0.0, 1.0), *gain_draws(prior, _PLAIN), Scores())[0]
 
 
 def joined(parts: Sequence[Part]) -> Draws:

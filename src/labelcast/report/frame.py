@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import ceil, floor, log10
-from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 from labelcast.forecast.answer import shown
+from labelcast.forecast.distributions import normal_quantile
 from labelcast.forecast.efficiency import log_position
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class ObservedScore(NamedTuple):
 
 def observed(answer: Forecast) -> list[ObservedScore]:
     """Observed scores with the interval that their noise gives them, at the answer's level."""
-    quantile = NormalDist().inv_cdf((1 + answer.level) / 2)
+    quantile = normal_quantile((1 + answer.level) / 2)
     # No score is below 0; one is above 1 only where the forecast's own are.
     on_unit = not answer.lower_is_better and max(band.high for band in answer.curve) <= 1
     found = []

@@ -18,8 +18,8 @@ import numpy as np
 from pictures_of_card import draw_aucs, draw_probes
 from variants import nested_errors, variant_values
 
-from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
 from labelcast.files.json_files import read_jsonl
+from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
 from labelcast.tuning.measured import curves_of
 from labelcast.tuning.sweep import Sweep
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.probe.coslow import cosine, median_cosine
 from labelcast.files.json_files import read_json, read_jsonl, write_json, write_jsonl
+from labelcast.probe.coslow import cosine, median_cosine
 
 ROWS = ("scores.jsonl", "probes.jsonl", "layers.jsonl")
 _THIRDS = ("first third", "middle third", "last third")

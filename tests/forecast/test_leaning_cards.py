@@ -6,7 +6,6 @@ All tasks here are made up.
 import json
 import math
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +78,9 @@ def test_a_tried_card_is_kept_in_a_file_and_ships_like_any_other(
     folder.mkdir()
     card.save(folder / "made-up.json")
     assert Calibration.load(folder / "made-up.json") == card
-    for entry in files("labelcast.forecast").joinpath("shipped_cards").iterdir():
+    for entry in cards.SHIPPED.iterdir():
         (folder / entry.name).write_text(entry.read_text("utf-8"), "utf-8")
-    monkeypatch.setattr(cards, "files", lambda package: tmp_path)
+    monkeypatch.setattr(cards, "SHIPPED", folder)
     cards.shipped.cache_clear()
     try:
         assert cards.find(hub_id="smollm2") == (card, [])

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from labelcast.forecast.answer import CurveBand, Forecast
 from labelcast.forecast.forecasting import forecast
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import Question
@@ -15,6 +16,10 @@ SCATTERED = [(100, 0.45), (100, 0.75), (100, 0.62), (100, 0.5), (100, 0.68)]
 def _tau(seen: list[tuple[int, float]]) -> float:
     draws = posterior(Question.of(observations=seen, observe_size=5000), None).final
     return float(draws.weights @ draws.tau)
+
+
+def _at(answer: Forecast, n: int) -> CurveBand:
+    return next(band for band in answer.curve if band.n == n)
 
 
 def test_seed_noise_is_learned() -> None:
@@ -31,8 +36,9 @@ def test_scattered_seeds_widen_the_interval_and_are_said() -> None:
         forecast(observations=seen, observe_size=5000, target_score=0.8, budget=100)
         for seen in (EQUAL, SCATTERED)
     )
-    widths = [answer.curve[2].high - answer.curve[2].low for answer in (calm, wild)]
-    assert calm.curve[2].n == 100 and widths[1] > 1.5 * widths[0]
+    bands = [_at(answer, 100) for answer in (calm, wild)]
+    widths = [band.high - band.low for band in bands]
+    assert widths[1] > 1.5 * widths[0]
     assert any("scatter" in warning for warning in wild.warnings)
     assert not any("scatter" in warning for warning in calm.warnings)
     assert calm.at_budget is not None and wild.at_budget is not None
@@ -78,7 +84,7 @@ def test_each_score_keeps_its_own_noise() -> None:
         forecast(observations=[(100, 0.5, a), (100, 0.7, b)], target_score=0.8)
         for a, b in ((0.01, 0.1), (0.1, 0.01))
     )
-    assert first.curve[2].mean < 0.55 and second.curve[2].mean > 0.65
+    assert _at(first, 100).mean < 0.55 and _at(second, 100).mean > 0.65
     assert [round(o.sd, 3) for o in first.observations] == [0.01, 0.1]
     assert [round(o.sd, 3) for o in second.observations] == [0.1, 0.01]
 

@@ -11,6 +11,7 @@ from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration, ModelLine
 from labelcast.forecast.line import Difference, TaskPoint
 
+SHIPPED = Path(__file__).parent / "shipped_cards"
 POOLED = "pooled"
 """Name of the card for models that have none."""
 
@@ -22,8 +23,7 @@ def shipped() -> tuple[Calibration, ...]:
     >>> [card.name for card in shipped()][-1]
     'pooled'
     """
-    files = (Path(__file__).parent / "shipped_cards").glob("*.json")
-    cards = [_from_own(json.loads(file.read_text("utf-8"))) for file in files]
+    cards = [_from_own(json.loads(file.read_text("utf-8"))) for file in SHIPPED.glob("*.json")]
     return tuple(sorted(cards, key=lambda card: (card.name == POOLED, card.name)))
 
 

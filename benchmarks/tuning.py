@@ -24,9 +24,9 @@ from outcome import Ratio, tell
 from turns import in_turns
 
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.tuning.library_output import quiet, random_state_kept
 from labelcast.tuning.recipe import FULL, Recipe
 from labelcast.tuning.sequences import IGNORED, Sequences, collate
+from labelcast.tuning.silence import quiet, random_state_kept
 from labelcast.tuning.trainer import make_trainer
 
 ROWS, TOKENS, ANSWER = 16, 160, 3

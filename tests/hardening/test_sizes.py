@@ -115,7 +115,7 @@ def test_a_long_field(ending: str, tmp_path: Path) -> None:
 
 
 def test_very_many_columns(tmp_path: Path) -> None:
-    """A million columns take one pass, and a name that stands twice among them is told."""
+    """A million columns take one pass, and a name that appears twice among them is reported."""
     path = tmp_path / "p.csv"
     header = ",".join(f"c{number}" for number in range(1_000_000))
     path.write_text(f"{header}\n{',' * 999_999}\n")

@@ -56,7 +56,7 @@ def test_a_ceiling_that_is_given_goes_first(tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_card_gets_the_pooled_one(tmp_path: Path) -> None:
-    """And is told so; a card can be named."""
+    """The user is told which card is used, and can name another."""
     answer, warnings = forecast_run(made(tmp_path))
     assert answer.calibration == "pooled"
     assert "no calibration exists" in warnings[0]

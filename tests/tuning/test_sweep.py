@@ -145,7 +145,7 @@ def test_a_double_row_is_refused(tmp_path: Path) -> None:
     row = dict.fromkeys(FIELDS, 1) | texts
     file.append(row)
     file.append(row)
-    with pytest.raises(InputError, match=r"line 2.*stands twice"):
+    with pytest.raises(InputError, match=r"line 2.*appears twice"):
         file.rows()
 
 

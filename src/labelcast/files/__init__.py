@@ -1,1 +1,1 @@
-"""The ground floor: files written whole or not at all, and read with a clear message."""
+"""Atomic writes, JSON files, and checks of untrusted paths and text."""

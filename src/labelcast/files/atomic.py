@@ -1,4 +1,4 @@
-"""A file is written whole or not at all, and is on the disk when that is said."""
+"""Atomic file writes, flushed to the disk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The forms of a run folder's JSON files, so that one from a stranger is refused in words.
+"""Schemas of a run folder's JSON files: an untrusted file is refused with a clear message.
 
-What else stands in a file is let be.
+Other fields of a file are ignored.
 """
 
 from __future__ import annotations

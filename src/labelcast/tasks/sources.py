@@ -173,7 +173,7 @@ class _Keys(dict[str, Any]):
 
 
 def _key_twice(value: Any) -> str | None:
-    """A key that stands twice in one of the objects of a value."""
+    """A key that appears twice in one of the objects of a value."""
     if isinstance(value, _Keys) and value.twice is not None:
         return value.twice
     parts = value.values() if isinstance(value, dict) else value

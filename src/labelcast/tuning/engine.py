@@ -1,4 +1,4 @@
-"""Running jobs side by side, whatever runs them: order, retries, and what is told meanwhile."""
+"""Run jobs in parallel on any backend: order, retries and progress."""
 
 from __future__ import annotations
 

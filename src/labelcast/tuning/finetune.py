@@ -19,9 +19,9 @@ from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
-from labelcast.tuning.library_output import quiet, random_state_kept
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sequences import Sequences, encode
+from labelcast.tuning.silence import quiet, random_state_kept
 from labelcast.tuning.splits import digest
 from labelcast.tuning.trainer import make_trainer, unpatched
 

@@ -85,7 +85,7 @@ class ScoresFile(Lines):
         """The rows, in the order in which they were written.
 
         Raises:
-            InputError: a line is damaged, lacks a field, or stands twice.
+            InputError: a line is damaged, lacks a field, or appears twice.
         """
         rows = super().rows()
         seen: set[Key] = set()
@@ -98,7 +98,7 @@ class ScoresFile(Lines):
                 task, budget, seed = key_of(row)
                 raise InputError(
                     f"{self.path} line {number}: {task} with budget {budget} and seed {seed} "
-                    "stands twice. Remove one of the two lines."
+                    "appears twice. Remove one of the two lines."
                 )
             seen.add(key_of(row))
         return rows

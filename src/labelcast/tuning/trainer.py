@@ -20,9 +20,9 @@ from labelcast.models.four_bit import quiet_import
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.tuning.checkpoints import last_checkpoint
-from labelcast.tuning.library_output import quiet
 from labelcast.tuning.recipe import Recipe
 from labelcast.tuning.sequences import IGNORED, Sequences, collate
+from labelcast.tuning.silence import quiet
 
 with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
     from transformers import Trainer, TrainingArguments, set_seed

@@ -20,8 +20,8 @@ from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
 from labelcast.tuning.evaluate import Score, evaluate
 from labelcast.tuning.finetune import FineTuned, OnStep, fine_tune
-from labelcast.tuning.library_output import quiet
 from labelcast.tuning.recipe import Recipe
+from labelcast.tuning.silence import quiet
 from labelcast.tuning.splits import Budget
 
 _UNFINISHED = ".unfinished"
@@ -140,7 +140,7 @@ def facts(tuned: FineTuned) -> dict[str, Any]:
 
 
 def save_model(lm: LanguageModel, folder: Path) -> None:
-    """Save a model into a folder, each file whole; what else lies there stays.
+    """Save a model into a folder, file by file atomically; other files there are kept.
 
     Raises:
         RunError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Keeps what other libraries say and change about a process from the user."""
+"""Silence training libraries, and restore the random state that they change."""
 
 from __future__ import annotations
 

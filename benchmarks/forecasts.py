@@ -14,12 +14,14 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from labelcast.forecast.forecasting import forecast
 
 Scores = list[tuple[int, float]]
+COSLOW: dict[str, Any] = {"coslow": 0.3, "calibration": "pooled", "zero_shot": 0.5}
 
 
 def questions() -> dict[str, Scores]:
@@ -30,7 +32,13 @@ def questions() -> dict[str, Scores]:
         (int(n), float(0.5 + 0.05 * np.log10(n) + 0.02 * rng.standard_normal())) for n in budgets
     ]
     few = [(50, 0.6), (100, 0.66), (200, 0.72)]
-    return {"1 score": few[:1], "2 scores": few[:2], "3 scores": few, "1,000 scores": many}
+    return {
+        "1 score": few[:1],
+        "2 scores": few[:2],
+        "3 scores": few,
+        "2 scores, CoS-Low": few[:2],
+        "1,000 scores": many,
+    }
 
 
 def power_law(scores: Scores) -> float:
@@ -58,11 +66,12 @@ def main() -> None:
     for name, scores in questions().items():
         ours, theirs = [], []
         for _ in range(turns):
-            ours.append(cpu(partial(forecast, observations=scores, target_score=0.85)))
+            known = COSLOW if name.endswith("CoS-Low") else {}
+            ours.append(cpu(partial(forecast, observations=scores, target_score=0.85, **known)))
             theirs.append(cpu(partial(power_law, scores)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"{name:<14} labelcast {statistics.median(ours):.3f} s, power law "
+            f"{name:<18} labelcast {statistics.median(ours):.3f} s, power law "
             f"{statistics.median(theirs):.5f} s, peak {peak:,.0f} MiB"
         )
 

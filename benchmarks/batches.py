@@ -18,9 +18,9 @@ from turns import in_turns
 
 from labelcast.models import gradients
 from labelcast.models.choices import choose_batch
+from labelcast.models.coslow import cos_low
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.plan import Plan, plan_batches
-from labelcast.probe.coslow import cos_low
 from labelcast.tasks.prompts import Example
 
 SIZES = (1, 2, 4, 8, 16)

@@ -11,9 +11,9 @@ from outcome import Ratio, tell
 from turns import in_turns
 
 from labelcast.models.choices import choose_batch
+from labelcast.models.confidence import score_confidence
 from labelcast.models.encoding import encode_prompt
 from labelcast.models.loading import load_model
-from labelcast.probe.confidence import score_confidence
 
 # Two tokens nearer than this may change places with the order of summation.
 TIE = 1e-4

@@ -19,11 +19,11 @@ from outcome import Ratio, tell
 from turns import Turns, in_turns
 
 from labelcast.models.choices import choose_batch
+from labelcast.models.coslow import CosLow, cos_low, encode_labelled
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import PARTS
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.probe.coslow import CosLow, cos_low, encode_labelled
 from labelcast.tasks.prompts import Example
 
 RANK = 64

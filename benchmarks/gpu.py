@@ -22,13 +22,13 @@ from outcome import Ratio, tell
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from labelcast.models.choices import Choice
+from labelcast.models.coslow import cosine, median_cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import Gram, sketched_gram
 from labelcast.models.identity import ModelIdentity
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.models.plan import gpu_memory, plan_at_once
-from labelcast.probe.coslow import cosine, median_cosine
 
 LLAMA_8B = {
     "vocab_size": 128256,

@@ -38,9 +38,9 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
     """
     import random_models
 
-    from labelcast.probe.confidence import score_confidence
-    from labelcast.probe.coslow import cos_low
-    from labelcast.probe.score import score
+    from labelcast.models.confidence import score_confidence
+    from labelcast.models.coslow import cos_low
+    from labelcast.runs.score import score
     from labelcast.tasks.sources import open_source
 
     rng = random.Random(0)

@@ -18,8 +18,8 @@ from pathlib import Path
 import material
 from outcome import Ratio, tell
 
+from labelcast.models.coslow import cos_low
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.probe.coslow import cos_low
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

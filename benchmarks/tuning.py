@@ -24,10 +24,10 @@ from outcome import Ratio, tell
 from turns import in_turns
 
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.tuning.recipe import FULL, Recipe
-from labelcast.tuning.sequences import IGNORED, Sequences, collate
-from labelcast.tuning.silence import quiet, random_state_kept
-from labelcast.tuning.trainer import make_trainer
+from labelcast.training.recipe import FULL, Recipe
+from labelcast.training.sequences import IGNORED, Sequences, collate
+from labelcast.training.silence import quiet, random_state_kept
+from labelcast.training.trainer import make_trainer
 
 ROWS, TOKENS, ANSWER = 16, 160, 3
 GOALS = {"small": 15.0, "smollm2": 1.6}

@@ -22,9 +22,9 @@ from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name, shipped
 from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
 from labelcast.forecast.power_law import gain, labels_for_gain
-from labelcast.probe.pick import SHARE
-from labelcast.probe.pool import read_column
+from labelcast.runs.pool import read_column
 from labelcast.runs.run import Run
+from labelcast.selection.low_confidence import SHARE
 
 CARD, COSLOW, TARGET = "llama-3.1-8b-instruct", 0.42, 0.9
 AUCS, PART = (0.35, 0.54, 0.75), 0.7

@@ -13,11 +13,11 @@ import transformers
 from tiny_model import save, tokenizer
 from torch import Tensor
 
+from labelcast.models.coslow import cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import sketch_matrix, sketched_gram
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.probe.coslow import cosine
 
 _EXPERTS = {"num_experts_per_tok": 2}
 # Each by the name that transformers gives it, with what makes it unlike the others.

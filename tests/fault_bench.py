@@ -19,8 +19,8 @@ from command_line import SOURCE, Outcome
 from sweeps_made import TASK_TEXT, Place, make_place
 from tuning_made import records
 
-from labelcast.tuning.job import JobResult
-from labelcast.tuning.sweep import Sweep
+from labelcast.sweeps.job import JobResult
+from labelcast.sweeps.sweep import Sweep
 
 HERE = Path(__file__).resolve().parent
 SLOW_STEPS = 12

@@ -38,12 +38,12 @@ _LIBRARIES = (
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
     *(
         "transformers.models.llama.modeling_llama",
-        "labelcast.tuning.job_steps",
+        "labelcast.sweeps.job_steps",
         "labelcast.cli.app",
     ),
-    *("labelcast.report.write", "labelcast.probe.score", "labelcast.tuning.tune", "vl_convert"),
-    *("labelcast.probe.coslow", "labelcast.probe.measure", "labelcast.runs.run_forecast"),
-    *("labelcast.tuning.calibrate", "labelcast.labelpage.terminal", "labelcast.tuning.trainer"),
+    *("labelcast.report.write", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),
+    *("labelcast.models.coslow", "labelcast.runs.coslow", "labelcast.runs.forecast"),
+    *("labelcast.sweeps.calibrate", "labelcast.labels.terminal", "labelcast.training.trainer"),
 )
 # Seconds after which a command that nobody stops is taken to hang, and killed.
 _HANGS = 300.0
@@ -128,7 +128,7 @@ def _child(request: dict[str, Any]) -> None:
     os.environ.update(request.get("env") or {})
     if request.get("eager"):
         # Checkpoints after every measurement, which otherwise take minutes to come.
-        from labelcast.tuning import finetune
+        from labelcast.training import finetune
 
         vars(finetune)["fine_tune"].__kwdefaults__["checkpoint_seconds"] = 0.0
     if request.get("memory") is not None:

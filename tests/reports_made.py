@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelcast.execution.shards import SCHEMA
 from labelcast.files.json_files import write_json, write_jsonl
-from labelcast.probe import labels, pool
-from labelcast.probe.shards import SCHEMA
+from labelcast.labels import store
+from labelcast.runs import pool
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -92,10 +93,10 @@ def answered_run(
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
-    write_jsonl(run.file("draws.jsonl"), [labels.draw_row(e, "low", 0, resolved) for e in drawn])
+    write_jsonl(run.file("draws.jsonl"), [store.draw_row(e, "low", 0, resolved) for e in drawn])
     run.finish("score", seconds=12.5, seed=0)
     given = answers or resolved.answers
-    labels.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
+    store.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
     if coslow:
         measure(run, [example.id for example in drawn])
     return run

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelcast.execution.shards import SCHEMA
 from labelcast.files.json_files import write_jsonl
-from labelcast.probe import labels, pool
-from labelcast.probe.shards import SCHEMA
+from labelcast.labels import store
+from labelcast.runs import pool
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -59,7 +60,7 @@ def run_of(
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
     write_jsonl(
-        run.file("draws.jsonl"), [labels.draw_row(example, "low", 0, task) for example in drawn]
+        run.file("draws.jsonl"), [store.draw_row(example, "low", 0, task) for example in drawn]
     )
     run.finish("score")
     return run

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from labelcast.probe.exchange import Sheet
+from labelcast.labels.exchange import Sheet
 
 # What spreadsheets, XML, templates and the forms themselves are known to break on.
 ODD_TEXTS = (

@@ -10,9 +10,9 @@ from typing import Any
 
 from tuning_made import TASK, save_model, write_records
 
-from labelcast.tuning.job import Job
-from labelcast.tuning.recipe import Recipe
-from labelcast.tuning.sweep import Settings, Sweep, SweepTask
+from labelcast.sweeps.job import Job
+from labelcast.sweeps.sweep import Settings, Sweep, SweepTask
+from labelcast.training.recipe import Recipe
 
 SHORT = Recipe(name="short", method="full", learning_rate=3e-3, max_steps=4, batch_size=4)
 """A few steps: enough to see that jobs run."""

@@ -22,7 +22,7 @@ from labelcast.cli.app import build
 from labelcast.forecast import Forecast
 from labelcast.forecast.cards import shipped
 from labelcast.tasks.task import Task
-from labelcast.tuning.recipe import Recipe
+from labelcast.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

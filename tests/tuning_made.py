@@ -17,7 +17,7 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
 from labelcast.tasks.values import content_hash
-from labelcast.tuning.recipe import Lora, Recipe
+from labelcast.training.recipe import Lora, Recipe
 
 TASK = Task.parse(
     "{name: first, instruction: Say it., inputs: text, answer: y, answers: [yes, no]}"

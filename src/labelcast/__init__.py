@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
     from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
+    from labelcast.models.confidence import Confidence, score_confidence
+    from labelcast.models.coslow import CosLow, cos_low
     from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
     from labelcast.models.loading import LanguageModel, load_model
-    from labelcast.probe.confidence import Confidence, score_confidence
-    from labelcast.probe.coslow import CosLow, cos_low
-    from labelcast.probe.pick import pick_low_confidence
     from labelcast.report.chart import plot
     from labelcast.report.write import write_report
+    from labelcast.selection.low_confidence import pick_low_confidence
     from labelcast.tasks.prompts import Example, examples
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
@@ -28,9 +28,9 @@ _HOMES = {
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
     "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
     "labelcast.models.loading": ("LanguageModel", "load_model"),
-    "labelcast.probe.confidence": ("Confidence", "score_confidence"),
-    "labelcast.probe.coslow": ("CosLow", "cos_low"),
-    "labelcast.probe.pick": ("pick_low_confidence",),
+    "labelcast.models.confidence": ("Confidence", "score_confidence"),
+    "labelcast.models.coslow": ("CosLow", "cos_low"),
+    "labelcast.selection.low_confidence": ("pick_low_confidence",),
     "labelcast.report.chart": ("plot",),
     "labelcast.report.write": ("write_report",),
     "labelcast.tasks.prompts": ("Example", "examples"),

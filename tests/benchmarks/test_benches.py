@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from outcome import Ratio
 from tiny_model import load_llama
 
+from labelcast.models.coslow import encode_labelled, median_cosine
 from labelcast.models.encoding import shared_prefix
 from labelcast.models.loading import LanguageModel
-from labelcast.probe.coslow import encode_labelled, median_cosine
 
 BENCHES = Path(exponents.__file__).parent
 

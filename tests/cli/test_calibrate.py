@@ -10,8 +10,8 @@ import pytest
 from command_line import labelcast
 from sweeps_made import Place, make_place
 
-from labelcast.tuning.job import JobResult
-from labelcast.tuning.sweep import Sweep
+from labelcast.sweeps.job import JobResult
+from labelcast.sweeps.sweep import Sweep
 
 
 @pytest.fixture(scope="module")

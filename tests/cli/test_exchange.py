@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import check_message, labelcast, snapshot
 
-from labelcast.probe.exchange import FORMS
+from labelcast.labels.exchange import FORMS
 
 ENDINGS = {"csv": "csv", "jsonl": "jsonl", "prodigy": "jsonl"}
 CONFIGS = {"label-studio": "t.config.xml", "argilla": "t.settings.json"}

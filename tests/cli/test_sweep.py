@@ -15,9 +15,9 @@ import pytest
 from command_line import labelcast
 from sweeps_made import Place, make_place, scores
 
+from labelcast.sweeps.measured import commonest_share
+from labelcast.sweeps.sweep import SweepTask, split
 from labelcast.tasks.sources import open_source
-from labelcast.tuning.measured import commonest_share
-from labelcast.tuning.sweep import SweepTask, split
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -49,7 +49,7 @@ def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLS = {
     "before the second row": f"""
-import labelcast.tuning.scores as s
+import labelcast.sweeps.scores as s
 old, count = s.Lines.append, []
 def append(self, row):
     count.append(1)
@@ -57,7 +57,7 @@ def append(self, row):
     old(self, row)
 s.Lines.append = append""",
     "in the middle of a row": f"""
-import labelcast.tuning.scores as s
+import labelcast.sweeps.scores as s
 def append(self, row):
     with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
     {KILL}

@@ -92,7 +92,7 @@ def test_two_sweeps_begun_together_keep_both_tasks(bench: Bench, tmp_path: Path)
     from unittest.mock import patch
 
     from labelcast.runs.run import Run
-    from labelcast.tuning.sweep import Sweep
+    from labelcast.sweeps.sweep import Sweep
 
     place = bench.place
     first = place.begin("joined", ("one",), test_size=10)
@@ -112,7 +112,7 @@ def test_two_sweeps_begun_together_keep_both_tasks(bench: Bench, tmp_path: Path)
 
 def test_a_reader_leaves_an_unfinished_line_to_its_writer(bench: Bench) -> None:
     """Looking at a sweep while a line is being added to cuts nothing off."""
-    from labelcast.tuning.sweep import Sweep
+    from labelcast.sweeps.sweep import Sweep
 
     folder = bench.copy("swept")
     path = folder / "sweep/scores.jsonl"

@@ -28,16 +28,16 @@ from runs_made import scored_run
 from evidence.reproduce.figures import calibration_figures
 from evidence.reproduce.published import read_published
 from labelcast.forecast import Calibration, forecast
-from labelcast.probe.label_files import read_file
-from labelcast.probe.labels import export_rows, labelled_examples, progress, read_answers
+from labelcast.labels.store import export_rows, labelled_examples, progress, read_answers
+from labelcast.labels.transfer import read_file
 from labelcast.report.content import gather
 from labelcast.runs.run import Run
+from labelcast.sweeps.calibrate import calibrate
+from labelcast.sweeps.probe_settings import ProbeSettings
+from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
-from labelcast.tuning.calibrate import calibrate
-from labelcast.tuning.probe_settings import ProbeSettings
-from labelcast.tuning.recipe import Recipe
-from labelcast.tuning.sweep import Sweep
+from labelcast.training.recipe import Recipe
 
 ROWS = [{"id": f"i{n}", "text": f'é "{n}", x', "label": "yes"} for n in range(4)]
 TABLE = b"id,text,label\r\n" + b"".join(b'%d,"a, %d",yes\r\n' % (n, n) for n in range(4))

@@ -16,7 +16,7 @@ from strangers_runs import ENTRY, SWEEP
 
 from labelcast.files.untrusted import escaped
 from labelcast.forecast.cards import by_name
-from labelcast.tuning.sweep import Sweep
+from labelcast.sweeps.sweep import Sweep
 
 # Tells of what must not happen, before it happens. An answer of no hub would not be missed.
 WATCH = """

@@ -6,12 +6,12 @@ import pytest
 import torch
 from families import DENSE, FAMILIES, by_autograd, load_family, random_pairs, sketched
 
+from labelcast.models.coslow import cos_low, cosine, median_cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import batches, generate, read_prefix
 from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
-from labelcast.probe.coslow import cos_low, cosine, median_cosine
 
 MUCH = 1 << 40
 

@@ -12,6 +12,7 @@ from tiny_model import load_llama, save, tokenizer
 from transformers import Phi3Config, Phi3ForCausalLM
 
 from labelcast.errors import InputError
+from labelcast.models.coslow import cosine, median_cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import (
     exact_gram,
@@ -21,7 +22,6 @@ from labelcast.models.gradients import (
 )
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.probe.coslow import cosine, median_cosine
 
 MUCH = 1 << 40
 

@@ -14,10 +14,10 @@ import pytest
 from tiny_model import save_llama
 
 from labelcast.errors import InputError, RunError
+from labelcast.models.coslow import encode_labelled
 from labelcast.models.gradients import sketched_gram
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import check_room, free_memory, known_free
-from labelcast.probe.coslow import encode_labelled
 from labelcast.tasks.prompts import rendered_example
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"

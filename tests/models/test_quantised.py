@@ -12,11 +12,11 @@ from families import load_family, random_pairs, save_family, sketched
 from tiny_model import save, save_llama, tokenizer
 
 from labelcast.errors import InputError
+from labelcast.models.coslow import cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import generate, read_prefix
 from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.loading import LanguageModel, describe, load_model
-from labelcast.probe.coslow import cosine
 
 KINDS: dict[str, dict[str, Any]] = {
     "nf4, scales quantised too": {
@@ -211,7 +211,7 @@ def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[st
     "code",
     [
         "import labelcast, sys; labelcast.load_model(sys.argv[1], device='cpu')",
-        "import labelcast.tuning.finetune",
+        "import labelcast.training.finetune",
     ],
     ids=["load a 4-bit model", "fine-tune"],
 )

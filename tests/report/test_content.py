@@ -20,8 +20,8 @@ from labelcast.report.costs import Prices
 from labelcast.report.formatting import ends, labels
 from labelcast.report.page import render
 from labelcast.report.write import write_report
+from labelcast.runs.forecast import answer_run, forecast_run
 from labelcast.runs.run import Run
-from labelcast.runs.run_forecast import answer_run, forecast_run
 
 OBSERVED: dict[str, Any] = {
     "target_score": 0.8,

@@ -10,8 +10,8 @@ import typer
 from labelcast.cli.console import Device, Dtype, Json, cell, print_json, say, tell
 
 if TYPE_CHECKING:
-    from labelcast.tuning.calibrate import Calibrated
-    from labelcast.tuning.probes import Probes
+    from labelcast.sweeps.calibrate import Calibrated
+    from labelcast.sweeps.probes import Probes
 
 
 def calibrate(
@@ -56,9 +56,9 @@ def calibrate(
     Example: labelcast forecast run --calibration my-model.json
     """
     from labelcast.errors import InputError
-    from labelcast.tuning.calibrate import calibrate as calibrate_sweeps
-    from labelcast.tuning.calibrate import measure
-    from labelcast.tuning.probe_settings import ProbeSettings
+    from labelcast.sweeps.calibrate import calibrate as calibrate_sweeps
+    from labelcast.sweeps.calibrate import measure
+    from labelcast.sweeps.probe_settings import ProbeSettings
 
     settings = ProbeSettings(
         draws=draws,
@@ -125,7 +125,7 @@ def _show(done: Calibrated) -> None:
     from rich.table import Table
 
     from labelcast.cli.console import stdout
-    from labelcast.tuning.calibrate import BASELINES
+    from labelcast.sweeps.calibrate import BASELINES
 
     card = done.card
     tell(

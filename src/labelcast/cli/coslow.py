@@ -48,9 +48,9 @@ def coslow(
     Example: labelcast coslow labelled.jsonl --task task.yaml --model smollm2
     """
     from labelcast.models.choices import choose_batch
+    from labelcast.models.coslow import check_options, cos_low
     from labelcast.models.loading import load_model
-    from labelcast.probe.coslow import check_options, cos_low
-    from labelcast.probe.measure import file_examples, run_examples, run_model, save
+    from labelcast.runs.coslow import file_examples, run_examples, run_model, save
     from labelcast.runs.run import Run
 
     check_options(method, rank, seed, seeds)

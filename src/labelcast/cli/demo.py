@@ -22,12 +22,12 @@ def demo(
     Example: labelcast demo --out demo-run
     """
     from labelcast.cli.forecast import show
+    from labelcast.labels.store import import_labels
+    from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
-    from labelcast.probe.coslow import cos_low
-    from labelcast.probe.labels import import_labels
-    from labelcast.probe.measure import run_examples, save
-    from labelcast.probe.score import check_pool, score
-    from labelcast.runs.run_forecast import forecast_run
+    from labelcast.runs.coslow import run_examples, save
+    from labelcast.runs.forecast import forecast_run
+    from labelcast.runs.score import check_pool, score
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 

@@ -47,8 +47,8 @@ def forecast(
 
         answer = answer_question(coslow, **asked)
     else:
+        from labelcast.runs.forecast import forecast_run
         from labelcast.runs.run import Run
-        from labelcast.runs.run_forecast import forecast_run
 
         answer, found = forecast_run(Run.open(run), **asked)
     show(answer, found, as_json=as_json)

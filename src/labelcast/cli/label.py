@@ -65,19 +65,19 @@ def label(
     Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
-    from labelcast.probe import exchange, label_files, labels
-    from labelcast.probe.gold import check_gold
+    from labelcast.labels import exchange, store, transfer
+    from labelcast.labels.gold import check_gold
     from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
-    if only is not None and only not in labels.SETS:
-        raise InputError(f"--set {only}: choose {', '.join(labels.SETS)}.")
+    if only is not None and only not in store.SETS:
+        raise InputError(f"--set {only}: choose {', '.join(store.SETS)}.")
     counts = {n: c for n, c in (("random", more), ("test", test)) if c is not None}
     if import_ is not None and (counts or gold is not None or export is not None):
         raise InputError("--import is a step of its own: give the other options afterwards.")
     if export is not None:
         form = exchange.form_of(export, form)
-        label_files.check_replaceable(opened, export, form)
+        transfer.check_replaceable(opened, export, form)
     elif form is not None and import_ is None:
         raise InputError("--format: goes with --export or --import.")
     asked = export or import_ or counts or gold is not None or as_json
@@ -89,13 +89,13 @@ def label(
     result: dict[str, Any] = {"run": str(run)}
     if counts:
         # What is damaged or wrong is found before anything is drawn.
-        labels.progress(opened)
-        sets = [only] if only else labels.SETS
+        store.progress(opened)
+        sets = [only] if only else store.SETS
         with opened.locked(wait=PATIENCE):
             if gold is None:
-                labels.draw_more(opened, counts)
+                store.draw_more(opened, counts)
             else:
-                labels.draw_more(opened, counts, lambda rows: check_gold(opened, gold, rows, sets))
+                store.draw_more(opened, counts, lambda rows: check_gold(opened, gold, rows, sets))
         result |= {f"drawn_{name}": count for name, count in counts.items()}
     if import_ is not None:
         with opened.locked(wait=PATIENCE):
@@ -103,11 +103,11 @@ def label(
     if gold is not None:
         result["gold"] = label_page.fill_in(opened, gold, only)
     if export is not None:
-        done = label_files.write_export(opened, export, str(form), [only] if only else labels.SETS)
+        done = transfer.write_export(opened, export, str(form), [only] if only else store.SETS)
         result["exported"] = {"file": str(export), "format": form, "rows": done.rows}
         if done.config is not None:
             result["exported"]["config"] = str(done.config)
-    state = labels.progress(opened)
+    state = store.progress(opened)
     result |= {"drawn": state.drawn, "labelled": state.labelled, "left": state.left}
     if as_json:
         print_json(result)
@@ -116,9 +116,9 @@ def label(
 
 
 def _import(run: Run, path: Path, form: str | None) -> dict[str, Any]:
-    from labelcast.probe import label_files, labels
+    from labelcast.labels import store, transfer
 
-    done = labels.import_labels(run, label_files.read_file(run, path, form))
+    done = store.import_labels(run, transfer.read_file(run, path, form))
     return {
         "taken": done.taken,
         "changed": done.changed,

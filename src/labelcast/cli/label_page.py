@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 def by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: bool) -> None:
     """Label a run on the page or in the terminal, then say how far it is and how to go on."""
-    from labelcast.probe.labels import SETS
+    from labelcast.labels.store import SETS
 
     sets = [only] if only else list(SETS)
     if terminal:
-        from labelcast.labelpage.terminal import label_in_terminal
+        from labelcast.labels.terminal import label_in_terminal
 
         label_in_terminal(run, sets)
         again = ["label", run.path, "--terminal"]
     else:
-        from labelcast.labelpage.serving import serve
+        from labelcast.labels.page.serving import serve
 
         serve(run, sets=sets, port=port, browser=browser, tell=_tell_link)
         again = ["label", run.path]
@@ -32,8 +32,8 @@ def by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: b
 
 def fill_in(run: Run, field: str, only: str | None) -> dict[str, int]:
     """Take the known answers of the pool for what is drawn and not labelled."""
-    from labelcast.probe.gold import take_gold
-    from labelcast.probe.labels import SETS
+    from labelcast.labels.gold import take_gold
+    from labelcast.labels.store import SETS
     from labelcast.runs.run import PATIENCE
 
     with run.locked(wait=PATIENCE):
@@ -48,7 +48,7 @@ def _tell_link(link: str) -> None:
 
 
 def _tell_progress(run: Run, again: list[Any]) -> None:
-    from labelcast.probe.labels import progress
+    from labelcast.labels.store import progress
 
     state = progress(run)
     parts = [

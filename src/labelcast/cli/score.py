@@ -63,10 +63,10 @@ def score(
 
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
+    from labelcast.execution.pool_engines import Spread, check_options, open_engine
     from labelcast.models.choices import choose_batch
-    from labelcast.probe.engines import Spread, check_options, open_engine
-    from labelcast.probe.score import check_pool
-    from labelcast.probe.score import score as score_step
+    from labelcast.runs.score import check_pool
+    from labelcast.runs.score import score as score_step
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 

@@ -21,9 +21,9 @@ from labelcast.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from labelcast.tuning.engine import Workers
-    from labelcast.tuning.job import Job
-    from labelcast.tuning.sweep import Settings, Sweep, SweepTask
+    from labelcast.execution.jobs import Workers
+    from labelcast.sweeps.job import Job
+    from labelcast.sweeps.sweep import Settings, Sweep, SweepTask
 
 
 def sweep(
@@ -81,8 +81,8 @@ def sweep(
     """
     from labelcast.errors import InputError
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
-    from labelcast.tuning.recipe import Recipe
-    from labelcast.tuning.sweep import Settings, Sweep, cores, sweep_task
+    from labelcast.sweeps.sweep import Settings, Sweep, cores, sweep_task
+    from labelcast.training.recipe import Recipe
 
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: choose local or ray.")
@@ -156,12 +156,12 @@ def _workers(
 ) -> tuple[Workers, int, str]:
     """Where jobs run, how many at once, and that in words."""
     if engine == "ray":
-        from labelcast.tuning.engine_ray import RayWorkers
+        from labelcast.execution.ray_cluster import RayWorkers
 
         with waiting("Joining the Ray cluster"):
             cluster = RayWorkers(address, gpus_per_job=gpus_per_job, size=jobs)
         return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
-    from labelcast.tuning.engine_local import LocalWorkers, shares, visible_gpus
+    from labelcast.execution.local import LocalWorkers, shares, visible_gpus
 
     gpus = visible_gpus()
     groups, room = shares(gpus, gpus_per_job)
@@ -188,9 +188,9 @@ def _estimate(
     gpus_per_job: float,
     as_json: bool,
 ) -> None:
-    from labelcast.tuning import estimate
-    from labelcast.tuning.engine_local import shares, visible_gpus
-    from labelcast.tuning.sweep import split
+    from labelcast.execution.local import shares, visible_gpus
+    from labelcast.sweeps import estimate
+    from labelcast.sweeps.sweep import split
 
     pairs = []
     speeds = {}

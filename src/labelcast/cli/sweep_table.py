@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from labelcast.cli.console import cell, say, stderr
+from labelcast.execution.jobs import Ended, Event, Moved, Retried, Started
 from labelcast.files.untrusted import escaped
-from labelcast.tuning.engine import Ended, Event, Moved, Retried, Started
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from labelcast.tuning.job import Job, JobResult
+    from labelcast.sweeps.job import Job, JobResult
 
 
 class SweepTable:

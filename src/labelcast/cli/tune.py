@@ -56,11 +56,11 @@ def tune(
     """
     from labelcast.models.choices import choose_device, refuse_spread
     from labelcast.models.loading import load_model
-    from labelcast.probe.measure import run_model
+    from labelcast.runs.coslow import run_model
+    from labelcast.runs.forecast import check_asked
     from labelcast.runs.run import Run
-    from labelcast.runs.run_forecast import check_asked
-    from labelcast.tuning.recipe import Recipe
-    from labelcast.tuning.tune import check_run, tune_run
+    from labelcast.runs.tune import check_run, tune_run
+    from labelcast.training.recipe import Recipe
 
     refuse_spread(device)
     opened = Run.open(run)
@@ -69,7 +69,7 @@ def tune(
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     name = model or run_model(opened)
     with waiting(f"Loading {name}"):
-        from labelcast.tuning.training import training_dtype
+        from labelcast.training.fit_and_score import training_dtype
 
         chosen_dtype = training_dtype(chosen, choose_device(device).value, dtype)
         lm = load_model(name, device=device, dtype=chosen_dtype)
@@ -101,7 +101,7 @@ def _forecast(
     """Tell the score, then the forecast; the score stands where no forecast can be made yet."""
     from labelcast.cli.forecast import show
     from labelcast.errors import InputError
-    from labelcast.runs.run_forecast import forecast_run
+    from labelcast.runs.forecast import forecast_run
 
     found: tuple[str, ...] = ()
     fault, answer = None, None

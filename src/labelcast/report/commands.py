@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from labelcast.forecast.answer import Forecast
+from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.run import Run
-from labelcast.runs.run_forecast import OPTIONS, coslow_is_stale
 
 TEST_SIZE = 200
 SCORES = "SCORES.csv"

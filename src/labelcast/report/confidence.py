@@ -56,8 +56,8 @@ def read_confidence(run: Run) -> PoolConfidence | None:
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
-    from labelcast.probe.labels import drawn_rows
-    from labelcast.probe.pool import pickable
+    from labelcast.labels.store import drawn_rows
+    from labelcast.runs.pool import pickable
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -69,7 +69,7 @@ def read_confidence(run: Run) -> PoolConfidence | None:
 
 def summarise(values: Array, picked: NDArray[np.int64]) -> PoolConfidence | None:
     """Count confidences, [n] with NaN for what is never picked, and those of picked positions."""
-    from labelcast.probe.pick import SHARE
+    from labelcast.selection.low_confidence import SHARE
 
     usable = np.sort(values[np.isfinite(values)])
     chosen = values[picked]
@@ -103,6 +103,6 @@ def scored_rows(run: Run, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     path = run.file("confidence.parquet")
     if not path.exists():
         return {}
-    from labelcast.probe.pool import read_rows
+    from labelcast.runs.pool import read_rows
 
     return read_rows(path, ids, ["confidence", "answer"])

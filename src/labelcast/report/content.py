@@ -16,8 +16,8 @@ from labelcast.report.labelled import Labelled, read_labelled
 from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
 from labelcast.report.targets import TargetRow, target_rows
+from labelcast.runs.forecast import answer_run, card_asked, last_asked, observed_rows
 from labelcast.runs.run import Run, versions
-from labelcast.runs.run_forecast import answer_run, card_asked, last_asked, observed_rows
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from labelcast.probe.label_notes import load_remarks
-from labelcast.probe.labels import drawn_rows, label_rows
+from labelcast.labels.notes import load_remarks
+from labelcast.labels.store import drawn_rows, label_rows
 from labelcast.report.confidence import scored_rows
 from labelcast.report.formatting import Shown, seconds_of, shorten
 from labelcast.runs.run import Run

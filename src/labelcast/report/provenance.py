@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelcast.report.formatting import Shown, seconds_of, shorten
+from labelcast.runs.forecast import observed_rows
 from labelcast.runs.run import Run
-from labelcast.runs.run_forecast import observed_rows
 
 LONG, SHORT = 2000, 200
 _ORDER = ("score", "coslow", "forecast")

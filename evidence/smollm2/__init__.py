@@ -1,0 +1,1 @@
+"""How the calibration card of smollm2 is made, and what its measurements show."""

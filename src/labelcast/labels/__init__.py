@@ -1,0 +1,1 @@
+"""What people label: the store, sessions, exchange formats, the page and the terminal."""

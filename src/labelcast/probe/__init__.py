@@ -1,1 +1,0 @@
-"""From a pool to CoS-Low: confidence, pick, labels, coslow."""

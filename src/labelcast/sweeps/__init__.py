@@ -1,0 +1,1 @@
+"""Measured curves: sweeps, the results they keep, and calibration from them."""

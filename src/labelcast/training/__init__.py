@@ -1,0 +1,1 @@
+"""Fine-tuning: recipes, training, evaluation and splits."""

@@ -1,0 +1,110 @@
+"""The tables of the card's measurements, from rows that are made up here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evidence.smollm2 import finding
+from evidence.smollm2.variants import nested_errors
+from labelcast.files.json_files import write_json, write_jsonl
+from labelcast.tasks.task import Task
+
+NAMES = [f"made-{number}" for number in range(10)]
+
+
+def make_measured(folder: Path, *, curves: bool) -> Path:
+    """Rows of ten tasks whose AUC follows CoS-Low closely."""
+    rng = np.random.default_rng(0)
+    values = np.linspace(0.2, 0.7, len(NAMES))
+    probes, layers, zero, scores = [], [], [], []
+    for name, value in zip(NAMES, values, strict=True):
+        near = {"task": name, "seconds": 1.0}
+        probes.append(
+            near
+            | {"probe": "confidence", "draw": 0, "allowed": 0.5, "examples": 1600}
+            | {"mean_confidence": rng.uniform()}
+        )
+        for draw in range(3):
+            found = value + 0.01 * draw
+            sketch = {"coslow": found, "per_seed": [found - 0.001, found + 0.001]}
+            ends = {"low": found - 0.05, "high": found + 0.05, "ids": [str(draw), "shared"]}
+            probes.append(near | {"probe": "coslow", "draw": draw} | sketch | ends)
+            layers.append(
+                {"task": name, "probe": "coslow", "draw": draw, "all": [found, found]}
+                | {"q_proj": [rng.uniform(), rng.uniform()], "block 0": None}
+            )
+        probes.append(near | {"probe": "exact", "draw": 0, "coslow": value + 0.002})
+        probes.append(
+            near | {"probe": "random", "draw": 0, "median": rng.uniform(), "norm": rng.uniform()}
+        )
+        row = {"task": name, "model": "made-up", "seed": 1, "metric": "accuracy", "error": ""}
+        row |= {"test_size": 500, "seconds": 1.0, "score_sd": 0.02}
+        zero.append(row | {"budget": 0, "score": 0.1 + 0.01 * rng.uniform()})
+        for budget, share in ((0, 0.0), (50, value), (5000, 1.0)):
+            scores.append(row | {"budget": budget, "score": 0.1 + 0.8 * share})
+    write_jsonl(folder / "cpu" / "probes.jsonl", probes)
+    write_jsonl(folder / "cpu" / "layers.jsonl", layers)
+    write_jsonl(folder / "cpu" / "scores.jsonl", zero)
+    if curves:
+        text = "{name: NAME, instruction: Say it., inputs: text, answer: y}"
+        tasks = {n: Task.parse(text.replace("NAME", n)).model_dump(mode="json") for n in NAMES}
+        content = {
+            "model": {"name": "made-up", "fingerprint": "made-up"},
+            "recipe": {"name": "made-up"},
+            "recipe_digest": "made-up",
+            **{"test_size": 500, "split_seed": 0, "max_new_tokens": 30},
+            "tasks": {
+                name: {"task": task, "data": "made-up.jsonl", "test_digest": "made-up"}
+                for name, task in tasks.items()
+            },
+            **{"budgets": [0, 50, 5000], "seeds": [1]},
+        }
+        write_json(folder / "curves" / "sweep.json", content)
+        write_jsonl(folder / "curves" / "scores.jsonl", scores)
+    return folder
+
+
+def run(measured: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script as the command line runs it."""
+    given = ["finding.py", "--measured", str(measured), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", given)
+    finding.main()
+
+
+def test_without_curves_it_says_what_can_be_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spreads of draws and sketches, the gap to the exact value, and what is missing."""
+    run(make_measured(tmp_path / "m", curves=False), tmp_path / "img", monkeypatch)
+    text = capsys.readouterr().out
+    assert "10 tasks have all their probes, 0 a curve too" in text
+    assert "| made-0 | 0.200, 0.210, 0.220 | 0.210 | 0.0100 | 0.0014 | 0.50 | +0.0020 |" in text
+    assert "The law needs the curves of 8 tasks" in text
+    assert (tmp_path / "img" / "smollm2-coslow.svg").exists()
+    assert not (tmp_path / "img" / "smollm2-auc.svg").exists()
+
+
+def test_with_curves_every_predictor_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line's error beside that of the mean, and the variants by nested validation."""
+    run(make_measured(tmp_path / "m", curves=True), tmp_path / "img", monkeypatch)
+    text = capsys.readouterr().out
+    for words in ("CoS-Low, exact", "zero-shot score", "the mean of the other tasks"):
+        assert f"| {words} |" in text
+    assert "Nested validation over 4 variants" in text
+    assert (tmp_path / "img" / "smollm2-auc.svg").exists()
+
+
+def test_a_variant_is_chosen_without_the_task_it_predicts() -> None:
+    """Noise that fits one task by chance is not chosen for it; a true variant is chosen always."""
+    rng = np.random.default_rng(1)
+    aucs = rng.uniform(0.2, 0.8, 12)
+    values = {"true": aucs + 0.01 * rng.normal(size=12), "all, median": rng.uniform(size=12)}
+    default, chosen, picks = nested_errors(values, aucs, "all, median")
+    assert picks == {"true": 12}
+    assert chosen < default / 3

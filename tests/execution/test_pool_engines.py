@@ -1,0 +1,103 @@
+"""Which engine runs a model: options, what a run remembers of it, what must not be mixed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelcast.errors import InputError
+from labelcast.execution.pool_engines import LocalEngine, Spread, check_options, open_engine
+from labelcast.execution.shards import Work
+from labelcast.models.choices import Choice
+from labelcast.models.generation import end_tokens
+from labelcast.models.loading import LanguageModel, load_unweighted
+from labelcast.runs.score import score
+from labelcast.tasks.sources import Record, Source
+from labelcast.tasks.task import Task
+
+pytestmark = pytest.mark.filterwarnings("ignore::labelcast.errors.LabelcastWarning")
+TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
+POOL = Source("memory", lambda: (Record(n, "here", {"text": f"word {n}"}) for n in range(12)))
+
+
+class Elsewhere(LocalEngine):
+    """The model in this process, under the name of another runtime."""
+
+    name = runtime = "vllm"
+
+
+class Idle(LocalEngine):
+    """An engine that must have nothing to do."""
+
+    name = "ray"
+
+    def tables(
+        self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
+    ) -> Iterator[tuple[int, Any]]:
+        raise AssertionError("a finished run was scored again")
+
+
+def facts(out: Path, part: str = "facts") -> Any:
+    return json.loads((out / "run.json").read_text())[part]
+
+
+def run_score(engine: LocalEngine, out: Path) -> Any:
+    return score(
+        POOL, engine.lm, out, task=TASK, engine=engine, n_label=4, max_new_tokens=2, batch_size=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "spread", "says"),
+    [
+        ("spark", Spread(), "--engine spark: choose local, ray or vllm"),
+        ("ray", Spread(workers=0), "--workers 0: must be at least 1"),
+        ("ray", Spread(gpus_per_worker=0.0), "--gpus-per-worker 0: a worker takes one GPU"),
+        ("ray", Spread(gpus_per_worker=2.0), "--gpus-per-worker 2: a worker takes one GPU"),
+        ("local", Spread(workers=2), "--workers: is for --engine ray"),
+        ("vllm", Spread(gpus_per_worker=0.5), "--gpus-per-worker: is for --engine ray"),
+        ("local", Spread(address="auto"), "--address: is for --engine ray"),
+    ],
+)
+def test_wrong_options_are_named(name: str, spread: Spread, says: str) -> None:
+    """Before anything is loaded."""
+    with pytest.raises(InputError, match=says):
+        check_options(name, spread)
+    with pytest.raises(InputError, match=says):
+        open_engine(name, "no such model", spread=spread)
+
+
+def test_the_engine_is_a_fact_of_the_run(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Not of its question: another engine of the same runtime goes on, and finds all done."""
+    run_score(LocalEngine(tiny), tmp_path / "run")
+    assert facts(tmp_path / "run")["engine"] == "local"
+    manifest = json.loads((tmp_path / "run/manifests/score.json").read_text())
+    assert manifest["engine"] == "local"
+    assert run_score(Idle(tiny), tmp_path / "run").reused
+
+
+def test_values_of_two_runtimes_are_not_mixed(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Either way; the message says who may go on."""
+    run_score(LocalEngine(tiny), tmp_path / "ours")
+    with pytest.raises(InputError, match=r"come from transformers.*--engine local or ray"):
+        run_score(Elsewhere(tiny), tmp_path / "ours")
+    run_score(Elsewhere(tiny), tmp_path / "theirs")
+    assert facts(tmp_path / "theirs", "question")["runtime"] == "vllm"
+    with pytest.raises(InputError, match=r"come from vllm.*--engine vllm"):
+        run_score(LocalEngine(tiny), tmp_path / "theirs")
+    assert run_score(Elsewhere(tiny), tmp_path / "theirs").reused
+
+
+def test_a_model_without_weights_says_the_same(tiny: LanguageModel) -> None:
+    """Identity, context, end tokens, rendering and dtype, as the loaded model has them."""
+    bare = load_unweighted(tiny.name, Choice("cpu", "said so"))
+    assert bare.identity == tiny.identity
+    assert bare.context == tiny.context
+    assert end_tokens(bare) == end_tokens(tiny)
+    assert bare.render("a", "b") == tiny.render("a", "b")
+    assert str(bare.dtype.value) == "torch.float32"
+    assert not hasattr(bare.model, "parameters")

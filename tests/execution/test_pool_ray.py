@@ -1,0 +1,239 @@
+"""A pool over the workers of a Ray cluster: the same file as this process alone would write."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import SOURCE, in_process
+from shared_data import shared
+
+from labelcast.errors import InputError, RunError
+from labelcast.execution.pool_ray import TRIES, RayEngine
+from labelcast.models.loading import LanguageModel
+from labelcast.runs import pool
+from labelcast.runs.score import Scored, score
+from labelcast.tasks.sources import Record, Source, open_source
+from labelcast.tasks.task import Task
+
+ray: Any = pytest.importorskip("ray", reason="the extra labelcast[ray] is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+TEXT = "{name: t, instruction: Say it., inputs: [text], answer: y}"
+TASK = Task.parse(TEXT)
+SHARD = 12
+CHILD = """
+import sys
+from labelcast.runs import pool
+from labelcast.execution.pool_engines import Spread, open_engine
+from labelcast.runs.score import score
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+pool.SHARD = 12
+model, data, out, task = sys.argv[1:]
+engine = open_engine("ray", model, device="cpu", spread=Spread(workers=2))
+def tell(done):
+    print(done, flush=True)
+score(open_source(data), engine.lm, out, task=Task.parse(task), engine=engine, n_label=8,
+      batch_size=4, max_new_tokens=3, progress=tell)
+engine.close()
+"""
+
+
+def words(at: Callable[[int], object] = lambda number: None, size: int = 60) -> Source:
+    """A pool made as it is read; `at` is called with each record's number, where it is read."""
+
+    def records() -> Iterator[Record]:
+        for n in range(size):
+            at(n)
+            yield Record(n, f"record {n + 1}", {"text": f"word {n} {'and ' * (n % 7)}"})
+
+    return Source("memory", records)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A cluster of two cores in this machine, whose workers find labelcast and the tests."""
+    places = (str(SOURCE), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=100_000_000,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, places))}},
+    )
+    # Sources made here are handed over by value.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SHARD", SHARD)
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """As many threads as a worker with one core has: sums of many threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def run_score(
+    lm: LanguageModel, out: Path, source: Source, engine: RayEngine | None = None, **options: Any
+) -> Scored:
+    usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}
+    return score(source, lm, out, engine=engine, **usual | options)
+
+
+def results(out: Path) -> tuple[bytes, bytes]:
+    return (out / "confidence.parquet").read_bytes(), (out / "to_label.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("cluster", "_one_thread")
+def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Byte for byte, with one worker killed amid a shard; then nothing is scored again."""
+    run_score(tiny, tmp_path / "local", words())
+    driver, killed = os.getpid(), tmp_path / "killed"
+
+    def die(number: int) -> None:
+        if number == 30 and os.getpid() != driver and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    engine = RayEngine(tiny.name, device="cpu", workers=2)
+    assert (engine.share.workers, engine.share.cpus) == (2, 1)
+    done: list[int] = []
+    run_score(engine.lm, tmp_path / "ray", words(die), engine, progress=done.append)
+    assert killed.exists()
+    assert sum(done) == 60
+    assert results(tmp_path / "ray") == results(tmp_path / "local")
+    assert run_score(tiny, tmp_path / "ray", words()).reused
+    engine.close()
+    assert ray.is_initialized()  # it was not started here
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.slow
+def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Path) -> None:
+    """A worker's own error comes to the caller as it would without Ray; the rest is kept."""
+    data = tmp_path / "pool.jsonl"
+    rows = [{"text": f"word {n}"} for n in range(30)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = pool.survey(open_source(data), TASK)
+    rows[20] = {"text": "another"}
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    engine = RayEngine(tiny.name, device="cpu", workers=1)
+    with pytest.raises(InputError, match="records 13 to 24 are not those") as caught:
+        run_score(engine.lm, tmp_path / "run", open_source(data), engine, found=found)
+    assert "Traceback" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.usefixtures("cluster")
+def test_more_workers_than_the_cluster_has_room_for(tiny: LanguageModel) -> None:
+    """They would wait for ever. So would a GPU's on a cluster without one."""
+    with pytest.raises(InputError, match="--workers 3: the cluster has room for 2, by its CPUs"):
+        RayEngine(tiny.name, device="cpu", workers=3)
+    with pytest.raises(InputError, match="--workers 1: the cluster has room for 0, by its GPUs"):
+        RayEngine(tiny.name, device="cuda")
+    with pytest.raises(InputError, match="no such folder"):
+        RayEngine("no such model", device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Path) -> None:
+    """It is not started for ever; shards that others scored stay."""
+    driver, deaths = os.getpid(), tmp_path / "deaths"
+
+    def die(number: int) -> None:
+        if number == 50 and os.getpid() != driver:
+            with deaths.open("a") as stream:
+                stream.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    engine = RayEngine(tiny.name, device="cpu", workers=1)
+    with pytest.raises(RunError, match=f"died {TRIES} times at the same examples"):
+        run_score(engine.lm, tmp_path / "run", words(die), engine)
+    assert len(deaths.read_text()) == TRIES
+    # The last of the other shards may have died with the worker before it was handed over.
+    assert list((tmp_path / "run/confidence").glob("part-*.parquet"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_thread")
+def test_the_process_that_waits_is_killed(tiny: LanguageModel, tmp_path: Path) -> None:
+    """SIGKILL after two shards: the same command does the others, and the file is the same."""
+    data = tmp_path / "pool.jsonl"
+    records = words().records()
+    data.write_text("".join(json.dumps(record.values) + "\n" for record in records))
+    run_score(tiny, tmp_path / "local", open_source(data))
+    command = [sys.executable, "-c", CHILD, tiny.name, str(data), str(tmp_path / "ray"), TEXT]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    ) as child:
+        assert child.stdout is not None
+        for _ in range(3):  # nothing was there, then two shards
+            child.stdout.readline()
+        child.kill()
+    kept = len(list((tmp_path / "ray/confidence").glob("part-*.parquet")))
+    assert kept >= 2
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[0]) == kept * SHARD
+    assert results(tmp_path / "ray") == results(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_the_command_says_nothing_of_ray(tiny: LanguageModel, tmp_path: Path) -> None:
+    """One JSON object on standard output; on standard error what every engine says."""
+    data = tmp_path / "pool.jsonl"
+    data.write_text("".join(json.dumps(record.values) + "\n" for record in words().records()))
+    (tmp_path / "task.yaml").write_text(TEXT)
+    options = ("--task", tmp_path / "task.yaml", "--model", tiny.name, "--n-label", 8)
+    done = in_process(
+        ["score", data, *options, "--out", tmp_path / "run", "--engine", "ray", "--json"]
+    )
+    assert done.status == 0, done.err
+    assert done.json["examples"] == 60
+    for noise in ("WARN", "INFO", "ray.data", "core_worker", "Dataset", "Traceback"):
+        assert noise not in done.err, done.err
+    rows = [record.values for record in words().records()]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]) + '{"text": null}\n')
+    failed = in_process(["score", data, *options, "--out", tmp_path / "no", "--engine", "ray"])
+    assert failed.status == 2
+    assert failed.err.strip().splitlines()[-1].startswith("labelcast: pool.jsonl line 60")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster", "_one_thread")
+def test_the_real_model_has_the_same_values(
+    smollm2: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 published prompts, on two workers and in this process: one file, byte for byte."""
+    monkeypatch.setattr(pool, "SHARD", 16)
+    path = shared() / "paper/results/coslow_data/low_conf_examples_annotated.json"
+    rows = [{"input_text": row["input_text"]} for row in json.loads(path.read_text())]
+    rows += [{"input_text": row["input_text"] + " "} for row in rows]
+    data = tmp_path / "pool.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:64]))
+    source = open_source(data)
+    options: dict[str, Any] = {"task": None, "batch_size": 8, "max_new_tokens": 8}
+    run_score(smollm2, tmp_path / "local", source, **options)
+    engine = RayEngine("smollm2", device="cpu", workers=2)
+    run_score(engine.lm, tmp_path / "ray", source, engine, **options)
+    assert results(tmp_path / "ray") == results(tmp_path / "local")

@@ -1,0 +1,107 @@
+"""The same jobs on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps_made import Place, make_place, scores
+
+from labelcast.errors import InputError, RunError
+from labelcast.execution.cluster import join, on_each_node
+from labelcast.execution.jobs import Event, Retried, Started
+from labelcast.execution.local import LocalWorkers
+from labelcast.execution.ray_cluster import RayWorkers
+
+ray: Any = pytest.importorskip("ray", reason="the extra labelcast[ray] is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place for all tests of this module."""
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a node's processes inherit: where labelcast is, and one thread each."""
+    path = os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
+@pytest.fixture
+def cluster(environment: None) -> Iterator[Any]:
+    """A cluster of two nodes with one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    sizes: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    made: Any = Cluster(initialize_head=True, head_node_args=sizes | {"include_dashboard": False})
+    made.add_node(**sizes)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def test_ray_gives_the_same_scores(place: Place, environment: None) -> None:
+    """The same jobs, on a local cluster and in local processes, have the same scores."""
+    here, there = place.begin("here"), place.begin("there")
+    here.sweep.run(here.jobs, LocalWorkers(1))
+    there.sweep.run(there.jobs, RayWorkers(size=2))
+    assert scores(there.sweep.scores.path) == scores(here.sweep.scores.path)
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_without_an_address_no_running_cluster_is_joined(
+    cluster: Any, environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's cluster on this machine is left alone, unless RAY_ADDRESS names it."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for named, nodes in ((False, 1), (True, 2)):
+        if named:
+            monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        assert join(ray, None)
+        assert len(on_each_node(ray, "CPU")) == nodes
+        ray.shutdown()
+
+
+def test_a_cluster_that_is_not_there_is_said(environment: None) -> None:
+    """An address where nothing listens is one clear error."""
+    with pytest.raises(RunError, match="cannot be reached"):
+        RayWorkers("127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_loses_no_job(place: Place, cluster: Any) -> None:
+    """One of two nodes is killed while a job runs on it: every job has one row, with its score."""
+    names = ("first", "second")
+    plain = place.begin("plain", names, budgets=(0, 10, 20))
+    plain.sweep.run(plain.jobs, LocalWorkers(1))
+    begun = place.begin("killed", names, budgets=(0, 10, 20))
+    workers = RayWorkers(cluster.address)
+    assert workers.slots == 2
+    victim = cluster.worker_nodes.copy().pop()
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        there = isinstance(event, Started) and event.where.endswith(victim.node_id[:6])
+        if there and victim in cluster.worker_nodes:
+            cluster.remove_node(victim, allow_graceful=False)
+
+    begun.sweep.run(begun.jobs, workers, retries=0, on_event=on_event)
+    assert any(isinstance(event, Retried) for event in events)
+    assert scores(begun.sweep.scores.path) == scores(plain.sweep.scores.path)
+
+
+@pytest.mark.slow
+def test_a_job_too_large_for_every_node_is_refused(cluster: Any) -> None:
+    """It would wait for ever."""
+    with pytest.raises(InputError, match="4 CPUs and the largest node of the cluster has 1"):
+        RayWorkers(cluster.address, cpus_per_job=4)

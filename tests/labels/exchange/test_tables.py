@@ -1,0 +1,67 @@
+"""Flat label files: JSONL and CSV, and what spreadsheets make of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labelcast.errors import InputError
+from labelcast.labels import exchange
+from labelcast.labels.exchange import Sheet
+
+SHEET = Sheet("", ("text", "more"), ("T", "M"), "label", ())
+ROW = {"id": "a", "set": "low", "text": "x; y", "more": "\u00e9", "label": "yes"}
+
+
+def test_csv_is_for_spreadsheets(tmp_path: Path) -> None:
+    """It begins with a byte order mark, and the answer is the last column."""
+    path = tmp_path / "a.csv"
+    exchange.write(path, "csv", [ROW], SHEET)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfid,set,text,more,label")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "\uff1d1"])
+def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
+    """What a spreadsheet would run goes out behind an apostrophe and comes back as it was."""
+    path = tmp_path / "a.csv"
+    exchange.write(path, "csv", [ROW | {"text": text, "label": text}], SHEET)
+    assert f"'{text}" in path.read_bytes().decode("utf-8")
+    (record,) = exchange.read(path, SHEET)
+    assert (record.values["text"], record.values["label"]) == (text, text)
+
+
+def test_an_apostrophe_of_another_file_stays(tmp_path: Path) -> None:
+    """A file that was not written here (no column `set`) is taken as it is."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,more,label\n'=1,2,yes\n")
+    (record,) = exchange.read(path, SHEET)
+    assert record.values["text"] == "'=1"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_as_spreadsheets_save_it(delimiter: str, encoding: str, tmp_path: Path) -> None:
+    """Semicolons, tabs, UTF-16 and byte order marks are read."""
+    path = tmp_path / "a.csv"
+    cells = [f'"{cell}"' for cell in ROW.values()]
+    path.write_text(f"{delimiter.join(ROW)}\r\n{delimiter.join(cells)}\r\n", encoding, newline="")
+    assert [record.values for record in exchange.read(path, SHEET)] == [ROW]
+
+
+def test_another_encoding_is_refused(tmp_path: Path) -> None:
+    """The message says what to save it as."""
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,more,label\n\u00e9,1,yes\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"a\.csv: not UTF-8 text.*Save the file as UTF-8"):
+        list(exchange.read(path, SHEET))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_an_array_whatever_its_name(mark: bytes, ending: str, tmp_path: Path) -> None:
+    """A JSON array is read as one; a byte order mark before it does no harm."""
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(mark + b" " + json.dumps([ROW]).encode())
+    assert [record.values for record in exchange.read(path, SHEET)] == [ROW]

@@ -1,0 +1,287 @@
+"""The label page in a real browser, on a server as the user starts it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import open_page, serious_faults
+from label_pages import PLAIN, on_disk, plain_run, press, quiet, started, title
+from label_server import serving
+from runs_made import run_of
+from shared_data import shared
+
+from labelcast.labels import store
+from labelcast.labels.session import Desk
+from labelcast.tasks.task import Task
+
+NASTY = (
+    "<script>window.hacked = 1</script>",
+    '<img src="nowhere" onerror="window.hacked = 1">',
+    "{{ 7 * 7 }} ${window.hacked = 1} {% raw %} <%= 1 %>",
+    "null\0byte",
+    "\u05e9\u05dc\u05d5\u05dd \u202eevil\u202c \U0001f600\U0001f468\u200d\U0001f469",
+    "]]></script><script>window.hacked = 1</script>",
+    "javascript:window.hacked=1",
+    "long " * 20_000,
+    "a line\n\n   and\tanother ",
+)
+NASTY_TASK = {
+    **{"name": "t", "instruction": "<b onclick=x>Choose</b> {{ it }}", "answer": "<u>y</u>"},
+    "inputs": [
+        {"field": "<b onmouseover=window.hacked=1>", "label": "<i>Text</i>"},
+        {"field": "more", "label": '"><script>window.hacked=1</script>'},
+    ],
+    "answers": [
+        "<svg onload=window.hacked=1>",
+        '"><script>',
+        "javascript:alert(1)",
+        "</button>",
+        "5",
+    ],
+}
+
+
+def test_a_short_pass(chromium: Any, tmp_path: Path) -> None:
+    """By keyboard, over a reload, with texts of every bad kind, which are shown as text."""
+    one, two = (item["field"] for item in NASTY_TASK["inputs"])  # type: ignore[index]
+    rows = [{one: text, two: f"{n} {text[:50]}"} for n, text in enumerate(NASTY)]
+    run = run_of(tmp_path, [*rows, {one: "x", two: "y"}], len(NASTY), Task.build(NASTY_TASK))
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        started(page, server.link)
+        assert page.url == server.origin + "/"
+        for place, text in enumerate(NASTY):
+            assert title(page) == f"Example {place + 1} of {len(NASTY)}"
+            shown = page.locator(".field .text").first.text_content()
+            assert shown == text.replace("\0", "\ufffd")
+            if place == 0:
+                assert page.locator(".field h2").all_text_contents() == [
+                    item["label"]  # type: ignore[index]
+                    for item in NASTY_TASK["inputs"]
+                ]
+                page.keyboard.press("n")
+                page.keyboard.type("<b>12</b> s")
+                page.keyboard.press("Enter")
+                page.wait_for_selector(".mark.note")
+                page.keyboard.press("?")
+                page.wait_for_selector(".mark.unsure")
+            if place in (1, 7):
+                assert serious_faults(page) == []
+            if place == 4:
+                page.reload()
+                page.wait_for_selector("#answers > *")
+            press(page, "s" if place == 3 else str(place % 5 + 1))
+            assert len(on_disk(run)) == place + (place < 3)
+        assert page.text_content("#result-title") == "8 of 9 are labelled"
+        page.wait_for_selector("#measure")
+        assert serious_faults(page) == []
+        assert page.evaluate("window.hacked") is None
+        assert quiet(heard), heard
+    answers = NASTY_TASK["answers"]
+    assert on_disk(run) == [answers[n % 5] for n in range(len(NASTY)) if n != 3]  # type: ignore[index]
+    entry = Desk(run).look().items[0].entry
+    assert (entry.note, entry.unsure) == ("<b>12</b> s", True)
+
+
+def test_the_server_is_stopped_by_hand(tmp_path: Path) -> None:
+    """Ctrl-C: a line that says how to go on, no traceback, status 0."""
+    run = plain_run(tmp_path, 2)
+    with serving(run.path) as server:
+        server.process.send_signal(signal.SIGINT)
+        out, err = server.process.communicate()
+        assert server.process.returncode == 0
+        assert out == ""
+        assert "To go on:" in err
+        assert f"labelcast label {run.path}" in err
+        assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_32_by_keyboard_with_a_crash_in_the_middle(chromium: Any, tmp_path: Path) -> None:
+    """Killed and started anew on its port: the open window says so, and then goes on."""
+    run = plain_run(tmp_path)
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        started(page, server.link)
+        for place in range(16):
+            press(page, str(place % 3 + 1))
+            assert len(on_disk(run)) == place + 1
+        for undone in (1, 2):
+            page.keyboard.press("u")
+            page.wait_for_function(
+                "n => document.getElementById('example-title').textContent.startsWith(n)",
+                arg=f"Example {17 - undone} ",
+            )
+        assert quiet(heard), heard
+        page.keyboard.press("n")
+        page.keyboard.type("half a thought")
+        server.kill()
+        page.wait_for_selector("#banner:not([hidden]) >> text=server has stopped")
+        assert len(on_disk(run)) == 14
+        with serving(run.path, "--port", server.port) as again:
+            page.wait_for_selector("#banner:not([hidden]) >> text=new link")
+            other = page.context.new_page()
+            other.goto(again.link)
+            other.close()
+            page.wait_for_selector("#banner", state="hidden")
+            assert page.input_value("#note") == "half a thought"
+            page.keyboard.press("Enter")
+            page.wait_for_selector(".mark.note")
+            # What was done before the crash can still be taken back: the note, then an answer.
+            page.keyboard.press("u")
+            page.wait_for_selector(".mark.note", state="detached")
+            for place in range(14, 32):
+                press(page, str(place % 3 + 1))
+            assert page.text_content("#result-title") == "All 32 are labelled"
+            assert page.is_visible("#measure")
+    assert on_disk(run) == [PLAIN["answers"][n % 3] for n in range(32)]
+
+
+@pytest.mark.slow
+def test_two_windows(chromium: Any, tmp_path: Path) -> None:
+    """The second is told what the first did, and decides; neither writes over the other unasked."""
+    run = plain_run(tmp_path, 6)
+    with serving(run.path) as server, open_page(chromium) as (one, heard):
+        started(one, server.link)
+        two = one.context.new_page()
+        # So that the second learns of nothing before it acts.
+        two.route(
+            "**/api/state", lambda route: route.fulfill(json=kept) if kept else route.continue_()
+        )
+        kept: dict[str, Any] = {}
+        started(two, server.origin)
+        kept |= two.evaluate("async () => (await fetch('/api/state')).json()")
+        press(one, "1")
+        two.keyboard.press("2")
+        two.wait_for_selector("#notice:not([hidden])")
+        assert on_disk(run) == ["billing"]
+        assert "labelled “billing” now; you chose “returns”" in two.text_content("#notice")
+        assert two.evaluate("document.activeElement.textContent") == "Keep “billing”"
+        two.keyboard.press("2")  # not taken while the question stands
+        two.keyboard.press("Tab")
+        press(two, "Enter")
+        assert on_disk(run) == ["returns"]
+        kept.clear()
+        one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 1")
+        # A new draw and an import show up by themselves.
+        store.draw_more(run, {"random": 2})
+        ids = [item.id for item in Desk(run).look().items]
+        with run.locked(wait=5):
+            store.save_labels(run, dict.fromkeys(ids[:6], "account"))
+        one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 6")
+        one.wait_for_selector("#to-result:not([hidden])")
+        one.click("#to-result")
+        one.click("text=Label the random examples")
+        one.wait_for_selector("text=Example 1 of 2")
+        assert quiet(heard), heard
+
+
+@pytest.mark.slow
+def test_a_phone(chromium: Any, tmp_path: Path) -> None:
+    """Touched only: nothing wider than the window, everything to be touched large enough."""
+    run = plain_run(tmp_path, 4)
+    window = {"viewport": {"width": 360, "height": 640}, "is_mobile": True, "has_touch": True}
+    with serving(run.path) as server, open_page(chromium, **window) as (page, heard):
+        started(page, server.link)
+        for name in PLAIN["answers"]:
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            for button in page.locator(".desk button").all():
+                assert button.bounding_box()["height"] >= 44
+            before = title(page)
+            page.tap(f".answer >> text={name}")
+            page.wait_for_function(
+                "before => document.getElementById('example-title').textContent !== before",
+                arg=before,
+            )
+        page.tap("text=Skip")
+        page.wait_for_selector("#result-title")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert serious_faults(page) == []
+        assert quiet(heard), heard
+    assert on_disk(run) == PLAIN["answers"]
+
+
+@pytest.mark.slow
+def test_77_answers_are_found_by_typing(chromium: Any, tmp_path: Path) -> None:
+    """By what a number stands for, by the number itself, and with the arrows."""
+    lines = (shared() / "tasks/banking77.jsonl").read_text("utf-8").splitlines()[:9]
+    task = Task.load("banking77")
+    run = run_of(tmp_path, [json.loads(line) for line in lines], 5, task)
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        started(page, server.link)
+        assert page.locator(".option").count() == 77
+        for typed in ("not arrived", "7", "contactless", ""):
+            page.keyboard.type(typed)
+            if not typed:
+                page.keyboard.press("ArrowDown")
+                page.keyboard.press("ArrowDown")
+            assert serious_faults(page) == []
+            press(page, "Enter")
+        page.keyboard.type("sub s")  # in the field the keys of the actions are letters
+        assert page.input_value("#find") == "sub s"
+        page.keyboard.press("Escape")
+        press(page, "u")
+        assert title(page).startswith("Example 4")
+        assert quiet(heard), heard
+    assert on_disk(run) == ["11", "7", "23"]
+
+
+@pytest.mark.slow
+def test_free_text(chromium: Any, tmp_path: Path) -> None:
+    """Lines are kept; what is half typed outlives a reload; a long one is refused in words."""
+    task = Task.build({k: v for k, v in PLAIN.items() if k != "answers"})
+    run = run_of(tmp_path, [{"text": f"t {n}"} for n in range(5)], 3, task)
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        started(page, server.link)
+        page.keyboard.type("one")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("b<u>two")
+        page.reload()
+        page.wait_for_selector("#free")
+        assert page.input_value("#free") == "one\nb<u>two"
+        press(page, "Enter")
+        assert on_disk(run) == ["one\nb<u>two"]
+        page.keyboard.type("second")
+        press(page, "Control+Enter")
+        assert quiet(heard), heard
+        page.fill("#free", "x" * 70_000)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#notice >> text=too long")
+        assert len(page.input_value("#free")) == 70_000
+    assert on_disk(run) == ["one\nb<u>two", "second"]
+
+
+@pytest.mark.slow
+def test_the_models_answer_is_hidden_until_asked_for(chromium: Any, tmp_path: Path) -> None:
+    """No request brings it before; the test set never has it."""
+    run = plain_run(tmp_path, 2)
+    store.draw_more(run, {"test": 1})
+    said: list[str] = []
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        page.on("response", lambda answer: said.append(answer.url))
+        started(page, server.link)
+        assert not page.is_visible(".model-said")
+        assert not any("model" in url for url in said)
+        page.keyboard.press("m")
+        page.wait_for_selector(".model-said >> text=returns")
+        press(page, "1")
+        assert not page.is_visible(".model-said")
+        press(page, "1")
+        page.click("text=Label the test set examples")
+        page.wait_for_selector("text=Example 1 of 1")
+        assert not page.is_visible("text=Model")
+        page.keyboard.press("m")
+        assert quiet(heard), heard
+    assert [item.model_shown for item in Desk(run).look().items] == [True, False, False]
+
+
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
+    """Which, and what to do."""
+    from command_line import check_message, labelcast
+
+    run = plain_run(tmp_path, 2)
+    with serving(run.path) as server:
+        done = labelcast("label", run.path, "--no-browser", "--port", server.port)
+        check_message(done, 2, (f"--port {server.port}", "Choose another"))

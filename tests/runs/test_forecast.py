@@ -1,0 +1,182 @@
+"""A forecast from a run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelcast.errors import InputError
+from labelcast.files.json_files import read_json, write_json, write_jsonl
+from labelcast.forecast import forecast
+from labelcast.forecast.cards import by_name
+from labelcast.runs.forecast import answer_run, forecast_run, last_asked
+from labelcast.runs.run import Run
+
+TASK = {
+    "name": "t",
+    "instruction": "Say it.",
+    "inputs": [{"field": "text"}],
+    "answer": "y",
+    "ceiling": {"score": 0.9, "source": "people"},
+}
+
+
+def made(path: Path, coslow: float | None = 0.4, **model: Any) -> Run:
+    """A run of some model, with a CoS-Low or none."""
+    identity = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"} | model
+    run = Run.create(path / "run", {"task": TASK}, {"model": identity})
+    write_jsonl(run.file("labels.jsonl"), [{"set": "low", "id": "a", "y": "b"}])
+    if coslow is not None:
+        write_json(run.file("coslow.json"), {"coslow": coslow})
+        run.finish("coslow", labels=run.labels_digest("low"))
+    return run
+
+
+def test_it_is_the_forecast_of_its_parts(tmp_path: Path) -> None:
+    """CoS-Low, the model's card and the task's ceiling come from the run."""
+    run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
+    answer, warnings = forecast_run(run, target_score=0.8, zero_shot=0.5)
+    direct = forecast(
+        0.4, by_name("llama-3.1-8b-instruct"), target_score=0.8, zero_shot=0.5, ceiling=0.9
+    )
+    assert answer == direct
+    assert warnings == ()
+    kept = read_json(run.file("forecast.json"))
+    assert kept == json.loads(json.dumps(answer.to_dict()))
+    assert run.is_done("forecast")
+
+
+def test_a_ceiling_that_is_given_goes_first(tmp_path: Path) -> None:
+    """The task's ceiling is only the default."""
+    answer, _ = forecast_run(made(tmp_path), target_score=0.8, zero_shot=0.5, ceiling=0.85)
+    assert answer.target.gain == pytest.approx(0.3 / 0.35)
+
+
+def test_a_model_without_a_card_gets_the_pooled_one(tmp_path: Path) -> None:
+    """The user is told which card is used, and can name another."""
+    answer, warnings = forecast_run(made(tmp_path))
+    assert answer.calibration == "pooled"
+    assert "no calibration exists" in warnings[0]
+    answer, warnings = forecast_run(made(tmp_path), calibration="qwen2.5-14b-instruct")
+    assert (answer.calibration, warnings) == ("qwen2.5-14b-instruct", ())
+
+
+def test_labels_changed_since_are_told(tmp_path: Path) -> None:
+    """CoS-Low of other labels than the run holds now gives a warning, kept with the answer."""
+    run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
+    write_jsonl(run.file("labels.jsonl"), [{"set": "low", "id": "a", "y": "c"}])
+    _, warnings = forecast_run(run)
+    assert "labels have changed" in warnings[0]
+    assert warnings[0] in read_json(run.file("forecast.json"))["warnings"]
+
+
+def test_few_examples_are_told(tmp_path: Path) -> None:
+    """CoS-Low of fewer examples than the calibrations had gives a warning; of as many, none."""
+    run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
+    for examples, told in ((3, True), (32, False)):
+        write_json(run.file("coslow.json"), {"coslow": 0.4, "examples": examples})
+        _, warnings = forecast_run(run)
+        assert any(f"rests on {examples} examples" in w for w in warnings) == told
+
+
+def test_before_coslow_only_observed_scores_answer(tmp_path: Path) -> None:
+    """Without either, the message says which commands come first."""
+    run = made(tmp_path, coslow=None)
+    with pytest.raises(InputError, match=r"CoS-Low is not measured yet.*labelcast coslow"):
+        forecast_run(run)
+    assert not run.file("forecast.json").exists()
+    answer, _ = forecast_run(run, zero_shot=0.4, observations=[(50, 0.6), (100, 0.7)])
+    assert "CoS-Low" not in answer.answered_by
+
+
+def with_scores(run: Run, *rows: tuple[int, float, int]) -> Run:
+    """A run with scores that `labelcast tune` measured: budget, score, test size."""
+    names = ("budget", "score", "test_size")
+    named = [dict(zip(names, row, strict=True)) | {"recipe": "LoRA"} for row in rows]
+    write_jsonl(run.file("observations.jsonl"), named)
+    return run
+
+
+def test_every_measured_score_counts_with_its_own_test_set(tmp_path: Path) -> None:
+    """Several seeds at one budget are several scores: the forecast is that of giving them all."""
+    rows = [(50, 0.62, 200), (50, 0.58, 200), (100, 0.66, 1000)]
+    run = with_scores(made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct"), *rows)
+    answer, _ = forecast_run(run, zero_shot=0.5)
+    scores = [(n, score, None, size) for n, score, size in rows]
+    asked: dict[str, Any] = {"zero_shot": 0.5, "ceiling": 0.9, "recipe": "LoRA"}
+    direct = forecast(0.4, by_name("llama-3.1-8b-instruct"), observations=scores, **asked)
+    assert answer == direct
+    found = [(o.budget, o.score) for o in answer.observations]
+    assert found == [(50, 0.58), (50, 0.62), (100, 0.66)]
+    assert answer.observations[2].sd < answer.observations[0].sd
+    assert not any("test examples are assumed" in warning for warning in answer.warnings)
+
+
+def test_what_the_run_knows_is_put_on_the_users_scale(tmp_path: Path) -> None:
+    """The task's ceiling and the measured scores are shares of 1, whatever the user's scale is."""
+    run = with_scores(made(tmp_path), (50, 0.6, 200))
+    plain, _ = forecast_run(run, target_score=0.8)
+    percent, _ = forecast_run(run, target_score=80, scale=100)
+    errors, _ = forecast_run(run, target_score=20, scale=100, lower_is_better=True)
+    assert percent.labels_needed == errors.labels_needed == plain.labels_needed
+    assert percent.ceiling is not None and percent.ceiling.median == pytest.approx(90)
+    assert errors.observations[0].score == pytest.approx(40)
+
+
+def test_a_loss_takes_nothing_of_another_scale(tmp_path: Path) -> None:
+    """A ceiling and scores of accuracy say nothing of a loss: they are left out, and it is said."""
+    run = with_scores(made(tmp_path), (50, 0.6, 200))
+    answer, found = forecast_run(
+        run, observations=[(50, 2.0)], target_score=1.5, lower_is_better=True
+    )
+    (observed,) = answer.observations
+    assert observed.budget == 50 and observed.score == pytest.approx(2.0)
+    assert answer.ceiling is not None and not answer.ceiling.known
+    assert any("losses" in warning for warning in found)
+
+
+def test_a_large_pool_is_the_horizon(tmp_path: Path) -> None:
+    """A pool above 5,000 examples is looked at to its end, unless another horizon is asked for."""
+    model: dict[str, Any] = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"}
+    for size, horizon in ((400, 5000), (20_000, 20_000), (10**7, 10**6)):
+        run = Run.create(tmp_path / f"{size}", {}, {"model": model, "size": size})
+        answer, _ = forecast_run(run, observations=[(50, 0.6)], target_score=0.8)
+        assert (answer.horizon, answer.curve[-1].n) == (horizon, horizon)
+    answer, _ = forecast_run(run, observations=[(50, 0.6)], target_score=0.8, horizon=700)
+    assert answer.horizon == 700
+
+
+def test_runs_of_earlier_versions_are_asked_again(tmp_path: Path) -> None:
+    """Manifests with `asked` or only `options`, and with options that are gone, still answer."""
+    run = made(tmp_path)
+    asked: dict[str, Any] = {
+        "zero_shot": 0.4,
+        "observations": [[50, 0.6], [100, 0.7, 0.03]],
+        "level": 0.8,
+    }
+    expected = forecast_run(run, **asked)[0]
+    for content in (
+        {"asked": asked | {"seed": 0, "samples": 4000}},
+        {"options": asked | {"ceiling": 0.9, "seed": 0}},
+    ):
+        run.finish("forecast", **content)
+        assert not {"seed", "samples"} & last_asked(run).keys()
+        assert answer_run(run, **last_asked(run)).forecast == expected
+    run.finish("forecast", asked={"nonsense": 1})
+    with pytest.raises(InputError, match=r"forecast\.json: damaged"):
+        last_asked(run)
+
+
+def test_a_forecast_is_asked_again_with_every_option(tmp_path: Path) -> None:
+    """What the manifest keeps gives the same forecast, plan and all."""
+    run = made(tmp_path)
+    costs: dict[str, Any] = {"label_cost": 0.5, "run_cost": 20.0, "value": 4000.0}
+    scores = [(50, 60.0), (50, 62.0, None, 300), (100, 66.0, 1.5)]
+    answer, _ = forecast_run(
+        run, scale=100, target_score=80, observations=scores, horizon=8000, **costs
+    )
+    assert answer.plan is not None
+    assert answer_run(run, **last_asked(run)).forecast == answer

@@ -1,0 +1,125 @@
+"""Acting on a forecast: tuning on a run's own labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps_made import SHORT, Place, make_place
+from tuning_made import TASK, load, records
+
+from labelcast.errors import InputError
+from labelcast.files.json_files import write_json, write_jsonl
+from labelcast.labels import store
+from labelcast.models.loading import LanguageModel
+from labelcast.runs.forecast import with_observations
+from labelcast.runs.run import Run
+from labelcast.runs.tune import check_run, tune_run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place for all tests of this module."""
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def lm(place: Place) -> LanguageModel:
+    """The model, fresh for each test because tuning changes it."""
+    return load(Path(place.model))
+
+
+def make_run(folder: Path, lm: LanguageModel, random: int = 12, test: int = 10) -> Run:
+    """A run with 2 labelled low examples and so many random and test ones."""
+    question = {"task": TASK.model_dump(mode="json"), "seed": 0, "max_new_tokens": 3}
+    model = {"name": lm.name, "fingerprint": lm.identity.fingerprint, "hub_id": None}
+    run = Run.create(folder / "run", question, {"model": model})
+    names = ["low"] * 2 + ["random"] * random + ["test"] * test
+    rows: list[dict[str, Any]] = [
+        {"id": f"e{n}", "index": n, "set": name, "batch": 0, **record}
+        for n, (name, record) in enumerate(zip(names, records(len(names)), strict=True))
+    ]
+    write_jsonl(run.file("draws.jsonl"), rows)
+    run.finish("score")
+    store.save_labels(run, {row["id"]: row["y"] for row in rows})
+    return run
+
+
+def test_an_observation_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
+    """Budget, score, size, metric, seed, recipe and seconds stand in the run."""
+    run = make_run(tmp_path, lm)
+    row = tune_run(run, lm, 10, recipe=SHORT)
+    kept = [json.loads(line) for line in run.file("observations.jsonl").read_text().splitlines()]
+    assert kept == [row]
+    wanted = {"budget": 10, "test_size": 10, "metric": "accuracy", "seed": 1, "recipe": "short"}
+    assert wanted.items() <= row.items()
+    assert 0 <= row["score"] <= 1
+    assert row["seconds"] > 0
+    assert row["steps"] == 4
+
+
+def test_the_same_again_replaces(tmp_path: Path, place: Place, lm: LanguageModel) -> None:
+    """One budget, seed and recipe has one observation, the same each time; so has zero-shot."""
+    run = make_run(tmp_path, lm)
+    zero = tune_run(run, lm, 0, recipe=SHORT)
+    found = [tune_run(run, load(Path(place.model)), 10, recipe=SHORT) for _ in range(2)]
+    assert found[0]["score"] == found[1]["score"]
+    assert [row["budget"] for row in run.rows("observations.jsonl")] == [0, 10]
+    assert "steps" not in zero
+
+
+def test_what_is_missing_is_said_with_its_command(tmp_path: Path, lm: LanguageModel) -> None:
+    """No test set, too few random labels: the message holds the command that draws them."""
+    with pytest.raises(InputError, match=r"labelcast label .* --test 200"):
+        check_run(make_run(tmp_path / "a", lm, test=0), 0)
+    run = make_run(tmp_path / "b", lm)
+    with pytest.raises(InputError, match=r"labelcast label .* --more 38`"):
+        check_run(run, 50)
+    known = {row["id"]: row["y"] for row in run.rows("labels.jsonl") if row["set"] != "random"}
+    store.save_labels(run, known)
+    with pytest.raises(InputError, match=r"0 of the 10 .* of the random set are labelled"):
+        check_run(run, 10)
+    check_run(run, 0)
+    with pytest.raises(InputError, match="--budget 1"):
+        check_run(run, 1)
+
+
+def observed(tmp_path: Path, rows: list[dict[str, Any]]) -> Run:
+    """A run with observations."""
+    run = Run.create(tmp_path / "run", {}, {})
+    base = {"test_size": 100, "recipe": "LoRA"}
+    write_jsonl(run.file("observations.jsonl"), [base | row for row in rows])
+    return run
+
+
+def test_observations_reach_the_forecast(tmp_path: Path) -> None:
+    """Each counts by itself; zero-shot counts for every recipe; a given score counts once."""
+    rows: list[dict[str, Any]] = [
+        {"budget": 0, "score": 0.2, "recipe": "full fine-tuning"},
+        {"budget": 50, "score": 0.9, "recipe": "full fine-tuning"},
+        {"budget": 50, "score": 0.4},
+        {"budget": 50, "score": 0.6, "test_size": 300},
+        {"budget": 100, "score": 0.7},
+    ]
+    run = observed(tmp_path, rows)
+    found = with_observations(run, {})
+    of_lora = [(50, 0.4, None, 100), (50, 0.6, None, 300), (100, 0.7, None, 100)]
+    assert found["observations"] == [(0, 0.2, None, 100), *of_lora]
+    assert (found.get("observe_size"), found["recipe"]) == (None, "LoRA")
+    given: dict[str, Any] = {"observations": [(0, 0.1), (100, 0.7004), (50, 0.5)]}
+    kept = [(50, 0.4, None, 100), (50, 0.6, None, 300)]
+    assert with_observations(run, given)["observations"] == [*kept, *given["observations"]]
+    given = {"observations": [(100, 0.8)], "zero_shot": 0.1, "recipe": "full fine-tuning"}
+    assert with_observations(run, given)["observations"] == [(50, 0.9, None, 100), (100, 0.8)]
+    given |= {"observations": [(100, 0.8, 0.02)], "observe_sd": 0.03}  # with sds of its noise
+    found = with_observations(run, given)
+    assert found["observations"] == [(50, 0.9, None, None), (100, 0.8, 0.02)]
+
+
+def test_without_observations_nothing_changes(tmp_path: Path) -> None:
+    """A run that was never tuned forecasts as before."""
+    run = Run.create(tmp_path / "run", {}, {})
+    write_json(run.file("coslow.json"), {"coslow": 0.4})
+    assert with_observations(run, {"level": 0.9}) == {"level": 0.9}

@@ -1,0 +1,219 @@
+"""A sweep's folder: which jobs there are, what is kept, and what a rerun does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps_made import Place, make_place, scores
+
+from labelcast.errors import InputError, RunError
+from labelcast.execution.jobs import Ended, Moved, Started
+from labelcast.sweeps.job import Job, JobResult
+from labelcast.sweeps.scores import FIELDS, Lines, ScoresFile
+from labelcast.sweeps.sweep import Settings, Sweep, sweep_task
+from labelcast.training.recipe import FULL
+
+
+class Made:
+    """Workers that give made-up scores, one job after the other."""
+
+    def __init__(self, digest: str, fail: Sequence[int] = (), times: int = 99) -> None:
+        self.digest, self.fail, self.times = digest, fail, times
+        self.job: tuple[int, Job] | None = None
+        self.started: list[int] = []
+
+    def free(self) -> bool:
+        return self.job is None
+
+    def start(self, number: int, job: Job) -> None:
+        self.job = (number, job)
+        self.started.append(job.budget)
+
+    def wait(self) -> list[Started | Moved | Ended]:
+        assert self.job is not None
+        number, job = self.job
+        self.job = None
+        values: dict[str, Any] = {"score": 0.5 + job.budget / 1000, "test_digest": self.digest}
+        if job.budget in self.fail and self.times:
+            self.times -= 1
+            values = {"error": "no luck"}
+        result = JobResult(*job.key, job.metric, test_size=job.test_size, seconds=1.0, **values)
+        return [Started(number, "here"), Ended(number, result)]
+
+    def close(self) -> None:
+        self.job = None
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place for all tests of this module; each has a sweep's folder of its own."""
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+def digest(sweep: Sweep) -> str:
+    """Of the test set of the task `first`."""
+    return str(sweep.settings["tasks"]["first"]["test_digest"])
+
+
+def test_jobs_are_all_combinations(made: Place) -> None:
+    """Tasks x budgets x seeds, smallest budget first, each with a folder of its own."""
+    begun = made.begin("all", ("first", "second"), budgets=(10, 0), seeds=(1, 2))
+    found = [(job.budget, job.name, job.seed) for job in begun.jobs]
+    wanted = [(b, t, s) for b in (0, 10) for t in ("first", "second") for s in (1, 2)]
+    assert found == wanted
+    assert len({job.folder for job in begun.jobs}) == len(begun.jobs)
+
+
+def test_rows_begin_with_the_fixed_fields(made: Place) -> None:
+    """Each row has the fixed fields first, in order, and a rerun finds nothing left to do."""
+    begun = made.begin("rows")
+    begun.sweep.run(begun.jobs, Made(digest(begun.sweep)))
+    lines = (begun.sweep.path / "scores.jsonl").read_text().splitlines()
+    assert [tuple(json.loads(line))[: len(FIELDS)] for line in lines] == [FIELDS] * 2
+    assert begun.sweep.missing(begun.jobs) == ()
+
+
+def test_a_failed_job_is_tried_again_then_recorded(made: Place) -> None:
+    """After its retries a job's error stands in its row, while the others go on."""
+    begun = made.begin("failed", budgets=(0, 10, 20))
+    workers = Made(digest(begun.sweep), fail=[0])
+    begun.sweep.run(begun.jobs, workers, retries=2)
+    rows = {row["budget"]: row for row in begun.sweep.scores.rows()}
+    assert workers.started == [0, 10, 20, 0, 0]
+    assert (rows[0]["error"], rows[0]["score"]) == ("no luck", None)
+    assert [rows[10]["error"], rows[20]["error"]] == ["", ""]
+
+
+def test_failed_rows_are_done_again_only_when_asked(made: Place) -> None:
+    """With `retry_failed` the new row takes the place of the failed one."""
+    begun = made.begin("again")
+    begun.sweep.run(begun.jobs, Made(digest(begun.sweep), fail=[10]), retries=0)
+    assert begun.sweep.missing(begun.jobs) == ()
+    left = begun.sweep.missing(begun.jobs, retry_failed=True)
+    assert [job.budget for job in left] == [10]
+    begun.sweep.run(left, Made(digest(begun.sweep)))
+    rows = begun.sweep.scores.rows()
+    assert sorted((row["budget"], row["error"]) for row in rows) == [(0, ""), (10, "")]
+
+
+def test_a_retry_that_works_leaves_no_error(made: Place) -> None:
+    """A job that fails once and then works has one row, without an error."""
+    begun = made.begin("once")
+    begun.sweep.run(begun.jobs, Made(digest(begun.sweep), fail=[10], times=1), retries=1)
+    assert [row["error"] for row in begun.sweep.scores.rows()] == ["", ""]
+
+
+def test_a_half_line_is_healed(made: Place) -> None:
+    """A last line without its end is cut off, and its job is done again."""
+    begun = made.begin("half")
+    begun.sweep.run(begun.jobs, Made(digest(begun.sweep)))
+    file = begun.sweep.scores.path
+    whole = file.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in (first, first + 1, len(whole) - 1):
+        file.write_bytes(whole[:cut])
+        left = begun.sweep.missing(begun.jobs)
+        assert [job.budget for job in left] == [10]
+        begun.sweep.run(left, Made(digest(begun.sweep)))
+        assert file.read_bytes() == whole
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that cannot be brought to the disk is taken back, and the error says so."""
+    file = Lines(tmp_path / "rows.jsonl")
+    file.append({"a": 1})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="disk is full"):
+        file.append({"a": 2})
+    monkeypatch.undo()
+    assert file.rows() == [{"a": 1}]
+
+
+def test_a_double_row_is_refused(tmp_path: Path) -> None:
+    """Two rows of one job are an error that names the line."""
+    file = ScoresFile(tmp_path / "scores.jsonl")
+    texts = dict.fromkeys(("task", "model", "metric", "error"), "x")
+    row = dict.fromkeys(FIELDS, 1) | texts
+    file.append(row)
+    file.append(row)
+    with pytest.raises(InputError, match=r"line 2.*appears twice"):
+        file.rows()
+
+
+def test_another_question_is_refused(made: Place) -> None:
+    """A folder keeps to one model, recipe and test set; more budgets, seeds and tasks may come."""
+    made.begin("one")
+    for changes, says in (
+        ({"recipe": FULL}, "another recipe"),
+        ({"test_size": 21}, "another test size"),
+        ({"split_seed": 1}, "another split seed"),
+    ):
+        with pytest.raises(InputError, match=says):
+            made.begin("one", **changes)
+    more = made.begin("one", ("first", "second"), budgets=(20,), seeds=(2,))
+    content = more.sweep.settings
+    assert (content["budgets"], content["seeds"]) == ([0, 10, 20], [1, 2])
+    assert sorted(content["tasks"]) == ["first", "second"]
+
+
+def test_changed_data_is_refused(tmp_path: Path) -> None:
+    """Scores on two test sets never stand in one curve: not from a rerun, not from a job."""
+    place = make_place(tmp_path)
+    begun = place.begin("sweep")
+    begun.sweep.run(begun.jobs[:1], Made("of other data"))
+    assert "another one" in begun.sweep.scores.rows()[0]["error"]
+    lines = Path(place.data).read_text().splitlines(keepends=True)
+    Path(place.data).write_text("".join(lines[:150]))
+    with pytest.raises(InputError, match="another test set"):
+        place.begin("sweep")
+
+
+def test_too_little_data_is_refused_before_any_work(made: Place) -> None:
+    """The message says how many are left to train on."""
+    with pytest.raises(InputError, match="leaves 180 examples"):
+        made.begin("little", budgets=(0, 5000))
+
+
+def test_a_generated_task_gets_its_size() -> None:
+    """Without a size it has room for 5,000 labels and the test set, whatever the budgets."""
+    sizes = {
+        sweep_task("boolean_expressions", Settings("m", FULL, budgets=budgets)).data
+        for budgets in ((0, 50), (0, 5000))
+    }
+    assert sizes == {"generated:boolean_expressions:5500"}
+
+
+def test_the_curve_has_means_and_area(made: Place) -> None:
+    """Scores are averaged over seeds; the area is that of `EfficiencyCurve`, marked censored."""
+    begun = made.begin("curve", budgets=(0, 10, 20), seeds=(1, 2))
+    begun.sweep.run(begun.jobs, Made(digest(begun.sweep)))
+    curve = json.loads((begun.sweep.path / "curve.json").read_text())["first"]
+    assert curve["budgets"] == [0, 10, 20]
+    assert curve["scores"] == pytest.approx([0.5, 0.51, 0.52])
+    assert curve["seeds"] == [2, 2, 2]
+    assert curve["gains"] == pytest.approx([0, 0.5, 1])
+    assert curve["censored"] is True
+    assert 0 < curve["auc"] < 1
+
+
+def test_two_processes_cannot_work_on_one_sweep(made: Place) -> None:
+    """The second one is told, and nothing is written."""
+    begun = made.begin("locked")
+
+    class Second(Made):
+        def start(self, number: int, job: Job) -> None:
+            with pytest.raises(RunError, match="another labelcast process"):
+                begun.sweep.run(begun.jobs, Made(self.digest))
+            super().start(number, job)
+
+    begun.sweep.run(begun.jobs, Second(digest(begun.sweep)))
+    assert len(scores(begun.sweep.scores.path)) == 2

@@ -1,0 +1,309 @@
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+
+from labelcast.errors import InputError, LabelcastWarning, RunError
+from labelcast.models.loading import LanguageModel
+from labelcast.tasks.prompts import Example
+from labelcast.training.checkpoints import last_checkpoint
+from labelcast.training.evaluate import answers, evaluate
+from labelcast.training.finetune import FineTuned, fine_tune
+from labelcast.training.recipe import Recipe
+from labelcast.training.sequences import IGNORED, collate, encode, end_of_turn
+from labelcast.training.trainer import make_trainer
+
+TEXTS = records(500)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def lm(folder: Path) -> LanguageModel:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def examples(lm: LanguageModel) -> list[Example]:
+    return made_examples(lm, TEXTS)
+
+
+def tune(
+    lm: LanguageModel, examples: list[Example], recipe: Recipe = QUICK, seed: int = 5, **kw: Any
+) -> FineTuned:
+    return fine_tune(fresh(lm), examples[:40], examples[40:60], recipe, seed=seed, **kw)
+
+
+def weights(tuned: FineTuned) -> dict[str, torch.Tensor]:
+    return dict(tuned.lm.model.state_dict())
+
+
+def loss_of(lm: LanguageModel, examples: list[Example]) -> float:
+    """The mean loss of the answer tokens, from the model's own logits."""
+    batch = collate(list(encode(lm, examples, 2048).rows))
+    with torch.inference_mode():
+        logits = lm.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).logits
+    return float(
+        torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
+        )
+    )
+
+
+def test_the_loss_is_on_the_answer_alone(lm: LanguageModel, examples: list[Example]) -> None:
+    """The labelled tokens spell the answer and the token that generation stops at, no more."""
+    (row,) = encode(lm, examples[:1], 2048).rows
+    kept = [token for token in row["labels"] if token != IGNORED]
+    assert lm.tokenizer.decode(kept) == f"{examples[0].answer}<eos>"
+    assert row["input_ids"][-len(kept) :] == kept
+    assert lm.tokenizer.decode(row["input_ids"][: -len(kept)]) == examples[0].prompt
+    assert end_of_turn(lm) == [lm.tokenizer.eos_token_id]
+
+
+def test_padding_carries_no_loss(lm: LanguageModel) -> None:
+    """A batch of unequal lengths is padded with tokens that are masked and not labelled."""
+    rows = [{"text": "a", "y": "yes"}, {"text": "abcdefgh", "y": "no"}]
+    encoded = encode(lm, made_examples(lm, rows), 2048).rows
+    batch = collate(encoded)
+    for number, row in enumerate(encoded):
+        length = len(row["input_ids"])
+        assert batch["attention_mask"][number].sum() == length
+        assert (batch["labels"][number, length:] == IGNORED).all()
+        assert batch["labels"][number, :length].tolist() == row["labels"]
+
+
+def test_the_trainers_loss_is_that_of_the_answer(
+    lm: LanguageModel, examples: list[Example]
+) -> None:
+    """The loss measured before training is the mean over answer tokens, computed here anew."""
+    tuned = tune(lm, examples, QUICK.model_copy(update={"max_steps": 1, "batch_size": 20}))
+    first = dict(tuned.validation_losses)[0]
+    assert first == pytest.approx(loss_of(lm, examples[40:60]), rel=1e-4)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
+def test_logits_are_computed_for_the_answers_alone(
+    lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
+) -> None:
+    """The head sees one state a token of an answer; loss and gradients are those of all logits."""
+    parts = [encode(lm, examples[:8], 2048)] * 2
+    batch = collate(parts[0].rows)
+    found = {}
+    for way in ("answers", "all"):
+        trainer = make_trainer(fresh(lm), parts, recipe, 0, tmp_path, "cpu", False)
+        seen: list[tuple[int, ...]] = []
+        trainer.head.register_forward_hook(
+            lambda module, given, logits, seen=seen: seen.append(tuple(logits.shape[:-1]))
+        )
+        if way == "all":
+            trainer.head = None
+        loss = trainer.compute_loss(trainer.model, dict(batch))
+        loss.backward()
+        grads = [w.grad for w in trainer.model.parameters() if w.grad is not None]
+        found[way] = loss.item(), grads, seen
+    answers, everywhere = found["answers"], found["all"]
+    assert answers[2] == [(int((batch["labels"] != IGNORED).sum()),)]
+    assert everywhere[2] == [tuple(batch["labels"].shape)]
+    assert answers[0] == pytest.approx(everywhere[0], rel=1e-6)
+    assert len(answers[1]) == len(everywhere[1]) > 0
+    for one, other in zip(answers[1], everywhere[1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
+def test_it_learns(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> None:
+    """The validation loss falls, and the score rises above zero-shot and the commonest label."""
+    recipe = recipe.model_copy(update={"max_steps": 120})
+    tuned = fine_tune(fresh(lm), examples[:200], examples[200:250], recipe, seed=0)
+    losses = dict(tuned.validation_losses)
+    assert losses[tuned.best_step] < 0.5 * losses[0]
+    test = examples[300:500]
+    score = evaluate(tuned.lm, test, "accuracy")
+    gold = [example.answer for example in test]
+    commonest = max(gold.count("yes"), gold.count("no")) / len(gold)
+    assert score.value - 2 * score.sd > max(commonest, evaluate(lm, test, "accuracy").value)
+
+
+def test_the_best_step_is_what_is_returned(lm: LanguageModel, examples: list[Example]) -> None:
+    """The returned weights have the lowest validation loss that was measured.
+
+    The validation answers are swapped: their loss falls while the answers' form is learned, and
+    rises as the task is.
+    """
+    swapped = [replace(e, answer="no" if e.answer == "yes" else "yes") for e in examples[40:60]]
+    recipe = QUICK.model_copy(update={"max_steps": 80, "batch_size": 20, "patience": 4})
+    tuned = fine_tune(fresh(lm), examples[:40], swapped, recipe, seed=0)
+    measured = {step: loss for step, loss in tuned.validation_losses if step}
+    assert tuned.best_step == min(measured, key=lambda step: measured[step])
+    assert tuned.best_step < tuned.steps
+    assert loss_of(tuned.lm, swapped) == pytest.approx(measured[tuned.best_step], rel=1e-4)
+
+
+def test_early_stopping(lm: LanguageModel, examples: list[Example]) -> None:
+    """Training ends when `patience` measurements in a row were not better than the best."""
+    wild = QUICK.model_copy(
+        update={"learning_rate": 0.1, "patience": 3, "evaluate_every": 2, "schedule": "constant"}
+    )
+    tuned = tune(lm, examples, wild)
+    assert tuned.stopped_early
+    assert tuned.steps == tuned.best_step + 3 * 2 < wild.max_steps
+
+
+@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
+def test_seeds(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> None:
+    """The same seed gives the same weights, another seed others; the process's own is kept."""
+    short = recipe.model_copy(update={"max_steps": 6})
+    random.seed(1)
+    torch.manual_seed(1)
+    drawn = random.random(), float(torch.rand(1))
+    random.seed(1)
+    torch.manual_seed(1)
+    one = tune(lm, examples, short)
+    assert (random.random(), float(torch.rand(1))) == drawn
+    two, other = tune(lm, examples, short), tune(lm, examples, short, seed=6)
+    assert one.validation_losses == two.validation_losses
+    assert all(torch.equal(w, weights(two)[name]) for name, w in weights(one).items())
+    assert one.validation_losses != other.validation_losses
+
+
+def test_lora_trains_adapters_alone(
+    lm: LanguageModel, examples: list[Example], tmp_path: Path
+) -> None:
+    """Only adapters have gradients, and they are few; merging leaves the model's own layers."""
+    parts = [encode(lm, examples[:8], 2048)] * 2
+    trainer = make_trainer(fresh(lm), parts, QUICK_LORA, 0, tmp_path, "cpu", False)
+    trained = [n for n, w in trainer.model.named_parameters() if w.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+    tuned = tune(lm, examples, QUICK_LORA.model_copy(update={"max_steps": 8}))
+    before, after = lm.model.state_dict(), weights(tuned)
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        assert torch.equal(weight, after[name]) != name.endswith("_proj.weight")
+    assert not any(w.requires_grad for w in tuned.lm.model.parameters())
+    assert not tuned.lm.model.training
+
+
+def test_the_model_answers_as_any_other_after_tuning(
+    lm: LanguageModel, examples: list[Example], tmp_path: Path
+) -> None:
+    """Nothing of the trainer is left on it: saved and loaded again it answers the same."""
+    tuned = tune(lm, examples, QUICK.model_copy(update={"gradient_checkpointing": True}))
+    tuned.lm.model.save_pretrained(tmp_path)
+    tuned.lm.tokenizer.save_pretrained(tmp_path)
+    test = examples[100:140]
+    assert answers(load(tmp_path), test) == answers(tuned.lm, test)
+    assert type(tuned.lm.model) is type(lm.model)
+    assert "forward" not in vars(tuned.lm.model)
+
+
+def test_accumulation_changes_nothing(lm: LanguageModel, examples: list[Example]) -> None:
+    """A batch run in four parts takes the same steps as one that is run whole."""
+    whole = QUICK.model_copy(update={"max_steps": 8, "batch_size": 8})
+    parts = whole.model_copy(update={"micro_batch": 2})
+    one, two = weights(tune(lm, examples, whole)), weights(tune(lm, examples, parts))
+    assert all(torch.allclose(w, two[name], atol=2e-4) for name, w in one.items())
+
+
+def test_long_sequences_are_left_out_with_a_count(lm: LanguageModel) -> None:
+    """A sequence of `max_length` tokens or more is dropped; where none is left it is an error."""
+    rows = [{"text": "ab" * (30 if n < 3 else 2) + f"{n}", "y": "yes"} for n in range(20)]
+    made = made_examples(lm, rows)
+    recipe = QUICK.model_copy(update={"max_steps": 4, "max_length": 60})
+    with pytest.warns(LabelcastWarning, match="3 of 20 labelled examples are too long"):
+        tuned = fine_tune(fresh(lm), made[:10], made[10:], recipe, seed=0)
+    assert tuned.dropped == 3
+    with pytest.raises(InputError, match="no example is left to train on: 3 are too long"):
+        fine_tune(fresh(lm), made[:3], made[10:], recipe, seed=0)
+
+
+def test_a_loss_that_is_not_a_number(lm: LanguageModel, examples: list[Example]) -> None:
+    """A model whose loss is never a number is a failed run, not a model."""
+    broken = fresh(lm)
+    broken.model.lm_head.weight.data.fill_(float("nan"))
+    recipe = QUICK.model_copy(update={"max_steps": 8, "patience": 2})
+    with pytest.raises(RunError, match="learning_rate"):
+        fine_tune(broken, examples[:40], examples[40:60], recipe, seed=0)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
+def test_resuming_after_a_kill(
+    folder: Path, lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
+) -> None:
+    """Killed with SIGKILL between two checkpoints, the same call ends as if undisturbed."""
+    script = Path(__file__).with_name("killed_training.py")
+    line = [sys.executable, str(script), str(folder), str(tmp_path), "22", recipe.method]
+    places = (script.parents[1], script.parents[2] / "src")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    killed = subprocess.run(line, capture_output=True, text=True, check=False, env=env)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    kept = last_checkpoint(tmp_path)
+    assert kept is not None
+    assert kept.name == "checkpoint-20"
+    assert (kept / "best-0.safetensors").exists()
+    steps: list[int] = []
+    resumed = tune(
+        lm, examples, recipe, folder=tmp_path, progress=lambda step, *_: steps.append(step)
+    )
+    undisturbed = tune(lm, examples, recipe)
+    assert steps[0] == 21
+    assert [s for s, _ in resumed.validation_losses] == [
+        s for s, _ in undisturbed.validation_losses
+    ]
+    for (_, one), (_, two) in zip(
+        resumed.validation_losses, undisturbed.validation_losses, strict=True
+    ):
+        assert one == pytest.approx(two, rel=1e-4, abs=1e-5)
+    assert resumed.best_step == undisturbed.best_step
+    test = examples[100:200]
+    assert answers(resumed.lm, test) == answers(undisturbed.lm, test)
+
+
+def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
+    """A checkpoint counts once its manifest is there; the latest whole one is taken."""
+    assert last_checkpoint(tmp_path) is None
+    for step in (8, 20, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (8, 20):
+        (tmp_path / f"checkpoint-{step}" / "labelcast.json").touch()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-20"
+    assert not (tmp_path / "checkpoint-100").exists()
+
+
+def test_another_trainings_checkpoints_are_not_taken_up(
+    lm: LanguageModel, examples: list[Example], tmp_path: Path
+) -> None:
+    """A folder that holds the checkpoints of another seed is begun afresh."""
+    short = QUICK.model_copy(update={"max_steps": 12})
+    tune(lm, examples, short, folder=tmp_path, checkpoint_seconds=0)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
+    other = tune(lm, examples, short, seed=6, folder=tmp_path)
+    assert other.validation_losses == tune(lm, examples, short, seed=6).validation_losses
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("processes", ["3", "64"])
+def test_a_batch_that_cannot_be_shared_out(
+    lm: LanguageModel,
+    examples: list[Example],
+    processes: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch that the processes cannot share evenly is refused, with the recipe's name."""
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with pytest.raises(InputError, match="recipe 'quick': batch_size 16"):
+        tune(lm, examples)

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from command_line import in_process, labelcast
 
-from labelcast.cli.forecast_options import Options
 from labelcast.forecast import forecast
-from labelcast.forecast.forecasting import forecast as function
 from labelcast.forecast.observed import MISFIT, SMALLEST_SD
-from labelcast.forecast.question import Question
+from labelcast.forecast.options import Options
 from labelcast.forecast.scale import Scale
 from labelcast.forecast.score_files import read_scores
 
@@ -23,21 +21,17 @@ ONE = ("forecast", "--observe", "50=0.7", "--target-score", "0.85")
 HEAVY = ("pydantic", "torch", "scipy", "pandas", "pyarrow", "yaml", "altair")
 
 
-def test_the_command_line_asks_all_that_a_question_can_hold() -> None:
-    """No option of a question is missing there, in `labelcast.forecast`, or has another default."""
-    of_question = dict(inspect.signature(Question.of).parameters)
-    for name in ("observations", "pool_size"):
-        of_question.pop(name)
-    of_function = inspect.signature(function).parameters
-    for name, parameter in of_question.items():
-        assert getattr(Options, name) == parameter.default == of_function[name].default, name
-
-
-def test_a_report_takes_the_same_options() -> None:
-    """Both commands show every option of the one list."""
+def test_one_list_of_options_serves_python_and_both_commands() -> None:
+    """`lc.forecast` names every option, and `forecast` and `report` show each of them."""
+    named = inspect.signature(forecast).parameters
+    assert list(named) == ["coslow", "calibration", *Options.__annotations__]
+    assert named["level"].default == 0.9 and named["target"].default is None
+    with pytest.raises(TypeError, match="no option 'tagret'"):
+        forecast(0.4, tagret=0.9)  # type: ignore[call-arg]
+    names = {"observe", "scores", "calibration", *Options.__annotations__} - {"observations"}
     for command in ("forecast", "report"):
         shown = labelcast(command, "--help").out
-        for name in Options.__annotations__:
+        for name in names:
             assert f"--{name.replace('_', '-')}" in shown, (command, name)
 
 

@@ -12,6 +12,7 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import read_json, write_json, write_jsonl
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name
+from labelcast.forecast.options import Observed
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
 from labelcast.runs.run import Run
 
@@ -174,7 +175,7 @@ def test_a_forecast_is_asked_again_with_every_option(tmp_path: Path) -> None:
     """What the manifest keeps gives the same forecast, plan and all."""
     run = made(tmp_path)
     costs: dict[str, Any] = {"label_cost": 0.5, "run_cost": 20.0, "value": 4000.0}
-    scores = [(50, 60.0), (50, 62.0, None, 300), (100, 66.0, 1.5)]
+    scores: list[Observed] = [(50, 60.0), (50, 62.0, None, 300), (100, 66.0, 1.5)]
     answer, _ = forecast_run(
         run, scale=100, target_score=80, observations=scores, horizon=8000, **costs
     )

@@ -12,6 +12,7 @@ from tuning_made import TASK, load, records
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
+from labelcast.forecast.options import Options
 from labelcast.labels import store
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.forecast import with_observations
@@ -108,12 +109,16 @@ def test_observations_reach_the_forecast(tmp_path: Path) -> None:
     of_lora = [(50, 0.4, None, 100), (50, 0.6, None, 300), (100, 0.7, None, 100)]
     assert found["observations"] == [(0, 0.2, None, 100), *of_lora]
     assert (found.get("observe_size"), found["recipe"]) == (None, "LoRA")
-    given: dict[str, Any] = {"observations": [(0, 0.1), (100, 0.7004), (50, 0.5)]}
+    given: Options = {"observations": [(0, 0.1), (100, 0.7004), (50, 0.5)]}
     kept = [(50, 0.4, None, 100), (50, 0.6, None, 300)]
     assert with_observations(run, given)["observations"] == [*kept, *given["observations"]]
     given = {"observations": [(100, 0.8)], "zero_shot": 0.1, "recipe": "full fine-tuning"}
     assert with_observations(run, given)["observations"] == [(50, 0.9, None, 100), (100, 0.8)]
-    given |= {"observations": [(100, 0.8, 0.02)], "observe_sd": 0.03}  # with sds of its noise
+    given = {
+        **given,
+        "observations": [(100, 0.8, 0.02)],
+        "observe_sd": 0.03,
+    }  # with sds of its noise
     found = with_observations(run, given)
     assert found["observations"] == [(50, 0.9, None, None), (100, 0.8, 0.02)]
 

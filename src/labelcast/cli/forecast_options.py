@@ -1,94 +1,38 @@
-"""The options of a forecast, listed once for every command that makes one."""
+"""The options of a forecast on the command line, made from `labelcast.forecast.options`."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from labelcast.forecast.options import Options
 
-class Options:
-    """What a forecast can be asked; `labelcast.forecast` says what each option means.
+_CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
+_OBSERVE = "A measured score: N=SCORE. Any number of times, several per N (one per seed)."
+_SCORES = (
+    "Measured scores in a file, CSV with a header or JSON Lines: columns n, score, and where known "
+    "sd or size (of the test set)."
+)
 
-    All but `calibration`, `recipe`, `observe` and `scores` are arguments of `Question.of`.
-    """
 
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped card (labelcast calibrations) or a card's file.")
-    ] = None
-    target: Annotated[
-        float | None,
-        typer.Option(help="Fraction of the gain from zero-shot to the ceiling.  [default: 0.9]"),
-    ] = None
-    target_score: Annotated[
-        float | None, typer.Option(help="The target as a score, instead of --target.")
-    ] = None
-    zero_shot: Annotated[
-        float | None, typer.Option(help="Score without labels; may be unknown.")
-    ] = None
-    ceiling: Annotated[
-        float | None,
-        typer.Option(
-            help="Best score that can be hoped for; in a run, the task's. May be unknown."
-        ),
-    ] = None
-    observe: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A measured score: N=SCORE. Any number of times, several per N (one per seed)."
-        ),
-    ] = None
-    scores: Annotated[
-        str | None,
-        typer.Option(
-            help="Measured scores in a file, CSV with a header or JSON Lines: columns n, score, "
-            "and where known sd or size (of the test set)."
-        ),
-    ] = None
-    observe_size: Annotated[int | None, typer.Option(help="Test examples behind each score.")] = (
-        None
-    )
-    observe_sd: Annotated[
-        float | None,
-        typer.Option(
-            help="Noise sd of each score from its test set (say, by bootstrap), where the metric "
-            "is no mean; instead of --observe-size."
-        ),
-    ] = None
-    scale: Annotated[
-        float | None,
-        typer.Option(help="Largest value of a score, such as 100.  [default: 1]"),
-    ] = None
-    lower_is_better: Annotated[
-        bool,
-        typer.Option("--lower-is-better", help="Scores are losses, or with --scale error rates."),
-    ] = False
-    metric: Annotated[
-        str | None,
-        typer.Option(help="score, error or loss, where --lower-is-better does not say enough."),
-    ] = None
-    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.9
-    budget: Annotated[
-        int | None, typer.Option(help="Ask the reverse: the score with this many labels.")
-    ] = None
-    horizon: Annotated[
-        int | None,
-        typer.Option(
-            help="Most labels to look at, up to 1,000,000.  [default: 5,000; the size of a run's "
-            "pool, or four times 5,000 and more labels that have a score, where that is more]"
-        ),
-    ] = None
-    label_cost: Annotated[
-        float | None, typer.Option(help="What a label costs, to choose the next budget.")
-    ] = None
-    run_cost: Annotated[float | None, typer.Option(help="What a training run costs.")] = None
-    value: Annotated[float | None, typer.Option(help="What meeting the target is worth.")] = None
-    recipe: Annotated[
-        str | None, typer.Option(help="The fine-tuning that is meant, such as LoRA.")
-    ] = None
+def _options() -> Iterator[tuple[str, object]]:
+    """Yield the name and the annotated type of each option."""
+    yield "calibration", Annotated[str | None, typer.Option(help=_CALIBRATION)]
+    for name, hint in get_type_hints(Options, include_extras=True).items():
+        if name == "observations":
+            yield "observe", Annotated[list[str] | None, typer.Option(help=_OBSERVE)]
+            yield "scores", Annotated[str | None, typer.Option(help=_SCORES)]
+            continue
+        kind, text = get_args(hint)
+        if kind is bool:
+            option = typer.Option(f"--{name.replace('_', '-')}", help=text)
+        else:
+            kind, option = (str if name == "metric" else kind) | None, typer.Option(help=text)
+        yield name, Annotated[kind, option]
 
 
 def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -100,10 +44,10 @@ def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
         name: inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=getattr(Options, name),
+            default=False if get_args(annotation)[0] is bool else None,
             annotation=annotation,
         )
-        for name, annotation in get_type_hints(Options, include_extras=True).items()
+        for name, annotation in _options()
     }
     own = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
@@ -127,7 +71,7 @@ def gathered(**said: Any) -> dict[str, Any]:
     Raises:
         InputError: an observed score is not written N=SCORE, or the file of scores is refused.
     """
-    given = {name: value for name, value in said.items() if value != getattr(Options, name)}
+    given = {name: value for name, value in said.items() if value not in (None, False, [])}
     texts, path = given.pop("observe", []), given.pop("scores", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
     if path is not None:

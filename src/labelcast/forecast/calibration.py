@@ -23,7 +23,7 @@ from labelcast.forecast.line import (
     fit_points,
 )
 from labelcast.forecast.power_law import AUC_HIGH, AUC_LOW, clip_auc
-from labelcast.forecast.scale import check_level
+from labelcast.forecast.scale import checked_level
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class Calibration:
         """
         if not (math.isfinite(coslow) and -1 <= coslow <= 1):
             raise InputError(f"--coslow: a median of cosines lies within -1 to 1, not {coslow}")
-        check_level(level)
+        level = checked_level(level)
         if self.leans_on_prior:
             centre, sd, df = self._task_mean()
         else:

@@ -1,40 +1,29 @@
 """From a question to a forecast: draws of curves, weighed by all that is known."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+import inspect
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.cards import POOLED, by_name
+from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import Question
 from labelcast.forecast.reading import Evidence, answer_given
-from labelcast.forecast.scale import Metric, Observed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def forecast(
     coslow: float | None = None,
     calibration: Calibration | str | Path | None = None,
-    *,
-    target: float | None = None,
-    target_score: float | None = None,
-    zero_shot: float | None = None,
-    ceiling: float | None = None,
-    observations: Iterable[Observed] = (),
-    observe_size: int | None = None,
-    observe_sd: float | None = None,
-    level: float = 0.9,
-    budget: int | None = None,
-    horizon: int | None = None,
-    recipe: str | None = None,
-    scale: float | None = None,
-    lower_is_better: bool = False,
-    metric: Metric | None = None,
-    label_cost: float | None = None,
-    run_cost: float | None = None,
-    value: float | None = None,
+    **options: Unpack[Options],
 ) -> Forecast:
     """Forecast how many labels a task needs.
 
@@ -42,27 +31,8 @@ def forecast(
         coslow: CoS-Low of the task, -1 to 1; None answers from the observed scores alone.
         calibration: a card, the name of a shipped one, or the path of one; None takes the pooled
             card with a warning.
-        target: fraction of the gain from zero-shot to the ceiling, above 0, at most 1; 0.9 where
-            neither target is given.
-        target_score: the target as a score instead.
-        zero_shot: the score without labels; None: estimated from other tasks.
-        ceiling: the best score that can be hoped for; None: estimated from other tasks.
-        observations: (budget, score) of models fine-tuned already, any number of them; budget 0
-            gives zero_shot. A third number is the sd of all of that score's noise, a fourth the
-            size of its test set; None where unknown.
-        observe_size: test examples behind each score and zero-shot; 500 where nothing is said.
-        observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
-            bootstrap), instead of observe_size. The noise of the training seed is added.
-        level: of the intervals, 0.001 to 0.999.
-        budget: asks the reverse: what is reached with so many labels.
-        horizon: the most labels to look at, up to 1,000,000; 5,000 where nothing is said.
-        recipe: the fine-tuning meant; a card of another recipe gives a warning.
-        scale: the largest value that a score can take, such as 100; 1 where nothing is said.
-        lower_is_better: the score is a loss, or with `scale` an error rate.
-        metric: "score", "error" or "loss", where that is not what the two above say.
-        label_cost: of one label, in money; with the next two it decides the next budget.
-        run_cost: of one training run.
-        value: of meeting the target.
+        options: target, observed scores, zero-shot, ceiling, horizon, costs and more: the keys of
+            `labelcast.forecast.options.Options`, each by keyword.
 
     Raises:
         InputError: an option is out of range or contradicts another; the message names it.
@@ -74,35 +44,30 @@ def forecast(
         >>> round(answer.auc.mean, 3), answer.power_law.labels_needed
         (0.664, 1007)
     """
-    question = Question.of(
-        target=target,
-        target_score=target_score,
-        zero_shot=zero_shot,
-        ceiling=ceiling,
-        observations=observations,
-        observe_size=observe_size,
-        observe_sd=observe_sd,
-        level=level,
-        budget=budget,
-        horizon=horizon,
-        scale=scale,
-        lower_is_better=lower_is_better,
-        metric=metric,
-        label_cost=label_cost,
-        run_cost=run_cost,
-        value=value,
-    )
-    return answer(question, coslow, calibration, recipe)
+    return answer(Question.of(**options), coslow, calibration)
+
+
+def _signature() -> inspect.Signature:
+    """Return the signature of `forecast` with every option named, as an editor shows it."""
+    named = list(inspect.signature(forecast).parameters.values())[:2]
+    defaults = {"observations": (), "level": DEFAULT_LEVEL, "lower_is_better": False}
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name))
+        for name in Options.__annotations__
+    ]
+    return inspect.Signature([*named, *options], return_annotation=Forecast)
+
+
+forecast.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def answer(
     question: Question,
     coslow: float | None = None,
     calibration: Calibration | str | Path | None = None,
-    recipe: str | None = None,
 ) -> Forecast:
-    """Answer a question; the arguments and errors are those of `forecast`."""
-    evidence, warnings = _evidence(coslow, calibration, recipe, question.level)
+    """Answer a question; the other arguments and the errors are those of `forecast`."""
+    evidence, warnings = _evidence(coslow, calibration, question.recipe, question.level)
     if evidence is None and not question.scores.all and not question.met_by_zero_shot:
         raise InputError("nothing to forecast from: give --coslow, or --observe N=SCORE, or both")
     known = posterior(question, evidence.estimate if evidence else None)

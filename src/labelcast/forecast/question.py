@@ -1,31 +1,33 @@
 """What a forecast is asked: the target, what is known, and on which scale, checked once."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.forecast.observed import ASSUMED_SIZE, Noise, Score, Scores
+from labelcast.forecast.options import DEFAULT_LEVEL, DEFAULT_TARGET, Observed, Options
 from labelcast.forecast.particles import LARGEST_HORIZON
 from labelcast.forecast.scale import (
     LARGEST_SIZE,
     Entry,
-    Metric,
-    Observed,
     Scale,
-    check_level,
     checked_count,
     checked_entry,
+    checked_level,
     checked_number,
     checked_sd,
     scale_of,
 )
 
-DEFAULT_TARGET = 0.9
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _LEAST_GAIN = 1e-6
 _MOST_SCORES = 100_000
@@ -62,6 +64,7 @@ class Question:
         horizon: the most labels that the forecast looks at.
         scale: of the user's scores.
         costs: in money.
+        recipe: the fine-tuning meant, None where it is not said.
         warnings: in words.
     """
 
@@ -75,6 +78,7 @@ class Question:
     horizon: int
     scale: Scale
     costs: Costs
+    recipe: str | None
     warnings: tuple[str, ...]
 
     @property
@@ -99,45 +103,31 @@ class Question:
         return self.zero_shot is not None or bool(self.scores.all) or self.target_score is not None
 
     @classmethod
-    def of(
-        cls,
-        *,
-        target: float | None = None,
-        target_score: float | None = None,
-        zero_shot: float | None = None,
-        ceiling: float | None = None,
-        observations: Iterable[Observed] = (),
-        observe_size: int | None = None,
-        observe_sd: float | None = None,
-        level: float = 0.9,
-        budget: int | None = None,
-        horizon: int | None = None,
-        scale: float | None = None,
-        lower_is_better: bool = False,
-        metric: Metric | None = None,
-        label_cost: float | None = None,
-        run_cost: float | None = None,
-        value: float | None = None,
-        pool_size: int = 0,
-    ) -> "Question":
-        """Check the options of a forecast; `labelcast.forecast` says what each means.
+    def of(cls, *, pool_size: int = 0, **options: Unpack[Options]) -> Question:
+        """Check the options of a forecast; `Options` says what each means.
 
-        Without a horizon the forecast looks at 5,000 labels, at `pool_size` where that is more, and
-        at four times the most labels tried where those are 5,000 or more.
+        Without a horizon the forecast considers 5,000 labels, `pool_size` where that is more, and
+        four times the most labels tried where those are 5,000 or more.
 
         Raises:
             InputError: the first thing that is wrong, named by its command-line option.
+            TypeError: there is no such option.
         """
+        if unknown := options.keys() - Options.__annotations__.keys():
+            raise TypeError(f"a forecast has no option {min(unknown)!r}")
         warnings: list[str] = []
-        check_level(checked_number("--level", level))
-        on = scale_of(scale, lower_is_better, metric)
-        found = _checked_observations(observations, on)
+        level = checked_level(options.get("level", DEFAULT_LEVEL))
+        on = scale_of(
+            options.get("scale"), options.get("lower_is_better", False), options.get("metric")
+        )
+        found = _checked_observations(options.get("observations", ()), on)
+        zero_shot, ceiling = options.get("zero_shot"), options.get("ceiling")
         starts = [] if zero_shot is None else [on.check("--zero-shot", zero_shot)]
         on = on.for_losses([*starts, *(entry.score for entry in found)])
         start = _zero_shot(zero_shot, [entry.score for entry in found if entry.n == 0], on)
         top = None if ceiling is None else on.to_unit(on.check("--ceiling", ceiling))
         _check_ends(start, top, zero_shot, ceiling, on)
-        noise, assumed = _noise(observe_size, observe_sd, on)
+        noise, assumed = _noise(options.get("observe_size"), options.get("observe_sd"), on)
         said = [entry for entry in found if entry.n > 0]
         kept = [e for e in said if e.sd is None or e.sd < _SAYS_NOTHING * on.top]
         if len(kept) < len(said):
@@ -158,18 +148,23 @@ class Question:
                     "an observed score is better than --ceiling; the ceiling is now "
                     f"{on.from_unit(top):g}"
                 )
-        fraction, score = _target(target, target_score, start, top, on)
+        fraction, score = _target(
+            options.get("target"), options.get("target_score"), start, top, on
+        )
         return cls(
             target=fraction,
             target_score=score,
             zero_shot=start,
             ceiling=top,
             scores=scores,
-            level=float(level),
-            budget=checked_count("--budget", budget, 0, LARGEST_HORIZON),
-            horizon=_horizon(horizon, pool_size, max((s.n for s in scores.all), default=0.0)),
+            level=level,
+            budget=checked_count("--budget", options.get("budget"), 0, LARGEST_HORIZON),
+            horizon=_horizon(
+                options.get("horizon"), pool_size, max((s.n for s in scores.all), default=0.0)
+            ),
             scale=on,
-            costs=_costs(label_cost, run_cost, value),
+            costs=_costs(options.get("label_cost"), options.get("run_cost"), options.get("value")),
+            recipe=options.get("recipe"),
             warnings=tuple(warnings),
         )
 

@@ -5,21 +5,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from labelcast.errors import InputError
+from labelcast.forecast.options import Metric
 from labelcast.forecast.particles import LARGEST_HORIZON
-
-Metric = Literal["score", "error", "loss"]
-"""A score that rises to the scale's top, an error rate that falls to 0, or a loss without a top."""
-
-Observed = (
-    tuple[int, float]
-    | tuple[int, float, float | None]
-    | tuple[int, float, float | None, int | None]
-)
-"""A budget and the score there, with the sd of all its noise and the size of its test set where
-they are known; the sd counts where both are given."""
 
 LARGEST_SIZE = 10**12
 """No test set is larger."""
@@ -166,16 +156,18 @@ def checked_sd(option: str, value: Any) -> float | None:
     return sd
 
 
-def check_level(level: float) -> None:
-    """Refuse a level that no interval has, or that none of ours can be trusted at.
+def checked_level(value: Any) -> float:
+    """Return the level of the intervals.
 
     Raises:
-        InputError: it lies outside `LEVELS`.
+        InputError: it is no number within `LEVELS`.
     """
+    level = checked_number("--level", value)
     if not LEVELS[0] <= level <= LEVELS[1]:
         raise InputError(
             f"--level: lies within {LEVELS[0]} to {LEVELS[1]} (say 0.9), not {level:.17g}"
         )
+    return level
 
 
 def checked_number(option: str, value: Any) -> float:

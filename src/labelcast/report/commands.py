@@ -38,9 +38,9 @@ def forecast_command(run: Run | None, asked: Mapping[str, Any], *more: object) -
 
 def _run_and_options(run: Run | None, asked: Mapping[str, Any]) -> list[object]:
     words: list[object] = [] if run is None else [run.path]
-    for name, default in OPTIONS.items():
+    for name in OPTIONS:
         value = asked.get(name)
-        if value is None or value == default or name == "observations":
+        if value is None or value is False or name == "observations":
             continue
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
     given = asked.get("observations") or ()

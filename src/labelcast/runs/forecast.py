@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_json, write_json
 from labelcast.forecast import Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
-from labelcast.forecast.forecasting import answer, forecast
+from labelcast.forecast.forecasting import answer
+from labelcast.forecast.options import Options
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
 from labelcast.runs.records import Asked, check
 from labelcast.runs.run import Run
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 PUBLISHED_EXAMPLES = 32
 """Examples behind each CoS-Low that the cards were fitted to."""
 
-OPTIONS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(forecast).parameters.items()
-    if name != "coslow"
-}
-"""What a run's forecast can be asked, with the defaults."""
+OPTIONS = ("calibration", *Options.__annotations__)
+"""Names of what a run's forecast can be asked."""
 
 _FORMER = {"seed", "samples"}
 """Options of earlier versions, which changed no more than the last digits."""
@@ -46,7 +46,7 @@ class RunAnswer(NamedTuple):
     forecast: Forecast
     found: tuple[str, ...]
     card: Calibration
-    options: dict[str, Any]
+    options: Options
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class RunAnswer(NamedTuple):
 
 
 def answer_run(
-    run: Run, *, calibration: Calibration | str | Path | None = None, **options: Any
+    run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> RunAnswer:
     """Forecast from a run, and change nothing in it; arguments and errors as `forecast_run`."""
     model = run.model
@@ -70,24 +70,24 @@ def answer_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    options = with_run(run, options)
+    known = with_run(run, options)
     if _scale(options).metric == "loss" and (observed_rows(run) or _ceiling(run) is not None):
         warnings.append(
             "the scores are losses: the ceiling of the task and the scores that `labelcast tune` "
             "measured are not, and are left out"
         )
-    coslow, examples = _coslow(run, options)
+    coslow, examples = _coslow(run, known)
     if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
         warnings.append(
             f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
             "each: the intervals are too narrow; label more of them"
         )
-    made = answer(_question(options), coslow, card, options.get("recipe"))
-    return RunAnswer(made, tuple(warnings), card, options)
+    question = Question.of(pool_size=int(run.facts.get("size", 0)), **known)
+    return RunAnswer(answer(question, coslow, card), tuple(warnings), card, known)
 
 
 def forecast_run(
-    run: Run, *, calibration: Calibration | str | Path | None = None, **options: Any
+    run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> tuple[Forecast, tuple[str, ...]]:
     """Forecast from a run, and keep the answer in `RUN/forecast.json`.
 
@@ -111,18 +111,12 @@ def forecast_run(
             "forecast",
             calibration=found.card.name,
             options=_plain(found.options),
-            asked=_plain(options | {"calibration": card_asked(calibration)}),
+            asked=_plain(options) | _plain({"calibration": card_asked(calibration)}),
         )
     return made, found.found
 
 
-def _question(options: dict[str, Any]) -> Question:
-    """The question that the options of a forecast ask, all but the card and the recipe."""
-    apart = ("calibration", "recipe")
-    return Question.of(**{name: value for name, value in options.items() if name not in apart})
-
-
-def check_asked(*, calibration: str | None, **options: Any) -> None:
+def check_asked(*, calibration: str | None, **options: Unpack[Options]) -> None:
     """Refuse what no forecast can be asked, before anything is measured for one.
 
     Raises:
@@ -147,12 +141,12 @@ def last_asked(run: Run) -> dict[str, Any]:
     manifest = run.manifest("forecast")
     asked = manifest.get("asked", manifest.get("options"))
     again = f"Run `labelcast forecast {run.path}` again."
-    if not isinstance(asked, dict) or not asked.keys() <= OPTIONS.keys() | _FORMER:
+    if not isinstance(asked, dict) or not asked.keys() <= {*OPTIONS, *_FORMER}:
         raise InputError(f"{path}: damaged. {again}")
     check(Asked, asked, str(path), again)
     asked = {name: value for name, value in asked.items() if name in OPTIONS}
     try:
-        _question(asked)
+        Question.of(**{name: value for name, value in asked.items() if name != "calibration"})
     except InputError as error:
         raise InputError(f"{path}: damaged ({error}). {again}") from None
     return asked
@@ -166,7 +160,7 @@ def card_asked(calibration: Calibration | str | Path | None) -> str | None:
     return str(Path(name).resolve()) if Path(name).is_file() else name
 
 
-def _coslow(run: Run, options: dict[str, Any]) -> tuple[float | None, int | None]:
+def _coslow(run: Run, options: Options) -> tuple[float | None, int | None]:
     """CoS-Low of the run and how many examples it rests on, None where unknown."""
     path = run.file("coslow.json")
     if path.exists():
@@ -221,24 +215,22 @@ def observed_rows(run: Run) -> list[dict[str, Any]]:
     return run.rows("observations.jsonl")
 
 
-def with_run(run: Run, options: dict[str, Any]) -> dict[str, Any]:
+def with_run(run: Run, options: Options) -> Options:
     """Options of a forecast, with what the run knows added; what the options say goes first.
 
-    The run knows the task's ceiling, the scores that were measured in it (`with_observations`),
-    and the size of its pool. Where the scores are losses, the first two are not on their scale and
-    are left out.
+    The run knows the task's ceiling and the scores that were measured in it (`with_observations`).
+    Where the scores are losses, they are on another scale and are left out.
 
     Raises:
         InputError: a file of the run is damaged, or an option is wrong.
     """
-    known: dict[str, Any] = {"pool_size": int(run.facts.get("size", 0))}
     scale, ceiling = _scale(options), _ceiling(run)
     if options.get("ceiling") is None and ceiling is not None and scale.metric != "loss":
-        known["ceiling"] = _on_scale(ceiling, scale)
-    return with_observations(run, options | known)
+        options = {**options, "ceiling": _on_scale(ceiling, scale)}
+    return with_observations(run, options)
 
 
-def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
+def with_observations(run: Run, options: Options) -> Options:
     """Options of a forecast, with the scores that were measured in the run added.
 
     Every score counts by itself, with the size of its own test set. Only those of one recipe
@@ -269,7 +261,7 @@ def with_observations(run: Run, options: dict[str, Any]) -> dict[str, Any]:
             # A noise sd that is given for all scores holds for these too.
             size = row["test_size"] if options.get("observe_sd") is None else None
             measured.append((n, score, None, size))
-    return options | {"observations": [*measured, *given], "recipe": recipe}
+    return {**options, "observations": [*measured, *given], "recipe": recipe}
 
 
 def _is_same(pair: Any, n: int, score: float, scale: Scale) -> bool:
@@ -280,9 +272,10 @@ def _is_same(pair: Any, n: int, score: float, scale: Scale) -> bool:
     return lies_on and abs(value - score) <= _SAME * scale.top
 
 
-def _scale(options: dict[str, Any]) -> Scale:
-    kind = ("scale", "lower_is_better", "metric")
-    return scale_of(**{name: options[name] for name in kind if options.get(name) is not None})
+def _scale(options: Options) -> Scale:
+    return scale_of(
+        options.get("scale"), options.get("lower_is_better", False), options.get("metric")
+    )
 
 
 def _ceiling(run: Run) -> float | None:
@@ -296,5 +289,5 @@ def _on_scale(score: float, scale: Scale) -> float:
     return round(scale.from_unit(score), 12)
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value not in (None, [])}

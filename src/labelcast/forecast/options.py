@@ -1,0 +1,79 @@
+"""The options of a forecast, listed once: for Python, the command line, a run, page and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, TypedDict
+
+Metric = Literal["score", "error", "loss"]
+"""A score that rises to the scale's top, an error rate that falls to 0, or a loss without a top."""
+
+Observed = (
+    tuple[int, float]
+    | tuple[int, float, float | None]
+    | tuple[int, float, float | None, int | None]
+)
+"""A budget and the score there, with the sd of all its noise and the size of its test set where
+they are known; the sd counts where both are given."""
+
+DEFAULT_TARGET = 0.9
+DEFAULT_LEVEL = 0.9
+
+
+class Options(TypedDict, total=False):
+    """What a forecast can be asked. The note on each type is the help of the command line.
+
+    Attributes:
+        target: fraction of the gain from zero-shot to the ceiling, above 0, at most 1; 0.9 where
+            neither target is given.
+        target_score: the target as a score instead.
+        zero_shot: the score without labels; None: estimated from other tasks.
+        ceiling: the best score that is possible; None: estimated from other tasks.
+        observations: (budget, score) of models fine-tuned already, any number of them; budget 0
+            gives zero_shot. A third number is the sd of all of that score's noise, a fourth the
+            size of its test set; None where unknown.
+        observe_size: test examples behind each score and zero-shot; 500 by default.
+        observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
+            bootstrap), instead of observe_size. The noise of the training seed is added.
+        level: of the intervals, 0.001 to 0.999.
+        budget: asks the reverse: what is reached with so many labels.
+        horizon: the most labels to consider, up to 1,000,000; 5,000 by default, or four times the
+            most labels that have a score where those are 5,000 or more.
+        scale: the largest value that a score can take, such as 100; 1 by default.
+        lower_is_better: the score is a loss, or with `scale` an error rate.
+        metric: "score", "error" or "loss", where the two above do not decide it.
+        label_cost: of one label, in money; with the next two it decides the next budget.
+        run_cost: of one training run.
+        value: of meeting the target.
+        recipe: the fine-tuning meant; a card of another recipe gives a warning.
+    """
+
+    target: Annotated[
+        float | None, "Fraction of the gain from zero-shot to the ceiling.  [default: 0.9]"
+    ]
+    target_score: Annotated[float | None, "The target as a score, instead of --target."]
+    zero_shot: Annotated[float | None, "Score without labels; may be unknown."]
+    ceiling: Annotated[float | None, "Best possible score; in a run, the task's. May be unknown."]
+    observations: Iterable[Observed]
+    observe_size: Annotated[int | None, "Test examples behind each score."]
+    observe_sd: Annotated[
+        float | None,
+        "Noise sd of each score from its test set (say, by bootstrap), where the metric is no "
+        "mean; instead of --observe-size.",
+    ]
+    scale: Annotated[float | None, "Largest value of a score, such as 100.  [default: 1]"]
+    lower_is_better: Annotated[bool, "Scores are losses, or with --scale error rates."]
+    metric: Annotated[
+        Metric | None, "score, error or loss, where --lower-is-better does not say enough."
+    ]
+    level: Annotated[float, "Confidence level of the intervals.  [default: 0.9]"]
+    budget: Annotated[int | None, "Ask the reverse: the score with this many labels."]
+    horizon: Annotated[
+        int | None,
+        "Most labels to consider, up to 1,000,000.  [default: 5,000; the size of a run's pool, or "
+        "four times 5,000 and more labels that have a score, where that is more]",
+    ]
+    label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
+    run_cost: Annotated[float | None, "What a training run costs."]
+    value: Annotated[float | None, "What meeting the target is worth."]
+    recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]

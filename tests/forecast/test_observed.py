@@ -12,7 +12,7 @@ from labelcast.forecast.observed import (
     MISFIT,
     SMALLEST_SD,
     Noise,
-    Score,
+    NoisyScore,
     Scores,
     scores_log_likelihood,
 )
@@ -23,7 +23,7 @@ SEEN = st.lists(st.tuples(st.integers(1, 10**6), st.floats(0, 1)), min_size=1, m
 
 
 def _scores(pairs: list[tuple[float, float]], noise: Noise | None = None) -> Scores:
-    return Scores(tuple(Score(float(n), s, noise or Noise()) for n, s in sorted(pairs)))
+    return Scores(tuple(NoisyScore(float(n), s, noise or Noise()) for n, s in sorted(pairs)))
 
 
 def test_noise_adds_test_set_and_seed() -> None:
@@ -85,9 +85,9 @@ def test_likelihood_of_several_scores_is_the_sum() -> None:
     """Scores of different noise at one budget are independent given the curve."""
     curve, tau = np.linspace(0.1, 0.9, 9), np.full(9, 0.03)
     members = [
-        Score(50, 0.4, Noise(100)),
-        Score(50, 0.5, Noise(100)),
-        Score(50, 0.6, Noise(sd=0.1)),
+        NoisyScore(50, 0.4, Noise(100)),
+        NoisyScore(50, 0.5, Noise(100)),
+        NoisyScore(50, 0.6, Noise(sd=0.1)),
     ]
     single = sum(scores_log_likelihood([member], 50, curve, tau) for member in members)
     np.testing.assert_allclose(scores_log_likelihood(members, 50, curve, tau), single)

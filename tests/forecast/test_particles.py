@@ -12,7 +12,7 @@ from evidence.reproduce.intervals import interval
 from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, Array, area, log_position
 from labelcast.forecast.families import Prior, ScoreFamily, score_draws
-from labelcast.forecast.observed import Noise, Score, Scores, scores_log_likelihood
+from labelcast.forecast.observed import Noise, NoisyScore, Scores, scores_log_likelihood
 from labelcast.forecast.particles import (
     FEW,
     LOG_NODES,
@@ -58,7 +58,7 @@ class Levels:
 
 
 def _seen(*pairs: tuple[float, float], sd: float) -> Scores:
-    return Scores(tuple(Score(n, s, Noise(math.inf, sd, total=True)) for n, s in pairs))
+    return Scores(tuple(NoisyScore(n, s, Noise(math.inf, sd, total=True)) for n, s in pairs))
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.98])

@@ -68,7 +68,7 @@ class AtBudget(NamedTuple):
     chance: float
 
 
-class Plan(NamedTuple):
+class NextStepCost(NamedTuple):
     """The next step in money: labels to add, what they cost, what the run costs, and the sum."""
 
     labels: int
@@ -165,7 +165,7 @@ class Forecast:
     observations: tuple[ScoreObservation, ...] = ()
     horizon: int = LARGEST_BUDGET
     lower_is_better: bool = False
-    plan: Plan | None = None
+    plan: NextStepCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready fields: dicts, lists, numbers, strings and None."""

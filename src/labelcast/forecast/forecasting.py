@@ -59,6 +59,8 @@ def _signature() -> inspect.Signature:
 
 
 forecast.__signature__ = _signature()  # type: ignore[attr-defined]
+if forecast.__doc__ and Options.__doc__:  # `python -OO` has none
+    forecast.__doc__ += "\n    Options:" + Options.__doc__.partition("Attributes:")[2]
 
 
 def answer(

@@ -57,7 +57,7 @@ class Noise:
         return np.asarray(own + seed + misfit**2)
 
 
-class Score(NamedTuple):
+class NoisyScore(NamedTuple):
     """A score from 0 to 1, higher is better, with its noise."""
 
     n: float
@@ -69,7 +69,7 @@ class Score(NamedTuple):
 class Scores:
     """All observed scores, by rising labels."""
 
-    all: tuple[Score, ...] = ()
+    all: tuple[NoisyScore, ...] = ()
 
     @property
     def distinct(self) -> int:
@@ -83,10 +83,10 @@ class Scores:
         values = [score.score for score in self.all if score.n == n]
         return n, sum(values) / len(values)
 
-    def groups(self) -> list[tuple[float, list[Score]]]:
+    def groups(self) -> list[tuple[float, list[NoisyScore]]]:
         """Return the scores grouped by labels; close budgets are joined where there are many."""
         width = CLOSE if self.distinct > _MANY else 0.0
-        groups: list[tuple[float, list[Score]]] = []
+        groups: list[tuple[float, list[NoisyScore]]] = []
         for score in self.all:
             if groups and math.log(score.n / groups[-1][1][0].n) <= width:
                 groups[-1][1].append(score)
@@ -98,7 +98,9 @@ class Scores:
         ]
 
 
-def scores_log_likelihood(members: Sequence[Score], n: float, curve: Array, tau: Array) -> Array:
+def scores_log_likelihood(
+    members: Sequence[NoisyScore], n: float, curve: Array, tau: Array
+) -> Array:
     """Return the log likelihood of scores at n labels under curves, [B].
 
     Args:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from labelcast.forecast.efficiency import GRID, Array
-from labelcast.forecast.observed import Score, Scores, scores_log_likelihood
+from labelcast.forecast.observed import NoisyScore, Scores, scores_log_likelihood
 from labelcast.forecast.particles import LARGEST_HORIZON, Draws
 from labelcast.forecast.posterior import Part
 from labelcast.forecast.score_curves import logit, sigmoid, test_variance
@@ -121,12 +121,12 @@ class _Lattice:
         share: of the way from the first to the second, in logits.
     """
 
-    members: Sequence[Score]
+    members: Sequence[NoisyScore]
     means: Array
     share: float
 
     @classmethod
-    def of(cls, members: Sequence[Score]) -> "_Lattice":
+    def of(cls, members: Sequence[NoisyScore]) -> "_Lattice":
         noise = members[0].noise
         own = test_variance(np.float64(0.5), noise.size) if noise.sd is None else noise.sd**2
         step = float(np.clip(4 * np.sqrt(own + _SEED_SD**2), _SMALLEST_STEP, _LARGEST_STEP))

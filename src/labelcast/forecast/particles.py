@@ -8,7 +8,7 @@ import numpy as np
 
 from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, log_position
-from labelcast.forecast.observed import Score, Scores, scores_log_likelihood
+from labelcast.forecast.observed import NoisyScore, Scores, scores_log_likelihood
 
 _BELOW_1000 = (1, 2, 4, 7, 10, 15, 20, 32, 50, 70, 100, 140, 200, 300, 500, 700)
 _FROM_1000 = (1, 1.5, 2.5, 3.5, 5, 7, 10, 15, 25, 50, 100, 250, 1000)
@@ -223,7 +223,7 @@ def _weighed(
 
 
 def _log_likelihood(
-    family: Family, parameters: Array, curves: Array, groups: list[tuple[float, list[Score]]]
+    family: Family, parameters: Array, curves: Array, groups: list[tuple[float, list[NoisyScore]]]
 ) -> Array:
     """Return the log likelihood of the scores, [B]."""
     tau = family.tau(parameters)

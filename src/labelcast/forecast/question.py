@@ -11,12 +11,12 @@ import numpy as np
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.forecast.observed import ASSUMED_SIZE, Noise, Score, Scores
+from labelcast.forecast.observed import ASSUMED_SIZE, Noise, NoisyScore, Scores
 from labelcast.forecast.options import DEFAULT_LEVEL, DEFAULT_TARGET, Observed, Options
 from labelcast.forecast.particles import LARGEST_HORIZON
 from labelcast.forecast.scale import (
     LARGEST_SIZE,
-    Entry,
+    GivenScore,
     Scale,
     checked_count,
     checked_entry,
@@ -169,7 +169,7 @@ class Question:
         )
 
 
-def _order(entry: Entry) -> tuple[int, float, float, int]:
+def _order(entry: GivenScore) -> tuple[int, float, float, int]:
     return entry.n, entry.score, entry.sd or 0.0, entry.size or 0
 
 
@@ -220,14 +220,14 @@ def _noise(size: int | None, sd: float | None, on: Scale) -> tuple[Noise, bool]:
     return Noise(checked or ASSUMED_SIZE, unit), size is None and sd is None
 
 
-def _score(entry: Entry, noise: Noise, on: Scale) -> Score:
+def _score(entry: GivenScore, noise: Noise, on: Scale) -> NoisyScore:
     if entry.sd is not None:
         noise = Noise(math.inf, on.sd_to_unit(entry.sd, entry.score), total=True)
     elif on.metric == "loss" and noise.sd is not None:
         noise = Noise(math.inf, on.sd_to_unit(noise.sd, entry.score))
     elif on.metric != "loss" and entry.size is not None:
         noise = Noise(entry.size)
-    return Score(entry.n, on.to_unit(entry.score), noise)
+    return NoisyScore(entry.n, on.to_unit(entry.score), noise)
 
 
 def _raised(top: float, scores: Scores) -> tuple[float, bool]:
@@ -286,7 +286,7 @@ def _zero_shot(given: Any, observed: list[float], on: Scale) -> float | None:
     return on.to_unit(mean)
 
 
-def _checked_observations(observations: Iterable[Observed], on: Scale) -> list[Entry]:
+def _checked_observations(observations: Iterable[Observed], on: Scale) -> list[GivenScore]:
     """Return the observed scores on the user's scale."""
     if not isinstance(observations, Iterable):
         raise InputError(f"--observe: expected pairs of a budget and a score, not {observations!r}")

@@ -14,7 +14,7 @@ from labelcast.forecast.answer import (
     Forecast,
     Interval,
     LabelsNeeded,
-    Plan,
+    NextStepCost,
     PowerLaw,
     Shares,
     Target,
@@ -235,14 +235,14 @@ def _next_budget(found: Chances, question: Question) -> int | None:
     return choose(labels, weights, owned, failed, horizon=question.horizon, **prices)
 
 
-def _plan(next_budget: int | None, question: Question) -> Plan | None:
+def _plan(next_budget: int | None, question: Question) -> NextStepCost | None:
     """Return what the next step costs, None where the price of a label is not known."""
     costs = question.costs
     if next_budget is None or costs.label is None:
         return None
     owned = max((int(score.n) for score in question.scores.all), default=0)
     labels, run = (next_budget - owned) * costs.label, costs.run or 0.0
-    return Plan(next_budget - owned, labels, run, labels + run)
+    return NextStepCost(next_budget - owned, labels, run, labels + run)
 
 
 def _observations(draws: Draws, question: Question) -> tuple[ScoreObservation, ...]:

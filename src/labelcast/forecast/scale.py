@@ -89,7 +89,7 @@ class Scale:
         return number
 
 
-class Entry(NamedTuple):
+class GivenScore(NamedTuple):
     """An observed score on the user's scale, with the sd of all its noise and its test size."""
 
     n: int
@@ -123,7 +123,7 @@ def scale_of(
     return Scale(metric, top)
 
 
-def checked_entry(where: str, values: Sequence[Any], on: Scale) -> Entry:
+def checked_entry(where: str, values: Sequence[Any], on: Scale) -> GivenScore:
     """Return an observed score on the user's scale.
 
     Args:
@@ -138,7 +138,7 @@ def checked_entry(where: str, values: Sequence[Any], on: Scale) -> Entry:
     number = checked_count(f"{where}: the budget", n, 0, LARGEST_HORIZON)
     if number is None or score is None:
         raise InputError(f"{where}: expected a budget and a score, N=SCORE")
-    return Entry(
+    return GivenScore(
         number,
         on.check(where, score),
         checked_sd(f"{where}: the sd", sd),

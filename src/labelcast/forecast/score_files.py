@@ -9,7 +9,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
-from labelcast.forecast.scale import Entry, Scale, checked_entry
+from labelcast.forecast.scale import GivenScore, Scale, checked_entry
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "labels": ("n", "budget", "labels"),
@@ -28,7 +28,7 @@ _Row = tuple[str, dict[str, Any]]
 """Where a row is, and its values by lower-case column."""
 
 
-def read_scores(path: str | Path, scale: Scale | None = None) -> list[Entry]:
+def read_scores(path: str | Path, scale: Scale | None = None) -> list[GivenScore]:
     """Read observed scores, one a row: a CSV file with a header, or JSON Lines.
 
     Args:
@@ -79,7 +79,7 @@ def _names(where: str, row: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def _entry(where: str, row: dict[str, Any], scale: Scale) -> Entry:
+def _entry(where: str, row: dict[str, Any], scale: Scale) -> GivenScore:
     names = _names(where, row)
     values: list[int | float | None] = []
     for what in COLUMNS:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from labelcast.forecast.answer import Shares
-from labelcast.forecast.observed import Score
+from labelcast.forecast.observed import NoisyScore
 from labelcast.forecast.particles import Draws
 from labelcast.forecast.question import Question
 
@@ -85,7 +85,7 @@ def scores_warnings(question: Question, before: Draws, draws: Draws) -> list[str
     return warnings
 
 
-def _like(score: Score, before: Draws) -> float:
+def _like(score: NoisyScore, before: Draws) -> float:
     """Return the share of the draws that a score is within four sds of its noise of."""
     expected = before.at(score.n)
     sd = np.sqrt(score.noise.variance(expected, score.n, before.tau))

@@ -25,7 +25,7 @@ KNOWN: dict[str, Any] = {"zero_shot": 0.4, "ceiling": 0.9}
         ({"coslow": 0.3, "target": 0.0}, "--target"),
         ({"coslow": 0.3, "target": -0.5}, "--target"),
         ({"coslow": 0.3, "target": math.nan}, "--target"),
-        ({"coslow": 0.3, "target": 0.9, "target_score": 0.8, **KNOWN}, "twice"),
+        ({"coslow": 0.3, "target": 0.9, "target_score": 0.8, **KNOWN}, "both set the target"),
         ({"coslow": 0.3, "target_score": 0.8, "ceiling": 0.7}, "above --ceiling"),
         ({"coslow": 0.3, "target_score": 0.95, **KNOWN}, "above --ceiling"),
         ({"coslow": 0.3, "target_score": 80, **KNOWN}, "for 80% give 0.8"),

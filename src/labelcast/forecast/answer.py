@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     """A central value with the ends of its interval.
 
     `mean` is the median of the sampled curves, the best guess and never outside the interval; of an
-    AUC that rests on CoS-Low alone it is the calibration's prediction.
+    AUC predicted from CoS-Low alone it is the calibration's prediction.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class LabelsNeeded(NamedTuple):
 
 
 class CurveBand(NamedTuple):
-    """The forecast curve at one budget, in the unit that `Forecast.curve_unit` says."""
+    """The forecast curve at one budget, in the unit named by `Forecast.curve_unit`."""
 
     n: int
     mean: float
@@ -136,7 +136,7 @@ class Forecast:
         warnings: in words.
         power_law: the paper's figure, None without CoS-Low or where no labels are needed.
         target: what was asked for.
-        answered_by: what the answer rests on: "coslow", "scores", "prior" (the published curves),
+        answered_by: the basis of the answer: "coslow", "scores", "prior" (the published curves),
             or "zero-shot" alone where it meets the target.
         shares: how much of the answer comes from each.
         zero_shot, ceiling: the ends of the curve, None where the answer is in gains.
@@ -227,7 +227,7 @@ class Forecast:
             last = max(self.observations, key=lambda o: o.budget)
             if not self._meets(last.score) or self.labels_needed.point is None:
                 return (
-                    "A score meets the target, but others speak against it: repeat the runs with "
+                    "One score meets the target, but others contradict it: repeat the runs with "
                     "other seeds before you stop."
                 )
             return "Stop. An observed score meets the target already."
@@ -338,7 +338,7 @@ def shown(value: float | None) -> str:
 
 
 def chance_in_words(share: float) -> str:
-    """Write a chance in whole percent; sampled curves never make it 0 or 1.
+    """Write a chance in whole percent; never 0 or 1, because it comes from sampled curves.
 
     >>> chance_in_words(0.791), chance_in_words(1.0)
     ('79%', 'over 99%')

@@ -76,11 +76,11 @@ class Calibration:
     Attributes:
         name: of the card.
         model: the model in words.
-        hub_ids: the exact hub ids that it holds for.
+        hub_ids: the exact hub ids that it is valid for.
         recipe: the fine-tuning behind its curves.
         slope, intercept: of the line.
         residual_sd: standard deviation of the AUC around the line.
-        tasks: how many tasks stand behind it.
+        tasks: how many tasks it was fitted to.
         loto_mae: mean absolute error of the AUC, leaving one task out; None where unknown.
         source: where the figures come from.
         points: the tasks, where they are known.
@@ -94,7 +94,7 @@ class Calibration:
             `leans_on_prior`.
         lines: pooled card only: the lines of the models behind it.
         fingerprints: of the models' config and tokenizer.
-        architecture: config entries by which a like model is told.
+        architecture: config entries that identify a similar model.
         versions: of the software that fitted it.
 
     Source: Je and Raffel (2025), the linear map from CoS-Low to data efficiency.
@@ -135,7 +135,7 @@ class Calibration:
         if self.tasks < 3:
             raise InputError(f"tasks: a line and its error need 3 tasks or more, not {self.tasks}")
         if self.points and len(self.points) != self.tasks:
-            raise InputError(f"points: {len(self.points)} stand here, but tasks says {self.tasks}")
+            raise InputError(f"points: {len(self.points)} are listed, but tasks is {self.tasks}")
         if self.leans_on_prior and not self.points:
             raise InputError("points: a card that leans on the mean of its tasks must name them")
         if self.sxx is not None and not self.sxx > 0:
@@ -167,11 +167,11 @@ class Calibration:
             name: of the card.
             tasks: names of the tasks, [n], no two alike.
             model: the model in words.
-            hub_ids: the exact hub ids that the card holds for.
+            hub_ids: the exact hub ids that the card is valid for.
             recipe: the fine-tuning behind the curves.
             source: where the figures come from.
             fingerprints: of the model's config and tokenizer.
-            architecture: config entries by which a like model is told.
+            architecture: config entries that identify a similar model.
             versions: of the software; that of Python and numpy where not given.
 
         Raises:

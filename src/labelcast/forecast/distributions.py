@@ -62,7 +62,7 @@ def t_quantile(probability: float, df: float) -> float:
 
     Args:
         probability: strictly between 0 and 1.
-        df: degrees of freedom, at least 1, not only whole ones.
+        df: degrees of freedom, at least 1; need not be an integer.
 
     Returns:
         The quantile, to 1e-5 relative (1e-3 below 2 degrees of freedom) where the probability
@@ -102,7 +102,7 @@ def _cosine_power_area(angle: float, power: float) -> float:
 def lattice_normals(samples: int, dimensions: int, seed: int) -> Array:
     """Return standard normal numbers, [samples, dimensions]; do not write to them.
 
-    Row i stands at (i, i times powers of the generalised golden ratio) modulo 1, so that every run
+    Row i is at (i, i times powers of the generalised golden ratio) modulo 1, so that every run
     of rows is spread evenly; the Box-Muller transform makes the numbers normal. They leave less
     noise in a quantile than random ones.
     """

@@ -115,11 +115,11 @@ class EfficiencyCurve:
             scores: score at each budget (labels). Where budget 0 is missing, the curve starts at
                 its smallest budget and its lowest score is its zero. Budgets above 5,000 only
                 help to interpolate the score at 5,000.
-            ceiling: the best score to be hoped for (say, a person's); None takes the best score.
+            ceiling: the best possible score (for example a person's); None takes the best score.
 
         Raises:
-            InputError: fewer than two budgets, a budget that is no whole number from 0 up, a
-                score that is no finite number, or nothing to gain above zero-shot.
+            InputError: fewer than two budgets, a budget that is not a whole number of 0 or more, a
+                score that is not a finite number, or nothing to gain above zero-shot.
 
         Examples:
             >>> scores = {0: 0.4, 50: 0.6, 100: 0.5, 5000: 0.9}
@@ -175,7 +175,7 @@ class EfficiencyCurve:
 
 
 def _checked(scores: Mapping[Any, Any]) -> dict[int, float]:
-    """Return the scores by rising budget, or say which entry is wrong."""
+    """Return the scores by rising budget; raise for the first wrong entry."""
     for budget, score in scores.items():
         if isinstance(budget, bool) or not isinstance(budget, Integral) or int(budget) < 0:
             raise InputError(f"budget {budget!r}: a budget is a whole number of labels, 0 or more")

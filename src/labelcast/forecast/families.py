@@ -1,9 +1,9 @@
 """The two families of curves behind a forecast, and their prior draws.
 
 `ScoreFamily` describes curves on the score's own scale and needs no ceiling. `GainFamily` holds the
-published curves of fine-tuned language models as gains between zero-shot and a ceiling; it has a
-say where one of CoS-Low and the ceiling is known. The fitted numbers are in `prior.json`; the
-command `python -m evidence.fit_prior` makes them.
+published curves of fine-tuned language models as gains between zero-shot and a ceiling; it is used
+where CoS-Low or the ceiling is known. The fitted numbers are in `prior.json`, which
+`python -m evidence.fit_prior` writes.
 """
 
 import json
@@ -109,7 +109,7 @@ class Prior:
         gains: over latent gains at 50, 100, ... 5,000 labels.
         zero_shots, ceilings: quantiles of the published curves at equal steps, [q].
         headroom_n, headroom_share: share of the headroom that the published curves gain beyond so
-            many labels, [h]; `headroom` says how it is averaged.
+            many labels, [h]; `headroom.py` averages them.
         rises: assumptions about rises that were rarely measured, by name.
     """
 
@@ -204,7 +204,7 @@ class ScoreFamily:
             read = float(logit(np.clip(self.known_zero_shot, 1e-3, 1 - 1e-3)))
             away = (parameters[:, score_curves.ZERO_SHOT] - read) / _ZERO_SHOT_SCALE
             near = np.exp(-2 * np.log1p(away**2 / 3)) / _ZERO_SHOT_SCALE / 1.1
-            # A share of the tasks has a zero-shot score that says nothing about the curve.
+            # A share of the tasks has a zero-shot score that is unrelated to the curve.
             total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
         if self.known_ceiling is not None:
             start = self.known_zero_shot or 0.0
@@ -279,8 +279,8 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
     """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
 
     Nearly half of the curves have their level in the score replaced, with the same share of the
-    headroom gained, for the shape must hold on tasks of another level. A tenth is made small by a
-    factor, as scores of metrics that never come near 1, and a tenth rests at the bottom for long.
+    headroom gained, because the shape must also fit tasks of another level. A tenth is scaled down,
+    as for metrics that never come near 1, and a tenth stays at the bottom for a long time.
     """
     normals = lattice_normals(DRAWS, FITTED + 6, 0)
     if losses:

@@ -14,7 +14,7 @@ from labelcast.forecast.cards import POOLED, by_name
 from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import Evidence, answer_given
+from labelcast.forecast.reading import Evidence, forecast_from
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,7 +73,7 @@ def answer(
     if evidence is None and not question.scores.all and not question.met_by_zero_shot:
         raise InputError("nothing to forecast from: give --coslow, or --observe N=SCORE, or both")
     known = posterior(question, evidence.estimate if evidence else None)
-    return answer_given(question, known, evidence, warnings)
+    return forecast_from(question, known, evidence, warnings)
 
 
 def _evidence(
@@ -82,12 +82,12 @@ def _evidence(
     recipe: str | None,
     level: float,
 ) -> tuple[Evidence | None, tuple[str, ...]]:
-    """Return what CoS-Low says, None without it, and the warnings."""
+    """Return the evidence from CoS-Low, None without it, and the warnings."""
     if coslow is None and calibration is None:
         return None, ()
     card = calibration if isinstance(calibration, Calibration) else by_name(calibration or POOLED)
     if coslow is None:
-        return None, (f"the calibration {card.name} is not used, for no CoS-Low is given",)
+        return None, (f"the calibration {card.name} is not used, because no CoS-Low is given",)
     if isinstance(coslow, bool) or not isinstance(coslow, Real):
         raise InputError(f"--coslow: expected a number within -1 to 1, not {coslow!r}")
     estimate = card.predict(float(coslow), level)
@@ -96,7 +96,7 @@ def _evidence(
         warnings.insert(0, "no calibration is named: the pooled card of all models is used")
     if recipe is not None and recipe.strip().casefold() != card.recipe.casefold():
         warnings.append(
-            f"the card {card.name} holds for {card.recipe}, but {recipe} is meant: curves of "
+            f"the card {card.name} was measured with {card.recipe}, not {recipe}: curves of "
             "another recipe may rise sooner or later"
         )
     return Evidence(card, estimate), tuple(warnings)

@@ -13,13 +13,13 @@ from labelcast.forecast.families import Prior
 from labelcast.forecast.particles import Draws
 
 FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0)
-"""The share is a mean over budgets so many times as large as the last, up to 5,000 labels."""
+"""The share is a mean over the last budget times these factors, up to 5,000 labels."""
 
 WEIGHT = 0.75
 """After m budgets the draws go WEIGHT / m of the way to the rule."""
 
 _LARGEST_MOVE = 1.0
-"""The mean gain moves by no more than so many of its standard deviations."""
+"""The mean gain moves by at most this many of its standard deviations."""
 
 _LEAST_SD = 1e-6
 _TAIL = 1e-3
@@ -36,7 +36,7 @@ class Tilt:
 
     Attributes:
         gained: mean share of the headroom that every draw gains later, [B].
-        rule: what the rule says of it.
+        rule: the same share by the rule.
         weight: how far to go, 0 to 1.
     """
 
@@ -65,11 +65,11 @@ class Tilt:
 
 
 def tilt(draws: Draws, prior: Prior, last: tuple[float, float], distinct: int) -> Tilt | None:
-    """Return the tilt after a last score; None where the rule says nothing.
+    """Return the tilt after a last score; None where the rule does not apply.
 
     Args:
         draws: given the observed scores.
-        prior: holds the published shares.
+        prior: with the published shares.
         last: labels behind the last score, and the score.
         distinct: how many budgets were observed: the more, the better the draws know.
     """

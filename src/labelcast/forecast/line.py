@@ -195,7 +195,7 @@ def fit_points(points: Sequence[TaskPoint]) -> LineFit:
     if len(points) < MIN_TASKS:
         raise InputError(
             f"{len(points)} tasks are too few for a calibration: below {MIN_TASKS} the error of "
-            "the line cannot be told from the scatter of the tasks; measure more, or use the "
+            "the line cannot be separated from the scatter of the tasks; measure more, or use the "
             "pooled card"
         )
     try:
@@ -250,7 +250,7 @@ def loto_difference(
 
     A resample draws n tasks with replacement. Within it everything is done again: each task is
     predicted by the line, and by the mean, of the drawn tasks that are not that task, whose copies
-    are all left out. So the interval holds the error of the fits too. A resample in which no line
+    are all left out. So the interval includes the error of the fits. A resample in which no line
     can be drawn is drawn again.
 
     >>> x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]

@@ -29,21 +29,21 @@ def choose(
     value: float | None = None,
     horizon: int = LARGEST_BUDGET,
 ) -> int | None:
-    """Choose how many labels to own at the next training run.
+    """Choose how many labels to have at the next training run.
 
-    The policy is a dynamic programme over what may be owned: the budgets 50 * 2^(k/4) up to the
+    The policy is a dynamic programme over the labels to have: the budgets 50 * 2^(k/4) up to the
     horizon H that are at least 1.1 times what is owned, and H. With N the labels needed, the
     expected cost V of owning a labels is the lesser of stopping, value * P(a < N <= H), and of
     buying up to b and running there, P(N > a) * (b - a + run_cost) + V(b). The plan assumes that a
     run tells only whether the target is met; after a real run the curve is conditioned on its score
-    and the plan is made anew.
+    and the plan is computed again.
 
     Args:
         labels: a sample of the labels needed, [n], infinite where the horizon does not suffice.
         weights: of the sample, [n], 0 or more; they need not sum to 1.
         owned: labels owned now.
         tried: budgets trained at without meeting the target: the labels needed lie above them.
-            Where the whole sample denies it, 1.5 times the largest is taken as needed.
+            If no sample allows that, 1.5 times the largest is assumed.
         run_cost: of one training run, in labels.
         value: of meeting the target, in labels; 20,000, or four times the horizon where that is
             more.
@@ -87,7 +87,7 @@ def _given_failures(
 
 
 def _points(owned: int, horizon: int) -> Array:
-    """Return what may be owned: first what is owned now, then rising budgets above it."""
+    """Return the possible budgets: first what is owned now, then rising budgets above it."""
     doublings = max(math.log2(horizon / _SMALLEST_BUDGET), 0.0)
     powers = np.arange(math.ceil(doublings * STEPS_PER_DOUBLING)) / STEPS_PER_DOUBLING
     ladder = np.round(_SMALLEST_BUDGET * 2.0**powers)

@@ -12,7 +12,7 @@ from labelcast.forecast.efficiency import Array
 from labelcast.forecast.score_curves import log_likelihood, seed_variance, test_variance
 
 ASSUMED_SIZE = 500
-"""Test examples assumed behind a score where nothing is said about its noise."""
+"""Test examples assumed behind a score where its noise is not given."""
 
 SMALLEST_SD = 1e-4
 

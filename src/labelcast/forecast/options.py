@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
         observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
             bootstrap), instead of observe_size. The noise of the training seed is added.
         level: of the intervals, 0.001 to 0.999.
-        budget: asks the reverse: what is reached with so many labels.
+        budget: asks the reverse: the score with this many labels.
         horizon: the most labels to consider, up to 1,000,000; 5,000 by default, or four times the
             most labels that have a score where those are 5,000 or more.
         scale: the largest value that a score can take, such as 100; 1 by default.

@@ -1,4 +1,4 @@
-"""The chance of reaching the target by so many labels, in the order that scores must have.
+"""The chance of reaching the target within n labels, never lower for better scores.
 
 A better score must never raise the labels needed. Draws with heavy-tailed noise do not keep that
 order everywhere: a very bad score looks like a failed run and is ignored, and sums over draws have
@@ -35,7 +35,7 @@ _PRUNED = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Chances:
-    """The chance that the target is reached by so many labels.
+    """The chance that the target is reached within n labels.
 
     Attributes:
         by_labels: at `LOG_LABELS`, never falling, [L].
@@ -74,7 +74,7 @@ class Chances:
 def chances(
     parts: Sequence[Part], labels: Callable[[Draws], Array], scores: Scores, *, ordered: bool
 ) -> Chances:
-    """Return the chance that the target is reached by so many labels.
+    """Return the chance that the target is reached within n labels.
 
     Args:
         parts: every family's draws.

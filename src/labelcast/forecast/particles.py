@@ -21,7 +21,7 @@ LARGEST_HORIZON = int(NODES[-1])
 
 FEW, FEW_IN_ORDER = 200.0, 16.0
 """Fewer effective draws than this are replaced by new ones near the better ones. New draws break
-the order of scores a little: with few scores the smaller number holds."""
+the order of scores a little: with few scores the smaller number applies."""
 
 _AMPLE = 1500.0
 """Effective draws that each step of a refinement keeps."""

@@ -106,8 +106,10 @@ def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
     by_card = pooled(
         [(predicted_auc(part.before, part.before, estimate), part.share) for part in parts]
     )
-    told = [part._replace(given=predicted_auc(part.given, part.before, estimate)) for part in parts]
-    return Posterior(start, by_card, by_scores, joined(told), tuple(told))
+    given = [
+        part._replace(given=predicted_auc(part.given, part.before, estimate)) for part in parts
+    ]
+    return Posterior(start, by_card, by_scores, joined(given), tuple(given))
 
 
 @cache
@@ -155,7 +157,7 @@ def measured_auc(draws: Draws, mean: float, sd: float) -> Draws:
 
 
 def predicted_auc(draws: Draws, before: Draws, estimate: AucEstimate) -> Draws:
-    """Replace what the draws `before` say about the area by a prediction of it.
+    """Replace the distribution of the area in the draws `before` by a prediction of it.
 
     A calibrated AUC is a regression on CoS-Low, centred already: to multiply it with the prior's
     density would shrink it to the prior's mean once more. A normal density, as wide as the
@@ -164,7 +166,7 @@ def predicted_auc(draws: Draws, before: Draws, estimate: AucEstimate) -> Draws:
     sd = (
         estimate.sd * math.sqrt(estimate.df / (estimate.df - 2)) if estimate.df > 2 else estimate.sd
     )
-    # One ceiling for all draws: a large area must speak for a steep curve, not for a low ceiling.
+    # One ceiling for all draws: a large area is evidence of a steep curve, not of a low ceiling.
     ceiling = float(draws.weights @ draws.ceiling)
     areas = draws.under(ceiling).areas()
     predicted = -0.5 * ((areas - estimate.mean) / max(sd, _SMALLEST_SD)) ** 2

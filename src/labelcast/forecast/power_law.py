@@ -1,7 +1,6 @@
 """The paper's one-shot curve: gain = x^p over the logarithmic axis, and its inverse.
 
-Its labels needed carry no interval: the error of the curve's shape and of the AUC is the business
-of the prior.
+Its labels needed have no interval: the prior covers the error of the shape and of the AUC.
 """
 
 import math

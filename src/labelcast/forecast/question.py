@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _LEAST_GAIN = 1e-6
 _MOST_SCORES = 100_000
-_SAYS_NOTHING = 1000.0
+_USELESS_SD = 1000.0
 _BEYOND = 4
 
 
@@ -40,8 +40,8 @@ class Costs:
     """What labels, training runs and success cost, in money.
 
     Attributes:
-        label, run: of one label, of one training run; None where not said.
-        value: what meeting the target is worth; None where not said.
+        label, run: of one label, of one training run; None where not given.
+        value: what meeting the target is worth; None where not given.
     """
 
     label: float | None = None
@@ -64,7 +64,7 @@ class Question:
         horizon: the most labels that the forecast looks at.
         scale: of the user's scores.
         costs: in money.
-        recipe: the fine-tuning meant, None where it is not said.
+        recipe: the planned fine-tuning, None where not given.
         warnings: in words.
     """
 
@@ -104,7 +104,7 @@ class Question:
 
     @classmethod
     def of(cls, *, pool_size: int = 0, **options: Unpack[Options]) -> Question:
-        """Check the options of a forecast; `Options` says what each means.
+        """Check the options of a forecast; `Options` describes each.
 
         Without a horizon the forecast considers 5,000 labels, `pool_size` where that is more, and
         four times the most labels tried where those are 5,000 or more.
@@ -128,11 +128,11 @@ class Question:
         top = None if ceiling is None else on.to_unit(on.check("--ceiling", ceiling))
         _check_ends(start, top, zero_shot, ceiling, on)
         noise, assumed = _noise(options.get("observe_size"), options.get("observe_sd"), on)
-        said = [entry for entry in found if entry.n > 0]
-        kept = [e for e in said if e.sd is None or e.sd < _SAYS_NOTHING * on.top]
-        if len(kept) < len(said):
+        with_labels = [entry for entry in found if entry.n > 0]
+        kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * on.top]
+        if len(kept) < len(with_labels):
             warnings.append(
-                f"scores with an sd of {_SAYS_NOTHING:,.0f} or more say nothing: left out"
+                f"scores with an sd of {_USELESS_SD:,.0f} or more carry no information: ignored"
             )
         scores = Scores(tuple(_score(entry, noise, on) for entry in sorted(kept, key=_order)))
         unsaid = any(e.sd is None and e.size is None for e in kept)
@@ -209,11 +209,11 @@ def _check_ends(
 def _noise(size: int | None, sd: float | None, on: Scale) -> tuple[Noise, bool]:
     """Return the noise of scores whose own sd is not given, and whether it is assumed."""
     if size is not None and sd is not None:
-        raise InputError("--observe-size and --observe-sd say the same thing; give one of them")
+        raise InputError("--observe-size and --observe-sd both set the noise; give one of them")
     checked = checked_count("--observe-size", size, 1, LARGEST_SIZE)
     own = checked_sd("--observe-sd", sd)
     if own is not None and on.metric != "loss" and own > on.top:
-        raise InputError(f"--observe-sd: scores from 0 to {on.top:g} do not err by {own:g}")
+        raise InputError(f"--observe-sd: {own:g} is too large for scores from 0 to {on.top:g}")
     if on.metric == "loss":
         return Noise(math.inf, own), own is None
     unit = None if own is None else own / on.top
@@ -262,7 +262,7 @@ def _target(
             return fraction, None
         return fraction, zero_shot + fraction * (ceiling - zero_shot)
     if target is not None:
-        raise InputError("--target and --target-score say the same thing twice; give one of them")
+        raise InputError("--target and --target-score both set the target; give one of them")
     score = on.to_unit(on.check("--target-score", target_score))
     if ceiling is not None and score > ceiling:
         side = "below" if on.falls else "above"

@@ -1,4 +1,4 @@
-"""Read a forecast off the draws: labels, scores at a budget, warnings, what it rests on."""
+"""Compute a forecast from the draws: labels, scores at a budget, warnings, what it is based on."""
 
 import math
 from collections.abc import Sequence
@@ -46,24 +46,24 @@ BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)
 
 
 class Evidence(NamedTuple):
-    """What CoS-Low says: the card and its estimate."""
+    """Evidence from CoS-Low: the card and its estimate."""
 
     card: Calibration
     estimate: AucEstimate
 
     @property
-    def heard(self) -> bool:
-        """Whether CoS-Low has a say: the card does not lean on the mean of its tasks."""
+    def counts(self) -> bool:
+        """Whether CoS-Low counts: the card does not lean on the mean of its tasks."""
         return not self.card.leans_on_prior
 
 
-def answer_given(
+def forecast_from(
     question: Question,
     known: Posterior,
     evidence: Evidence | None = None,
     warnings: tuple[str, ...] = (),
 ) -> Forecast:
-    """Read the answer to a question off what is known of the curve."""
+    """Compute the forecast for a question from what is known of the curve."""
     found = chances_of(known.parts, question)
     next_budget = _next_budget(found, question)
     return Forecast(
@@ -91,7 +91,7 @@ def answer_given(
 
 
 def chances_of(parts: Sequence[Part], question: Question) -> Chances:
-    """Return the chance that the target is reached by so many labels."""
+    """Return the chance that the target is reached within n labels."""
 
     def labels(draws: Draws) -> Array:
         if question.target_score is not None:
@@ -223,7 +223,7 @@ def _next_budget(found: Chances, question: Question) -> int | None:
     owned = max(tried, default=0)
     if question.met or owned >= question.horizon:
         return None
-    # Without a score for the target nobody can say that what was tried has failed.
+    # Without a target score it is unknown whether the budgets tried have failed.
     failed = tried if question.target_score is not None else []
     costs = question.costs
     prices: dict[str, float] = {}
@@ -264,7 +264,7 @@ def _target(question: Question) -> Target:
 
 
 def _warnings(evidence: Evidence | None, known: Posterior, question: Question) -> list[str]:
-    """Say what the intervals include besides the curve, and where the clues disagree."""
+    """Return what the intervals include besides the curve, and where the evidence disagrees."""
     warnings = []
     draws = known.final
     if question.in_scores and question.target_score is None:
@@ -281,7 +281,7 @@ def _warnings(evidence: Evidence | None, known: Posterior, question: Question) -
                     f"this uncertainty; give --{name} if you can"
                 )
     warnings += scores_warnings(question, known.parts[0].before, draws)
-    if evidence is not None and evidence.heard and question.scores.all:
+    if evidence is not None and evidence.counts and question.scores.all:
         areas, weights = known.by_scores.areas(), known.by_scores.weights
         mean = float(weights @ areas)
         sd = math.hypot(math.sqrt(float(weights @ (areas - mean) ** 2)), evidence.estimate.sd)
@@ -295,8 +295,8 @@ def _warnings(evidence: Evidence | None, known: Posterior, question: Question) -
 
 def _shares(evidence: Evidence | None, known: Posterior, question: Question) -> Shares:
     scores = known.by_scores if question.scores.all else None
-    if evidence is not None and not evidence.heard:
-        # The mean of the card's tasks is what is likely before this task has said anything.
+    if evidence is not None and not evidence.counts:
+        # The mean of the card's tasks is the best guess before anything of this task is known.
         start = known.by_card or known.start
         final = known.final if scores is not None else start
         return shares(start, None, None if scores is None else final, final)
@@ -305,7 +305,7 @@ def _shares(evidence: Evidence | None, known: Posterior, question: Question) -> 
 
 
 def _power_law(evidence: Evidence | None, question: Question) -> PowerLaw | None:
-    if evidence is None or not evidence.heard:
+    if evidence is None or not evidence.counts:
         return None
     if question.target is None or question.met_by_zero_shot:
         return None
@@ -317,6 +317,6 @@ def _power_law(evidence: Evidence | None, question: Question) -> PowerLaw | None
 def _answered_by(evidence: Evidence | None, question: Question) -> tuple[str, ...]:
     if question.met_by_zero_shot:
         return ("zero-shot",)
-    heard = evidence is not None and evidence.heard
-    sources = {"coslow": heard, "scores": bool(question.scores.all)}
+    counts = evidence is not None and evidence.counts
+    sources = {"coslow": counts, "scores": bool(question.scores.all)}
     return (*(name for name, used in sources.items() if used), "prior")

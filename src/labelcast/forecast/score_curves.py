@@ -26,7 +26,7 @@ JUMP_WIDTH = 0.3
 """Width of a jump, in units of log(labels)."""
 
 NOISE_FLOOR = 10.0
-"""Below so many labels the seed noise grows no further."""
+"""Below this many labels the seed noise does not grow further."""
 
 DEGREES = 3.0
 """Degrees of freedom of the noise: failed training runs give it heavy tails."""
@@ -75,7 +75,7 @@ def seed_variance(scores: npt.ArrayLike, n: float, tau: npt.ArrayLike) -> Array:
 
 
 def test_variance(scores: npt.ArrayLike, size: float) -> Array:
-    """Return the variance that a test set of so many examples gives a mean score.
+    """Return the variance that a test set of `size` examples gives a mean score.
 
     One success and one failure more are counted, so that a perfect score has noise too.
     """

@@ -33,7 +33,7 @@ def read_scores(path: str | Path, scale: Scale | None = None) -> list[GivenScore
 
     Args:
         path: ends in .csv, or in .jsonl or .ndjson.
-        scale: of the scores; 0 to 1 where nothing is said.
+        scale: of the scores; 0 to 1 by default.
 
     Raises:
         InputError: the file cannot be read, has other columns, or holds a wrong value; the message

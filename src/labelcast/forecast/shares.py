@@ -1,4 +1,4 @@
-"""What a forecast rests on, and whether the observed scores look like other curves."""
+"""What a forecast is based on, and whether the observed scores look like other curves."""
 
 import math
 
@@ -13,7 +13,7 @@ _FALLS = 3.0
 """Sds of noise by which a score must fall to be called falling."""
 
 _NEAR, _RARE = 4.0, 0.005
-"""A score is unusual where fewer than so many draws are within so many sds of it."""
+"""A score is unusual where fewer than this share of the draws lie within this many sds of it."""
 
 _UNUSUAL_TAU = 0.06
 """Seed noise, as sd at 100 labels, above which a series is called erratic."""
@@ -33,7 +33,7 @@ def shares(start: Draws, coslow: Draws | None, scores: Draws | None, both: Draws
     by_scores = _variance(scores) if scores is not None else first
     of_coslow = max((first - by_coslow) + (by_scores - last), 0.0) / 2
     of_scores = max((first - by_scores) + (by_coslow - last), 0.0) / 2
-    # A calibration may say less than the prior did: it then takes no share, and gives none.
+    # A calibration may know less than the prior: its share is then 0.
     of_coslow = of_coslow if coslow is not None else 0.0
     of_scores = of_scores if scores is not None else 0.0
     total = of_coslow + of_scores + last
@@ -48,7 +48,7 @@ def _variance(draws: Draws) -> float:
 
 
 def scores_warnings(question: Question, before: Draws, draws: Draws) -> list[str]:
-    """Say in words where the scores fall, scatter, or lie where no known curve has been.
+    """Return warnings where the scores fall, scatter, or lie outside all known curves.
 
     Args:
         question: with the scores.
@@ -66,8 +66,8 @@ def scores_warnings(question: Question, before: Draws, draws: Draws) -> list[str
         verb = "rise" if question.scale.falls else "fall"
         warnings.append(
             f"the scores {verb} from {show(high):.3g} at {n:,.0f} to {show(low):.3g} at {m:,.0f} "
-            "labels, more than their test sets explain: look at these runs (a failed training run, "
-            "another test set?) before you trust the forecast; the interval is wider for it"
+            "labels, more than their test sets explain: check these runs (a failed training run, "
+            "another test set?) before you trust the forecast; the interval is wider because of it"
         )
     tau = float(draws.weights @ draws.tau)
     if fall is None and tau > _UNUSUAL_TAU and len(scores) > 1:

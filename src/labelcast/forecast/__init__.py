@@ -1,17 +1,21 @@
-"""How many labels a task needs, on numpy and scipy alone.
+"""How many labels a task needs, on numpy alone.
 
-The package is its main function too: `labelcast.forecast(coslow=0.4)`.
+The package is a module that can be called as its main function, `labelcast.forecast(coslow=0.4)`:
+Python sets `labelcast.forecast` to this package as soon as any module in it is imported. Its names
+are loaded on first use, so that `labelcast --help` does not import numpy.
 """
 
 import inspect
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from labelcast.forecast.answer import Forecast
-from labelcast.forecast.calibration import AucEstimate, Calibration
-from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, EfficiencyCurve, log_position
-from labelcast.forecast.forecasting import forecast
+if TYPE_CHECKING:
+    from labelcast.forecast.answer import Forecast
+    from labelcast.forecast.calibration import AucEstimate, Calibration
+    from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, EfficiencyCurve, log_position
+    from labelcast.forecast.forecasting import forecast
 
 __all__ = [
     "GRID",
@@ -24,25 +28,39 @@ __all__ = [
     "log_position",
 ]
 
+_MODULE_OF = {
+    "AucEstimate": "calibration",
+    "Calibration": "calibration",
+    "Forecast": "answer",
+    "forecast": "forecasting",
+}
 
-class _ForecastPackage(ModuleType):
-    """A package that can be called as its function `forecast`.
 
-    Python sets `labelcast.forecast` to this package as soon as any module in it is imported, so the
-    public function of that name has to be the package.
-    """
+class _CallablePackage(ModuleType):
+    """The package, which can be called as its function `forecast`."""
 
-    __call__ = staticmethod(forecast)
+    def __getattr__(self, name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'efficiency')}"), name)
+        setattr(self, name, value)
+        return value
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forecast(*args, **options)
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return inspect.signature(forecast)
+        return inspect.signature(self.forecast)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # for help(): arguments, examples
+        doc: str | None = self.forecast.__doc__
+        return doc
 
     def __reduce__(self) -> tuple[object, ...]:
         # Other functions can be sent to another process; a module by itself cannot.
         return import_module, (self.__name__,)
 
 
-sys.modules[__name__].__class__ = _ForecastPackage
-# For help(): arguments and examples.
-__doc__ = forecast.__doc__ or __doc__
+sys.modules[__name__].__class__ = _CallablePackage

@@ -18,7 +18,10 @@ from labelcast.forecast.particles import LARGEST_HORIZON, Draws
 from labelcast.forecast.posterior import Part
 from labelcast.forecast.score_curves import logit, sigmoid, test_variance
 
-LOG_LABELS = np.union1d(np.linspace(0.0, math.log(LARGEST_HORIZON), 401), np.log(GRID[1:]))
+# Sorted by Python: numpy's union1d imports numpy.ma, a tenth of the start of the command.
+LOG_LABELS = np.array(
+    sorted({*np.linspace(0.0, math.log(LARGEST_HORIZON), 401).tolist(), *np.log(GRID[1:]).tolist()})
+)
 """Places, as log(labels), at which the chance is computed, L of them with the published budgets;
 between them it is linear."""
 

@@ -40,7 +40,7 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
 
     from labelcast.models.confidence import score_confidence
     from labelcast.models.coslow import cos_low
-    from labelcast.runs.score import score
+    from labelcast.runs.score import score_run
     from labelcast.tasks.sources import open_source
 
     rng = random.Random(0)
@@ -70,7 +70,7 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
         def scoring(rows: int) -> Callable[[], Any]:
             pool = random_models.write_pool(folder / f"{rows}.jsonl", rows, tokens)
             return partial(
-                score,
+                score_run,
                 open_source(str(pool)),
                 lm,
                 folder / f"run-{rows}",

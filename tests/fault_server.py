@@ -41,7 +41,7 @@ _LIBRARIES = (
         "labelcast.sweeps.job_steps",
         "labelcast.cli.app",
     ),
-    *("labelcast.report.write", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),
+    *("labelcast.report.page", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),
     *("labelcast.models.coslow", "labelcast.runs.coslow", "labelcast.runs.forecast"),
     *("labelcast.sweeps.calibrate", "labelcast.labels.terminal", "labelcast.training.trainer"),
 )

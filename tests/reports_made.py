@@ -15,6 +15,7 @@ from labelcast.execution.shards import SCHEMA
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.labels import store
 from labelcast.runs import pool
+from labelcast.runs.records import RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -75,15 +76,11 @@ def answered_run(
     path = folder / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     source = open_source(path)
-    question = {
-        "task": resolved.model_dump(mode="json"),
-        "pool_digest": "d",
-        "dtype": "torch.float32",
-        "n_label": low,
-        "seed": 0,
-    }
+    question = RunQuestion(
+        task=resolved, pool_digest="d", dtype="torch.float32", n_label=low, seed=0
+    )
     known = {"pool": "pool.jsonl", "size": len(rows), "model": MODEL, "device": "cpu"}
-    run = Run.create(folder / "run", question, known | (facts or {}))
+    run = Run.create(folder / "run", question, RunFacts.model_validate(known | (facts or {})))
     drawn = pool.fetch(source, resolved, range(low))
     table = {name: [None] * len(rows) for name in SCHEMA.names} | {
         "id": [str(row.get("id", n)) for n, row in enumerate(rows)],

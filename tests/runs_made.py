@@ -15,6 +15,7 @@ from labelcast.execution.shards import SCHEMA
 from labelcast.files.json_files import write_jsonl
 from labelcast.labels import store
 from labelcast.runs import pool
+from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -44,12 +45,9 @@ def run_of(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     source = open_source(path)
     survey = pool.survey(source, task)
-    question = {
-        "task": None if task is None else task.model_dump(mode="json"),
-        "pool_digest": survey.digest,
-        "seed": seed,
-    }
-    run = Run.create(folder / "run", question, {"pool": source.spec, "model": {"name": "m"}})
+    question = RunQuestion(task=task, pool_digest=survey.digest, seed=seed)
+    facts = RunFacts(pool=source.spec, model=ModelPart(name="m", fingerprint="f"))
+    run = Run.create(folder / "run", question, facts)
     drawn = pool.fetch(source, task, range(low))
     names = SCHEMA.names
     table = {name: [None] * len(rows) for name in names} | {

@@ -1,7 +1,7 @@
-"""labelcast: how many labelled examples will this fine-tuning task need?
+"""labelcast: how many labelled examples does a fine-tuning task need?
 
-The names below are the public API. Each is loaded when it is first used, so that importing the
-package costs nothing and the forecast never waits for torch.
+The names below are the public API. Each is loaded on first use, so that importing the package
+costs nothing and a forecast never loads torch.
 """
 
 from __future__ import annotations
@@ -17,27 +17,37 @@ if TYPE_CHECKING:
     from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
     from labelcast.models.loading import LanguageModel, load_model
     from labelcast.report.chart import plot
-    from labelcast.report.write import write_report
+    from labelcast.report.page import write_report
+    from labelcast.runs.run import Run
+    from labelcast.runs.score import ScoredExample, score
+    from labelcast.runs.tune import tune
     from labelcast.selection.low_confidence import pick_low_confidence
+    from labelcast.sweeps.calibrate import calibrate
+    from labelcast.sweeps.run_sweep import sweep
     from labelcast.tasks.prompts import Example, examples
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
-_HOMES = {
-    "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
+_MODULES = {
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
-    "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
-    "labelcast.models.loading": ("LanguageModel", "load_model"),
+    "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
     "labelcast.models.confidence": ("Confidence", "score_confidence"),
     "labelcast.models.coslow": ("CosLow", "cos_low"),
-    "labelcast.selection.low_confidence": ("pick_low_confidence",),
+    "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
+    "labelcast.models.loading": ("LanguageModel", "load_model"),
     "labelcast.report.chart": ("plot",),
-    "labelcast.report.write": ("write_report",),
+    "labelcast.report.page": ("write_report",),
+    "labelcast.runs.run": ("Run",),
+    "labelcast.runs.score": ("ScoredExample", "score"),
+    "labelcast.runs.tune": ("tune",),
+    "labelcast.selection.low_confidence": ("pick_low_confidence",),
+    "labelcast.sweeps.calibrate": ("calibrate",),
+    "labelcast.sweeps.run_sweep": ("sweep",),
     "labelcast.tasks.prompts": ("Example", "examples"),
     "labelcast.tasks.sources": ("open_source",),
     "labelcast.tasks.task": ("Task",),
 }
-_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Calibration",
@@ -50,9 +60,12 @@ __all__ = [
     "LabelcastError",
     "LabelcastWarning",
     "LanguageModel",
+    "Run",
     "RunError",
+    "ScoredExample",
     "Task",
     "answer_log_likelihoods",
+    "calibrate",
     "cos_low",
     "examples",
     "forecast",
@@ -61,17 +74,20 @@ __all__ = [
     "open_source",
     "pick_low_confidence",
     "plot",
+    "score",
     "score_confidence",
+    "sweep",
+    "tune",
     "write_report",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        home = import_module(_WHERE[name])
-        # The package `labelcast.forecast` is the function of that name.
-        return home if home.__name__ == f"labelcast.{name}" else getattr(home, name)
-    raise AttributeError(f"module 'labelcast' has no attribute {name!r}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'labelcast' has no attribute {name!r}")
+    module = import_module(_MODULE_OF[name])
+    # `labelcast.forecast` is a package that is called like its function.
+    return module if module.__name__ == f"labelcast.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from labelcast.execution.shards import Work
 from labelcast.models.choices import Choice
 from labelcast.models.generation import end_tokens
 from labelcast.models.loading import LanguageModel, load_unweighted
-from labelcast.runs.score import score
+from labelcast.runs.score import score_run
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
@@ -46,7 +46,7 @@ def facts(out: Path, part: str = "facts") -> Any:
 
 
 def run_score(engine: LocalEngine, out: Path) -> Any:
-    return score(
+    return score_run(
         POOL, engine.lm, out, task=TASK, engine=engine, n_label=4, max_new_tokens=2, batch_size=4
     )
 

@@ -20,7 +20,7 @@ from labelcast.errors import InputError, RunError
 from labelcast.execution.pool_ray import TRIES, RayEngine
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
-from labelcast.runs.score import Scored, score
+from labelcast.runs.score import ScoredRun, score_run
 from labelcast.tasks.sources import Record, Source, open_source
 from labelcast.tasks.task import Task
 
@@ -33,7 +33,7 @@ CHILD = """
 import sys
 from labelcast.runs import pool
 from labelcast.execution.pool_engines import Spread, open_engine
-from labelcast.runs.score import score
+from labelcast.runs.score import score_run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 pool.SHARD = 12
@@ -41,7 +41,7 @@ model, data, out, task = sys.argv[1:]
 engine = open_engine("ray", model, device="cpu", spread=Spread(workers=2))
 def tell(done):
     print(done, flush=True)
-score(open_source(data), engine.lm, out, task=Task.parse(task), engine=engine, n_label=8,
+score_run(open_source(data), engine.lm, out, task=Task.parse(task), engine=engine, n_label=8,
       batch_size=4, max_new_tokens=3, progress=tell)
 engine.close()
 """
@@ -93,9 +93,9 @@ def _one_thread() -> Iterator[None]:
 
 def run_score(
     lm: LanguageModel, out: Path, source: Source, engine: RayEngine | None = None, **options: Any
-) -> Scored:
+) -> ScoredRun:
     usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}
-    return score(source, lm, out, engine=engine, **usual | options)
+    return score_run(source, lm, out, engine=engine, **usual | options)
 
 
 def results(out: Path) -> tuple[bytes, bytes]:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from labelcast.errors import InputError
 from labelcast.execution.shards import Reader, Work
 from labelcast.runs import pool
-from labelcast.runs.pool import Positions
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
@@ -83,13 +82,3 @@ def test_a_pool_that_changed_is_refused(later: tuple[str, ...]) -> None:
     reader.read(0)
     with pytest.raises(InputError, match="records 3 to 4 are not those of the first reading"):
         reader.read(1)
-
-
-@given(st.lists(st.integers(0, 2**40)), st.integers(0, 2**40))
-def test_positions_are_a_set(values: list[int], other: int) -> None:
-    """As Python's own, at eight bytes a position."""
-    found = Positions(values)
-    assert set(found) == set(values)
-    assert list(found) == sorted(set(values))
-    assert all(value in found for value in values)
-    assert (other in found) == (other in values)

@@ -17,7 +17,7 @@ from labelcast.forecast import Forecast, forecast, log_position
 from labelcast.forecast.answer import shown
 from labelcast.report.chart import plot
 from labelcast.report.frame import PALETTE, Frame, LabelsAxis, needed_in_words, observed
-from labelcast.report.svg import to_svg
+from labelcast.report.page_charts import to_svg
 
 CASES: dict[str, dict[str, Any]] = {
     "gains": {"coslow": 0.42},
@@ -59,8 +59,8 @@ def rows(chart: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return next(found for found in values if found and key in found[0])
 
 
-def test_the_chart_holds_the_numbers_of_the_answer(answer: Forecast) -> None:
-    """Its spec is valid and holds curve, band and observed scores, on the axis of labels."""
+def test_the_chart_has_the_numbers_of_the_forecast(answer: Forecast) -> None:
+    """Its spec is valid and has curve, band and observed scores, on the axis of labels."""
     chart = plot(answer)
     assert isinstance(chart, altair.LayerChart)
     spec = chart.to_dict(validate=True)
@@ -80,7 +80,7 @@ def test_the_chart_holds_the_numbers_of_the_answer(answer: Forecast) -> None:
 
 
 def test_the_curve_is_drawn_to_scale(answer: Forecast) -> None:
-    """As SVG: one image with its label, whose line runs through the forecast's own points."""
+    """As SVG it is one image with a label, whose line goes through the forecast's points."""
     image = ElementTree.fromstring(to_svg(plot(answer), answer.sentence()))
     assert image.get("role") == "img" and image.get("aria-label") == answer.sentence()
     (line,) = [e for e in image.iter("path") if e.get("stroke-width") == "2.5"]
@@ -97,8 +97,8 @@ def test_the_curve_is_drawn_to_scale(answer: Forecast) -> None:
         assert y == pytest.approx(y0 + (band.mean - m0) / (m1 - m0) * (y1 - y0), abs=0.05)
 
 
-def test_the_axes_hold_all_that_is_drawn(answer: Forecast) -> None:
-    """Every value lies between the ends of the axis, whose few ticks are round and all differ."""
+def test_the_axes_contain_everything_drawn(answer: Forecast) -> None:
+    """Every value is between the ends of its axis, and the few ticks are round and differ."""
     frame = Frame.of(answer, 640)
     values = [value for band in answer.curve for value in band[1:]]
     values += [value for o in observed(answer) for value in (o.low, o.high)]
@@ -114,7 +114,7 @@ def test_the_axes_hold_all_that_is_drawn(answer: Forecast) -> None:
 
 
 def test_a_loss_is_drawn_falling() -> None:
-    """Less is better: the line goes down, and the noise of a score is not cut off at 1."""
+    """The line goes down, and the noise of a score is not cut off at 1."""
     answer = forecast(**CASES["a loss"])
     means = [band.mean for band in answer.curve]
     assert means == sorted(means, reverse=True)
@@ -122,7 +122,7 @@ def test_a_loss_is_drawn_falling() -> None:
 
 
 def test_the_labels_needed_end_at_the_horizon() -> None:
-    """Their bar ends where the forecast stops looking, and says so."""
+    """Their bar ends at the horizon, and the text says so."""
     answer = forecast(**CASES["near"])
     assert answer.labels_needed.high is None
     assert "more than 300" in needed_in_words(answer)
@@ -130,8 +130,8 @@ def test_the_labels_needed_end_at_the_horizon() -> None:
     assert ends == pytest.approx([LabelsAxis.of(answer).place(300)])
 
 
-def test_many_scores_are_drawn_without_names() -> None:
-    """Dozens of names would cover the curve; the points are all there."""
+def test_many_scores_are_drawn_without_values() -> None:
+    """Dozens of values would cover the curve; all points are drawn."""
     scores = [(50 + n, 0.6 + n / 1000) for n in range(40)]
     spec = plot(forecast(observations=scores, target_score=0.8)).to_dict()
     drawn = [r for r in every_row(spec) if str(r.get("name", "")).endswith(" at 60")]
@@ -141,7 +141,7 @@ def test_many_scores_are_drawn_without_names() -> None:
 
 
 def test_every_label_stays_within_the_picture(answer: Forecast) -> None:
-    """The labels needed are written inside the plot, in a narrow one too."""
+    """The labels needed are written inside the plot, also in a narrow one."""
     for width in (290, 640):
         text = needed_in_words(answer)
         half = min(0.5, 3 * len(text) / width)
@@ -149,8 +149,8 @@ def test_every_label_stays_within_the_picture(answer: Forecast) -> None:
             assert half <= Frame.of(answer, width).inside(x, text) <= 1 - half
 
 
-def test_colours_may_be_those_of_the_page() -> None:
-    """Every colour of the palette is exchanged, and none of the chart's own is left."""
+def test_colours_can_be_those_of_the_page() -> None:
+    """Every colour of the palette is replaced, and no other is left."""
     answer = forecast(calibration="pooled", **CASES["scores"])
     names = {value: f"var(--{name})" for name, value in PALETTE._asdict().items()}
     svg = to_svg(plot(answer), 'a "label" <b>', names)
@@ -160,8 +160,8 @@ def test_colours_may_be_those_of_the_page() -> None:
     assert ElementTree.fromstring(svg).get("aria-label") == 'a "label" <b>'
 
 
-def test_a_forecast_does_without_the_chart() -> None:
-    """The command line answers without altair, vl-convert, jinja2 or torch."""
+def test_a_forecast_imports_no_charts() -> None:
+    """The command line forecasts without altair, vl-convert, jinja2 or torch."""
     code = (
         "import sys\nfrom labelcast.cli import app\nimport labelcast as lc\n"
         "lc.forecast(coslow=0.4, calibration='pooled').sentence()\n"

@@ -1,4 +1,4 @@
-"""What a report says: the forecast's own numbers, at every stage of a run that has an answer."""
+"""What a report says: the numbers of the forecast, at every stage of a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.answer import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
-from labelcast.report.formatting import ends, labels
-from labelcast.report.page import render
-from labelcast.report.write import write_report
+from labelcast.report.page import ends, labels, render, write_report
 from labelcast.runs.forecast import answer_run, forecast_run
 from labelcast.runs.run import Run
 
@@ -62,8 +60,8 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize("asked", [{"target": 0.8}, OBSERVED], ids=["gains", "scores"])
-def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
-    """Sentence, labels needed, chances, AUC, curve, targets: those of `forecast RUN`."""
+def test_every_number_is_from_the_forecast(run: Run, asked: dict[str, Any]) -> None:
+    """Sentence, labels needed, chances, AUC, curve and targets are those of `forecast RUN`."""
     answer, _ = forecast_run(run, **asked)
     content = gather(run, prices=Prices(per_label=0.5))
     assert content.answer == answer
@@ -99,8 +97,8 @@ def test_every_number_is_the_forecasts(run: Run, asked: dict[str, Any]) -> None:
     ],
     ids=["of 100", "a loss", "far", "near"],
 )
-def test_other_scales_and_horizons_are_written_as_they_are(run: Run, asked: dict[str, Any]) -> None:
-    """The numbers of the curve on the user's scale, and the horizon wherever it limits a figure."""
+def test_other_scales_and_horizons(run: Run, asked: dict[str, Any]) -> None:
+    """The curve is on the user's scale, and the horizon is named wherever it limits a figure."""
     content = gather(run, asked, prices=Prices(per_label=0.5))
     answer, said = content.answer, words(render(content))
     assert answer.sentence() in said and answer.budget_sentence() in said
@@ -114,8 +112,8 @@ def test_other_scales_and_horizons_are_written_as_they_are(run: Run, asked: dict
     assert answer.horizon == 5000 or "5,000 suffice" not in said
 
 
-def test_costs_of_the_forecast_are_those_of_the_report(run: Run) -> None:
-    """--label-cost and --run-cost are prices too; a price of the report's own goes first."""
+def test_costs_of_the_forecast_are_prices(run: Run) -> None:
+    """--label-cost and --run-cost are prices too; the report's own prices take precedence."""
     asked = {"label_cost": 0.5, "run_cost": 7.0}
     costs = gather(run, asked).costs
     assert costs is not None and (costs.of(100), costs.of(None)) == ("$57", "> $2,507")
@@ -124,22 +122,22 @@ def test_costs_of_the_forecast_are_those_of_the_report(run: Run) -> None:
     assert costs is not None and costs.of(100) == "$106"
 
 
-def test_the_command_asks_the_same(run: Run) -> None:
-    """Every option that was asked stands in it; scores that it cannot name stand in a file."""
+def test_the_command_repeats_the_forecast(run: Run) -> None:
+    """It has every option that was given; scores that it cannot name go into a file."""
     asked: dict[str, Any] = {
         **{"target_score": 20, "scale": 100, "lower_is_better": True, "horizon": 8000},
         **{"label_cost": 0.5, "observations": [(50, 40), (50, 42)], "level": 0.8},
     }
-    command = gather(run, asked).commands[-2]
-    done = labelcast(*shlex.split(command)[1:], "--json")
+    content = gather(run, asked)
+    done = labelcast(*shlex.split(content.commands[-2])[1:], "--json")
     assert done.status == 0, done.err
-    assert done.json["curve"] == gather(run, asked).answer.to_dict()["curve"]
+    assert done.json["curve"] == content.answer.to_dict()["curve"]
     many = gather(run, asked | {"observations": [(50, 40, 2.0)]}).commands[-2]
     assert "--scores SCORES.csv" in many and "--observe " not in many
 
 
 def test_scores_alone_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a run a file of scores makes a report of the same forecast, on any scale."""
+    """Without a run, a file of scores gives a report with the same forecast, on any scale."""
     monkeypatch.chdir(tmp_path)
     Path("s.csv").write_text("n,score\n50,60\n50,62\n200,71\n")
     asked = ("--scores", "s.csv", "--scale", 100, "--target-score", 80, "--label-cost", 0.5)
@@ -165,8 +163,8 @@ def test_neither_run_nor_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not list(tmp_path.iterdir())
 
 
-def test_it_asks_what_the_last_forecast_was_asked(run: Run) -> None:
-    """Without options it shows the last forecast, however it was asked; with options, those."""
+def test_it_repeats_the_last_forecast(run: Run) -> None:
+    """Without options it shows the last forecast; with options, a new one."""
     card = "mistral-7b-instruct-v0.3"
     answer, _ = forecast_run(run, calibration=card, target=0.7, level=0.8, budget=100)
     before = snapshot(run.path)
@@ -180,16 +178,16 @@ def test_it_asks_what_the_last_forecast_was_asked(run: Run) -> None:
     assert path.name == "report.html" and after.pop("report.html") and after == before
 
 
-def test_without_any_forecast_it_asks_the_defaults(run: Run) -> None:
-    """And keeps none: a report writes its own file only."""
+def test_without_a_forecast_it_uses_the_defaults(run: Run) -> None:
+    """A report writes its own file only."""
     before = snapshot(run.path)
     path, content = write_report(run)
     assert content.answer == answer_run(run).forecast
     assert snapshot(run.path).keys() - before.keys() == {path.name}
 
 
-def test_before_an_answer_it_says_what_to_do(tmp_path: Path) -> None:
-    """Neither CoS-Low nor scores: an error that names the steps; a score is enough."""
+def test_before_a_forecast_it_says_what_to_do(tmp_path: Path) -> None:
+    """Without CoS-Low and scores the error names the steps; one score is enough."""
     run = answered_run(tmp_path, coslow=False)
     done = labelcast("report", run.path)
     assert done.status == 2 and "labelcast coslow" in done.err
@@ -201,8 +199,8 @@ def test_before_an_answer_it_says_what_to_do(tmp_path: Path) -> None:
     assert "no gradients were measured" in said
 
 
-def test_a_run_of_bare_numbers_is_enough(run: Run) -> None:
-    """Confidences, draws and labels may be missing: the answer and its curve are there."""
+def test_a_run_without_its_examples_is_enough(run: Run) -> None:
+    """Confidences, draws and labels may be missing."""
     for name in ("confidence.parquet", "draws.jsonl", "labels.jsonl", "gram.npy"):
         run.file(name).unlink()
     content = gather(run)
@@ -211,8 +209,8 @@ def test_a_run_of_bare_numbers_is_enough(run: Run) -> None:
     assert content.answer.sentence() in said
 
 
-def test_what_is_wrong_with_a_run_is_told(run: Run) -> None:
-    """Labels that changed since, and few of them, are warnings; a damaged file is an error."""
+def test_what_is_wrong_with_a_run_is_reported(run: Run) -> None:
+    """Labels that have changed are a warning; a damaged file is an error."""
     rows = run.rows("labels.jsonl")
     write_jsonl(run.file("labels.jsonl"), [rows[0] | {"intent": "login"}, *rows[1:-1]])
     content = gather(run)
@@ -224,8 +222,8 @@ def test_what_is_wrong_with_a_run_is_told(run: Run) -> None:
         gather(run)
 
 
-def test_remarks_stand_beside_their_examples(run: Run) -> None:
-    """Notes, doubts and the time for a label, where the label page kept them."""
+def test_notes_are_beside_their_examples(run: Run) -> None:
+    """Notes, doubts and the time per label, if the label page kept them."""
     ids = [row["id"] for row in run.rows("labels.jsonl")]
     remarks = [
         {"id": ids[0], "note": "two wishes", "unsure": True, "skipped": False, "seconds": 4},
@@ -241,12 +239,12 @@ def test_remarks_stand_beside_their_examples(run: Run) -> None:
 
 
 def test_costs_are_those_of_the_labels(run: Run) -> None:
-    """Labels times their price, and one run; what is assumed is said."""
+    """Labels times their price, and one run; the assumptions are written."""
     costs = gather(run, prices=Prices(0.5, 2.0, 3.0, "EUR")).costs
     assert costs is not None
     assert (costs.of(1000), costs.of(0), costs.of(None)) == ("506 EUR", "0 EUR", "> 2,506 EUR")
     assert costs.between(100, None) == "56 EUR to > 2,506 EUR"
-    assert "takes 3 GPU hours (as given) at 2.00 EUR an hour" in costs.assumed[1]
+    assert "takes 3 GPU hours (as given) at 2.00 EUR per hour" in costs.assumed[1]
 
 
 @pytest.mark.parametrize(
@@ -261,19 +259,19 @@ def test_costs_are_those_of_the_labels(run: Run) -> None:
         (["--target", 2], "--target"),
     ],
 )
-def test_wrong_options_are_told(run: Run, options: list[object], says: str) -> None:
-    """One line that names the option, and nothing is written."""
+def test_wrong_options_are_named(run: Run, options: list[object], says: str) -> None:
+    """The message names the option, and nothing is written."""
     done = labelcast("report", run.path, *options)
     assert done.status == 2 and says in done.err and "Traceback" not in done.err
     assert not run.file("report.html").exists()
 
 
-def test_it_replaces_reports_only(run: Run, tmp_path: Path) -> None:
-    """A file of the user's is not overwritten by --out; an older report is, by the same bytes."""
+def test_it_replaces_only_reports(run: Run, tmp_path: Path) -> None:
+    """--out does not overwrite another file; an older report is replaced by the same bytes."""
     mine = tmp_path / "mine.html"
     mine.write_text("<!doctype html><p>mine")
     done = labelcast("report", run.path, "--out", mine)
-    assert done.status == 2 and "is no report" in done.err
+    assert done.status == 2 and "is not a labelcast report" in done.err
     assert mine.read_text() == "<!doctype html><p>mine"
     written = []
     for _ in range(2):
@@ -282,8 +280,8 @@ def test_it_replaces_reports_only(run: Run, tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
-def test_hours_are_measured_on_a_gpu_only(tmp_path: Path) -> None:
-    """The seconds of fine-tuning runs count where the run's model was on a GPU."""
+def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
+    """The seconds of fine-tuning runs are used if the run's model was on a GPU."""
     row = {"budget": 50, "score": 0.6, "test_size": 100, "recipe": "full", "seconds": 1800}
     for device, works in (("cuda:0", True), ("cpu", False)):
         folder = tmp_path / device.replace(":", "")

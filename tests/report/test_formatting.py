@@ -1,14 +1,15 @@
-"""Texts of others, as the report writes them."""
+"""Untrusted text and money, as the report writes them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.report.formatting import clean, money, seconds_of, shorten
+from labelcast.report.costs import money
+from labelcast.report.formatting import clean, shorten
 
 
 @given(st.text(alphabet=st.characters()), st.integers(0, 50))
 def test_a_shown_text_can_be_written(text: str, limit: int) -> None:
-    """It is UTF-8 without control characters; what is cut is counted."""
+    """It is UTF-8 without control characters, and what is cut is counted."""
     shown = shorten(text, limit)
     shown.text.encode("utf-8")
     assert not any(ord(letter) < 32 and letter not in "\t\n\r" for letter in shown.text)
@@ -16,20 +17,13 @@ def test_a_shown_text_can_be_written(text: str, limit: int) -> None:
 
 
 def test_odd_characters_are_made_visible() -> None:
-    """Null, escape and a lone surrogate; text of any script stays as it is."""
+    """Null, escape and a lone surrogate are replaced; text in any script stays."""
     assert clean("a\x00\x1b\ud800") == "a␀␛�"
     kept = "\u202eשלום 🎉 naïve\n\t"
     assert clean(kept) == kept
 
 
 def test_money() -> None:
-    """A sign before, a code after, nothing where there is none."""
+    """A sign goes before the amount, a code after it."""
     assert [money(1234.5, c) for c in ("$", "EUR", "")] == ["$1,234", "1,234 EUR", "1,234"]
     assert money(0.4, "€") == "€0.40"
-
-
-def test_seconds_that_could_be() -> None:
-    """Whatever a damaged file states, it is a number of seconds or nothing."""
-    assert seconds_of(12) == 12.0
-    for odd in (10**400, -1, float("nan"), float("inf"), "12", None, [1]):
-        assert seconds_of(odd) is None

@@ -1,4 +1,4 @@
-"""The report in a real browser: offline, quiet, for everyone, whatever is in the data."""
+"""The report in a real browser: offline, accessible, and safe with any data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labelcast.forecast.cards import by_name
 from labelcast.report.costs import Prices
 from labelcast.report.formatting import clean
 from labelcast.report.labelled import TEXT
-from labelcast.report.write import write_report
+from labelcast.report.page import write_report
 
 NASTY = [
     "<script>window.hacked = 1</script>",
@@ -47,7 +47,7 @@ def started() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with observed scores, costs and remarks."""
+    """A report with observed scores, costs and notes."""
     run = answered_run(tmp_path_factory.mktemp("plain"))
     ids = [row["id"] for row in run.rows("labels.jsonl")]
     write_jsonl(run.file("remarks.jsonl"), [{"id": ids[0], "note": "hm", "unsure": True}])
@@ -57,7 +57,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a run in which everything that comes from outside is hostile."""
+    """A report of a run in which all untrusted text is hostile."""
     fields = [{"field": f"a{BAD}", "label": "A"}, {"field": "b'\"></th>", "label": "B"}]
     task = TASK | {
         "instruction": f"{BAD}\n" + "i" * 100_000,
@@ -84,7 +84,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_offline_and_for_everyone(started: Any, plain: Path, scheme: str) -> None:
-    """No request but the file, an empty console, no serious fault, details open or not."""
+    """No request but the file, an empty console, no serious fault, with details open or closed."""
     with open_page(started, color_scheme=scheme) as (page, heard):
         page.goto(plain.as_uri())
         assert serious_faults(page) == []
@@ -98,7 +98,7 @@ def test_it_opens_offline_and_for_everyone(started: Any, plain: Path, scheme: st
 
 
 def test_pairs_are_shown_by_pointer_keyboard_and_touch(started: Any, plain: Path) -> None:
-    """The examples of a square and their cosine, as they stand in the table."""
+    """The examples of a square and their cosine, as in the table."""
     with open_page(started, has_touch=True) as (page, heard):
         page.goto(plain.as_uri())
         heat = page.locator("#heat")
@@ -140,7 +140,7 @@ def test_pairs_are_shown_by_pointer_keyboard_and_touch(started: Any, plain: Path
 def test_a_phone_needs_no_sideways_scroll(
     started: Any, name: str, request: pytest.FixtureRequest
 ) -> None:
-    """The page is as wide as the screen; what is wider scrolls inside its own frame."""
+    """The page is as wide as the screen; wider parts scroll inside their own frame."""
     with open_page(started, viewport={"width": 360, "height": 740}, is_mobile=True) as (page, _):
         page.goto(request.getfixturevalue(name).as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
@@ -150,7 +150,7 @@ def test_a_phone_needs_no_sideways_scroll(
 
 
 def test_hostile_data_is_text(started: Any, nasty: Path) -> None:
-    """Nothing of it runs, loads or makes an element; all of it is to be read."""
+    """None of it runs, loads or makes an element; all of it can be read."""
     assert nasty.stat().st_size < 3_000_000
     with open_page(started) as (page, heard):
         page.goto(nasty.as_uri())
@@ -166,7 +166,7 @@ def test_hostile_data_is_text(started: Any, nasty: Path) -> None:
         for number, text in enumerate(NASTY, 1):
             cell = page.locator(f"#example-{number} td.long").nth(1)
             shown = cell.locator("bdi").text_content()
-            # A parser makes one line end of each of the others.
+            # An HTML parser turns every line end into a newline.
             assert shown == clean(text[:TEXT]).replace("\r", "\n")
             cut = cell.locator(".cut")
             left = len(text) - TEXT
@@ -178,8 +178,8 @@ def test_hostile_data_is_text(started: Any, nasty: Path) -> None:
         assert serious_faults(page) == []
 
 
-def test_it_prints_whole(started: Any, plain: Path, tmp_path: Path) -> None:
-    """On paper everything is there: no chart or table is cut off at the right."""
+def test_it_prints_completely(started: Any, plain: Path, tmp_path: Path) -> None:
+    """On paper no chart or table is cut off at the right."""
     with open_page(started, viewport={"width": 650, "height": 900}) as (page, heard):
         page.goto(plain.as_uri())
         page.emulate_media(media="print")

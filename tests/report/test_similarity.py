@@ -14,14 +14,14 @@ from labelcast.report.similarity import MOST, Similarity, clustered, read_simila
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 33])
 def test_the_order_is_a_permutation(count: int) -> None:
-    """Every example once, whatever their number, and the same order for the same matrix."""
+    """Every example is in it once, and the same matrix gives the same order."""
     found = cosines(count)
     assert sorted(clustered(found)) == list(range(count))
     assert clustered(found) == clustered(found.copy())
 
 
-def test_like_examples_lie_together() -> None:
-    """Two kinds become two blocks, and doubles neighbours."""
+def test_similar_examples_are_together() -> None:
+    """Two kinds become two blocks, and duplicates become neighbours."""
     found = cosines(32)
     order = clustered(found)
     kinds = [position % 2 for position in order]
@@ -32,7 +32,7 @@ def test_like_examples_lie_together() -> None:
     assert abs(order.index(5) - order.index(20)) == 1
 
 
-def test_the_order_does_not_depend_on_how_the_examples_came() -> None:
+def test_the_order_does_not_depend_on_the_order_of_the_examples() -> None:
     """Shuffled examples give the same neighbours."""
     found = cosines(12, seed=3)
     shuffled = np.random.default_rng(1).permutation(12)
@@ -41,14 +41,14 @@ def test_the_order_does_not_depend_on_how_the_examples_came() -> None:
     assert tuple(again) in (order, order[::-1])
 
 
-def test_equal_examples_have_an_order_too() -> None:
-    """All alike, all opposed: no distance to tell them apart, and no error."""
+def test_equal_examples_have_an_order() -> None:
+    """All equal, or all opposed: there is no distance between them, and no error."""
     for matrix in (np.ones((5, 5)), 2 * np.eye(5) - 1):
         assert sorted(clustered(matrix)) == list(range(5))
 
 
 def test_pairs_and_means_are_those_of_the_matrix(tmp_path: Path) -> None:
-    """The most alike pair first, the least alike last; the mean leaves the example itself out."""
+    """The most similar pair is first, the least similar last; means leave out the example itself."""
     found = read_similarity(answered_run(tmp_path, low=6))
     assert found is not None
     pairs = found.pairs(3)
@@ -60,7 +60,7 @@ def test_pairs_and_means_are_those_of_the_matrix(tmp_path: Path) -> None:
 
 
 def test_a_large_matrix_is_shown_in_part() -> None:
-    """As many as a map has room for, evenly over the order, each once."""
+    """`MOST` different examples, evenly spaced in the order."""
     count = 3 * MOST
     found = Similarity(tuple(map(str, range(count))), np.eye(count), tuple(range(count)))
     assert len(set(found.shown)) == MOST

@@ -14,7 +14,9 @@ from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name
 from labelcast.forecast.options import Observed
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
+from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
+from labelcast.tasks.task import Task
 
 TASK = {
     "name": "t",
@@ -28,7 +30,8 @@ TASK = {
 def made(path: Path, coslow: float | None = 0.4, **model: Any) -> Run:
     """A run of some model, with a CoS-Low or none."""
     identity = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"} | model
-    run = Run.create(path / "run", {"task": TASK}, {"model": identity})
+    question = RunQuestion(task=Task.build(TASK))
+    run = Run.create(path / "run", question, RunFacts.model_validate({"model": identity}))
     write_jsonl(run.file("labels.jsonl"), [{"set": "low", "id": "a", "y": "b"}])
     if coslow is not None:
         write_json(run.file("coslow.json"), {"coslow": coslow})
@@ -141,9 +144,9 @@ def test_a_loss_takes_nothing_of_another_scale(tmp_path: Path) -> None:
 
 def test_a_large_pool_is_the_horizon(tmp_path: Path) -> None:
     """A pool above 5,000 examples is looked at to its end, unless another horizon is asked for."""
-    model: dict[str, Any] = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"}
+    model = ModelPart(name="m", fingerprint="x", architecture={})
     for size, horizon in ((400, 5000), (20_000, 20_000), (10**7, 10**6)):
-        run = Run.create(tmp_path / f"{size}", {}, {"model": model, "size": size})
+        run = Run.create(tmp_path / f"{size}", RunQuestion(), RunFacts(model=model, size=size))
         answer, _ = forecast_run(run, observations=[(50, 0.6)], target_score=0.8)
         assert (answer.horizon, answer.curve[-1].n) == (horizon, horizon)
     answer, _ = forecast_run(run, observations=[(50, 0.6)], target_score=0.8, horizon=700)

@@ -1,4 +1,4 @@
-"""Pools of any size and format: surveyed once, scored in shards, whole after any kill."""
+"""Pools of any size: read once, scored in shards, complete after any kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
-from labelcast.runs.score import check_pool, score
+from labelcast.runs.score import check_pool, score_run
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
@@ -25,7 +25,7 @@ TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
 
 
 def words(count: int, start: int = 0) -> Source:
-    """A source of so many records that are made as they are read."""
+    """A source of `count` records that are made as they are read."""
 
     def records() -> Iterator[Record]:
         for n in range(count):
@@ -35,11 +35,11 @@ def words(count: int, start: int = 0) -> Source:
 
 
 def run_score(lm: LanguageModel, out: Path, size: int = 40) -> Any:
-    return score(words(size), lm, out, task=TASK, n_label=8, max_new_tokens=3, batch_size=8)
+    return score_run(words(size), lm, out, task=TASK, n_label=8, max_new_tokens=3, batch_size=8)
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """What a scored run must hold, byte for byte."""
+    """The files of a scored run."""
     names = ("confidence.parquet", "to_label.jsonl", "draws.jsonl", "run.json")
     return {name: (out / name).read_bytes() for name in names}
 
@@ -49,8 +49,8 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "SHARD", 12)
 
 
-def test_a_survey_counts_and_finds_doubles() -> None:
-    """Doubles are found by content, whatever their id; the first of them stays."""
+def test_a_survey_counts_and_finds_duplicates() -> None:
+    """Duplicates are found by content, whatever their id; the first one is not a duplicate."""
     rows = [{"text": "a", "id": 1}, {"text": "b", "id": 2}, {"id": 3, "text": "a"}]
     source = Source("memory", lambda: (Record(n, f"row {n}", row) for n, row in enumerate(rows)))
     found = pool.survey(source, TASK)
@@ -58,7 +58,7 @@ def test_a_survey_counts_and_finds_doubles() -> None:
 
 
 def test_ids_are_part_of_a_pool() -> None:
-    """Pools of one content with other ids are two, since files name examples by their ids."""
+    """The same content with other ids is another pool, since files name examples by their ids."""
 
     def digest(*ids: object) -> str:
         rows = [{"text": f"word {n}"} | ({} if i is None else {"id": i}) for n, i in enumerate(ids)]
@@ -70,7 +70,7 @@ def test_ids_are_part_of_a_pool() -> None:
 
 
 def test_a_survey_holds_no_records() -> None:
-    """Beside a row of numbers an example, memory does not grow with the pool."""
+    """Memory grows by a few numbers per example only."""
     long = "x" * 1000
 
     def records() -> Iterator[Record]:
@@ -86,7 +86,7 @@ def test_a_survey_holds_no_records() -> None:
 
 
 def test_scoring_holds_one_shard(tiny: LanguageModel, tmp_path: Path) -> None:
-    """No more records are alive at once than a shard has."""
+    """No more records are in memory at once than a shard has."""
     alive, most = 0, 0
 
     class Counted(dict[str, Any]):
@@ -105,18 +105,18 @@ def test_scoring_holds_one_shard(tiny: LanguageModel, tmp_path: Path) -> None:
             yield Record(n, "here", Counted(text=f"word {n}"))
 
     source = Source("memory", records)
-    score(source, tiny, tmp_path / "run", task=TASK, n_label=8, max_new_tokens=2)
+    score_run(source, tiny, tmp_path / "run", task=TASK, n_label=8, max_new_tokens=2)
     assert most <= pool.SHARD + 2
 
 
 class Killed(BaseException):
-    """Stands in for a kill: no handler of ours may catch it."""
+    """In place of a kill: no handler of ours may catch it."""
 
 
 def killed_at(
     count: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object], *, tidy: bool
 ) -> bool:
-    """Do some work that dies at its count-th file, before it is renamed; whether it died.
+    """Do some work, killed at its count-th file before that is renamed; returns whether it was.
 
     With `tidy` false the half-written file stays, as after SIGKILL.
     """
@@ -146,7 +146,7 @@ def killed_at(
 def test_killed_at_any_file_the_result_is_the_same(
     tidy: bool, tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever file was being written, the same call goes on to the same bytes."""
+    """Whichever file was being written, the same call ends with the same bytes."""
     run_score(tiny, tmp_path / "whole")
     whole = results(tmp_path / "whole")
     kills = 0
@@ -162,10 +162,10 @@ def test_killed_at_any_file_the_result_is_the_same(
     assert kills >= 8
 
 
-def test_a_damaged_part_is_scored_anew(
+def test_a_damaged_part_is_scored_again(
     tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Flipped bytes, a cut and an empty part: the result is the same."""
+    """With flipped bytes, a cut-off part and an empty part the result is the same."""
     run_score(tiny, tmp_path / "whole")
     whole = results(tmp_path / "whole")
     out = tmp_path / "run"
@@ -182,8 +182,8 @@ def test_a_damaged_part_is_scored_anew(
     assert results(out) == whole
 
 
-def test_no_flipped_byte_goes_unseen(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Any one byte of a table flipped: it is found out, or the table reads the same."""
+def test_every_flipped_byte_is_found(tiny: LanguageModel, tmp_path: Path) -> None:
+    """If any one byte of a table is flipped, that is found, or the table reads the same."""
     run_score(tiny, tmp_path / "run", size=9)
     path = tmp_path / "run/confidence.parquet"
     table, content = pq.read_table(path), path.read_bytes()
@@ -192,12 +192,12 @@ def test_no_flipped_byte_goes_unseen(tiny: LanguageModel, tmp_path: Path) -> Non
         changed = bytearray(content)
         changed[position] ^= 0x55
         flipped.write_bytes(changed)
-        if pool._whole(flipped, 9):
+        if pool._is_complete(flipped, 9):
             assert pq.read_table(flipped).equals(table), position
 
 
-def test_a_damaged_table_is_scored_anew(tiny: LanguageModel, tmp_path: Path) -> None:
-    """The finished table too; what was drawn stays as it is."""
+def test_a_damaged_table_is_scored_again(tiny: LanguageModel, tmp_path: Path) -> None:
+    """The draws stay as they are."""
     run_score(tiny, tmp_path / "run")
     whole = results(tmp_path / "run")
     (tmp_path / "run/confidence.parquet").write_bytes(b"")
@@ -207,16 +207,16 @@ def test_a_damaged_table_is_scored_anew(tiny: LanguageModel, tmp_path: Path) -> 
     assert results(tmp_path / "run") == whole
 
 
-def test_fetch_keeps_the_order_asked_for() -> None:
-    """Positions in any order; one beyond the end is named."""
+def test_fetch_keeps_the_order() -> None:
+    """Positions may come in any order; one beyond the end is named."""
     found = pool.fetch(words(9), TASK, [7, 0, 3])
     assert [example.fields["text"] for example in found] == ["word 7", "word 0", "word 3"]
     with pytest.raises(InputError, match="record 10 is no longer there"):
         pool.fetch(words(9), TASK, [0, 9])
 
 
-def test_fields_that_a_run_needs_are_refused() -> None:
-    """A field named like a column of the run would be lost in it."""
+def test_field_names_of_a_run_are_refused() -> None:
+    """A field with the name of a column of the run would be lost."""
     for name in ("id", "index", "set", "batch"):
         task = Task.build({"name": "t", "instruction": "x", "inputs": [name], "answer": "y"})
         with pytest.raises(InputError, match=f"field '{name}'"):

@@ -1,4 +1,4 @@
-"""Scoring into a run folder: killed, moved, repeated, it comes to the same."""
+"""Scoring a pool: in memory, or into a run folder that survives kills, moves and repeats."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from command_line import SOURCE, snapshot
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.labels.store import draw_more
 from labelcast.models.loading import LanguageModel
+from labelcast.runs import pool
 from labelcast.runs.run import Run
-from labelcast.runs.score import Scored, check_pool, score
+from labelcast.runs.score import ScoredRun, check_pool, score, score_run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 
@@ -31,17 +32,17 @@ CHILD = """
 import sys
 from labelcast.models.loading import load_model
 from labelcast.runs import pool
-from labelcast.labels.store import draw_more
-from labelcast.runs.score import score
+from labelcast.runs.score import score_run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 pool.SHARD = 16
-model, data, out, task = sys.argv[1:]
+model, data, out = sys.argv[1:]
 lm = load_model(model, device="cpu", dtype="float32")
 def tell(done):
     print(done, flush=True)
-score(open_source(data), lm, out, task=Task.parse(task), n_label=8, batch_size=4,
-      max_new_tokens=3, progress=tell)
+task = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
+score_run(open_source(data), lm, out, task=task, n_label=8, batch_size=4, max_new_tokens=3,
+          progress=tell)
 """
 
 
@@ -57,9 +58,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_score(lm: LanguageModel, pool: Path, out: Path, **options: Any) -> Scored:
+def run_score(lm: LanguageModel, source: Path, out: Path, **options: Any) -> ScoredRun:
     usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}
-    return score(open_source(pool), lm, out, **usual | options)
+    return score_run(open_source(source), lm, out, **usual | options)
 
 
 def results(out: Path) -> tuple[bytes, bytes]:
@@ -67,7 +68,7 @@ def results(out: Path) -> tuple[bytes, bytes]:
 
 
 def test_every_format_gives_the_same_files(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
-    """JSONL, JSON, CSV and Parquet: one digest, the same table and picks, byte for byte."""
+    """JSONL, JSON, CSV and Parquet give the same digest, table and picks, byte for byte."""
     outs = {path.suffix: tmp_path / path.suffix[1:] for path in sorted(data.iterdir())}
     for suffix, out in outs.items():
         run_score(tiny, data / f"pool{suffix}", out)
@@ -80,7 +81,7 @@ def test_every_format_gives_the_same_files(tiny: LanguageModel, data: Path, tmp_
 
 
 def test_a_second_time_changes_nothing(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
-    """Not one file is written again."""
+    """No file is written again."""
     assert not run_score(tiny, data / "pool.jsonl", tmp_path / "run").reused
     before = snapshot(tmp_path)
     again = run_score(tiny, data / "pool.jsonl", tmp_path / "run")
@@ -89,10 +90,10 @@ def test_a_second_time_changes_nothing(tiny: LanguageModel, data: Path, tmp_path
     assert snapshot(tmp_path) == before
 
 
-def test_a_lost_file_comes_back_and_nothing_is_drawn_anew(
+def test_a_lost_file_is_written_again_and_nothing_is_redrawn(
     tiny: LanguageModel, data: Path, tmp_path: Path
 ) -> None:
-    """Without `to_label.jsonl` it is written again; what was drawn since stays drawn."""
+    """`to_label.jsonl` comes back; examples drawn since stay drawn."""
     run_score(tiny, data / "pool.jsonl", tmp_path / "run")
     whole = results(tmp_path / "run")
     draw_more(Run(tmp_path / "run"), {"random": 5, "test": 5})
@@ -103,7 +104,7 @@ def test_a_lost_file_comes_back_and_nothing_is_drawn_anew(
     assert (tmp_path / "run/draws.jsonl").read_bytes() == draws
 
 
-def test_a_pool_that_moved_goes_on(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
+def test_a_pool_may_move(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """Another path or format of the same content is the same pool; other content is not."""
     run_score(tiny, data / "pool.jsonl", tmp_path / "run")
     whole = results(tmp_path / "run")
@@ -117,40 +118,33 @@ def test_a_pool_that_moved_goes_on(tiny: LanguageModel, data: Path, tmp_path: Pa
         run_score(tiny, tmp_path / "moved.jsonl", tmp_path / "run")
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_for_real(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
-    """SIGKILL after a random number of examples, twice; then the result is an undisturbed one's."""
-    rng = random.Random(5)
-    task = "{name: t, instruction: Say it., inputs: [text], answer: y}"
+def test_a_killed_process_is_resumed(
+    tiny: LanguageModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After SIGKILL in the middle, the same call ends with the files of an undisturbed run."""
+    monkeypatch.setattr(pool, "SHARD", 16)
     command = [sys.executable, "-c", CHILD, tiny.name, str(data / "pool.jsonl")]
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    for stop in (rng.randrange(1, 12), rng.randrange(6, 20)):
-        with subprocess.Popen(
-            [*command, str(tmp_path / "run"), task],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            text=True,
-        ) as child:
-            assert child.stdout is not None
-            for _ in range(stop):
-                child.stdout.readline()
-            child.kill()
-        assert child.returncode == -signal.SIGKILL
-        assert not (tmp_path / "run/manifests/score.json").exists()
+    with subprocess.Popen(
+        [*command, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        for _ in range(random.Random(5).randrange(6, 20)):
+            child.stdout.readline()
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert not (tmp_path / "run/manifests/score.json").exists()
+    assert list((tmp_path / "run/confidence").iterdir())
     for name in ("run", "whole"):
-        done = subprocess.run(
-            [*command, str(tmp_path / name), task],
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        assert not run_score(tiny, data / "pool.jsonl", tmp_path / name).reused
     assert results(tmp_path / "run") == results(tmp_path / "whole")
 
 
-def test_two_at_once(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
-    """The second is refused with status 1, and the first is not disturbed."""
+def test_two_processes_at_once(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
+    """The second is refused, and the first is not disturbed."""
     out = tmp_path / "run"
     tried = 0
 
@@ -167,11 +161,11 @@ def test_two_at_once(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     assert results(out) == results(tmp_path / "whole")
 
 
-def test_doubles_are_scored_and_never_picked(tiny: LanguageModel, tmp_path: Path) -> None:
-    """The first of them may be picked, with a warning that says how many there are."""
+def test_duplicates_are_scored_and_never_picked(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Only the first may be picked; a warning says how many there are."""
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS[:8] * 3))
-    with pytest.warns(LabelcastWarning, match="16 examples stand in the pool twice"):
+    with pytest.warns(LabelcastWarning, match="16 examples of the pool are duplicates"):
         check_pool(open_source(path), TASK, 8)
     scored = run_score(tiny, path, tmp_path / "run")
     assert (scored.size, scored.duplicates) == (24, 16)
@@ -180,8 +174,8 @@ def test_doubles_are_scored_and_never_picked(tiny: LanguageModel, tmp_path: Path
     assert [row["flag"] for row in table] == [""] * 8 + ["duplicate"] * 16
 
 
-def test_records_that_are_rendered_need_no_task(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Own ids go through to the files."""
+def test_rendered_records_need_no_task(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Their own ids are in the files."""
     path = tmp_path / "pool.jsonl"
     rows = [{"id": n, "input_text": f"word {n}", "ground_truth": "x"} for n in range(20)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -193,10 +187,8 @@ def test_records_that_are_rendered_need_no_task(tiny: LanguageModel, tmp_path: P
     assert (first["input_text"], first["ground_truth"]) == (f"word {first['id']}", "")
 
 
-def test_the_table_has_the_promised_columns(
-    tiny: LanguageModel, data: Path, tmp_path: Path
-) -> None:
-    """id, index, confidence, perplexity, answer and answer_tokens, a row an example in order."""
+def test_the_columns_of_the_table(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
+    """id, index, confidence, perplexity, answer and answer_tokens, one row per example in order."""
     run_score(tiny, data / "pool.csv", tmp_path / "run")
     table = pq.read_table(tmp_path / "run/confidence.parquet")
     names = ["id", "index", "confidence", "perplexity", "answer", "answer_tokens"]
@@ -204,3 +196,40 @@ def test_the_table_has_the_promised_columns(
     assert table["index"].to_pylist() == list(range(90))
     assert all(0 < value <= 1 for value in table["confidence"].to_pylist())
     assert all(value >= 1 for value in table["perplexity"].to_pylist())
+
+
+def test_a_pool_is_scored_in_one_call(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
+    """From a file, records or texts: the ids and values of a run folder."""
+    run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    table = pq.read_table(tmp_path / "run/confidence.parquet").to_pylist()
+    done: list[int] = []
+    usual: dict[str, Any] = {"model": tiny, "task": TASK, "batch_size": 4, "max_new_tokens": 3}
+    found = score(data / "pool.jsonl", **usual, progress=done.append)
+    assert [one.id for one in found] == [row["id"] for row in table]
+    assert [one.answer for one in found] == [row["answer"] for row in table]
+    assert [one.confidence for one in found] == pytest.approx([row["confidence"] for row in table])
+    assert sum(done) == 90
+    assert score(ROWS, **usual) == score([row["text"] for row in ROWS], **usual) == found
+    rendered = [tiny.render("Say it.", row["text"]) for row in ROWS[:4]]
+    again = score(rendered, **usual | {"task": None})
+    assert [one.answer for one in again] == [one.answer for one in found[:4]]
+
+
+def test_what_cannot_be_scored_is_named(tiny: LanguageModel) -> None:
+    """An empty pool, a wrong type, a text for several fields; a duplicate is flagged."""
+    task = Task.parse(
+        "{name: t, instruction: x, answer: y, inputs: [{field: a, label: A}, {field: b, label: B}]}"
+    )
+    wrong: list[tuple[Any, Task | None, str]] = [
+        ([], None, "empty"),
+        (["a", 3], None, "record 2: expected a text or a record"),
+        (["a"], task, r"several input fields \(a, b\)"),
+        ([{"a": "x"}], task, "record 1: no field 'b'"),
+    ]
+    for given, of, says in wrong:
+        with pytest.raises(InputError, match=says):
+            score(given, model=tiny, task=of)
+    texts = ["a", "b", "a", "x " * 2000]
+    found = score(texts, model=tiny, max_new_tokens=2)
+    assert [one.flag for one in found][2:] == ["duplicate", "too_long"]
+    assert found[3].confidence != found[3].confidence

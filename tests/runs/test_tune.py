@@ -1,4 +1,4 @@
-"""Acting on a forecast: tuning on a run's own labels."""
+"""Fine-tuning on a run's own labels."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from labelcast.forecast.options import Options
 from labelcast.labels import store
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.forecast import with_observations
+from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
-from labelcast.runs.tune import check_run, tune_run
+from labelcast.runs.tune import check_labels, tune
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place for all tests of this module."""
+    """A model and data for all tests of this module."""
     return make_place(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture
 def lm(place: Place) -> LanguageModel:
-    """The model, fresh for each test because tuning changes it."""
+    """The model, loaded for each test because tuning changes it."""
     return load(Path(place.model))
 
 
 def make_run(folder: Path, lm: LanguageModel, random: int = 12, test: int = 10) -> Run:
-    """A run with 2 labelled low examples and so many random and test ones."""
-    question = {"task": TASK.model_dump(mode="json"), "seed": 0, "max_new_tokens": 3}
-    model = {"name": lm.name, "fingerprint": lm.identity.fingerprint, "hub_id": None}
-    run = Run.create(folder / "run", question, {"model": model})
+    """A run with 2 labelled low examples and as many random and test ones as given."""
+    question = RunQuestion(task=TASK, seed=0, max_new_tokens=3)
+    model = ModelPart(name=lm.name, fingerprint=lm.identity.fingerprint)
+    run = Run.create(folder / "run", question, RunFacts(model=model))
     names = ["low"] * 2 + ["random"] * random + ["test"] * test
     rows: list[dict[str, Any]] = [
         {"id": f"e{n}", "index": n, "set": name, "batch": 0, **record}
@@ -48,48 +49,49 @@ def make_run(folder: Path, lm: LanguageModel, random: int = 12, test: int = 10) 
     return run
 
 
-def test_an_observation_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
-    """Budget, score, size, metric, seed, recipe and seconds stand in the run."""
+def test_a_score_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
+    """The run's file has everything that the call returns."""
     run = make_run(tmp_path, lm)
-    row = tune_run(run, lm, 10, recipe=SHORT)
+    score = tune(run, 10, model=lm, recipe=SHORT)
     kept = [json.loads(line) for line in run.file("observations.jsonl").read_text().splitlines()]
-    assert kept == [row]
-    wanted = {"budget": 10, "test_size": 10, "metric": "accuracy", "seed": 1, "recipe": "short"}
-    assert wanted.items() <= row.items()
-    assert 0 <= row["score"] <= 1
-    assert row["seconds"] > 0
-    assert row["steps"] == 4
+    assert kept == [score.to_dict()]
+    assert run.tuned_scores() == [score]
+    found = (score.budget, score.test_size, score.metric, score.seed, score.recipe)
+    assert found == (10, 10, "accuracy", 1, "short")
+    assert 0 <= score.score <= 1
+    assert score.seconds is not None and score.seconds > 0
+    assert kept[0]["steps"] == 4
 
 
-def test_the_same_again_replaces(tmp_path: Path, place: Place, lm: LanguageModel) -> None:
-    """One budget, seed and recipe has one observation, the same each time; so has zero-shot."""
+def test_the_same_call_replaces_its_score(tmp_path: Path, lm: LanguageModel) -> None:
+    """A budget, seed and recipe have one score, which is the same each time."""
     run = make_run(tmp_path, lm)
-    zero = tune_run(run, lm, 0, recipe=SHORT)
-    found = [tune_run(run, load(Path(place.model)), 10, recipe=SHORT) for _ in range(2)]
-    assert found[0]["score"] == found[1]["score"]
-    assert [row["budget"] for row in run.rows("observations.jsonl")] == [0, 10]
-    assert "steps" not in zero
+    zero = tune(run.path, 0, recipe=SHORT)
+    found = [tune(run.path, 10, recipe=SHORT) for _ in range(2)]
+    assert found[0].score == found[1].score
+    assert [score.budget for score in run.tuned_scores()] == [0, 10]
+    assert "steps" not in zero.to_dict()
 
 
-def test_what_is_missing_is_said_with_its_command(tmp_path: Path, lm: LanguageModel) -> None:
-    """No test set, too few random labels: the message holds the command that draws them."""
+def test_missing_labels_are_reported_with_the_commands(tmp_path: Path, lm: LanguageModel) -> None:
+    """Without a test set or with too few random labels, the message has the command to run."""
     with pytest.raises(InputError, match=r"labelcast label .* --test 200"):
-        check_run(make_run(tmp_path / "a", lm, test=0), 0)
+        check_labels(make_run(tmp_path / "a", lm, test=0), 0)
     run = make_run(tmp_path / "b", lm)
     with pytest.raises(InputError, match=r"labelcast label .* --more 38`"):
-        check_run(run, 50)
+        check_labels(run, 50)
     known = {row["id"]: row["y"] for row in run.rows("labels.jsonl") if row["set"] != "random"}
     store.save_labels(run, known)
     with pytest.raises(InputError, match=r"0 of the 10 .* of the random set are labelled"):
-        check_run(run, 10)
-    check_run(run, 0)
+        check_labels(run, 10)
+    check_labels(run, 0)
     with pytest.raises(InputError, match="--budget 1"):
-        check_run(run, 1)
+        check_labels(run, 1)
 
 
 def observed(tmp_path: Path, rows: list[dict[str, Any]]) -> Run:
     """A run with observations."""
-    run = Run.create(tmp_path / "run", {}, {})
+    run = Run.create(tmp_path / "run", RunQuestion(), RunFacts())
     base = {"test_size": 100, "recipe": "LoRA"}
     write_jsonl(run.file("observations.jsonl"), [base | row for row in rows])
     return run
@@ -125,6 +127,6 @@ def test_observations_reach_the_forecast(tmp_path: Path) -> None:
 
 def test_without_observations_nothing_changes(tmp_path: Path) -> None:
     """A run that was never tuned forecasts as before."""
-    run = Run.create(tmp_path / "run", {}, {})
+    run = Run.create(tmp_path / "run", RunQuestion(), RunFacts())
     write_json(run.file("coslow.json"), {"coslow": 0.4})
     assert with_observations(run, {"level": 0.9}) == {"level": 0.9}

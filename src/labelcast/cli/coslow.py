@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,29 +20,28 @@ from labelcast.cli.console import (
     waiting,
 )
 
-if TYPE_CHECKING:
-    from labelcast.runs.run import Run
-
 
 def coslow(
     examples: Annotated[str, typer.Argument(help="A run folder, or a file of labelled examples.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="The run's own by default; for a file smollm2."),
+        typer.Option(
+            "--model", "-m", help="The model.  [default: the run's own; smollm2 for a file]"
+        ),
     ] = None,
     task: TaskFile = None,
     method: Annotated[
-        str, typer.Option(help="sketch (the paper's) or exact (its limit).")
+        str, typer.Option(help="sketch (as in the paper) or exact (its limit).")
     ] = "sketch",
     rank: Annotated[int, typer.Option(help="Rank of the sketch.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of the sketch.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many sketches to average.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the (first) sketch.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Number of sketches to average.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
     as_json: Json = False,
 ) -> None:
-    """Measure CoS-Low, the gradient similarity of labelled examples.
+    """Measure CoS-Low, the gradient similarity of labelled low-confidence examples.
 
     Example: labelcast coslow run
     Example: labelcast coslow labelled.jsonl --task task.yaml --model smollm2
@@ -50,12 +49,12 @@ def coslow(
     from labelcast.models.choices import choose_batch
     from labelcast.models.coslow import check_options, cos_low
     from labelcast.models.loading import load_model
-    from labelcast.runs.coslow import file_examples, run_examples, run_model, save
+    from labelcast.runs.coslow import file_examples, run_examples, save
     from labelcast.runs.run import Run
 
     check_options(method, rank, seed, seeds)
     run = Run.open(examples) if Path(examples).is_dir() else None
-    name = model or (run_model(run) if run else "smollm2")
+    name = model or (run.model.name if run else "smollm2")
     with waiting(f"Loading {name}"):
         lm = load_model(name, device=device, dtype=dtype)
     digest = run.labels_digest("low") if run else None
@@ -78,20 +77,15 @@ def coslow(
     if as_json:
         print_json(result.to_dict())
         return
-    _tell(result.to_dict(), run)
-
-
-def _tell(result: dict[str, Any], run: Run | None) -> None:
-    sure = f"{result['low']:.3f} to {result['high']:.3f}"
-    print(f"CoS-Low {result['coslow']:.4f}")
-    counts = f"{result['examples']} examples, {result['pairs']} pairs"
-    say(f"  90% interval over examples {sure}; {counts}")
-    if result["seed_sd"] is not None:
-        say(f"  another seed of the sketch would move it by about {result['seed_sd']:.4f}")
-    say(f"  mean cosine {result['mean']:.4f}; {result['seconds']:.0f} s")
+    print(f"CoS-Low {result.coslow:.4f}")
+    interval = f"{result.low:.3f} to {result.high:.3f}"
+    counts = f"{result.examples} examples, {result.pairs} pairs"
+    say(f"  90% interval over examples {interval}; {counts}")
+    if result.seed_sd is not None:
+        say(f"  another seed of the sketch would change it by about {result.seed_sd:.4f}")
+    say(f"  mean cosine {result.mean:.4f}; {result.seconds:.0f} s")
+    say("Next:")
     if run:
-        say("Next:")
         say_command("forecast", run.path, "--target", 0.9)
     else:
-        say("Next:")
-        say(f"  labelcast forecast --coslow {result['coslow']:.4f} --calibration NAME --target 0.9")
+        say(f"  labelcast forecast --coslow {result.coslow:.4f} --calibration NAME --target 0.9")

@@ -27,7 +27,7 @@ def demo(
     from labelcast.models.loading import load_model
     from labelcast.runs.coslow import run_examples, save
     from labelcast.runs.forecast import forecast_run
-    from labelcast.runs.score import check_pool, score
+    from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
@@ -38,7 +38,7 @@ def demo(
         lm = load_model()
     say(f"1. score: {SIZE} examples of {TASK}, by smollm2 on {lm.device}")
     with bar("Confidence", found.size) as progress:
-        scored = score(source, lm, out, task=task, found=found, progress=progress)
+        scored = score_run(source, lm, out, task=task, found=found, progress=progress)
     run = scored.run
     say(f"   mean confidence {scored.mean_confidence:.3f}; 32 of the lowest tenth were drawn")
     say("2. label: the known answers stand in for a person's")

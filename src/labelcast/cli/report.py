@@ -1,4 +1,4 @@
-"""`labelcast report`: the forecast and all that it rests on, as one HTML file."""
+"""`labelcast report`: a forecast and what it is based on, as one HTML file."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from labelcast.cli.forecast_options import takes_forecast_options
 def report(
     asked: dict[str, Any],
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder; none with --scores or --observe.")
+        Path | None, typer.Argument(help="A run folder. Leave it out with --scores or --observe.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file.  [default: RUN/report.html, or report.html]"),
+        typer.Option("--out", "-o", help="The file.  [default: RUN/report.html or report.html]"),
     ] = None,
     cost_per_label: Annotated[
-        float | None, typer.Option(help="What a label costs.  [default: that of --label-cost]")
+        float | None, typer.Option(help="Cost of a label.  [default: --label-cost]")
     ] = None,
-    gpu_hour: Annotated[float | None, typer.Option(help="What a GPU hour costs.")] = None,
+    gpu_hour: Annotated[float | None, typer.Option(help="Cost of a GPU hour.")] = None,
     gpu_hours: Annotated[
         float | None,
-        typer.Option(help="Hours of one fine-tuning run; those that `tune` measured by default."),
+        typer.Option(help="GPU hours of one fine-tuning run.  [default: as measured by `tune`]"),
     ] = None,
     currency: Annotated[str, typer.Option(help="A sign or a code, such as EUR.")] = "$",
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a report: one HTML file that opens offline.
 
-    It shows the forecast that `labelcast forecast RUN` gives with the same options; without any,
-    what the run's last forecast was asked. Without a run it is made of measured scores alone.
+    It shows the same forecast as `labelcast forecast RUN` with the same options. Without options
+    it repeats the run's last forecast. Without a run it uses measured scores alone.
 
     Example: labelcast report run --open
     Example: labelcast report run --cost-per-label 0.40 --gpu-hour 2.50 --gpu-hours 0.5
@@ -44,12 +46,12 @@ def report(
     """
     from labelcast.errors import InputError
     from labelcast.report.costs import Prices
-    from labelcast.report.write import write_report
+    from labelcast.report.page import write_report
     from labelcast.runs.run import Run
 
     label_cost = asked.get("label_cost")
     if cost_per_label is not None and label_cost not in (None, cost_per_label):
-        raise InputError("--cost-per-label and --label-cost differ; give one of them.")
+        raise InputError("--cost-per-label and --label-cost differ; give only one of them.")
     prices = Prices(cost_per_label, gpu_hour, gpu_hours, currency)
     opened = None if run is None else Run.open(run)
     with waiting("Drawing the report"):

@@ -1,4 +1,4 @@
-"""`labelcast score`: the confidence of every example of a pool, and the pick."""
+"""`labelcast score`: the model's confidence on a pool, and which examples to label."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def score(
     task: TaskFile = None,
     model: Model = "smollm2",
     n_label: Annotated[int, typer.Option(help="How many examples to pick for labelling.")] = 32,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the draw of examples to label.", min=0)] = 0,
     engine: Annotated[
         str,
-        typer.Option(help="local, ray (a cluster), or vllm (untested here: no GPU was at hand)."),
+        typer.Option(help="local, ray (a cluster), or vllm (experimental)."),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(help="Of ray: copies of the model; by default what the cluster takes."),
+        typer.Option(help="With ray: copies of the model.  [default: as many as fit]"),
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
-        typer.Option(help="Of ray: 1 (the default), or a share of a GPU, such as 0.5."),
+        typer.Option(help="With ray: 1, or a fraction of a GPU such as 0.5.  [default: 1]"),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; none starts a local one.")
+        str | None, typer.Option(help="With ray: the cluster.  [default: start a local one]")
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -58,15 +58,14 @@ def score(
 ) -> None:
     """Score the model's confidence on a pool, and pick examples to label.
 
-    Killed, the same command goes on where it was. A record with input_text is already rendered
-    and needs no task.
+    If it is interrupted, run the same command to resume. Records with an input_text field are
+    already rendered and need no task.
 
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
     from labelcast.execution.pool_engines import Spread, check_options, open_engine
     from labelcast.models.choices import choose_batch
-    from labelcast.runs.score import check_pool
-    from labelcast.runs.score import score as score_step
+    from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
@@ -85,7 +84,7 @@ def score(
     say(f"model {lm.name} on {lm.device}, {lm.dtype}, batches of {batch}")
     try:
         with bar("Confidence", found.size) as progress:
-            scored = score_step(
+            scored = score_run(
                 source,
                 lm,
                 out,
@@ -114,12 +113,12 @@ def score(
             }
         )
         return
-    done = "Was scored already" if scored.reused else "Scored"
+    done = "Already scored" if scored.reused else "Scored"
     say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
-    say(f"{len(scored.picked)} to label are in {scored.run.file('to_label.jsonl')}.")
+    say(f"{len(scored.picked)} examples to label are in {scored.run.file('to_label.jsonl')}.")
     say("Next: label them,")
     say_command("label", out)
-    say("or in a file,")
+    say("or label them in a file,")
     say_command("label", out, "--export", "to_label.csv")
-    say("and, when the last column is filled in,")
+    say("and import it once the last column is filled in:")
     say_command("label", out, "--import", "to_label.csv")

@@ -1,9 +1,9 @@
-"""`labelcast tune`: act on a forecast, and sharpen it."""
+"""`labelcast tune`: fine-tune on a run's labels, and forecast again with the score."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,21 +23,21 @@ from labelcast.cli.console import (
 def tune(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     budget: Annotated[
-        int, typer.Option(help="Labels to use, validation among them; 0 measures zero-shot.")
+        int, typer.Option(help="Labels to use, validation included; 0 scores zero-shot.")
     ],
-    recipe: Annotated[str, typer.Option(help="full, LoRA, or a recipe's YAML file.")] = "full",
-    seed: Annotated[int, typer.Option(help="Of training.", min=0)] = 1,
+    recipe: Annotated[str, typer.Option(help="full, LoRA, or a YAML file.")] = "full",
+    seed: Annotated[int, typer.Option(help="Training seed.", min=0)] = 1,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The run's own by default.")
+        str | None, typer.Option("--model", "-m", help="The model.  [default: the run's own]")
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="A folder for the tuned model; it is dropped otherwise.")
+        Path | None, typer.Option(help="Folder for the tuned model.  [default: discard it]")
     ] = None,
     target: Annotated[
-        float | None, typer.Option(help="Of the forecast that follows.  [default: 0.9]")
+        float | None, typer.Option(help="Target of the new forecast.  [default: 0.9]")
     ] = None,
     ceiling: Annotated[
-        float | None, typer.Option(help="Best score to be hoped for; the task's by default.")
+        float | None, typer.Option(help="Best possible score.  [default: the task's]")
     ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="A shipped card or a card's file.")
@@ -49,78 +49,58 @@ def tune(
 ) -> None:
     """Fine-tune on a run's labels, score on its test set, forecast again.
 
-    The labels are the first of those drawn at random (labelcast label RUN --more N), the test set
-    is the one kept apart (--test N).
+    It uses the first labels of the random set (labelcast label RUN --more N), and the test set
+    (labelcast label RUN --test N). If it is interrupted, run the same command to resume.
 
     Example: labelcast tune run --budget 100
     """
-    from labelcast.models.choices import choose_device, refuse_spread
-    from labelcast.models.loading import load_model
-    from labelcast.runs.coslow import run_model
-    from labelcast.runs.forecast import check_asked
+    from labelcast.cli.forecast import show
+    from labelcast.errors import InputError
+    from labelcast.models.choices import refuse_spread
+    from labelcast.runs.forecast import check_asked, forecast_run
     from labelcast.runs.run import Run
-    from labelcast.runs.tune import check_run, tune_run
+    from labelcast.runs.tune import check_labels, load_run_model
+    from labelcast.runs.tune import tune as tune_run
     from labelcast.training.recipe import Recipe
 
     refuse_spread(device)
     opened = Run.open(run)
     chosen = Recipe.load(recipe)
-    check_run(opened, budget)
+    check_labels(opened, budget)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
-    name = model or run_model(opened)
-    with waiting(f"Loading {name}"):
-        from labelcast.training.fit_and_score import training_dtype
-
-        chosen_dtype = training_dtype(chosen, choose_device(device).value, dtype)
-        lm = load_model(name, device=device, dtype=chosen_dtype)
+    with waiting(f"Loading {model or opened.model.name}"):
+        lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
-    with bar("Training", chosen.max_steps if budget else 0) as moved:
-        row = tune_run(
+    with bar("Training", chosen.max_steps if budget else 0) as advance:
+        score = tune_run(
             opened,
-            lm,
             budget,
+            model=lm,
             recipe=chosen,
             seed=seed,
-            batch_size=batch_size,
             dtype=dtype,
+            batch_size=batch_size,
             keep=keep,
-            on_step=lambda step, steps, loss: moved(1),
+            on_step=lambda step, steps, loss: advance(1),
         )
-    _forecast(opened, row, target=target, ceiling=ceiling, card=calibration, as_json=as_json)
-
-
-def _forecast(
-    run: Any,
-    row: dict[str, Any],
-    *,
-    target: float | None,
-    ceiling: float | None,
-    card: str | None,
-    as_json: bool,
-) -> None:
-    """Tell the score, then the forecast; the score stands where no forecast can be made yet."""
-    from labelcast.cli.forecast import show
-    from labelcast.errors import InputError
-    from labelcast.runs.forecast import forecast_run
-
     found: tuple[str, ...] = ()
     fault, answer = None, None
     try:
-        answer, found = forecast_run(run, calibration=card, target=target, ceiling=ceiling)
+        answer, found = forecast_run(
+            opened, calibration=calibration, target=target, ceiling=ceiling
+        )
     except InputError as error:
         fault = str(error)
     if as_json:
-        told = None if answer is None else answer.to_dict()
-        if told is not None and answer is not None:
-            told["warnings"] = [*found, *answer.warnings]
-        print_json({"observation": row, "forecast": told, "no_forecast": fault})
+        forecast = answer and answer.to_dict() | {"warnings": [*found, *answer.warnings]}
+        print_json({"observation": score.to_dict(), "forecast": forecast, "no_forecast": fault})
         return
     tell(
-        f"With {row['budget']:,} labels: {row['metric']} {row['score']:.3f} "
-        f"(standard error {row['score_sd']:.3f}, {row['test_size']} test examples, "
-        f"{row['seconds']:.0f} s)\n"
+        f"With {budget:,} labels: {score.metric} {score.score:.3f} "
+        f"(standard error {score.score_sd:.3f}, {score.test_size} test examples, "
+        f"{score.seconds:.0f} s)\n"
     )
     if answer is not None:
         show(answer, found)
     else:
-        say(f"The score is kept. No forecast yet: {fault}")
+        say(f"The score is saved. No forecast yet: {fault}")

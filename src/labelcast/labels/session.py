@@ -300,7 +300,7 @@ def _undoable(steps: Sequence[Step], items: Sequence[Item]) -> Step | None:
 
 
 def _model_answer(run: Run, example: str) -> str | None:
-    from labelcast.runs.pool import read_rows
+    from labelcast.runs.pool import read_model_answers
 
-    found = read_rows(run.file("confidence.parquet"), [example], ["answer"])
-    return found[example]["answer"] if example in found else None
+    found = read_model_answers(run.file("confidence.parquet"), [example])
+    return found[example].answer if example in found else None

@@ -117,7 +117,7 @@ def draw_more(
     places: dict[int, tuple[str, int]] = {}
     for name, count in counts.items():
         batch += 1
-        seed = run.question["seed"] + batch
+        seed = run.question.seed + batch
         positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
@@ -138,8 +138,8 @@ def pool_of(run: Run) -> Source:
     Raises:
         InputError: it has changed since.
     """
-    source = open_source(run.facts["pool"])
-    if survey(source, run.task).digest != run.question["pool_digest"]:
+    source = open_source(run.facts.pool)
+    if survey(source, run.task).digest != run.question.pool_digest:
         raise InputError(
             f"{source.spec}: the pool has changed since it was scored. Bring back the file as it "
             "was (a moved one: run its `labelcast score` again), or score the new one into a new "

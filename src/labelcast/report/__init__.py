@@ -1,1 +1,1 @@
-"""The report of a run: its answer, and all that the answer rests on, as one HTML file."""
+"""The report: a forecast and what it is based on, as charts and one HTML file."""

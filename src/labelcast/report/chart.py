@@ -1,4 +1,4 @@
-"""The forecast curve as a chart of altair's."""
+"""The forecast curve as an altair chart."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ if TYPE_CHECKING:
     from labelcast.forecast.answer import Forecast
 
 MOST_NAMED = 12
-"""Observed scores that are named at their points."""
+"""With more observed scores than these, their values are not written."""
 
 NARROW = 420
-"""Below this width, in pixels, fewer ticks have room."""
+"""Below this width, in pixels, the axis of labels has fewer ticks."""
 
 
 def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart:
     """Plot a forecast as an altair chart: the curve with its band, the target, observed scores.
 
-    The x axis is that of the AUC, log2(labels) with 0 in the place of 1, up to 5,000 labels or the
-    horizon where that is more.
+    The x axis is log2(labels), with 0 in the place of 1, up to 5,000 labels or to the horizon if
+    that is more. The AUC is measured on this axis.
 
     Args:
         answer: the forecast.
         width: of the plot, in pixels.
         height: of the plot, in pixels.
+
+    Examples:
+        >>> import labelcast as lc
+        >>> chart = plot(lc.forecast(coslow=0.42, calibration="pooled"))
+        >>> chart.width
+        640
     """
     import altair as alt
 
@@ -49,22 +55,39 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> LayerChart
         *_rules(alt, answer, frame),
         *_scores(alt, answer, frame),
     ]
-    unit = (
-        "Score" if answer.curve_unit == "score" else "Gain, from zero-shot (0) to the ceiling (1)"
-    )
-    title = alt.Title(unit, anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted)
+    by_score = answer.curve_unit == "score"
+    unit = "Score" if by_score else "Gain, from zero-shot (0) to the ceiling (1)"
     return (
         alt.layer(*layers)
         .encode(x=_labels_axis(alt, frame), y=_value_axis(alt, frame))
-        .properties(width=width, height=height, title=title, background="transparent")
+        .properties(width=width, height=height, title=title(alt, unit), background="transparent")
         .configure_view(stroke=None)
-        .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
         .configure_text(fontSize=12, color=PALETTE.ink)
     )
 
 
+def title(alt: Any, text: str) -> Any:
+    """A title at the top left that names the y axis."""
+    return alt.Title(text, anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted)
+
+
+def axis(alt: Any, **options: Any) -> Any:
+    """An axis in the colours of the palette."""
+    return alt.Axis(
+        labelColor=PALETTE.muted,
+        titleColor=PALETTE.muted,
+        domainColor=PALETTE.muted,
+        tickColor=PALETTE.muted,
+        gridColor=PALETTE.faint,
+        labelFontSize=12,
+        titleFontSize=12,
+        titleFontWeight="normal",
+        **options,
+    )
+
+
 def data(alt: Any, rows: list[dict[str, Any]]) -> Any:
-    """A chart over rows of our own."""
+    """A chart of some rows."""
     return alt.Chart(alt.Data(values=rows))
 
 
@@ -75,33 +98,29 @@ def _labels_axis(alt: Any, frame: Frame) -> Any:
     lookup = " : ".join(
         f"datum.value < {(a + b) / 2:.6f} ? '{names[round(a, 6)]}'" for a, b in pairwise(places)
     )
-    axis = alt.Axis(
+    x = axis(
+        alt,
         values=places,
         labelExpr=f"{lookup} : '{ticks[-1]:,}'",
         labelOverlap=False,
         title="labels (logarithmic)",
         grid=False,
-        labelColor=PALETTE.muted,
-        titleColor=PALETTE.muted,
-        domainColor=PALETTE.muted,
-        tickColor=PALETTE.muted,
     )
-    return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
+    return alt.X("x:Q", axis=x, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
 
 
 def _value_axis(alt: Any, frame: Frame) -> Any:
     span = frame.top - frame.bottom
-    axis = alt.Axis(
+    y = axis(
+        alt,
         values=frame.ticks,
         format=f",.{frame.decimals}f",
         title=None,
         domain=False,
         ticks=False,
-        labelColor=PALETTE.muted,
-        gridColor=PALETTE.faint,
     )
     domain = [frame.lane(1), frame.top + HEADROOM * span]
-    return alt.Y("y:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False, zero=False))
+    return alt.Y("y:Q", axis=y, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
 def _curve(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
@@ -118,7 +137,7 @@ def _curve(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
 
 
 def _rules(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
-    """Zero-shot, ceiling and target, each named at its line."""
+    """Zero-shot, ceiling and target, each a line with its name."""
     by_score = answer.curve_unit == "score"
     zero, top = (answer.zero_shot, answer.ceiling) if by_score else (None, None)
     best = "lowest value" if answer.lower_is_better else "ceiling"
@@ -142,7 +161,7 @@ def _line(alt: Any, value: float, name: str, side: str, *, of_target: bool = Fal
 
 
 def text(base: Any, place: dict[str, Any], colour: str, *, x: str = "x:Q") -> list[Any]:
-    """A text with a rim of the ground's colour, so that lines below do not cross it."""
+    """A text with an outline in the background's colour, which hides lines below it."""
     rim = base.mark_text(stroke=PALETTE.ground, strokeWidth=4, strokeJoin="round", **place)
     return [
         mark.encode(text="name:N", x=x) for mark in (rim, base.mark_text(color=colour, **place))
@@ -150,7 +169,7 @@ def text(base: Any, place: dict[str, Any], colour: str, *, x: str = "x:Q") -> li
 
 
 def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
-    """The labels needed: median, interval and name in a lane of their own, below the curve."""
+    """The labels needed: point, interval and text in a lane below the curve."""
     needed = answer.labels_needed
     ends = (needed.low, needed.point, needed.high)
     place = frame.labels.place
@@ -173,7 +192,7 @@ def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
     )
     if needed.point is not None:
         target = target_value(answer)
-        # The line ends above the words, so that it does not cross them.
+        # The line ends above the text.
         drop = [{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}]
         if target is not None:
             line = data(alt, drop).mark_rule(
@@ -186,7 +205,7 @@ def _needed(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
 
 
 def _scores(alt: Any, answer: Forecast, frame: Frame) -> list[Any]:
-    """Observed scores with the interval of their noise, named where they are few."""
+    """Observed scores with the interval of their noise; a few have their values written."""
     scores = observed(answer)
     rows = [
         {

@@ -1,7 +1,4 @@
-"""The literal commands of a report: those behind the answer, and those that come next.
-
-Does not run anything.
-"""
+"""The commands in a report: those that made it, and those to run next."""
 
 from __future__ import annotations
 
@@ -16,11 +13,12 @@ from labelcast.runs.run import Run
 TEST_SIZE = 200
 SCORES = "SCORES.csv"
 MOST_OBSERVED = 8
-"""Scores that a command names one by one; more of them stand in a file."""
+"""With more scores than these, a command refers to a file of scores."""
+_NO_LABELS = "No labels are needed for training. Check the zero-shot score on a test set."
 
 
-class Step(NamedTuple):
-    """Something to do, and the command for it, empty where there is none."""
+class NextStep(NamedTuple):
+    """Something to do, and its command; empty if there is none."""
 
     text: str
     command: str
@@ -32,7 +30,7 @@ def labelcast(*words: object) -> str:
 
 
 def forecast_command(run: Run | None, asked: Mapping[str, Any], *more: object) -> str:
-    """The command that makes a forecast again; SCORES.csv stands for a file of scores."""
+    """The command that repeats a forecast; SCORES.csv stands for a file of scores."""
     return labelcast("forecast", *_run_and_options(run, asked), *more)
 
 
@@ -51,77 +49,75 @@ def _run_and_options(run: Run | None, asked: Mapping[str, Any]) -> list[object]:
     return words
 
 
-def next_steps(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> tuple[Step, ...]:
+def next_steps(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> tuple[NextStep, ...]:
     """What to do next, in order."""
     if run is None:
         again = "" if answer.next_budget is None else _with_another_score(None, answer, asked)
-        none = "No labels are needed for training. Check the zero-shot score on a test set."
-        return (Step(answer.advice() or none, again),)
+        return (NextStep(answer.advice() or _NO_LABELS, again),)
     steps = []
     if coslow_is_stale(run):
-        steps.append(
-            Step("The labels have changed: measure CoS-Low again.", labelcast("coslow", run.path))
-        )
+        again = labelcast("coslow", run.path)
+        steps.append(NextStep("The labels have changed: measure CoS-Low again.", again))
     if answer.answered_by == ("zero-shot",):
-        text = "No labels are needed for training. Check the zero-shot score on a test set."
-        return (*steps, Step(text, labelcast("tune", run.path, "--budget", 0)))
+        return (*steps, NextStep(_NO_LABELS, labelcast("tune", run.path, "--budget", 0)))
     if answer.next_budget is None:
-        return (*steps, Step(answer.advice(), ""))
-    return (*steps, *_act(run, answer, answer.next_budget, asked))
+        return (*steps, NextStep(answer.advice(), ""))
+    return (*steps, *_label_and_tune(run, answer, answer.next_budget, asked))
 
 
 def _with_another_score(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> str:
-    """The command that asks again with a score of the next budget."""
+    """The command that repeats the forecast with a score at the next budget."""
     size = [] if asked.get("observe_sd") is not None else ["--observe-size", "M"]
     score = f"{answer.next_budget}=SCORE"
     others = {name: value for name, value in asked.items() if name != "observe_size"}
     return forecast_command(run, others, "--observe", score, *size)
 
 
-def _act(run: Run, answer: Forecast, budget: int, asked: Mapping[str, Any]) -> list[Step]:
-    """Label up to a budget, train there, and ask again."""
+def _label_and_tune(
+    run: Run, answer: Forecast, budget: int, asked: Mapping[str, Any]
+) -> list[NextStep]:
+    """Label up to a budget, fine-tune there, and forecast again."""
     sets = [row.get("set") for row in run.rows("draws.jsonl")]
     short = budget - sets.count("random")
-    words: list[object] = ["--more", short] if short > 0 else []
-    words += [] if "test" in sets else ["--test", TEST_SIZE]
-    drawing = Step(
-        f"Draw {_things(short, 'test' not in sets)} at random.",
-        labelcast("label", run.path, *words),
-    )
-    return [
-        *([drawing] if words else []),
-        Step(f"Label them, up to {budget:,}.", labelcast("label", run.path)),
-        Step(
+    parts: list[str] = []
+    words: list[object] = []
+    if short > 0:
+        parts.append(f"{short:,} more examples")
+        words += ["--more", short]
+    if "test" not in sets:
+        parts.append(f"a test set of {TEST_SIZE}")
+        words += ["--test", TEST_SIZE]
+    steps = [
+        NextStep(f"Label them, up to {budget:,}.", labelcast("label", run.path)),
+        NextStep(
             "Fine-tune on them, score on the test set, and forecast again.",
             labelcast("tune", run.path, "--budget", budget),
         ),
-        Step(
-            "Or fine-tune in your own way and say what came out.",
+        NextStep(
+            "Or fine-tune in your own way and give the score.",
             _with_another_score(run, answer, asked),
         ),
     ]
-
-
-def _things(short: int, need_test: bool) -> str:
-    parts = [f"{short:,} more examples"] if short > 0 else []
-    parts += [f"a test set of {TEST_SIZE}"] if need_test else []
-    return " and ".join(parts)
+    if words:
+        text = f"Draw {' and '.join(parts)} at random."
+        steps.insert(0, NextStep(text, labelcast("label", run.path, *words)))
+    return steps
 
 
 def made_by(run: Run | None, asked: Mapping[str, Any]) -> Sequence[str]:
-    """The commands that lead to this report; TASK stands for the task's file."""
+    """The commands that made this report; TASK stands for the task's file."""
     if run is None:
         return [labelcast("report", *_run_and_options(None, asked))]
-    question, facts = run.question, run.facts
-    task = ["--task", "TASK"] if question.get("task") else []
+    question = run.question.to_dict()
+    task = [] if run.task is None else ["--task", "TASK"]
     settings: list[object] = []
     for name in ("n_label", "seed", "max_new_tokens"):
         if name in question:
             settings += [f"--{name.replace('_', '-')}", question[name]]
-    score = ["score", facts.get("pool", "POOL"), *task, "--model", run.model["name"]]
-    commands = [labelcast(*score, "--out", run.path, *settings), labelcast("label", run.path)]
-    if run.file("coslow.json").exists():
+    scoring = ["score", run.facts.pool or "POOL", *task, "--model", run.model.name]
+    commands = [labelcast(*scoring, "--out", run.path, *settings), labelcast("label", run.path)]
+    if run.coslow() is not None:
         commands.append(labelcast("coslow", run.path))
-    for row in run.rows("observations.jsonl"):
-        commands.append(labelcast("tune", run.path, "--budget", row["budget"]))
+    for score in run.tuned_scores():
+        commands.append(labelcast("tune", run.path, "--budget", score.budget))
     return [*commands, forecast_command(run, asked), labelcast("report", run.path)]

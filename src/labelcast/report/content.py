@@ -1,57 +1,63 @@
-"""What a report says, gathered from a run's folder or from scores alone; no HTML."""
+"""What a report says, from a run's folder or from scores alone; no HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import read_json
 from labelcast.forecast import Calibration, Forecast, forecast
-from labelcast.report.commands import Step, made_by, next_steps
+from labelcast.forecast.answer import LabelsNeeded
+from labelcast.report.commands import NextStep, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
-from labelcast.report.labelled import Labelled, read_labelled
+from labelcast.report.labelled import LabelledExamples, read_labelled
 from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
-from labelcast.report.targets import TargetRow, target_rows
-from labelcast.runs.forecast import answer_run, card_asked, last_asked, observed_rows
+from labelcast.runs.forecast import answer_run, card_asked, last_asked
+from labelcast.runs.records import CosLowFile
 from labelcast.runs.run import Run, versions
 
+GAINS = (0.5, 0.7, 0.8, 0.9, 0.95)
+"""Targets in the report's table, beside the one asked for."""
 
-@dataclass(frozen=True)
-class CosLowFacts:
-    """CoS-Low of the run, as `labelcast coslow` kept it; None where it kept nothing."""
 
-    value: float
-    low: float | None
-    high: float | None
-    examples: int | None
-    pairs: int | None
-    method: str | None
-    seed_sd: float | None
+class TargetRow(NamedTuple):
+    """One target and the labels it needs.
+
+    Attributes:
+        gain: the target as a fraction of the gain, None if unknown.
+        score: the target as a score, None if unknown.
+        asked: whether it is the target of the forecast.
+        needed: the labels.
+    """
+
+    gain: float | None
+    score: float | None
+    asked: bool
+    needed: LabelsNeeded
 
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report says.
+    """Everything a report says.
 
     Attributes:
-        name: of the task, or of the run where it has none.
-        model: as the user called it; empty where the report is made of scores alone.
+        name: of the task, or of the run if it has none.
+        model: as the user named it; empty without a run.
         answer: the forecast.
-        warnings: all of them, in words.
-        card: the calibration, None without a run.
-        coslow: None where the answer rests on scores alone.
+        warnings: all of them.
+        card: the calibration; None without a run.
+        coslow: None if the forecast is from scores alone.
         targets: labels needed for a range of targets.
-        costs: None where no price was given.
+        costs: None without prices.
         steps: what to do next.
-        confidence: None where the pool was not scored here.
-        similarity: None where it was not measured.
-        labelled: the labelled examples, None without a run.
-        provenance: where all of it comes from, None without a run.
-        commands: that lead to this report.
+        confidence: None if the pool was not scored in the run.
+        similarity: None if it was not measured.
+        labelled: the labelled examples; None without a run.
+        provenance: where the forecast comes from; None without a run.
+        commands: that make this report.
         version: of labelcast.
     """
 
@@ -60,13 +66,13 @@ class Content:
     answer: Forecast
     warnings: tuple[str, ...]
     card: Calibration | None
-    coslow: CosLowFacts | None
+    coslow: CosLowFile | None
     targets: tuple[TargetRow, ...]
     costs: CostModel | None
-    steps: tuple[Step, ...]
+    steps: tuple[NextStep, ...]
     confidence: PoolConfidence | None
     similarity: Similarity | None
-    labelled: Labelled | None
+    labelled: LabelledExamples | None
     provenance: Provenance | None
     commands: tuple[str, ...]
     version: str
@@ -75,16 +81,15 @@ class Content:
 def gather(
     run: Run, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
-    """Gather what the report of a run says; nothing in the run is changed.
+    """Collect what the report of a run says; the run is not changed.
 
     Args:
-        run: with CoS-Low, or with observed scores.
-        asked: arguments of `answer_run`; None asks what the run's last forecast was asked, else
-            the defaults.
+        run: with CoS-Low or with observed scores.
+        asked: arguments of `answer_run`; None repeats the run's last forecast, else the defaults.
         prices: of labels and GPU hours.
 
     Raises:
-        InputError: there is no answer yet (says what to do), a file is damaged, or an option is
+        InputError: there is no forecast yet (says what to do), a file is damaged, or an option is
             wrong.
     """
     options = last_asked(run) if asked is None else dict(asked)
@@ -94,35 +99,33 @@ def gather(
         if asked is not None or not options or str(run.path) in str(error):
             raise
         path = run.file("manifests/forecast.json")
-        raise InputError(f"{path}: asked again what it says, the answer is: {error}") from None
-    device, horizon = str(run.facts.get("device", "")), found.forecast.horizon
-    prices = (prices or Prices()).filled(options)
-    costs = cost_model(prices, observed_rows(run), device, horizon)
+        raise InputError(f"{path}: its forecast cannot be made again: {error}") from None
+    answer = found.forecast
     similarity = read_similarity(run)
-    words = options | {"calibration": card_asked(options.get("calibration"))}
+    of_command = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(
         name=run.task.name if run.task else run.path.resolve().name,
-        model=str(run.model["name"]),
-        answer=found.forecast,
+        model=run.model.name,
+        answer=answer,
         warnings=found.warnings,
         card=found.card,
-        coslow=_coslow(run),
-        targets=target_rows(
-            lambda other: answer_run(run, **other).forecast, found.forecast, options
+        coslow=run.coslow(),
+        targets=_targets(lambda other: answer_run(run, **other).forecast, answer, options),
+        costs=cost_model(
+            _filled(prices, options), run.tuned_scores(), run.facts.device, answer.horizon
         ),
-        costs=costs,
-        steps=next_steps(run, found.forecast, words),
+        steps=next_steps(run, answer, of_command),
         confidence=read_confidence(run),
         similarity=similarity,
         labelled=read_labelled(run, similarity.means if similarity else {}),
         provenance=read_provenance(run),
-        commands=tuple(made_by(run, words)),
+        commands=tuple(made_by(run, of_command)),
         version=versions()["labelcast"],
     )
 
 
 def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Content:
-    """Gather what a report says that is made of scores alone, without a run.
+    """Collect what a report from scores alone says, without a run.
 
     Args:
         asked: arguments of `labelcast.forecast`, with scores, or with a zero-shot score that meets
@@ -138,7 +141,6 @@ def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Con
         )
     options = dict(asked)
     answer = forecast(**options)
-    prices = (prices or Prices()).filled(options)
     return Content(
         name="this task",
         model="",
@@ -146,8 +148,8 @@ def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Con
         warnings=answer.warnings,
         card=None,
         coslow=None,
-        targets=target_rows(lambda other: forecast(**other), answer, options),
-        costs=cost_model(prices, (), "", answer.horizon),
+        targets=_targets(lambda other: forecast(**other), answer, options),
+        costs=cost_model(_filled(prices, options), (), "", answer.horizon),
         steps=next_steps(None, answer, options),
         confidence=None,
         similarity=None,
@@ -158,18 +160,26 @@ def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Con
     )
 
 
-def _coslow(run: Run) -> CosLowFacts | None:
-    path = run.file("coslow.json")
-    if not path.exists():
-        return None
-    content = read_json(path)
-    content = content if isinstance(content, dict) else {}
-    names = ("coslow", "low", "high", "examples", "pairs", "method", "seed_sd")
-    found = [content.get(name) for name in names]
-    kinds = (float | int, float | int, float | int, int, int, str, float | int)
-    right = all(
-        value is None or isinstance(value, kind) for value, kind in zip(found, kinds, strict=True)
-    )
-    if not right or found[0] is None:
-        raise InputError(f"{path}: damaged. Run `labelcast coslow {run.path}` again.")
-    return CosLowFacts(*found)  # type: ignore[arg-type]
+def _filled(prices: Prices | None, options: Mapping[str, Any]) -> Prices:
+    return (prices or Prices()).filled(options.get("label_cost"), options.get("run_cost"))
+
+
+def _targets(
+    ask: Callable[[Mapping[str, Any]], Forecast], answer: Forecast, options: Mapping[str, Any]
+) -> tuple[TargetRow, ...]:
+    """The labels needed for each of `GAINS` and for the target of `answer`.
+
+    Args:
+        ask: makes a forecast with other options.
+        answer: the forecast.
+        options: of that forecast.
+    """
+    asked = TargetRow(answer.target.gain, answer.target.score, True, answer.labels_needed)
+    rows = []
+    for gain in GAINS:
+        if asked.gain is None or abs(gain - asked.gain) > 1e-9:
+            other = ask({**options, "target": gain, "target_score": None, "budget": None})
+            rows.append(TargetRow(gain, other.target.score, False, other.labels_needed))
+    if asked.gain is None:
+        return (asked, *rows)
+    return tuple(sorted([*rows, asked], key=lambda row: row.gain or 0.0))

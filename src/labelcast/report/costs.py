@@ -1,26 +1,26 @@
-"""What labels and fine-tuning cost, and what is assumed in that."""
+"""What labels and fine-tuning cost, and what is assumed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.report.formatting import money
+from labelcast.runs.records import TunedScore
 
 
 class Prices(NamedTuple):
-    """Prices as the user gave them.
+    """Prices given by the user; None if not given.
 
     Attributes:
-        per_label: of one label, None where not given.
-        gpu_hour: of one hour, None where not given.
-        gpu_hours: that one fine-tuning run takes, None where the run's own are to be taken.
+        per_label: of one label.
+        gpu_hour: of one GPU hour.
+        gpu_hours: that one fine-tuning run takes; None takes those that `labelcast tune` measured.
         currency: a sign or a code.
-        per_run: of one fine-tuning run, where no price of an hour is given.
+        per_run: of one fine-tuning run; used without `gpu_hour`.
     """
 
     per_label: float | None = None
@@ -29,12 +29,11 @@ class Prices(NamedTuple):
     currency: str = "$"
     per_run: float | None = None
 
-    def filled(self, asked: Mapping[str, Any]) -> Prices:
-        """Prices with those that a forecast was asked with in the place of missing ones."""
-        label, run = asked.get("label_cost"), asked.get("run_cost")
+    def filled(self, label_cost: float | None, run_cost: float | None) -> Prices:
+        """These prices, with missing ones taken from the costs given to a forecast."""
         return self._replace(
-            per_label=label if self.per_label is None else self.per_label,
-            per_run=run if self.per_run is None else self.per_run,
+            per_label=label_cost if self.per_label is None else self.per_label,
+            per_run=run_cost if self.per_run is None else self.per_run,
         )
 
 
@@ -45,8 +44,8 @@ class CostModel(NamedTuple):
         per_label: price of a label.
         training: price of one fine-tuning run.
         currency: a sign or a code.
-        assumed: what is counted and what is not, in words.
-        horizon: the most labels that the forecast looks at.
+        assumed: sentences: what is counted and what is not.
+        horizon: the most labels that the forecast considers.
     """
 
     per_label: float
@@ -56,7 +55,7 @@ class CostModel(NamedTuple):
     horizon: int = LARGEST_BUDGET
 
     def of(self, count: int | None) -> str:
-        """The cost of so many labels and one run; None is more than the horizon."""
+        """The cost of `count` labels and one training run; None is more than the horizon."""
         if count == 0:
             return money(0, self.currency)
         amount = self.per_label * (self.horizon if count is None else count) + self.training
@@ -68,18 +67,18 @@ class CostModel(NamedTuple):
 
 
 def cost_model(
-    prices: Prices, observations: Sequence[dict[str, Any]], device: str, horizon: int
+    prices: Prices, measured: Sequence[TunedScore], device: str, horizon: int
 ) -> CostModel | None:
-    """Make prices a cost of labels; None where no price is given.
+    """The cost of labels at the given prices; None without prices.
 
     Args:
-        prices: as the user gave them.
-        observations: what `labelcast tune` measured in the run; their seconds give the hours.
-        device: that the run's model ran on.
-        horizon: the most labels that the forecast looks at.
+        prices: given by the user.
+        measured: by `labelcast tune` in the run; their seconds give the GPU hours.
+        device: on which the run's model ran.
+        horizon: the most labels that the forecast considers.
 
     Raises:
-        InputError: a price is no number of 0 or more, or the hours of a run are unknown.
+        InputError: a price is not a number of 0 or more, or the hours of a run are unknown.
     """
     _check(prices)
     if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
@@ -89,11 +88,11 @@ def cost_model(
         assumed.append(f"A label costs {_exact(prices.per_label, prices.currency)}.")
     training = 0.0
     if prices.gpu_hour is not None:
-        hours, source = _hours(prices, observations, device)
+        hours, source = _hours(prices, measured, device)
         training = hours * prices.gpu_hour
         assumed.append(
-            f"One fine-tuning run, at the labels needed, takes {hours:.3g} GPU hours ({source}) at "
-            f"{_exact(prices.gpu_hour, prices.currency)} an hour."
+            f"One fine-tuning run on the labels needed takes {hours:.3g} GPU hours ({source}) at "
+            f"{_exact(prices.gpu_hour, prices.currency)} per hour."
         )
     elif prices.per_run is not None:
         training = prices.per_run
@@ -111,28 +110,39 @@ def _check(prices: Prices) -> None:
         ("--gpu-hours", prices.gpu_hours),
     ):
         if value is not None and not (isfinite(value) and value >= 0):
-            raise InputError(f"{option} {value:g}: expected a number, 0 or more.")
+            raise InputError(f"{option} {value:g}: give a number of 0 or more.")
     if prices.gpu_hours is not None and prices.gpu_hour is None:
-        raise InputError("--gpu-hours: the price of an hour is missing; give --gpu-hour too.")
+        raise InputError("--gpu-hours: also give --gpu-hour, the price of an hour.")
     if len(prices.currency) > 8:
-        raise InputError(f"--currency {prices.currency[:20]}: a sign or a code, such as EUR.")
+        raise InputError(f"--currency {prices.currency[:20]}: give a sign or a code, such as EUR.")
 
 
-def _hours(
-    prices: Prices, observations: Sequence[dict[str, Any]], device: str
-) -> tuple[float, str]:
+def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple[float, str]:
     if prices.gpu_hours is not None:
         return prices.gpu_hours, "as given"
-    measured = [float(row["seconds"]) for row in observations if row["budget"] and "seconds" in row]
-    if not measured or not device.startswith("cuda"):
+    seconds = [one.seconds for one in measured if one.budget and one.seconds is not None]
+    if not seconds or not device.startswith("cuda"):
         raise InputError(
-            "--gpu-hour: no fine-tuning of this run was measured on a GPU; say how many hours one "
-            "run takes with --gpu-hours."
+            "--gpu-hour: no fine-tuning in this run was measured on a GPU. Give the hours of one "
+            "run with --gpu-hours."
         )
-    runs = "run" if len(measured) == 1 else "runs"
-    return fmean(measured) / 3600, f"the mean of {len(measured)} measured {runs}"
+    runs = "run" if len(seconds) == 1 else "runs"
+    return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured {runs}"
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount with its currency: a sign before it, a code after it.
+
+    >>> money(1240.5, "$"), money(80, "EUR")
+    ('$1,240', '80 EUR')
+    """
+    return _with_currency(f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}", currency)
 
 
 def _exact(amount: float, currency: str) -> str:
     number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
+    return _with_currency(number, currency)
+
+
+def _with_currency(number: str, currency: str) -> str:
     return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"

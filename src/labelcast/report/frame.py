@@ -1,4 +1,4 @@
-"""What a chart of a forecast shows and where: its colours, its scale, its words."""
+"""What a chart of a forecast shows and where: its colours, scales and texts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 _LANE = 0.22
 HEADROOM = 0.07
 _TICKS = 6
-"""The most steps of the axis of scores."""
+"""The most steps on the axis of scores."""
 
 _FINE, _FEW_FINE = (0, 10, 50, 100, 200, 500, 1000, 5000), (0, 50, 200, 1000, 5000)
 _DECADES = (0, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 _FEW_DECADES = (0, 100, 10_000, 1_000_000)
 _FAR = 10_000
-"""Labels beyond which the axis names powers of ten."""
+"""Beyond this many labels the ticks are powers of ten."""
 
 _LETTER = 6.1
-"""Width of a letter of a label, in pixels, on average."""
+"""Mean width of a letter, in pixels."""
 
 
 class Palette(NamedTuple):
@@ -41,7 +41,7 @@ PALETTE = Palette()
 
 
 class LabelsAxis(NamedTuple):
-    """The axis of labels: log2(labels), with 0 in the place of 1, from position 0 to 1.
+    """The axis of labels: log2(labels), with 0 in the place of 1, scaled to [0, 1].
 
     Attributes:
         last: labels at its right end, 5,000 or more.
@@ -51,7 +51,7 @@ class LabelsAxis(NamedTuple):
 
     @classmethod
     def of(cls, answer: Forecast) -> LabelsAxis:
-        """The axis that ends where the forecast's curve does."""
+        """The axis that ends with the forecast's curve."""
         return cls(answer.curve[-1].n)
 
     def place(self, n: float) -> float:
@@ -59,17 +59,17 @@ class LabelsAxis(NamedTuple):
         return float(log_position(min(n, self.last)) / log_position(self.last))
 
     def ticks(self, *, few: bool = False) -> list[int]:
-        """Labels that are named at the axis."""
+        """Numbers of labels at the ticks."""
         fine, decades = (_FEW_FINE, _FEW_DECADES) if few else (_FINE, _DECADES)
         return [n for n in (fine if self.last <= _FAR else decades) if n <= self.last]
 
 
 class Frame(NamedTuple):
-    """Where things lie in the plot.
+    """Where things are in the plot.
 
     Attributes:
-        bottom, top: the values of the curve between which it is drawn.
-        step: between two ticks, 1, 2 or 5 times a power of ten.
+        bottom, top: the range of the curve's axis.
+        step: between two ticks; 1, 2 or 5 times a power of ten.
         width: of the plot, in pixels.
         labels: the axis of labels.
     """
@@ -82,7 +82,7 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, answer: Forecast, width: int) -> Frame:
-        """The frame that holds all that is drawn of an answer."""
+        """The frame that fits everything drawn of a forecast."""
         if answer.curve_unit == "gain":
             return cls(0.0, 1.0, 0.2, width, LabelsAxis.of(answer))
         values = [value for band in answer.curve for value in band[1:]]
@@ -96,17 +96,17 @@ class Frame(NamedTuple):
 
     @property
     def ticks(self) -> list[float]:
-        """Values of the axis."""
+        """Values at the ticks of the curve's axis."""
         count = round((self.top - self.bottom) / self.step)
         return [round(self.bottom + i * self.step, self.decimals) for i in range(count + 1)]
 
     @property
     def decimals(self) -> int:
-        """Decimals with which the ticks are written."""
+        """Decimals of the ticks."""
         return max(-floor(log10(self.step) + 1e-9), 0)
 
     def lane(self, share: float) -> float:
-        """A value within the lane of the labels needed, which lies below the curve."""
+        """A height in the lane of the labels needed, below the curve: 0 is its top, 1 its end."""
         return self.bottom - share * _LANE * (self.top - self.bottom)
 
     def inside(self, x: float, text: str) -> float:
@@ -116,7 +116,7 @@ class Frame(NamedTuple):
 
 
 def _step(span: float) -> float:
-    """The smallest step of 1, 2 or 5 times a power of ten that makes few ticks of a span.
+    """The smallest step of 1, 2 or 5 times a power of ten that gives few ticks.
 
     >>> _step(0.4), _step(37.0)
     (0.1, 10.0)
@@ -125,7 +125,7 @@ def _step(span: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= _TICKS)
 
 
-class ObservedScore(NamedTuple):
+class ScoreBand(NamedTuple):
     """An observed score with the interval of its noise."""
 
     n: int
@@ -134,38 +134,43 @@ class ObservedScore(NamedTuple):
     high: float
 
 
-def observed(answer: Forecast) -> list[ObservedScore]:
-    """Observed scores with the interval that their noise gives them, at the answer's level."""
+def observed(answer: Forecast) -> list[ScoreBand]:
+    """The observed scores with the intervals of their noise, at the forecast's level."""
     quantile = normal_quantile((1 + answer.level) / 2)
-    # No score is below 0; one is above 1 only where the forecast's own are.
-    on_unit = not answer.lower_is_better and max(band.high for band in answer.curve) <= 1
-    found = []
-    for o in answer.observations:
-        low, high = max(o.score - quantile * o.sd, 0.0), o.score + quantile * o.sd
-        found.append(
-            ObservedScore(int(o.budget), o.score, low, min(high, 1.0) if on_unit else high)
+    # Scores are at least 0, and at most 1 unless the forecast itself goes above 1.
+    most = 1.0 if max(band.high for band in answer.curve) <= 1 else float("inf")
+    most = float("inf") if answer.lower_is_better else most
+    return [
+        ScoreBand(
+            int(o.budget),
+            o.score,
+            max(o.score - quantile * o.sd, 0.0),
+            min(o.score + quantile * o.sd, most),
         )
-    return found
+        for o in answer.observations
+    ]
 
 
 def target_value(answer: Forecast) -> float | None:
-    """The target in the unit of the curve, None where it is unknown there."""
+    """The target in the unit of the curve, None if unknown."""
     return answer.target.score if answer.curve_unit == "score" else answer.target.gain
 
 
 def needed_in_words(answer: Forecast) -> str:
-    """The labels needed with their interval, as the chart names them."""
+    """The labels needed with their interval, as in the chart."""
     needed = answer.labels_needed
     if answer.answered_by == ("zero-shot",):
         return "no labels needed"
     more = f"more than {answer.horizon:,}"
-    ends = [more if n is None else f"{n:,}" for n in (needed.point, needed.low, needed.high)]
-    interval = f"{ends[1]} to {ends[2]}" if ends[1] != ends[2] else ends[1]
-    return f"{ends[0]} labels ({interval})" if interval != ends[0] else f"{ends[0]} labels"
+    point, low, high = (
+        more if n is None else f"{n:,}" for n in (needed.point, needed.low, needed.high)
+    )
+    interval = f"{low} to {high}" if low != high else low
+    return f"{point} labels" + (f" ({interval})" if interval != point else "")
 
 
 def target_in_words(answer: Forecast) -> str:
-    """The target as the chart names it."""
+    """The target, as in the chart."""
     gain, score = answer.target.gain, answer.target.score
     by_score = answer.curve_unit == "score" and score is not None
     parts = [shown(score)] if by_score else []
@@ -174,7 +179,7 @@ def target_in_words(answer: Forecast) -> str:
 
 
 def end_in_words(name: str, end: End | None) -> str:
-    """Zero-shot or the ceiling as the chart names it."""
+    """Zero-shot or the ceiling, as in the chart."""
     if end is None:
         return name
     if end.known:

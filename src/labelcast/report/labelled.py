@@ -1,47 +1,45 @@
-"""The labelled examples of low confidence, as the report's table shows them."""
+"""The labelled low-confidence examples, as the report's table shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from labelcast.labels.notes import load_remarks
+from labelcast.labels.notes import Remark, load_remarks
 from labelcast.labels.store import drawn_rows, label_rows
-from labelcast.report.confidence import scored_rows
-from labelcast.report.formatting import Shown, seconds_of, shorten
+from labelcast.report.formatting import Shown, shorten
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, input_names
 
 MOST = 200
-"""Examples that the table shows."""
+"""Examples in the table."""
 
 TEXT, SHORT = 400, 80
-"""Characters of a text and of an answer or id that are shown."""
+"""Characters shown of a text, and of an answer or id."""
 
 
 @dataclass(frozen=True)
 class LabelledExample:
-    """One example.
+    """A row of the table; None if unknown.
 
     Attributes:
         number: its row, from 1.
         id: of the example.
         texts: of its input fields.
-        answer: the label.
-        said: what the model answered, None where unknown.
-        confidence: of the model, None where unknown.
-        mean_cosine: to the others, None where not measured.
-        note: of the person who labelled, None without one.
-        unsure: whether that person was.
+        answer: its label.
+        model_answer: the model's own answer.
+        confidence: of the model, in [0, 1].
+        mean_cosine: to the other examples.
+        note: of the person who labelled.
+        unsure: whether that person was unsure.
     """
 
     number: int
     id: Shown
     texts: tuple[Shown, ...]
     answer: Shown
-    said: Shown | None
+    model_answer: Shown | None
     confidence: float | None
     mean_cosine: float | None
     note: Shown | None
@@ -49,16 +47,16 @@ class LabelledExample:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledExamples:
     """The labelled examples.
 
     Attributes:
         fields: names of the input fields.
         rows: those that are shown.
-        count: how many there are.
+        count: how many are labelled.
         drawn: how many were drawn to be labelled.
-        skipped: drawn examples that the person skipped.
-        seconds: median time for one label, None where unknown.
+        skipped: how many of these the person skipped.
+        seconds: median time per label, None if unknown.
         numbers: row numbers by id.
     """
 
@@ -71,64 +69,50 @@ class Labelled:
     numbers: Mapping[str, int]
 
 
-def read_labelled(run: Run, means: Mapping[str, float]) -> Labelled:
-    """The labelled examples of low confidence of a run.
+def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExamples:
+    """The labelled low-confidence examples of a run.
 
     Args:
-        run: with labels or without.
-        means: mean cosine to the others by id.
+        run: with or without labels.
+        mean_cosines: of each example to the others, by id.
 
     Raises:
         InputError: a file is damaged.
     """
-    task = run.task
-    names = input_names(task)
-    kept = [row for row in label_rows(run) if row["set"] == "low"]
-    shown = kept[:MOST]
-    scores = scored_rows(run, (str(row["id"]) for row in shown)) if shown else {}
-    remarks = {name: dict(remark) for name, remark in load_remarks(run).items()}
+    names, answer = input_names(run.task), answer_name(run.task)
+    labels = [row for row in label_rows(run) if row["set"] == "low"]
+    table, rows = run.file("confidence.parquet"), []
+    answers = {}
+    if table.exists():
+        from labelcast.runs.pool import read_model_answers
+
+        answers = read_model_answers(table, [row["id"] for row in labels[:MOST]])
+    remarks = load_remarks(run)
+    for number, row in enumerate(labels[:MOST], 1):
+        model, remark = answers.get(row["id"]), remarks.get(row["id"], Remark(id=row["id"]))
+        said = None if model is None else model.answer
+        rows.append(
+            LabelledExample(
+                number=number,
+                id=shorten(row["id"], SHORT),
+                texts=tuple(shorten(str(row.get(name, "")), TEXT) for name in names),
+                answer=shorten(row[answer], SHORT),
+                model_answer=None if said is None else shorten(said.strip(), SHORT),
+                confidence=None if model is None else model.confidence,
+                mean_cosine=mean_cosines.get(row["id"]),
+                note=shorten(remark.note, TEXT) if remark.note else None,
+                unsure=remark.unsure,
+            )
+        )
     drawn = [row["id"] for row in drawn_rows(run) if row["set"] == "low"]
-    times = [_seconds(remarks[key]) for key in drawn if key in remarks]
-    known = [time for time in times if time is not None]
-    rows = tuple(
-        _example(number, row, names, answer_name(task), scores, remarks, means)
-        for number, row in enumerate(shown, 1)
-    )
-    return Labelled(
+    of_drawn = [remarks[key] for key in drawn if key in remarks]
+    times = [remark.seconds for remark in of_drawn if remark.seconds]
+    return LabelledExamples(
         fields=tuple(shorten(name, SHORT) for name in names),
-        rows=rows,
-        count=len(kept),
-        drawn=max(len(drawn), len(kept)),
-        skipped=sum(bool(remarks.get(key, {}).get("skipped")) for key in drawn),
-        seconds=median(known) if known else None,
-        numbers={str(row["id"]): number for number, row in enumerate(shown, 1)},
+        rows=tuple(rows),
+        count=len(labels),
+        drawn=max(len(drawn), len(labels)),
+        skipped=sum(remark.skipped for remark in of_drawn),
+        seconds=median(times) if times else None,
+        numbers={row["id"]: number for number, row in enumerate(labels[:MOST], 1)},
     )
-
-
-def _example(
-    number: int,
-    row: dict[str, Any],
-    names: list[str],
-    answer: str,
-    scores: Mapping[str, dict[str, Any]],
-    remarks: Mapping[str, dict[str, Any]],
-    means: Mapping[str, float],
-) -> LabelledExample:
-    key = str(row["id"])
-    score, remark = scores.get(key, {}), remarks.get(key, {})
-    said, note = score.get("answer"), remark.get("note")
-    return LabelledExample(
-        number=number,
-        id=shorten(key, SHORT),
-        texts=tuple(shorten(str(row.get(name, "")), TEXT) for name in names),
-        answer=shorten(str(row.get(answer, "")), SHORT),
-        said=None if said is None else shorten(str(said).strip(), SHORT),
-        confidence=score.get("confidence"),
-        mean_cosine=means.get(key),
-        note=shorten(str(note), TEXT) if note else None,
-        unsure=bool(remark.get("unsure")),
-    )
-
-
-def _seconds(remark: Mapping[str, Any]) -> float | None:
-    return seconds_of(remark.get("seconds")) or None

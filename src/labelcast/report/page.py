@@ -1,29 +1,89 @@
-"""From what a report says to one HTML file that asks for nothing.
-
-Every text is escaped by jinja2; style and script are allowed by their hash.
-"""
+"""The report as one HTML file that requests nothing from the network."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from labelcast.errors import InputError
+from labelcast.files.json_files import write_text
 from labelcast.forecast.answer import chance_in_words, shown
-from labelcast.report import formatting
-from labelcast.report.content import Content
-from labelcast.report.frame import observed, target_in_words
+from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.report.content import Content, gather, gather_scores
+from labelcast.report.costs import Prices
+from labelcast.report.formatting import clean, shorten
+from labelcast.report.frame import observed
 from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
+from labelcast.runs.run import Run
 
+NAME = "report.html"
 MARK = "<!doctype html>\n<!-- labelcast report -->\n"
-"""What a report begins with, by which an older one is known."""
+"""The beginning of every report; only a file that begins so is replaced."""
+
+
+def write_report(
+    run: Run | None = None,
+    out: str | Path | None = None,
+    *,
+    asked: Mapping[str, Any] | None = None,
+    prices: Prices | None = None,
+) -> tuple[Path, Content]:
+    """Write the report of a run, or of scores alone, as one HTML file that opens offline.
+
+    The forecast is made again and is not saved in the run.
+
+    Args:
+        run: with CoS-Low or with observed scores; None makes a report of the scores in `asked`.
+        out: the file; by default `RUN/report.html`, or `report.html` without a run.
+        asked: options of the forecast, as `labelcast.forecast` takes them; None repeats the run's
+            last forecast, else the defaults.
+        prices: of labels and GPU hours.
+
+    Returns:
+        The file, and what it says.
+
+    Raises:
+        InputError: there is no forecast yet, an option is wrong, or `out` is another file.
+        RunError: the file cannot be written, or a chart cannot be drawn.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> scores = {"observations": [(50, 0.71), (200, 0.79)], "target_score": 0.85}
+        >>> with TemporaryDirectory() as folder:
+        ...     path, content = write_report(out=f"{folder}/report.html", asked=scores)
+        >>> path.name, content.answer.next_budget
+        ('report.html', 500)
+    """
+    path = Path(out) if out is not None else Path(NAME) if run is None else run.file(NAME)
+    _check_replaceable(path)
+    content = gather_scores(asked or {}, prices) if run is None else gather(run, asked, prices)
+    write_text(path, render(content))
+    return path, content
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to replace a file that is not a report."""
+    if path.is_dir():
+        raise InputError(f"--out {path}: a folder. Give the name of a file, such as {NAME}.")
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(len(MARK)) != MARK.encode():
+                raise InputError(
+                    f"--out {path}: the file exists and is not a labelcast report. Choose "
+                    "another name."
+                )
 
 
 def render(content: Content) -> str:
-    """Write a report as HTML: the same content gives the same bytes."""
+    """A report as HTML; the same content gives the same bytes.
+
+    jinja2 escapes every text. Only the report's own style and script are allowed, by their hash.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -31,37 +91,33 @@ def render(content: Content) -> str:
         loader=FunctionLoader(_template),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalized,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     style, script = _template("report.css"), _template("report.js")
-    charts = {name: Markup(svg) for name, svg in _charts(content).items()}
     page = environment.get_template("report.html").render(
         content=content,
         answer=content.answer,
-        charts=charts,
+        charts={name: Markup(svg) for name, svg in _charts(content).items()},
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
+        policy=(
+            f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+            "base-uri 'none'; form-action 'none'"
+        ),
         observed=observed(content.answer),
-        **_helpers(content.answer.horizon),
+        chance=chance_in_words,
+        labels=partial(labels, horizon=content.answer.horizon),
+        ends=partial(ends, horizon=content.answer.horizon),
+        shown=shown,
+        shorten=shorten,
     )
     return MARK + page
 
 
-def _helpers(horizon: int) -> dict[str, Callable[..., Any]]:
-    return {
-        "chance": chance_in_words,
-        "labels": partial(formatting.labels, horizon=horizon),
-        "ends": partial(formatting.ends, horizon=horizon),
-        "shown": shown,
-        "target_in_words": target_in_words,
-    }
-
-
 def _charts(content: Content) -> dict[str, str]:
-    """The charts as SVG by name; those without numbers are missing."""
+    """The charts as SVG, by name; charts without data are missing."""
     wide, narrow = curve_svgs(content.answer, f"The forecast curve. {content.answer.sentence()}")
     charts = {"curve_wide": wide, "curve_narrow": narrow}
     pool, found = content.confidence, content.similarity
@@ -73,27 +129,33 @@ def _charts(content: Content) -> dict[str, str]:
         charts["confidence_wide"], charts["confidence_narrow"] = confidence_svgs(pool, label)
     if found is not None and content.labelled is not None:
         label = f"Heat map of the cosine similarities between {len(found.shown)} examples."
-        charts["similarity"] = similarity_svg(found, dict(content.labelled.numbers), label)
+        charts["similarity"] = similarity_svg(found, content.labelled.numbers, label)
     return charts
 
 
-def _finalized(value: Any) -> Any:
-    """What a template writes: texts cleaned of what HTML cannot hold; our own markup as it is."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return formatting.clean(value)
-    return value
+def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
+    """A number of labels; None is more than the horizon.
+
+    >>> labels(1200), labels(None), labels(None, 20_000)
+    ('1,200', '> 5,000', '> 20,000')
+    """
+    return f"> {horizon:,}" if count is None else f"{count:,}"
+
+
+def ends(low: int | None, high: int | None, horizon: int = LARGEST_BUDGET) -> str:
+    """An interval of labels."""
+    if low is None and high is None:
+        return labels(None, horizon)
+    return f"{labels(low, horizon)} to {labels(high, horizon)}"
+
+
+def _finalize(value: Any) -> Any:
+    """Clean each text that the template writes; markup of our own stays as it is."""
+    return clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _template(name: str) -> str:
     return files("labelcast.report").joinpath("templates", name).read_text("utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy that allows this style and this script, and nothing else."""
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _hash(text: str) -> str:

@@ -1,27 +1,26 @@
-"""Where the answer comes from: task, pool, model, steps, versions."""
+"""Where a run's forecast comes from: task, pool, model, steps and versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from labelcast.report.formatting import Shown, seconds_of, shorten
-from labelcast.runs.forecast import observed_rows
+from labelcast.report.formatting import Shown, shorten
+from labelcast.runs.records import TunedScore
 from labelcast.runs.run import Run
 
 LONG, SHORT = 2000, 200
-_ORDER = ("score", "coslow", "forecast")
 _SETTINGS = {
     "score": ("dtype", "device", "batch_size", "n_label", "seed", "max_new_tokens"),
     "coslow": ("method", "rank", "seed", "batch_size", "labels"),
     "forecast": ("calibration",),
 }
+"""The steps in order, and what the report shows of their manifests."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A name and what is known under it."""
+    """A name and its value."""
 
     name: str
     value: Shown
@@ -29,7 +28,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class FinishedStep:
-    """A finished step: when, how long (seconds, None where unknown), with which settings."""
+    """A finished step: when, how long in seconds (None if unknown), with which settings."""
 
     name: str
     finished: str
@@ -39,57 +38,43 @@ class FinishedStep:
 
 
 @dataclass(frozen=True)
-class TunedRun:
-    """A score that `labelcast tune` measured in the run."""
-
-    budget: int
-    score: float
-    metric: str
-    test_size: int
-    recipe: Shown
-    seed: str
-    seconds: float | None
-
-
-@dataclass(frozen=True)
 class Provenance:
-    """Where an answer comes from."""
+    """Where a forecast comes from."""
 
     task: tuple[Fact, ...]
     pool: tuple[Fact, ...]
     model: tuple[Fact, ...]
     steps: tuple[FinishedStep, ...]
-    tuned: tuple[TunedRun, ...]
+    tuned: tuple[TunedScore, ...]
     same_versions: bool
 
 
 def read_provenance(run: Run) -> Provenance:
-    """What a run's files say of their own making.
+    """What a run's files record about how they were made.
 
     Raises:
         InputError: a manifest is damaged.
     """
-    steps = tuple(_step(run, name) for name in _ORDER if run.is_done(name))
+    steps = tuple(_step(run, name) for name in _SETTINGS if run.is_done(name))
+    question, facts, model = run.question, run.facts, run.model
+    pool = {
+        "Pool": facts.pool,
+        "Examples": facts.size or None,
+        "Hash of the pool": question.pool_digest,
+    }
+    of_model = {
+        "Model": model.name,
+        "Hub id": model.hub_id,
+        "Fingerprint of config and tokenizer": model.fingerprint,
+        "Precision": question.dtype,
+        "Device": facts.device,
+    }
     return Provenance(
         task=_task_facts(run),
-        pool=_facts(
-            {
-                "Pool": run.facts.get("pool"),
-                "Examples": run.facts.get("size"),
-                "Hash of the pool": run.question.get("pool_digest"),
-            }
-        ),
-        model=_facts(
-            {
-                "Model": run.model["name"],
-                "Hub id": run.model["hub_id"],
-                "Fingerprint of config and tokenizer": run.model["fingerprint"],
-                "Precision": run.question.get("dtype"),
-                "Device": run.facts.get("device"),
-            }
-        ),
+        pool=_facts(pool),
+        model=_facts(of_model),
         steps=steps,
-        tuned=tuple(_tuned(row) for row in observed_rows(run)),
+        tuned=tuple(run.tuned_scores()),
         same_versions=len({step.versions for step in steps}) <= 1,
     )
 
@@ -97,7 +82,7 @@ def read_provenance(run: Run) -> Provenance:
 def _task_facts(run: Run) -> tuple[Fact, ...]:
     task = run.task
     if task is None:
-        return _facts({"Task": "none: the pool's prompts were rendered already"})
+        return _facts({"Task": "none: the pool's prompts were already rendered"})
     ceiling = task.ceiling
     return _facts(
         {
@@ -112,7 +97,7 @@ def _task_facts(run: Run) -> tuple[Fact, ...]:
     )
 
 
-def _facts(known: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _facts(known: Mapping[str, str | int | None]) -> tuple[Fact, ...]:
     return tuple(
         Fact(name, shorten(str(value), LONG))
         for name, value in known.items()
@@ -122,25 +107,13 @@ def _facts(known: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 def _step(run: Run, name: str) -> FinishedStep:
     manifest = run.manifest(name)
-    versions = manifest.get("versions")
-    settings = [f"{key} {manifest[key]}" for key in _SETTINGS[name] if key in manifest]
-    known = versions.items() if isinstance(versions, dict) else ()
+    values = manifest.to_dict()
+    settings = [f"{key} {values[key]}" for key in _SETTINGS[name] if key in values]
+    versions = [f"{package} {version}" for package, version in manifest.versions.items()]
     return FinishedStep(
         name=name,
-        finished=str(manifest.get("finished", "")),
-        seconds=seconds_of(manifest.get("seconds")),
+        finished=manifest.finished,
+        seconds=manifest.seconds,
         settings=shorten(", ".join(settings), SHORT),
-        versions=shorten(", ".join(f"{key} {value}" for key, value in known), SHORT),
-    )
-
-
-def _tuned(row: Mapping[str, Any]) -> TunedRun:
-    return TunedRun(
-        budget=int(row["budget"]),
-        score=float(row["score"]),
-        metric=str(row.get("metric", "")),
-        test_size=int(row["test_size"]),
-        recipe=shorten(str(row["recipe"]), SHORT),
-        seed=str(row.get("seed", "")),
-        seconds=seconds_of(row.get("seconds")),
+        versions=shorten(", ".join(versions), SHORT),
     )

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError, is_out_of_memory
-from labelcast.files.json_files import read_json
+from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_special
 from labelcast.runs.run import Run
 
 MOST = 60
-"""Examples that a heat map has room for."""
+"""Examples in a heat map."""
 
 Array = NDArray[np.float64]
 
 
 class Pair(NamedTuple):
-    """Two examples by id, and the cosine of their gradients."""
+    """The ids of two examples, and the cosine of their gradients."""
 
     first: str
     second: str
@@ -33,9 +33,9 @@ class Similarity:
     """Cosines between examples.
 
     Attributes:
-        ids: of the examples, [n].
-        cosines: [n,n].
-        order: positions, so that like examples lie beside each other, [n].
+        ids: of the examples, [N].
+        cosines: in [-1, 1], [N,N].
+        order: positions, with similar examples next to each other, [N].
     """
 
     ids: tuple[str, ...]
@@ -51,14 +51,14 @@ class Similarity:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Positions that a heat map shows, in order: all, or `MOST` evenly spread over it."""
+        """Positions in the heat map, in order: all, or `MOST` evenly spaced ones."""
         n = len(self.order)
         if n <= MOST:
             return self.order
         return tuple(self.order[int(i)] for i in np.linspace(0, n - 1, MOST).round())
 
     def pairs(self, count: int) -> tuple[Pair, ...]:
-        """The most alike pairs and the least alike one, by falling cosine."""
+        """The `count` most similar pairs and the least similar one, by falling cosine."""
         rows, columns = np.triu_indices(len(self.ids), 1)
         values = self.cosines[rows, columns]
         ranked = np.argsort(-values, kind="stable")
@@ -69,12 +69,13 @@ class Similarity:
 
 
 def clustered(cosines: Array) -> tuple[int, ...]:
-    """An order in which like examples lie beside each other.
+    """An order with similar examples next to each other.
 
-    Average linkage over 1 - cosine, its leaves ordered so that neighbours are as alike as can be.
+    Average linkage over 1 - cosine, with the leaves ordered so that neighbours are as similar as
+    possible.
 
     Args:
-        cosines: [n,n], symmetric, n at least 1.
+        cosines: symmetric, [N,N] with N at least 1.
 
     >>> clustered(np.array([[1, 0, 0.9], [0, 1, 0.1], [0.9, 0.1, 1]]))
     (0, 2, 1)
@@ -89,39 +90,36 @@ def clustered(cosines: Array) -> tuple[int, ...]:
     np.fill_diagonal(distances, 0)
     tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
     order = leaves_list(tree).tolist()
-    # A tree may be read from either end; the end that holds the first example begins.
+    # A tree can be read from either end; begin with the end that has the first example.
     return tuple(order if order.index(0) <= order.index(1) else order[::-1])
 
 
-def _is_as_measured(run: Run, kept: bytes) -> bool:
-    """Whether a matrix is the one that CoS-Low was taken of; older runs do not say."""
-    manifest = run.manifest("coslow") if run.is_done("coslow") else {}
-    return manifest.get("gram") in (None, hashlib.sha256(kept).hexdigest()[:16])
-
-
 def read_similarity(run: Run) -> Similarity | None:
-    """The similarities of a run; None where they are not measured yet.
+    """The similarities of a run; None if they are not measured yet.
 
     Raises:
         InputError: the matrix is damaged, or does not belong to `coslow.json`.
     """
-    path = run.file("gram.npy")
-    if not path.exists() or not run.file("coslow.json").exists():
+    path, coslow = run.file("gram.npy"), run.coslow()
+    if coslow is None or not path.exists():
         return None
-    content = read_json(run.file("coslow.json"))
-    ids = content.get("ids") if isinstance(content, dict) else None
-    ids = ids if isinstance(ids, list) else []
     refuse_special(path)
-    try:
-        kept = path.read_bytes()
-        # Mapped, so that a header alone cannot claim more than the file holds.
-        cosines = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), dtype=np.float64)
-    except Exception as error:  # the header is read as Python, whose parser raises many kinds
-        # A damaged header may say "no memory" too; with a whole one, memory is what lacks.
-        if is_out_of_memory(error) and _is_as_measured(run, path.read_bytes()):
-            raise MemoryError(f"for {path}") from None
-        kept, cosines = b"", np.zeros((0, 0))
-    fits = cosines.shape == (len(ids), len(ids)) and len(ids) > 1
-    if not fits or not np.isfinite(cosines).all() or not _is_as_measured(run, kept):
+    # Runs of earlier versions record no digest.
+    digest = run.manifest("coslow").gram if run.is_done("coslow") else None
+    found = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    cosines = _load(path) if digest in (None, found) else np.zeros((0, 0))
+    n = len(coslow.ids)
+    if n < 2 or cosines.shape != (n, n) or not np.isfinite(cosines).all():
         raise InputError(f"{path}: damaged. Run `labelcast coslow {run.path}` again.")
-    return Similarity(tuple(map(str, ids)), cosines, clustered(cosines))
+    return Similarity(coslow.ids, cosines, clustered(cosines))
+
+
+def _load(path: Path) -> Array:
+    """A matrix from an untrusted file; an empty one if the file is damaged."""
+    try:
+        # Mapped: a header cannot make numpy allocate more than the file holds.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), dtype=np.float64)
+    except MemoryError:
+        raise
+    except Exception:  # numpy parses the header as Python, which raises many kinds
+        return np.zeros((0, 0))

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import read_json, write_json
+from labelcast.files.json_files import write_json
 from labelcast.forecast import Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import Options
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
-from labelcast.runs.records import Asked, check
+from labelcast.runs.records import Asked, ModelPart, parse
 from labelcast.runs.run import Run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def answer_run(
     model = run.model
     warnings: list[str] = []
     if calibration is None:
-        card, warnings = find(model["hub_id"], model["fingerprint"], model.get("architecture"))
+        card, warnings = find(model.hub_id, model.fingerprint, model.architecture)
     else:
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
         warnings = _of_another_model(card, model)
@@ -71,18 +71,18 @@ def answer_run(
             "again"
         )
     known = with_run(run, options)
-    if _scale(options).metric == "loss" and (observed_rows(run) or _ceiling(run) is not None):
+    if _scale(options).metric == "loss" and (run.tuned_scores() or _ceiling(run) is not None):
         warnings.append(
             "the scores are losses: the ceiling of the task and the scores that `labelcast tune` "
             "measured are not, and are left out"
         )
     coslow, examples = _coslow(run, known)
-    if isinstance(examples, int) and examples < PUBLISHED_EXAMPLES:
+    if examples is not None and examples < PUBLISHED_EXAMPLES:
         warnings.append(
             f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
             "each: the intervals are too narrow; label more of them"
         )
-    question = Question.of(pool_size=int(run.facts.get("size", 0)), **known)
+    question = Question.of(pool_size=run.facts.size, **known)
     return RunAnswer(answer(question, coslow, card), tuple(warnings), card, known)
 
 
@@ -139,11 +139,11 @@ def last_asked(run: Run) -> dict[str, Any]:
         return {}
     path = run.file("manifests/forecast.json")
     manifest = run.manifest("forecast")
-    asked = manifest.get("asked", manifest.get("options"))
+    asked = manifest.options if manifest.asked is None else manifest.asked
     again = f"Run `labelcast forecast {run.path}` again."
     if not isinstance(asked, dict) or not asked.keys() <= {*OPTIONS, *_FORMER}:
         raise InputError(f"{path}: damaged. {again}")
-    check(Asked, asked, str(path), again)
+    parse(Asked, asked, str(path), again)
     asked = {name: value for name, value in asked.items() if name in OPTIONS}
     try:
         Question.of(**{name: value for name, value in asked.items() if name != "calibration"})
@@ -162,16 +162,9 @@ def card_asked(calibration: Calibration | str | Path | None) -> str | None:
 
 def _coslow(run: Run, options: Options) -> tuple[float | None, int | None]:
     """CoS-Low of the run and how many examples it rests on, None where unknown."""
-    path = run.file("coslow.json")
-    if path.exists():
-        content = read_json(path)
-        value = content.get("coslow") if isinstance(content, dict) else None
-        known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not -1 <= float(value or 0) <= 1:
-            raise InputError(
-                f"{path}: damaged (no 'coslow' from -1 to 1 in it). Run `labelcast coslow` again."
-            )
-        return float(value or 0), content.get("examples")
+    found = run.coslow()
+    if found is not None:
+        return found.coslow, found.examples
     if options.get("observations"):
         return None, None
     raise InputError(
@@ -180,16 +173,16 @@ def _coslow(run: Run, options: Options) -> tuple[float | None, int | None]:
     )
 
 
-def _of_another_model(card: Calibration, model: dict[str, Any]) -> list[str]:
+def _of_another_model(card: Calibration, model: ModelPart) -> list[str]:
     """A warning where a card names its models, and the run's is not known to be one of them."""
     named = bool(card.hub_ids or card.fingerprints) and not card.lines
-    known = model["hub_id"] in card.hub_ids or model["fingerprint"] in card.fingerprints
+    known = model.hub_id in card.hub_ids or model.fingerprint in card.fingerprints
     # A local copy has no hub id, and may well be the card's model.
-    if not named or known or model["hub_id"] is None:
+    if not named or known or model.hub_id is None:
         return []
     return [
         f"the card {card.name} is of {card.model or 'another model'}, and the run's model, "
-        f"{model['name']}, is not known to be that one: where it is another model, the interval "
+        f"{model.name}, is not known to be that one: where it is another model, the interval "
         "does not hold"
     ]
 
@@ -202,17 +195,8 @@ def coslow_is_stale(run: Run) -> bool:
     """
     if not run.is_done("coslow"):
         return False
-    measured_on = run.manifest("coslow").get("labels")
+    measured_on = run.manifest("coslow").labels
     return measured_on is not None and measured_on != run.labels_digest("low")
-
-
-def observed_rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of `observations.jsonl`: the scores that `labelcast tune` measured.
-
-    Raises:
-        InputError: a row is damaged.
-    """
-    return run.rows("observations.jsonl")
 
 
 def with_run(run: Run, options: Options) -> Options:
@@ -244,22 +228,22 @@ def with_observations(run: Run, options: Options) -> Options:
     Raises:
         InputError: a row of the file is damaged, or an option is wrong.
     """
-    rows, scale = observed_rows(run), _scale(options)
+    rows, scale = run.tuned_scores(), _scale(options)
     if not rows or scale.metric == "loss":
         return options
-    tuned = [row for row in rows if row["budget"]]
-    recipe = options.get("recipe") or (tuned[-1]["recipe"] if tuned else None)
+    tuned = [row for row in rows if row.budget]
+    recipe = options.get("recipe") or (tuned[-1].recipe if tuned else None)
     given = list(options.get("observations") or ())
     # Pairs, if the options are right; `Question.of` says what is wrong with them otherwise.
     pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
     known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
     measured = []
     for row in rows:
-        n, score = row["budget"], _on_scale(row["score"], scale)
-        counts = row["recipe"].lower() == str(recipe).lower() if n else not known_start
+        n, score = row.budget, _on_scale(row.score, scale)
+        counts = row.recipe.lower() == str(recipe).lower() if n else not known_start
         if counts and not any(_is_same(pair, n, score, scale) for pair in pairs):
             # A noise sd that is given for all scores holds for these too.
-            size = row["test_size"] if options.get("observe_sd") is None else None
+            size = row.test_size if options.get("observe_sd") is None else None
             measured.append((n, score, None, size))
     return {**options, "observations": [*measured, *given], "recipe": recipe}
 
@@ -280,8 +264,8 @@ def _scale(options: Options) -> Scale:
 
 def _ceiling(run: Run) -> float | None:
     """The task's ceiling, from 0 to 1."""
-    ceiling = (run.question.get("task") or {}).get("ceiling")
-    return ceiling["score"] if ceiling else None
+    ceiling = None if run.task is None else run.task.ceiling
+    return None if ceiling is None else ceiling.score
 
 
 def _on_scale(score: float, scale: Scale) -> float:

@@ -1,7 +1,7 @@
-"""Scoring a pool of any size into a run folder: in shards, resumable, in constant memory.
+"""Score a pool of any size into a run folder: in shards, resumable, in nearly constant memory.
 
-The pool is read once before the model runs, so that a broken record is found in seconds and not
-after an hour. What is kept of each example meanwhile is a row of numbers.
+The pool is read once before the model runs, to find a broken record in seconds and not after an
+hour. This reading keeps a few numbers per example.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ from labelcast.errors import InputError, LabelcastWarning, brief, is_out_of_memo
 from labelcast.execution.shards import SCHEMA, Work, seal
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import Example, content_id, examples
+from labelcast.tasks.prompts import Example, Render, content_id, examples
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
@@ -37,39 +37,19 @@ if TYPE_CHECKING:
     from labelcast.execution.pool_engines import Engine
 
 SHARD = 512
-"""Examples that are scored, and lost by a kill, together: eight batches of 64, by length."""
+"""Examples that are scored together: eight batches of 64, sorted by length. A kill loses these."""
 _GROUP = 64
-"""Shards in a row group of the table: a group for each would swell the file's directory."""
-
-
-class Positions(AbstractSet[int]):
-    """A set of positions at eight bytes each."""
-
-    def __init__(self, positions: Iterable[int]):
-        self._sorted = np.unique(np.fromiter(positions, dtype=np.int64))
-
-    def __contains__(self, position: object) -> bool:
-        place = int(np.searchsorted(self._sorted, position))  # type: ignore[call-overload]
-        return place < len(self._sorted) and bool(self._sorted[place] == position)
-
-    def __iter__(self) -> Iterator[int]:
-        return map(int, self._sorted)
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def __repr__(self) -> str:
-        return f"Positions({self._sorted.tolist()})"
+"""Shards in a row group of the table: one group per shard would make the file's index large."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a first reading of a pool found.
+    """What the first reading of a pool found.
 
     Attributes:
         size: number of examples.
-        digest: hash of the contents and own ids in order, the same whatever the file format.
-        duplicates: positions whose content stood before them already.
+        digest: hash of the contents and ids in order, independent of the file format.
+        duplicates: positions of examples whose content occurs earlier in the pool.
         seals: 64 bits for the content of each shard.
     """
 
@@ -80,20 +60,18 @@ class Survey:
 
 
 def survey(source: Source, task: Task | None) -> Survey:
-    """Read a pool once: count it, check every record, find what stands there twice.
+    """Read a pool once: count it, check every record, find duplicates.
 
     Raises:
-        InputError: a broken record, or two records with one id.
+        InputError: a broken record, or two records with the same id.
     """
     contents, ids, seals = array("Q"), array("Q"), array("Q")
     digest = hashlib.sha256()
-    has_ids = False
     shard: list[tuple[str, str]] = []
     for content, own in content_id(source, task):
         contents.append(int(content, 16))
         digest.update(content.encode())
         if own is not None:
-            has_ids = True
             digest.update(json.dumps(own).encode())
             ids.append(int.from_bytes(hashlib.blake2b(own.encode(), digest_size=8).digest()))
         shard.append((content, content if own is None else own))
@@ -102,24 +80,20 @@ def survey(source: Source, task: Task | None) -> Survey:
             shard.clear()
     if shard:
         seals.append(seal(shard))
-    if has_ids:
-        for position in _repeats(ids).tolist():
-            first = ids.index(ids[position])
-            raise InputError(
-                f"{source.spec}: records {first + 1} and {position + 1} have the same id. "
-                "Make the ids different, or drop the field."
-            )
-    repeats = Positions(_repeats(contents))
-    return Survey(len(contents), digest.hexdigest()[:16], repeats, seals)
+    for position in _repeats(ids):
+        first = ids.index(ids[position])
+        raise InputError(
+            f"{source.spec}: records {first + 1} and {position + 1} have the same id. "
+            "Make the ids different, or drop the field."
+        )
+    return Survey(len(contents), digest.hexdigest()[:16], frozenset(_repeats(contents)), seals)
 
 
-def _repeats(hashes: array[int]) -> NDArray[np.int64]:
-    """Positions of values that stood before, in order."""
+def _repeats(hashes: array[int]) -> list[int]:
+    """Positions of values that occur earlier, in order."""
     values = np.frombuffer(hashes, dtype=np.uint64)
     _, first = np.unique(values, return_index=True)
-    again = np.ones(len(values), dtype=bool)
-    again[first] = False
-    return np.flatnonzero(again)
+    return np.delete(np.arange(len(values)), first).tolist()
 
 
 def score_pool(
@@ -135,14 +109,13 @@ def score_pool(
 ) -> Path:
     """Score every example of a pool into `RUN/confidence.parquet`.
 
-    Killed at any moment, the same call goes on after the last whole shard, and the file is the
-    same byte for byte.
+    After a kill the same call resumes at the first missing shard, and the file has the same bytes.
 
     Returns:
         The path of the table.
     """
     target = run.file("confidence.parquet")
-    if _whole(target, found.size):
+    if _is_complete(target, found.size):
         progress(found.size)
         _remove_parts(run)
         return target
@@ -151,13 +124,13 @@ def score_pool(
         *(batch_size, max_new_tokens),
     )
     parts = [run.file(f"confidence/part-{n:06d}.parquet") for n in range(work.shards)]
-    missing = [n for n, part in enumerate(parts) if not _whole(part, work.rows(n))]
+    missing = [n for n, part in enumerate(parts) if not _is_complete(part, work.rows(n))]
     progress(found.size - sum(map(work.rows, missing)))
     if missing:
         for number, table in engine.tables(work, missing, progress):
             write_with(parts[number], partial(_write, tables=[table]))
     groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
-    joined = (pa.concat_tables(map(_whole_table, group)) for group in groups)
+    joined = (pa.concat_tables(map(_read_table, group)) for group in groups)
     write_with(target, partial(_write, tables=joined))
     _remove_parts(run)
     return target
@@ -170,41 +143,48 @@ def _remove_parts(run: Run) -> None:
             shutil.rmtree(folder)
 
 
+class ModelAnswer(NamedTuple):
+    """The model's answer to an example and its confidence, each None if unknown."""
+
+    answer: str | None
+    confidence: float | None
+
+
+def read_model_answers(path: Path, ids: Iterable[str]) -> dict[str, ModelAnswer]:
+    """The model's answers to some examples of a scored pool, by id; unknown ids are left out.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    table = _read_columns(path, ["id", "answer", "confidence"])
+    rows = table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist()
+    return {row["id"]: ModelAnswer(row["answer"], row["confidence"]) for row in rows}
+
+
 def read_column(path: Path, name: str) -> NDArray[Any]:
     """One column of a scored pool; missing numbers are NaN.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    column: NDArray[Any] = _read(path, [name])[name].to_numpy()
+    column: NDArray[Any] = _read_columns(path, [name])[name].to_numpy()
     return column
 
 
-def read_rows(path: Path, ids: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Some columns of a scored pool by the ids of some examples; unknown ids are left out.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    wanted = pa.array(sorted(set(ids)), pa.string())
-    table = _read(path, ["id", *names])
-    rows = table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist()
-    return {str(row["id"]): row for row in rows}
-
-
-def _read(path: Path, names: list[str]) -> pa.Table:
-    # In this thread: where memory is short, Arrow's own cannot be started, and it would wait on.
+def _read_columns(path: Path, names: list[str]) -> pa.Table:
+    # In this thread: if memory is short, Arrow cannot start threads of its own and hangs.
     with _readable(path), _opened(path) as file:
         _check_columns(file.schema_arrow, names)
         return file.read(columns=names, use_threads=False)
 
 
 def pickable(path: Path) -> NDArray[np.float64]:
-    """Confidence by position, NaN for what must never be picked."""
+    """Confidence by position, [N]; NaN for examples that must not be picked."""
     confidence = read_column(path, "confidence").astype(np.float64)
     skipped = at = 0
-    # A text for every example would take many times the memory of its number.
-    for batch in _batches(path, "flag"):
+    # In batches: the flags as Python strings would take many times the memory of the numbers.
+    for batch in _flags(path):
         flags = batch["flag"]
         skipped += pc.sum(pc.equal(flags, "too_long")).as_py() or 0
         never = pc.is_in(flags, value_set=pa.array(["too_long", "duplicate"]))
@@ -219,25 +199,25 @@ def pickable(path: Path) -> NDArray[np.float64]:
     return confidence
 
 
-def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
+def _flags(path: Path) -> Iterator[pa.RecordBatch]:
     with _readable(path), _opened(path) as table:
-        _check_columns(table.schema_arrow, [name])
-        yield from table.iter_batches(columns=[name])
+        _check_columns(table.schema_arrow, ["flag"])
+        yield from table.iter_batches(columns=["flag"])
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    # Of a relative path Arrow would take a colon for the end of a scheme, as in `s3:`.
+    # Absolute: Arrow takes a colon in a relative path for the end of a scheme, as in `s3:`.
     return pq.ParquetFile(path.absolute(), page_checksum_verification=True)
 
 
-def _whole_table(path: Path) -> pa.Table:
+def _read_table(path: Path) -> pa.Table:
     with _opened(path) as file:
         return file.read(use_threads=False)
 
 
 def _check_columns(found: pa.Schema, names: Sequence[str]) -> None:
     if any(name not in found.names or found.field(name) != SCHEMA.field(name) for name in names):
-        raise pa.ArrowInvalid("other columns than it should have")
+        raise pa.ArrowInvalid("it does not have the expected columns")
 
 
 @contextmanager
@@ -247,16 +227,20 @@ def _readable(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if is_out_of_memory(error):
             raise MemoryError from None
-        fault = brief(error, 120)
         raise InputError(
-            f"{path}: damaged or missing ({fault}). Run the same `labelcast score` again."
+            f"{path}: damaged or missing ({brief(error, 120)}). Run the same `labelcast score` "
+            "again."
         ) from None
 
 
 def fetch(
-    source: Source, task: Task | None, positions: Sequence[int], render: Any = None
+    source: Source, task: Task | None, positions: Sequence[int], render: Render | None = None
 ) -> list[Example]:
-    """The examples at some positions of a source, in the order of `positions`."""
+    """The examples at some positions of a source, in the order of `positions`.
+
+    Raises:
+        InputError: a record is broken, or a position is beyond the end.
+    """
     wanted = {int(position) for position in positions}
     render = render or (lambda instruction, user: user)
     found: dict[int, Example] = {}
@@ -270,14 +254,14 @@ def fetch(
     return [found[int(position)] for position in positions]
 
 
-def _write(path: Path, tables: Any) -> None:
+def _write(path: Path, tables: Iterable[pa.Table]) -> None:
     with pq.ParquetWriter(path.absolute(), SCHEMA, write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table)
 
 
-def _whole(path: Path, rows: int) -> bool:
-    """Whether a file is there, undamaged, with that many rows."""
+def _is_complete(path: Path, rows: int) -> bool:
+    """Whether a file exists, is undamaged and has that many rows."""
     if not path.exists():
         return False
     try:

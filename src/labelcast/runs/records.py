@@ -1,29 +1,49 @@
-"""Schemas of a run folder's JSON files: an untrusted file is refused with a clear message.
-
-Other fields of a file are ignored.
-"""
+"""The typed records behind a run folder's JSON files."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_json
+from labelcast.tasks.task import Task
 
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Form(BaseModel):
-    """What must hold of an object; keys that are not named may be anything."""
+    """A frozen record of a JSON object; keys that are not named are ignored."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", protected_namespaces=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: the fields that were given, in the order of the class."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class OpenForm(Form):
+    """A record that also keeps the keys that are not named, for a file that is written again."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class ModelPart(Form):
-    """What a run or a sweep says of its model."""
+    """What a run or a sweep records about its model; see `ModelIdentity`."""
 
     name: str
     hub_id: str | None = None
@@ -32,50 +52,133 @@ class ModelPart(Form):
 
 
 class RunQuestion(Form):
-    """The question of `run.json`."""
+    """What a run is about: two calls belong to one run if all of this is equal.
 
-    task: dict[str, Any] | None = None
+    Attributes:
+        task: None where the pool's records are already rendered.
+        pool_digest: hash of the pool's contents.
+        model_fingerprint: of the model that scored the pool.
+        dtype: in which it ran.
+        n_label: examples to pick for labelling.
+        seed: of the draws.
+        max_new_tokens: where an answer is cut off.
+        runtime: what computed the probabilities, ``transformers`` or ``vllm``.
+    """
+
+    task: Task | None = None
     pool_digest: str = ""
+    model_fingerprint: str = ""
+    dtype: str = ""
     n_label: Natural = 0
     seed: Natural = 0
-    max_new_tokens: Natural = 0
+    max_new_tokens: Natural = 30
+    runtime: str = "transformers"
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _build_task(cls, value: Any) -> Any:
+        return value if value is None or isinstance(value, Task) else Task.build(value, "task")
+
+    @field_serializer("task")
+    def _write_task(self, task: Task | None) -> Any:
+        return None if task is None else task.model_dump(mode="json")
 
 
-class Facts(Form):
-    """The facts of `run.json`; what they say of the model is looked at when it is needed."""
+class RunFacts(Form):
+    """What may change between two calls of one run.
+
+    Attributes:
+        pool: where the pool is, as `open_source` takes it.
+        size: examples in the pool.
+        model: that scored the pool.
+        device: it ran on.
+        engine: that ran it.
+        batch_size: prompts that ran at once.
+    """
 
     pool: str = ""
     size: Natural = 0
+    model: ModelPart | None = None
     device: str = ""
+    engine: str = ""
     batch_size: Natural | None = None
 
 
-class Drawn(Form):
-    """A row of `draws.jsonl`, but for the task's own fields."""
+class RunFile(Form):
+    """`run.json`."""
 
-    id: str
-    index: Natural
-    set: Literal["low", "random", "test"]
-    batch: Natural
+    question: RunQuestion
+    facts: RunFacts
 
 
-class Labelled(Form):
-    """A row of `labels.jsonl`, but for the task's own fields."""
+class Manifest(OpenForm):
+    """`manifests/STEP.json`, written last: when a step finished and how it was run.
 
-    id: str
-    index: Natural = 0
-    set: Literal["low", "random", "test"]
+    Attributes:
+        step: its name.
+        finished: date and time, UTC.
+        versions: of Python and the packages that a result depends on.
+        seconds: that the step took, None where unknown.
+        labels: of coslow, digest of the labels it was measured on.
+        gram: of coslow, digest of `gram.npy`.
+        asked: of forecast, what it was asked, as JSON.
+        options: the same in earlier versions.
+    """
+
+    step: str
+    finished: str = ""
+    versions: dict[str, str] = {}
+    seconds: Seconds | None = None
+    labels: str | None = None
+    gram: str | None = None
+    asked: Any = None
+    options: Any = None
 
 
-class Observation(Form):
-    """A row of `observations.jsonl`."""
+class CosLowFile(Form):
+    """`coslow.json`, the fields of `CosLow` that other steps use."""
+
+    coslow: Cosine
+    low: Finite | None = None
+    high: Finite | None = None
+    examples: Natural | None = None
+    pairs: Natural | None = None
+    method: str | None = None
+    seed_sd: Finite | None = None
+    ids: tuple[str, ...] = ()
+
+    @field_validator("ids", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class TunedScore(OpenForm):
+    """A row of `observations.jsonl`: the score of one fine-tuned model.
+
+    Attributes:
+        budget: labels used, validation included; 0 is zero-shot.
+        score: on the test set, in [0, 1], higher is better.
+        test_size: examples in the test set.
+        metric: of the score.
+        seed: of training.
+        recipe: its name.
+        seconds: of training and evaluation, None where unknown.
+        score_sd: standard error of the score, from the test set's size.
+        recipe_digest: hash of the recipe.
+        test_digest: hash of the test set.
+    """
 
     budget: Natural
     score: Share
     test_size: Annotated[int, Field(ge=1, lt=2**63)]
-    recipe: str
     metric: str = ""
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    seed: int | None = None
+    recipe: str
+    seconds: Seconds | None = None
+    score_sd: Finite | None = None
+    recipe_digest: str | None = None
+    test_digest: str | None = None
 
 
 class Asked(Form):
@@ -85,23 +188,38 @@ class Asked(Form):
     recipe: str | None = None
 
 
-def check(form: type[Form], content: Any, where: str, way_out: str) -> None:
-    """Refuse what is not of a form.
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
+    """A record from untrusted JSON.
 
     Args:
-        form: of the content.
-        content: as JSON gives it.
+        form: its class.
+        content: as `json.loads` gives it.
         where: the file, and the line where it has several.
-        way_out: what to do about it, a sentence.
+        fix: what to do about a damaged one, as a sentence.
 
     Raises:
         InputError: names the place, the key and what is wrong with it.
     """
     try:
-        form.model_validate(content)
-    except (ValidationError, RecursionError) as error:
-        if isinstance(error, RecursionError):
-            raise InputError(f"{where}: damaged (nested too deep). {way_out}") from None
+        return form.model_validate(content)
+    except RecursionError:
+        raise InputError(f"{where}: damaged (nested too deep). {fix}") from None
+    except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"])) or "it"
-        raise InputError(f"{where}: damaged ({key}: {problem['msg']}). {way_out}") from None
+        fault = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        raise InputError(f"{where}: damaged ({key}: {fault}). {fix}") from None
+
+
+def parse_file(form: type[Record], path: Path, fix: str) -> Record:
+    """A record from a JSON file. Raises as `parse`, and where the file cannot be read."""
+    return parse(form, read_json(path), str(path), fix)
+
+
+def parse_rows(form: type[Record], rows: Iterable[object], path: Path) -> list[Record]:
+    """Records from the rows of a JSONL file. Raises as `parse`."""
+    fix = "Fix or remove that line."
+    return [parse(form, row, f"{path} line {n}", fix) for n, row in enumerate(rows, 1)]

@@ -1,4 +1,4 @@
-"""The run folder: everything of one question, with a manifest for each finished step."""
+"""The run folder: everything about one question, with a manifest for each finished step."""
 
 from __future__ import annotations
 
@@ -12,193 +12,209 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
 from labelcast.errors import InputError, RunError
 from labelcast.files.atomic import clear, make_folder, parts_below
-from labelcast.files.json_files import disk_faults, read_json, read_jsonl, write_json
+from labelcast.files.json_files import disk_faults, read_jsonl, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.runs.records import (
-    Drawn,
-    Facts,
-    Form,
-    Labelled,
+    CosLowFile,
+    Manifest,
     ModelPart,
-    Observation,
+    RunFacts,
+    RunFile,
     RunQuestion,
-    check,
+    TunedScore,
+    parse_file,
+    parse_rows,
 )
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
-_SCORE_AGAIN = "Score the pool into a new folder."
-_ROWS: dict[str, type[Form]] = {
-    "draws.jsonl": Drawn,
-    "labels.jsonl": Labelled,
-    "observations.jsonl": Observation,
-}
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 PATIENCE = 5.0
-"""Seconds that a short step waits for another one, such as an import for an answer on the page."""
+"""Seconds that a short step, such as saving an answer on the page, waits for another one."""
 
 
 class Run:
-    """A run folder. `create` makes one for a question, `open` checks that there is one.
+    """A run folder.
 
-    Files: `run.json` (the question: task, pool, model, settings), `confidence.parquet`,
-    `to_label.jsonl`, `draws.jsonl`, `labels.jsonl`, `coslow.json`, `gram.npy`, `forecast.json`,
+    `Run.open` opens one; `labelcast score` (`score_run`) creates one. Its files: `run.json` (the
+    question: task, pool, model, settings), `confidence.parquet`, `to_label.jsonl`, `draws.jsonl`,
+    `labels.jsonl`, `coslow.json`, `gram.npy`, `observations.jsonl`, `forecast.json`,
     `manifests/STEP.json`.
+
+    `run.json` is read once, when the run is opened or first used.
+
+    Examples:
+        >>> Run.open("no/such/run")
+        Traceback (most recent call last):
+        labelcast.errors.InputError: no/such/run: no such run. Create one with ...
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def file(self, name: str) -> Path:
-        """The path of a file of the run."""
+        """The path of a file in the folder."""
         return self.path / name
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """An existing run.
+        """Open an existing run.
 
         Raises:
-            InputError: no such folder, no run folder, or a damaged one.
+            InputError: there is no run folder, or it is damaged.
         """
         run = cls(path)
         if not run.path.exists():
             raise InputError(
-                f"{path}: no such run. Begin one with `labelcast score POOL --task TASK --out RUN`."
+                f"{path}: no such run. Create one with `labelcast score POOL --task TASK --out "
+                "RUN`."
             )
-        if not run.file("run.json").exists():
+        if not run.exists():
             raise InputError(f"{path}: not a run folder (it has no run.json).")
         refuse_links(run.path)
-        run._part("question")
-        run._part("facts")
+        _ = run._content
         return run
 
     @classmethod
-    def create(cls, path: str | Path, question: dict[str, Any], facts: dict[str, Any]) -> Run:
-        """A run for a question: a new folder, or the one that this question already has.
+    def create(cls, path: str | Path, question: RunQuestion, facts: RunFacts) -> Run:
+        """Create a run for a question, or open the one that already has the same question.
 
         Args:
             path: of the folder.
-            question: what must be the same for the run to go on.
-            facts: what may change, such as where the pool lies now.
+            question: must equal that of a run that is there.
+            facts: may change; the new ones are kept.
 
         Raises:
             InputError: the folder belongs to another question; names the first difference.
-            RunError: the folder cannot be written, or another process is working on it.
+            RunError: the folder cannot be written, or another process is using it.
         """
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
-            raise InputError(f"{path}: a file, where a run folder is needed.")
-        if run.file("run.json").exists():
-            run._same_question(question)
+            raise InputError(f"{path}: a file; a run folder is needed.")
+        if run.exists():
+            run._check_question(question)
             if run.facts == facts:
                 return run
         elif run.path.exists() and not run._is_blank():
             raise InputError(
-                f"{path}: a folder that is not empty and no run. Choose another --out."
+                f"{path}: the folder is not empty and is not a run. Choose another --out."
             )
         with run.locked():
-            # Another process may have begun a run here since.
-            if run.file("run.json").exists():
-                run._same_question(question)
-            write_json(run.file("run.json"), {"question": question, "facts": facts})
+            # Another process may have created a run here in the meantime.
+            if run.exists():
+                cls(path)._check_question(question)
+            run._content = RunFile(question=question, facts=facts)
+            write_json(run.file("run.json"), run._content.to_dict())
         return run
 
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return self.file("run.json").exists()
+
     def _is_blank(self) -> bool:
-        """Whether nothing is in the folder but what a killed first step may have left."""
+        """Whether the folder holds nothing but what a killed first step leaves."""
         return all(
             entry.name == ".lock" or entry.name.startswith(".run.json.")
             for entry in self.path.iterdir()
         )
 
-    def _same_question(self, question: dict[str, Any]) -> None:
-        found = _difference(self.question, question)
+    def _check_question(self, question: RunQuestion) -> None:
+        before, now = (one.model_dump(mode="json") for one in (self.question, question))
+        found = _difference(before, now)
         if found is not None:
             raise InputError(
                 f"{self.path}: made for another question: {found}. "
                 "Choose another --out, or delete the folder."
             )
 
-    @property
-    def question(self) -> dict[str, Any]:
-        """What was asked: hashes of task, pool and model, and the settings that matter."""
-        return self._part("question")
+    @cached_property
+    def _content(self) -> RunFile:
+        return parse_file(RunFile, self.file("run.json"), "Score the pool into a new folder.")
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Where the pool lies, what the model is, how it was run."""
-        return self._part("facts")
+    def question(self) -> RunQuestion:
+        """What the run is about."""
+        return self._content.question
 
     @property
-    def model(self) -> dict[str, Any]:
-        """What the run's model is: name, hub_id, fingerprint, architecture.
+    def facts(self) -> RunFacts:
+        """Where the pool is, which model scored it, and how."""
+        return self._content.facts
+
+    @property
+    def model(self) -> ModelPart:
+        """The model that scored the pool.
 
         Raises:
-            InputError: `run.json` is damaged.
+            InputError: `run.json` names none.
         """
-        model = self.facts.get("model")
-        if not isinstance(model, dict) or not {"name", "hub_id", "fingerprint"} <= model.keys():
-            raise InputError(f"{self.file('run.json')}: damaged (no whole 'model' in it).")
-        check(ModelPart, model, f"{self.file('run.json')}", _SCORE_AGAIN)
-        return model
-
-    def _part(self, name: str) -> dict[str, Any]:
-        content = read_json(self.file("run.json"))
-        part = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(part, dict):
-            raise InputError(f"{self.file('run.json')}: damaged (no {name!r} in it).")
-        form = RunQuestion if name == "question" else Facts
-        check(form, part, f"{self.file('run.json')}", _SCORE_AGAIN)
-        return part
+        if self.facts.model is None:
+            raise InputError(f"{self.file('run.json')}: damaged (no 'model' in it).")
+        return self.facts.model
 
     @property
     def task(self) -> Task | None:
-        """The task as it was resolved; None where the records were already rendered."""
-        value = self.question.get("task")
-        return None if value is None else Task.build(value, f"{self.file('run.json')}: damaged")
+        """The task; None where the pool's records are already rendered."""
+        return self.question.task
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file of the run.
+        """The rows of a JSONL file in the folder; a missing file has none.
+
+        Raises:
+            InputError: a line is not a JSON object.
+        """
+        return read_jsonl(self.file(name))
+
+    def tuned_scores(self) -> list[TunedScore]:
+        """The scores that `labelcast tune` measured, in the order measured.
 
         Raises:
             InputError: a line is damaged.
         """
-        rows, form = read_jsonl(self.file(name)), _ROWS.get(name)
-        if form is not None:
-            for number, row in enumerate(rows, 1):
-                where = f"{self.file(name)} line {number}"
-                check(form, row, where, "Mend or remove that line.")
-        return rows
+        path = self.file("observations.jsonl")
+        return parse_rows(TunedScore, read_jsonl(path), path)
+
+    def coslow(self) -> CosLowFile | None:
+        """CoS-Low of the run, None before it is measured.
+
+        Raises:
+            InputError: `coslow.json` is damaged.
+        """
+        path = self.file("coslow.json")
+        again = f"Run `labelcast coslow {self.path}` again."
+        return parse_file(CosLowFile, path, again) if path.exists() else None
 
     def labels_digest(self, name: str) -> str:
-        """Hash of the labels of one set, to tell whether a result is older than they are."""
+        """Hash of the labels of one set, to find results that are older than they are."""
         rows = [row for row in read_jsonl(self.file("labels.jsonl")) if row.get("set") == name]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
     def is_done(self, step: str) -> bool:
-        """Whether a step has finished: its manifest, written last, is there."""
+        """Whether a step has finished: its manifest, written last, exists."""
         return self.file(f"manifests/{step}.json").exists()
 
-    def manifest(self, step: str) -> dict[str, Any]:
-        """What a finished step wrote last.
+    def manifest(self, step: str) -> Manifest:
+        """The manifest of a finished step.
 
         Raises:
             InputError: it is damaged.
         """
         path = self.file(f"manifests/{step}.json")
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("step") != step:
-            raise InputError(f"{path}: damaged. Run `labelcast {step}` for this run again.")
-        return content
+        again = f"Run `labelcast {step}` for this run again."
+        found = parse_file(Manifest, path, again)
+        if found.step != step:
+            raise InputError(f"{path}: damaged (it is of step {found.step!r}). {again}")
+        return found
 
     def finish(self, step: str, **facts: Any) -> None:
-        """Write a step's manifest: when, with which versions, and the facts given."""
+        """Write a step's manifest: the date, the versions, and the facts given."""
         write_json(
             self.file(f"manifests/{step}.json"),
             {
@@ -211,14 +227,14 @@ class Run:
 
     @contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Keeps other processes from writing to this run meanwhile.
+        """Keep other processes from writing to the folder inside the block.
 
         Args:
-            wait: seconds to wait for another process that is at it.
+            wait: seconds to wait for a process that is writing.
 
         Raises:
             InputError: a link leads out of the folder.
-            RunError: another process is at it.
+            RunError: another process is writing.
         """
         with disk_faults(self.path):
             make_folder(self.path)
@@ -236,7 +252,7 @@ class Run:
 
 
 def _lock(stream: IO[bytes], deadline: float) -> bool:
-    """Whether the lock could be had before a moment of `time.monotonic`; asked once at least.
+    """Try to lock a file until a moment of `time.monotonic`, at least once.
 
     Raises:
         RunError: the file system has no locks.
@@ -269,7 +285,7 @@ def versions() -> dict[str, str]:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any], inside: str = "") -> str | None:
-    """The first thing in which two questions differ, in words."""
+    """The first difference between two questions, in words."""
     for key in sorted(set(before) | set(now)):
         old, new = before.get(key), now.get(key)
         if old == new:

@@ -1,46 +1,153 @@
-"""The first step of a run: score a pool and pick what to label."""
+"""Score a pool: the model's confidence on every example, and which examples to label."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
 from labelcast.labels.store import check_names, draw_row
 from labelcast.models.choices import choose_batch, threads
-from labelcast.models.confidence import MAX_NEW_TOKENS
-from labelcast.models.loading import LanguageModel
+from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
+from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import pick_low_confidence
-from labelcast.tasks.prompts import flat_row
-from labelcast.tasks.sources import Source
+from labelcast.tasks.prompts import examples, flat_row, input_names
+from labelcast.tasks.sources import Record, Source, open_source
 from labelcast.tasks.task import Task
 
 TRANSFORMERS = "transformers"
-"""What computed the values of a run that names nothing else."""
+"""The runtime of a run that does not name another one."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A scored pool.
+class ScoredExample:
+    """One example of a pool with the model's answer.
 
     Attributes:
-        run: its run folder.
+        id: the record's own ``id`` if it has one, else the hash of its content.
+        index: position in the pool, from 0.
+        confidence: in [0, 1]; NaN if the prompt does not fit the model's context.
+        perplexity: of the answer, at least 1; NaN like `confidence`.
+        answer: of the model.
+        flag: empty, ``too_long``, ``no_counted_token`` (see `Confidence`) or ``duplicate`` (its
+            content occurs earlier in the pool).
+    """
+
+    id: str
+    index: int
+    confidence: float
+    perplexity: float
+    answer: str
+    flag: str
+
+
+def score(
+    pool: str | Path | Source | Iterable[str | Mapping[str, Any]],
+    *,
+    model: str | LanguageModel = "smollm2",
+    task: str | Path | Task | None = None,
+    batch_size: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[ScoredExample]:
+    """Score the model's confidence on every example of a pool, in memory.
+
+    `labelcast score` and `score_run` do the same into a run folder, and can resume.
+
+    Args:
+        pool: records or texts, or a source (a file, ``hub:OWNER/NAME``, `open_source`). A text is
+            the task's one input field; without a task, a rendered prompt.
+        model: a name as `load_model` takes it, or a loaded model.
+        task: a task, a task file, or the name of a task in the catalogue; None if the records are
+            already rendered (``input_text``).
+        batch_size: prompts that run at once; None chooses for the device. It changes no value
+            beyond rounding.
+        max_new_tokens: where an answer is cut off.
+        progress: called with the number of examples done since the last call.
+
+    Returns:
+        One `ScoredExample` per record, in the pool's order.
+
+    Raises:
+        InputError: an empty pool, a broken record, or no such model or task.
+
+    Source: paper, section 4 (confidence).
+
+    Examples:
+        >>> found = score(["One, two, three,", "A, b, c,"], max_new_tokens=2)
+        >>> [(example.index, example.answer) for example in found]
+        [(0, 'four,'), (1, 'd,')]
+        >>> 0 < found[0].confidence < 1
+        True
+    """
+    task = task if task is None or isinstance(task, Task) else Task.load(task)
+    source = _as_source(pool, task)
+    lm = model if isinstance(model, LanguageModel) else load_model(model)
+    found = list(examples(source, task, lm.render))
+    scored = score_confidence(
+        lm,
+        (example.prompt for example in found),
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        progress=progress,
+    )
+    seen: set[str] = set()
+    results = []
+    for example, value in zip(found, scored, strict=True):
+        flag = value.flag or ("duplicate" if example.content in seen else "")
+        seen.add(example.content)
+        numbers = (value.confidence, value.perplexity)
+        results.append(ScoredExample(example.id, example.index, *numbers, value.answer, flag))
+    return results
+
+
+def _as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> Source:
+    if isinstance(pool, Source):
+        return pool
+    if isinstance(pool, str | Path):
+        return open_source(pool)
+    names = input_names(task)
+    records = []
+    for index, entry in enumerate(pool):
+        where = f"pool, record {index + 1}"
+        if isinstance(entry, str) and len(names) > 1:
+            raise InputError(
+                f"{where}: a text, but task {task.name!r} has several input fields "  # type: ignore[union-attr]
+                f"({', '.join(names)}). Give a record with these fields."
+            )
+        if not isinstance(entry, str | Mapping):
+            raise InputError(f"{where}: expected a text or a record, not {entry!r:.60}.")
+        values = {names[0]: entry} if isinstance(entry, str) else dict(entry)
+        records.append(Record(index, where, values))
+    if not records:
+        raise InputError("pool: it is empty.")
+    return Source("pool", lambda: iter(records))
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A pool scored into a run folder.
+
+    Attributes:
+        run: the run folder.
         size: examples in the pool.
-        duplicates: examples that stood before them already (never picked).
-        skipped: prompts that do not fit the context (never picked).
+        duplicates: examples whose content occurs earlier in the pool; never picked.
+        skipped: prompts that do not fit the model's context; never picked.
         picked: ids of the examples to label.
-        mean_confidence: over the pool.
-        reused: whether everything was there already.
+        mean_confidence: over the pool, without skipped prompts.
+        reused: whether the folder already held the result.
     """
 
     run: Run
@@ -53,17 +160,17 @@ class Scored:
 
 
 def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
-    """Read a pool once, before any model is loaded, and say what is wrong with it.
+    """Read a pool once, before any model is loaded, to find what is wrong with it.
 
     Raises:
-        InputError: a broken record, two records with one id, fewer than `n_label` examples, or a
-            field with a name that the run folder needs for itself.
+        InputError: a broken record, two records with the same id, fewer than `n_label` examples,
+            or a field name that the run folder uses itself.
     """
     check_names(task)
     found = survey(source, task)
     if found.duplicates:
         warnings.warn(
-            f"{len(found.duplicates)} examples stand in the pool twice; each is labelled once.",
+            f"{len(found.duplicates)} examples of the pool are duplicates; each is labelled once.",
             LabelcastWarning,
             stacklevel=2,
         )
@@ -73,7 +180,7 @@ def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
     return found
 
 
-def score(
+def score_run(
     source: Source,
     lm: LanguageModel,
     out: str | Path,
@@ -86,30 +193,89 @@ def score(
     batch_size: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     progress: Callable[[int], None] = lambda done: None,
-) -> Scored:
+) -> ScoredRun:
     """Score a pool into a run folder and pick the examples to label.
 
-    The same call after a kill goes on where it was; after the end it changes nothing.
+    After a kill the same call resumes; once it has finished it changes nothing.
 
     Args:
         source: the pool.
-        lm: the model; without its weights where `engine` runs it elsewhere.
+        lm: the model; without its weights if `engine` runs it elsewhere.
         out: the run folder.
-        task: how to read the records; None where they are already rendered.
-        found: what `check_pool` found; None reads the pool for it.
+        task: how to read the records; None if they are already rendered.
+        found: the result of `check_pool`; None calls it.
         engine: what runs the model (`open_engine`); None runs `lm` in this process.
-        n_label: how many to pick.
+        n_label: how many examples to pick.
         seed: of the draw.
-        batch_size: prompts run at once; None takes the run's own, else one for the device.
+        batch_size: prompts that run at once; None takes the run's own, else one for the device.
         max_new_tokens: where an answer is cut off.
-        progress: called with the number of examples done.
+        progress: called with the number of examples done since the last call.
 
     Raises:
-        InputError: bad records, too small a pool, or a folder of another question.
-        RunError: the folder cannot be written, or another process is at it.
+        InputError: bad records, a pool that is too small, or a folder of another question.
+        RunError: the folder cannot be written, or another process is using it.
     """
     begin = time.perf_counter()
     found = found or check_pool(source, task, n_label)
+    _check_answer_length(lm, max_new_tokens)
+    if task is not None:
+        lm.render(task.instruction.strip(), "text")  # without a chat template, create no folder
+    engine = engine or LocalEngine(lm)
+    question = RunQuestion(
+        task=task,
+        pool_digest=found.digest,
+        model_fingerprint=lm.identity.fingerprint,
+        dtype=str(lm.dtype.value),
+        n_label=n_label,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        **({} if engine.runtime == TRANSFORMERS else {"runtime": engine.runtime}),
+    )
+    earlier = Run(out)
+    if earlier.exists():
+        _check_runtime(earlier, engine)
+        batch_size = batch_size or earlier.facts.batch_size
+    chosen = choose_batch(batch_size or engine.batch_size, lm.device.value, "confidence")
+    facts = RunFacts(
+        pool=source.spec,
+        size=found.size,
+        model=ModelPart(**asdict(lm.identity)),
+        device=lm.device.value,
+        engine=engine.name,
+        batch_size=chosen.value,
+    )
+    run = Run.create(out, question, facts)
+    with run.locked():
+        reused = _is_finished(run)
+        table = score_pool(
+            run,
+            engine,
+            source,
+            found,
+            task,
+            batch_size=chosen.value,
+            max_new_tokens=max_new_tokens,
+            progress=progress,
+        )
+        _draw_low(run, source, pickable(table))
+        if not reused:
+            seconds = round(time.perf_counter() - begin, 3)
+            run.finish(
+                "score", **question.to_dict(), **facts.to_dict(), threads=threads(), seconds=seconds
+            )
+    confidence = read_column(table, "confidence").astype(float)
+    return ScoredRun(
+        run=run,
+        size=found.size,
+        duplicates=len(found.duplicates),
+        skipped=int(np.isnan(confidence).sum()),
+        picked=tuple(row["id"] for row in run.rows("to_label.jsonl")),
+        mean_confidence=float(confidence[~np.isnan(confidence)].mean()),
+        reused=reused,
+    )
+
+
+def _check_answer_length(lm: LanguageModel, max_new_tokens: int) -> None:
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
     if max_new_tokens >= lm.context:
@@ -117,99 +283,36 @@ def score(
             f"--max-new-tokens {max_new_tokens}: {lm.name} reads {lm.context} tokens at most, "
             "prompt and answer together; no prompt would fit."
         )
-    if task is not None:
-        lm.render(task.instruction.strip(), "text")  # a model without a template leaves no folder
-    engine = engine or LocalEngine(lm)
-    question: dict[str, Any] = {
-        "task": None if task is None else task.model_dump(mode="json"),
-        "pool_digest": found.digest,
-        "model_fingerprint": lm.identity.fingerprint,
-        "dtype": str(lm.dtype.value),
-        "n_label": n_label,
-        "seed": seed,
-        "max_new_tokens": max_new_tokens,
-    }
-    if engine.runtime != TRANSFORMERS:
-        question["runtime"] = engine.runtime
-    earlier = Run(out)
-    if earlier.file("run.json").exists():
-        _check_runtime(earlier, engine)
-        if batch_size is None:
-            batch_size = earlier.facts.get("batch_size")
-    if batch_size is None:
-        batch_size = engine.batch_size
-    size = choose_batch(batch_size, lm.device.value, "confidence").value
-    facts = {
-        "pool": source.spec,
-        "size": found.size,
-        "model": asdict(lm.identity),
-        "device": lm.device.value,
-        "engine": engine.name,
-        "batch_size": size,
-    }
-    run = Run.create(out, question, facts)
-    with run.locked():
-        reused = _is_whole(run)
-        table = score_pool(
-            run,
-            engine,
-            source,
-            found,
-            task,
-            batch_size=size,
-            max_new_tokens=max_new_tokens,
-            progress=progress,
-        )
-        confidence = pickable(table)
-        if not run.file("draws.jsonl").exists():
-            positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
-            drawn = fetch(source, task, positions)
-            write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
-            with disk_faults(run.file("to_label.jsonl")):
-                run.file("to_label.jsonl").unlink(missing_ok=True)
-        if not run.file("to_label.jsonl").exists():
-            _write_to_label(run)
-        if not reused:
-            seconds = round(time.perf_counter() - begin, 3)
-            run.finish("score", **question, **facts, threads=threads(), seconds=seconds)
-    scored = read_column(table, "confidence").astype(float)
-    return Scored(
-        run=run,
-        size=found.size,
-        duplicates=len(found.duplicates),
-        skipped=int((scored != scored).sum()),
-        picked=tuple(row["id"] for row in run.rows("to_label.jsonl")),
-        mean_confidence=float(scored[scored == scored].mean()),
-        reused=reused,
-    )
 
 
 def _check_runtime(run: Run, engine: Engine) -> None:
-    """Refuse to go on where other code computed the run's values.
-
-    Raises:
-        InputError: says which engines may go on.
-    """
-    before = run.question.get("runtime", TRANSFORMERS)
+    """Refuse to continue a run whose values were computed by other code."""
+    before = run.question.runtime
     if before != engine.runtime:
         allowed = "--engine local or ray" if before == TRANSFORMERS else f"--engine {before}"
         raise InputError(
-            f"{run.path}: its values come from {before}, those of --engine {engine.name} would "
-            f"differ by more than rounding. Go on with {allowed}, or choose another --out."
+            f"{run.path}: its values come from {before}; those of --engine {engine.name} would "
+            f"differ by more than rounding. Continue with {allowed}, or choose another --out."
         )
 
 
-def _is_whole(run: Run) -> bool:
-    """Whether the step has finished here, and its manifest can be read."""
+def _is_finished(run: Run) -> bool:
+    """Whether the step has finished, with a manifest that can be read."""
     try:
         return run.is_done("score") and bool(run.manifest("score"))
     except InputError:
         return False
 
 
-def _write_to_label(run: Run) -> None:
-    """Write the low-confidence draw as a file to fill in."""
-    task = run.task
-    low = [row for row in run.rows("draws.jsonl") if row["set"] == "low"]
-    rows = [{"id": row["id"]} | flat_row(row, task, None) for row in low]
-    write_jsonl(run.file("to_label.jsonl"), rows)
+def _draw_low(run: Run, source: Source, confidence: NDArray[np.float64]) -> None:
+    """Write `draws.jsonl` and `to_label.jsonl`, each if it is missing."""
+    question, task, to_label = run.question, run.task, run.file("to_label.jsonl")
+    if not run.file("draws.jsonl").exists():
+        positions = pick_low_confidence(confidence, question.n_label, seed=question.seed).tolist()
+        drawn = fetch(source, task, positions)
+        write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
+        with disk_faults(to_label):
+            to_label.unlink(missing_ok=True)
+    if not to_label.exists():
+        low = [row for row in run.rows("draws.jsonl") if row["set"] == "low"]
+        write_jsonl(to_label, [{"id": row["id"]} | flat_row(row, task, None) for row in low])

@@ -1,4 +1,4 @@
-"""Acting on a forecast: fine-tune on labels of a run, score, and keep the observation."""
+"""Fine-tune on the labels of a run, score on its test set, and keep the score."""
 
 from __future__ import annotations
 
@@ -6,127 +6,94 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
 from labelcast.labels.store import labelled_examples
-from labelcast.labels.store import progress as labelling
-from labelcast.models.loading import LanguageModel
+from labelcast.labels.store import progress as count_labels
+from labelcast.models.choices import choose_device, refuse_spread
+from labelcast.models.loading import LanguageModel, load_model
+from labelcast.runs.coslow import check_model
+from labelcast.runs.records import TunedScore
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
 
-OBSERVATIONS = "observations.jsonl"
 
-
-def check_run(run: Run, budget: int) -> None:
-    """Refuse before any model is loaded what a run's labels do not allow.
-
-    Raises:
-        InputError: the test set or the labels for training are missing; says which command draws
-            or imports them.
-    """
-    if budget < 0 or budget == 1:
-        raise InputError(
-            f"--budget {budget}: 0 measures zero-shot; else 2 or more, since one label trains and "
-            "one says when to stop."
-        )
-    state = labelling(run)
-    drawn, done = state.drawn, state.labelled
-    if not drawn.get("test"):
-        raise InputError(
-            f"{run.path}: there is no test set to score on. Draw one (a few hundred are better): "
-            f"`labelcast label {run.path} --test 200`, and label it: "
-            f"`labelcast label {run.path} --set test`."
-        )
-    if done.get("test", 0) < max(2, drawn["test"]):
-        raise InputError(_unlabelled(run, "test", done.get("test", 0), drawn["test"]))
-    short = budget - drawn.get("random", 0)
-    if short > 0:
-        raise InputError(
-            f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
-            "of low confidence do not count: they are no fair sample). Draw them: "
-            f"`labelcast label {run.path} --more {short}`, and label them: "
-            f"`labelcast label {run.path} --set random`."
-        )
-    if done.get("random", 0) < budget:
-        raise InputError(_unlabelled(run, "random", done.get("random", 0), budget))
-
-
-def _unlabelled(run: Run, name: str, done: int, wanted: int) -> str:
-    return (
-        f"{run.path}: {done} of the {wanted} examples needed of the {name} set are labelled. "
-        f"Label them: `labelcast label {run.path} --set {name}` (or in a file, with --export and "
-        "--import)."
-    )
-
-
-def tune_run(
-    run: Run,
-    lm: LanguageModel,
+def tune(
+    run: Run | str | Path,
     budget: int,
     *,
-    recipe: Recipe,
+    model: str | LanguageModel | None = None,
+    recipe: str | Path | Recipe = "full",
     seed: int = 1,
+    device: str = "auto",
+    dtype: str = "auto",
     batch_size: int | None = None,
     max_new_tokens: int | None = None,
-    dtype: str = "auto",
     keep: Path | None = None,
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
-) -> dict[str, Any]:
-    """Fine-tune on the first labels of a run's random set, score on its test set, and keep it.
+) -> TunedScore:
+    """Fine-tune on the first labels of a run's random set, score on its test set, keep the score.
 
-    The same budget, recipe and seed on the same labels replace the observation that was there.
-    Killed, the same call goes on from the last checkpoint.
+    A score with the same budget, recipe and seed is replaced. After a kill the same call resumes
+    at the last checkpoint. `forecast_run` then uses the score.
 
     Args:
-        run: with labelled sets, as `check_run` wants them.
-        lm: the run's model; its weights are changed.
-        budget: labels that train and validate; 0 measures zero-shot.
-        recipe: of the fine-tuning.
-        seed: of training.
-        batch_size: prompts at once in the evaluation; None takes one for the device.
-        max_new_tokens: where an answer is cut off; the run's own by default.
-        dtype: that the user asked for; with ``auto`` as a sweep trains and scores.
-        keep: a folder for the tuned model; None drops it.
-        on_step: called after each training step with steps, most steps and the last loss.
-        on_test: called with the number of test examples done.
+        run: a run with enough labels (see `check_labels`).
+        budget: labels to use, validation included: 2 or more, or 0 for zero-shot.
+        model: a name as `load_model` takes it, or a model from `load_run_model`, whose weights
+            are changed; None loads the model that scored the pool.
+        recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
+        seed: training seed.
+        device: as `load_model` takes it, for loading.
+        dtype: likewise; ``auto`` trains and scores as a sweep does.
+        batch_size: prompts at once when scoring; None chooses for the device.
+        max_new_tokens: where an answer is cut off; None takes the run's own.
+        keep: folder to save the tuned model in; None discards it.
+        on_step: called after each training step with the step, the most steps and the last loss.
+        on_test: called with the number of test examples scored since the last call.
 
     Returns:
-        The observation, as it stands in `RUN/observations.jsonl`: ``budget``, ``score``,
-        ``test_size``, ``metric``, ``seed``, ``recipe``, ``seconds`` and more.
+        The score, as `RUN/observations.jsonl` has it.
 
     Raises:
         InputError: labels are missing, or the model is not the run's.
+        RunError: training failed, or the folder cannot be written.
+
+    Examples:
+        >>> tune("run", 100, recipe="lora").score  # doctest: +SKIP
+        0.74
     """
     from labelcast.training import fit_and_score
 
     begin = time.perf_counter()
-    check_run(run, budget)
-    _same_model(run, lm)
-    task = run.task
+    run = run if isinstance(run, Run) else Run.open(run)
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    check_labels(run, budget)
+    if not isinstance(model, LanguageModel):
+        model = load_run_model(run, recipe, model, device=device, dtype=dtype)
+    check_model(run, lm := model)
     test = labelled_examples(run, "test", lm.render)
-    facts: dict[str, Any] = {}
+    training: dict[str, object] = {}
     folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
     with run.locked():
         if budget:
-            held = {example.content for example in test}
-            chosen = _first(labelled_examples(run, "random", lm.render), held, budget)
+            chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
             parts = Splits((), chosen).budget(budget, recipe.validation_share)
             tuned = fit_and_score.fit(
                 lm, parts, recipe, seed=seed, dtype=dtype, folder=folder, progress=on_step
             )
-            facts = fit_and_score.facts(tuned) | {"stopped_early": tuned.stopped_early}
-            facts |= {"train_digest": digest(chosen)}
+            training = fit_and_score.facts(tuned) | {"stopped_early": tuned.stopped_early}
+            training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
         how = fit_and_score.Scoring(
-            "accuracy" if task is None else task.metric,
-            () if task is None else task.answers,
+            "accuracy" if run.task is None else run.task.metric,
+            () if run.task is None else run.task.answers,
             batch_size,
-            max_new_tokens or int(run.question.get("max_new_tokens", 30)),
+            max_new_tokens or run.question.max_new_tokens,
         )
         lm = fit_and_score.ready_to_score(lm, lm.device.value, dtype)
         found = fit_and_score.score(lm, test, how, on_test)
@@ -141,40 +108,97 @@ def tune_run(
             "score_sd": found.sd,
             "recipe_digest": recipe.digest,
             "test_digest": digest(test),
-            **facts,
         }
-        _keep(run, row)
+        result = TunedScore.model_validate(row | training)
+        _keep(run, result)
         if keep is not None:
             fit_and_score.save_model(lm, keep)
-        # Not before: a kill while the test set is scored must not cost the training.
+        # Only now: a kill while scoring must not cost the training.
         rmtree(folder, ignore_errors=True)
-    return row
+    return result
 
 
-def _first(order: list[Example], held: set[str], budget: int) -> tuple[Example, ...]:
-    """The first labels in drawn order, none of the test set among them."""
-    chosen = tuple(example for example in order if example.content not in held)[:budget]
-    if len(chosen) < budget:
+def load_run_model(
+    run: Run,
+    recipe: Recipe,
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> LanguageModel:
+    """Load the model of a run as `tune` trains it: see there for the arguments.
+
+    Raises:
+        InputError: no such model or device.
+    """
+    from labelcast.training.fit_and_score import training_dtype
+
+    refuse_spread(device)
+    chosen = training_dtype(recipe, choose_device(device).value, dtype)
+    return load_model(model or run.model.name, device=device, dtype=chosen)
+
+
+def check_labels(run: Run, budget: int) -> None:
+    """Check, before a model is loaded, that a run has the labels for a budget.
+
+    Raises:
+        InputError: the test set or training labels are missing; gives the commands that draw and
+            label them.
+    """
+    if budget < 0 or budget == 1:
         raise InputError(
-            f"{budget - len(chosen)} of the labelled examples stand in the test set too; label "
-            f"{budget - len(chosen)} more at random."
+            f"--budget {budget}: give 0 for zero-shot, else 2 or more: one label to train on and "
+            "one to decide when to stop."
+        )
+    counts = count_labels(run)
+    drawn, labelled = counts.drawn, counts.labelled
+    if not drawn.get("test"):
+        raise InputError(
+            f"{run.path}: there is no test set to score on. Draw one, of a few hundred examples "
+            f"if you can: `labelcast label {run.path} --test 200`. Then label it: "
+            f"`labelcast label {run.path} --set test`."
+        )
+    if labelled.get("test", 0) < max(2, drawn["test"]):
+        raise InputError(_unlabelled(run, "test", labelled.get("test", 0), drawn["test"]))
+    short = budget - drawn.get("random", 0)
+    if short > 0:
+        raise InputError(
+            f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
+            "of low confidence do not count, because they are not a random sample). Draw them: "
+            f"`labelcast label {run.path} --more {short}`. Then label them: "
+            f"`labelcast label {run.path} --set random`."
+        )
+    if labelled.get("random", 0) < budget:
+        raise InputError(_unlabelled(run, "random", labelled.get("random", 0), budget))
+
+
+def _unlabelled(run: Run, name: str, labelled: int, needed: int) -> str:
+    return (
+        f"{run.path}: {labelled} of the {needed} examples needed of the {name} set are labelled. "
+        f"Label them: `labelcast label {run.path} --set {name}` (or in a file, with --export and "
+        "--import)."
+    )
+
+
+def _first(order: list[Example], test: list[Example], budget: int) -> tuple[Example, ...]:
+    """The first labels in drawn order, without examples of the test set."""
+    held = {example.content for example in test}
+    chosen = tuple(example for example in order if example.content not in held)[:budget]
+    short = budget - len(chosen)
+    if short:
+        raise InputError(
+            f"{short} of the labelled examples are also in the test set. Draw and label {short} "
+            "more at random."
         )
     return chosen
 
 
-def _same_model(run: Run, lm: LanguageModel) -> None:
-    before = run.model
-    if lm.identity.fingerprint != before["fingerprint"]:
-        raise InputError(
-            f"{run.path}: its pool was scored with model {before['name']}, which is not "
-            f"{lm.name}. Give --model {before['name']}."
-        )
+def _keep(run: Run, result: TunedScore) -> None:
+    """Add a score; it replaces one with the same budget, recipe and seed."""
 
+    def key(score: TunedScore) -> tuple[object, ...]:
+        return score.budget, score.seed, score.recipe_digest
 
-def _keep(run: Run, row: dict[str, Any]) -> None:
-    """Add an observation; one of the same budget, recipe and seed makes way."""
-    what = ("budget", "seed", "recipe_digest")
-    others = [
-        old for old in run.rows(OBSERVATIONS) if any(old.get(name) != row[name] for name in what)
-    ]
-    write_jsonl(run.file(OBSERVATIONS), [*others, row])
+    others = [score for score in run.tuned_scores() if key(score) != key(result)]
+    rows = [score.to_dict() for score in (*others, result)]
+    write_jsonl(run.file("observations.jsonl"), rows)

@@ -19,7 +19,7 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_with
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.runs.records import check
+from labelcast.runs.records import parse
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
 from labelcast.sweeps.probe_settings import Probe, ProbeSettings
 from labelcast.sweeps.records import PROBE_ROWS, ProbeRow
@@ -99,7 +99,7 @@ class _Bench:
         self.kept = self.file.rows()
         for number, row in enumerate(self.kept, 1):
             form = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
-            check(form, row, f"{self.file.path} line {number}", "Remove that line.")
+            parse(form, row, f"{self.file.path} line {number}", "Remove that line.")
         self.model: LanguageModel | None = None
 
     def confidence(self, name: str) -> None:

@@ -13,7 +13,7 @@ from labelcast.errors import InputError
 from labelcast.files.atomic import sync_folder
 from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
 from labelcast.files.untrusted import refuse_special
-from labelcast.runs.records import check
+from labelcast.runs.records import parse
 from labelcast.sweeps.records import ScoreRow
 
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
@@ -93,7 +93,7 @@ class ScoresFile(Lines):
             missing = [name for name in FIELDS if name not in row]
             if missing:
                 raise InputError(f"{self.path} line {number}: the field {missing[0]!r} is missing.")
-            check(ScoreRow, row, f"{self.path} line {number}", "Mend or remove that line.")
+            parse(ScoreRow, row, f"{self.path} line {number}", "Mend or remove that line.")
             if key_of(row) in seen:
                 task, budget, seed = key_of(row)
                 raise InputError(

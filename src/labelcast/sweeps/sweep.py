@@ -15,7 +15,7 @@ from labelcast.files.json_files import read_json, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.models.identity import Description
 from labelcast.models.loading import describe
-from labelcast.runs.records import check
+from labelcast.runs.records import parse
 from labelcast.runs.run import Run, versions
 from labelcast.sweeps.job import Job, JobResult
 from labelcast.sweeps.measured import curves_of
@@ -190,7 +190,7 @@ class Sweep:
         if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict):
             raise InputError(f"{self.path / 'sweep.json'}: damaged (no 'tasks' in it).")
         where, way_out = f"{self.path / 'sweep.json'}", "Sweep again into another --out."
-        check(SweepFile, content, where, way_out)
+        parse(SweepFile, content, where, way_out)
         for name, entry in content["tasks"].items():
             # The name stands in paths, and a task's own name cannot lead out of the folder.
             if Task.build(entry["task"], where).name != name:

@@ -17,12 +17,12 @@ def measure(path: str) -> None:
     """Measure CoS-Low of a run and keep it there, as `labelcast coslow RUN` does."""
     from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
-    from labelcast.runs.coslow import run_examples, run_model, save
+    from labelcast.runs.coslow import run_examples, save
     from labelcast.runs.run import Run
 
     run = Run.open(path)
-    _tell(stage="loading", model=run_model(run))
-    lm = load_model(run_model(run))
+    _tell(stage="loading", model=run.model.name)
+    lm = load_model(run.model.name)
     # Before the examples are read: a label that changes meanwhile makes the result an old one.
     labels = run.labels_digest("low")
     examples = run_examples(run, lm)

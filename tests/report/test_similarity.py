@@ -48,7 +48,7 @@ def test_equal_examples_have_an_order() -> None:
 
 
 def test_pairs_and_means_are_those_of_the_matrix(tmp_path: Path) -> None:
-    """The most similar pair is first, the least similar last; means leave out the example itself."""
+    """The most similar pair comes first, the least similar last; means leave out the diagonal."""
     found = read_similarity(answered_run(tmp_path, low=6))
     assert found is not None
     pairs = found.pairs(3)

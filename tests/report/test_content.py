@@ -290,12 +290,11 @@ def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
         write_jsonl(run.file("observations.jsonl"), [row])
         prices = Prices(gpu_hour=4.0)
         if works:
-            costs = gather(run, prices=prices).costs
-            assert costs is not None and costs.training == 2.0
-            assert "the mean of 1 measured run" in costs.assumed[0]
-            provenance = gather(run).provenance
-            assert provenance is not None
-            (tuned,) = provenance.tuned
+            content = gather(run, prices=prices)
+            assert content.costs is not None and content.costs.training == 2.0
+            assert "the mean of 1 measured run" in content.costs.assumed[0]
+            assert content.provenance is not None
+            (tuned,) = content.provenance.tuned
             assert (tuned.budget, tuned.score, tuned.seconds) == (50, 0.6, 1800.0)
         else:
             with pytest.raises(InputError, match="--gpu-hours"):

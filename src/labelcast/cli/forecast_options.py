@@ -71,7 +71,7 @@ def gathered(**said: Any) -> dict[str, Any]:
     Raises:
         InputError: an observed score is not written N=SCORE, or the file of scores is refused.
     """
-    given = {name: value for name, value in said.items() if value not in (None, False, [])}
+    given = {k: v for k, v in said.items() if v is not None and v is not False and v != []}
     texts, path = given.pop("observe", []), given.pop("scores", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
     if path is not None:

@@ -101,6 +101,8 @@ def gather(
         path = run.file("manifests/forecast.json")
         raise InputError(f"{path}: its forecast cannot be made again: {error}") from None
     answer = found.forecast
+    priced = _filled(prices, options)
+    costs = cost_model(priced, run.tuned_scores(), run.facts.device, answer.horizon)
     similarity = read_similarity(run)
     of_command = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(
@@ -111,9 +113,7 @@ def gather(
         card=found.card,
         coslow=run.coslow(),
         targets=_targets(lambda other: answer_run(run, **other).forecast, answer, options),
-        costs=cost_model(
-            _filled(prices, options), run.tuned_scores(), run.facts.device, answer.horizon
-        ),
+        costs=costs,
         steps=next_steps(run, answer, of_command),
         confidence=read_confidence(run),
         similarity=similarity,

@@ -56,8 +56,8 @@ def write_report(
         >>> scores = {"observations": [(50, 0.71), (200, 0.79)], "target_score": 0.85}
         >>> with TemporaryDirectory() as folder:
         ...     path, content = write_report(out=f"{folder}/report.html", asked=scores)
-        >>> path.name, content.answer.next_budget
-        ('report.html', 500)
+        >>> path.name, content.answer.target.score
+        ('report.html', 0.85)
     """
     path = Path(out) if out is not None else Path(NAME) if run is None else run.file(NAME)
     _check_replaceable(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -68,12 +67,16 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
     Raises:
         RunError: the chart cannot be drawn.
     """
-    buffer = io.StringIO()
+    import altair as alt
+    import vl_convert
+
+    # As `chart.save` does, without its slow check against the schema.
+    version = alt.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
     try:
-        chart.save(buffer, format="svg")
+        svg = vl_convert.vegalite_to_svg(chart.to_dict(validate=False), vl_version=version)
     except ValueError as error:  # vl-convert raises no other kind
         raise RunError(f"a chart cannot be drawn ({brief(error)}).") from None
-    root = ElementTree.fromstring(_NAMESPACES.sub("", buffer.getvalue()))
+    root = ElementTree.fromstring(_NAMESPACES.sub("", svg))
     _clean(root, colours or {})
     box = root.get("viewBox", "")
     root.attrib.clear()

@@ -23,6 +23,9 @@ from labelcast.files.json_files import disk_faults, read_jsonl, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.runs.records import (
     CosLowFile,
+    Drawn,
+    Form,
+    Labelled,
     Manifest,
     ModelPart,
     RunFacts,
@@ -35,6 +38,7 @@ from labelcast.runs.records import (
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
+_ROWS: dict[str, type[Form]] = {"draws.jsonl": Drawn, "labels.jsonl": Labelled}
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 PATIENCE = 5.0
 """Seconds that a short step, such as saving an answer on the page, waits for another one."""
@@ -168,9 +172,12 @@ class Run:
         """The rows of a JSONL file in the folder; a missing file has none.
 
         Raises:
-            InputError: a line is not a JSON object.
+            InputError: a line is damaged.
         """
-        return read_jsonl(self.file(name))
+        rows = read_jsonl(self.file(name))
+        if name in _ROWS:
+            parse_rows(_ROWS[name], rows, self.file(name))
+        return rows
 
     def tuned_scores(self) -> list[TunedScore]:
         """The scores that `labelcast tune` measured, in the order measured.

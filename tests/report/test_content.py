@@ -293,8 +293,7 @@ def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
             content = gather(run, prices=prices)
             assert content.costs is not None and content.costs.training == 2.0
             assert "the mean of 1 measured run" in content.costs.assumed[0]
-            assert content.provenance is not None
-            (tuned,) = content.provenance.tuned
+            (tuned,) = content.tuned
             assert (tuned.budget, tuned.score, tuned.seconds) == (50, 0.6, 1800.0)
         else:
             with pytest.raises(InputError, match="--gpu-hours"):

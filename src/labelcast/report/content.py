@@ -12,26 +12,26 @@ from labelcast.forecast.answer import LabelsNeeded
 from labelcast.report.commands import NextStep, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
+from labelcast.report.formatting import Shown, shorten
 from labelcast.report.labelled import LabelledExamples, read_labelled
-from labelcast.report.provenance import Provenance, read_provenance
 from labelcast.report.similarity import Similarity, read_similarity
 from labelcast.runs.forecast import answer_run, card_asked, last_asked
-from labelcast.runs.records import CosLowFile
+from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
 
 GAINS = (0.5, 0.7, 0.8, 0.9, 0.95)
 """Targets in the report's table, beside the one asked for."""
+_SETTINGS = {
+    "score": ("dtype", "device", "batch_size", "n_label", "seed", "max_new_tokens"),
+    "coslow": ("method", "rank", "seed", "batch_size", "labels"),
+    "forecast": ("calibration",),
+}
+"""The steps in order, and what the report shows of their manifests."""
+_LONGEST = 200
 
 
 class TargetRow(NamedTuple):
-    """One target and the labels it needs.
-
-    Attributes:
-        gain: the target as a fraction of the gain, None if unknown.
-        score: the target as a score, None if unknown.
-        asked: whether it is the target of the forecast.
-        needed: the labels.
-    """
+    """The labels needed for a target, as a fraction of the gain and as a score (None: unknown)."""
 
     gain: float | None
     score: float | None
@@ -39,59 +39,56 @@ class TargetRow(NamedTuple):
     needed: LabelsNeeded
 
 
+class FinishedStep(NamedTuple):
+    """A finished step: when, how long in seconds (None if unknown), with which settings."""
+
+    name: str
+    finished: str
+    seconds: float | None
+    settings: Shown
+    versions: Shown
+
+
 @dataclass(frozen=True)
 class Content:
-    """Everything a report says.
+    """Everything a report says; None if it is unknown, as most is without a run.
 
     Attributes:
         name: of the task, or of the run if it has none.
-        model: as the user named it; empty without a run.
         answer: the forecast.
         warnings: all of them.
-        card: the calibration; None without a run.
-        coslow: None if the forecast is from scores alone.
         targets: labels needed for a range of targets.
         costs: None without prices.
         steps: what to do next.
-        confidence: None if the pool was not scored in the run.
-        similarity: None if it was not measured.
-        labelled: the labelled examples; None without a run.
-        provenance: where the forecast comes from; None without a run.
         commands: that make this report.
-        version: of labelcast.
+        card: the calibration.
+        run: its question, facts and model.
+        finished: its finished steps.
+        tuned: scores measured in it.
     """
 
     name: str
-    model: str
     answer: Forecast
     warnings: tuple[str, ...]
-    card: Calibration | None
-    coslow: CosLowFile | None
     targets: tuple[TargetRow, ...]
     costs: CostModel | None
     steps: tuple[NextStep, ...]
-    confidence: PoolConfidence | None
-    similarity: Similarity | None
-    labelled: LabelledExamples | None
-    provenance: Provenance | None
     commands: tuple[str, ...]
-    version: str
+    run: Run | None = None
+    card: Calibration | None = None
+    coslow: CosLowFile | None = None
+    confidence: PoolConfidence | None = None
+    similarity: Similarity | None = None
+    labelled: LabelledExamples | None = None
+    finished: tuple[FinishedStep, ...] = ()
+    tuned: tuple[TunedScore, ...] = ()
+    version: str = versions()["labelcast"]
 
 
 def gather(
     run: Run, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
-    """Collect what the report of a run says; the run is not changed.
-
-    Args:
-        run: with CoS-Low or with observed scores.
-        asked: arguments of `answer_run`; None repeats the run's last forecast, else the defaults.
-        prices: of labels and GPU hours.
-
-    Raises:
-        InputError: there is no forecast yet (says what to do), a file is damaged, or an option is
-            wrong.
-    """
+    """Collect what the report of a run says; arguments and errors as `write_report`."""
     options = last_asked(run) if asked is None else dict(asked)
     try:
         found = answer_run(run, **options)
@@ -101,13 +98,13 @@ def gather(
         path = run.file("manifests/forecast.json")
         raise InputError(f"{path}: its forecast cannot be made again: {error}") from None
     answer = found.forecast
-    priced = _filled(prices, options)
-    costs = cost_model(priced, run.tuned_scores(), run.facts.device, answer.horizon)
+    tuned = run.tuned_scores()
+    costs = cost_model(_filled(prices, options), tuned, run.facts.device, answer.horizon)
     similarity = read_similarity(run)
     of_command = options | {"calibration": card_asked(options.get("calibration"))}
     return Content(
         name=run.task.name if run.task else run.path.resolve().name,
-        model=run.model.name,
+        run=run,
         answer=answer,
         warnings=found.warnings,
         card=found.card,
@@ -118,23 +115,14 @@ def gather(
         confidence=read_confidence(run),
         similarity=similarity,
         labelled=read_labelled(run, similarity.means if similarity else {}),
-        provenance=read_provenance(run),
+        finished=tuple(_finished(run, name) for name in _SETTINGS if run.is_done(name)),
+        tuned=tuple(tuned),
         commands=tuple(made_by(run, of_command)),
-        version=versions()["labelcast"],
     )
 
 
 def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Content:
-    """Collect what a report from scores alone says, without a run.
-
-    Args:
-        asked: arguments of `labelcast.forecast`, with scores, or with a zero-shot score that meets
-            the target.
-        prices: of labels and GPU hours.
-
-    Raises:
-        InputError: there are no scores, or an option is wrong.
-    """
+    """Collect what a report from scores alone says, without a run; likewise."""
     if not asked.get("observations") and asked.get("zero_shot") is None:
         raise InputError(
             "give a run folder, or measured scores (--scores FILE or --observe N=SCORE)."
@@ -143,20 +131,12 @@ def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Con
     answer = forecast(**options)
     return Content(
         name="this task",
-        model="",
         answer=answer,
         warnings=answer.warnings,
-        card=None,
-        coslow=None,
         targets=_targets(lambda other: forecast(**other), answer, options),
         costs=cost_model(_filled(prices, options), (), "", answer.horizon),
         steps=next_steps(None, answer, options),
-        confidence=None,
-        similarity=None,
-        labelled=None,
-        provenance=None,
         commands=tuple(made_by(None, options)),
-        version=versions()["labelcast"],
     )
 
 
@@ -164,16 +144,19 @@ def _filled(prices: Prices | None, options: Mapping[str, Any]) -> Prices:
     return (prices or Prices()).filled(options.get("label_cost"), options.get("run_cost"))
 
 
+def _finished(run: Run, name: str) -> FinishedStep:
+    manifest = run.manifest(name)
+    values = manifest.to_dict()
+    settings = [f"{key} {values[key]}" for key in _SETTINGS[name] if key in values]
+    versions = [f"{package} {version}" for package, version in manifest.versions.items()]
+    texts = (shorten(", ".join(parts), _LONGEST) for parts in (settings, versions))
+    return FinishedStep(name, manifest.finished, manifest.seconds, *texts)
+
+
 def _targets(
     ask: Callable[[Mapping[str, Any]], Forecast], answer: Forecast, options: Mapping[str, Any]
 ) -> tuple[TargetRow, ...]:
-    """The labels needed for each of `GAINS` and for the target of `answer`.
-
-    Args:
-        ask: makes a forecast with other options.
-        answer: the forecast.
-        options: of that forecast.
-    """
+    """The labels needed for `GAINS` and for the target of `answer`; `ask` makes other forecasts."""
     asked = TargetRow(answer.target.gain, answer.target.score, True, answer.labels_needed)
     rows = []
     for gain in GAINS:

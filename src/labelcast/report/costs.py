@@ -38,15 +38,7 @@ class Prices(NamedTuple):
 
 
 class CostModel(NamedTuple):
-    """What a number of labels costs.
-
-    Attributes:
-        per_label: price of a label.
-        training: price of one fine-tuning run.
-        currency: a sign or a code.
-        assumed: sentences: what is counted and what is not.
-        horizon: the most labels that the forecast considers.
-    """
+    """What labels and one fine-tuning run cost; `assumed` says what is counted and what is not."""
 
     per_label: float
     training: float
@@ -71,11 +63,7 @@ def cost_model(
 ) -> CostModel | None:
     """The cost of labels at the given prices; None without prices.
 
-    Args:
-        prices: given by the user.
-        measured: by `labelcast tune` in the run; their seconds give the GPU hours.
-        device: on which the run's model ran.
-        horizon: the most labels that the forecast considers.
+    The seconds of `measured` scores give the GPU hours if the run's `device` is a GPU.
 
     Raises:
         InputError: a price is not a number of 0 or more, or the hours of a run are unknown.

@@ -21,19 +21,7 @@ TEXT, SHORT = 400, 80
 
 @dataclass(frozen=True)
 class LabelledExample:
-    """A row of the table; None if unknown.
-
-    Attributes:
-        number: its row, from 1.
-        id: of the example.
-        texts: of its input fields.
-        answer: its label.
-        model_answer: the model's own answer.
-        confidence: of the model, in [0, 1].
-        mean_cosine: to the other examples.
-        note: of the person who labelled.
-        unsure: whether that person was unsure.
-    """
+    """A row of the table; None if unknown. `mean_cosine` is that to the other examples."""
 
     number: int
     id: Shown
@@ -52,10 +40,8 @@ class LabelledExamples:
 
     Attributes:
         fields: names of the input fields.
-        rows: those that are shown.
-        count: how many are labelled.
-        drawn: how many were drawn to be labelled.
-        skipped: how many of these the person skipped.
+        rows: those in the table.
+        count, drawn, skipped: how many are labelled, were drawn for it, were skipped by the person.
         seconds: median time per label, None if unknown.
         numbers: row numbers by id.
     """
@@ -70,15 +56,7 @@ class LabelledExamples:
 
 
 def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExamples:
-    """The labelled low-confidence examples of a run.
-
-    Args:
-        run: with or without labels.
-        mean_cosines: of each example to the others, by id.
-
-    Raises:
-        InputError: a file is damaged.
-    """
+    """The labelled low-confidence examples of a run; `mean_cosines` is by id."""
     names, answer = input_names(run.task), answer_name(run.task)
     labels = [row for row in label_rows(run) if row["set"] == "low"]
     table, rows = run.file("confidence.parquet"), []

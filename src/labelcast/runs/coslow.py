@@ -21,11 +21,7 @@ from labelcast.tasks.task import Task
 
 
 def check_model(run: Run, lm: LanguageModel) -> None:
-    """Refuse a model other than the one that scored the run's pool.
-
-    Raises:
-        InputError: names both.
-    """
+    """Raise InputError for a model other than the one that scored the run's pool."""
     if lm.identity.fingerprint != run.model.fingerprint:
         raise InputError(
             f"{run.path}: its pool was scored with model {run.model.name}, which is not "
@@ -78,8 +74,7 @@ def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
     Args:
         run: the run.
         result: measured on its labelled low-confidence examples.
-        labels: digest of the labels it was measured on, if they may have changed since; None
-            takes the labels as they are now.
+        labels: digest of the labels it was measured on; None takes the labels as they are now.
 
     Raises:
         RunError: the folder cannot be written.

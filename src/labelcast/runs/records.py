@@ -52,17 +52,10 @@ class ModelPart(Form):
 
 
 class RunQuestion(Form):
-    """What a run is about: two calls belong to one run if all of this is equal.
+    """What a run is about: calls with an equal question belong to one run.
 
-    Attributes:
-        task: None where the pool's records are already rendered.
-        pool_digest: hash of the pool's contents.
-        model_fingerprint: of the model that scored the pool.
-        dtype: in which it ran.
-        n_label: examples to pick for labelling.
-        seed: of the draws.
-        max_new_tokens: where an answer is cut off.
-        runtime: what computed the probabilities, ``transformers`` or ``vllm``.
+    The task is None if the pool's records are already rendered; `runtime` is what computed the
+    probabilities, ``transformers`` or ``vllm``.
     """
 
     task: Task | None = None
@@ -85,16 +78,7 @@ class RunQuestion(Form):
 
 
 class RunFacts(Form):
-    """What may change between two calls of one run.
-
-    Attributes:
-        pool: where the pool is, as `open_source` takes it.
-        size: examples in the pool.
-        model: that scored the pool.
-        device: it ran on.
-        engine: that ran it.
-        batch_size: prompts that ran at once.
-    """
+    """What may change between two calls of one run; `pool` is as `open_source` takes it."""
 
     pool: str = ""
     size: Natural = 0
@@ -114,15 +98,8 @@ class RunFile(Form):
 class Manifest(OpenForm):
     """`manifests/STEP.json`, written last: when a step finished and how it was run.
 
-    Attributes:
-        step: its name.
-        finished: date and time, UTC.
-        versions: of Python and the packages that a result depends on.
-        seconds: that the step took, None where unknown.
-        labels: of coslow, digest of the labels it was measured on.
-        gram: of coslow, digest of `gram.npy`.
-        asked: of forecast, what it was asked, as JSON.
-        options: the same in earlier versions.
+    `labels` and `gram` are digests that only coslow has. `asked` is what a forecast was asked, as
+    JSON; earlier versions have it in `options`.
     """
 
     step: str
@@ -211,14 +188,8 @@ Record = TypeVar("Record", bound=BaseModel)
 def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
     """A record from untrusted JSON.
 
-    Args:
-        form: its class.
-        content: as `json.loads` gives it.
-        where: the file, and the line where it has several.
-        fix: what to do about a damaged one, as a sentence.
-
     Raises:
-        InputError: names the place, the key and what is wrong with it.
+        InputError: names the place (`where`), the key, what is wrong with it, and the `fix`.
     """
     try:
         return form.model_validate(content)

@@ -45,14 +45,11 @@ PATIENCE = 5.0
 
 
 class Run:
-    """A run folder.
+    """A run folder: `Run.open` opens one, `labelcast score` creates one.
 
-    `Run.open` opens one; `labelcast score` (`score_run`) creates one. Its files: `run.json` (the
-    question: task, pool, model, settings), `confidence.parquet`, `to_label.jsonl`, `draws.jsonl`,
-    `labels.jsonl`, `coslow.json`, `gram.npy`, `observations.jsonl`, `forecast.json`,
-    `manifests/STEP.json`.
-
-    `run.json` is read once, when the run is opened or first used.
+    Its files: `run.json` (task, pool, model, settings; read once), `confidence.parquet`,
+    `to_label.jsonl`, `draws.jsonl`, `labels.jsonl`, `coslow.json`, `gram.npy`,
+    `observations.jsonl`, `forecast.json`, `manifests/STEP.json`.
 
     Examples:
         >>> Run.open("no/such/run")
@@ -88,12 +85,7 @@ class Run:
 
     @classmethod
     def create(cls, path: str | Path, question: RunQuestion, facts: RunFacts) -> Run:
-        """Create a run for a question, or open the one that already has the same question.
-
-        Args:
-            path: of the folder.
-            question: must equal that of a run that is there.
-            facts: may change; the new ones are kept.
+        """Create a run, or open the one with the same question and keep the new facts.
 
         Raises:
             InputError: the folder belongs to another question; names the first difference.
@@ -154,11 +146,7 @@ class Run:
 
     @property
     def model(self) -> ModelPart:
-        """The model that scored the pool.
-
-        Raises:
-            InputError: `run.json` names none.
-        """
+        """The model that scored the pool."""
         if self.facts.model is None:
             raise InputError(f"{self.file('run.json')}: damaged (no 'model' in it).")
         return self.facts.model
@@ -169,31 +157,19 @@ class Run:
         return self.question.task
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file in the folder; a missing file has none.
-
-        Raises:
-            InputError: a line is damaged.
-        """
+        """The rows of a JSONL file; none if it is missing. Raises InputError for a damaged line."""
         rows = read_jsonl(self.file(name))
         if name in _ROWS:
             parse_rows(_ROWS[name], rows, self.file(name))
         return rows
 
     def tuned_scores(self) -> list[TunedScore]:
-        """The scores that `labelcast tune` measured, in the order measured.
-
-        Raises:
-            InputError: a line is damaged.
-        """
+        """The scores that `labelcast tune` measured, oldest first. Raises like `rows`."""
         path = self.file("observations.jsonl")
         return parse_rows(TunedScore, read_jsonl(path), path)
 
     def coslow(self) -> CosLowFile | None:
-        """CoS-Low of the run, None before it is measured.
-
-        Raises:
-            InputError: `coslow.json` is damaged.
-        """
+        """CoS-Low of the run, None before it is measured. Raises InputError if it is damaged."""
         path = self.file("coslow.json")
         again = f"Run `labelcast coslow {self.path}` again."
         return parse_file(CosLowFile, path, again) if path.exists() else None
@@ -208,11 +184,7 @@ class Run:
         return self.file(f"manifests/{step}.json").exists()
 
     def manifest(self, step: str) -> Manifest:
-        """The manifest of a finished step.
-
-        Raises:
-            InputError: it is damaged.
-        """
+        """The manifest of a finished step. Raises InputError if it is damaged."""
         path = self.file(f"manifests/{step}.json")
         again = f"Run `labelcast {step}` for this run again."
         found = parse_file(Manifest, path, again)

@@ -126,11 +126,7 @@ def load_run_model(
     device: str = "auto",
     dtype: str = "auto",
 ) -> LanguageModel:
-    """Load the model of a run as `tune` trains it: see there for the arguments.
-
-    Raises:
-        InputError: no such model or device.
-    """
+    """Load the model of a run as `tune` needs it; arguments and errors as there."""
     from labelcast.training.fit_and_score import training_dtype
 
     refuse_spread(device)

@@ -1,4 +1,4 @@
-"""A results folder in the authors' form, made up: seeded curves of a few tasks."""
+"""A results folder in the format of the paper's authors, with seeded curves of a few tasks."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def write_folder(
 
 
 def write_coslow(path: Path, points: int = 10) -> Path:
-    """Write a file of CoS-Low and AUC on the line 0.3 + 0.5 x, one point off it."""
+    """Write a file of CoS-Low and AUC on the line 0.3 + 0.5 x, with one point off it."""
     rows = [f"t{i},{i / 10},{0.3 + 0.05 * i + 0.01 * (i == 4)}" for i in range(points)]
     path.write_text("\n".join(["task,coslow,auc", *rows]) + "\n")
     return path

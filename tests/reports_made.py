@@ -1,4 +1,4 @@
-"""Runs with an answer, made without a model, of any data one likes."""
+"""Runs with CoS-Low, made without a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def records(count: int) -> list[dict[str, str]]:
 
 
 def cosines(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Similarities of examples of which every second one is of the same kind, [n,n]."""
+    """Similarities of examples of two alternating kinds, [count,count]."""
     rng = np.random.default_rng(seed)
     kinds = np.stack([np.arange(count) % 2, 1 - np.arange(count) % 2], axis=1)
     points = np.concatenate([kinds * 2.0, rng.normal(size=(count, 6)) * 0.4], axis=1)
@@ -60,16 +60,16 @@ def answered_run(
     coslow: bool = True,
     facts: dict[str, Any] | None = None,
 ) -> Run:
-    """A run over records, of which the first `low` are drawn, labelled and measured.
+    """A run over records; the first `low` are drawn and labelled.
 
     Args:
-        folder: to make it in.
+        folder: where to make it.
         rows: the pool; 400 tickets by default.
         low: how many are drawn.
         task: of the run.
-        answers: of the drawn examples, over and over.
-        coslow: whether CoS-Low was measured.
-        facts: of `run.json`, in place of made-up ones.
+        answers: of the drawn examples, repeated.
+        coslow: whether CoS-Low is measured.
+        facts: of `run.json`, beside invented ones.
     """
     rows = records(400) if rows is None else rows
     resolved = Task.build(task or TASK)
@@ -95,12 +95,12 @@ def answered_run(
     given = answers or resolved.answers
     store.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
     if coslow:
-        measure(run, [example.id for example in drawn])
+        save_coslow(run, [example.id for example in drawn])
     return run
 
 
-def measure(run: Run, ids: Sequence[str]) -> None:
-    """Keep a made-up CoS-Low of examples in a run."""
+def save_coslow(run: Run, ids: Sequence[str]) -> None:
+    """Save an invented CoS-Low in a run."""
     found = cosines(len(ids))
     np.save(run.file("gram.npy"), found, allow_pickle=False)
     pairs = found[np.triu_indices(len(ids), 1)]

@@ -1,4 +1,4 @@
-"""Runs whose pool was scored, made without a model."""
+"""Scored runs, made without a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TASK = Task.parse(
 
 
 def scored_run(folder: Path, texts: Sequence[str], low: int, seed: int = 0) -> Run:
-    """A run over a pool of texts, with made-up confidences and the first `low` drawn."""
+    """A run over a pool of texts, with invented confidences and the first `low` drawn."""
     rows = [{"text": text, "more": number} for number, text in enumerate(texts)]
     return run_of(folder, rows, low, TASK, seed)
 
@@ -40,7 +40,7 @@ def run_of(
     seed: int = 0,
     said: str | None = None,
 ) -> Run:
-    """A run over a pool of records; `said` is the model's answer to every one."""
+    """A run over a pool of records; `said` is the model's answer to each."""
     path = folder / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     source = open_source(path)

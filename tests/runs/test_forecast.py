@@ -28,7 +28,7 @@ TASK = {
 
 
 def made(path: Path, coslow: float | None = 0.4, **model: Any) -> Run:
-    """A run of some model, with a CoS-Low or none."""
+    """A run of some model, with or without CoS-Low."""
     identity = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"} | model
     question = RunQuestion(task=Task.build(TASK))
     run = Run.create(path / "run", question, RunFacts.model_validate({"model": identity}))
@@ -53,14 +53,14 @@ def test_it_is_the_forecast_of_its_parts(tmp_path: Path) -> None:
     assert run.is_done("forecast")
 
 
-def test_a_ceiling_that_is_given_goes_first(tmp_path: Path) -> None:
+def test_a_given_ceiling_takes_precedence(tmp_path: Path) -> None:
     """The task's ceiling is only the default."""
     answer, _ = forecast_run(made(tmp_path), target_score=0.8, zero_shot=0.5, ceiling=0.85)
     assert answer.target.gain == pytest.approx(0.3 / 0.35)
 
 
 def test_a_model_without_a_card_gets_the_pooled_one(tmp_path: Path) -> None:
-    """The user is told which card is used, and can name another."""
+    """A warning says so, and the user can name another card."""
     answer, warnings = forecast_run(made(tmp_path))
     assert answer.calibration == "pooled"
     assert "no calibration exists" in warnings[0]
@@ -68,8 +68,8 @@ def test_a_model_without_a_card_gets_the_pooled_one(tmp_path: Path) -> None:
     assert (answer.calibration, warnings) == ("qwen2.5-14b-instruct", ())
 
 
-def test_labels_changed_since_are_told(tmp_path: Path) -> None:
-    """CoS-Low of other labels than the run holds now gives a warning, kept with the answer."""
+def test_changed_labels_are_a_warning(tmp_path: Path) -> None:
+    """If labels have changed since CoS-Low, a warning is given and kept with the forecast."""
     run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
     write_jsonl(run.file("labels.jsonl"), [{"set": "low", "id": "a", "y": "c"}])
     _, warnings = forecast_run(run)
@@ -77,8 +77,8 @@ def test_labels_changed_since_are_told(tmp_path: Path) -> None:
     assert warnings[0] in read_json(run.file("forecast.json"))["warnings"]
 
 
-def test_few_examples_are_told(tmp_path: Path) -> None:
-    """CoS-Low of fewer examples than the calibrations had gives a warning; of as many, none."""
+def test_few_examples_are_a_warning(tmp_path: Path) -> None:
+    """CoS-Low from fewer examples than the calibrations had gives a warning."""
     run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
     for examples, told in ((3, True), (32, False)):
         write_json(run.file("coslow.json"), {"coslow": 0.4, "examples": examples})
@@ -86,7 +86,7 @@ def test_few_examples_are_told(tmp_path: Path) -> None:
         assert any(f"rests on {examples} examples" in w for w in warnings) == told
 
 
-def test_before_coslow_only_observed_scores_answer(tmp_path: Path) -> None:
+def test_before_coslow_observed_scores_are_enough(tmp_path: Path) -> None:
     """Without either, the message says which commands come first."""
     run = made(tmp_path, coslow=None)
     with pytest.raises(InputError, match=r"CoS-Low is not measured yet.*labelcast coslow"):
@@ -105,7 +105,7 @@ def with_scores(run: Run, *rows: tuple[int, float, int]) -> Run:
 
 
 def test_every_measured_score_counts_with_its_own_test_set(tmp_path: Path) -> None:
-    """Several seeds at one budget are several scores: the forecast is that of giving them all."""
+    """Several seeds at one budget are several scores, as if all were given."""
     rows = [(50, 0.62, 200), (50, 0.58, 200), (100, 0.66, 1000)]
     run = with_scores(made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct"), *rows)
     answer, _ = forecast_run(run, zero_shot=0.5)
@@ -119,8 +119,8 @@ def test_every_measured_score_counts_with_its_own_test_set(tmp_path: Path) -> No
     assert not any("test examples are assumed" in warning for warning in answer.warnings)
 
 
-def test_what_the_run_knows_is_put_on_the_users_scale(tmp_path: Path) -> None:
-    """The task's ceiling and the measured scores are shares of 1, whatever the user's scale is."""
+def test_values_of_the_run_are_put_on_the_users_scale(tmp_path: Path) -> None:
+    """The task's ceiling and the measured scores are from 0 to 1, whatever the user's scale is."""
     run = with_scores(made(tmp_path), (50, 0.6, 200))
     plain, _ = forecast_run(run, target_score=0.8)
     percent, _ = forecast_run(run, target_score=80, scale=100)
@@ -130,8 +130,8 @@ def test_what_the_run_knows_is_put_on_the_users_scale(tmp_path: Path) -> None:
     assert errors.observations[0].score == pytest.approx(40)
 
 
-def test_a_loss_takes_nothing_of_another_scale(tmp_path: Path) -> None:
-    """A ceiling and scores of accuracy say nothing of a loss: they are left out, and it is said."""
+def test_a_loss_ignores_values_on_another_scale(tmp_path: Path) -> None:
+    """The ceiling and scores of an accuracy are left out, with a warning."""
     run = with_scores(made(tmp_path), (50, 0.6, 200))
     answer, found = forecast_run(
         run, observations=[(50, 2.0)], target_score=1.5, lower_is_better=True
@@ -143,7 +143,7 @@ def test_a_loss_takes_nothing_of_another_scale(tmp_path: Path) -> None:
 
 
 def test_a_large_pool_is_the_horizon(tmp_path: Path) -> None:
-    """A pool above 5,000 examples is looked at to its end, unless another horizon is asked for."""
+    """A pool of more than 5,000 examples is the horizon, unless another one is given."""
     model = ModelPart(name="m", fingerprint="x", architecture={})
     for size, horizon in ((400, 5000), (20_000, 20_000), (10**7, 10**6)):
         run = Run.create(tmp_path / f"{size}", RunQuestion(), RunFacts(model=model, size=size))
@@ -153,8 +153,8 @@ def test_a_large_pool_is_the_horizon(tmp_path: Path) -> None:
     assert answer.horizon == 700
 
 
-def test_runs_of_earlier_versions_are_asked_again(tmp_path: Path) -> None:
-    """Manifests with `asked` or only `options`, and with options that are gone, still answer."""
+def test_manifests_of_earlier_versions(tmp_path: Path) -> None:
+    """Manifests with only `options`, or with options that no longer exist, give a forecast."""
     run = made(tmp_path)
     asked: dict[str, Any] = {
         "zero_shot": 0.4,
@@ -174,8 +174,8 @@ def test_runs_of_earlier_versions_are_asked_again(tmp_path: Path) -> None:
         last_asked(run)
 
 
-def test_a_forecast_is_asked_again_with_every_option(tmp_path: Path) -> None:
-    """What the manifest keeps gives the same forecast, plan and all."""
+def test_a_forecast_is_repeated_with_every_option(tmp_path: Path) -> None:
+    """The manifest is enough to make the same forecast, including the plan."""
     run = made(tmp_path)
     costs: dict[str, Any] = {"label_cost": 0.5, "run_cost": 20.0, "value": 4000.0}
     scores: list[Observed] = [(50, 60.0), (50, 62.0, None, 300), (100, 66.0, 1.5)]

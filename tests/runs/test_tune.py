@@ -98,7 +98,7 @@ def observed(tmp_path: Path, rows: list[dict[str, Any]]) -> Run:
 
 
 def test_observations_reach_the_forecast(tmp_path: Path) -> None:
-    """Each one counts; zero-shot counts for every recipe; a score that is also given counts once."""
+    """Each counts; zero-shot counts for every recipe; a score that is also given counts once."""
     rows: list[dict[str, Any]] = [
         {"budget": 0, "score": 0.2, "recipe": "full fine-tuning"},
         {"budget": 50, "score": 0.9, "recipe": "full fine-tuning"},

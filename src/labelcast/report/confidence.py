@@ -58,10 +58,10 @@ def read_confidence(run: Run) -> PoolConfidence | None:
         values = pickable(path)
     low = [row["index"] for row in drawn_rows(run) if row["set"] == "low"]
     positions = [index for index in low if index < len(values)]
-    return summarise(values, np.asarray(positions, dtype=np.int64))
+    return count_by_confidence(values, np.asarray(positions, dtype=np.int64))
 
 
-def summarise(values: Array, picked: NDArray[np.int64]) -> PoolConfidence | None:
+def count_by_confidence(values: Array, picked: NDArray[np.int64]) -> PoolConfidence | None:
     """Count confidences, [N] with NaN for examples never picked, and those at picked positions."""
     from labelcast.selection.low_confidence import SHARE
 

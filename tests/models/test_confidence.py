@@ -128,12 +128,12 @@ def test_a_prompt_without_tokens_is_named(tiny: LanguageModel) -> None:
         score_confidence(tiny, ["ab", ""])
 
 
-def test_probabilities_that_are_no_numbers_are_told(tmp_path: Path) -> None:
-    """A model that overflows in float16 is told with the way out, and works in float32."""
+def test_probabilities_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """The message for a model that overflows in float16 says what to do, and float32 works."""
     path = save_llama(tmp_path / "model") / "model.safetensors"
     wide = {n: w * 1e4 if "mlp" in n else w for n, w in load_file(path).items()}
     save_file(wide, path, metadata={"format": "pt"})
-    with pytest.raises(RunError, match=r"no numbers in float16. Score with --dtype float32"):
+    with pytest.raises(RunError, match=r"not finite in float16. Score with --dtype float32"):
         score_confidence(load_model(str(path.parent), dtype="float16"), ["ab"], max_new_tokens=2)
     (found,) = score_confidence(load_model(str(path.parent)), ["ab"], max_new_tokens=2)
     assert 0 < found.confidence <= 1

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import load_llama
 
-from labelcast.models.generation import Generated, batches, end_tokens, generate, read_prefix
+from labelcast.models import generation
+from labelcast.models.encoding import encode_prompt
+from labelcast.models.generation import (
+    Generated,
+    LocalAnswers,
+    Prefix,
+    batches,
+    end_tokens,
+    generate,
+    read_prefix,
+)
 from labelcast.models.loading import LanguageModel
 
 TIE = 1e-4
@@ -120,3 +130,42 @@ def test_generation_leaves_gradients_alone(tiny: LanguageModel) -> None:
     prefix = read_prefix(tiny, random_prompts(0, [5, 6], 20))
     assert not any(states.requires_grad for layer in prefix.layers for states in layer)
     assert not torch.is_inference_mode_enabled()
+
+
+def encoded(lm: LanguageModel, beginning: str, *ends: str) -> list[list[int]]:
+    return [encode_prompt(lm.tokenizer, f"{beginning}{end}") for end in ends]
+
+
+def test_earlier_calls_change_no_answer(
+    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shared tokens are run again only if they differ; the bits are the same."""
+    read: list[int] = []
+
+    def counted(lm: LanguageModel, asked: list[list[int]]) -> Prefix:
+        found: Prefix = read_prefix(lm, asked)
+        read.append(len(found.tokens))
+        return found
+
+    monkeypatch.setattr(generation, "read_prefix", counted)
+
+    long = "an instruction that all begin with; "
+    calls = [
+        encoded(tiny, long, "one", "two", "three"),
+        encoded(tiny, long, "four", "five", "zero"),
+        encoded(tiny, long, "sex", "seven"),
+        encoded(tiny, "", "x", "yz"),
+        encoded(tiny, long, "alone"),
+        encoded(tiny, long, "eight", "nine"),
+    ]
+    fresh = [LocalAnswers(tiny, 2).answer(call, 6) for call in calls]
+    read.clear()
+    one = LocalAnswers(tiny, 2)
+    assert [one.answer(call, 6) for call in calls] == fresh
+    length = len(encode_prompt(tiny.tokenizer, long))
+    assert read == [length, length + 2, 0, 0, length]
+
+
+def test_no_prompts_give_no_answers(tiny: LanguageModel) -> None:
+    """A shard whose prompts are all too long."""
+    assert LocalAnswers(tiny, 2).answer([], 3) == []

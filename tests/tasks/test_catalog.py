@@ -292,14 +292,14 @@ def test_generated_tasks_are_pools() -> None:
     own = [record.values for record in source.records()]
     assert own == list(generated.generate(name, GENERATED_SIZE))
     assert [r.values for r in open_source(f"task:{name}:train").records()] == own
-    with pytest.raises(InputError, match="no split for 'test'"):
+    with pytest.raises(InputError, match="no 'test' split"):
         open_source(f"task:{name}:test")
 
 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("task:nothing", "no task of that name"),
+        ("task:nothing", "no such task in the catalogue"),
         ("task:sst2:dev", "ROLE train, valid or test"),
         ("task:sst2:test", "nyu-mll/glue: no split for 'test'; it has train, valid"),
     ],

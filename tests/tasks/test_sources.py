@@ -1,4 +1,4 @@
-"""Sources: one record after another, the same whatever the format."""
+"""Sources give the same records in every format."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def values(spec: str | Path) -> list[dict[str, Any]]:
 )
 @given(rows=ROWS)
 def test_every_format_gives_the_same_records(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    """Commas, quotes, ends of lines, emoji: what was written is what is read."""
+    """With commas, quotes, line ends and emoji."""
     for ending, write in WRITERS.items():
         path = tmp_path / f"rows.{ending}"
         write(path, rows)
@@ -58,8 +58,8 @@ def test_every_format_gives_the_same_records(tmp_path: Path, rows: list[dict[str
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_a_source_is_read_as_often_as_wanted(ending: str, tmp_path: Path) -> None:
-    """Each pass starts anew; positions count from 0 and places name the file."""
+def test_a_source_can_be_read_several_times(ending: str, tmp_path: Path) -> None:
+    """Each pass starts from the beginning; positions count from 0, and places name the file."""
     path = tmp_path / f"rows.{ending}"
     WRITERS[ending](path, [{"text": "a"}, {"text": "b"}])
     source = open_source(path)
@@ -71,8 +71,8 @@ def test_a_source_is_read_as_often_as_wanted(ending: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
-def test_a_byte_order_mark_is_no_part_of_the_data(ending: str, tmp_path: Path) -> None:
-    """Files saved by spreadsheets and editors of some systems begin with one."""
+def test_a_byte_order_mark_is_ignored(ending: str, tmp_path: Path) -> None:
+    """Some spreadsheets and editors write one."""
     path = tmp_path / f"rows.{ending}"
     WRITERS[ending](path, [{"text": "é"}])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -80,7 +80,7 @@ def test_a_byte_order_mark_is_no_part_of_the_data(ending: str, tmp_path: Path) -
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
-    """Blank lines count for the place, not for the position; a quoted CSV value spans lines."""
+    """Blank lines count in the place but not in the position; a quoted value spans lines."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": 1}\n\n{"text": 2}\r\n')
     assert [(r.index, r.where) for r in open_source(path).records()] == [
@@ -93,8 +93,8 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
-def test_a_broken_tail_shows_when_it_is_reached(ending: str, tmp_path: Path) -> None:
-    """The records before a broken one are read."""
+def test_a_broken_tail_is_refused_when_it_is_reached(ending: str, tmp_path: Path) -> None:
+    """The records before it are read."""
     path = tmp_path / f"rows.{ending}"
     WRITERS[ending](path, [{"text": "a"}, {"text": "b"}])
     path.write_text(path.read_text() + '"')
@@ -105,7 +105,7 @@ def test_a_broken_tail_shows_when_it_is_reached(ending: str, tmp_path: Path) -> 
 
 
 def test_a_broken_array_names_its_line(tmp_path: Path) -> None:
-    """An editor's line and column; an array is read at once, so no record comes before them."""
+    """And its column. An array is read at once, so no record comes first."""
     path = tmp_path / "rows.json"
     path.write_text('[{"text": "a"},\n{"text" "b"}]')
     with pytest.raises(InputError, match=r"rows\.json: not valid JSON: .* \(line 2, column 9\)"):
@@ -124,7 +124,7 @@ def test_a_generated_source(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub library keeps what it prepares in a folder of the test."""
+    """The hub library caches in a folder of the test."""
     import datasets.config
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
@@ -132,8 +132,8 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hub_cache")
 @pytest.mark.parametrize("ending", ["parquet", "jsonl", "csv"])
-def test_a_hub_data_set(ending: str, tmp_path: Path) -> None:
-    """A folder of the hub's form is read split by split; the train split by default."""
+def test_a_hub_dataset(ending: str, tmp_path: Path) -> None:
+    """A dataset folder is read split by split; the train split by default."""
     folder = tmp_path / "set"
     folder.mkdir()
     for split in ("train", "test"):
@@ -146,7 +146,7 @@ def test_a_hub_data_set(ending: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hub_cache")
 def test_a_hub_data_set_with_configs(tmp_path: Path) -> None:
-    """With two parts after the name the first is the config, the second the split."""
+    """Of two parts after the name the first is the config, the second the split."""
     folder = tmp_path / "set"
     for config in ("one", "two"):
         (folder / config).mkdir(parents=True)

@@ -47,7 +47,7 @@ POOLS = [
         '[{"text": "a"}, {"text": "b"}',
         "p.json",
         "not valid JSON",
-        "column 31",
+        "column 30",
     ),
     pool("CSV, too many columns", "p.csv", "text,n\na,1\nb,2,3\n", "p.csv line 3", "3 values"),
     pool("CSV, unclosed quote", "p.csv", 'text,n\na,1\n"b,2\n', "p.csv line", "not valid CSV"),

@@ -82,20 +82,12 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that labelcast wrote.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
+    """Read a JSON file that labelcast wrote."""
     return _read(path, "damaged (not valid JSON). Delete it and run its step again.", _no_constant)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object that a user gave.
-
-    Raises:
-        InputError: the file cannot be read, is not JSON, or does not hold an object.
-    """
+    """Read a JSON object that a user gave."""
     content = _read(path, "not valid JSON ({fault})")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
@@ -124,9 +116,6 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
 
     With `unfinished`, ignore a last line without an end: a killed process leaves one in a file that
     it appends to.
-
-    Raises:
-        InputError: a line is damaged.
     """
     refuse_special(path)
     try:

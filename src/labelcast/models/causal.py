@@ -111,9 +111,6 @@ class LanguageModel:
         Args:
             turns: each with `role` and `content`.
             answering: add the beginning of the model's answer.
-
-        Raises:
-            InputError: the template fails.
         """
         try:
             text = self.tokenizer.apply_chat_template(

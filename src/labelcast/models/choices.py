@@ -28,11 +28,7 @@ class Choice(Generic[T]):
 
 
 def choose_device(wanted: str = "auto") -> Choice[str]:
-    """The device to run on; ``auto`` is a GPU if there is one.
-
-    Raises:
-        InputError: the device does not exist here.
-    """
+    """The device to run on; ``auto`` is a GPU if there is one."""
     import torch
 
     refuse_spread(wanted)
@@ -86,9 +82,6 @@ def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtyp
 
     On a CPU float32; on a GPU float32 if the weights fill at most half the memory. bfloat16 changes
     the ranking of confidences, and CoS-Low by more than 0.01.
-
-    Raises:
-        InputError: no such dtype.
     """
     import torch
 
@@ -104,11 +97,7 @@ def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtyp
 
 
 def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[int]:
-    """How many examples run at once.
-
-    Raises:
-        InputError: less than one.
-    """
+    """How many examples run at once."""
     if wanted is not None:
         if wanted < 1:
             raise InputError(f"--batch-size {wanted}: must be at least 1.")

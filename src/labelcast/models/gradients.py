@@ -224,17 +224,17 @@ class _Stored(_Sketch):
     def finish(self, rows: Sequence[int]) -> None:
         for name, sums in self.pending.items():
             # An expert that saw none of an example's tokens has no gradient for it.
-            met = [row for row in rows if row in sums]
-            if not met:
+            seen = [row for row in rows if row in sums]
+            if not seen:
                 continue
-            g = torch.stack([sums.pop(row) for row in met])
+            g = torch.stack([sums.pop(row) for row in seen])
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
             n, o, _ = g.shape
             g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
-            self.stored[name][:, met] = g.reshape(self.groups, n, -1).cpu()
-            self.scales[name][met] = scale.to("cpu", torch.float32)
+            self.stored[name][:, seen] = g.reshape(self.groups, n, -1).cpu()
+            self.scales[name][seen] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
         found = {name: _inner_products(s, self.scales[name]) for name, s in self.stored.items()}
@@ -276,37 +276,32 @@ class _Factors:
     """Keeps h [S,I] and d [S,O] of every example and layer, for `_exact_layer`."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int):
-        self.layers = layers
-        self.inputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in layers}
-        self.outputs: dict[str, list[list[Tensor]]] = {
-            n: [[] for _ in range(count)] for n in layers
-        }
+        self.layers, self.count = layers, count
+        self.kept: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         return h.float().cpu()
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         for row, one, h in zip(rows, d.detach().float().cpu(), kept, strict=True):
-            self.outputs[name][row].append(one)
-            self.inputs[name][row].append(h)
+            self.kept.setdefault((name, row), []).append((h, one))
 
     def finish(self, rows: Sequence[int]) -> None:
         """Nothing to do: the factors are kept unchanged."""
 
     def take(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
         """Return the two factors of every example, and drop them."""
-        inputs, outputs, layer = self.inputs.pop(name), self.outputs.pop(name), self.layers[name]
+        layer = self.layers[name]
         # An expert may have seen no token of an example.
-        return (
-            [torch.cat(h) if h else torch.empty(0, layer.in_features) for h in inputs],
-            [torch.cat(d) if d else torch.empty(0, layer.out_features) for d in outputs],
-        )
+        none = (torch.empty(0, layer.in_features), torch.empty(0, layer.out_features))
+        found = [self.kept.pop((name, row), [none]) for row in range(self.count)]
+        inputs = [torch.cat([h for h, _ in pairs]) for pairs in found]
+        return inputs, [torch.cat([d for _, d in pairs]) for pairs in found]
 
     def held_bytes(self) -> int:
         """Bytes kept; memory that examples share counts once."""
-        lists = [*self.inputs.values(), *self.outputs.values()]
-        blocks = {t.data_ptr(): t.numel() * 4 for rows in lists for row in rows for t in row}
-        return sum(blocks.values())
+        tensors = (t for pairs in self.kept.values() for pair in pairs for t in pair)
+        return sum({t.data_ptr(): t.numel() * 4 for t in tensors}.values())
 
 
 def _exact_layer(inputs: list[Tensor], outputs: list[Tensor]) -> Tensor:

@@ -68,9 +68,6 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
 
     An expert's name has its number: ``model.layers.0.mlp.experts.7.down_proj``. Routers get no
     adapter.
-
-    Raises:
-        InputError: the model has none of these layers, or experts of an unknown build.
     """
     found: dict[str, Layer] = {}
     for name, module in lm.model.named_modules():
@@ -175,7 +172,7 @@ class _Taps:
 
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if self.again.now:
-                return _begun(output)
+                return _differentiable(output)
             count, rows = self.running.count, self.running.rows
             h = args[0].detach()
             with torch.no_grad():
@@ -194,35 +191,35 @@ class _Taps:
         if name not in self.layers:
             return output
         if self.again.now:
-            return _begun(output)
+            return _differentiable(output)
         rows = self.running.rows
         with torch.no_grad():
             kept = self.contraction.keep(name, sort.spread(h.detach()))
 
         def contract(d: Tensor) -> None:
             these = rows or self.running.rows
-            met = [these[example] for example in sort.examples]
-            self.contraction.contract(name, met, sort.spread(d), kept)
+            seen = [these[example] for example in sort.examples]
+            self.contraction.contract(name, seen, sort.spread(d), kept)
 
         return _tap(output, contract)
 
 
 def _tap(output: Tensor, contract: Callable[[Tensor], None]) -> Tensor:
     """The output, with a hook that calls `contract` with its gradient."""
-    output = _begun(output)
+    output = _differentiable(output)
     output.register_hook(contract)
     return output
 
 
-def _begun(output: Tensor) -> Tensor:
+def _differentiable(output: Tensor) -> Tensor:
     """The output, made to have a gradient if nothing below it has one."""
     if output.requires_grad:
         return output
-    begun: Tensor = _Begin.apply(output, torch.zeros((), requires_grad=True))
-    return begun
+    started: Tensor = _StartGradient.apply(output, torch.zeros((), requires_grad=True))
+    return started
 
 
-class _Begin(torch.autograd.Function):
+class _StartGradient(torch.autograd.Function):
     """Where gradients begin; a tensor with `requires_grad` would also store its gradient."""
 
     @staticmethod

@@ -98,9 +98,6 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
 
     Returns:
         All that needs no weights: `model` is an `Unweighted`.
-
-    Raises:
-        InputError: as `load_model`.
     """
     from transformers import GenerationConfig
 
@@ -117,24 +114,13 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
 
 
 def describe(spec: str) -> Description:
-    """A model's identity and size, from its config and tokenizer alone.
-
-    Raises:
-        InputError: as `load_model`.
-    """
-    folder = weights_folder(spec)
-    config = _config(spec, folder)
-    return Description(
-        _identity(spec, config, _tokenizer(spec, folder, config)), _count_weights(config)
-    )
+    """A model's identity and size, from its config and tokenizer alone."""
+    lm = load_unweighted(spec, Choice("cpu", "not run"))
+    return Description(lm.identity, _count_weights(lm.model.config))
 
 
 def weights_folder(spec: str) -> str:
-    """The folder or hub id that transformers loads a model from.
-
-    Raises:
-        InputError: no such model.
-    """
+    """The folder or hub id that transformers loads a model from."""
     if spec == embedded.NAME:
         return str(embedded.dequantised(embedded.gguf_file()))
     path = Path(spec)

@@ -74,11 +74,7 @@ def pick_low_confidence(
 def draw_random(
     size: int, n: int, *, taken: Sequence[int] = (), seed: int = 0
 ) -> NDArray[np.int64]:
-    """Draw n of the positions 0 .. size - 1 at random, without those in `taken`.
-
-    Raises:
-        InputError: fewer than n are left.
-    """
+    """Draw n of the positions 0 .. size - 1 at random, without those in `taken`."""
     left = np.setdiff1d(np.arange(size, dtype=np.int64), np.asarray(taken, dtype=np.int64))
     if n < 1:
         raise InputError(f"{n} examples asked for; at least 1 is needed.")

@@ -176,7 +176,7 @@ def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:
     names = [name.replace("_", " ") for name in inputs]
     what = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     if not answers:
-        return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with that alone."
+        return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with nothing else."
     return (
         f"Read the {what} and choose the right {answer.replace('_', ' ')}. "
         f"Answer with one of these and nothing else: {', '.join(answers)}."

@@ -66,20 +66,12 @@ def examples(
 
 
 def rendered_example(values: Mapping[str, Any], index: int) -> Example:
-    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``.
-
-    Raises:
-        InputError: a field is missing or empty.
-    """
+    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``."""
     return _example(Record(index, f"example {index + 1}", dict(values)), None, None, True)
 
 
 def content_id(source: Source, task: Task | None) -> Iterator[tuple[str, str | None]]:
-    """Content hash and own ``id`` (or None) of every record, without rendering.
-
-    Raises:
-        InputError: as `examples`.
-    """
+    """Content hash and own ``id`` (or None) of every record, without rendering."""
     for record in _consistent(source):
         fields = read_fields(record.values, task, record.where)
         yield content_hash(fields), _own_id(record)
@@ -121,11 +113,7 @@ def flat_row(fields: Mapping[str, str], task: Task | None, answer: str | None) -
 
 
 def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dict[str, str]:
-    """The input fields of a record as text.
-
-    Raises:
-        InputError: a field is absent, or the record is not rendered and there is no task.
-    """
+    """The input fields of a record as text."""
     if task is not None:
         return task.input_fields(values, where)
     if PROMPT_FIELD not in values:
@@ -140,11 +128,7 @@ def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dic
 
 
 def read_answer(value: Any, task: Task | None, where: str) -> str:
-    """An answer as text, checked against the task.
-
-    Raises:
-        InputError: it is missing, empty or not allowed.
-    """
+    """An answer as text, checked against the task."""
     if task is not None:
         return task.check_answer(value, where)
     text = as_text(value, where)

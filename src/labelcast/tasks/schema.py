@@ -32,11 +32,7 @@ class _PlainLoader(yaml.BaseLoader):
 
 
 def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
-    """A mapping from YAML text, every plain value as text.
-
-    Raises:
-        InputError: it is not valid YAML or not a mapping, or its aliases expand to too much.
-    """
+    """A mapping from YAML text, every plain value as text."""
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()

@@ -74,22 +74,14 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
 
 
 def open_csv(path: Path, delimiter: str, encoding: str) -> Source:
-    """Open a CSV file with another delimiter or encoding, as spreadsheets write them.
-
-    Raises:
-        InputError: as `open_source`.
-    """
+    """Open a CSV file with another delimiter or encoding, as spreadsheets write them."""
     check_file(path)
     reader = partial(_read_csv, delimiter=delimiter, encoding=encoding)
     return Source(str(path.resolve()), lambda: _numbered(path, reader))
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that is not a readable, non-empty file.
-
-    Raises:
-        InputError: no such file, a folder, a pipe or a device, or an empty file.
-    """
+    """Refuse a path that is not a readable, non-empty file."""
     refuse_special(path)
     if not path.exists():
         raise InputError(f"{path}: no such file. A data file is {FORMATS}.")

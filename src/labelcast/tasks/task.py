@@ -76,11 +76,7 @@ class Hub(BaseModel):
         return value
 
     def spec(self, role: Role = "train") -> str:
-        """The data of a role, for `sources.open_source`: ``hub:ID[:CONFIG]:SPLIT``.
-
-        Raises:
-            InputError: there is no split for the role.
-        """
+        """The data of a role, for `sources.open_source`: ``hub:ID[:CONFIG]:SPLIT``."""
         if role not in self.splits:
             raise InputError(f"{self.id}: no split for {role!r}; it has {', '.join(self.splits)}.")
         return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
@@ -227,11 +223,7 @@ class Task(BaseModel):
         return "\n".join(parts)
 
     def input_fields(self, record: Mapping[str, Any], where: str) -> dict[str, str]:
-        """The text of each input field of a record.
-
-        Raises:
-            InputError: a field is absent, missing or NaN, or all are blank.
-        """
+        """The text of each input field of a record."""
         fields: dict[str, str] = {}
         for item in self.inputs:
             if item.field not in record:
@@ -246,11 +238,7 @@ class Task(BaseModel):
         return fields
 
     def check_answer(self, value: Any, where: str) -> str:
-        """An answer as text.
-
-        Raises:
-            InputError: it is empty, or not an allowed answer.
-        """
+        """An answer as text."""
         text = as_text(value, where).strip()
         if not text:
             raise InputError(f"{where}: the answer is empty.")

@@ -46,7 +46,10 @@ DISK = {
 }
 """What a disk refuses."""
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc"),
+    *("can't start new thread", "failed to launch worker thread"),  # a limit on processes
+)
 
 
 def not_written(path: object, error: OSError) -> LabelcastError:
@@ -63,7 +66,7 @@ def brief(error: object, most: int = 160) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any library means that there was no memory left."""
+    """Whether an error of any library means that there was no memory, or no thread, left."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
     text = str(error).lower()

@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcast.models.choices import choose_batch
-from labelcast.models.coslow import cos_low, cosine, encode_labelled, gradient_memory, median_cosine
+from labelcast.models.coslow import cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.encoding import Encoded, by_length
-from labelcast.models.gradients import sketch_matrix
+from labelcast.models.gradients import gradient_memory, sketch_matrix
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.tasks.prompts import Example

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and read back as they were."""
+"""JSON files are written completely or not at all, and read back unchanged."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from labelcast.files.json_files import (
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.dictionaries(st.text(), st.text()), max_size=4))
 def test_rows_come_back(tmp_path: Path, rows: list[dict[str, str]]) -> None:
-    """Whatever a text holds, other ends of lines such as U+2028 or U+0085 included."""
+    """Any text, including other line ends such as U+2028 and U+0085."""
     write_jsonl(tmp_path / "rows.jsonl", rows)
     assert read_jsonl(tmp_path / "rows.jsonl") == rows
 
 
 @pytest.mark.parametrize("text", ["a\u2028b", "a\x85b", "a\x1cb", "a\r\nb"])
-def test_a_text_with_odd_ends_of_lines(text: str, tmp_path: Path) -> None:
-    """Such a text does not end its row."""
+def test_unusual_line_ends_do_not_split_a_row(text: str, tmp_path: Path) -> None:
+    """Only a newline ends a row."""
     write_jsonl(tmp_path / "rows.jsonl", [{"text": text}, {"text": "next"}])
     assert read_jsonl(tmp_path / "rows.jsonl") == [{"text": text}, {"text": "next"}]
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    """A write that fails half-way leaves the old file, and nothing beside it."""
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
+    """A write that fails half-way leaves the old file and no temporary one."""
     path = tmp_path / "new" / "a.json"
     write_json(path, {"a": 1})
 
@@ -52,21 +52,21 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
-    """JSON has no NaN: it is refused before a file is touched."""
+    """JSON has no NaN: it is refused before any file is written."""
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("fault", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO])
-def test_faults_of_the_disk_become_one_kind(fault: int, tmp_path: Path) -> None:
+def test_disk_errors_become_run_errors(fault: int, tmp_path: Path) -> None:
     """Each names the path and has exit status 1."""
     with pytest.raises(RunError, match="some/file") as caught, disk_faults(Path("some/file")):
         raise OSError(fault, "fault")
     assert caught.value.status == 1
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+def test_damage_is_reported(tmp_path: Path) -> None:
     """A file that cannot be read back is named, with the line."""
     path = tmp_path / "a.jsonl"
     assert read_jsonl(path) == []

@@ -120,11 +120,10 @@ def test_wrong_cards_are_refused(tmp_path: Path, changes: dict[str, object], wor
         ("", "not valid JSON"),
         ("[1]", "JSON object"),
         ("{}", "'name' is missing"),
-        ('{"name": "a", "name": "b"}', "twice"),
     ],
 )
 def test_files_that_are_no_card(tmp_path: Path, text: str, words: str) -> None:
-    """An empty file, a list, an empty object and a repeated key are refused by name of the file."""
+    """An empty file, a list and an empty object are refused by name of the file."""
     path = tmp_path / "card.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=words) as error:
@@ -134,7 +133,7 @@ def test_files_that_are_no_card(tmp_path: Path, text: str, words: str) -> None:
 
 def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
     """A file that is absent, or is no text, is refused."""
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         by_name(str(tmp_path / "none.json"))
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"bytes\.json"):
@@ -143,8 +142,9 @@ def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
 
 def test_unwritable_folder_is_a_run_error(tmp_path: Path) -> None:
     """A card that cannot be written is an error that names the path."""
+    (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"mine\.json"):
-        _fitted().save(tmp_path / "absent" / "mine.json")
+        _fitted().save(tmp_path / "file" / "mine.json")
 
 
 def test_unknown_name_lists_names_and_the_closest() -> None:

@@ -114,7 +114,7 @@ def test_what_is_no_file_is_not_replaced(
     path = place / WRITERS[what][WRITERS[what].index("--out" if what == "init" else "--export") + 1]
     make(path)
     before = path.lstat()
-    check_message(labelcast(*WRITERS[what]), 2, (path.name, "where a file is needed"))
+    check_message(labelcast(*WRITERS[what]), 2, (path.name, "a file is needed"))
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 

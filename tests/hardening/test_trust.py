@@ -165,9 +165,6 @@ def with_template(models: Models, place: Path, template: str, *, own_file: bool 
     return place / "m"
 
 
-LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-
-
 @pytest.mark.parametrize(
     ("template", "says"),
     [
@@ -180,8 +177,6 @@ LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% end
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "chat template fails"),
         ("{{ messages ", "chat template fails"),
         ("{% include '/etc/passwd' %}", "chat template fails"),
-        ("{{ 'x' * 5000000 }}", "5,000,000 characters"),
-        (LOOP, "has not ended"),
     ],
 )
 @pytest.mark.parametrize("own_file", [False, True])
@@ -195,7 +190,6 @@ def test_a_chat_template_stays_in_its_sandbox(
 ) -> None:
     """Whatever it tries, one line tells that it fails, and no run is begun."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr("labelcast.models.loading._TEMPLATE_SECONDS", 1.0)
     folder = with_template(models, place, template, own_file=own_file)
     before = snapshot(place)
     check_message(score_with(folder, place), 2, ("model ", says))

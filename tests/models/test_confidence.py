@@ -35,7 +35,7 @@ def compare(
 
 
 def prompts_of(lengths: list[int], beginning: str = "") -> list[str]:
-    """Prompts of so many letters, after a beginning in common."""
+    """Prompts of the given lengths, after a shared beginning."""
     return [beginning + "".join("abcdefgh"[(i * i + n) % 8] for i in range(n)) for n in lengths]
 
 
@@ -52,7 +52,7 @@ def test_confidence_equals_a_second_forward_pass(
     assert ties <= 2
 
 
-def test_confidence_on_a_real_model(smollm2: LanguageModel) -> None:
+def test_confidence_on_the_embedded_model(smollm2: LanguageModel) -> None:
     """On the embedded model and published prompts, for two batch sizes."""
     path = shared() / "paper/results/coslow_data/task_data_unannotated.json"
     prompts = [record["input_text"] for record in json.loads(path.read_text())[:40:8]]
@@ -89,7 +89,7 @@ def test_newlines_ends_and_padding_do_not_count(tiny: LanguageModel) -> None:
 
 @pytest.mark.parametrize("text", ["\n", "<eos>"])
 def test_an_answer_without_counted_token_is_flagged(tmp_path: Path, text: str) -> None:
-    """A model that says nothing but newlines, or ends at once: its first token stands in."""
+    """If a model says only newlines, or ends at once, its first token is used."""
     import torch
 
     lm = load_llama(tmp_path, tie_word_embeddings=False)
@@ -105,7 +105,7 @@ def test_an_answer_without_counted_token_is_flagged(tmp_path: Path, text: str) -
 
 
 def test_a_prompt_that_does_not_fit_is_skipped(tmp_path: Path) -> None:
-    """Prompt and answer must fit the context; the others are scored as if it were not there."""
+    """Prompt and answer must fit the context; the other prompts are not affected."""
     lm = load_llama(tmp_path, max_position_embeddings=40)
     prompts = ["x" * 30, "x" * 31, "xyz"]
     done: list[int] = []
@@ -123,17 +123,17 @@ def test_no_prompts_give_no_results(tiny: LanguageModel) -> None:
 
 
 def test_a_prompt_without_tokens_is_named(tiny: LanguageModel) -> None:
-    """The model cannot answer to nothing."""
+    """The message has the number of the prompt."""
     with pytest.raises(InputError, match="prompt 2: it has no tokens"):
         score_confidence(tiny, ["ab", ""])
 
 
-def test_probabilities_that_are_no_numbers_are_told(tmp_path: Path) -> None:
-    """A model that overflows in float16 is told with the way out, and works in float32."""
+def test_probabilities_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """The message for a model that overflows in float16 says what to do, and float32 works."""
     path = save_llama(tmp_path / "model") / "model.safetensors"
     wide = {n: w * 1e4 if "mlp" in n else w for n, w in load_file(path).items()}
     save_file(wide, path, metadata={"format": "pt"})
-    with pytest.raises(RunError, match=r"no numbers in float16. Score with --dtype float32"):
+    with pytest.raises(RunError, match=r"not finite in float16. Score with --dtype float32"):
         score_confidence(load_model(str(path.parent), dtype="float16"), ["ab"], max_new_tokens=2)
     (found,) = score_confidence(load_model(str(path.parent)), ["ab"], max_new_tokens=2)
     assert 0 < found.confidence <= 1
@@ -147,7 +147,7 @@ def test_an_answer_needs_a_token(tiny: LanguageModel) -> None:
 
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=30))
 def test_mean_and_perplexity_stay_in_their_ranges(probabilities: list[float]) -> None:
-    """The mean lies between the least and the largest; perplexity is at least 1 and their inverse.
+    """The mean lies between the smallest and the largest; perplexity is at least 1.
 
     By the inequality of the means 1 / perplexity never exceeds the mean.
     """

@@ -33,7 +33,7 @@ def labelled(count: int, seed: int = 0, longest: int = 30) -> list[Example]:
 
 
 def example(prompt: str, answer: str | None, index: int) -> Example:
-    """One rendered example as a file's line would give it."""
+    """One rendered example, as from a line of a file."""
     where = f"pool.jsonl, line {index + 1}"
     return Example(f"id{index}", index, where, {}, prompt, answer, f"{index:016x}")
 
@@ -51,7 +51,7 @@ def test_it_is_the_median_of_what_peft_gives(tiny: LanguageModel) -> None:
 
 
 def test_exact_is_near_the_sketch_and_has_no_seed(tiny: LanguageModel) -> None:
-    """The two methods agree; what has no seed has no spread over seeds."""
+    """The two methods agree, and only the sketch has a spread over seeds."""
     examples = labelled(8)
     exact, sketch = cos_low(tiny, examples, method="exact"), cos_low(tiny, examples, seeds=8)
     assert exact.coslow == pytest.approx(sketch.coslow, abs=0.02)
@@ -60,7 +60,7 @@ def test_exact_is_near_the_sketch_and_has_no_seed(tiny: LanguageModel) -> None:
     assert sketch.coslow == pytest.approx(np.mean(sketch.per_seed))
 
 
-def test_one_sketch_tells_how_far_another_seed_would_lie(tiny: LanguageModel) -> None:
+def test_one_sketch_estimates_the_spread_over_seeds(tiny: LanguageModel) -> None:
     """`seed_sd` from the parts of one sketch is within three times the spread over 20 seeds."""
     examples = labelled(12)
     many = cos_low(tiny, examples, seeds=20)
@@ -70,8 +70,8 @@ def test_one_sketch_tells_how_far_another_seed_would_lie(tiny: LanguageModel) ->
     assert many.seed_sd / 3 < np.mean(guesses) < 3 * many.seed_sd
 
 
-def test_the_same_seed_gives_the_same_and_another_another(tiny: LanguageModel) -> None:
-    """The sketch is drawn from the seed alone."""
+def test_the_value_depends_on_the_seed(tiny: LanguageModel) -> None:
+    """The same seed gives the same value, another seed another."""
     examples = labelled(5)
     first = cos_low(tiny, examples, seed=1)
     assert first.coslow == cos_low(tiny, examples, seed=1).coslow
@@ -79,21 +79,21 @@ def test_the_same_seed_gives_the_same_and_another_another(tiny: LanguageModel) -
 
 
 def test_two_examples_are_enough(tiny: LanguageModel) -> None:
-    """With one pair CoS-Low is its cosine; so few tell nothing of an interval, and it says so."""
+    """With one pair CoS-Low is its cosine, and the interval is -1 to 1."""
     found = cos_low(tiny, labelled(2))
     assert found.pairs == 1
     assert found.coslow == pytest.approx(found.cosines[0, 1])
     assert [found.low, found.high] == [-1, 1]
 
 
-def test_examples_that_are_alike_have_cosine_one(tiny: LanguageModel) -> None:
+def test_equal_examples_have_cosine_one(tiny: LanguageModel) -> None:
     """The same example three times: every cosine is 1."""
     found = cos_low(tiny, [example("abc:", "5", i) for i in range(3)])
     assert found.coslow == pytest.approx(1, abs=1e-4)
 
 
-def test_the_result_goes_into_json(tiny: LanguageModel) -> None:
-    """Everything but the matrix is plain values."""
+def test_the_result_is_json_ready(tiny: LanguageModel) -> None:
+    """Everything except the matrices is plain values."""
     values = json.loads(json.dumps(cos_low(tiny, labelled(3)).to_dict()))
     assert values["examples"] == 3
     assert values["gradient_bytes"] > 0
@@ -127,7 +127,7 @@ def test_a_zero_gradient_names_the_example(tiny: LanguageModel) -> None:
 
 @pytest.mark.parametrize("method", ["sketch", "exact"])
 def test_a_gradient_that_is_not_finite_names_the_example(tiny: LanguageModel, method: str) -> None:
-    """NaN in what one example alone reads is laid at that example's door."""
+    """NaN in a token of one example names that example."""
     bad = tiny.tokenizer.convert_tokens_to_ids("Z")
     examples = [*labelled(2), example("aZa", "a", 2), *labelled(1, seed=5)]
     with (
@@ -157,7 +157,7 @@ def test_an_empty_prompt_names_the_example(tiny: LanguageModel) -> None:
 
 
 def test_an_example_longer_than_the_context_names_it(tmp_path: Path) -> None:
-    """Its length and the model's are told."""
+    """The message has its length and the model's."""
     lm = load_llama(tmp_path, max_position_embeddings=32)
     examples = [*labelled(2, longest=20), example("x" * 40, "a", 2)]
     with pytest.raises(InputError, match=r"line 3 \(id id2\): 41 tokens.*at most 32"):
@@ -181,28 +181,28 @@ def test_settings_out_of_range(tiny: LanguageModel, bad: dict[str, int], message
 
 
 def correlated(n: int, seed: int = 0) -> NDArray[np.float64]:
-    """Cosines of n random vectors with a direction in common."""
+    """Cosines of n random vectors that share a direction."""
     vectors = np.random.default_rng(seed).normal(0.3, 1, (n, 40))
     return cosine(vectors @ vectors.T)
 
 
 @pytest.mark.parametrize("n", [8, 32, 100])
-def test_the_interval_holds_the_median(n: int) -> None:
-    """The bootstrap lies about the value it is for."""
+def test_the_interval_contains_the_median(n: int) -> None:
+    """At every number of examples."""
     matrix = correlated(n)
     low, high = bootstrap_median(matrix)
     assert -1 <= low <= median_cosine(matrix) <= high <= 1
 
 
 def test_the_interval_narrows_with_more_examples() -> None:
-    """Ten times the examples: much less than half the width."""
+    """Ten times the examples: less than half the width."""
     narrow, wide = ([bootstrap_median(correlated(n, s)) for s in range(3)] for n in (100, 10))
     width = np.ptp(narrow, axis=1).mean(), np.ptp(wide, axis=1).mean()
     assert width[0] < 0.5 * width[1]
 
 
 def test_the_interval_hardly_depends_on_the_order_of_examples() -> None:
-    """Another order is another draw of the same bootstrap: alike to a tenth of the width."""
+    """Another order gives the same interval to a tenth of its width."""
     matrix = correlated(32)
     order = np.random.default_rng(1).permutation(32)
     first, second = bootstrap_median(matrix), bootstrap_median(matrix[np.ix_(order, order)])
@@ -210,14 +210,14 @@ def test_the_interval_hardly_depends_on_the_order_of_examples() -> None:
 
 
 def test_a_higher_level_gives_a_wider_interval() -> None:
-    """99% holds 50%."""
+    """The 99% interval contains the 50% interval."""
     matrix = correlated(32)
     wide, narrow = bootstrap_median(matrix, level=0.99), bootstrap_median(matrix, level=0.5)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Over many draws of 24 examples the 90% interval holds the median of a large population."""
+def test_the_interval_covers_the_truth_at_about_its_level() -> None:
+    """Of 40 draws of 24 examples, at least 80% of the 90% intervals contain the true median."""
     truth = median_cosine(correlated(1500, seed=99))
     spans = [bootstrap_median(correlated(24, seed)) for seed in range(40)]
     assert np.mean([low <= truth <= high for low, high in spans]) >= 0.8

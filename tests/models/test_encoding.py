@@ -16,7 +16,7 @@ TEXT = st.text("abcdthe :1\nXYZ", min_size=1, max_size=20)
 
 @given(TEXT, TEXT)
 def test_the_prompt_is_a_prefix_and_the_answer_reads_back(prompt: str, answer: str) -> None:
-    """Whatever merges, the prompt's own tokens come first and the rest is the answer's text."""
+    """The prompt's own tokens come first, and the rest decodes to the answer."""
     pair = encode_pair(WORDS, prompt, answer)
     split = len(pair.tokens) - pair.answer_length
     assert pair.tokens[:split] == encode_prompt(WORDS, prompt)
@@ -24,8 +24,8 @@ def test_the_prompt_is_a_prefix_and_the_answer_reads_back(prompt: str, answer: s
     assert WORDS.decode(pair.tokens[split:]) == answer
 
 
-def test_a_merge_across_the_boundary_is_encoded_apart() -> None:
-    """Where prompt and answer would merge into one token, each keeps its own."""
+def test_no_token_merges_across_the_boundary() -> None:
+    """If prompt and answer would merge into one token, they are encoded separately."""
     joined = encode_prompt(WORDS, "x:1")
     assert joined[:2] != encode_prompt(WORDS, "x:")
     pair = encode_pair(WORDS, "x:", "1")
@@ -33,20 +33,20 @@ def test_a_merge_across_the_boundary_is_encoded_apart() -> None:
     assert pair.answer_length == 1
 
 
-def test_a_merge_across_the_boundary_of_a_real_tokenizer(smollm2: LanguageModel) -> None:
-    """The embedded model's tokenizer merges 'un' and 'der' into one word; they stay apart."""
+def test_no_token_of_the_embedded_model_merges_across_the_boundary(smollm2: LanguageModel) -> None:
+    """Its tokenizer merges 'un' and 'der' into one token; here they stay separate."""
     words = smollm2.tokenizer
     prompt, answer = "The cat is un", "der"
     both = encode_prompt(words, prompt + answer)
     first = encode_prompt(words, prompt)
-    assert both[: len(first)] != first, "the case must merge to be a case"
+    assert both[: len(first)] != first, "the example must merge"
     pair = encode_pair(words, prompt, answer)
     assert pair.tokens[: len(first)] == first
     assert words.decode(pair.tokens[-pair.answer_length :]) == answer
 
 
 def test_special_tokens_in_the_text_are_one_token_and_none_is_added() -> None:
-    """A rendered prompt holds its special tokens as text already."""
+    """A rendered prompt already contains its special tokens as text."""
     assert encode_prompt(WORDS, "<turn>a<eos>") == WORDS.convert_tokens_to_ids(
         ["<turn>", "a", "<eos>"]
     )
@@ -54,7 +54,7 @@ def test_special_tokens_in_the_text_are_one_token_and_none_is_added() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=6))
 def test_shared_prefix_is_the_longest_that_leaves_one_token(sequences: list[list[int]]) -> None:
-    """All share it, none share more, and each keeps a token of its own."""
+    """All sequences share it and no more, and each keeps a token of its own."""
     length = shared_prefix(sequences)
     assert length < min(map(len, sequences))
     assert len({tuple(s[:length]) for s in sequences}) == 1
@@ -67,8 +67,8 @@ def test_no_sequences_share_nothing() -> None:
     assert shared_prefix([]) == 0
 
 
-def test_a_text_that_no_token_stands_for_is_told() -> None:
-    """A tokenizer of words without one for all others fails on those; the text is named."""
+def test_a_text_without_tokens_is_refused() -> None:
+    """A word tokenizer without an unknown token fails; the message has the text."""
     words = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="<none>"))
     )

@@ -18,12 +18,12 @@ from labelcast.models.loading import LanguageModel
 
 @pytest.fixture(scope="module")
 def mixture(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    """A Mixtral of two blocks, four experts each, two of them for a token."""
+    """A Mixtral of two blocks with four experts, two per token."""
     return load_family(tmp_path_factory.mktemp("mixture"), "plain")
 
 
 def with_adapters(lm: LanguageModel, rank: int) -> Any:
-    """The model under peft's adapters, on linear layers and on each expert, with labelcast's A."""
+    """The model with peft's adapters on linear layers and experts, with labelcast's A."""
     import copy
 
     from peft import LoraConfig, get_peft_model
@@ -50,8 +50,8 @@ def with_adapters(lm: LanguageModel, rank: int) -> Any:
     return adapted.eval()
 
 
-def test_the_sketch_is_that_of_peft_on_every_expert(mixture: LanguageModel) -> None:
-    """Each expert has an A of its own, and a B that meets its own tokens alone."""
+def test_the_sketch_equals_peft_on_every_expert(mixture: LanguageModel) -> None:
+    """Each expert has its own A, and a B that sees only its own tokens."""
     pairs = random_pairs(1, shared=70)
     adapted = with_adapters(mixture, 16)
     kept = [published.gradients(adapted, pair) for pair in pairs]
@@ -61,8 +61,8 @@ def test_the_sketch_is_that_of_peft_on_every_expert(mixture: LanguageModel) -> N
 
 
 @pytest.mark.parametrize("family", MIXTURES)
-def test_routers_carry_no_adapter(family: str, tmp_path: Path) -> None:
-    """Attention, every expert and shared experts count; what chooses experts does not."""
+def test_routers_get_no_adapter(family: str, tmp_path: Path) -> None:
+    """Attention, experts and shared experts count; routers do not."""
     lm = load_family(tmp_path, family)
     names = list(linear_layers(lm))
     assert {name.rpartition(".")[2] for name in names} <= {
@@ -88,7 +88,7 @@ def sketch_of(name: str) -> bytes:
 def test_an_expert_that_sees_no_token_of_an_example_has_no_gradient_for_it(
     tmp_path: Path,
 ) -> None:
-    """There its inner products are zero, by either method, and elsewhere they are not."""
+    """Its inner products are zero for that example only, by either method."""
     lm = load_family(tmp_path, "many small experts")
     pairs = [Encoded([5, 6, 7], 1), Encoded([40, 41, 42], 1), *random_pairs(2, count=3)]
     seen = tokens_of_experts(lm, pairs)
@@ -105,7 +105,7 @@ def test_an_expert_that_sees_no_token_of_an_example_has_no_gradient_for_it(
 
 
 def tokens_of_experts(lm: LanguageModel, pairs: list[Encoded]) -> dict[str, list[int]]:
-    """How many tokens of each example each expert's last layer sees, by the model's own router."""
+    """How many tokens of each example each expert sees, by the model's own router."""
     seen: dict[str, list[int]] = {}
     for pair in pairs:
         chosen: dict[str, torch.Tensor] = {}
@@ -130,8 +130,8 @@ def tokens_of_experts(lm: LanguageModel, pairs: list[Encoded]) -> dict[str, list
     return seen
 
 
-def test_the_way_experts_are_run_is_given_back(mixture: LanguageModel) -> None:
-    """After success and after an error the model runs its experts as it did before."""
+def test_the_experts_implementation_is_restored(mixture: LanguageModel) -> None:
+    """After success and after an error."""
     config = mixture.model.config
     before = config._experts_implementation
     sketched(mixture, random_pairs(3))
@@ -143,8 +143,8 @@ def test_the_way_experts_are_run_is_given_back(mixture: LanguageModel) -> None:
     assert not any(hooks)
 
 
-def test_exact_with_little_memory_takes_experts_apart(mixture: LanguageModel) -> None:
-    """Some experts of a block in one pass and others in the next give the same matrix."""
+def test_exact_with_little_memory_divides_the_experts_of_a_block(mixture: LanguageModel) -> None:
+    """Experts of one block in different passes give the same matrix."""
     pairs = random_pairs(4, shared=70)
     whole = exact_gram(mixture, pairs, batch_size=3, memory=1 << 40)
     parts = exact_gram(mixture, pairs, batch_size=3, memory=30_000)
@@ -153,8 +153,8 @@ def test_exact_with_little_memory_takes_experts_apart(mixture: LanguageModel) ->
     assert parts.held_bytes < whole.held_bytes / 4
 
 
-def test_experts_that_cannot_be_taken_apart_are_refused(mixture: LanguageModel) -> None:
-    """A value that would leave the experts out without a word is not given."""
+def test_unknown_experts_are_refused(mixture: LanguageModel) -> None:
+    """Otherwise the value would silently leave the experts out."""
     config = Llama4TextConfig(
         vocab_size=104,
         hidden_size=32,
@@ -171,12 +171,12 @@ def test_experts_that_cannot_be_taken_apart_are_refused(mixture: LanguageModel) 
         other = LanguageModel(
             model, mixture.tokenizer, mixture.identity, mixture.device, mixture.dtype
         )
-        with pytest.raises(InputError, match=r"experts .* cannot take apart.*score"):
+        with pytest.raises(InputError, match=r"experts .* does not know.*score"):
             linear_layers(other)
 
 
 def listed_experts() -> nn.Module:
-    """Experts as a list of modules, each of which is called with some tokens alone."""
+    """Experts as a list of modules, each called with some of the tokens."""
     model = nn.Module()
     expert = nn.Module()
     expert.up_proj = nn.Linear(4, 4)

@@ -24,21 +24,21 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def lm(family: str, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    """A small random model of the family, from a folder of the hub's own form."""
+    """A small random model of the family, loaded from a folder."""
     return load_family(tmp_path_factory.mktemp("family"), family)
 
 
 @pytest.mark.parametrize("shared", [0, 70])
-def test_the_sketch_is_that_of_the_weights_gradients(lm: LanguageModel, shared: int) -> None:
-    """Every cosine, in batches of one and of four, is that of G A^T by plain autograd."""
+def test_the_sketch_equals_autograd(lm: LanguageModel, shared: int) -> None:
+    """Every cosine, in batches of one and four, equals that of G A^T by plain autograd."""
     pairs = random_pairs(1, shared=shared)
     expected = cosine(by_autograd(lm, pairs, sketch=True).numpy())
     for batch in (1, 4):
         assert sketched(lm, pairs, batch) == pytest.approx(expected, abs=1e-4)
 
 
-def test_exact_is_the_sum_over_layers_of_the_weights_gradients(lm: LanguageModel) -> None:
-    """The Gram matrix is the sum of <G_i, G_j> / d_in, whatever the memory for it."""
+def test_exact_equals_autograd(lm: LanguageModel) -> None:
+    """The Gram matrix is the sum of <G_i, G_j> / d_in, with much and with little memory."""
     pairs = random_pairs(2, shared=70)
     expected = by_autograd(lm, pairs, sketch=False)
     whole = exact_gram(lm, pairs, batch_size=3, memory=MUCH)
@@ -48,8 +48,8 @@ def test_exact_is_the_sum_over_layers_of_the_weights_gradients(lm: LanguageModel
     torch.testing.assert_close(parts.values, whole.values, rtol=1e-4, atol=1e-6 * scale)
 
 
-def test_confidence_is_that_of_greedy_decoding_one_at_a_time(lm: LanguageModel) -> None:
-    """Tokens and probabilities are those of the model's own generate and a second pass."""
+def test_confidence_equals_greedy_decoding_one_at_a_time(lm: LanguageModel) -> None:
+    """Tokens and probabilities equal the model's own generate and a second pass."""
     rng = np.random.default_rng(3)
     start = rng.integers(3, 90, size=20).tolist()
     prompts = [start + rng.integers(3, 90, size=size).tolist() for size in (4, 9, 2, 7)]
@@ -75,16 +75,16 @@ def test_confidence_is_that_of_greedy_decoding_one_at_a_time(lm: LanguageModel) 
     assert compared
 
 
-def test_cos_low_takes_the_model(lm: LanguageModel) -> None:
-    """Texts in, a value out, by either method; the two are near each other."""
+def test_cos_low_works(lm: LanguageModel) -> None:
+    """The values of both methods are near each other."""
     rows = [{"input_text": f"say {word}:", "ground_truth": word} for word in ("ab", "cd", "the")]
     sketch = cos_low(lm, rows, seeds=4)
     assert sketch.coslow == pytest.approx(cos_low(lm, rows, method="exact").coslow, abs=0.1)
 
 
 @pytest.mark.parametrize("family", DENSE, scope="module")
-def test_the_sketch_is_that_of_peft(family: str, tmp_path: Path) -> None:
-    """Where peft can adapt every layer, cosines are those of real LoRA layers at B = 0.
+def test_the_sketch_equals_peft(family: str, tmp_path: Path) -> None:
+    """If peft can adapt every layer, cosines equal those of real LoRA layers at B = 0.
 
     On a fused layer there is one adapter for what it fuses, in peft as here.
     """
@@ -96,8 +96,8 @@ def test_the_sketch_is_that_of_peft(family: str, tmp_path: Path) -> None:
     assert sketched(lm, pairs)[upper] == pytest.approx(published.pair_cosines(kept), abs=1e-4)
 
 
-def test_the_sketch_has_the_exact_value_in_expectation(tmp_path: Path) -> None:
-    """The mean over many sketches of a mixture lies near the exact value."""
+def test_the_sketch_is_exact_in_expectation(tmp_path: Path) -> None:
+    """The mean over many sketches of a mixture of experts is near the exact value."""
     lm = load_family(tmp_path, "plain")
     pairs = random_pairs(5)
     grams = sketched_gram(lm, pairs, rank=16, seeds=range(40), batch_size=5).values.sum(1)
@@ -107,21 +107,21 @@ def test_the_sketch_has_the_exact_value_in_expectation(tmp_path: Path) -> None:
 
 
 def test_fused_layers_count_once(tmp_path: Path) -> None:
-    """A Phi-3 has four layers a block: queries, keys and values are one; so are gate and up."""
+    """A Phi-3 has four layers per block: q, k and v are one, and so are gate and up."""
     names = [name.rpartition(".")[2] for name in linear_layers(load_family(tmp_path, "fused"))]
     assert sorted(set(names)) == ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"]
     assert len(names) == 8
 
 
-def test_heads_wider_than_the_model_is(tmp_path: Path) -> None:
-    """Layers are as wide as their weights, not as the model's width and heads suggest."""
+def test_heads_wider_than_the_model(tmp_path: Path) -> None:
+    """Layers have the width of their weights, not what the model's width and heads suggest."""
     layers = linear_layers(load_family(tmp_path, "wide heads, softcaps"))
     query = layers["model.layers.0.self_attn.q_proj"]
     assert (query.in_features, query.out_features) == (32, 4 * 24)
 
 
-def test_a_window_shorter_than_the_examples_is_kept_to(tmp_path: Path) -> None:
-    """What lies before the window moves no gradient of the last layer's attention alone."""
+def test_a_window_shorter_than_the_examples(tmp_path: Path) -> None:
+    """Tokens before the window do not change the gradient of the last layer's attention."""
     lm = load_family(tmp_path, "sliding window", num_hidden_layers=1)
     pair = random_pairs(6, count=1, shared=60)[0]
     far = Encoded([95, *pair.tokens[1:]], pair.answer_length)

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import load_llama
 
-from labelcast.models.generation import Generated, batches, end_tokens, generate, read_prefix
+from labelcast.models import generation
+from labelcast.models.encoding import encode_prompt
+from labelcast.models.generation import (
+    Generated,
+    LocalAnswers,
+    Prefix,
+    batches,
+    end_tokens,
+    generate,
+    read_prefix,
+)
 from labelcast.models.loading import LanguageModel
 
 TIE = 1e-4
@@ -43,7 +53,7 @@ def answers(
 def test_answers_equal_greedy_decoding_one_at_a_time(
     tiny: LanguageModel, seed: int, lengths: list[int], shared: int, batch_size: int
 ) -> None:
-    """Tokens and probabilities are those of the model's own generate and a second pass."""
+    """Tokens and probabilities equal the model's own generate and a second pass."""
     prompts = random_prompts(seed, lengths, shared)
     for prompt, found in zip(prompts, answers(tiny, prompts, batch_size, 12), strict=True):
         expected = published.confidence(tiny, prompt, 12)
@@ -55,7 +65,7 @@ def test_answers_equal_greedy_decoding_one_at_a_time(
 
 
 def test_an_end_token_ends_each_row_on_its_own(tmp_path: Path) -> None:
-    """With many end tokens rows stop at unlike steps, and each is as it would be alone."""
+    """With many end tokens rows stop at different steps, and each is as it would be alone."""
     lm = load_llama(tmp_path, seed=4)
     prompts = random_prompts(0, [4, 9, 2, 7, 11, 3, 5, 8], 16)
     lm.model.generation_config.eos_token_id = list(range(0, 104, 8))
@@ -74,10 +84,10 @@ def test_an_end_token_ends_each_row_on_its_own(tmp_path: Path) -> None:
     st.lists(st.integers(1, 40), max_size=30),
     st.integers(1, 8),
 )
-def test_batches_hold_every_prompt_once_by_length(
+def test_batches_have_every_prompt_once_by_length(
     tiny: LanguageModel, lengths: list[int], size: int
 ) -> None:
-    """A partition into batches no larger than asked for, longest first."""
+    """Batches are no larger than asked for, longest first."""
     groups = batches(tiny, [[1] * length for length in lengths], size)
     flat = [i for group in groups for i in group]
     assert sorted(flat) == list(range(len(lengths)))
@@ -95,7 +105,7 @@ def test_a_short_beginning_is_not_worth_sharing(tiny: LanguageModel) -> None:
 
 
 def test_identical_prompts_give_identical_answers(tiny: LanguageModel) -> None:
-    """The shared beginning leaves the last token to each row."""
+    """The shared prefix leaves the last token to each row."""
     prompts = random_prompts(1, [0, 0, 0], 30)
     found = answers(tiny, prompts, 2, 6)
     assert found[0].tokens == found[1].tokens == found[2].tokens
@@ -103,7 +113,7 @@ def test_identical_prompts_give_identical_answers(tiny: LanguageModel) -> None:
 
 
 def test_a_model_without_end_tokens_answers_in_full(tiny: LanguageModel) -> None:
-    """Nothing ends the answer but its limit."""
+    """Only the limit ends the answer."""
     config = tiny.model.generation_config
     before, eos = config.eos_token_id, tiny.tokenizer.eos_token
     config.eos_token_id = tiny.tokenizer.eos_token = None
@@ -115,8 +125,47 @@ def test_a_model_without_end_tokens_answers_in_full(tiny: LanguageModel) -> None
         config.eos_token_id, tiny.tokenizer.eos_token = before, eos
 
 
-def test_generation_leaves_gradients_alone(tiny: LanguageModel) -> None:
-    """Nothing that comes back is part of a graph."""
+def test_generation_builds_no_graph(tiny: LanguageModel) -> None:
+    """No result requires a gradient."""
     prefix = read_prefix(tiny, random_prompts(0, [5, 6], 20))
     assert not any(states.requires_grad for layer in prefix.layers for states in layer)
     assert not torch.is_inference_mode_enabled()
+
+
+def encoded(lm: LanguageModel, beginning: str, *ends: str) -> list[list[int]]:
+    return [encode_prompt(lm.tokenizer, f"{beginning}{end}") for end in ends]
+
+
+def test_earlier_calls_change_no_answer(
+    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shared tokens are run again only if they differ; the bits are the same."""
+    read: list[int] = []
+
+    def counted(lm: LanguageModel, asked: list[list[int]]) -> Prefix:
+        found: Prefix = read_prefix(lm, asked)
+        read.append(len(found.tokens))
+        return found
+
+    monkeypatch.setattr(generation, "read_prefix", counted)
+
+    long = "an instruction that all begin with; "
+    calls = [
+        encoded(tiny, long, "one", "two", "three"),
+        encoded(tiny, long, "four", "five", "zero"),
+        encoded(tiny, long, "sex", "seven"),
+        encoded(tiny, "", "x", "yz"),
+        encoded(tiny, long, "alone"),
+        encoded(tiny, long, "eight", "nine"),
+    ]
+    fresh = [LocalAnswers(tiny, 2).answer(call, 6) for call in calls]
+    read.clear()
+    one = LocalAnswers(tiny, 2)
+    assert [one.answer(call, 6) for call in calls] == fresh
+    length = len(encode_prompt(tiny.tokenizer, long))
+    assert read == [length, length + 2, 0, 0, length]
+
+
+def test_no_prompts_give_no_answers(tiny: LanguageModel) -> None:
+    """A shard whose prompts are all too long."""
+    assert LocalAnswers(tiny, 2).answer([], 3) == []

@@ -34,7 +34,7 @@ def step(**probabilities: float) -> dict[int, Logprob]:
 
 
 def test_an_answer_keeps_tokens_and_largest_probabilities() -> None:
-    """The order within a step is no matter, nor a third token beside the two largest."""
+    """The order within a step and a third token do not matter."""
     found = generated(
         CompletionOutput(
             [7, 3, 2], [step(t7=0.6, t1=0.3), step(t4=0.2, t3=0.5, t9=0.1), step(t2=0.9, t5=0.04)]
@@ -45,22 +45,22 @@ def test_an_answer_keeps_tokens_and_largest_probabilities() -> None:
     assert found.margin == pytest.approx(0.3)
 
 
-def test_a_sure_token_is_sure() -> None:
-    """Probability 1 beside one that is nothing; rounding above 1 is cut off."""
+def test_a_certain_token() -> None:
+    """Its probability is 1, even if rounding would give more."""
     found = generated(CompletionOutput([2], [{2: Logprob(1e-9), 5: Logprob(-math.inf)}]))
     assert found.probabilities == [1.0]
     assert found.margin == pytest.approx(1.0)
 
 
 def test_an_answer_without_probabilities_is_refused() -> None:
-    """None, too few, or none at all: an error, not a made-up number."""
+    """Missing, too few or empty probabilities are an error."""
     for logprobs in (None, [], [step(t7=0.6, t1=0.3)]):
         with pytest.raises(RunError, match="without the probabilities"):
             generated(CompletionOutput([7, 3], logprobs))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
-def test_a_missing_package_is_said() -> None:
-    """With the command that installs it."""
+def test_a_missing_package() -> None:
+    """The message has the command that installs it."""
     with pytest.raises(InputError, match=r"pip install 'labelcast\[vllm\]'"):
         import_vllm()

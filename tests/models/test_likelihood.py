@@ -36,7 +36,7 @@ def mean_state(lm: LanguageModel, text: str) -> list[float]:
 
 
 def check(lm: LanguageModel, batch_size: int | None, atol: float) -> None:
-    """Both functions agree with one text at a time, in the order given, and tell progress."""
+    """Both functions agree with one text at a time, in order, and report progress."""
     done: list[int] = []
     found = answer_log_likelihoods(
         lm, PROMPTS, ANSWERS, batch_size=batch_size, progress=done.append
@@ -50,22 +50,22 @@ def check(lm: LanguageModel, batch_size: int | None, atol: float) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 3])
-def test_batches_and_the_shared_beginning_change_nothing(
+def test_batches_and_the_shared_prefix_change_nothing(
     tiny: LanguageModel, batch_size: int | None
 ) -> None:
-    """Values are those of one text at a time."""
+    """Values equal those of one text at a time."""
     assert shared_prefix([encode_prompt(tiny.tokenizer, text) for text in PROMPTS]) >= 64
     check(tiny, batch_size, 1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family(family: str, tmp_path: Path) -> None:
-    """Families that cannot share a beginning, or mix experts, give the same values too."""
+    """Also families that cannot share a prefix, and mixtures of experts."""
     check(load_family(tmp_path, family), 3, 1e-3)
 
 
 def test_the_embedded_model(smollm2: LanguageModel) -> None:
-    """A right answer is likelier than a wrong one, and texts of one kind are alike."""
+    """A right answer is likelier than a wrong one, and similar texts have similar vectors."""
     prompts = [smollm2.render("", "What is the capital of France? One word.")] * 2
     right, wrong = answer_log_likelihoods(smollm2, prompts, ["Paris", "Seven"])
     assert 0 > right > wrong
@@ -75,14 +75,14 @@ def test_the_embedded_model(smollm2: LanguageModel) -> None:
 
 
 def test_no_texts_give_nothing(tiny: LanguageModel) -> None:
-    """An empty list is no error."""
+    """An empty list is not an error."""
     assert answer_log_likelihoods(tiny, [], []).shape == (0,)
     width = tiny.model.config.hidden_size
     assert mean_hidden_states(tiny, []).shape == (0, width)
 
 
 def test_what_has_no_likelihood_is_refused(tiny: LanguageModel) -> None:
-    """The text is named by its number."""
+    """The message has the number of the text."""
     long = "a " * tiny.context
     for prompts, answers in ((["a", "b"], ["x", ""]), (["a", ""], ["x", "y"])):
         with pytest.raises(InputError, match=r"text 2: .* empty"):

@@ -17,7 +17,7 @@ from labelcast.models.loading import LanguageModel, load_model
 
 
 def no_config(folder: Path) -> str:
-    """A folder with weights alone."""
+    """A folder with weights only."""
     save_llama(folder)
     (folder / "config.json").unlink()
     return str(folder)
@@ -46,7 +46,7 @@ def broken_weights(folder: Path) -> str:
 
 
 def lacking(folder: Path) -> str:
-    """A model folder that has not all of the weights, as after a download that was broken off."""
+    """A model folder with missing weights, as after an interrupted download."""
     path = save_llama(folder) / "model.safetensors"
     kept = load_file(path)
     del kept["model.layers.1.mlp.up_proj.weight"]
@@ -62,28 +62,21 @@ def of_another_size(folder: Path) -> str:
 
 
 def foreign_tokenizer(folder: Path) -> str:
-    """A model folder with the tokenizer of a model that knows more tokens."""
+    """A model folder with the tokenizer of a model with more tokens."""
     save_llama(folder, vocab_size=50)
     return str(folder)
 
 
-def kernels_of_the_hub(folder: Path) -> str:
-    """A model folder whose config names attention that the library would load from the hub."""
+def code_on_the_hub(folder: Path) -> str:
+    """A model folder whose config names attention code on the hub."""
     path = save_llama(folder) / "config.json"
     config = json.loads(path.read_text()) | {"attn_implementation": "someone/evil"}
     path.write_text(json.dumps(config))
     return str(folder)
 
 
-def ends_of_no_kind(folder: Path) -> str:
-    """A model folder whose answers end with what is no token."""
-    path = save_llama(folder) / "generation_config.json"
-    path.write_text('{"eos_token_id": [[1]]}')
-    return str(folder)
-
-
 def broken_config(folder: Path) -> str:
-    """A model folder whose config is no JSON."""
+    """A model folder whose config is not JSON."""
     save_llama(folder)
     (folder / "config.json").write_text("{")
     return str(folder)
@@ -97,41 +90,41 @@ def no_tokenizer(folder: Path) -> str:
     return str(folder)
 
 
-def unknown_kind(folder: Path) -> str:
-    """A model folder of a kind that does not exist."""
+def unknown_type(folder: Path) -> str:
+    """A model folder of a model type that does not exist."""
     save_llama(folder)
     (folder / "config.json").write_text('{"model_type": "nothing-like-it"}')
     return str(folder)
 
 
 def false_gguf(folder: Path) -> str:
-    """A file that is called .gguf and is none."""
+    """A .gguf file that is not GGUF."""
     path = folder / "model.gguf"
     path.write_bytes(b"not a model")
     return str(path)
 
 
 def cut_gguf(folder: Path) -> str:
-    """A file that begins like a GGUF and goes no further."""
+    """A GGUF file that ends after a few bytes."""
     path = folder / "model.gguf"
     path.write_bytes(b"GGUF" + bytes(20))
     return str(path)
 
 
 def gguf_of_long_words(folder: Path) -> str:
-    """A GGUF file that claims a word far longer than itself."""
+    """A GGUF file that claims a string far longer than itself."""
     path = folder / "model.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**60) + bytes(50))
     return str(path)
 
 
 def absent_gguf(folder: Path) -> str:
-    """A .gguf path where nothing is."""
+    """A .gguf path that does not exist."""
     return str(folder / "none.gguf")
 
 
 def some_file(folder: Path) -> str:
-    """A file of another kind."""
+    """A file of another format."""
     path = folder / "notes.txt"
     path.write_text("x")
     return str(path)
@@ -146,17 +139,16 @@ def some_file(folder: Path) -> str:
         (broken_weights, "cannot be loaded"),
         (lacking, r"lack 1 of its weights \(model.layers.1.mlp.up_proj.weight first\)"),
         (of_another_size, r"9 of its weights are not as its config says .* \[64, 96\]"),
-        (foreign_tokenizer, "tokenizer has .* tokens, and its weights know 50"),
-        (kernels_of_the_hub, "code of its own to run .attn_implementation"),
-        (ends_of_no_kind, "'eos_token_id' in generation_config.json"),
+        (foreign_tokenizer, "tokenizer has .* tokens, but its weights know 50"),
+        (code_on_the_hub, "code of its own to run .attn_implementation"),
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
-        (unknown_kind, "nothing-like-it|cannot be loaded"),
+        (unknown_type, "nothing-like-it|cannot be loaded"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
-        (gguf_of_long_words, "no GGUF file that can be read"),
+        (gguf_of_long_words, "not a readable GGUF file"),
         (absent_gguf, "no such file"),
-        (some_file, "no .gguf"),
+        (some_file, "not a .gguf"),
         (lambda folder: "nothing here", "no such folder or file"),
         (lambda folder: "no-such-owner/no-such-model", "not found"),
     ],
@@ -167,7 +159,7 @@ def test_what_cannot_be_loaded_is_named(
     make: Callable[[Path], str],
     message: str,
 ) -> None:
-    """Each kind of wrong model gives one line that names it and says what is wrong."""
+    """Each wrong model gives a one-line message that names it and says what is wrong."""
     monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "cache"))
     spec = make(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
@@ -177,7 +169,7 @@ def test_what_cannot_be_loaded_is_named(
 
 
 def test_a_loaded_model_is_frozen_and_ready(tiny: LanguageModel) -> None:
-    """Evaluation mode, float32 on a CPU with a reason, no weight that asks for a gradient."""
+    """Evaluation mode, float32 on a CPU, no weight that requires a gradient."""
     assert not tiny.model.training
     assert not any(weight.requires_grad for weight in tiny.model.parameters())
     assert (tiny.device.value, tiny.dtype.value) == ("cpu", torch.float32)
@@ -186,7 +178,7 @@ def test_a_loaded_model_is_frozen_and_ready(tiny: LanguageModel) -> None:
 
 
 def test_a_model_without_chat_template(tmp_path: Path) -> None:
-    """It loads, for rendered records; a task cannot be rendered, and the message names it."""
+    """It loads, for rendered records; rendering a task is refused with its name."""
     lm = load_llama(tmp_path, template=None)
     assert not lm.has_chat_template
     with pytest.raises(InputError, match=r"no chat template.*input_text") as caught:
@@ -194,8 +186,8 @@ def test_a_model_without_chat_template(tmp_path: Path) -> None:
     assert str(tmp_path) in str(caught.value)
 
 
-def test_the_system_role_is_used_where_there_is_one(tiny: LanguageModel) -> None:
-    """The instruction is a turn of its own, and the prompt ends where the answer begins."""
+def test_the_instruction_is_a_system_turn(tiny: LanguageModel) -> None:
+    """The prompt ends where the answer begins."""
     assert tiny.render("Sort.", "b a") == (
         "<turn>system\nSort.<eos>\n<turn>user\nb a<eos>\n<turn>assistant\n"
     )
@@ -206,14 +198,16 @@ IGNORES = TEMPLATE.replace("{{ m.content }}", "{{ m.content if m.role != 'system
 
 
 @pytest.mark.parametrize("template", [REFUSES + TEMPLATE, IGNORES])
-def test_the_system_role_is_folded_where_there_is_none(tmp_path: Path, template: str) -> None:
-    """A template that refuses or swallows a system turn gets the instruction in the user turn."""
+def test_without_a_system_turn_the_instruction_opens_the_user_turn(
+    tmp_path: Path, template: str
+) -> None:
+    """For a template that refuses or drops a system turn."""
     lm = load_llama(tmp_path, template=template)
     assert lm.render("Sort.", "b a") == "<turn>user\nSort.\n\nb a<eos>\n<turn>assistant\n"
 
 
-def test_a_template_is_told_the_same_day_for_ever(tmp_path: Path) -> None:
-    """A run that goes on tomorrow has the prompts of today."""
+def test_a_template_always_gets_the_same_date(tmp_path: Path) -> None:
+    """A run that is resumed tomorrow has the prompts of today."""
     asks = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}|{% endif %}"
     asks += '{{- strftime_now("%Y-%m-%d") }}|{% set form = "%H" %}{{ strftime_now(form) }}|'
     lm = load_llama(tmp_path, template=asks + TEMPLATE)
@@ -222,14 +216,14 @@ def test_a_template_is_told_the_same_day_for_ever(tmp_path: Path) -> None:
 
 
 def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
-    """The template's own complaint is shown, without a traceback."""
+    """The template's own message is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")
     with pytest.raises(InputError, match=r"chat template fails \(never works\)"):
         lm.render("Sort.", "b a")
 
 
-def test_the_fingerprint_is_of_the_model_not_of_its_folder(tmp_path: Path) -> None:
-    """The same in another folder and dtype; another with another template, size or vocabulary."""
+def test_the_fingerprint_identifies_the_model_not_its_folder(tmp_path: Path) -> None:
+    """It is the same in another folder and dtype, and differs with the template or the size."""
     first = save_llama(tmp_path / "first")
     shutil.copytree(first, tmp_path / "second")
     original = load_model(str(first)).identity
@@ -241,8 +235,8 @@ def test_the_fingerprint_is_of_the_model_not_of_its_folder(tmp_path: Path) -> No
     assert len({original.fingerprint, base.fingerprint, deeper.fingerprint}) == 3
 
 
-def test_the_fingerprint_sees_the_vocabulary() -> None:
-    """Another token in the vocabulary is another model."""
+def test_the_fingerprint_depends_on_the_vocabulary() -> None:
+    """One more token makes another model."""
     words, more = tokenizer(), tokenizer()
     more.add_tokens(["<new>"])
     assert fingerprint({}, words) == fingerprint({"dtype": "bfloat16"}, words)
@@ -250,12 +244,12 @@ def test_the_fingerprint_sees_the_vocabulary() -> None:
 
 
 def test_a_folder_has_no_hub_id(tiny: LanguageModel) -> None:
-    """A local copy is known by its fingerprint alone."""
+    """A local copy is identified by its fingerprint only."""
     assert tiny.identity.hub_id is None
 
 
 def test_the_embedded_model(smollm2: LanguageModel) -> None:
-    """It is itself by name, renders a task, and its special tokens are one token each."""
+    """It has its name as hub id, renders a task, and encodes a special token as one token."""
     assert smollm2.identity.hub_id == "smollm2"
     assert smollm2.context == 8192
     prompt = smollm2.render("Sort.", "b a")
@@ -267,7 +261,7 @@ def test_the_embedded_model(smollm2: LanguageModel) -> None:
 def test_the_embedded_model_is_dequantised_once(
     smollm2: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second call finds the folder of the first and converts nothing."""
+    """The second call uses the folder of the first and converts nothing."""
     monkeypatch.setattr(embedded, "_convert", lambda *paths: pytest.fail("converted again"))
     folder = embedded.dequantised(embedded.gguf_file())
     assert folder == embedded.dequantised(embedded.gguf_file())
@@ -278,11 +272,11 @@ def test_the_embedded_model_is_dequantised_once(
 def test_a_gguf_file_that_lacks_weights_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise those would be drawn at random, once, and kept in the cache for ever."""
+    """Otherwise they would be drawn at random, and kept in the cache."""
     monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "model.gguf"
-    whole = embedded.gguf_file().read_bytes()
-    path.write_bytes(whole.replace(b"blk.3.ffn_up.weight", b"blk.3.ffn_xx.weight"))
+    complete = embedded.gguf_file().read_bytes()
+    path.write_bytes(complete.replace(b"blk.3.ffn_up.weight", b"blk.3.ffn_xx.weight"))
     with pytest.raises(InputError, match=r"lack 1 of its weights \(model.layers.3.mlp.up_proj"):
         load_model(str(path))
     assert not list((tmp_path / "cache").glob("gguf-*"))
@@ -291,7 +285,7 @@ def test_a_gguf_file_that_lacks_weights_is_refused(
 def test_an_interrupted_conversion_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A conversion that fails leaves no folder that looks whole."""
+    """A conversion that fails leaves no folder that looks complete."""
     monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path))
 
     def fails(path: Path, folder: Path) -> None:
@@ -299,13 +293,13 @@ def test_an_interrupted_conversion_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(embedded, "_convert", fails)
-    with pytest.raises(RunError, match="No space left"):
+    with pytest.raises(RunError, match=r"disk is full.*LABELCAST_CACHE"):
         embedded.dequantised(embedded.gguf_file())
     assert not [path for path in tmp_path.iterdir() if path.name != "hashes"]
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says so, and which setting helps."""
+    """The message names the setting that helps."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LABELCAST_CACHE", str(tmp_path / "file/cache"))
     with pytest.raises(RunError, match="LABELCAST_CACHE"):
@@ -321,14 +315,14 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         (lambda: choose_batch(0, "cpu", "gradients"), "--batch-size 0"),
     ],
 )
-def test_choices_that_cannot_be_had(choose: Callable[[], object], message: str) -> None:
-    """What the user asks for and does not exist is refused by name."""
+def test_impossible_choices(choose: Callable[[], object], message: str) -> None:
+    """What does not exist is refused by the name of its option."""
     with pytest.raises(InputError, match=message):
         choose()
 
 
 def test_choices_come_with_their_reason() -> None:
-    """What is chosen says why; what is asked for is taken as it is."""
+    """A choice gives its reason; what the user asks for is taken."""
     assert choose_dtype("auto", "cpu", 1).value is torch.float32
     assert "ranking" in choose_dtype("auto", "cpu", 1).reason
     assert str(choose_batch(7, "cpu", "gradients")) == "7 (asked for)"

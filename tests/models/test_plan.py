@@ -1,4 +1,4 @@
-"""Batches, their memory, and that how they are run changes no value."""
+"""Batches and their memory; how they run changes no value."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,7 +19,7 @@ MUCH = 1 << 50
 
 @pytest.fixture
 def threads() -> Iterator[None]:
-    """Gives torch its number of threads back."""
+    """Restore torch's number of threads."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -27,7 +27,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("family", ["tied", "fused", "plain", "shared expert"])
 def test_all_at_once_equals_batches(family: str, tmp_path: Path) -> None:
-    """Dropped layer by layer or kept to the end, with every layer's activations or with few."""
+    """With gradients dropped per layer or kept, and with all or few layers recomputed."""
     lm = load_family(tmp_path, family)
     pairs = random_pairs(3, shared=70)
     expected = sketched_gram(lm, pairs, rank=8, seeds=[0, 1], batch_size=2)
@@ -54,7 +54,7 @@ def test_at_once_holds_one_layers_gradients(tiny: LanguageModel) -> None:
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("shared", [0, 70])
 def test_threads_change_no_bit(tiny: LanguageModel, shared: int) -> None:
-    """Batches side by side give what they give in turn: with one thread, two and four."""
+    """Batches on one, two and four threads give the same values."""
     pairs = random_pairs(5, count=9, shared=shared)
     found = []
     for count in (1, 2, 4):
@@ -68,7 +68,7 @@ def test_threads_change_no_bit(tiny: LanguageModel, shared: int) -> None:
 
 
 def test_an_error_in_a_thread_reaches_the_caller(tiny: LanguageModel) -> None:
-    """The model is left as it was, and the next call works."""
+    """The model is restored, and the next call works."""
     pairs = random_pairs(6)
     expected = sketched_gram(tiny, pairs, rank=8, seeds=[0], batch_size=1).values
     layer = tiny.model.model.layers[1].mlp
@@ -85,7 +85,7 @@ def test_an_error_in_a_thread_reaches_the_caller(tiny: LanguageModel) -> None:
 
 @given(memory=st.integers(0, 1 << 36), count=st.integers(2, 40))
 def test_more_memory_recomputes_no_more(tiny: LanguageModel, memory: int, count: int) -> None:
-    """A plan fits, holds every example once, and is monotone in memory."""
+    """A plan has every example once, and recomputation falls with memory."""
     pairs = random_pairs(1, count=count)
     plan, larger = (plan_at_once(tiny, pairs, m) for m in (memory, 2 * memory))
     if plan is None:
@@ -96,8 +96,8 @@ def test_more_memory_recomputes_no_more(tiny: LanguageModel, memory: int, count:
     assert len(plan.batches) == 1
 
 
-def test_batches_side_by_side_are_no_more_than_there_are(tiny: LanguageModel) -> None:
-    """Every example stands in one batch, and no thread is left without one."""
+def test_there_are_no_more_workers_than_batches(tiny: LanguageModel) -> None:
+    """Every example is in one batch, and every thread has one."""
     plan = plan_batches(tiny, random_pairs(1, count=5), 4)
     assert sorted(row for batch in plan.batches for row in batch) == list(range(5))
     assert 1 <= plan.workers <= len(plan.batches) == 2

@@ -37,7 +37,7 @@ ctypes.CDLL.__getattr__ = lambda lib, name: (
 
 
 def quantise(folder: Path, source: Path, **kind: Any) -> Path:
-    """Quantise a saved model to 4 bits and save it as the hub holds such models."""
+    """Quantise a saved model to 4 bits and save it as on the hub."""
     pytest.importorskip("bitsandbytes")
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -54,7 +54,7 @@ def quantise(folder: Path, source: Path, **kind: Any) -> Path:
 def quantised(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> LanguageModel:
-    """A small random Llama, each of whose linear layers is packed into 4 bits."""
+    """A small random Llama whose linear layers are packed into 4 bits."""
     folder = tmp_path_factory.mktemp("quantised")
     kind = KINDS[request.param]
     made = quantise(folder / "four", save_llama(folder / "whole", num_hidden_layers=2), **kind)
@@ -68,7 +68,7 @@ def gram_cosines(lm: LanguageModel, pairs: Sequence[Encoded]) -> Any:
 
 
 def test_the_weights_stay_packed(quantised: LanguageModel) -> None:
-    """Loading unpacks nothing, and a pass leaves weights and flags as they were."""
+    """Loading unpacks nothing, and a pass restores weights and flags."""
     weight = quantised.model.model.layers[0].mlp.up_proj.weight
     before = weight.clone()
     sketched(quantised, random_pairs(0))
@@ -79,8 +79,8 @@ def test_the_weights_stay_packed(quantised: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("shared", [0, 70])
-def test_the_sketch_is_that_of_peft_on_packed_layers(quantised: LanguageModel, shared: int) -> None:
-    """Every cosine, in batches of one and of four, is that of real LoRA layers over 4 bits."""
+def test_the_sketch_equals_peft_on_packed_layers(quantised: LanguageModel, shared: int) -> None:
+    """Every cosine, in batches of one and four, equals real LoRA layers over 4 bits."""
     pairs = random_pairs(1, shared=shared)
     adapted = published.with_adapters(quantised, rank=16)
     kept = [published.gradients(adapted, pair) for pair in pairs]
@@ -106,10 +106,8 @@ def unpacked(lm: LanguageModel, folder: Path) -> LanguageModel:
     return plain
 
 
-def test_every_value_is_that_of_the_unpacked_model(
-    quantised: LanguageModel, tmp_path: Path
-) -> None:
-    """Sketch, exact and confidence agree with plain layers that hold the unpacked weights."""
+def test_every_value_equals_the_unpacked_model(quantised: LanguageModel, tmp_path: Path) -> None:
+    """Sketch, exact and confidence agree with plain layers with the unpacked weights."""
     plain = unpacked(quantised, tmp_path)
     pairs = random_pairs(2, shared=70)
     assert sketched(quantised, pairs) == pytest.approx(sketched(plain, pairs), abs=1e-4)
@@ -125,7 +123,7 @@ def test_every_value_is_that_of_the_unpacked_model(
 
 
 def test_half_precision_inside_packed_layers(tmp_path: Path) -> None:
-    """Layers that compute in bfloat16, as most on the hub do, give cosines near float32's."""
+    """Layers that compute in bfloat16, as most on the hub, give cosines near float32's."""
     source = save_llama(tmp_path / "whole", num_hidden_layers=2)
     pairs = random_pairs(3)
     found = []
@@ -189,7 +187,7 @@ def unpack(layer: Any, *, by_rows: bool) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[str, Any]) -> None:
-    """Where rows of 32 and 96 inputs do not end with a block of 64, either count is right."""
+    """Also for rows of 32 and 96 inputs, which do not end with a block of 64."""
     packing: Any = pytest.importorskip("bitsandbytes")
     from transformers import AutoModelForCausalLM
 
@@ -216,7 +214,7 @@ def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[st
     ids=["load a 4-bit model", "fine-tune"],
 )
 def test_its_import_is_quiet(tmp_path: Path, code: str) -> None:
-    """A CPU with AVX512-BF16 makes it log a warning, which no user of labelcast sees."""
+    """On a CPU with AVX512-BF16 it logs a warning, which is dropped."""
     source = save_llama(tmp_path / "whole", num_hidden_layers=1)
     folder = quantise(tmp_path / "four", source, **KINDS["fp4"])
     check = "import sys; assert sys.modules['bitsandbytes'].functional.has_avx512bf16()"
@@ -241,7 +239,7 @@ def test_other_models_do_not_import_it(tmp_path: Path) -> None:
 
 
 def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:
-    """Where attention is packed and experts are not, both count, in any batch."""
+    """If attention is packed and experts are not, both count, in any batch."""
     source = save_family(tmp_path / "whole", "plain")
     folder = quantise(tmp_path / "four", source, bnb_4bit_compute_dtype="float32")
     lm = load_model(str(folder), device="cpu", dtype="float32")
@@ -256,8 +254,8 @@ def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:
     assert sketched(whole, pairs) == pytest.approx(sketched(lm, pairs), abs=0.3)
 
 
-def test_it_is_known_by_the_whole_models_fingerprint(tmp_path: Path) -> None:
-    """A model packed into 4 bits is described, without its weights, as the model that it is."""
+def test_it_has_the_fingerprint_of_the_unquantised_model(tmp_path: Path) -> None:
+    """Its description, made without weights, is that of the unquantised model."""
     source = save_llama(tmp_path / "whole", num_hidden_layers=2)
     folder = quantise(tmp_path / "four", source, **KINDS["fp4"])
     whole, four = describe(str(source)), describe(str(folder))
@@ -268,7 +266,7 @@ def test_it_is_known_by_the_whole_models_fingerprint(tmp_path: Path) -> None:
 def test_without_bitsandbytes_the_error_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line with the command, where the package is not installed."""
+    """One line with the command that installs it."""
     import transformers.quantizers.quantizer_bnb_4bit as packed
 
     monkeypatch.setattr(packed, "is_bitsandbytes_available", lambda *args: False)

@@ -21,7 +21,7 @@ LAYERS = 4
 
 
 def dispatched(folder: Path, whole: LanguageModel) -> LanguageModel:
-    """The model in `folder`, spread by accelerate: words and half the layers lie on disk."""
+    """The model in `folder`, with embeddings and half the layers offloaded to disk."""
     places = dict.fromkeys(("model.embed_tokens", "lm_head"), "disk")
     places |= dict.fromkeys(("model.norm", "model.rotary_emb"), "cpu")
     places |= {f"model.layers.{i}": ("disk" if i % 2 else "cpu") for i in range(LAYERS)}
@@ -35,7 +35,7 @@ def dispatched(folder: Path, whole: LanguageModel) -> LanguageModel:
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[LanguageModel, LanguageModel]:
-    """A model in one piece, and the same one spread over memory and disk."""
+    """A model, and the same one spread over memory and disk."""
     folder = tmp_path_factory.mktemp("spread")
     whole = load_family(folder, request.param, num_hidden_layers=LAYERS)
     return whole, dispatched(folder, whole)
@@ -44,8 +44,8 @@ def both(
 Both = tuple[LanguageModel, LanguageModel]
 
 
-def test_gradients_are_those_of_the_model_in_one_piece(both: Both) -> None:
-    """Sketch and exact, in batches of one and of four, with and without a shared beginning."""
+def test_gradients_equal_the_unspread_model(both: Both) -> None:
+    """Sketch and exact, in batches of one and four, with and without a shared prefix."""
     whole, spread = both
     assert offloaded(spread.model)
     assert not offloaded(whole.model)
@@ -59,8 +59,8 @@ def test_gradients_are_those_of_the_model_in_one_piece(both: Both) -> None:
     torch.testing.assert_close(two.values, one.values, rtol=1e-4, atol=1e-6 * scale)
 
 
-def test_answers_are_those_of_the_model_in_one_piece(both: Both) -> None:
-    """Tokens and probabilities, with a shared beginning."""
+def test_answers_equal_the_unspread_model(both: Both) -> None:
+    """Tokens and probabilities, with a shared prefix."""
     prompts = [pair.tokens for pair in random_pairs(2, shared=20)]
     one, two = (generate(lm, prompts, read_prefix(lm, prompts), 6) for lm in both)
     for first, second in zip(one, two, strict=True):
@@ -70,7 +70,7 @@ def test_answers_are_those_of_the_model_in_one_piece(both: Both) -> None:
 
 
 def state(model: Any) -> Any:
-    """Where each weight is, and what each module is set to."""
+    """The device of each weight, and the flags of each module."""
     places = [weight.device.type for weight in model.parameters()]
     sets = [
         (m.training, getattr(m, "gradient_checkpointing", None), sorted(vars(m)))
@@ -79,8 +79,8 @@ def state(model: Any) -> Any:
     return places, sets
 
 
-def test_the_model_is_left_as_it_was(both: Both) -> None:
-    """Offloaded weights are away again and every switch is back, after an error too."""
+def test_the_model_is_restored(both: Both) -> None:
+    """Weights are offloaded again and flags are restored, after an error too."""
     _, spread = both
     before = state(spread.model)
     sketched(spread, random_pairs(3))
@@ -92,7 +92,7 @@ def test_the_model_is_left_as_it_was(both: Both) -> None:
     assert state(spread.model) == before
 
 
-def test_one_layers_weights_are_brought_in_at_a_time(
+def test_one_layers_weights_are_loaded_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backward pass never holds all offloaded weights, which would undo the offloading."""
@@ -117,8 +117,8 @@ def test_one_layers_weights_are_brought_in_at_a_time(
     assert 0 < most <= layer + 2 * words
 
 
-def test_a_model_in_one_piece_is_not_run_twice(tmp_path: Path) -> None:
-    """Nothing is set where nothing is offloaded."""
+def test_an_unspread_model_is_not_recomputed(tmp_path: Path) -> None:
+    """No flag is set if nothing is offloaded."""
     lm = load_family(tmp_path, "tied")
     before = state(lm.model)
     with recomputed(lm, 0):
@@ -126,8 +126,8 @@ def test_a_model_in_one_piece_is_not_run_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["tied", "plain"])
-def test_spread_over_what_is_there(family: str, tmp_path: Path) -> None:
-    """`spread` gives the values of the model on the CPU, on whatever it finds."""
+def test_spread_over_the_devices_of_this_machine(family: str, tmp_path: Path) -> None:
+    """`spread` gives the values of the model on the CPU."""
     whole = load_family(tmp_path, family)
     spread = load_model(str(tmp_path), device="spread", dtype="float32")
     assert "spread over" in spread.device.reason
@@ -141,12 +141,12 @@ def test_spread_over_what_is_there(family: str, tmp_path: Path) -> None:
 
 
 def test_training_is_not_spread() -> None:
-    """Elsewhere than in loading, `spread` is refused with the way out."""
+    """Except for loading, `spread` is refused, with the option to use instead."""
     with pytest.raises(InputError, match=r"--device spread.*--gpus-per-job"):
         choose_device("spread")
 
 
-def test_a_saved_family_is_a_folder_of_the_hubs_form(tmp_path: Path) -> None:
-    """What the tests load is what a user would: config, tokenizer, safetensors."""
+def test_a_saved_family_is_a_model_folder(tmp_path: Path) -> None:
+    """The tests load what users load: config, tokenizer, safetensors."""
     names = {path.name for path in save_family(tmp_path, "plain").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names

@@ -17,7 +17,7 @@ POOL = st.lists(
 
 
 def test_the_32_published_picks_are_eligible() -> None:
-    """Every example that the paper drew from circa lies in the tenth that our rule draws from."""
+    """Every example that the paper drew from circa is in the tenth that our rule draws from."""
     folder = shared() / "paper/results/coslow_data"
     read = {
         name: json.loads((folder / f"{name}.json").read_text())
@@ -41,7 +41,7 @@ def test_the_32_published_picks_are_eligible() -> None:
 
 @given(POOL, st.integers(2, 40), st.integers(0, 5), st.sampled_from([0.05, 0.1, 0.5, 1.0]))
 def test_a_pick_is_of_the_lowest_share(pool: list[float], n: int, seed: int, share: float) -> None:
-    """n distinct positions, none NaN, none above the share's largest value; the seed decides."""
+    """n distinct positions, none NaN or above the share's largest value; repeatable by seed."""
     usable = sorted(value for value in pool if not math.isnan(value))
     if len(usable) < n:
         with pytest.raises(InputError, match="--n-label"):
@@ -58,20 +58,20 @@ def test_a_pick_is_of_the_lowest_share(pool: list[float], n: int, seed: int, sha
 
 
 @pytest.mark.parametrize("wrong", [["a", "b"], [[0.1, 0.2]], 0.5, [None, {}]])
-def test_confidences_that_are_no_numbers_are_refused(wrong: object) -> None:
-    """With a message for the user, not numpy's."""
+def test_confidences_that_are_not_numbers_are_refused(wrong: object) -> None:
+    """With our own message, not numpy's."""
     with pytest.raises(InputError, match="confidence"):
         pick_low_confidence(wrong, 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, math.nan])
-def test_a_share_lies_above_0_and_up_to_1(share: float) -> None:
+def test_a_share_is_above_0_and_at_most_1(share: float) -> None:
     with pytest.raises(InputError, match="share"):
         pick_low_confidence([0.1] * 10, 2, share=share)
 
 
-def test_every_example_of_the_share_can_be_drawn_and_alike() -> None:
-    """Over many seeds each of the lowest tenth comes about as often as any other."""
+def test_every_example_of_the_share_is_equally_likely() -> None:
+    """Over many seeds each of the lowest tenth is drawn about as often."""
     pool = np.linspace(0, 1, 100)
     counts = np.zeros(100)
     for seed in range(400):
@@ -81,35 +81,35 @@ def test_every_example_of_the_share_can_be_drawn_and_alike() -> None:
     assert counts[:10].max() < 250
 
 
-def test_another_seed_draws_others() -> None:
-    """The draw depends on the seed."""
+def test_the_draw_depends_on_the_seed() -> None:
+    """Five seeds give five draws."""
     pool = np.linspace(0, 1, 2000)
     draws = {tuple(pick_low_confidence(pool, seed=seed)) for seed in range(5)}
     assert len(draws) == 5
 
 
-def test_ties_go_by_position() -> None:
-    """Where all are alike the first ones are the lowest tenth."""
+def test_ties_are_broken_by_position() -> None:
+    """If all values are equal, the first ones are the lowest tenth."""
     assert max(pick_low_confidence(np.full(100, 0.3), 5)) < 10
 
 
 def test_a_small_pool_gives_its_lowest_with_a_warning() -> None:
-    """A tenth smaller than n: the n lowest, and a warning that says what would be better."""
+    """If a tenth is fewer than n, the n lowest are taken, with a warning."""
     pool = np.linspace(1, 0, 50)
     with pytest.warns(LabelcastWarning, match="320 or more"):
         picked = pick_low_confidence(pool, 32)
     assert sorted(picked) == list(range(18, 50))
 
 
-def test_fewer_than_two_cannot_be_asked_for() -> None:
+def test_at_least_two_must_be_picked() -> None:
     """CoS-Low compares pairs."""
     with pytest.raises(InputError, match="at least 2"):
         pick_low_confidence([0.1, 0.2], 1)
 
 
 @given(st.integers(1, 50), st.data())
-def test_a_random_draw_avoids_what_was_taken(size: int, data: st.DataObject) -> None:
-    """Distinct positions of the pool, none taken before; asking for more than is left fails."""
+def test_a_random_draw_avoids_taken_positions(size: int, data: st.DataObject) -> None:
+    """Distinct positions, none of them taken; more than are left are refused."""
     taken = data.draw(st.lists(st.integers(0, size - 1), unique=True))
     n = data.draw(st.integers(1, size + 2))
     if n > size - len(taken):

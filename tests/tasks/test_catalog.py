@@ -1,4 +1,4 @@
-"""The catalogue: the paper's tasks as task files, on data of the form that they name."""
+"""The catalogue: the paper's tasks as task files, with data in the format that they name."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def render(instruction: str, user: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_follows_the_schema(name: str) -> None:
-    """Each file parses, bears its own name, and says what it was not checked against."""
+    """Each file parses, has its own name, and notes what it was not checked against."""
     task = Task.load(name)
     assert task.name == name
     assert task.instruction.strip()
@@ -115,13 +115,13 @@ def test_a_file_follows_the_schema(name: str) -> None:
 
 
 def test_instructions_differ() -> None:
-    """No two tasks tell the model the same thing."""
+    """No two tasks have the same instruction."""
     assert len({Task.load(name).instruction for name in NAMES}) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_instruction_says_every_answer(name: str) -> None:
-    """Each allowed answer stands in the instruction, or is the mark of a choice in the prompt."""
+def test_an_instruction_names_every_answer(name: str) -> None:
+    """Each allowed answer is in the instruction, or is the mark of a choice in the prompt."""
     task = Task.load(name)
     shown = any(item.items or item.label in ("OPTIONS", "CHOICES", "0") for item in task.inputs)
     if not shown and name not in ("object_counting", "mnist_ascii"):
@@ -130,7 +130,7 @@ def test_an_instruction_says_every_answer(name: str) -> None:
 
 
 def test_the_papers_tasks_are_all_there() -> None:
-    """The 30 tasks of the paper: hub id, config, splits, fields and answer as the authors have."""
+    """The 30 tasks of the paper: hub id, config, splits, fields and answer as published."""
     with (shared() / "paper" / "tasks.csv").open() as table:
         rows = list(csv.DictReader(table))
     assert {row["task"] for row in rows} == set(NAMES) - {"post_room"}
@@ -155,7 +155,7 @@ def _shown(task: Task) -> str:
 
 
 def test_ceilings_follow_the_papers_rule() -> None:
-    """The larger of people's score and the best published one; 1 where a rule decides."""
+    """The larger of the human and the best published score; 1 if a rule gives the answer."""
     results = shared() / "paper" / "results"
     people = json.loads((results / "human_eval.json").read_text())
     for name in NAMES:
@@ -209,14 +209,14 @@ def test_real_meanings_of_banking77() -> None:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub library keeps what it prepares in a folder of the test."""
+    """The hub library caches in a folder of the test."""
     import datasets.config
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
 def _on_disk(name: str, folder: Path) -> str:
-    """The catalogue's task with a local data set of the hub's form in the hub's place."""
+    """The catalogue's task with a local dataset in place of the hub's."""
     task = Task.load(name)
     assert task.hub is not None
     config = task.hub.config or "default"
@@ -235,15 +235,15 @@ def _on_disk(name: str, folder: Path) -> str:
     return str(path)
 
 
-def test_every_hub_task_has_a_form() -> None:
+def test_every_hub_task_has_test_data() -> None:
     """No task of the hub goes untested."""
     assert set(FORMS) == set(HUB)
 
 
 @pytest.mark.usefixtures("hub_cache")
 @pytest.mark.parametrize("name", HUB)
-def test_data_of_the_hubs_form(name: str, tmp_path: Path) -> None:
-    """A data set of the hub's form is read by task:NAME, split by split; -1 is no answer."""
+def test_hub_data(name: str, tmp_path: Path) -> None:
+    """task:NAME reads a dataset split by split; -1 is no answer."""
     spec = _on_disk(name, tmp_path)
     task = Task.load(spec)
     assert task.hub is not None
@@ -268,13 +268,13 @@ def test_data_of_the_hubs_form(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_choices_are_shown_with_their_answers(name: str, says: str) -> None:
-    """Each choice stands behind the answer that chooses it."""
+    """Each choice comes after the answer that selects it."""
     assert Task.load(name).user_text(FORMS[name][0], "here").endswith(says)
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_local_tasks_read_a_file_of_the_users(name: str, tmp_path: Path) -> None:
-    """A file with input and target is all that such a task needs; it has no data of its own."""
+def test_local_tasks_read_a_users_file(name: str, tmp_path: Path) -> None:
+    """Such a task needs a file with input and target; it has no data of its own."""
     task = Task.load(name)
     path = tmp_path / "own.jsonl"
     rows = [{"input": f"text {answer}", "target": answer} for answer in task.answers]
@@ -292,20 +292,20 @@ def test_generated_tasks_are_pools() -> None:
     own = [record.values for record in source.records()]
     assert own == list(generated.generate(name, GENERATED_SIZE))
     assert [r.values for r in open_source(f"task:{name}:train").records()] == own
-    with pytest.raises(InputError, match="no split for 'test'"):
+    with pytest.raises(InputError, match="no 'test' split"):
         open_source(f"task:{name}:test")
 
 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("task:nothing", "no task of that name"),
+        ("task:nothing", "no such task in the catalogue"),
         ("task:sst2:dev", "ROLE train, valid or test"),
         ("task:sst2:test", "nyu-mll/glue: no split for 'test'; it has train, valid"),
     ],
 )
-def test_what_is_no_pool(spec: str, says: str) -> None:
-    """A wrong name or role is told at once, before anything is fetched."""
+def test_wrong_pools(spec: str, says: str) -> None:
+    """A wrong name or role is refused before anything is downloaded."""
     with pytest.raises(InputError, match=says):
         open_source(spec)
 
@@ -318,8 +318,8 @@ def test_a_task_is_not_the_data_of_a_task(tmp_path: Path) -> None:
         open_source(f"task:{path}")
 
 
-def test_a_hub_spec_names_what_it_has() -> None:
-    """With a config both parts stand after the id; without one the split alone."""
+def test_hub_specs() -> None:
+    """With a config both come after the id; without one only the split."""
     assert Hub(id="a/b").spec() == "hub:a/b:train"
     hub = Hub.model_validate({"id": "a/b", "config": "c", "splits": {"train": "t", "valid": "v"}})
     assert hub.spec("valid") == "hub:a/b:c:v"
@@ -335,15 +335,15 @@ def test_a_hub_spec_names_what_it_has() -> None:
         ("verified: perhaps", "verified"),
     ],
 )
-def test_wrong_new_keys(more: str, says: str) -> None:
-    """A fault in the keys of the hub is told by its key."""
+def test_wrong_hub_keys(more: str, says: str) -> None:
+    """The message names the key."""
     plain = "name: t\ninstruction: Say it.\ninputs: [text]\nanswer: label\n"
     with pytest.raises(InputError, match=says):
         Task.parse(plain + more)
 
 
 def test_lists_with_marks() -> None:
-    """Letters from A, numbers from 0, none; too many for letters is told."""
+    """Letters from A, numbers from 0, or none; too many for letters are refused."""
     assert as_text(["x", 2.0], "here") == "x\n2"
     assert as_text(["x", "y"], "here", "letters") == "A. x\nB. y"
     assert as_text(["x", "y"], "here", "numbers") == "0. x\n1. y"
@@ -352,7 +352,7 @@ def test_lists_with_marks() -> None:
 
 
 def test_choices_with_their_own_marks() -> None:
-    """A label and a text for each choice make a line each; any other mapping is refused."""
+    """A label and a text per choice make one line each; any other mapping is refused."""
     assert as_text({"label": ["1", "b"], "text": ["x", "y"]}, "here") == "1. x\nb. y"
     for wrong in (
         {"a": 1},
@@ -365,7 +365,7 @@ def test_choices_with_their_own_marks() -> None:
 
 
 def test_the_list_for_people_and_for_programs() -> None:
-    """`labelcast tasks` shows a row a task; --json has what a program needs."""
+    """`labelcast tasks` shows one row per task; --json has every field."""
 
     from labelcast.cli.app import build
 

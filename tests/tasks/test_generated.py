@@ -1,4 +1,4 @@
-"""The generated tasks: known answers, distinct records, draws that depend on the seed alone.
+"""The generated tasks: known answers, distinct records, draws that depend only on the seed.
 
 Every task is solved a second time here, from the text of its records and by another way than the
 generator's.
@@ -54,7 +54,7 @@ def _options(record: Record) -> dict[str, str]:
 
 
 def _only(options: dict[str, str], keep: Callable[[str], bool]) -> str:
-    """The letter of the one option that `keep` accepts: a second one would be a flaw."""
+    """The letter of the only option that `keep` accepts."""
     (right,) = [letter for letter, text in options.items() if keep(text)]
     return right
 
@@ -77,7 +77,7 @@ def _rewrite(flat: str) -> str:
 
 
 def _solve_web(record: Record) -> str:
-    """Try every way in which the people may be honest and keep the one that fits all they say."""
+    """Try every assignment of honesty and keep the one that fits all statements."""
     text = record["input"]
     (root,) = re.findall(r"(\w+) always (lies|tells the truth)\.", text)
     claims = re.findall(r"(\w+) (?:says|claims|insists) that (\w+) ([^.]+)\.", text)
@@ -123,7 +123,7 @@ def _singulars(word: str) -> set[str]:
 
 
 def _solve_counting(record: Record) -> str:
-    """Add up over every (number, word) pair in the text whose word is of the kind asked for."""
+    """Add up the numbers of all words of the kind asked for."""
     scene, question = record["input"].rsplit(" How many ", 1)
     asked = question.removesuffix(" are there in all?")
     total = 0
@@ -134,7 +134,7 @@ def _solve_counting(record: Record) -> str:
 
 
 def _solve_tracking(record: Record) -> str:
-    """Go back from the person asked about, swap by swap, to who had it at first."""
+    """Go back, swap by swap, from the person asked about to the first holder."""
     text = record["input"]
     asked = re.search(r"does (\w+) \w+ in the end\?$", text)
     assert asked is not None
@@ -155,7 +155,7 @@ def _minutes(text: str) -> tuple[int, int]:
 
 
 def _solve_temporal(record: Record) -> str:
-    """Walk the day minute by minute and keep the option with no minute taken."""
+    """Go through the day by the minute and keep the option that is free throughout."""
     text = record["input"]
     clock = r"\d+:\d\d [ap]m"
     ends = re.findall(rf"(?:got up at|out by) ({clock})", text)
@@ -186,7 +186,7 @@ RANKS = {
 
 
 def _solve_hyperbaton(record: Record) -> str:
-    """Keep the phrase in which no adjective stands behind one of a later kind."""
+    """Keep the phrase in which no adjective comes after one of a later kind."""
     options = dict(re.findall(r"^(\([AB]\)) (.+)$", record["input"], re.MULTILINE))
     assert sorted(options["(A)"].split()) == sorted(options["(B)"].split())
 
@@ -198,7 +198,7 @@ def _solve_hyperbaton(record: Record) -> str:
 
 
 def _solve_colours(record: Record) -> str:
-    """Read the row and the question back from the text; count by going through places."""
+    """Parse the row and the question, and count place by place."""
     scene, question = record["input"].split(". ", 1)
     row = re.findall(r"\ban? ([a-z]+) ([a-z-]+)(?=,| and|$)", scene.split("right, ")[1])
     colours = [colour for colour, _ in row]
@@ -239,7 +239,7 @@ DESKS = {
 
 
 def _solve_post(record: Record) -> str:
-    """Look for each desk's words in the whole letter, the first desk first."""
+    """Look for each desk's words in the letter, in the order of desks."""
     said = set(re.findall(r"[a-z]+", record["input"].lower()))
     return next((desk for desk, words in DESKS.items() if said & set(words.split())), "reception")
 
@@ -273,7 +273,7 @@ def test_names_are_sorted_and_complete() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_true(name: str) -> None:
-    """A second solver, working from the text alone, finds every target."""
+    """An independent solver finds every target from the text."""
     for record in generate(name, 1000, seed=3):
         assert SOLVERS[name](record) == record["target"], record
 
@@ -306,7 +306,7 @@ def test_options_differ(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CHOICES))
 def test_answers_are_balanced(name: str) -> None:
-    """Every answer is about as likely as every other: within five standard errors."""
+    """All answers are equally likely, within five standard errors."""
     size = 4000
     counts = Counter(record["target"] for record in generate(name, size, seed=1))
     share = 1 / CHOICES[name]
@@ -316,7 +316,7 @@ def test_answers_are_balanced(name: str) -> None:
 
 
 def test_tracking_is_balanced_among_the_options_shown() -> None:
-    """With k people each of the k letters is about as likely, for every k from 3 to 7."""
+    """With k people the k letters are equally likely, for every k from 3 to 7."""
     counts: Counter[tuple[int, str]] = Counter()
     for record in generate("tracking_shuffled_objects", 5000, seed=1):
         counts[len(_options(record)), record["target"]] += 1
@@ -345,7 +345,7 @@ def test_seeds_differ(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_are_the_same_everywhere(name: str) -> None:
-    """Seed 0 gives the records that it gave when this test was written."""
+    """Seed 0 gives the recorded records."""
     assert _digest(generate(name, 300)) == DIGESTS[name]
 
 
@@ -368,7 +368,7 @@ def test_draws_do_not_depend_on_the_process(hash_seed: str) -> None:
 
 
 def test_a_hundred_thousand_boolean_expressions() -> None:
-    """A draw outlives its short questions: they run out, and longer ones take their place."""
+    """When the short questions run out, a draw goes on with longer ones."""
     records = list(generate("boolean_expressions", 100_000))
     assert len({record["input"] for record in records}) == 100_000
     tail = records[-1000:]
@@ -391,13 +391,13 @@ def test_unknown_name_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [0, -3])
 def test_size_below_one_is_refused(size: int) -> None:
-    """A draw of nothing is an error at the call, not at the first record."""
+    """It is an error at the call, not at the first record."""
     with pytest.raises(InputError, match=f"size is {size}"):
         generate("hyperbaton", size)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_task_file_is_whole(name: str) -> None:
+def test_task_file_is_complete(name: str) -> None:
     """Each task has a file with the schema's keys, plain text values and its own data source."""
     task = _task(name)
     assert " ".join(task) == "name instruction inputs answer answers metric ceiling data"

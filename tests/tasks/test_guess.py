@@ -24,33 +24,33 @@ TICKETS = [
 
 
 def test_texts_are_inputs_and_words_are_answers() -> None:
-    """Ids and numbers are no input; of two label columns the worded one is the answer."""
+    """Ids and numbers are not inputs; of two label columns the one with words is the answer."""
     task = guess_task(source(*TICKETS), "my tickets!")
     assert [item.field for item in task.inputs] == ["body"]
     assert (task.name, task.answer, task.answers) == ("my_tickets", "label_name", ("a", "b", "c"))
     assert "body" in task.instruction
 
 
-def test_blank_answers_are_none() -> None:
-    """A file that is labelled in part: the blank is not among the allowed answers."""
+def test_blank_answers_are_ignored() -> None:
+    """In a partly labelled file the blank is not an allowed answer."""
     rows = [row | {"label_name": ""} if n % 2 else row for n, row in enumerate(TICKETS)]
     assert guess_task(source(*rows), "t").answers == ("a", "b", "c")
 
 
 def test_numbers_are_sorted_as_numbers() -> None:
-    """Stars from 1 to 10 come in that order."""
+    """Ratings from 1 to 10 are in that order."""
     rows = [{"text": f"review {n} of many", "label": n % 10 + 1} for n in range(60)]
     assert guess_task(source(*rows), "t").answers == tuple(str(n) for n in range(1, 11))
 
 
 def test_no_answer_column_yet() -> None:
-    """A pool without labels gets an answer field to be filled in."""
+    """A pool without labels gets an answer field to fill in."""
     task = guess_task(source(*({"text": f"text {n}"} for n in range(9))), "t")
     assert (task.answer, task.answers) == ("label", ())
 
 
 def test_several_inputs_have_labels() -> None:
-    """Two columns of text stand under their own names."""
+    """Two text columns are labelled with their names."""
     rows = [{"question": f"what is {n}?", "the_context": f"{n} is a number"} for n in range(9)]
     task = guess_task(source(*rows), "t", answer="answer")
     assert [(item.field, item.label) for item in task.inputs] == [
@@ -59,8 +59,8 @@ def test_several_inputs_have_labels() -> None:
     ]
 
 
-def test_codes_are_no_input_beside_texts() -> None:
-    """A column of codes is read only where there is nothing else."""
+def test_codes_are_inputs_only_without_texts() -> None:
+    """A column of codes is an input only if there is nothing else."""
     rows: list[dict[str, Any]] = [{"ticket": f"T-{n}", "text": f"text {n}"} for n in range(9)]
     assert [item.field for item in guess_task(source(*rows), "t").inputs] == ["text"]
     for row in rows:
@@ -68,8 +68,8 @@ def test_codes_are_no_input_beside_texts() -> None:
     assert [item.field for item in guess_task(source(*rows), "t").inputs] == ["ticket"]
 
 
-def test_odd_values_do_no_harm() -> None:
-    """Missing values, NaN and nested ones are passed over."""
+def test_unusual_values_are_ignored() -> None:
+    """Missing values, NaN and nested values."""
     rows = [{"text": f"text {n}", "x": None, "y": float("nan"), "z": {"a": 1}} for n in range(9)]
     assert [item.field for item in guess_task(source(*rows), "t").inputs] == ["text"]
 
@@ -82,8 +82,8 @@ def test_odd_values_do_no_harm() -> None:
         ({"inputs": ["body", "body"]}, "named twice"),
     ],
 )
-def test_what_cannot_be(options: dict[str, Any], says: str) -> None:
-    """A wrong choice is told by its option or field."""
+def test_wrong_choices(options: dict[str, Any], says: str) -> None:
+    """The message names the option or the field."""
     with pytest.raises(InputError, match=says):
         guess_task(source(*TICKETS), "t", **options)
 

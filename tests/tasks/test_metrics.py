@@ -31,14 +31,14 @@ texts = st.lists(st.sampled_from(["yes", "no", "maybe", "other"]), min_size=1, m
         ("rouge_l", "", "cat", 0),
     ],
 )
-def test_hand_made(metric: str, answer: str, gold: str, score: float) -> None:
-    """One answer's score is what its definition gives by hand."""
+def test_scores_of_single_answers(metric: str, answer: str, gold: str, score: float) -> None:
+    """Scores computed by hand."""
     assert score_answers(metric, [answer], [gold]).total == pytest.approx(score)
 
 
 @given(st.data(), texts)
 def test_accuracy_and_f1_equal_scikit_learn(data: st.DataObject, gold: list[str]) -> None:
-    """On plain words both equal scikit-learn's, the F1 over the classes of the gold answers."""
+    """On plain words; the F1 is over the classes of the gold answers."""
     found = [data.draw(st.sampled_from(["yes", "no", "maybe", "junk"])) for _ in gold]
     assert score_answers("accuracy", found, gold).total == pytest.approx(
         accuracy_score(gold, found)
@@ -64,8 +64,8 @@ def test_ranges(metric: str, gold: list[str]) -> None:
         assert scored.total == pytest.approx(1)
 
 
-def test_allowed_answers_stay_apart() -> None:
-    """Where the normalisation would make two allowed answers one they are compared as they are."""
+def test_allowed_answers_stay_distinct() -> None:
+    """If two allowed answers have one normal form, texts are compared without it."""
     assert score_answers("accuracy", ["US"], ["us"], ["US", "us"]).total == 0
     assert score_answers("accuracy", [" us "], ["us"], ["US", "us"]).total == 1
     assert score_answers("accuracy", ["Us"], ["us"], ["us", "them"]).total == 1
@@ -73,7 +73,7 @@ def test_allowed_answers_stay_apart() -> None:
 
 
 def test_not_scorable() -> None:
-    """An unknown metric, no answers, and unequal numbers are errors of the caller."""
+    """An unknown metric, no answers, and different numbers of answers are refused."""
     with pytest.raises(ValueError, match="accuracy"):
         score_answers("bleu", ["a"], ["a"])
     with pytest.raises(ValueError, match="0 gold"):

@@ -27,7 +27,7 @@ def render(instruction: str, user: str) -> str:
 
 
 def test_an_example_of_a_task() -> None:
-    """The prompt is rendered; the answer is read only where answers are needed."""
+    """The prompt is rendered; the answer is read only if it is needed."""
     rows = source({"text": "x", "y": "nonsense"})
     (example,) = examples(rows, TASK, render)
     assert (example.prompt, example.answer) == ("<Say it.|x>", None)
@@ -37,14 +37,14 @@ def test_an_example_of_a_task() -> None:
     assert example.answer == "b"
 
 
-def test_a_rendered_record_is_taken_as_it_stands() -> None:
-    """Without a task `input_text` is the prompt, blanks at its ends included."""
+def test_a_rendered_record_is_not_changed() -> None:
+    """Without a task `input_text` is the prompt, with its leading and trailing space."""
     (example,) = examples(source({"input_text": " p\n", "ground_truth": " a"}), need_answer=True)
     assert (example.prompt, example.answer) == (" p\n", " a")
 
 
 def test_ids() -> None:
-    """A record's own id is its id, as text; else the hash of its content is."""
+    """The id is the record's own as text, or the hash of its content."""
     own = next(examples(source({"text": "x", "id": 7}), TASK, render))
     none = next(examples(source({"text": "x", "id": None}), TASK, render))
     assert (own.id, none.id) == ("7", none.content)
@@ -54,16 +54,16 @@ def test_ids() -> None:
 
 
 @given(st.dictionaries(st.text(), st.text(), min_size=1))
-def test_a_content_hash_knows_no_order(fields: dict[str, str]) -> None:
-    """The same fields in another order have the same hash; another text has another."""
+def test_a_content_hash_ignores_the_order(fields: dict[str, str]) -> None:
+    """Fields in another order have the same hash; another text has another hash."""
     assert content_hash(dict(reversed(fields.items()))) == content_hash(fields)
     name = next(iter(fields))
     assert content_hash(fields | {name: fields[name] + "."}) != content_hash(fields)
 
 
 @given(st.text(st.characters(codec="utf-8")).filter(str.strip))
-def test_a_row_to_fill_in_has_the_content_of_its_example(text: str) -> None:
-    """What is exported hashes to what was drawn, extra columns or not."""
+def test_an_exported_row_has_the_hash_of_its_example(text: str) -> None:
+    """With extra columns too."""
     (example,) = examples(source({"text": text}), TASK, render)
     row = {"extra": 1} | flat_row(example.fields, TASK, None)
     assert list(row)[-1] == "y"
@@ -83,7 +83,7 @@ def test_a_row_to_fill_in_has_the_content_of_its_example(text: str) -> None:
     ],
 )
 def test_values_as_text(value: Any, text: str) -> None:
-    """A value has one text, whatever type a file format gave it."""
+    """A value has one text, whatever type its file format has."""
     assert as_text(value, "here") == text
 
 
@@ -91,6 +91,6 @@ def test_values_as_text(value: Any, text: str) -> None:
     "value", [None, float("nan"), float("inf"), {}, b"x", object(), "\ud800", ["\udfff"], [None]]
 )
 def test_values_without_a_text(value: Any) -> None:
-    """What has no text is refused, with the place."""
+    """They are refused, with the place."""
     with pytest.raises(InputError, match=r"^here: "):
         as_text(value, "here")

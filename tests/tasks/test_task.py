@@ -1,4 +1,4 @@
-"""A task file: what it may hold, and what it means."""
+"""Task files: what they may contain, and what it means."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 
 
 def test_plain_words_stay_words() -> None:
-    """YAML's own readings of yes, no, null, 1.0 and dates are not taken: all is text."""
+    """YAML's yes, no, null, 1.0 and dates are read as text."""
     task = Task.parse(PLAIN + "answers: [yes, no, null, 1.0, 2024-01-01, ~, on]\n")
     assert task.answers == ("yes", "no", "null", "1.0", "2024-01-01", "~", "on")
 
 
-def test_a_bare_name_and_a_bare_ceiling() -> None:
-    """A field's name alone is a field without a label; a number alone is a ceiling's score."""
+def test_short_forms() -> None:
+    """A name alone is a field without a label; a number alone is a ceiling's score."""
     task = Task.parse(PLAIN + "ceiling: 0.95\n")
     assert task.inputs == (InputField(field="text"),)
     assert task.ceiling is not None
@@ -32,13 +32,13 @@ def test_a_bare_name_and_a_bare_ceiling() -> None:
 
 
 @pytest.mark.parametrize("line", ["ceiling:", "data:", "answers:", "answers: []"])
-def test_an_empty_optional_key_is_no_key(line: str) -> None:
-    """A key left blank means what leaving it out means."""
+def test_an_empty_optional_key_is_ignored(line: str) -> None:
+    """It means the same as leaving the key out."""
     assert Task.parse(f"{PLAIN}{line}\n") == Task.parse(PLAIN)
 
 
-def test_a_tag_is_never_obeyed(tmp_path: Path) -> None:
-    """YAML's Python tags make nothing and run nothing; what stands there is read as text."""
+def test_yaml_tags_are_ignored(tmp_path: Path) -> None:
+    """Python tags make and run nothing; their content is read as text."""
     mark = tmp_path / "hit"
     text = PLAIN.replace("Say it.", f'!!python/object/apply:os.mkdir ["{mark}"]')
     with pytest.raises(InputError, match="instruction"):
@@ -47,8 +47,8 @@ def test_a_tag_is_never_obeyed(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_one_input_is_shown_bare_and_several_with_labels() -> None:
-    """One field without a label is the user's turn; several stand a line each."""
+def test_user_text() -> None:
+    """One field without a label is the user turn; several have a labelled line each."""
     one = Task.parse(PLAIN)
     assert one.user_text({"text": "hello"}, "here") == "hello"
     two = Task.parse(PLAIN.replace("[text]", "[{field: b, label: B}, {field: a, label: A}]"))
@@ -56,7 +56,7 @@ def test_one_input_is_shown_bare_and_several_with_labels() -> None:
 
 
 def test_a_blank_field_beside_a_filled_one_is_allowed() -> None:
-    """Only a record whose input fields are all blank is refused."""
+    """A record is refused only if all its input fields are blank."""
     task = Task.parse(PLAIN.replace("[text]", "[{field: a, label: A}, {field: b, label: B}]"))
     assert task.user_text({"a": "", "b": "x"}, "here") == "A: \nB: x"
     with pytest.raises(InputError, match="here: every input field is blank"):
@@ -64,7 +64,7 @@ def test_a_blank_field_beside_a_filled_one_is_allowed() -> None:
 
 
 def test_an_answer_is_trimmed_and_compared_as_text() -> None:
-    """A number stands for its text; blanks around an answer do not count; case does."""
+    """Numbers become text and outer space is dropped; case counts."""
     task = Task.parse(PLAIN + "answers: [1, 2, Yes]\n")
     assert task.check_answer(1, "here") == task.check_answer(" 1\n", "here") == "1"
     assert task.check_answer(2.0, "here") == "2"
@@ -80,7 +80,7 @@ def test_an_answer_is_trimmed_and_compared_as_text() -> None:
 def test_a_task_comes_back_from_its_file(
     instruction: str, inputs: list[tuple[str, str]], answers: list[str]
 ) -> None:
-    """What `task_file` writes parses to the same task, whatever the texts hold."""
+    """What `task_file` writes parses to the same task, whatever its texts."""
     names = {name for name, _ in inputs}
     task = Task.build(
         {
@@ -107,7 +107,7 @@ def test_the_catalogue_fits_the_generated_tasks(name: str) -> None:
 def test_a_folder_of_that_name_does_not_hide_the_catalogue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run folder named like a catalogue task leaves the name usable; a file goes first."""
+    """A folder named like a catalogue task does not hide it; a file does."""
     name = next(iter(catalogue()))
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()

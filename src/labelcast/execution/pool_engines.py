@@ -78,7 +78,7 @@ class LocalEngine:
         self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
     ) -> Iterator[tuple[int, pa.Table]]:
         """Score shards one after the other; see `Engine`."""
-        from labelcast.models.answers import LocalAnswers
+        from labelcast.models.generation import LocalAnswers
 
         yield from tables(self.lm, LocalAnswers(self.lm, work.batch_size), work, numbers, progress)
 

@@ -27,7 +27,7 @@ from labelcast.models.loading import load_model, load_unweighted
 if TYPE_CHECKING:
     import torch
 
-    from labelcast.models.answers import Answers
+    from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
 
 TRIES = 4
@@ -211,7 +211,7 @@ class Worker:
     def _begin(self) -> tuple[LanguageModel, Answers, Reader]:
         import torch
 
-        from labelcast.models.answers import LocalAnswers
+        from labelcast.models.generation import LocalAnswers
 
         order = self.order
         with suppress(OSError):  # the paths may be absolute, and a remote node laid out otherwise

@@ -21,7 +21,7 @@ from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
-    from labelcast.models.answers import Answers
+    from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
 
 SCHEMA = pa.schema(

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 _PART = ".part"
@@ -13,19 +14,18 @@ _PART = ".part"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; the file under it takes that place when the block ends well.
+    """Yield a temporary path that is flushed and renamed to `path` when the block succeeds.
 
-    It is flushed to the disk first, and the folder after. What a process that was killed here has
-    left is deleted before.
+    Temporary files that a killed process left behind for `path` are deleted first.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; the old file stays.
     """
-    clear(entry for entry in path.parent.iterdir() if _is_part(entry, path.name))
+    clear(path.parent.glob(f".{escape(path.name)}.*{_PART}"))
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         with part.open("ab") as held:
-            # As long as it is held, no other process takes it for one that was left.
+            # The lock tells other processes that this file is still being written.
             with suppress(OSError):
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield part
@@ -39,20 +39,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def parts_below(folder: Path) -> Iterator[Path]:
-    """Temporary files in a folder and those in it, whosever they are."""
-    return (path for path in folder.rglob(f".*{_PART}") if _is_part(path))
+    """All temporary files in a folder, at any depth."""
+    return folder.rglob(f".*{_PART}")
 
 
 def clear(parts: Iterable[Path]) -> None:
-    """Delete temporary files that no process holds any more; what cannot be deleted stays."""
+    """Delete the temporary files that no process is writing any more."""
     for part in parts:
-        with suppress(OSError):
-            if _is_left(part):
-                part.unlink(missing_ok=True)
+        with suppress(OSError), part.open("r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; the names of new ones are on the disk afterwards."""
+    """Make a folder and its parents, and flush their names to the disk."""
     missing = []
     place = folder
     while not place.exists() and place != place.parent:
@@ -71,22 +71,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _is_part(path: Path, name: str | None = None) -> bool:
-    """Whether a path is a temporary one, of the file of that name where one is given."""
-    stem, _, process = path.name.removesuffix(_PART).rpartition(".")
-    right = path.name.endswith(_PART) and process.isdecimal() and stem.startswith(".")
-    return right and (name is None or stem == f".{name}")
-
-
-def _is_left(part: Path) -> bool:
-    """Whether the process that wrote a temporary file is gone."""
-    descriptor = os.open(part, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)

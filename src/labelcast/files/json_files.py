@@ -1,15 +1,10 @@
-"""JSON in files, read with a clear message and written so that no kill leaves half of a file.
-
-A file is written under another name, flushed to the disk and renamed (`atomic`). Faults of the
-disk become `RunError` with the path and the way out, whichever library met them.
-"""
+"""JSON in files: read with a clear message, and written completely or not at all."""
 
 from __future__ import annotations
 
 import errno
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +14,20 @@ from labelcast.errors import DISK, InputError, LabelcastError, RunError, not_wri
 from labelcast.files.atomic import make_folder, replacing
 from labelcast.files.untrusted import read_small, refuse_special, refuse_target
 
-# Libraries that write by themselves have errors of their own, with the number in the text.
+# Libraries that write files raise errors of their own, with the system's number in the text.
 _NUMBER = re.compile(r"\bos error (\d+)\b|\[Errno (\d+)\]")
-_TEXTS = {"No space left on device": errno.ENOSPC, "Read-only file system": errno.EROFS}
-# What torch says of a file that it could not write to its end, whatever the reason.
-_TORN = ("PytorchStreamWriter failed writing", "inline_container.cc")
+_FULL = "No space left on device"
+# What torch says of a file that it could not finish writing, whatever the reason.
+_TORCH_WRITE = ("PytorchStreamWriter failed writing", "inline_container.cc")
 
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turns a fault of the disk while writing `path` into an error that says what to do.
+    """Turn a disk error while writing `path` into an error that says what to do.
 
     Raises:
-        InputError: no file can be written under such a path.
-        RunError: the disk, or what may be done on it, does not allow it.
+        InputError: no file can be written at such a path.
+        RunError: the disk is full, read-only or may not be written.
     """
     try:
         yield
@@ -48,20 +43,18 @@ def disk_faults(path: Path) -> Iterator[None]:
 
 
 def _hint(text: str) -> str:
-    """What a library's error says of the disk; empty where it is about something else."""
+    """What a library's error says about the disk; empty if it is about something else."""
     found = _NUMBER.search(text)
-    numbers = [int(found[1] or found[2])] if found else []
-    numbers += [number for words, number in _TEXTS.items() if words in text]
-    if numbers and numbers[0] in DISK:
-        return DISK[numbers[0]]
-    return "most often the disk is full" if any(words in text for words in _TORN) else ""
+    number = int(found[1] or found[2]) if found else errno.ENOSPC if _FULL in text else 0
+    torch_failed = any(words in text for words in _TORCH_WRITE)
+    return DISK.get(number, "most often the disk is full" if torch_failed else "")
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all: `write` fills a temporary name, which is then renamed.
+    """Let `write` fill a temporary file, which is then renamed to `path`.
 
     Raises:
-        InputError: a folder, a pipe or a device is there.
+        InputError: `path` is a folder, a pipe or a device.
         RunError: the disk is full, or the folder cannot be written.
     """
     refuse_target(path)
@@ -72,122 +65,76 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, whole or not at all."""
+    """Write text as UTF-8, completely or not at all."""
     write_with(path, lambda part: part.write_text(text, "utf-8", newline="\n"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, whole or not at all. NaN is refused, since JSON has none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, indent: int = 2) -> None:
+    """Write one JSON value, completely or not at all. NaN is refused: JSON does not have it."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, whole or not at all."""
+    """Write one JSON object per line, completely or not at all."""
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     write_text(path, "".join(line + "\n" for line in lines))
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that labelcast wrote.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    try:
-        return json.loads(read_small(path), parse_constant=_no_constant)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (ValueError, RecursionError):
-        raise InputError(
-            f"{path}: damaged (not valid JSON). Delete it and run its step again."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
-    """Read a JSONL file that labelcast wrote; a missing one is an empty one.
-
-    Args:
-        path: of the file.
-        unfinished: leave out a last line that has no end, as a kill leaves it in a file that is
-            added to.
-
-    Raises:
-        InputError: a line is damaged.
-    """
-    rows: list[dict[str, Any]] = []
-    try:
-        refuse_special(path)
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    if unfinished:
-        content = content[: content.rfind(b"\n") + 1]
-    # What is no UTF-8 is told by its line.
-    text = content.decode("utf-8", "surrogateescape")
-    # A text may hold other ends of lines, such as U+2028, so splitlines would cut it.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
-        fault = "damaged"
-        try:
-            row = json.loads(line.encode("utf-8"), parse_constant=_no_constant)
-        except UnicodeEncodeError:
-            row, fault = None, "damaged (it cannot be read as UTF-8)"
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(f"{path} line {number}: {fault}. Mend or remove that line.")
-        rows.append(row)
-    return rows
+    """Read a JSON file that labelcast wrote."""
+    return _read(path, "damaged (not valid JSON). Delete it and run its step again.", _no_constant)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: the file cannot be read, is not JSON, names a key twice, or holds no object.
-    """
-    try:
-        content = json.loads(read_small(path), object_pairs_hook=_no_key_twice)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
-    except RecursionError:
-        raise InputError(f"{path}: not valid JSON (nested too deep)") from None
+    """Read a JSON object that a user gave."""
+    content = _read(path, "not valid JSON ({fault})")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
 
 
-def write_object(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object, whole or not at all.
-
-    Raises:
-        InputError: a folder, a pipe or a device is there, or no file could be.
-        RunError: the file cannot be written.
-    """
-    refuse_target(path)
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def _read(path: Path, message: str, constant: Callable[[str], Any] | None = None) -> Any:
     try:
-        with replacing(path) as part:
-            part.write_text(text, encoding="utf-8")
+        return json.loads(read_small(path), parse_constant=constant)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
     except OSError as error:
-        raise not_written(path, error) from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {message.format(fault=error)}") from None
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        many = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in many.items() if count > 1)
-        raise ValueError(f"key {twice!r} appears twice in one object")
-    return content
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid JSON")
+
+
+def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
+    """Read a JSONL file that labelcast wrote; a missing file has no rows.
+
+    With `unfinished`, ignore a last line without an end: a killed process leaves one in a file that
+    it appends to.
+    """
+    refuse_special(path)
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    if unfinished:
+        content = content[: content.rfind(b"\n") + 1]
+    rows: list[dict[str, Any]] = []
+    # A text may contain other line ends, such as U+2028, where splitlines would cut it.
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
+        fault = "damaged"
+        try:
+            row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        except UnicodeDecodeError:
+            row, fault = None, "damaged (it cannot be read as UTF-8)"
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{path} line {number}: {fault}. Correct or remove that line.")
+        rows.append(row)
+    return rows

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import read_object, write_object
+from labelcast.files.json_files import read_object, write_json
 from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.line import (
@@ -221,7 +221,7 @@ class Calibration:
         Raises:
             RunError: the file cannot be written.
         """
-        write_object(Path(path), asdict(self))
+        write_json(Path(path), asdict(self), indent=1)
 
     @property
     def leans_on_prior(self) -> bool:

@@ -1,1 +1,1 @@
-"""The language model: loading, encoding, generation, gradients."""
+"""Models: loading, prompts, answers, gradients, likelihoods, embeddings."""

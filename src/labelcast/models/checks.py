@@ -1,33 +1,77 @@
-"""What must hold of a model's parts: they are whole, belong together and fit into memory."""
+"""Checks of a model's files: complete, safe to load, belonging together, fitting into memory."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from labelcast.errors import InputError
-from labelcast.models.memory import check_room, known_free
+from labelcast.errors import InputError, brief
+from labelcast.files.json_files import read_json
+from labelcast.models.memory import check_room
 
-if TYPE_CHECKING:
-    import torch
+_FROM_HUB = ("_attn_implementation", "_experts_implementation")
 
-_MOST_LAYERS = 10_000
-_FROM_ELSEWHERE = ("_attn_implementation", "_experts_implementation")
+
+def check_folder(spec: str, path: Path) -> None:
+    """Refuse a folder that is not a model in safetensors, or that points outside itself.
+
+    In each check `spec` is what the user called the model.
+    """
+    if not (path / "config.json").is_file():
+        raise InputError(f"model {spec}: not a model folder, it has no config.json.")
+    if not any(path.glob("*.safetensors")):
+        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
+        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
+    if (path / "adapter_config.json").exists():
+        # The library would load any base model that it names, from the hub too.
+        raise InputError(
+            f"model {spec}: the folder contains adapters (adapter_config.json) of another model. "
+            "Merge them into that model first, and give the folder of the merged model."
+        )
+    for index in path.glob("*.safetensors.index.json"):
+        _check_index(spec, index)
+
+
+def _check_index(spec: str, index: Path) -> None:
+    """Refuse an index of weights that names files outside its folder, or pickles."""
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict):
+        raise InputError(f"model {spec}: {index.name} has no 'weight_map'.")
+    for name in map(str, places.values()):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise InputError(
+                f"model {spec}: {index.name} names {name[:80]!r}, which is not a weights file of "
+                "this folder."
+            )
+
+
+def count_numbers(spec: str, path: Path) -> int:
+    """How many numbers the weights in a folder are; refuse files that are damaged or cut off."""
+    from safetensors import SafetensorError, safe_open
+
+    count = 0
+    for weights in path.glob("*.safetensors"):
+        try:
+            with safe_open(weights, framework="numpy") as opened:
+                names = opened.keys()
+                count += sum(math.prod(opened.get_slice(name).get_shape()) for name in names)
+        except (SafetensorError, OSError) as error:
+            raise InputError(
+                f"model {spec}: {weights.name} cannot be loaded ({brief(error)}). Copy or download "
+                "it again."
+            ) from None
+    return count
 
 
 def check_config(spec: str, config: Any) -> None:
-    """Refuse a config that asks for code of the hub, or for layers without end.
-
-    Raises:
-        InputError: it does.
-    """
-    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-    if isinstance(layers, int) and layers > _MOST_LAYERS:
-        raise InputError(f"model {spec}: its config claims {layers:,} layers, which none has.")
+    """Refuse a config that asks for code from the hub."""
     parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
     for part in parts:
-        for name in _FROM_ELSEWHERE:
-            # The library would load and run what a hub id names here.
+        for name in _FROM_HUB:
+            # transformers would load and run what a hub id names here.
             if "/" in str(getattr(part, name, "")):
                 raise InputError(
                     f"model {spec}: it needs code of its own to run ({name[1:]} in its config), "
@@ -35,80 +79,37 @@ def check_config(spec: str, config: Any) -> None:
                 )
 
 
-def check_tokens(spec: str, config: Any, tokenizer: Any, generation: Any) -> None:
-    """Refuse a tokenizer, or ends of an answer, that are not the model's.
-
-    Raises:
-        InputError: more tokens than the weights know, or ends that are no tokens.
-    """
+def check_tokenizer(spec: str, config: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with more tokens than the weights, as that of another model."""
     known = int(config.get_text_config().vocab_size)
-    # Tokens that were added may lie above: no text of ours holds one.
+    # Added tokens may have higher numbers, but no prompt contains one.
     if tokenizer.vocab_size > known:
         raise InputError(
-            f"model {spec}: its tokenizer has {tokenizer.vocab_size:,} tokens, and its weights "
-            f"know {known:,}. Do both belong together?"
-        )
-    ends = generation.eos_token_id
-    if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
-        raise InputError(
-            f"model {spec}: 'eos_token_id' in generation_config.json is {str(ends)[:80]!r}, and "
-            "must be a token's number, or a list of them."
+            f"model {spec}: its tokenizer has {tokenizer.vocab_size:,} tokens, but its weights "
+            f"know {known:,}. Do they belong together?"
         )
 
 
-def check_whole(spec: str, found: Mapping[str, Any]) -> None:
-    """Refuse weights that are not all the model's: transformers would draw the others at random.
-
-    Raises:
-        InputError: some are missing or of another shape; names the first.
-    """
+def check_complete(spec: str, found: Mapping[str, Any]) -> None:
+    """Refuse incomplete weights, by transformers' loading info: it draws missing ones at random."""
     missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
     if missing:
         raise InputError(
             f"model {spec}: its files lack {len(missing)} of its weights ({missing[0]} first). "
-            "Is it a causal language model, and was it copied or downloaded whole?"
+            "Is it a causal language model, and was it copied or downloaded completely?"
         )
     if other:
         name, there, wanted = other[0]
         raise InputError(
             f"model {spec}: {len(other)} of its weights are not as its config says ({name} is "
-            f"{list(there)} and should be {list(wanted)}). Do both belong together?"
+            f"{list(there)} and should be {list(wanted)}). Do they belong together?"
         )
 
 
-def check_weights_fit(spec: str, config: Any, dtype: torch.dtype) -> None:
-    """Refuse weights that the memory of the CPU cannot hold.
-
-    Raises:
-        RunError: they are too large.
-    """
-    free, needed = known_free(swap=True), dtype.itemsize * _roughly(config)
-    # Counting them takes half a second, and is of use only where it may decide.
-    if free is None or 4 * needed < free:
-        return
+def check_fits(spec: str, numbers: int, dtype: Any) -> None:
+    """Refuse weights that the CPU's memory cannot hold."""
     check_room(
         f"model {spec}: its weights in {str(dtype).removeprefix('torch.')}",
-        dtype.itemsize * count_weights(config) if needed < 4 * free else needed,
+        dtype.itemsize * numbers,
         "Close other programs, or choose a smaller model or --dtype bfloat16.",
-        swap=True,
     )
-
-
-def _roughly(config: Any) -> int:
-    """About how many weights a model has, by sizes in its config; 0 where it has none of them."""
-    text = config.get_text_config()
-    names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size")
-    found = (getattr(text, name, 0) for name in names)
-    width, layers, words, block = (one if isinstance(one, int) else 0 for one in found)
-    experts = getattr(text, "num_local_experts", 1) or 1
-    return width * (2 * words + layers * (4 * width + 3 * (block or 4 * width) * experts))
-
-
-def count_weights(config: Any) -> int:
-    """The number of weights, from the config alone."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return sum(weight.numel() for weight in model.parameters())

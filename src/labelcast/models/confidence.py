@@ -1,20 +1,19 @@
-"""The model's confidence on each example of a pool.
-
-`pool` streams these values to a run folder and resumes.
-"""
+"""The model's confidence on each example of a pool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError, RunError
-from labelcast.models.answers import Answers, LocalAnswers
-from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import encode_prompt
-from labelcast.models.generation import Generated, end_tokens
-from labelcast.models.loading import LanguageModel
+
+if TYPE_CHECKING:
+    from labelcast.models.causal import LanguageModel
+    from labelcast.models.generation import Answers, Generated
+    from labelcast.models.protocols import Predictor, Progress
 
 MAX_NEW_TOKENS = 30
 
@@ -24,16 +23,16 @@ class Confidence:
     """The model's greedy answer to one prompt and how confident it was.
 
     Attributes:
-        confidence: mean of the largest probabilities of the counted tokens, in [0, 1]; NaN where
-            the prompt was skipped.
+        confidence: mean of the largest probabilities of the counted tokens, in [0, 1]; NaN if the
+            prompt was skipped.
         perplexity: exp of minus the mean log of the same probabilities, at least 1.
-        answer: the generated text, special tokens left out.
+        answer: the generated text, without special tokens.
         answer_tokens: how many tokens were counted.
         token_probabilities: the largest probability at each counted token.
-        margin: least distance between the two largest probabilities at any step. Below about
+        margin: smallest difference between the two largest probabilities at any step. Below about
             1e-4 another batch size or machine may take the other token.
         flag: empty, ``too_long`` (prompt and answer do not fit the context: skipped),
-            ``no_counted_token`` (the first token's probability stands in) or ``duplicate``.
+            ``no_counted_token`` (the first token's probability is used) or ``duplicate``.
     """
 
     confidence: float
@@ -49,12 +48,12 @@ SKIPPED = Confidence(math.nan, math.nan, "", 0, (), math.nan, "too_long")
 
 
 def score_confidence(
-    lm: LanguageModel,
+    lm: Predictor,
     prompts: Iterable[str],
     *,
     batch_size: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> list[Confidence]:
     """Confidence of each prompt, in order.
 
@@ -65,12 +64,12 @@ def score_confidence(
         lm: the model, from `load_model`.
         prompts: rendered prompts.
         batch_size: None chooses one for the device. It changes no value beyond rounding.
-        max_new_tokens: where an answer is cut off; the paper has 30.
+        max_new_tokens: the most tokens of an answer; 30 in the paper.
         progress: called with the number of prompts done.
 
     Raises:
         InputError: a prompt without tokens, or `max_new_tokens` below 1.
-        RunError: what the model computes are no numbers.
+        RunError: the model computes NaN or infinity.
 
     Source: paper, section 4 (confidence).
 
@@ -80,8 +79,9 @@ def score_confidence(
         >>> scores[0].answer
         'four,'
     """
-    size = choose_batch(batch_size, lm.device.value, "confidence").value
-    return confidences(lm, LocalAnswers(lm, size), prompts, max_new_tokens, progress)
+    return lm.predict(
+        prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
+    )
 
 
 def confidences(
@@ -89,19 +89,11 @@ def confidences(
     answers: Answers,
     prompts: Iterable[str],
     max_new_tokens: int,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> list[Confidence]:
-    """Confidence of each prompt, in order, whatever runs the model.
+    """Confidence of each prompt of a causal model, in order; see `score_confidence`.
 
-    Args:
-        lm: its tokenizer, context and end tokens; its weights are `answers`' affair.
-        answers: what runs the model.
-        prompts: rendered prompts.
-        max_new_tokens: where an answer is cut off.
-        progress: called with the number of prompts done.
-
-    Raises:
-        InputError, RunError: as `score_confidence`.
+    `answers` generates the answers; only the tokenizer, context and end tokens of `lm` are used.
     """
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
@@ -118,7 +110,7 @@ def confidences(
         if not all(map(math.isfinite, answer.probabilities)):
             dtype = str(lm.dtype.value).removeprefix("torch.")
             raise RunError(
-                f"model {lm.name}: its probabilities are no numbers in {dtype}. Score with --dtype "
+                f"model {lm.name}: its probabilities are not finite in {dtype}. Score with --dtype "
                 "float32 into another --out; if that does not help, its weights are damaged."
             )
         results[position] = counter.confidence(answer)
@@ -126,9 +118,11 @@ def confidences(
 
 
 class _Counter:
-    """Which tokens count, remembered by token."""
+    """Decides which tokens count, and remembers it for each token."""
 
     def __init__(self, lm: LanguageModel):
+        from labelcast.models.generation import end_tokens
+
         self.tokenizer = lm.tokenizer
         self.skipped = set(end_tokens(lm)) | {lm.tokenizer.pad_token_id}
         self.newline: dict[int, bool] = {}

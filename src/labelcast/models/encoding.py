@@ -1,4 +1,4 @@
-"""From text to tokens: prompts, answers, and what a list of prompts has in common."""
+"""From text to tokens: prompts, answers, and batches of similar length."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labelcast.errors import InputError, brief, is_out_of_memory
+from labelcast.errors import InputError, brief
 
-_USUAL = 512
+_USUAL_LENGTH = 512
 
 
 @dataclass(frozen=True)
@@ -18,28 +18,26 @@ class Encoded:
     tokens: list[int]
     answer_length: int
 
+    @property
+    def prompt(self) -> list[int]:
+        """The tokens of the prompt."""
+        return self.tokens[: -self.answer_length]
+
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """The tokens of a rendered prompt; it already holds its special tokens as text.
-
-    Raises:
-        InputError: the tokenizer fails on it.
-    """
+    """The tokens of a rendered prompt, which already contains its special tokens as text."""
     try:
         return list(tokenizer.encode(prompt, add_special_tokens=False))
-    except Exception as error:  # the library has one kind of its own for all of them
-        if is_out_of_memory(error):
-            raise
-        fault = brief(error)
+    except Exception as error:  # the library raises bare exceptions
         where = f"model {tokenizer.name_or_path}: its tokenizer cannot read"
-        raise InputError(f"{where} {prompt[:40]!r}... ({fault}).") from None
+        raise InputError(f"{where} {prompt[:40]!r}... ({brief(error)}).") from None
 
 
 def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
-    """The tokens of a prompt and its answer, the prompt's own tokens first.
+    """The tokens of a prompt and its answer, without an end-of-turn token.
 
-    Where the tokenizer would merge across the boundary the two are encoded apart, so that the
-    prompt's tokens are always a prefix. The answer is its text alone, without an end-of-turn token.
+    If the tokenizer would merge across the boundary, the two are encoded separately, so that the
+    prompt's own tokens always come first.
     """
     first = encode_prompt(tokenizer, prompt)
     both = encode_prompt(tokenizer, prompt + answer)
@@ -49,7 +47,7 @@ def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
-    """How many tokens at the start all sequences share, leaving at least one to each.
+    """How many first tokens all sequences share, if each keeps at least one of its own.
 
     Examples:
         >>> shared_prefix([[1, 2, 3], [1, 2, 4], [1, 2, 3, 5]])
@@ -70,13 +68,13 @@ def by_length(
 ) -> list[list[int]]:
     """Positions grouped into batches of similar length, longest first.
 
-    A batch of very long sequences gets fewer rows, so that memory stays within that of `rows`
-    sequences of 512 tokens (or of one sequence, where that is longer).
+    A batch of very long sequences gets fewer rows, so that it takes no more memory than `rows`
+    sequences of 512 tokens (or than one sequence, if that is longer).
 
     Args:
         sequences: token lists.
-        rows: how many sequences a batch holds at most.
-        equal: put only sequences of one length together.
+        rows: how many sequences a batch has at most.
+        equal: put only sequences of equal length together.
 
     Examples:
         >>> by_length([[1], [1, 2, 3], [1, 2]], 2)
@@ -87,7 +85,8 @@ def by_length(
     for position in order:
         if groups:
             longest = len(sequences[groups[-1][0]])
-            fits = len(groups[-1]) < rows and (len(groups[-1]) + 1) * longest <= rows * _USUAL
+            size = len(groups[-1]) + 1
+            fits = size <= rows and size * longest <= rows * _USUAL_LENGTH
             if fits and not (equal and longest != len(sequences[position])):
                 groups[-1].append(position)
                 continue

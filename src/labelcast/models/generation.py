@@ -1,7 +1,8 @@
-"""Greedy generation in batches, with each token's largest probability.
+"""Greedy generation in batches, with the largest probability at each token.
 
-The tokens that all prompts share are run once and their keys and values are copied into every
-batch. The probabilities come from generation itself, so no second forward pass is needed.
+The tokens that all prompts share run once, and their keys and values are copied into every batch.
+The probabilities come from generation itself, so no second forward pass is needed.
+
 Shapes: B rows, H heads, S slots of the cache, D features of a head, V words.
 """
 
@@ -9,29 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
+from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import by_length, shared_prefix
-from labelcast.models.loading import LanguageModel
+from labelcast.models.protocols import Progress
 
 _WORTH_SHARING = 8
-# Slots kept free for the answer when the attention window is compared with the prompts.
+# Tokens allowed for the answer when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What a model answered.
+    """A model's answer to one prompt.
 
     Attributes:
-        tokens: the generated tokens, the end-of-sequence token included where it came.
-        probabilities: the largest softmax probability at each of them, in [0, 1].
-        margin: the least distance between the largest and the second probability at any step;
-            where it is tiny another machine may take the other token.
+        tokens: the generated tokens, with the end-of-sequence token if there was one.
+        probabilities: the largest softmax probability at each token, in [0, 1].
+        margin: the smallest difference between the largest and the second probability at any step;
+            if it is tiny, another machine may take the other token.
     """
 
     tokens: list[int]
@@ -39,8 +41,57 @@ class Generated:
     margin: float
 
 
+class Answers(Protocol):
+    """Generates greedy answers to prompts of tokens: transformers here, or vLLM."""
+
+    def answer(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+    ) -> list[Generated]:
+        """Greedy answers to prompts, in order.
+
+        No prompt is empty, and each leaves room in the context for `max_new_tokens`.
+        """
+
+
+class LocalAnswers:
+    """A model in this process, in batches of similar length.
+
+    The tokens that all prompts of a call share are run once, and again in the next call only if
+    that one shares others. An answer depends only on the prompts of its own call.
+    """
+
+    def __init__(self, lm: LanguageModel, batch_size: int):
+        self.lm, self.batch_size = lm, batch_size
+        self._prefix = Prefix([], [])
+
+    def answer(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+    ) -> list[Generated]:
+        """Greedy answers to prompts, in order; see `Answers`."""
+        found: dict[int, Generated] = {}
+        self._read(prompts)
+        for batch in batches(self.lm, prompts, self.batch_size):
+            chosen = [prompts[i] for i in batch]
+            answers = generate(self.lm, chosen, self._prefix, max_new_tokens)
+            found |= zip(batch, answers, strict=True)
+            progress(len(batch))
+        return [found[i] for i in range(len(prompts))]
+
+    def _read(self, prompts: Sequence[Sequence[int]]) -> None:
+        known = self._prefix.tokens
+        same = len(prompts) > 1 and list(prompts[0][: len(known)]) == known
+        if not (known and same and shared_prefix(prompts) == len(known)):
+            self._prefix = read_prefix(self.lm, prompts)
+
+
 class _Slots(DynamicLayer):
-    """A cache layer with room made in advance, so that a step copies one token, not all."""
+    """A cache layer allocated in advance, so that a step copies one token, not all."""
 
     def __init__(self, rows: int, capacity: int, prefix: tuple[torch.Tensor, torch.Tensor] | None):
         super().__init__()
@@ -82,9 +133,9 @@ class _Slots(DynamicLayer):
 
 @dataclass(frozen=True)
 class Prefix:
-    """Tokens that all prompts of a batch begin with, and their keys and values, [1,H,S,D] a layer.
+    """First tokens that all prompts share, with their keys and values, [1,H,S,D] per layer.
 
-    An empty prefix holds no layers.
+    An empty prefix has no layers.
     """
 
     tokens: list[int]
@@ -93,14 +144,10 @@ class Prefix:
 
 @torch.inference_mode()
 def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
-    """Run once what all prompts share; empty where that is too little to be worth it.
-
-    Raises:
-        InputError: the model keeps a state that cannot be shared so (a recurrent model).
-    """
+    """Run the tokens that all prompts share; none if they are too few to be worth it."""
     if getattr(lm.model, "_is_stateful", False):
         raise InputError(
-            f"model {lm.name}: it keeps a recurrent state; labelcast needs attention alone."
+            f"model {lm.name}: it is recurrent, and labelcast needs a model of attention only."
         )
     length = shared_prefix(prompts)
     if len(prompts) < 2 or length < _WORTH_SHARING:
@@ -121,8 +168,8 @@ def batches(
 ) -> list[list[int]]:
     """Positions of prompts grouped into batches, as `by_length` does.
 
-    Where the model's attention window is shorter than the longest prompt, only prompts of equal
-    length share a batch: there padding would push tokens out of the window.
+    If the model's attention window is shorter than the longest prompt, only prompts of equal length
+    share a batch: otherwise padding would push tokens out of the window.
     """
     config = lm.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 2**31
@@ -134,19 +181,12 @@ def batches(
 def generate(
     lm: LanguageModel, prompts: Sequence[Sequence[int]], prefix: Prefix, max_new_tokens: int = 30
 ) -> list[Generated]:
-    """Greedy answers to one batch of prompts.
-
-    Args:
-        lm: the model.
-        prompts: token lists, each beginning with the prefix's tokens.
-        prefix: from `read_prefix`.
-        max_new_tokens: where an answer is cut off.
-    """
+    """Greedy answers to one batch of prompts, each beginning with the prefix's tokens."""
     device, start = lm.input_device, len(prefix.tokens)
     ends = end_tokens(lm)
     tails = [list(prompt[start:]) for prompt in prompts]
     width, rows = max(map(len, tails)), len(prompts)
-    # Padding stands between the prefix and the tail, so that every row ends in the same slot.
+    # Padding goes between the prefix and the tail, so that every row ends in the same slot.
     pads = torch.tensor([width - len(tail) for tail in tails], device=device)
     ids = torch.tensor([[0] * (width - len(tail)) + tail for tail in tails], device=device)
     slots = torch.arange(width, device=device)
@@ -158,7 +198,7 @@ def generate(
     alive = list(range(rows))
     for step in range(max_new_tokens):
         seen = mask[:, : start + width + step]
-        # Without padding no mask is needed, and attention takes its fastest way.
+        # Without padding no mask is needed, and attention takes its fastest path.
         masked = None if bool(seen.all()) else seen
         logits = lm.model(
             input_ids=ids,
@@ -175,7 +215,7 @@ def generate(
         keep = [i for i, row in enumerate(alive) if answers[row][-1][0] not in ends]
         if not keep:
             break
-        # Rows that are done are dropped only in numbers, since dropping copies the cache.
+        # Finished rows are dropped many at a time, since dropping copies the cache.
         if len(keep) <= 0.75 * len(alive):
             chosen = torch.tensor(keep, device=device)
             alive = [alive[i] for i in keep]
@@ -189,14 +229,14 @@ def generate(
 
 
 def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two largest probabilities [B,2] and the token of the first [B], from logits [B,V]."""
+    """The two largest probabilities [B,2] and the most probable token [B], from logits [B,V]."""
     logits = logits.float()
     top = logits.topk(2, dim=-1)
     return (top.values - logits.logsumexp(-1, keepdim=True)).exp(), top.indices[:, 0]
 
 
 def end_tokens(lm: LanguageModel) -> frozenset[int]:
-    """The tokens that end an answer, from the model's generation config or its tokenizer."""
+    """The tokens that end an answer, by the model's generation config or its tokenizer."""
     ends = lm.model.generation_config.eos_token_id
     if ends is None:
         ends = lm.tokenizer.eos_token_id

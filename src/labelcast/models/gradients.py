@@ -1,7 +1,7 @@
-"""Inner products of per-example gradients, without ever keeping a gradient.
+"""Inner products of per-example gradients, computed without storing full gradients.
 
-Each layer's inputs and output gradients are contracted as `passes` brings them (fresh adapters with
-B = 0 change nothing, so the unmodified model is run).
+Each layer's inputs and output gradients are contracted as soon as `passes` delivers them. Fresh
+LoRA adapters with B = 0 change no output, so the unmodified model is run.
 
 Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds, P parts of a rank.
 """
@@ -9,20 +9,24 @@ Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from labelcast.models.causal import LanguageModel
+from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.layers import Layer, linear_layers
-from labelcast.models.loading import LanguageModel
-from labelcast.models.memory import check_room
+from labelcast.models.memory import check_room, free_memory
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
+from labelcast.models.protocols import Progress
 
+Method = Literal["sketch", "exact"]
 PARTS = 4
 _CHUNK_BYTES = 2**28
 
@@ -34,26 +38,51 @@ class Gram:
     Attributes:
         values: [K,P,N,N] float64 on the CPU; summed over P they are the inner products for each
             seed. `exact` has K = P = 1.
-        held_bytes: the most that was held for per-example gradients at once, in bytes.
+        held_bytes: the most memory used for per-example gradients at once, in bytes.
         layers: names of the L layers that the inner products are summed over.
-        by_layer: the sum's terms, [L,K,N,N] float64: no part of a rank, but each layer.
-        at_once: whether one batch held all examples.
+        by_layer: the terms of that sum, [L,K,N,N] float64.
+        batch_size: examples that ran at once.
     """
 
     values: Tensor
     held_bytes: int
     layers: tuple[str, ...]
     by_layer: Tensor
-    at_once: bool = False
+    batch_size: int = 0
+
+
+def gram(
+    lm: LanguageModel,
+    pairs: Sequence[Encoded],
+    method: Method,
+    rank: int,
+    seeds: Sequence[int],
+    batch_size: int | None,
+    progress: Progress,
+) -> Gram:
+    """The Gram matrix by `sketched_gram` or `exact_gram`, with a batch size for the device."""
+    size = choose_batch(batch_size, lm.device.value, "gradients").value
+    if method == "exact":
+        memory = gradient_memory()
+        return exact_gram(lm, pairs, batch_size=size, memory=memory, progress=progress)
+    at_once = None if batch_size is None else 0
+    return sketched_gram(
+        lm, pairs, rank=rank, seeds=seeds, batch_size=size, at_once=at_once, progress=progress
+    )
+
+
+def gradient_memory() -> int:
+    """Bytes that `exact` may take: a quarter of what is free, at least 1 GiB."""
+    return max(free_memory() // 4, 1 << 30)
 
 
 def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
     """The fixed A of one layer's adapter, [R,I] float32, uniform in +-1/sqrt(I).
 
-    This is how peft draws a fresh A (Kaiming uniform with a = sqrt(5)). The draw depends on the
-    layer's name and the seed alone, not on the order in which layers are met.
+    This is how peft draws a fresh A (Kaiming uniform with a = sqrt(5)). The draw depends only on
+    the layer's name and the seed, not on the order of the layers.
     """
-    # torch's generator on the CPU reads the lower 32 bits of a seed alone.
+    # torch's CPU generator uses only the lower 32 bits of a seed.
     digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=4).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest))
     bound = inputs**-0.5
@@ -68,12 +97,12 @@ def sketched_gram(
     seeds: Sequence[int],
     batch_size: int,
     at_once: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> Gram:
     """The Gram matrix of LoRA-B gradients at B = 0 (paper, section on CoS-Low).
 
-    For each layer the gradient with respect to B is G = d^T (h A^T), [O,R]. Where one batch holds
-    all examples G is dropped as soon as its inner products are taken. Elsewhere it is kept in half
+    For each layer the gradient with respect to B is G = d^T (h A^T), [O,R]. If one batch holds all
+    examples, G is dropped as soon as its inner products are computed. Otherwise it is kept in half
     precision, each example scaled by about its largest element, until every batch has run.
 
     Args:
@@ -81,13 +110,13 @@ def sketched_gram(
         pairs: encoded prompts with answers.
         rank: rows of A for each seed.
         seeds: one A for each.
-        batch_size: examples run at once, where not all of them are.
-        at_once: bytes that the activations of all examples may fill; 0 runs them in batches. None
-            takes what is free on the model's GPU, and batches on a CPU, which is quicker so.
+        batch_size: examples at once, if not all of them run at once.
+        at_once: bytes that the activations of all examples may take; 0 runs them in batches. None
+            means the free memory of the model's GPU, and batches on a CPU, where they are faster.
         progress: called with the number of examples done.
 
     Returns:
-        `Gram` with P parts a seed: parts of A's rows, whose spread shows the sketch's noise.
+        `Gram` with P parts per seed: parts of A's rows, whose spread shows the sketch's noise.
 
     Raises:
         RunError: memory cannot hold the sketches.
@@ -100,15 +129,11 @@ def sketched_gram(
     sketch = kind(layers, len(pairs), rank, seeds)
     plan = plan or plan_batches(lm, pairs, batch_size)
     run_batches(lm, pairs, layers, sketch, plan=plan, progress=progress)
-    return sketch.gram()
+    return replace(sketch.gram(), batch_size=len(pairs) if plan.at_once else batch_size)
 
 
 def _check_room(layers: Iterable[Layer], examples: int, rank: int, *, stored: bool) -> None:
-    """Refuse sketches that memory cannot hold, which would show only when most are made.
-
-    Raises:
-        RunError: they are too large.
-    """
+    """Refuse sketches that memory cannot hold, before the first batch runs."""
     needed = 0
     for layer in layers:
         needed += 4 * rank * layer.in_features  # A in float32
@@ -132,12 +157,12 @@ class _Sketch:
             inputs = layers[name].in_features
             return torch.cat([sketch_matrix(name, inputs, rank, seed) for seed in seeds])
 
-        # One thread draws some 2e8 numbers a second, and a large model takes half as many.
+        # One thread draws some 2e8 numbers per second, and a large model needs half as many.
         with ThreadPoolExecutor() as pool:
             self.projections = dict(zip(layers, pool.map(draw, layers), strict=True))
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        # Where and in what the layer computes is seen here: a 4-bit or offloaded weight tells not.
+        # The inputs show the device and dtype; a 4-bit or offloaded weight does not.
         a = self.projections[name] = self.projections[name].to(h.device, h.dtype)
         return h @ a.T  # [N,S,I] @ [I,KR] -> [N,S,KR]
 
@@ -149,11 +174,11 @@ class _Sketch:
 
 
 class _AtOnce(_Sketch):
-    """Contracts to G = d^T (h A^T), [N,O,KR], and takes its inner products there and then."""
+    """Contracts to G = d^T (h A^T), [N,O,KR], and adds its inner products at once."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
         super().__init__(layers, count, rank, seeds)
-        # An expert that no token reaches is never met.
+        # Zeros for an expert that no token reaches.
         self.found = {name: torch.zeros(self.groups, count, count) for name in layers}
         self.held = 0
 
@@ -164,12 +189,12 @@ class _AtOnce(_Sketch):
         g = g.reshape(self.groups, n, -1)
         self.held = max(self.held, g.numel() * g.element_size())
         chosen = torch.tensor(rows, device=g.device)
-        # It stays where it is computed, since a copy to the CPU would make the GPU wait.
+        # It stays on its device, since a copy to the CPU would make the GPU wait.
         total = self.found[name] = self.found[name].to(g.device)
         total[:, chosen[:, None], chosen] += torch.bmm(g, g.transpose(1, 2))
 
     def finish(self, rows: Sequence[int]) -> None:
-        """Nothing is left to do."""
+        """Nothing to do."""
 
     def gram(self) -> Gram:
         return self.summed(
@@ -184,32 +209,32 @@ class _Stored(_Sketch):
         super().__init__(layers, count, rank, seeds)
         self.stored: dict[str, Tensor] = {}
         self.scales = {name: torch.zeros(count) for name in layers}
-        self.under_way: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
         for name, layer in layers.items():
             size = layer.out_features * self.part_rank
-            # On the CPU whatever the device: there is more room, and it is touched once a batch.
+            # Always on the CPU: it has more room, and this is used once per batch.
             self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        sums = self.under_way[name]
+        sums = self.pending[name]
         g = torch.bmm(d.transpose(1, 2), kept)  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
         for row, one in zip(rows, g, strict=True):
             sums[row] = sums[row].add_(one) if row in sums else one
 
     def finish(self, rows: Sequence[int]) -> None:
-        for name, sums in self.under_way.items():
+        for name, sums in self.pending.items():
             # An expert that saw none of an example's tokens has no gradient for it.
-            met = [row for row in rows if row in sums]
-            if not met:
+            seen = [row for row in rows if row in sums]
+            if not seen:
                 continue
-            g = torch.stack([sums.pop(row) for row in met])
+            g = torch.stack([sums.pop(row) for row in seen])
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
             n, o, _ = g.shape
             g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
-            self.stored[name][:, met] = g.reshape(self.groups, n, -1).cpu()
-            self.scales[name][met] = scale.to("cpu", torch.float32)
+            self.stored[name][:, seen] = g.reshape(self.groups, n, -1).cpu()
+            self.scales[name][seen] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
         found = {name: _inner_products(s, self.scales[name]) for name, s in self.stored.items()}
@@ -223,13 +248,13 @@ def exact_gram(
     *,
     batch_size: int,
     memory: int,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> Gram:
-    """The Gram matrix that the sketch has in expectation: sum over layers of <G_i, G_j> / I.
+    """The expected Gram matrix of the sketch: sum over layers of <G_i, G_j> / I.
 
     Here G = d^T h is the full gradient of a layer's weight. Inputs and output gradients are kept
-    for as many layers as `memory` (bytes) holds; with more layers the batches run again.
-    `progress` is called with examples done in each pass; `exact_passes` tells how many there are.
+    for as many layers as fit into `memory` (bytes); for the other layers the batches run again.
+    `progress` counts the examples of each pass.
     """
     layers = linear_layers(lm)
     count = len(pairs)
@@ -244,53 +269,43 @@ def exact_gram(
         for name in group:
             found[name] = _exact_layer(*factors.take(name))
     by_layer = torch.stack([found[name] for name in layers])[:, None]  # [L,1,N,N]
-    return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer)
+    return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, batch_size)
 
 
 class _Factors:
     """Keeps h [S,I] and d [S,O] of every example and layer, for `_exact_layer`."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int):
-        self.layers = layers
-        self.inputs: dict[str, list[list[Tensor]]] = {n: [[] for _ in range(count)] for n in layers}
-        self.outputs: dict[str, list[list[Tensor]]] = {
-            n: [[] for _ in range(count)] for n in layers
-        }
+        self.layers, self.count = layers, count
+        self.kept: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         return h.float().cpu()
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         for row, one, h in zip(rows, d.detach().float().cpu(), kept, strict=True):
-            self.outputs[name][row].append(one)
-            self.inputs[name][row].append(h)
+            self.kept.setdefault((name, row), []).append((h, one))
 
     def finish(self, rows: Sequence[int]) -> None:
-        """Nothing is left to do: the factors are kept as they came."""
+        """Nothing to do: the factors are kept unchanged."""
 
     def take(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
-        """The two factors of every example, which are then forgotten."""
-        inputs, outputs, layer = self.inputs.pop(name), self.outputs.pop(name), self.layers[name]
+        """Return the two factors of every example, and drop them."""
+        layer = self.layers[name]
         # An expert may have seen no token of an example.
-        return (
-            [torch.cat(h) if h else torch.empty(0, layer.in_features) for h in inputs],
-            [torch.cat(d) if d else torch.empty(0, layer.out_features) for d in outputs],
-        )
+        none = (torch.empty(0, layer.in_features), torch.empty(0, layer.out_features))
+        found = [self.kept.pop((name, row), [none]) for row in range(self.count)]
+        inputs = [torch.cat([h for h, _ in pairs]) for pairs in found]
+        return inputs, [torch.cat([d for _, d in pairs]) for pairs in found]
 
     def held_bytes(self) -> int:
-        """Bytes kept; what examples share is counted once."""
-        lists = [*self.inputs.values(), *self.outputs.values()]
-        blocks = {t.data_ptr(): t.numel() * 4 for rows in lists for row in rows for t in row}
-        return sum(blocks.values())
-
-
-def exact_passes(lm: LanguageModel, pairs: Sequence[Encoded], memory: int, batch_size: int) -> int:
-    """How often `exact_gram` runs the batches with this much memory, in bytes."""
-    return len(_passes(linear_layers(lm), pairs, memory, batch_size))
+        """Bytes kept; memory that examples share counts once."""
+        tensors = (t for pairs in self.kept.values() for pair in pairs for t in pair)
+        return sum({t.data_ptr(): t.numel() * 4 for t in tensors}.values())
 
 
 def _exact_layer(inputs: list[Tensor], outputs: list[Tensor]) -> Tensor:
-    """<G_i, G_j> / I of one layer, [N,N], with G in chunks of its rows to bound memory."""
+    """<G_i, G_j> / I of one layer, [N,N], with G in chunks of rows to limit memory."""
     count, width, height = len(inputs), inputs[0].shape[1], outputs[0].shape[1]
     step = max(1, _CHUNK_BYTES // (4 * count * width))
     total = torch.zeros(count, count, dtype=torch.float64)

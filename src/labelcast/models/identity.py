@@ -1,4 +1,4 @@
-"""What a model is, told without its weights, so that a calibration can be found for it."""
+"""Which model it is, from its config and tokenizer, so that its calibration can be found."""
 
 from __future__ import annotations
 
@@ -9,35 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ARCHITECTURE = (
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "intermediate_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
+    *("model_type", "hidden_size", "num_hidden_layers", "intermediate_size"),
+    *("num_attention_heads", "num_key_value_heads", "vocab_size"),
 )
-# Fields that say how a model was saved or is run, not which model it is.
+# How a model was saved or is run, not which model it is.
 _NOT_IDENTITY = (
-    "_name_or_path",
-    "_model_name_or_path",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "use_cache",
-    "quantization_config",
-    "_attn_implementation",
-    "architectures",
+    *("_name_or_path", "_model_name_or_path", "transformers_version", "dtype", "torch_dtype"),
+    *("use_cache", "quantization_config", "_attn_implementation", "architectures"),
 )
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What a model is, for finding its calibration: no weights are needed to compare two.
+    """What identifies a model; no weights are needed to compare two.
 
     Attributes:
         name: what the user gave.
-        hub_id: the hub id, where the model was named by one (or is the embedded default).
+        hub_id: the hub id, if the model was named by one (or is the embedded default).
         fingerprint: hash of the config and the tokenizer with its chat template.
         architecture: the sizes that models of one family share.
     """
@@ -50,28 +38,27 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a model without its weights: its identity and how many weights it has."""
+    """What is known of a model without its weights: its identity and its number of weights."""
 
     identity: ModelIdentity
     parameters: int
 
 
 def identify(spec: str, hub_id: str | None, config: Any, tokenizer: Any) -> ModelIdentity:
-    """What a model is, from its transformers config and tokenizer."""
+    """The identity of a model, from its transformers config and tokenizer."""
     text = config.get_text_config()
     architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
     return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
 
 
 def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
-    """16 hexadecimal digits for a model's config and tokenizer, its chat template included.
+    """16 hexadecimal digits for a model's config and tokenizer, including the chat template.
 
-    The same for one model in another folder, dtype or quantisation; another for a base model
-    beside its instruction-tuned one, whose chat template or special tokens differ.
+    The same in another folder, dtype or quantisation. A base model and its instruction-tuned
+    version differ, since their chat templates or special tokens do.
     """
-    kept = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
     parts = {
-        "config": kept,
+        "config": {key: value for key, value in config.items() if key not in _NOT_IDENTITY},
         "template": tokenizer.chat_template,
         "special": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
         "vocabulary": sorted(tokenizer.get_vocab().items()),

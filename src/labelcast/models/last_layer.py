@@ -1,9 +1,9 @@
-"""The end of a model run at the positions that a loss looks at, and nowhere else.
+"""Run the end of a model only at the positions that a loss reads.
 
-Past its attention a transformer's last layer mixes no positions, and what it makes of a position
-that predicts no answer token is never read. Hooks cut those positions out before the attention's
-output projection and the feed-forward block, and put zeros in their place behind each; and they
-hand the vocabulary's layer only what is read of it.
+After its attention, a transformer's last layer mixes no positions, and its output is never read
+where no answer token is predicted. Hooks drop those positions before the attention's output
+projection and the feed-forward block, and put zeros in their place after each. The output
+embeddings get only the positions that are read.
 
 Shapes: N examples of a batch, S tokens, U used positions, M of the N U that are read, F features.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from labelcast.models.loading import LanguageModel
+from labelcast.models.causal import LanguageModel
 
 
 class Used(threading.local):
@@ -26,26 +26,27 @@ class Used(threading.local):
     Attributes:
         positions: [U] of the last layer; None for all.
         read: [N,U], whether the logits there are read; None for all.
+        tokens: S, set by the hooks.
     """
 
     positions: Tensor | None = None
     read: Tensor | None = None
+    tokens: int = 0
 
 
 @contextmanager
 def trimmed(lm: LanguageModel) -> Iterator[Used]:
-    """Runs the end of the model at the positions that the caller sets, where it is built as known.
+    """Run the end of the model at chosen positions, if its last layer is built as expected.
 
     Yields:
-        What the caller says each pass needs. The last layer's states elsewhere are then wrong, and
-        the logits are [M,V] where `read` is given.
+        Where the caller sets what each pass needs. The last layer's states elsewhere are then
+        wrong, and the logits are [M,V] if `read` is given.
     """
     used = Used()
     handles = []
     for module in _per_position(lm):
-        lengths = _Lengths()
-        handles.append(module.register_forward_pre_hook(_cut(used, lengths)))
-        handles.append(module.register_forward_hook(_fill(used, lengths)))
+        handles.append(module.register_forward_pre_hook(_cut(used)))
+        handles.append(module.register_forward_hook(_fill(used)))
     head = lm.model.get_output_embeddings()
     if head is not None:
         handles.append(head.register_forward_pre_hook(_read(used)))
@@ -56,19 +57,13 @@ def trimmed(lm: LanguageModel) -> Iterator[Used]:
             handle.remove()
 
 
-class _Lengths(threading.local):
-    """S of the pass that this thread runs."""
-
-    tokens: int = 0
-
-
 def _per_position(lm: LanguageModel) -> list[nn.Module]:
-    """The parts of the last layer that mix no positions; none for a build that is not known."""
+    """The parts of the last layer that mix no positions; none if its build is unknown."""
     layers = getattr(lm.model.get_decoder(), "layers", None)
     last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
     projection = getattr(getattr(last, "self_attn", None), "o_proj", None)
     block = getattr(last, "mlp", None)
-    # Experts are left whole: what routes to them counts tokens.
+    # Experts get all positions: their router counts tokens.
     plain = block is not None and all(
         isinstance(part, nn.Linear)
         for part in block.children()
@@ -79,25 +74,23 @@ def _per_position(lm: LanguageModel) -> list[nn.Module]:
     return [projection, block]
 
 
-def _cut(used: Used, lengths: _Lengths) -> Any:
+def _cut(used: Used) -> Any:
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if used.positions is None:
             return None
-        lengths.tokens = args[0].shape[1]
-        return (
-            args[0].index_select(1, used.positions.to(args[0].device)),
-            *args[1:],
-        )  # [N,S,F] -> [N,U,F]
+        used.tokens = args[0].shape[1]
+        kept = args[0].index_select(1, used.positions.to(args[0].device))  # [N,S,F] -> [N,U,F]
+        return (kept, *args[1:])
 
     return hook
 
 
-def _fill(used: Used, lengths: _Lengths) -> Any:
+def _fill(used: Used) -> Any:
     def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if used.positions is None:
             return None
-        whole = output.new_zeros(len(output), lengths.tokens, output.shape[-1])
-        return whole.index_copy(1, used.positions.to(output.device), output)  # [N,U,F] -> [N,S,F]
+        filled = output.new_zeros(len(output), used.tokens, output.shape[-1])
+        return filled.index_copy(1, used.positions.to(output.device), output)  # [N,U,F] -> [N,S,F]
 
     return hook
 

@@ -1,4 +1,4 @@
-"""The layers whose gradients count, and how their two factors are met in a pass.
+"""The layers whose gradients count, and hooks that read the two factors of each gradient.
 
 Shapes: N examples of a batch, S tokens of each, T = N S tokens of all, I inputs and O outputs of a
 layer, H features of a token.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from labelcast.errors import InputError
-from labelcast.models.loading import LanguageModel
+from labelcast.models.causal import LanguageModel
 from labelcast.models.recompute import Again
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -31,10 +31,10 @@ class Layer:
     """One linear map h -> h W^T that an adapter would sit on.
 
     Attributes:
-        module: what holds the weight: a linear layer, or all experts of a block.
+        module: has the weight: a linear layer, or all experts of a block.
         in_features: I.
         out_features: O.
-        share: share of the tokens that it sees: 1, or for an expert what is its even share.
+        share: the share of tokens that it sees: 1, or an even share for an expert.
     """
 
     module: nn.Module
@@ -44,34 +44,30 @@ class Layer:
 
 
 class Contraction(Protocol):
-    """What is done with the factors of the gradients."""
+    """Receives the factors of the gradients."""
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        """What of a layer's inputs h, [N,S,I], is kept until its backward pass.
+        """What to keep of a layer's inputs h, [N,S,I], until its backward pass.
 
-        Its dtype and device are those that the layer computes in; the weight's may be others.
+        Its dtype and device are those that the layer computes in; the weight's may differ.
         """
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` gave it.
 
-        An example's tokens may come in several calls, which add up, or in none for a layer: an
-        expert that sees none of its tokens has no gradient for it. Where examples bring unlike
-        numbers of tokens, zeros fill them up.
+        An example's tokens may come in several calls, which add up, or in none: an expert that sees
+        none of its tokens has no gradient for it. Examples with fewer tokens are filled with zeros.
         """
 
     def finish(self, rows: Sequence[int]) -> None:
-        """All tokens of these examples have come."""
+        """Called when all tokens of these examples have come."""
 
 
 def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
     """The layers that LoRA adapters would sit on, by name; each expert is a layer of its own.
 
-    Expert 7 of a block is named by its number: ``model.layers.0.mlp.experts.7.down_proj``. Routers
-    carry no adapter.
-
-    Raises:
-        InputError: the model has none of them, or experts of a build that is not known.
+    An expert's name has its number: ``model.layers.0.mlp.experts.7.down_proj``. Routers get no
+    adapter.
     """
     found: dict[str, Layer] = {}
     for name, module in lm.model.named_modules():
@@ -94,13 +90,13 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
 
 def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
     return InputError(
-        f"model {lm.name}: its experts ({what}) are of a build that labelcast cannot take apart, "
-        "so CoS-Low cannot be had for it. `labelcast score` works all the same."
+        f"model {lm.name}: its experts ({what}) are built in a way that labelcast does not know, "
+        "so CoS-Low cannot be computed for it. `labelcast score` still works."
     )
 
 
 def _known_experts(module: nn.Module) -> bool:
-    """Whether transformers runs a block by a switch, and its weights are numbers as they stand."""
+    """Whether transformers can switch how a block runs, and its weights are not quantised."""
     switched = hasattr(module, "_apply_gate") and hasattr(module, "is_transposed")
     return switched and all(weight.dtype.itemsize > 1 for weight in module.parameters())
 
@@ -124,13 +120,13 @@ def _projections(block: Any) -> tuple[str, str]:
     return ("gate_up_proj" if block.has_gate else "up_proj"), "down_proj"
 
 
-class UnderWay(threading.local):
+class Running(threading.local):
     """The examples of the pass that this thread runs.
 
     Attributes:
-        count: how many a forward pass has.
-        rows: which ones. Empty in a forward pass that stands for them all, whose backward pass runs
-            once an example; then set before each of these, in the thread that runs it.
+        count: how many examples the forward pass has.
+        rows: which ones. Empty in the forward pass of the shared tokens; set before the backward
+            pass of each example, in the thread that runs it.
     """
 
     count: int = 1
@@ -140,20 +136,13 @@ class UnderWay(threading.local):
 @contextmanager
 def hooked(
     lm: LanguageModel, layers: Mapping[str, Layer], contraction: Contraction, again: Again
-) -> Iterator[UnderWay]:
-    """Contracts at each layer while it lasts; the model is left as it was, after an error too.
+) -> Iterator[Running]:
+    """Pass the factors of each layer to a contraction; the model is restored at the end.
 
-    Gradients begin at the outputs of these layers, so that nothing below the first is
-    differentiated.
-
-    Args:
-        lm: the model.
-        layers: some of `linear_layers`.
-        contraction: what is done with the factors.
-        again: tells passes whose factors were met before.
+    Gradients begin at the outputs of these layers, so nothing below the first is differentiated.
 
     Yields:
-        What the caller says its passes are of.
+        Where the caller sets which examples it runs.
     """
     taps = _Taps(layers, contraction, again)
     handles = []
@@ -165,33 +154,33 @@ def hooked(
             blocks[layer.module] = name.rsplit(".", 2)[0]
     try:
         with _run_by(_forward_of(blocks, taps), blocks):
-            yield taps.under_way
+            yield taps.running
     finally:
         for handle in handles:
             handle.remove()
 
 
 class _Taps:
-    """Hands inputs and output gradients on, example by example."""
+    """Passes inputs and output gradients on, by example."""
 
     def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, again: Again):
         self.layers, self.contraction, self.again = layers, contraction, again
-        self.under_way = UnderWay()
+        self.running = Running()
 
     def linear(self, name: str) -> Any:
         """A hook for a linear layer that sees every token, as [N,S,I] or, flattened, [T,I]."""
 
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if self.again.now:
-                return _begun(output)
-            count, rows = self.under_way.count, self.under_way.rows
+                return _differentiable(output)
+            count, rows = self.running.count, self.running.rows
             h = args[0].detach()
             with torch.no_grad():
                 kept = self.contraction.keep(name, h.reshape(count, -1, h.shape[-1]))
 
             def contract(d: Tensor) -> None:
                 d = d.reshape(count, -1, d.shape[-1])
-                self.contraction.contract(name, rows or self.under_way.rows, d, kept)
+                self.contraction.contract(name, rows or self.running.rows, d, kept)
 
             return _tap(output, contract)
 
@@ -202,36 +191,36 @@ class _Taps:
         if name not in self.layers:
             return output
         if self.again.now:
-            return _begun(output)
-        rows = self.under_way.rows
+            return _differentiable(output)
+        rows = self.running.rows
         with torch.no_grad():
             kept = self.contraction.keep(name, sort.spread(h.detach()))
 
         def contract(d: Tensor) -> None:
-            these = rows or self.under_way.rows
-            met = [these[example] for example in sort.examples]
-            self.contraction.contract(name, met, sort.spread(d), kept)
+            these = rows or self.running.rows
+            seen = [these[example] for example in sort.examples]
+            self.contraction.contract(name, seen, sort.spread(d), kept)
 
         return _tap(output, contract)
 
 
 def _tap(output: Tensor, contract: Callable[[Tensor], None]) -> Tensor:
-    """The output, whose gradient `contract` will be called with."""
-    output = _begun(output)
+    """The output, with a hook that calls `contract` with its gradient."""
+    output = _differentiable(output)
     output.register_hook(contract)
     return output
 
 
-def _begun(output: Tensor) -> Tensor:
-    """The output, with a gradient of its own where nothing above it has one."""
+def _differentiable(output: Tensor) -> Tensor:
+    """The output, made to have a gradient if nothing below it has one."""
     if output.requires_grad:
         return output
-    begun: Tensor = _Begin.apply(output, torch.zeros((), requires_grad=True))
-    return begun
+    started: Tensor = _StartGradient.apply(output, torch.zeros((), requires_grad=True))
+    return started
 
 
-class _Begin(torch.autograd.Function):
-    """Where gradients begin. A tensor that required one itself would also gather it."""
+class _StartGradient(torch.autograd.Function):
+    """Where gradients begin; a tensor with `requires_grad` would also store its gradient."""
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
@@ -243,7 +232,7 @@ class _Begin(torch.autograd.Function):
 
 
 class _Sort:
-    """Which examples the tokens of an expert come from: their positions [t] in T, ascending."""
+    """Which examples the tokens of an expert come from, by their ascending positions [t] in T."""
 
     def __init__(self, tokens: Tensor, each: int):
         found, self.row, counts = torch.unique_consecutive(
@@ -255,21 +244,21 @@ class _Sort:
         self.slot = torch.arange(len(tokens), device=tokens.device) - starts[self.row]
 
     def spread(self, values: Tensor) -> Tensor:
-        """[t,F] as [n,s,F] for the n examples that have tokens here, filled up with zeros."""
+        """[t,F] as [n,s,F] for the n examples that have tokens here, filled with zeros."""
         room = values.new_zeros(len(self.examples), self.width, values.shape[-1])
         room[self.row, self.slot] = values
         return room
 
 
 def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]:
-    """What a block of experts computes, expert by expert, with a tap at each layer."""
+    """A forward pass of a block of experts, expert by expert, with a tap at each layer."""
 
     def forward(block: Any, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """[T,H] from hidden [T,H], the experts of each token [T,k] and their weights [T,k]."""
         total = torch.zeros_like(hidden)
         first, last = _projections(block)
-        each = len(hidden) // taps.under_way.count
-        # A block of no interest may share the switch.
+        each = len(hidden) // taps.running.count
+        # A block outside `blocks` may share the switch.
         name = blocks.get(block)
         for expert in chosen.unique().tolist():
             tokens, places = torch.where(chosen == expert)
@@ -299,12 +288,11 @@ def _linear(block: Any, projection: str, expert: int, h: Tensor) -> Tensor:
 
 @contextmanager
 def _run_by(forward: Callable[..., Tensor], blocks: Mapping[Any, str]) -> Iterator[None]:
-    """Blocks of experts run by `forward` for a while, by transformers' own switch for it.
+    """Run blocks of experts by `forward` for a while, through transformers' own switch.
 
-    A switch rather than another method, since a block that is offloaded keeps its weights in hooks
-    around that method.
+    Replacing their method instead would skip the hooks that load offloaded weights.
     """
-    # Blocks share a config, and the switch is a field of it.
+    # Blocks share a config, which has the switch.
     configs = list({id(block.config): block.config for block in blocks}.values())
     before = [config._experts_implementation for config in configs]
     key = f"labelcast-{id(forward)}"

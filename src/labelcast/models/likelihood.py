@@ -1,12 +1,13 @@
-"""The likelihood of given answers, and one vector a text, without gradients.
+"""The likelihood of given answers, and one vector per text, without gradients.
 
-Both run in batches of similar length. What all prompts begin with is run forward once on a CPU.
+Both run in batches of similar length. On a CPU the tokens that all prompts share run once.
+
 Shapes: N texts, F features of a token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcast.errors import InputError
+from labelcast.models.causal import LanguageModel
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import by_length, encode_pair, encode_prompt
-from labelcast.models.loading import LanguageModel
 from labelcast.models.passes import cache_of, forward_prefix, shared_length
-
-Progress = Callable[[int], None]
+from labelcast.models.protocols import Embedder, Progress
 
 
 @torch.inference_mode()
@@ -36,8 +36,8 @@ def answer_log_likelihoods(
     Args:
         lm: the model.
         prompts: rendered for it, N of them.
-        answers: to each; its text alone counts, not the token that ends a turn.
-        batch_size: texts at once; None takes a number for the device.
+        answers: one per prompt; only its text counts, not the token that ends a turn.
+        batch_size: texts at once; None chooses a number for the device.
         progress: called with the number of texts done.
 
     Returns:
@@ -54,8 +54,7 @@ def answer_log_likelihoods(
             )
     _check_lengths(lm, [pair.tokens for pair in pairs])
     found = np.zeros(len(pairs))
-    beginnings = [pair.tokens[: -pair.answer_length] for pair in pairs]
-    start = shared_length(lm, beginnings) if pairs else 0
+    start = shared_length(lm, [pair.prompt for pair in pairs]) if pairs else 0
     shared = forward_prefix(lm, pairs[0].tokens[:start]) if start else []
     for batch in _batches(lm, [pair.tokens for pair in pairs], batch_size):
         ids = _padded(lm, [pairs[row].tokens[start:] for row in batch])
@@ -65,7 +64,7 @@ def answer_log_likelihoods(
             predicts[place, end - pairs[row].answer_length - 1 : end - 1] = True
         used = predicts.any(dim=0).nonzero().flatten()
         logits = lm.model(
-            input_ids=ids, logits_to_keep=used, **_seen(shared, len(batch))
+            input_ids=ids, logits_to_keep=used, **_cached(shared, len(batch))
         ).logits.float()
         read = predicts[:, used].to(logits.device)
         wanted = ids[:, used + 1].to(logits.device)
@@ -77,9 +76,8 @@ def answer_log_likelihoods(
     return found
 
 
-@torch.inference_mode()
 def mean_hidden_states(
-    lm: LanguageModel,
+    lm: Embedder,
     texts: Sequence[str],
     *,
     batch_size: int | None = None,
@@ -90,19 +88,27 @@ def mean_hidden_states(
     Args:
         lm: the model.
         texts: rendered for it, N of them, none empty.
-        batch_size: texts at once; None takes a number for the device.
+        batch_size: texts at once; None chooses a number for the device.
         progress: called with the number of texts done.
 
     Returns:
-        One vector a text, [N,F], after the model's last norm.
+        One vector per text, [N,F], after the model's last norm.
 
     Raises:
         InputError: a text is empty, or longer than the model's context.
     """
+    return lm.embed(texts, batch_size=batch_size, progress=progress)
+
+
+@torch.inference_mode()
+def embed(
+    lm: LanguageModel, texts: Sequence[str], batch_size: int | None, progress: Progress
+) -> NDArray[np.float32]:
+    """Mean hidden states of a causal model; see `mean_hidden_states`."""
     tokens = [encode_prompt(lm.tokenizer, text) for text in texts]
     for number, sequence in enumerate(tokens, 1):
         if not sequence:
-            raise InputError(f"text {number}: it is empty, so it has no tokens to take a mean of.")
+            raise InputError(f"text {number}: it is empty, so it has no tokens to average.")
     _check_lengths(lm, tokens)
     found = np.zeros((len(tokens), lm.model.config.get_text_config().hidden_size), np.float32)
     decoder = lm.model.get_decoder()
@@ -116,7 +122,7 @@ def mean_hidden_states(
     for batch in _batches(lm, tokens, batch_size):
         tails = [tokens[row][start:] for row in batch]
         ids = _padded(lm, tails)
-        states = decoder(input_ids=ids, **_seen(shared, len(batch))).last_hidden_state.float()
+        states = decoder(input_ids=ids, **_cached(shared, len(batch))).last_hidden_state.float()
         lengths = torch.tensor([len(tail) for tail in tails], device=states.device)
         inside = torch.arange(ids.shape[1], device=states.device) < lengths[:, None]
         sums = (states * inside[:, :, None]).sum(dim=1) + total
@@ -129,7 +135,7 @@ def _check_lengths(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> Non
     for number, sequence in enumerate(sequences, 1):
         if len(sequence) > lm.context:
             raise InputError(
-                f"text {number}: {len(sequence):,} tokens long, and {lm.name} reads "
+                f"text {number}: {len(sequence):,} tokens long, but {lm.name} reads "
                 f"{lm.context:,} at most."
             )
 
@@ -149,8 +155,8 @@ def _padded(lm: LanguageModel, tails: Sequence[Sequence[int]]) -> Tensor:
     return ids.to(lm.input_device)
 
 
-def _seen(shared: Sequence[Tensor], rows: int) -> dict[str, object]:
-    """What tells the model of tokens that it has seen."""
+def _cached(shared: Sequence[Tensor], rows: int) -> dict[str, object]:
+    """Arguments that give the model the keys and values of the shared tokens."""
     if not shared:
         return {"use_cache": False}
     copies = [states.expand(rows, -1, -1, -1) for states in shared]

@@ -1,4 +1,4 @@
-"""Loading a language model: hub id, local folder, GGUF file, or the embedded default.
+"""Loading a language model: a hub id, a folder, a GGUF file, or the embedded default.
 
 No remote code is run and no pickle is read: weights are safetensors or GGUF.
 """
@@ -6,165 +6,34 @@ No remote code is run and no pickle is read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError, brief, is_out_of_memory
-from labelcast.files.untrusted import no_longer_than, refuse_special
+from labelcast.files.untrusted import refuse_special
 from labelcast.models import embedded
+from labelcast.models.causal import LanguageModel
 from labelcast.models.checks import (
+    check_complete,
     check_config,
-    check_tokens,
-    check_weights_fit,
-    check_whole,
-    count_weights,
+    check_fits,
+    check_folder,
+    check_tokenizer,
+    count_numbers,
 )
-from labelcast.models.choices import (
-    SPREAD,
-    Choice,
-    choose_device,
-    choose_dtype,
-    choose_entry,
-)
-from labelcast.models.folder import check_folder, check_weights
+from labelcast.models.choices import SPREAD, Choice, choose_device, choose_dtype, choose_entry
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, ModelIdentity, identify
 
 if TYPE_CHECKING:
     import torch
 
-_TEMPLATE_SECONDS = 10.0
-# What Llama 3's template takes where it is told none.
-_DAY = datetime(2024, 7, 26)
-_ASKS_DATE = re.compile(r"strftime_now\(\s*(['\"])([^'\"\\]*)\1\s*\)")
-_LONGEST_TURNS = 1_000_000
+__all__ = ["LanguageModel", "describe", "load_model", "load_unweighted", "weights_folder"]
+
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
-
-
-@dataclass(frozen=True)
-class LanguageModel:
-    """A causal language model with its tokenizer, ready to run.
-
-    Attributes:
-        model: the transformers model, in evaluation mode.
-        tokenizer: its tokenizer.
-        identity: what it is.
-        device: where it runs, with the reason.
-        dtype: the dtype of its weights, with the reason.
-    """
-
-    model: Any
-    tokenizer: Any
-    identity: ModelIdentity
-    device: Choice[str]
-    dtype: Choice[torch.dtype]
-
-    @property
-    def name(self) -> str:
-        """What the user called the model."""
-        return self.identity.name
-
-    @property
-    def input_device(self) -> torch.device:
-        """Where token ids go. A model may be spread, and its first layer kept elsewhere still."""
-        import torch
-
-        device: torch.device = self.model.device
-        return torch.device(self.device.value) if device.type == "meta" else device
-
-    @cached_property
-    def context(self) -> int:
-        """The longest sequence, in tokens, that the model can read."""
-        config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or 2**31)
-
-    @cached_property
-    def has_chat_template(self) -> bool:
-        """Whether prompts can be rendered from an instruction and a user text."""
-        return bool(self.tokenizer.chat_template)
-
-    @cached_property
-    def _takes_system(self) -> bool:
-        """Whether the chat template shows a system turn."""
-        turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
-        try:
-            with no_longer_than(_TEMPLATE_SECONDS):
-                text = self.turns(turns)
-        except TimeoutError:
-            raise InputError(
-                f"model {self.name}: its chat template has not ended in {_TEMPLATE_SECONDS:.0f} s."
-            ) from None
-        except Exception:  # a template may do anything that its sandbox allows
-            return False
-        if len(text) > _LONGEST_TURNS:
-            raise InputError(
-                f"model {self.name}: its chat template makes {len(text):,} characters of two words."
-            )
-        return "@sys@" in text and "@usr@" in text
-
-    def render(self, instruction: str, user: str) -> str:
-        """The prompt, through the model's chat template, up to where its answer begins.
-
-        The instruction is the system turn; where the template has none it opens the user turn.
-
-        Raises:
-            InputError: the model has no chat template, or the template fails.
-        """
-        if not self.has_chat_template:
-            raise InputError(
-                f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
-                "Use the instruction-tuned version, or give records that are already rendered "
-                "(fields input_text and ground_truth)."
-            )
-        if self._takes_system:
-            turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]
-        else:
-            turns = [{"role": "user", "content": f"{instruction}\n\n{user}"}]
-        return self.turns(turns, answering=True)
-
-    def turns(self, turns: Sequence[Mapping[str, str]], *, answering: bool = False) -> str:
-        """Turns of a conversation as the chat template writes them.
-
-        A template that asks for the date (Llama 3.2's does) is told the same day for ever, so that
-        a run does not depend on when it was made.
-
-        Args:
-            turns: each with `role` and `content`.
-            answering: up to where the model's answer begins.
-
-        Raises:
-            InputError: the template fails.
-        """
-        try:
-            text = self.tokenizer.apply_chat_template(
-                turns,
-                chat_template=_dated(self.tokenizer.get_chat_template()),
-                tokenize=False,
-                add_generation_prompt=answering,
-            )
-        except TimeoutError:  # of who waits for it
-            raise
-        except Exception as error:  # a template may do anything that its sandbox allows
-            fault = brief(error)
-            raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
-        return str(text)
-
-
-def _dated(template: str) -> str:
-    """A chat template for which it is always the same day."""
-    if "strftime_now" not in template:
-        return template
-    formats = sorted({found[2] for found in _ASKS_DATE.finditer(template)})
-    cases = "".join(
-        f"{{%- elif form == {form!r} -%}}{{{{ {_DAY.strftime(form)!r} }}}}" for form in formats
-    )
-    usual = f"{{%- else -%}}{{{{ {_DAY.strftime('%d %b %Y')!r} }}}}"
-    macro = f"{{%- macro strftime_now(form) -%}}{{%- if false -%}}{cases}{usual}{{%- endif -%}}"
-    return f"{macro}{{%- endmacro -%}}{template}"
 
 
 @embedded.uncollected()
@@ -178,37 +47,34 @@ def load_model(
 
     Args:
         spec: ``smollm2`` (embedded), a folder, a ``.gguf`` file, or a hub id ``OWNER/NAME``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...; ``spread`` shares the layers out over
-            all GPUs and, where these are full, the CPU's memory.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...; ``spread`` divides the layers among
+            all GPUs and, if these are full, the CPU's memory.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Returns:
         The model in evaluation mode, with every weight frozen.
 
     Raises:
-        InputError: no such model, or none that can be loaded safely.
-        RunError: the memory of the CPU cannot hold its weights.
+        InputError: no such model, or it cannot be loaded safely.
+        RunError: the CPU's memory cannot hold its weights.
 
     Examples:
         >>> lm = load_model("smollm2", device="cpu")
         >>> lm.device.value, lm.context
         ('cpu', 8192)
     """
-    folder = _locate(spec)
+    folder = weights_folder(spec)
     spread = device == SPREAD
     chosen_device = choose_entry() if spread else choose_device(device)
     config = _config(spec, folder)
-    # Weights that are quantised are unpacked on the device where they stay.
+    chosen_dtype = choose_dtype(dtype, chosen_device.value, _count(config, chosen_device))
+    # Quantised weights are unpacked on the device where they stay.
     quantised = getattr(config, "quantization_config", None) is not None
-    fixed = {"": chosen_device.value} if quantised else None
-    # The count decides on a GPU alone, and takes half a second.
-    count = count_weights(config) if chosen_device.value.startswith("cuda") else 0
-    chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
-    places = "auto" if spread else fixed
+    places = "auto" if spread else {"": chosen_device.value} if quantised else None
     if Path(folder).is_dir():
-        check_weights(spec, Path(folder))
-    if chosen_device.value == "cpu" and places is None:
-        check_weights_fit(spec, config, chosen_dtype.value)
+        numbers = count_numbers(spec, Path(folder))
+        if chosen_device.value == "cpu" and places is None:
+            check_fits(spec, numbers, chosen_dtype.value)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
     if places is None:
         model.to(chosen_device.value)
@@ -228,66 +94,33 @@ class Unweighted:
 
 
 def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> LanguageModel:
-    """A model without its weights, for a process that has others run it.
-
-    Args:
-        spec: as in `load_model`.
-        device: where it will run.
-        dtype: as in `load_model`; ``auto`` chooses for confidences.
+    """A model without its weights, for a process that lets others run it on `device`.
 
     Returns:
-        All but what needs weights: `model` is an `Unweighted`.
-
-    Raises:
-        InputError: as `load_model`.
+        All that needs no weights: `model` is an `Unweighted`.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
-    folder = _locate(spec)
+    folder = weights_folder(spec)
     config = _config(spec, folder)
-    count = count_weights(config) if device.value.startswith("cuda") else 0
-    chosen = choose_dtype(dtype, device.value, count)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen unrelated kinds
-        raise _load_fault(spec, error) from None
+    chosen = choose_dtype(dtype, device.value, _count(config, device))
+    tokenizer = _tokenizer(spec, folder, config)
     try:
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # it has none of its own
         generation = GenerationConfig.from_model_config(config)
-    check_tokens(spec, config, tokenizer, generation)
     identity = _identity(spec, config, tokenizer)
     return LanguageModel(Unweighted(config, generation), tokenizer, identity, device, chosen)
 
 
-def weights_folder(spec: str) -> str:
-    """The folder or hub id that holds a model's safetensors.
-
-    Raises:
-        InputError: no such model.
-    """
-    return _locate(spec)
-
-
 def describe(spec: str) -> Description:
-    """What a model is, from its config and tokenizer alone: no weights are read.
-
-    Raises:
-        InputError: as `load_model`.
-    """
-    from transformers import AutoTokenizer
-
-    folder = _locate(spec)
-    config = _config(spec, folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen unrelated kinds
-        raise _load_fault(spec, error) from None
-    return Description(_identity(spec, config, tokenizer), count_weights(config))
+    """A model's identity and size, from its config and tokenizer alone."""
+    lm = load_unweighted(spec, Choice("cpu", "not run"))
+    return Description(lm.identity, _count_weights(lm.model.config))
 
 
-def _locate(spec: str) -> str:
-    """The folder or hub id that transformers loads from."""
+def weights_folder(spec: str) -> str:
+    """The folder or hub id that transformers loads a model from."""
     if spec == embedded.NAME:
         return str(embedded.dequantised(embedded.gguf_file()))
     path = Path(spec)
@@ -296,19 +129,18 @@ def _locate(spec: str) -> str:
         if not path.is_file():
             raise InputError(f"model {spec}: no such file.")
         with path.open("rb") as stream:
-            magic = stream.read(4)
-        if magic != b"GGUF":
-            raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
+            if stream.read(4) != b"GGUF":
+                raise InputError(f"model {spec}: not a GGUF file (it does not begin with GGUF).")
         return str(embedded.dequantised(path))
     if path.is_dir():
         check_folder(spec, path)
         return str(path)
     if path.exists():
-        raise InputError(f"model {spec}: a file that is no .gguf; give a folder or a hub id.")
+        raise InputError(f"model {spec}: not a .gguf file; give a folder or a hub id.")
     if not _HUB_ID.match(spec):
         raise InputError(
-            f"model {spec!r}: no such folder or file, and no hub id (OWNER/NAME). "
-            "The embedded default is smollm2; `labelcast models` says more."
+            f"model {spec!r}: no such folder or file, and not a hub id (OWNER/NAME). "
+            "The embedded default is smollm2; see `labelcast models`."
         )
     return spec
 
@@ -316,56 +148,82 @@ def _locate(spec: str) -> str:
 def _config(spec: str, folder: str) -> Any:
     from transformers import AutoConfig
 
-    try:
+    with _load_faults(spec):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen unrelated kinds
-        raise _load_fault(spec, error) from None
     check_config(spec, config)
     return config
+
+
+def _tokenizer(spec: str, folder: str, config: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    with _load_faults(spec):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    check_tokenizer(spec, config, tokenizer)
+    return tokenizer
 
 
 def _load(
     spec: str, folder: str, config: Any, dtype: torch.dtype, places: str | dict[str, str] | None
 ) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    try:
-        with embedded.quietly(), quiet_import():
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model, found = AutoModelForCausalLM.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                device_map=places,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-    except Exception as error:  # the library raises a dozen unrelated kinds
-        raise _load_fault(spec, error) from None
-    check_whole(spec, found)
-    check_tokens(spec, config, tokenizer, model.generation_config)
+    with embedded.quietly(), quiet_import(), _load_faults(spec):
+        tokenizer = _tokenizer(spec, folder, config)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            device_map=places,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    check_complete(spec, found)
     return model, tokenizer
 
 
-def _load_fault(spec: str, error: Exception) -> InputError | MemoryError:
-    if is_out_of_memory(error):
-        return MemoryError(f"for model {spec}")
+@contextmanager
+def _load_faults(spec: str) -> Iterator[None]:
+    """Turn an error of transformers, which raises a dozen unrelated types, into one message."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"for model {spec}") from None
+        raise InputError(f"model {spec}: {_load_fault(spec, error)}") from None
+
+
+def _load_fault(spec: str, error: Exception) -> str:
     text = brief(error, 2000)
-    fault = f"cannot be loaded as a causal language model ({text[:240]})."
     if "trust_remote_code" in text or "custom code" in text:
-        fault = "it needs code of its own to run, and labelcast runs none."
-    elif isinstance(error, ImportError) and "bitsandbytes" in text:
-        fault = (
+        return "it needs code of its own to run, and labelcast runs none."
+    if isinstance(error, ImportError) and "bitsandbytes" in text:
+        return (
             "its weights are quantised by bitsandbytes, which is not installed: "
             "pip install 'labelcast[4bit]'."
         )
-    elif not Path(spec).exists() and isinstance(error, OSError):
-        fault = (
-            f"not found on the hub or in its cache, or the hub cannot be reached ({text[:160]})."
-        )
-    return InputError(f"model {spec}: {fault}")
+    if not Path(spec).exists() and isinstance(error, OSError):
+        return f"not found on the hub or in its cache, or the hub is unreachable ({text[:160]})."
+    return f"cannot be loaded as a causal language model ({text[:240]})."
+
+
+def _count(config: Any, device: Choice[str]) -> int:
+    """The number of weights, or 0 on a CPU, where the dtype does not depend on it."""
+    return _count_weights(config) if device.value.startswith("cuda") else 0
+
+
+def _count_weights(config: Any) -> int:
+    """The number of weights, from the config alone; takes half a second."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def _identity(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:

@@ -1,7 +1,7 @@
-"""Forward and backward passes over labelled examples, handing each layer's two factors on.
+"""Forward and backward passes over labelled examples, with the two factors of each gradient.
 
-The gradient of a linear layer's weight for one example is d^T h: h its inputs, d its outputs'
-gradients. `layers` hands both to a `Contraction`.
+The gradient of a linear layer's weight for one example is d^T h, with its inputs h and the
+gradients d of its outputs. `layers` passes both to a `Contraction`.
 
 Shapes: N examples of a batch, S tokens, U used positions, V words.
 """
@@ -9,21 +9,22 @@ Shapes: N examples of a batch, S tokens, U used positions, V words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
+from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import Encoded, shared_prefix
 from labelcast.models.last_layer import Used, trimmed
 from labelcast.models.layers import Contraction, Layer, hooked
-from labelcast.models.loading import LanguageModel
 from labelcast.models.plan import Plan
+from labelcast.models.protocols import Progress
 from labelcast.models.recompute import offloaded, recomputed
-from labelcast.models.side_by_side import side_by_side
 
-# Below this many tokens a forward pass saved is worth less than the loop that it takes.
+# With fewer shared tokens, saving their forward pass is not worth its overhead.
 _WORTH_SHARING = 64
 
 
@@ -34,61 +35,79 @@ def run_batches(
     contraction: Contraction,
     *,
     plan: Plan,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> None:
-    """Differentiate each example's mean answer loss and contract as the gradients come.
+    """Differentiate each example's mean answer loss and contract the gradients on the way.
 
-    The tokens that all prompts share are run forward once; their backward pass stays one an
-    example. The model is left as it was found, after an error too.
+    The tokens that all prompts share run forward once; their backward pass runs per example. The
+    model is restored at the end, after an error too.
     """
     with (
         _frozen(lm),
         recomputed(lm, plan.recomputed) as again,
-        hooked(lm, layers, contraction, again) as under_way,
+        hooked(lm, layers, contraction, again) as running,
         trimmed(lm) as used,
     ):
-        # An example's tokens must come whole where its gradient is dropped at once.
-        prompts = [pair.tokens[: -pair.answer_length] for pair in pairs]
-        length = 0 if plan.at_once else shared_length(lm, prompts)
+        # If gradients are dropped at once, all tokens of an example must come together.
+        length = 0 if plan.at_once else shared_length(lm, [pair.prompt for pair in pairs])
         shared = forward_prefix(lm, pairs[0].tokens[:length]) if length else []
-        begun = [states for states in shared if states.requires_grad]
+        differentiable = [states for states in shared if states.requires_grad]
 
         def run(batch: Sequence[int]) -> int:
-            under_way.count, under_way.rows = len(batch), batch
+            running.count, running.rows = len(batch), batch
             gradients = _run(lm, [pairs[i] for i in batch], shared, length, used)
-            for position, row in enumerate(batch if begun else []):
-                under_way.count, under_way.rows = 1, [row]
-                torch.autograd.backward(
-                    begun, [g[position : position + 1] for g in gradients], retain_graph=True
-                )
+            for position, row in enumerate(batch if differentiable else []):
+                running.count, running.rows = 1, [row]
+                own = [g[position : position + 1] for g in gradients]
+                torch.autograd.backward(differentiable, own, retain_graph=True)
             contraction.finish(batch)
             return len(batch)
 
-        for _, done in side_by_side(run, plan.batches, plan.workers):
+        for done in _in_parallel(run, plan.batches, plan.workers):
             progress(done)
 
 
-def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
-    """Return how many first tokens of all sequences to run forward once; 0 where nothing is gained.
+def _in_parallel(
+    run: Callable[[list[int]], int], batches: Sequence[list[int]], workers: int
+) -> Iterator[int]:
+    """Run batches on threads, and yield what `run` returns as they finish.
 
-    A GPU is quicker with whole batches. A model whose attention does not reach back over a whole
-    example is run whole too, and one with offloaded weights, whose layers are run again for the
-    backward pass: twice would fill a cache twice.
+    Small matrix products fill one core, and several cores share one badly: a thread per batch is
+    faster than many threads per product, and gives the same bits whatever runs in parallel.
+    """
+    if workers == 1:
+        yield from map(run, batches)
+        return
+    threads = torch.get_num_threads()
+    executor = ThreadPoolExecutor(
+        workers, "labelcast", initializer=torch.set_num_threads, initargs=(threads // workers,)
+    )
+    try:
+        for future in as_completed([executor.submit(run, batch) for batch in batches]):
+            yield future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+        # The number set in a thread also applies to threads made later.
+        torch.set_num_threads(threads)
+
+
+def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
+    """How many first tokens of all sequences to run forward once; 0 if nothing is gained.
+
+    A GPU is faster with complete batches. Sharing is impossible if attention does not reach back
+    over a whole example, or if offloaded layers run again in the backward pass, which would fill a
+    cache twice.
     """
     config = lm.model.config.get_text_config()
     longest = max(map(len, sequences))
     window = getattr(config, "sliding_window", None) or longest
-    plain = set(getattr(config, "layer_types", None) or ["full_attention"]) <= {
-        "full_attention",
-        "sliding_attention",
-    }
-    stateful = getattr(lm.model, "_is_stateful", False)
+    kinds = set(getattr(config, "layer_types", None) or [])
     if (
         offloaded(lm.model)
         or lm.input_device.type != "cpu"
         or window < longest
-        or stateful
-        or not plain
+        or getattr(lm.model, "_is_stateful", False)
+        or not kinds <= {"full_attention", "sliding_attention"}
     ):
         return 0
     length = shared_prefix(sequences)
@@ -96,7 +115,7 @@ def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
 
 
 def forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
-    """Keys and values of the shared tokens, two tensors [1,heads,S,features] a layer, in turn."""
+    """Keys and values of the shared tokens in turn, two tensors [1,heads,S,features] per layer."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], device=lm.input_device)
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
@@ -104,7 +123,7 @@ def forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
 
 
 def cache_of(shared: Sequence[Tensor]) -> DynamicCache:
-    """The cache of a model that has seen the tokens of keys and values, in turn."""
+    """A cache with the given keys and values, in the order of `forward_prefix`."""
     cache = DynamicCache()
     for layer, (keys, values) in enumerate(zip(shared[::2], shared[1::2], strict=True)):
         cache.update(keys, values, layer)
@@ -118,20 +137,14 @@ def _run(
     start: int,
     used_of: Used,
 ) -> list[Tensor]:
-    """One forward and backward pass of the sum over examples of each one's mean answer loss.
+    """Run forward and backward on the sum over examples of each one's mean answer loss.
 
-    Padding stands on the right, where a causal model's earlier tokens cannot see it: no mask is
-    needed, and its gradient is zero. Logits are made where an answer token is predicted alone.
-
-    Args:
-        lm: the model.
-        pairs: the batch, each beginning with the tokens that `shared` was made from.
-        shared: keys and values of the first `start` tokens, or nothing.
-        start: where the batch's own tokens begin.
-        used_of: told which positions are needed of the last layer.
+    Padding goes on the right, where a causal model's earlier tokens cannot see it: no mask is
+    needed, and its gradient is zero. Logits are computed only where an answer token is predicted.
+    `shared` are keys and values of the first `start` tokens, or nothing.
 
     Returns:
-        Each example's gradient with respect to those of `shared` that have one,
+        Each example's gradient with respect to the `shared` tensors that have one,
         [N,heads,S,features] each.
     """
     device = lm.input_device
@@ -149,7 +162,7 @@ def _run(
     ]
     read = weights[:, used] > 0  # [N,U]
     used_of.positions, used_of.read = used if 2 * len(used) <= width else None, read
-    with torch.enable_grad():  # of this thread
+    with torch.enable_grad():  # the mode belongs to the thread
         logits = lm.model(
             input_ids=ids,
             past_key_values=cache_of(copies) if copies else None,
@@ -169,7 +182,7 @@ def _run(
 
 @contextmanager
 def _frozen(lm: LanguageModel) -> Iterator[None]:
-    """Weights need no gradient."""
+    """No weight requires a gradient for a while."""
     trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)

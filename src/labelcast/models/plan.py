@@ -1,4 +1,4 @@
-"""How examples are cut into batches for a backward pass, and how many batches run at once."""
+"""How the examples of a backward pass are batched, and how many batches run at once."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 import torch
 
+from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import Encoded, by_length
-from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import free_memory
 
-# Tensors of the model's width, and of its feed-forward block's, that a layer keeps for the backward
-# pass of a token: counted on Llama's build, where norms are taken in float32.
+# How many tensors of the model's width, and of its feed-forward width, a layer keeps per token for
+# the backward pass: counted on Llama's architecture, with norms in float32.
 _OF_WIDTH, _OF_BLOCK = 16, 6
-# Of the memory that is free, what activations may take.
+# The share of free memory that activations may take.
 _CPU_SHARE, _GPU_SHARE = 0.5, 0.8
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the batches of a run are made.
+    """The batches of a run.
 
     Attributes:
         batches: positions of the examples, the longest first.
-        at_once: whether one batch holds all examples, so that no gradient outlives its layer.
+        at_once: whether one batch has all examples, so that no gradient outlives its layer.
         recomputed: how many of the first layers run forward again in the backward pass, instead of
             keeping their activations.
-        workers: how many batches run side by side, a thread each.
+        workers: how many batches run in parallel, one thread each.
     """
 
     batches: list[list[int]]
@@ -37,9 +37,9 @@ class Plan:
 
 
 def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
-    """Batches of a size, on a CPU side by side: as many as torch has threads and memory has room.
+    """Batches of a given size; on a CPU as many in parallel as there are threads and memory.
 
-    A GPU takes one batch at a time, and so does a model whose weights are moved in and out.
+    On a GPU, or with offloaded weights, one batch runs at a time.
     """
     batches = by_length([pair.tokens for pair in pairs], batch_size)
     spread = any(hasattr(module, "_hf_hook") for module in lm.model.modules())
@@ -51,17 +51,16 @@ def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -
 
 
 def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:
-    """One batch of all examples in `memory` bytes; None where even that is too little.
+    """One batch of all examples in `memory` bytes, or None if even that is too little.
 
-    Layers keep their activations as far as memory allows; the others run forward again, which costs
-    half as much once more.
+    As many layers keep their activations as fit; the others run forward again.
     """
     order = by_length([pair.tokens for pair in pairs], 1)
     tokens = len(pairs) * max(len(pair.tokens) for pair in pairs)
     layers, each = _layers(lm), _activation_bytes(lm, tokens)
     width: int = lm.model.config.get_text_config().hidden_size
     entry = tokens * width * lm.dtype.value.itemsize
-    # The last layer keeps its activations, and the others have room for one of them at a time.
+    # The last layer keeps its activations, and the others share room for one of them.
     left = int(_GPU_SHARE * memory) - 2 * each - layers * entry
     if left < 0:
         return None
@@ -70,7 +69,7 @@ def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Pl
 
 
 def gpu_memory(lm: LanguageModel) -> int:
-    """Bytes that are free on the model's GPU, with what torch holds and does not use; 0 without."""
+    """Free bytes on the model's GPU, with what torch reserves but does not use; 0 on a CPU."""
     device = lm.input_device
     if device.type != "cuda" or hasattr(lm.model, "hf_device_map"):
         return 0
@@ -84,7 +83,7 @@ def _layers(lm: LanguageModel) -> int:
 
 
 def _activation_bytes(lm: LanguageModel, tokens: int) -> int:
-    """What one layer keeps of some tokens for their backward pass, roughly."""
+    """Roughly how much one layer keeps of some tokens for their backward pass."""
     config = lm.model.config.get_text_config()
     block = getattr(config, "intermediate_size", None) or config.hidden_size
     width = _OF_WIDTH * config.hidden_size + _OF_BLOCK * block

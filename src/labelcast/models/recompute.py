@@ -1,8 +1,7 @@
-"""Layers that run forward again in the backward pass, instead of keeping what it needs.
+"""Layers that run forward again in the backward pass, instead of keeping their activations.
 
-Two kinds do: those whose activations memory does not hold, and those whose weights accelerate
-brings in for a forward pass and takes away again, since autograd would keep every weight that was
-brought in.
+Used for layers whose activations do not fit into memory, and for layers whose weights accelerate
+loads for one forward pass and unloads again: autograd would otherwise keep all of these weights.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from labelcast.models.loading import LanguageModel
+from labelcast.models.causal import LanguageModel
 
 
 class Again(threading.local):
-    """Whether the forward pass that this thread runs is a layer's second."""
+    """Whether this thread is running a layer's forward pass for the second time."""
 
     now: bool = False
 
@@ -33,7 +32,7 @@ def offloaded(model: nn.Module) -> bool:
 
 @contextmanager
 def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
-    """Runs the first `count` layers of the model so, and all that have offloaded weights.
+    """Recompute the first `count` layers of the model, and all with offloaded weights.
 
     Yields:
         What tells a layer's second run from its first.
@@ -44,18 +43,18 @@ def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
     run = partial(checkpoint, use_reentrant=False, context_fn=partial(_contexts, again))
     with ExitStack() as stack:
         if any(map(offloaded, chosen)):
-            # Left half-way, a layer would keep the weights that it has brought in.
+            # A layer that stops half-way would keep the weights that it has loaded.
             stack.enter_context(set_checkpoint_early_stop(False))
         for layer in chosen:
-            stack.enter_context(_set(layer, "gradient_checkpointing", True))
-            # The layer's own flag alone: its dropout modules stay off.
-            stack.enter_context(_set(layer, "training", True))
-            stack.enter_context(_set(layer, "_gradient_checkpointing_func", run))
+            stack.enter_context(_attribute(layer, "gradient_checkpointing", True))
+            # Only the layer's own flag: its dropout modules stay off.
+            stack.enter_context(_attribute(layer, "training", True))
+            stack.enter_context(_attribute(layer, "_gradient_checkpointing_func", run))
         yield again
 
 
 def _contexts(again: Again) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """What holds in a layer's first run, and in its second."""
+    """The contexts of a layer's first and second run."""
     return nullcontext(), _second(again)
 
 
@@ -69,8 +68,8 @@ def _second(again: Again) -> Iterator[None]:
 
 
 @contextmanager
-def _set(layer: nn.Module, name: str, value: Any) -> Iterator[None]:
-    """An attribute of the instance, set for a while."""
+def _attribute(layer: nn.Module, name: str, value: Any) -> Iterator[None]:
+    """Set an attribute of the instance for a while."""
     had, before = name in vars(layer), vars(layer).get(name)
     setattr(layer, name, value)
     try:

@@ -1,4 +1,4 @@
-"""Which examples of the pool a person should label: a seeded draw from the least confident."""
+"""Random draws of examples to label, from all of the pool or from its least confident part."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def pick_low_confidence(
 ) -> NDArray[np.int64]:
     """Draw n positions at random from the share of the pool with the lowest confidence.
 
-    Ties are broken by position. A pool whose share holds fewer than n gives its n lowest, with
-    a warning.
+    Ties are broken by position. If that share has fewer than n examples, the n lowest are taken,
+    with a warning.
 
     Args:
-        confidence: one value an example in [0, 1]; NaN means never to be picked.
+        confidence: one value per example in [0, 1]; NaN is never picked.
         n: how many to draw.
         seed: of the draw.
         share: which part of the pool counts as low, in (0, 1].
@@ -32,7 +32,7 @@ def pick_low_confidence(
         n positions in the order drawn.
 
     Raises:
-        InputError: the pool holds fewer than n that can be picked, or a value is no number.
+        InputError: fewer than n examples can be picked, or a value is not a number.
 
     Source: paper, section 4 (32 examples from the lowest tenth).
 
@@ -43,7 +43,7 @@ def pick_low_confidence(
     try:
         values = np.asarray(confidence, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError("confidence: expected one number an example, NaN where unknown.") from None
+        raise InputError("confidence: expected one number per example, NaN if unknown.") from None
     if values.ndim != 1:
         raise InputError(f"confidence: expected a list of numbers, not {values.ndim} dimensions.")
     if not 0 < share <= 1:
@@ -53,15 +53,15 @@ def pick_low_confidence(
     usable = np.flatnonzero(np.isfinite(values))
     if len(usable) < n:
         raise InputError(
-            f"the pool holds {len(usable)} examples that can be picked, and {n} are to be "
-            f"labelled. Give a larger pool, or lower --n-label (the estimate gets less sure)."
+            f"only {len(usable)} examples of the pool can be picked, but {n} are to be labelled. "
+            f"Give a larger pool, or lower --n-label (the estimate gets less certain)."
         )
     order = usable[np.argsort(values[usable], kind="stable")]
     eligible = math.ceil(share * len(order))
     if eligible < n:
         warnings.warn(
-            f"the pool is small: the lowest {share:.0%} of {len(order)} holds {eligible} examples, "
-            f"fewer than {n}, so the {n} of lowest confidence are taken. "
+            f"the pool is small: the lowest {share:.0%} of {len(order)} is {eligible} examples, "
+            f"fewer than {n}, so the {n} with the lowest confidence are taken. "
             f"A pool of {math.ceil(n / share)} or more is better.",
             LabelcastWarning,
             stacklevel=2,
@@ -74,14 +74,10 @@ def pick_low_confidence(
 def draw_random(
     size: int, n: int, *, taken: Sequence[int] = (), seed: int = 0
 ) -> NDArray[np.int64]:
-    """Draw n of the positions 0 .. size - 1 at random, none of `taken` among them.
-
-    Raises:
-        InputError: fewer than n are left.
-    """
+    """Draw n of the positions 0 .. size - 1 at random, without those in `taken`."""
     left = np.setdiff1d(np.arange(size, dtype=np.int64), np.asarray(taken, dtype=np.int64))
     if n < 1:
         raise InputError(f"{n} examples asked for; at least 1 is needed.")
     if len(left) < n:
-        raise InputError(f"{n} more examples asked for, and the pool has {len(left)} left.")
+        raise InputError(f"{n} more examples asked for, but the pool has {len(left)} left.")
     return np.random.default_rng(seed).choice(left, size=n, replace=False)

@@ -1,1 +1,1 @@
-"""What is to be learned: tasks, prompts, sources of examples, generated tasks."""
+"""Tasks, their sources of examples, prompts, metrics, and generated tasks."""

@@ -1,7 +1,4 @@
-"""A first task file from the columns of a data file, for the user to read and mend.
-
-Every guess is written down, none is hidden.
-"""
+"""A first task file, guessed from the columns of a data file, for the user to edit."""
 
 from __future__ import annotations
 
@@ -19,28 +16,18 @@ from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 from labelcast.tasks.values import as_text
 
-LOOKED_AT = 5000
+_RECORDS = 5000
 _MOST_ANSWERS = 200
 _ANSWER_NAMES = (
-    "label_name",
-    "label_text",
-    "label",
-    "labels",
-    "answer",
-    "target",
-    "ground_truth",
-    "category",
-    "class",
-    "intent",
-    "sentiment",
-    "gold",
+    *("label_name", "label_text", "label", "labels", "answer", "target", "ground_truth"),
+    *("category", "class", "intent", "sentiment", "gold"),
 )
 _NEVER_INPUT = ("id", "index", "idx", "split", "source", "url", "date", "time", "timestamp")
 
 
 @dataclass
 class _Column:
-    """What was seen of one field."""
+    """What the records have in one field."""
 
     values: set[str] = field(default_factory=set)
     length: int = 0
@@ -60,7 +47,7 @@ class _Column:
 
     @property
     def is_choice(self) -> bool:
-        """Few values that come again and again."""
+        """A few values that repeat."""
         return 1 < len(self.values) <= min(_MOST_ANSWERS, max(2, self.seen // 3))
 
     @property
@@ -76,13 +63,13 @@ def guess_task(
     answer: str | None = None,
     instruction: str | None = None,
 ) -> Task:
-    """A task guessed from the first 5,000 records of a source.
+    """Guess a task from the first 5,000 records of a source.
 
     Args:
         source: the data.
         name: of the task.
-        inputs: input fields; none guesses them: the fields of text.
-        answer: the answer field; None guesses it, and takes ``label`` where nothing looks like one.
+        inputs: input fields; if empty, the fields of text.
+        answer: the answer field; None guesses it, and takes ``label`` if no field looks like one.
         instruction: None writes a draft.
 
     Raises:
@@ -98,7 +85,7 @@ def guess_task(
     inputs = list(inputs) or _guess_inputs(columns, answer)
     if not inputs:
         raise InputError(
-            f"{source.spec}: no field looks like text to read ({', '.join(columns)}). "
+            f"{source.spec}: no field looks like text ({', '.join(columns)}). "
             "Name the input fields with --input."
         )
     column = columns.get(answer)
@@ -122,27 +109,27 @@ def task_file(task: Task) -> str:
     """The text of a task file, with a comment at each thing to check."""
     content = task.model_dump(mode="json", exclude_none=True)
     parts = [
-        "# A task for labelcast. Read each part and mend what was guessed wrong.",
+        "# A task for labelcast. Read each part and correct what was guessed wrong.",
         _yaml({"name": content["name"]}),
-        "# What the model is told before every example. Say what the answers mean and which form",
-        "# the answer has: the better it is said, the fewer labels are needed.",
+        "# The instruction before every example. Say what the answers mean and what form they",
+        "# have: the clearer it is, the fewer labels are needed.",
         _instruction(content["instruction"]),
         "# The fields that the model reads; with several, each needs a label.",
         _yaml({"inputs": content["inputs"]}),
-        "# The field that holds the answer, or will hold it.",
+        "# The field with the answer; it may still be empty or missing.",
         _yaml({"answer": content["answer"]}),
-        "# The allowed answers. Leave them out where any text may be one.",
+        "# The allowed answers. Leave them out if any text is allowed.",
         _yaml({"answers": content["answers"]}) if task.answers else "# answers: [first, second]",
         "# accuracy, exact_match, macro_f1, token_f1 or rouge_l",
         _yaml({"metric": content["metric"]}),
-        "# The best score to be hoped for (say, how often two people agree), where it is known.",
+        "# The highest score to expect (for example, how often two people agree), if known.",
         "# ceiling: {score: 0.95, source: agreement of two annotators}",
     ]
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def _instruction(text: str) -> str:
-    """The instruction as a block that is easy to edit; long lines are folded where they can be."""
+    """The instruction as a block that is easy to edit, with long lines folded."""
     plain = text == text.strip() and text.isprintable() and "  " not in text
     if not plain:
         return _yaml({"instruction": text})
@@ -156,7 +143,7 @@ def _yaml(value: dict[str, Any]) -> str:
 
 def _columns(source: Source) -> dict[str, _Column]:
     columns: dict[str, _Column] = {}
-    for record in islice(source.records(), LOOKED_AT):
+    for record in islice(source.records(), _RECORDS):
         for name, value in record.values.items():
             column = columns.setdefault(str(name), _Column())
             known = isinstance(value, str | int | float) and value == value
@@ -168,7 +155,7 @@ def _columns(source: Source) -> dict[str, _Column]:
 def _guess_answer(columns: dict[str, _Column]) -> str:
     known = [name for name in _ANSWER_NAMES if name in columns]
     choices = [name for name in known if columns[name].is_choice]
-    # Words tell the model more than numbers do.
+    # A model learns more from words than from numbers.
     worded = [name for name in choices if not columns[name].is_number]
     return next(iter(worded or choices or known), "label")
 
@@ -180,7 +167,7 @@ def _guess_inputs(columns: dict[str, _Column], answer: str) -> list[str]:
         for name, column in columns.items()
         if name.lower() not in skipped and not column.is_choice and not column.is_number
     }
-    # Beside a field of several words, one of single words is a code or a name.
+    # If one field has several words, a field of single words is a code or a name.
     worded = [name for name, column in texts.items() if column.has_words]
     return worded or [name for name, column in texts.items() if column.mean_length >= 2]
 
@@ -189,7 +176,7 @@ def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:
     names = [name.replace("_", " ") for name in inputs]
     what = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     if not answers:
-        return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with that alone."
+        return f"Read the {what} and give the {answer.replace('_', ' ')}. Answer with nothing else."
     return (
         f"Read the {what} and choose the right {answer.replace('_', ' ')}. "
         f"Answer with one of these and nothing else: {', '.join(answers)}."
@@ -197,7 +184,7 @@ def _draft(inputs: Sequence[str], answer: str, answers: Sequence[str]) -> str:
 
 
 def _natural(text: str) -> tuple[int, float, str]:
-    """Numbers by size, before words."""
+    """A sort key: numbers by size, then words."""
     try:
         return (0, float(text), text)
     except ValueError:

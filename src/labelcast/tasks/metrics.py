@@ -1,10 +1,10 @@
-"""Metrics: how answers are scored against gold answers. Pure functions of texts.
+"""How answers are scored against gold answers. Pure functions of texts.
 
-Two normalisations are used. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white space
-collapsed, quotes around it and ``. , ; : ! ?`` after it dropped. `words` (exact match, token F1):
-`plain`, then punctuation and the English articles dropped. ROUGE-L splits the casefolded text into
-runs of letters and digits of any script, without stemming. A text that a normalisation would leave
-empty keeps the form before it.
+Answers are compared in a normal form. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white
+space collapsed, quotes around it and ``. , ; : ! ?`` after it dropped. `words` (exact match, token
+F1): `plain`, then punctuation and the English articles dropped. ROUGE-L splits the casefolded text
+into runs of letters and digits of any script, without stemming. If a normal form would be empty,
+the form before it is kept.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 _QUOTES = "\"'`“”‘’«»"
 _ENDS = ".,;:!?"
@@ -26,8 +25,8 @@ class Scored:
     """Scores of answers.
 
     Attributes:
-        values: one an example, in [0, 1]; for macro F1 whether the answer is right.
-        total: the score of the whole, in [0, 1]; the mean of `values` but for macro F1.
+        values: one per example, in [0, 1]; for macro F1 whether the answer is right.
+        total: the score of all, in [0, 1]; the mean of `values` except for macro F1.
     """
 
     values: tuple[float, ...]
@@ -41,13 +40,13 @@ def score_answers(
 
     Args:
         metric: its name.
-        answers: what a model answered.
+        answers: the model's answers.
         gold: the right answers, as many.
-        allowed: the allowed answers. Where the normalisation would make two of them one, texts are
-            compared as they are, without the white space around them.
+        allowed: the allowed answers. If two of them have the same normal form, texts are only
+            stripped before they are compared.
 
     Raises:
-        ValueError: no such metric, no answers, or not as many gold ones.
+        ValueError: no such metric, no answers, or another number of gold answers.
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: not one of {', '.join(METRICS)}")
@@ -67,9 +66,9 @@ def exact_match(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[s
 
 
 def macro_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The mean F1 over the answers that occur in `gold`, each compared in `plain` form.
+    """The mean F1 over the answers that occur in `gold`, compared in `plain` form.
 
-    An answer that is none of them counts as a miss of its gold answer and adds no class.
+    Any other answer counts as a miss of its gold answer and adds no class.
     """
     from sklearn.metrics import f1_score
 
@@ -113,7 +112,7 @@ def plain(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """The form in which two free answers are compared: words alone, without articles.
+    """The form in which two free answers are compared: only words, without articles.
 
     Examples:
         >>> words("The U.S. Army, in 1862!")
@@ -125,20 +124,19 @@ def words(text: str) -> str:
 
 
 class _Words:
-    """The tokenizer of ROUGE-L: the library's own drops every letter that is not ASCII."""
+    """The tokenizer of ROUGE-L; the library's own drops every letter that is not ASCII."""
 
     def tokenize(self, text: str) -> list[str]:
         return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def comparison(
-    gold: Sequence[str], allowed: Sequence[str], form: Callable[[str], str] | None = None
+    gold: Sequence[str], allowed: Sequence[str], form: Callable[[str], str] = plain
 ) -> Callable[[str], str]:
-    """What brings texts into the form they are compared in: `form` (None is `plain`).
+    """The function to apply to two texts before they are compared.
 
-    Where it would make two allowed answers one, texts are only stripped.
+    It is `form`, or only strips if two allowed answers have the same form.
     """
-    form = form or plain
     names = {text.strip() for text in (*gold, *allowed)} if allowed else set()
     return form if len({form(name) for name in names}) == len(names) else str.strip
 
@@ -152,7 +150,7 @@ def _overlap(found: list[str], wanted: list[str]) -> float:
     return 2 * common / (len(found) + len(wanted)) if common else float(found == wanted)
 
 
-def _pairs(answers: Sequence[str], gold: Sequence[str]) -> Any:
+def _pairs(answers: Sequence[str], gold: Sequence[str]) -> Iterator[tuple[str, str]]:
     return zip(answers, gold, strict=True)
 
 

@@ -1,8 +1,4 @@
-"""From records to examples: the rendered prompt, the answer, and the id that names each.
-
-A model enters only as a function that renders an instruction and a user text through its chat
-template.
-"""
+"""From records to examples: the rendered prompt, the answer, and the id of each."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from labelcast.tasks.task import Task
 from labelcast.tasks.values import as_text, content_hash
 
 Render = Callable[[str, str], str]
+"""Instruction and user text to prompt: the `render` of a model."""
 PROMPT_FIELD = "input_text"
 ANSWER_FIELD = "ground_truth"
 
@@ -25,13 +22,13 @@ class Example:
     """One example of a pool or of a labelled set.
 
     Attributes:
-        id: the record's own ``id`` where it has one, else its content hash.
+        id: the record's own ``id``, or its content hash if it has none.
         index: position in its source, from 0.
         where: file and line, for messages.
         fields: the text of each input field.
         prompt: what the model reads, rendered.
-        answer: the answer as text, or None where there is none.
-        content: hash of the input fields, the same whatever the order or the file format.
+        answer: the answer as text, or None.
+        content: hash of the input fields, the same in any order and file format.
     """
 
     id: str
@@ -55,53 +52,48 @@ def examples(
 
     Args:
         source: where the records come from.
-        task: how to read them; None where they are already rendered (``input_text``).
-        render: instruction and user text to prompt (`LanguageModel.render`); needed with a task.
-        need_answer: refuse a record without an answer, and check it against the allowed ones.
-        wanted: which positions are asked for; the other records are read past, not rendered.
+        task: how to read them; None if they are already rendered (``input_text``).
+        render: the model's `render`; needed with a task.
+        need_answer: refuse a record without an answer or with one that is not allowed.
+        wanted: which positions to return; the other records are not rendered.
 
     Raises:
-        InputError: a record lacks a field, or some records have an ``id`` and others none.
+        InputError: a record lacks a field, or only some records have an ``id``.
     """
-    for record in _same_form(source):
+    for record in _consistent(source):
         if wanted is None or wanted(record.index):
             yield _example(record, task, render, need_answer)
 
 
 def rendered_example(values: Mapping[str, Any], index: int) -> Example:
-    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``.
-
-    Raises:
-        InputError: a field is missing or empty.
-    """
+    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``."""
     return _example(Record(index, f"example {index + 1}", dict(values)), None, None, True)
 
 
 def content_id(source: Source, task: Task | None) -> Iterator[tuple[str, str | None]]:
-    """Content hash and own ``id`` (None where it has none) of every record, without rendering.
-
-    Raises:
-        InputError: as `examples`.
-    """
-    for record in _same_form(source):
+    """Content hash and own ``id`` (or None) of every record, without rendering."""
+    for record in _consistent(source):
         fields = read_fields(record.values, task, record.where)
-        own = record.values.get("id")
-        name = None if own is None else as_text(own, f"{record.where}, field 'id'")
-        yield content_hash(fields), name
+        yield content_hash(fields), _own_id(record)
 
 
-def _same_form(source: Source) -> Iterator[Record]:
-    """The records of a source, all of them with an ``id`` or none."""
+def _consistent(source: Source) -> Iterator[Record]:
+    """The records of a source; either all or none have an ``id``."""
     with_id: bool | None = None
     for record in source.records():
         has_id = record.values.get("id") is not None
         if with_id is not None and has_id != with_id:
             raise InputError(
-                f"{record.where}: {'has' if has_id else 'lacks'} an 'id' where the records before "
+                f"{record.where}: {'has' if has_id else 'lacks'} an 'id', but the records before "
                 f"it {'lack' if has_id else 'have'} one. Give every record one, or none."
             )
         with_id = has_id
         yield record
+
+
+def _own_id(record: Record) -> str | None:
+    own = record.values.get("id")
+    return None if own is None else as_text(own, f"{record.where}, field 'id'")
 
 
 def input_names(task: Task | None) -> list[str]:
@@ -121,11 +113,7 @@ def flat_row(fields: Mapping[str, str], task: Task | None, answer: str | None) -
 
 
 def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dict[str, str]:
-    """The input fields of a record as text.
-
-    Raises:
-        InputError: a field is absent, or the record is not rendered and there is no task.
-    """
+    """The input fields of a record as text."""
     if task is not None:
         return task.input_fields(values, where)
     if PROMPT_FIELD not in values:
@@ -140,11 +128,7 @@ def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dic
 
 
 def read_answer(value: Any, task: Task | None, where: str) -> str:
-    """An answer as text, checked against the task.
-
-    Raises:
-        InputError: it is missing, empty or not allowed.
-    """
+    """An answer as text, checked against the task."""
     if task is not None:
         return task.check_answer(value, where)
     text = as_text(value, where)
@@ -161,15 +145,18 @@ def _example(
     if task is None:
         prompt = fields[PROMPT_FIELD]
     elif render is None:
-        raise TypeError("a task needs `render`, the model's chat template")
+        raise TypeError("a task needs `render`, the model's own")
     else:
         prompt = render(task.instruction.strip(), task.user_text(values, where))
-    name = answer_name(task)
-    value = values.get(name)
-    if need_answer and name not in values:
-        raise InputError(f"{where}: no answer field {name!r}, and labelled examples are needed.")
-    answer = read_answer(value, task, f"{where}, field {name!r}") if need_answer else None
+    name, answer = answer_name(task), None
+    if need_answer:
+        if name not in values:
+            raise InputError(
+                f"{where}: no answer field {name!r}, and labelled examples are needed."
+            )
+        answer = read_answer(values[name], task, f"{where}, field {name!r}")
     content = content_hash(fields)
-    own = values.get("id")
-    example_id = content if own is None else as_text(own, f"{where}, field 'id'")
-    return Example(example_id, record.index, where, fields, prompt, answer, content)
+    own = _own_id(record)
+    return Example(
+        content if own is None else own, record.index, where, fields, prompt, answer, content
+    )

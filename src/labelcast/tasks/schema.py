@@ -1,34 +1,27 @@
-"""Reading a user's YAML file against a schema: plain values in, one clear fault out."""
+"""A user's YAML file, checked against a schema: the first fault is one clear message."""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, brief
 
 Model = TypeVar("Model", bound=BaseModel)
 
 LARGEST = 2**19
-"""Bytes of the largest file that is read as YAML."""
+"""Bytes of the largest YAML file that is read."""
 
 _MOST_NODES = 100_000
-_DEEPEST = 50
 
 
 class _PlainLoader(yaml.BaseLoader):
-    """YAML without types or tags: text, lists and mappings alone; a key given twice is an error."""
-
-    def fetch_flow_collection_start(self, kind: type[Any]) -> None:
-        # The scanner looks at every open bracket again at every token.
-        if self.flow_level >= _DEEPEST:
-            raise yaml.YAMLError(f"nested too deep (more than {_DEEPEST} brackets)")
-        super().fetch_flow_collection_start(kind)
+    """YAML without types or tags: text, lists and mappings; a repeated key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
@@ -39,11 +32,7 @@ class _PlainLoader(yaml.BaseLoader):
 
 
 def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
-    """A mapping of keys from YAML text, every plain value as text.
-
-    Raises:
-        InputError: it is no valid YAML, or no mapping, or its aliases stand for too much.
-    """
+    """A mapping from YAML text, every plain value as text."""
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()
@@ -56,16 +45,16 @@ def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
     except InputError:
         raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{where}: not valid YAML: {brief(error, 1000)}") from None
     if not isinstance(data, dict):
         raise InputError(f"{where}: expected a mapping of keys: {', '.join(keys)}.")
     return data
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for with its aliases written out.
+    """How many values a node has with its aliases expanded.
 
-    An alias inside of what it names counts as one here; the schema finds it.
+    An alias inside the node that it names counts as one here; the schema refuses it.
     """
     if id(node) in known or isinstance(node, yaml.ScalarNode):
         return known.get(id(node), 1)
@@ -85,13 +74,7 @@ def validated(
     where: str,
     inner: Mapping[str, type[BaseModel]],
 ) -> Model:
-    """An instance of a schema.
-
-    Args:
-        kind: the schema.
-        data: the keys and values.
-        where: what to call the place in an error.
-        inner: the schema of each key that holds keys of its own.
+    """An instance of a schema; `inner` has the schema of each key that has keys of its own.
 
     Raises:
         InputError: names the key, what is wrong with it and what is allowed.
@@ -102,21 +85,23 @@ def validated(
         raise InputError(f"{where}: {_explain(error, tuple(kind.model_fields), inner)}") from None
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence with the known word that is most like `word`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 def _explain(
     error: ValidationError, keys: Sequence[str], inner: Mapping[str, type[BaseModel]]
 ) -> str:
-    """The first fault in one sentence that names the key.
-
-    An unknown key comes before a missing one, which it may be a slip for.
-    """
+    """The first fault in one sentence; an unknown key first, since it may be a misspelt one."""
     faults = error.errors()
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        whole = len(fault["loc"]) == 1
-        known = keys if whole else tuple(inner[str(fault["loc"][0])].model_fields)
-        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        top = len(fault["loc"]) == 1
+        known = keys if top else tuple(inner[str(fault["loc"][0])].model_fields)
+        hint = did_you_mean(str(fault["loc"][-1]), known)
         return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
     if fault["type"] == "missing":
         return f"the key {key!r} is missing. Keys: {', '.join(keys)}."

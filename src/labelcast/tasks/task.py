@@ -1,8 +1,7 @@
-"""What is to be learned: a task and its file."""
+"""A task and its file: instruction, fields, allowed answers, metric, data."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
-from labelcast.tasks.schema import LARGEST, read_yaml, validated
+from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
@@ -22,13 +21,13 @@ Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
 
 
 class InputField(BaseModel):
-    """One field of a record that the model sees, and the label put before it.
+    """One field of a record that the model sees.
 
     Attributes:
         field: its name in the record.
-        label: what stands before it in the prompt.
-        items: for a list of choices, what stands before each: ``letters`` from A, or ``numbers``
-            from 0; none where it is blank.
+        label: what goes before it in the prompt.
+        items: for a list of choices, what goes before each: ``letters`` from A, ``numbers`` from 0,
+            or nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +38,7 @@ class InputField(BaseModel):
 
 
 class Ceiling(BaseModel):
-    """The score that no amount of labels is expected to pass, in units of the metric."""
+    """The highest score to expect with any number of labels, in units of the metric."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,13 +47,13 @@ class Ceiling(BaseModel):
 
 
 class Hub(BaseModel):
-    """A data set of the hub, and which of its parts serve for what.
+    """A dataset of the hub.
 
     Attributes:
         id: its name on the hub, OWNER/NAME.
-        config: its configuration, where it has several.
+        config: its configuration, if it has several.
         splits: the hub's split for each role; ``train`` is the pool.
-        unlabelled: the answer that stands for "not labelled"; such records are left out.
+        unlabelled: the answer that means "not labelled"; such records are left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,11 +76,7 @@ class Hub(BaseModel):
         return value
 
     def spec(self, role: Role = "train") -> str:
-        """The data of a role as `sources.open_source` reads it: ``hub:ID[:CONFIG]:SPLIT``.
-
-        Raises:
-            InputError: there is no split for the role.
-        """
+        """The data of a role, for `sources.open_source`: ``hub:ID[:CONFIG]:SPLIT``."""
         if role not in self.splits:
             raise InputError(f"{self.id}: no split for {role!r}; it has {', '.join(self.splits)}.")
         return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
@@ -92,14 +87,14 @@ class Task(BaseModel):
 
     Attributes:
         name: short name, used in files and tables.
-        instruction: what the model is told, as the system turn.
+        instruction: the system turn of every prompt.
         inputs: the fields a prompt shows, in order.
-        answer: the field that holds the answer.
-        answers: the allowed answers; empty where any text may be one.
+        answer: the field with the answer.
+        answers: the allowed answers; empty if any text is allowed.
         metric: how an answer is scored.
-        ceiling: the score that stands for 1 on the curve, in (0, 1], with its source.
-        data: where examples come from when no pool is given, as in `sources.open_source`.
-        hub: the same for a data set of the hub; ``task:NAME`` reads either as a pool.
+        ceiling: the score that is 1 on the curve, in (0, 1], with its source.
+        data: where examples come from if no pool is given, as in `sources.open_source`.
+        hub: the same for a dataset of the hub; ``task:NAME`` reads either as a pool.
         verified: whether the file was checked against the data that it names.
         note: what a user of the task should know, such as what was not checked.
     """
@@ -128,7 +123,7 @@ class Task(BaseModel):
     @field_validator("inputs", mode="before")
     @classmethod
     def _plain_names(cls, value: Any) -> Any:
-        """A bare field name stands for a field without a label."""
+        """Accept a field name alone for a field without a label."""
         if isinstance(value, str):
             value = [value]
         if isinstance(value, list | tuple):
@@ -173,7 +168,7 @@ class Task(BaseModel):
 
     @classmethod
     def load(cls, spec: str | Path) -> Task:
-        """A task from a task file, or one of the catalogue by its name.
+        """A task from a task file, or from the catalogue by its name.
 
         Raises:
             InputError: no such file or name, or the file does not follow the schema.
@@ -182,7 +177,11 @@ class Task(BaseModel):
         if not path.is_file() and str(spec) in catalogue():
             return cls.parse(catalogue()[str(spec)].read_text("utf-8"), f"task {spec}")
         if not path.exists():
-            raise InputError(_unknown_task(str(spec)))
+            raise InputError(
+                f"task {str(spec)!r}: no such file, and no such task in the catalogue (`labelcast "
+                "tasks` lists it; `labelcast init DATA` writes a task file)."
+                f"{did_you_mean(str(spec), catalogue())}"
+            )
         try:
             text = read_small(path, LARGEST)
         except UnicodeDecodeError as error:
@@ -195,7 +194,7 @@ class Task(BaseModel):
     def parse(cls, text: str, where: str = "task") -> Task:
         """A task from the text of a task file (YAML).
 
-        Every plain value is read as text first, so that ``answers: [yes, no]`` means the two words.
+        Every plain value is read as text, so ``answers: [yes, no]`` means the two words.
 
         Raises:
             InputError: names the key, what is wrong with it and what is allowed.
@@ -208,18 +207,14 @@ class Task(BaseModel):
 
     @classmethod
     def build(cls, data: Mapping[str, Any], where: str = "task") -> Task:
-        """A task from its keys and values.
-
-        Raises:
-            InputError: names the key, what is wrong with it and what is allowed.
-        """
+        """A task from its keys and values; raises as `parse`."""
         try:
             return validated(cls, data, where, _INNER)
         except RecursionError:
             raise InputError(f"{where}: nested too deep.") from None
 
     def user_text(self, record: Mapping[str, Any], where: str) -> str:
-        """The user turn: the field itself where it has no label, else a line a field."""
+        """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
         parts = [
             fields[item.field] if item.label is None else f"{item.label}: {fields[item.field]}"
@@ -228,11 +223,7 @@ class Task(BaseModel):
         return "\n".join(parts)
 
     def input_fields(self, record: Mapping[str, Any], where: str) -> dict[str, str]:
-        """The text of each input field of a record.
-
-        Raises:
-            InputError: a field is absent or empty of meaning (missing, NaN), or all are blank.
-        """
+        """The text of each input field of a record."""
         fields: dict[str, str] = {}
         for item in self.inputs:
             if item.field not in record:
@@ -247,20 +238,14 @@ class Task(BaseModel):
         return fields
 
     def check_answer(self, value: Any, where: str) -> str:
-        """An answer as text.
-
-        Raises:
-            InputError: it is empty, or none of the allowed answers.
-        """
+        """An answer as text."""
         text = as_text(value, where).strip()
         if not text:
             raise InputError(f"{where}: the answer is empty.")
         if self.answers and text not in self.answers:
-            close = difflib.get_close_matches(text, self.answers, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not among the allowed answers "
-                f"({_some(self.answers)}).{hint}"
+                f"({_some(self.answers)}).{did_you_mean(text, self.answers)}"
             )
         return text
 
@@ -276,16 +261,7 @@ def catalogue() -> dict[str, Any]:
     return {item.name.removesuffix(".yaml"): item for item in sorted(files, key=lambda f: f.name)}
 
 
-def _unknown_task(spec: str) -> str:
-    close = difflib.get_close_matches(spec, catalogue(), 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return (
-        f"task {spec!r}: no such file, and no task of that name in the catalogue "
-        f"(`labelcast tasks` lists it; `labelcast init DATA` writes a task file).{hint}"
-    )
-
-
 def _some(names: Any, limit: int = 12) -> str:
     names = [str(name)[:40] for name in names]
-    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    more = f", ... ({len(names)} in total)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -1,4 +1,4 @@
-"""One field's value as text, and a record's content as a hash."""
+"""A field's value as text, and a record's content as a hash."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ Marks = Literal["letters", "numbers"]
 
 
 def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
-    """The text that stands for a field's value, the same whatever file format it came from.
+    """The text of a field's value, the same whatever file format it came from.
 
-    A whole number stored as a float is written without its fraction (Parquet stores an integer
-    column with a gap as floats); a list becomes one line an element, with a mark before each where
-    one is asked for ("A. first", "0. first"). Choices that carry their own marks, as in
+    An integer stored as a float has no fraction (Parquet stores an integer column with missing
+    values as floats). A list becomes one line per element, on request with a mark before each
+    ("A. first", "0. first"). Choices that bring their own marks, as in
     ``{"label": ["A", "B"], "text": ["first", "second"]}``, are written with these.
 
     Args:
         value: a string, number, boolean, list of these, or choices with their marks.
-        where: what to call the place in an error, such as ``data.jsonl line 17, field 'text'``.
-        marks: what stands before each element of a list: letters from A, or numbers from 0.
+        where: the place for error messages, such as ``data.jsonl line 17, field 'text'``.
+        marks: what goes before each element of a list: letters from A, or numbers from 0.
 
     Raises:
-        InputError: the value is missing, not a number (NaN), of no such kind, or a list too long
-            for letters.
+        InputError: the value is missing, NaN, of another type, or a list too long for letters.
     """
     if value is None:
         raise InputError(f"{where}: the value is missing. Fill it in or drop the record.")
     if isinstance(value, str):
-        return _whole_text(value, where)
+        return _valid_text(value, where)
     if isinstance(value, bool | int):
         return str(value)
     if isinstance(value, float):
@@ -81,7 +80,7 @@ def _marked(marks: list[str], texts: list[str]) -> list[str]:
     return [f"{mark}. {text}" for mark, text in zip(marks, texts, strict=True)]
 
 
-def _whole_text(text: str, where: str) -> str:
+def _valid_text(text: str, where: str) -> str:
     """The text itself, if it can be written to a file."""
     try:
         text.encode()
@@ -89,12 +88,12 @@ def _whole_text(text: str, where: str) -> str:
         raise InputError(
             f"{where}: character {error.start + 1} is half of a pair "
             f"(\\u{ord(text[error.start]):x}), so it is not valid Unicode text. "
-            "Mend the text, or drop the record."
+            "Correct the text, or drop the record."
         ) from None
     return text
 
 
 def content_hash(fields: Mapping[str, str]) -> str:
-    """16 hexadecimal digits that name a record by the text of its input fields, in any order."""
+    """16 hexadecimal digits for the text of a record's input fields, in any order."""
     text = json.dumps(dict(sorted(fields.items())), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
-from labelcast.models.loading import LanguageModel
+from labelcast.models.protocols import Predictor
 from labelcast.tasks.metrics import Scored, comparison, score_answers
 from labelcast.tasks.prompts import Example
 
@@ -44,7 +44,7 @@ class Score:
 
 
 def answers(
-    lm: LanguageModel,
+    lm: Predictor,
     examples: Sequence[Example],
     *,
     batch_size: int | None = None,
@@ -68,7 +68,7 @@ def answers(
 
 
 def evaluate(
-    lm: LanguageModel,
+    lm: Predictor,
     examples: Sequence[Example],
     metric: str,
     *,

@@ -1,7 +1,4 @@
-"""Tasks whose answers are known because a rule made them: the registry and the stream of records.
-
-No models and no files.
-"""
+"""Tasks whose answers are known because a rule made them."""
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -21,8 +18,9 @@ from labelcast.tasks.generated import (
 
 __all__ = ["NAMES", "generate"]
 
-# (random source, level, share) -> one record. `level` lengthens the question; `share`, in [0, 1),
-# fixes the place of the right answer among the possible ones.
+# (random source, level, share) -> a record with `input`, `options` (some tasks) and `target`.
+# `level` lengthens the question; `share`, in [0, 1), is the place of the right answer among the
+# possible ones, each equally likely.
 _Draw = Callable[[Random, int, float], dict[str, str]]
 
 _DRAWS: dict[str, _Draw] = {
@@ -42,20 +40,12 @@ NAMES: tuple[str, ...] = tuple(sorted(_DRAWS))
 def generate(name: str, size: int, seed: int = 0) -> Iterator[dict[str, str]]:
     """Stream `size` records of the generated task `name`, no two with the same input.
 
-    The draw depends on `name` and `seed` alone, so the first k records of a longer draw are the
-    draw of k. Memory grows by one 8-byte hash (in a Python set, about 70 bytes) a record.
-
-    Args:
-        name: one of `NAMES`.
-        size: how many records, 1 or more.
-        seed: any whole number; another seed gives another draw.
-
-    Returns:
-        An iterator of records with the fields `input`, `options` (some tasks) and `target`.
+    The draw depends only on `name` and `seed`, so the first k records of a longer draw are the draw
+    of k. Memory grows by about 70 bytes per record.
 
     Raises:
-        InputError: `name` is not a generated task, or `size` is below 1. Raised at the call, not
-            at the first record.
+        InputError: `name` is not in `NAMES`, or `size` is below 1; raised at the call, not at the
+            first record.
     """
     if name not in _DRAWS:
         raise InputError(f"there is no generated task {name!r}; choose one of: {', '.join(NAMES)}")
@@ -70,8 +60,8 @@ def generate(name: str, size: int, seed: int = 0) -> Iterator[dict[str, str]]:
 def _stream(draw: _Draw, rng: Random, size: int) -> Iterator[dict[str, str]]:
     seen: set[int] = set()
     for _ in range(size):
-        # The share outlives a redraw: otherwise the answers whose short questions are used up
-        # first would become rarer.
+        # A redraw keeps the share: otherwise the answers whose short questions are used up first
+        # would become rarer.
         share = rng.random()
         level = 0
         while True:
@@ -79,8 +69,8 @@ def _stream(draw: _Draw, rng: Random, size: int) -> Iterator[dict[str, str]]:
             key = _hash(record["input"])
             if key not in seen:
                 break
-            # Each repeat makes this one question longer, so that a draw never runs dry and grows
-            # harder only as fast as repeats become common.
+            # Each repeat makes only this question longer, so that a draw never runs out, and gets
+            # harder only as repeats become common.
             level += 1
         seen.add(key)
         yield record

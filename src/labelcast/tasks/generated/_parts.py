@@ -12,6 +12,11 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def phrases(text: str) -> tuple[str, ...]:
+    """Return the phrases of `text`, split at `|`."""
+    return tuple(phrase.strip() for phrase in text.split("|"))
+
+
 PEOPLE = words(
     """
     Anneke Bastian Carmen Dmitri Elodie Farid Greta Hamza Ilse Joaquin Kirsten Lorenzo Mireille
@@ -25,7 +30,7 @@ _LETTERS = "ABCDEFGHIJ"
 
 
 def pick(items: Sequence[T], share: float) -> T:
-    """Return the item that stands at `share`, in [0, 1), of the way through `items`."""
+    """Return the item at `share`, in [0, 1), of the way through `items`."""
     return items[int(share * len(items))]
 
 
@@ -35,7 +40,7 @@ def letter(index: int) -> str:
 
 
 def lettered(items: Sequence[str]) -> str:
-    """Return one line an item, each with its letter in front."""
+    """Return one line per item, each after its letter."""
     return "\n".join(f"{letter(index)} {item}" for index, item in enumerate(items))
 
 
@@ -43,7 +48,7 @@ def lay_out(rng: Random, right: str, wrong: Sequence[str], share: float) -> tupl
     """Shuffle the wrong answers and put the right one at `share`, in [0, 1), of the options.
 
     Returns:
-        The options, one a line, and the letter of the right one.
+        The options, one per line, and the letter of the right one.
     """
     options = rng.sample(list(wrong), len(wrong))
     place = pick(range(len(wrong) + 1), share)
@@ -52,12 +57,12 @@ def lay_out(rng: Random, right: str, wrong: Sequence[str], share: float) -> tupl
 
 
 def listed(items: Sequence[str]) -> str:
-    """Join as a sentence does: `a`, `a and b`, `a, b and c`."""
+    """Join items as in a sentence: `a`, `a and b`, `a, b and c`."""
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def with_article(noun: str) -> str:
-    """Put `a` or `an` in front, by the first letter: the word lists hold no silent h."""
+    """Put `a` or `an` in front, by the first letter: no word in the lists has a silent h."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

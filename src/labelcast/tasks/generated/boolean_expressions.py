@@ -18,16 +18,7 @@ class _Expression:
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one expression of 2 to 8 operands, and `level` more.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many operands to add.
-        share: in [0, 1); below 0.5 the value is True.
-
-    Returns:
-        A record with `input` and `target`, which is `True` or `False`.
-    """
+    """Draw an expression of 2 to 8 operands, and `level` more; `share` below 0.5 is True."""
     want = share < 0.5
     operands = rng.randint(*_OPERANDS) + level
     expression = _build(rng, operands)
@@ -57,7 +48,7 @@ def _join(rng: Random, left: _Expression, right: _Expression) -> _Expression:
 
 
 def _bracket(rng: Random, expression: _Expression, binding: int) -> str:
-    """Bracket where the meaning needs it, and sometimes where it does not."""
+    """Bracket where the meaning needs it, and sometimes elsewhere."""
     if expression.binding >= _NOT:
         return expression.text
     needed = expression.binding < binding

@@ -1,4 +1,4 @@
-"""Two orders of the same adjectives; which is the usual English one?"""
+"""Two orders of the same adjectives; which one is usual in English?"""
 
 from random import Random
 
@@ -28,16 +28,7 @@ _ADJECTIVES = (2, 6)
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one pair of phrases with 2 to 6 adjectives, and `level` more, up to one of each kind.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many adjectives to add.
-        share: in [0, 1); below 0.5 the answer is `(A)`.
-
-    Returns:
-        A record with `input`, which holds both phrases, and `target`, `(A)` or `(B)`.
-    """
+    """Draw a pair of phrases of 2 to 6 adjectives, `level` more, at most one of each kind."""
     count = min(rng.randint(*_ADJECTIVES) + level, len(_KINDS))
     right = [rng.choice(_KINDS[kind]) for kind in sorted(rng.sample(range(len(_KINDS)), count))]
     noun = rng.choice(_NOUNS)
@@ -49,7 +40,7 @@ def draw(rng: Random, level: int, share: float) -> dict[str, str]:
 
 
 def _disordered(rng: Random, right: list[str]) -> list[str]:
-    """Exchange two neighbours (hard to see) or shuffle all (easier), one as often as the other."""
+    """Swap two neighbours (hard to see) or shuffle all (easier), equally often."""
     wrong = list(right)
     if rng.random() < 0.5:
         first = rng.randrange(len(right) - 1)

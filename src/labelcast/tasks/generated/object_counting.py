@@ -1,10 +1,10 @@
-"""A list of things with numbers, of several kinds; how many are of one kind?"""
+"""A list of things of several kinds with numbers; how many are of one kind?"""
 
 from random import Random
 
 from labelcast.tasks.generated._parts import PEOPLE, listed, pick, with_article
 
-# Kind in the plural -> its things as singular:plural. No thing could be of two kinds.
+# Kind -> its things as singular:plural. No thing could be of two kinds.
 _KINDS: dict[str, tuple[tuple[str, str], ...]] = {
     kind: tuple((pair.split(":")[0], pair.split(":")[1]) for pair in pairs.split())
     for kind, pairs in {
@@ -40,16 +40,7 @@ _WRONG = (1, 6)
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one list of 2 to 13 entries, and `level` more that do not count.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many entries of other kinds to add.
-        share: in [0, 1); fixes the total, each from 1 to 20 as likely.
-
-    Returns:
-        A record with `input` and `target`, a number in digits.
-    """
+    """Draw a list of 2 to 13 entries, and `level` more that do not count; 1 to 20 is the total."""
     total = pick(_TOTALS, share)
     kind = rng.choice(tuple(_KINDS))
     # At most five of one thing on average, so that a large total has to be added up.

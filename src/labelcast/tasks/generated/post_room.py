@@ -1,7 +1,4 @@
-"""A letter of a few sentences that comes to an office; which desk gets it?
-
-The desks are in order: a letter goes to the first that it is for.
-"""
+"""A short letter to an office; the answer is the first desk in order that it is for."""
 
 from random import Random
 
@@ -21,7 +18,7 @@ _PLACES = words(
 )
 _DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday")
 
-# Desk -> sentences that make a letter its own, in the order in which desks are asked.
+# Desk, in order -> sentences that make a letter its own.
 _DESKS: dict[str, tuple[str, ...]] = {
     "legal": (
         "My lawyer in {place} has read the contract.",
@@ -62,16 +59,7 @@ _ALSO_FOR_LATER = 0.5
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one letter of two sentences or more, with `level` more that mean nothing.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many sentences without a meaning to add.
-        share: in [0, 1); fixes the desk, each as likely.
-
-    Returns:
-        A record with `input` and `target`, the name of a desk.
-    """
+    """Draw a letter of two sentences or more, with `level` more that mean nothing."""
     desk = pick(tuple(_DESKS), share)
     order = list(_DESKS)
     later = [name for name in order[order.index(desk) + 1 :] if _DESKS[name]]

@@ -5,7 +5,7 @@ from random import Random
 
 from labelcast.tasks.generated._parts import lay_out, listed, with_article, words
 
-# A row from left to right: (colour, thing) each; no thing stands in it twice.
+# A row from left to right: (colour, thing) each; no thing appears twice.
 _Row = list[tuple[str, str]]
 # A question, its answer, and whether the answer is a colour (else a number).
 _Asked = tuple[str, str, bool]
@@ -25,16 +25,7 @@ _OPTIONS = 6
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one row of 3 to 8 things, and `level` more, with a question.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many things to add.
-        share: in [0, 1); fixes the letter.
-
-    Returns:
-        A record with `input`, `options` (six) and `target`, `(A)` to `(F)`.
-    """
+    """Draw a row of 3 to 8 things, and `level` more, with a question and six options."""
     length = min(rng.randint(*_LENGTH) + level, len(_THINGS))
     palette = rng.sample(_COLOURS, rng.randint(*_PALETTE))
     row = [(rng.choice(palette), thing) for thing in rng.sample(_THINGS, length)]
@@ -47,7 +38,7 @@ def draw(rng: Random, level: int, share: float) -> dict[str, str]:
 
 
 def _other_colours(rng: Random, row: _Row, right: str) -> list[str]:
-    """The colours of the row first: one that is nowhere in it is easily ruled out."""
+    """Colours of the row first, since others are easily ruled out."""
     others = rng.sample([colour for colour in _COLOURS if colour != right], len(_COLOURS) - 1)
     present = {colour for colour, _ in row}
     return sorted(others, key=lambda colour: colour not in present)[: _OPTIONS - 1]

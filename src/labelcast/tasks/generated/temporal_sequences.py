@@ -1,4 +1,4 @@
-"""A person's day, told by those who saw them; which of these times was wholly free?
+"""A person's day as witnesses report it; in which of these times was the person free?
 
 Times are half hours from midnight.
 """
@@ -6,55 +6,36 @@ Times are half hours from midnight.
 from itertools import pairwise
 from random import Random
 
-from labelcast.tasks.generated._parts import PEOPLE, lay_out
+from labelcast.tasks.generated._parts import PEOPLE, lay_out, phrases
 
 _DAY = (10, 46)
 _STRETCHES = (4, 7)
 _MOST_STRETCHES = 12
 _WRONG = 3
-_ERRANDS = (
-    ("the post office", "send a parcel"),
-    ("the library", "return an atlas"),
-    ("the swimming hall", "swim a few lengths"),
-    ("the barber", "get a haircut"),
-    ("the aquarium", "look at the eels"),
-    ("the town hall", "renew a passport"),
-    ("the tailor", "collect a coat"),
-    ("the dentist", "have a tooth filled"),
-    ("the garden centre", "buy seedlings"),
-    ("the chess club", "pick up a trophy"),
+# Place: errand.
+_ERRANDS = phrases(
+    """
+    the post office: send a parcel | the library: return an atlas |
+    the swimming hall: swim a few lengths | the barber: get a haircut |
+    the aquarium: look at the eels | the town hall: renew a passport |
+    the tailor: collect a coat | the dentist: have a tooth filled |
+    the garden centre: buy seedlings | the chess club: pick up a trophy
+    """
 )
-_DOINGS = (
-    "washing a van",
-    "weeding the allotment",
-    "queueing at the bakery",
-    "tuning a piano",
-    "painting a fence",
-    "walking two dogs",
-    "feeding ducks at the pond",
-    "mending a bicycle",
-    "reading on a bench",
-    "waiting for a train",
-    "teaching a sewing class",
-    "playing table tennis",
-    "stacking firewood",
-    "sketching the old bridge",
+_DOINGS = phrases(
+    """
+    washing a van | weeding the allotment | queueing at the bakery | tuning a piano |
+    painting a fence | walking two dogs | feeding ducks at the pond | mending a bicycle |
+    reading on a bench | waiting for a train | teaching a sewing class |
+    playing table tennis | stacking firewood | sketching the old bridge
+    """
 )
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one day of 4 to 7 stretches, and `level` more, up to 12; half are told out of order.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many stretches to add.
-        share: in [0, 1); fixes the letter.
-
-    Returns:
-        A record with `input`, `options` (four) and `target`, `(A)` to `(D)`.
-    """
+    """Draw a day of 4 to 7 stretches, and `level` more, up to 12; half are out of order."""
     who, *witnesses = rng.sample(PEOPLE, _MOST_STRETCHES)
-    place, errand = rng.choice(_ERRANDS)
+    place, errand = rng.choice(_ERRANDS).split(": ")
     stretches = min(rng.randint(*_STRETCHES) + level, _MOST_STRETCHES)
     # Whole hours are easier to read than halves.
     cuts = sorted(rng.sample(range(_DAY[0], _DAY[1] + 1, rng.choice((1, 2))), stretches + 1))
@@ -76,8 +57,8 @@ def draw(rng: Random, level: int, share: float) -> dict[str, str]:
         f"Visitors to {place} had to be out by {_clock(cuts[-1])}.",
         f"During which of these times could {who} have been there throughout?",
     ]
-    # Two stretches in a row are wrong too, even with the free one among them: without them the
-    # right answer would be the one time that the story does not name.
+    # Two stretches in a row are wrong too, even with the free one among them. Without these, the
+    # right answer would be the only time that the story does not name.
     double = list(zip(cuts, cuts[2:], strict=False))
     wrong = rng.sample([span for span in spans + double if span != free], _WRONG)
     options, target = lay_out(rng, _between(free), [_between(span) for span in wrong], share)

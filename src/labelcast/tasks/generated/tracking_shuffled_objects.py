@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from labelcast.tasks.generated._parts import PEOPLE, lay_out, listed
+from labelcast.tasks.generated._parts import PEOPLE, lay_out, listed, words
 
 _PEOPLE = (3, 7)
 _EXTRA_SWAPS = (-1, 3)
@@ -24,54 +24,35 @@ class _Scene:
 _SCENES = (
     _Scene(
         "A club meets on a windy hill.",
-        "flies",
-        "fly",
-        "kite",
-        ("crimson", "silver", "emerald", "violet", "amber", "navy", "striped", "spotted"),
+        *("flies", "fly", "kite"),
+        words("crimson silver emerald violet amber navy striped spotted"),
     ),
     _Scene(
         "The cooks draw lots for the dishes of the evening.",
-        "makes",
-        "make",
-        "soup",
-        ("lentil", "leek", "pumpkin", "barley", "noodle", "mushroom", "tomato", "beetroot"),
+        *("makes", "make", "soup"),
+        words("lentil leek pumpkin barley noodle mushroom tomato beetroot"),
     ),
     _Scene(
         "Rooms are handed out at a small guest house.",
-        "gets",
-        "get",
-        "room",
-        ("attic", "garden", "corner", "harbour", "tower", "cellar", "courtyard", "balcony"),
+        *("gets", "get", "room"),
+        words("attic garden corner harbour tower cellar courtyard balcony"),
     ),
     _Scene(
         "At a costume party everyone has put something on.",
-        "wears",
-        "wear",
-        "mask",
-        ("fox", "owl", "badger", "lion", "heron", "wolf", "toad", "raven"),
+        *("wears", "wear", "mask"),
+        words("fox owl badger lion heron wolf toad raven"),
     ),
     _Scene(
         "The night watch at the museum is shared out.",
-        "guards",
-        "guard",
-        "hall",
-        ("fossil", "coin", "armour", "portrait", "mineral", "pottery", "clock", "textile"),
+        *("guards", "guard", "hall"),
+        words("fossil coin armour portrait mineral pottery clock textile"),
     ),
 )
 _THEN = ("Then", "Next,", "After that,", "A little later,")
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one story of 3 to 7 people and about as many swaps, `level` more of them.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many swaps to add.
-        share: in [0, 1); fixes the letter, each of the options shown as likely.
-
-    Returns:
-        A record with `input`, `options` (as many as people) and `target`, `(A)` to `(G)`.
-    """
+    """Draw a story of 3 to 7 people and about as many swaps, and `level` more swaps."""
     scene = rng.choice(_SCENES)
     people = rng.sample(PEOPLE, rng.randint(*_PEOPLE))
     kinds = rng.sample(scene.kinds, len(people))

@@ -1,4 +1,4 @@
-"""A chain of people, each of whom says whether the one before lies; does the last one?"""
+"""A chain of people, each saying whether the one before lies; does the last one lie?"""
 
 from random import Random
 
@@ -11,22 +11,12 @@ _SPEAKS = ("says", "claims", "insists")
 
 
 def draw(rng: Random, level: int, share: float) -> dict[str, str]:
-    """Draw one chain of 3 to 8 people, and `level` more; half of them tell it out of order.
-
-    Args:
-        rng: the only source of randomness.
-        level: how many people to add.
-        share: in [0, 1); below 0.5 the answer is yes.
-
-    Returns:
-        A record with `input` and `target`, which is `yes` or `no`.
-    """
+    """Draw a chain of 3 to 8 people, and `level` more; half of them are out of order."""
     length = min(rng.randint(*_CHAIN) + level, len(PEOPLE))
     people = rng.sample(PEOPLE, length)
     praises = [rng.random() < 0.5 for _ in people[1:]]
     honest = share < 0.5
-    # Each "lies" turns honesty over on the way along the chain, so the first is known from the
-    # last.
+    # Each "lies" flips honesty along the chain, so the first person follows from the last.
     first_honest = honest ^ (praises.count(False) % 2 == 1)
     sentences = [f"{people[0]} always {'tells the truth' if first_honest else 'lies'}."]
     for speaker, about, praise in zip(people[1:], people, praises, strict=False):

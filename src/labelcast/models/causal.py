@@ -1,0 +1,178 @@
+"""A causal language model with its tokenizer: the chat template, and what it can be asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from labelcast.errors import InputError, brief
+from labelcast.models.choices import Choice
+from labelcast.models.identity import ModelIdentity
+from labelcast.models.protocols import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from labelcast.models.confidence import Confidence
+    from labelcast.models.encoding import Encoded
+    from labelcast.models.gradients import Gram, Method
+
+# The date that Llama 3's template shows by default.
+_DAY = datetime(2024, 7, 26)
+_ASKS_DATE = re.compile(r"strftime_now\(\s*(['\"])([^'\"\\]*)\1\s*\)")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer, ready to run.
+
+    It meets every protocol in `protocols`.
+
+    Attributes:
+        model: the transformers model, in evaluation mode.
+        tokenizer: its tokenizer.
+        identity: which model it is.
+        device: where it runs, with the reason.
+        dtype: the dtype of its weights, with the reason.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: ModelIdentity
+    device: Choice[str]
+    dtype: Choice[torch.dtype]
+
+    @property
+    def name(self) -> str:
+        """What the user called the model."""
+        return self.identity.name
+
+    @property
+    def input_device(self) -> torch.device:
+        """Where token ids go; the first layer of a spread model may be offloaded."""
+        import torch
+
+        device: torch.device = self.model.device
+        return torch.device(self.device.value) if device.type == "meta" else device
+
+    @cached_property
+    def context(self) -> int:
+        """The longest sequence, in tokens, that the model can read."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or 2**31)
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether prompts can be rendered from an instruction and a user text."""
+        return bool(self.tokenizer.chat_template)
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether the chat template shows a system turn."""
+        turns = [{"role": "system", "content": "@sys@"}, {"role": "user", "content": "@usr@"}]
+        try:
+            text = self.turns(turns)
+        except InputError:  # some templates refuse a system turn
+            return False
+        return "@sys@" in text and "@usr@" in text
+
+    def render(self, instruction: str, user: str) -> str:
+        """The prompt, by the model's chat template, up to where its answer begins.
+
+        The instruction is the system turn; without one in the template it opens the user turn.
+
+        Raises:
+            InputError: the model has no chat template, or the template fails.
+        """
+        if not self.has_chat_template:
+            raise InputError(
+                f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
+                "Use the instruction-tuned version, or give records that are already rendered "
+                "(fields input_text and ground_truth)."
+            )
+        if self._takes_system:
+            turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]
+        else:
+            turns = [{"role": "user", "content": f"{instruction}\n\n{user}"}]
+        return self.turns(turns, answering=True)
+
+    def turns(self, turns: Sequence[Mapping[str, str]], *, answering: bool = False) -> str:
+        """The turns of a conversation as the chat template writes them.
+
+        A template that asks for the date (Llama 3.2's does) always gets the same day, so that a run
+        does not depend on when it was made.
+
+        Args:
+            turns: each with `role` and `content`.
+            answering: add the beginning of the model's answer.
+        """
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns,
+                chat_template=_with_fixed_date(self.tokenizer.get_chat_template()),
+                tokenize=False,
+                add_generation_prompt=answering,
+            )
+        except Exception as error:  # a template may do anything that its sandbox allows
+            fault = brief(error)
+            raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
+        return str(text)
+
+    def predict(
+        self,
+        prompts: Iterable[str],
+        *,
+        batch_size: int | None,
+        max_new_tokens: int,
+        progress: Progress,
+    ) -> list[Confidence]:
+        """Answer each prompt greedily, in order; see `confidence.score_confidence`."""
+        from labelcast.models.choices import choose_batch
+        from labelcast.models.confidence import confidences
+        from labelcast.models.generation import LocalAnswers
+
+        size = choose_batch(batch_size, self.device.value, "confidence").value
+        return confidences(self, LocalAnswers(self, size), prompts, max_new_tokens, progress)
+
+    def gram(
+        self,
+        pairs: Sequence[Encoded],
+        *,
+        method: Method,
+        rank: int,
+        seeds: Sequence[int],
+        batch_size: int | None,
+        progress: Progress,
+    ) -> Gram:
+        """Inner products of the gradients of the examples; see `gradients.gram`."""
+        from labelcast.models.gradients import gram
+
+        return gram(self, pairs, method, rank, seeds, batch_size, progress)
+
+    def embed(
+        self, texts: Sequence[str], *, batch_size: int | None, progress: Progress
+    ) -> NDArray[np.float32]:
+        """Mean last hidden state of each text, [N,F]; see `likelihood.mean_hidden_states`."""
+        from labelcast.models.likelihood import embed
+
+        found: NDArray[np.float32] = embed(self, texts, batch_size, progress)
+        return found
+
+
+def _with_fixed_date(template: str) -> str:
+    """A chat template in which it is always the same day."""
+    if "strftime_now" not in template:
+        return template
+    formats = sorted({found[2] for found in _ASKS_DATE.finditer(template)})
+    cases = "".join(
+        f"{{%- elif form == {form!r} -%}}{{{{ {_DAY.strftime(form)!r} }}}}" for form in formats
+    )
+    usual = f"{{%- else -%}}{{{{ {_DAY.strftime('%d %b %Y')!r} }}}}"
+    macro = f"{{%- macro strftime_now(form) -%}}{{%- if false -%}}{cases}{usual}{{%- endif -%}}"
+    return f"{macro}{{%- endmacro -%}}{template}"

@@ -1,10 +1,9 @@
-"""Small files that stand for much, and large ones: bounded memory, an end, and a message."""
+"""Large files, and small ones that expand: bounded memory and a message."""
 
 from __future__ import annotations
 
 import io
 import json
-import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -25,23 +24,21 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def repeated(value: str, count: int) -> pa.Table:
-    """A column of one value, which its file holds once."""
+    """A column of one value, which the file stores once."""
     positions = pa.repeat(pa.scalar(0, pa.int8()), count)
     return pa.table({"text": pa.DictionaryArray.from_arrays(positions, pa.array([value]))})
 
 
-def test_parquet_with_more_rows_than_its_bytes_can_tell(tmp_path: Path) -> None:
-    """20 million times the same word in some kilobytes is refused before it is unpacked."""
+def test_parquet_with_too_many_rows_for_its_size(tmp_path: Path) -> None:
+    """20 million copies of a word in a few kilobytes are refused before they are unpacked."""
     path = tmp_path / "p.parquet"
     pq.write_table(repeated("a", 20_000_000), path, compression="zstd", row_group_size=2**30)
     with pytest.raises(InputError, match=r"p\.parquet: 20,000,000 rows in [\d,]+ bytes"):
         next(records(path))
 
 
-def test_parquet_that_grows_without_measure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row group of more than the bound (here 32 MiB) in some kilobytes is refused unread."""
+def test_parquet_that_expands_too_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row group above the bound (here 32 MiB) in a few kilobytes is refused unread."""
     monkeypatch.setattr("labelcast.tasks.parquet_size.LARGEST_GROUP", 2**25)
     path = tmp_path / "p.parquet"
     column = pa.array(["x" * 10_000_000])
@@ -51,19 +48,19 @@ def test_parquet_that_grows_without_measure(
         next(records(path))
 
 
-def test_a_large_value_that_every_row_means(tmp_path: Path) -> None:
-    """It is unpacked for a few rows at a time, not for a thousand."""
+def test_a_large_value_shared_by_every_row(tmp_path: Path) -> None:
+    """It is unpacked for a few rows at a time."""
     path = tmp_path / "p.parquet"
-    pq.write_table(repeated("x" * 2**25, 5000), path, compression="zstd")
+    pq.write_table(repeated("x" * 2**24, 5000), path, compression="zstd")
     before = pa.total_allocated_bytes()
     found = list(islice(records(path), 3))
-    assert [len(record.values["text"]) for record in found] == [2**25] * 3
-    assert pa.total_allocated_bytes() - before < 2**31
+    assert [len(record.values["text"]) for record in found] == [2**24] * 3
+    assert pa.total_allocated_bytes() - before < 2**30
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '[{"a": ' + "[" * 100_000 + "]" * 100_000 + "}]"])
-def test_an_array_that_nests_without_measure(text: str, tmp_path: Path) -> None:
-    """It ends at once, with the file's name."""
+def test_a_deeply_nested_array(text: str, tmp_path: Path) -> None:
+    """It is refused at once, with the file's name."""
     path = tmp_path / "p.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"p\.json after record 0: nested too deep"):
@@ -71,7 +68,7 @@ def test_an_array_that_nests_without_measure(text: str, tmp_path: Path) -> None:
 
 
 def test_half_a_character_in_an_array(tmp_path: Path) -> None:
-    """It is refused, as in JSONL, and does not become a question mark; pairs and escapes stay."""
+    """It is refused, as in JSONL; pairs and escapes are kept."""
     path = tmp_path / "p.json"
     whole = [{"text": "😀 \\ud83d"}, {"text": "é\n"}]
     path.write_text(json.dumps(whole))
@@ -87,10 +84,10 @@ PARTS = st.sampled_from(
 TEXTS = st.lists(PARTS, max_size=9).map("".join)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(value=st.lists(TEXTS, max_size=3), size=st.sampled_from([1, 3, 7, 20, 4096]))
-def test_halves_are_found_wherever_the_stream_is_cut(value: list[str], size: int) -> None:
-    """Exactly where a text cannot be written, whatever the pieces in which it is read."""
+def test_half_characters_are_found_at_any_chunk_size(value: list[str], size: int) -> None:
+    """An error exactly if a text cannot be encoded, whatever the size of the chunks."""
     plain = json.loads(json.dumps(value))
     whole = all(text == text.encode("utf-8", "replace").decode() for text in plain)
     stream = JsonStream(io.BytesIO(json.dumps(value).encode()))
@@ -104,8 +101,8 @@ def test_halves_are_found_wherever_the_stream_is_cut(value: list[str], size: int
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
 def test_a_long_field(ending: str, tmp_path: Path) -> None:
-    """10 MB of text in one field are read as they are."""
-    path, text = tmp_path / f"p.{ending}", "word " * 2_000_000
+    """5 MB of text in one field are read unchanged."""
+    path, text = tmp_path / f"p.{ending}", "word " * 1_000_000
     row = json.dumps({"text": text})
     if ending == "parquet":
         pq.write_table(pa.table({"text": [text]}), path)
@@ -115,29 +112,11 @@ def test_a_long_field(ending: str, tmp_path: Path) -> None:
 
 
 def test_very_many_columns(tmp_path: Path) -> None:
-    """A million columns take one pass, and a name that appears twice among them is reported."""
+    """100,000 columns are read, and a name that appears twice among them is reported."""
     path = tmp_path / "p.csv"
-    header = ",".join(f"c{number}" for number in range(1_000_000))
-    path.write_text(f"{header}\n{',' * 999_999}\n")
-    assert len(next(records(path)).values) == 1_000_000
+    header = ",".join(f"c{number}" for number in range(100_000))
+    path.write_text(f"{header}\n{',' * 99_999}\n")
+    assert len(next(records(path)).values) == 100_000
     path.write_text(f"{header},c7\n")
     with pytest.raises(InputError, match=r"p\.csv line 1: column 'c7' stands there twice"):
         next(records(path))
-
-
-@pytest.mark.slow
-def test_ten_million_rows_of_which_one_is_broken(tmp_path: Path) -> None:
-    """The line is named, and memory does not grow with the rows before it."""
-    path, rows = tmp_path / "p.csv", 10_000_000
-    with path.open("w") as stream:
-        stream.write("text,label\n")
-        for begin in range(0, rows, 100_000):
-            stream.writelines(f"word {n},yes\n" for n in range(begin, begin + 100_000))
-        stream.write("broken,yes,no\n")
-    tracemalloc.start()
-    with pytest.raises(InputError, match=r"p\.csv line 10000002: 3 values where the header has 2"):
-        for _ in records(path):
-            pass
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 5_000_000

@@ -1,4 +1,4 @@
-"""A results folder in the authors' form, made up: seeded curves of a few tasks."""
+"""A made-up results folder in the authors' format: random curves of a few tasks."""
 
 import json
 from pathlib import Path

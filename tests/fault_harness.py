@@ -113,9 +113,9 @@ class Server:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def wait(self, pid: int, timeout: float | None = None) -> int | None:
-        """The exit status, negative for a signal; None if it still runs."""
-        status: int | None = self.ask(op="wait", pid=pid, timeout=timeout)["status"]
+    def wait(self, pid: int) -> int:
+        """The exit status, negative for a signal."""
+        status: int = self.ask(op="wait", pid=pid)["status"]
         return status
 
 
@@ -246,10 +246,9 @@ class Started:
     out: Path
     err: Path
 
-    def end(self, timeout: float | None = None) -> Outcome:
+    def end(self) -> Outcome:
         """Wait until it ends."""
-        status = self.server.wait(self.pid, timeout)
-        assert status is not None, "it has not ended"
+        status = self.server.wait(self.pid)
         # A command that is killed at once has not opened them yet.
         said = (path.read_text() if path.exists() else "" for path in (self.out, self.err))
         return Outcome(status, *said)

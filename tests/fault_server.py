@@ -4,7 +4,7 @@ Reads one JSON request per line from stdin and writes one JSON line to stdout fo
 
 - ``{"op": "start", "argv": [...], "cwd": ..., "out": ..., "err": ..., "stdin": ...,
   "fault": ...}`` gives ``{"pid": ...}``
-- ``{"op": "wait", "pid": ..., "timeout": ...}`` gives ``{"status": ...}``, null if it still runs
+- ``{"op": "wait", "pid": ...}`` gives ``{"status": ...}``, negative for a signal
 
 A fault is ``{"kind": ..., "at": k, "below": FOLDER, "log": FILE}``: what happens at the k-th call
 that changes something below a folder (opens a file to write, flushes, renames, makes or deletes
@@ -145,15 +145,13 @@ def _child(request: dict[str, Any]) -> None:
     os._exit(status)
 
 
-def _wait(pid: int, timeout: float | None) -> int | None:
-    end = time.monotonic() + (_HANGS if timeout is None else timeout)
+def _wait(pid: int) -> int:
+    end = time.monotonic() + _HANGS
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > end:
-            if timeout is not None:
-                return None
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
 
@@ -175,8 +173,7 @@ def serve() -> None:
                 _child(request)
             answers.write(json.dumps({"pid": pid}) + "\n")
         else:
-            status = _wait(request["pid"], request.get("timeout"))
-            answers.write(json.dumps({"status": status}) + "\n")
+            answers.write(json.dumps({"status": _wait(request["pid"])}) + "\n")
 
 
 if __name__ == "__main__":

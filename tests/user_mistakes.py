@@ -180,7 +180,6 @@ LABELS = [
     plain("label: more than left", "label run --more 33", "33", "32 left"),
     plain("label: both, more than left", "label run --more 20 --test 20", "20", "12 left"),
     plain("label: --more 0", "label run --more 0", "0 examples"),
-    plain("label: --test -1", "label run --test -1", "-1"),
     plain("label: over the pool", "label run --export pool.jsonl", "pool.jsonl", "already"),
     plain(
         "label: over other data",
@@ -224,11 +223,6 @@ TASKS = [
     ),
     plain("init: an existing file", "init pool.jsonl --out task.yaml", "task.yaml", "--force"),
     plain("init: no such input", "init pool.jsonl --input body --out a.yaml", "body", "text"),
-    plain(
-        "init: answer is the input",
-        "init pool.jsonl --input text --answer text --out a.yaml",
-        "'text'",
-    ),
     Case(
         "init: nothing to read", "init FILE --out a.yaml", ("n.csv", "--input"), "n.csv", "n\n1\n"
     ),
@@ -363,7 +357,6 @@ FORECASTS = [
     plain("a score above the scale", "forecast --observe 50=120 --scale 100", "--observe 50"),
     plain("--label-cost -1", f"{KNOWN} --label-cost -1", "--label-cost"),
     plain("--run-cost alone", f"{KNOWN} --run-cost 5", "--run-cost", "--label-cost"),
-    plain("--value nan", f"{KNOWN} --label-cost 1 --value nan", "--value"),
     scores("missing", None, "s.csv", "cannot be read"),
     scores("empty", "", "s.csv", "no scores", "columns n"),
     scores("only a header", "n,score\n", "s.csv", "no scores"),
@@ -379,7 +372,6 @@ FORECASTS = [
     scores("NaN", "n,score\n50,nan\n", "s.csv line 2", "nan"),
     scores("percent", "n,score\n50,0.7\n60,71\n", "s.csv line 3", "71", "--scale 100"),
     scores("a negative sd", "n,score,sd\n50,0.7,-1\n", "s.csv line 2", "sd"),
-    scores("a size of 0", "n,score,size\n50,0.7,0\n", "s.csv line 2", "test size"),
     scores("an unclosed quote", 'n,score\n"50,0.7\n', "s.csv line", "not valid CSV"),
     scores("not UTF-8", "n,score\n50,0.7 \xe9\n".encode("latin-1"), "s.csv", "UTF-8"),
     scores("another extension", "n,score\n50,0.7\n", "s.txt", ".csv or .jsonl", file="s.txt"),
@@ -394,20 +386,6 @@ FORECASTS = [
     plain("scores: a folder", "forecast --scores run.csv", "run.csv", "folder", run_dot_csv__a="x"),
     plain("unknown card", "forecast --coslow 0.4 --calibration lama", "llama"),
     plain("card: no file", "forecast --coslow 0.4 --calibration no.json", "no.json"),
-    plain(
-        "card: another extension",
-        "forecast --coslow 0.4 --calibration card.csv",
-        "card.csv",
-        ".json",
-        card_dot_csv="a,b\n",
-    ),
-    Case(
-        "card: broken",
-        "forecast --coslow 0.4 --calibration ./FILE",
-        ("card.json",),
-        "card.json",
-        "{",
-    ),
     Case(
         "card: a key missing",
         "forecast --coslow 0.4 --calibration ./FILE",

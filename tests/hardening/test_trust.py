@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_a_chat_template_stays_in_its_sandbox(
 
 def test_a_card_cannot_steer_the_terminal(place: Path, tmp_path: Path) -> None:
     """Its name, source and model are shown with control characters written out."""
-    card = json.loads(json.dumps(_as_dict("llama-3.1-8b-instruct")))
+    card = asdict(by_name("llama-3.1-8b-instruct"))
     card |= {"name": f"{ESC}[red]mine[/red]", "source": ESC, "model": ESC}
     (tmp_path / "card.json").write_text(json.dumps(card))
     command = ("forecast", "--coslow", 0.4, "--calibration", tmp_path / "card.json")
@@ -178,17 +179,9 @@ def test_a_card_cannot_steer_the_terminal(place: Path, tmp_path: Path) -> None:
     for text in (done.out, done.err):
         assert text == escaped(text)
     assert "\\x1b]0;owned\\x07\\x1b[2J[red]mine[/red]" in done.out
-    as_json = labelcast(
-        "forecast", "--coslow", 0.4, "--calibration", tmp_path / "card.json", "--json"
-    )
+    as_json = labelcast(*command, "--json")
     assert as_json.out == escaped(as_json.out)
     assert as_json.json["calibration"] == card["name"]
-
-
-def _as_dict(name: str) -> object:
-    from dataclasses import asdict
-
-    return asdict(by_name(name))
 
 
 def test_data_cannot_steer_the_terminal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

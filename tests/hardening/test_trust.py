@@ -161,7 +161,7 @@ def test_a_chat_template_stays_in_its_sandbox(
 ) -> None:
     """Whatever it tries, one line says that it fails, and no run is made."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr("labelcast.models.loading._TEMPLATE_SECONDS", 0.2)
+    monkeypatch.setattr("labelcast.models.loading._TEMPLATE_SECONDS", 1.0)
     folder = with_template(models, place, template, own_file=template == LOOP)
     before = snapshot(place)
     check_message(score_with(folder, place), 2, ("model ", says))

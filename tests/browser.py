@@ -1,7 +1,7 @@
-"""A real browser for the tests: Debian's Chromium, driven by playwright, cut off from any network.
+"""A real browser for the tests: Debian's Chromium, driven by playwright, without a network.
 
-`open_page` collects what the console says and what leaves this machine; `serious_faults` runs
-axe-core. Both skip the test, with the reason, where the tool is not installed.
+`open_page` records the console and every request; `serious_faults` runs axe-core. Both skip the
+test if the tool is not installed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LOCAL = ("http://127.0.0.1:", "http://localhost:", "file://", "data:", "blob:",
 
 @dataclass
 class Heard:
-    """What a page said and asked for.
+    """The console and the requests of a page.
 
     Attributes:
-        console: lines of the console of every kind, and uncaught errors.
-        requests: addresses that were asked for.
+        console: lines of every kind, and uncaught errors.
+        requests: requested addresses.
     """
 
     console: list[str] = field(default_factory=list)
@@ -42,10 +42,10 @@ class Heard:
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A headless Chromium; skips the test where there is none."""
+    """A headless Chromium; skips the test if there is none."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("needs Debian's chromium (make test installs it where it may)")
+        pytest.skip("needs Debian's chromium (make test tries to install it)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -58,11 +58,11 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def open_page(started: Any, **context: Any) -> Iterator[tuple[Any, Heard]]:
-    """A page in a fresh context (cookies of its own), and what is heard from it.
+    """A page in a fresh context (its own cookies), with its console and requests.
 
     Args:
-        started: of `browser`.
-        context: as playwright's `new_context` takes it: viewport, color_scheme, is_mobile, ...
+        started: from `browser`.
+        context: options of playwright's `new_context`: viewport, color_scheme, is_mobile, ...
     """
     heard = Heard()
     opened = started.new_context(**context)
@@ -77,10 +77,10 @@ def open_page(started: Any, **context: Any) -> Iterator[tuple[Any, Heard]]:
 
 
 def serious_faults(page: Any) -> list[str]:
-    """What axe-core finds wrong with a page and calls serious or critical, in words."""
+    """Violations on a page that axe-core calls serious or critical."""
     if not _AXE.exists():
-        pytest.skip("needs axe-core from npm (make test installs it where it may)")
-    # Evaluated, not added as a script element: the page's own security policy stays in force.
+        pytest.skip("needs axe-core from npm (make test tries to install it)")
+    # Evaluated, not added as a script element: the page's security policy stays in force.
     page.evaluate(_AXE.read_text())
     found = page.evaluate("async () => (await axe.run()).violations")
     return [

@@ -1,4 +1,4 @@
-"""The command line as a user runs it, in this process or in one of its own."""
+"""Run the command line as a user does, in this process or in a new one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit status and what it wrote."""
+    """The exit status of a command and what it wrote."""
 
     status: int
     out: str
@@ -63,7 +63,7 @@ def run(program: Callable[[], None], *args: object, encoding: str = "utf-8") -> 
 def in_process(
     code_or_args: Sequence[object], *, code: str | None = None, **environment: str
 ) -> Outcome:
-    """Run a command in a process of its own; `code` runs before it, in the same interpreter."""
+    """Run a command in a new process; `code` runs before it in the same interpreter."""
     argv = ["-m", "labelcast"]
     if code is not None:
         argv = ["-c", f"{code}\nfrom labelcast.cli.app import main\nmain()"]
@@ -79,7 +79,7 @@ def in_process(
 
 
 def check_message(done: Outcome, status: int, says: tuple[str, ...]) -> None:
-    """One line on stderr that says all of `says`, the exit status, and nothing on stdout."""
+    """Check the exit status, one line on stderr with all of `says`, and an empty stdout."""
     assert done.status == status, done.err
     assert done.out == ""
     assert "Traceback" not in done.err
@@ -92,7 +92,7 @@ def check_message(done: Outcome, status: int, says: tuple[str, ...]) -> None:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder: when it was written, and its content. Locks do not count."""
+    """The time and content of every file below a folder, except locks."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -108,7 +108,7 @@ def _text(stream: io.TextIOWrapper, encoding: str) -> str:
 
 
 def fill(place: Path, answers: dict[int, str], name: str = "filled.jsonl") -> Path:
-    """A label file with answers for some of the drawn examples."""
+    """Write a label file with answers for some of the drawn examples."""
     rows = [json.loads(line) for line in (place / "run/to_label.jsonl").read_text().splitlines()]
     for number, row in enumerate(rows):
         row["label"] = answers.get(number, "")

@@ -1,15 +1,19 @@
-"""Models that many tests share. Nothing is fetched from a hub."""
+"""Models, and a scored run, that many tests share. Nothing is downloaded from a hub."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from bad_input import TASK, WORDS, lines
+from command_line import Models, labelcast
 from shared_data import shared
-from tiny_model import load_llama
+from tiny_model import load_llama, save_llama
 
 from labelcast.models.encoding import Encoded, encode_pair
 from labelcast.models.loading import LanguageModel, load_model
@@ -17,7 +21,7 @@ from labelcast.models.loading import LanguageModel, load_model
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
-    """What a test runs in this process may set their number, on which the last bits depend."""
+    """Restore the number of threads, which changes the last digits of results."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -31,7 +35,7 @@ def smollm2() -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    """A seeded small random Llama with a chat template."""
+    """A small random Llama with a fixed seed and a chat template."""
     return load_llama(tmp_path_factory.mktemp("tiny"))
 
 
@@ -44,3 +48,35 @@ def circa_labelled(smollm2: LanguageModel) -> list[Encoded]:
         encode_pair(smollm2.tokenizer, record["input_text"], str(record["ground_truth"]))
         for record in records
     ]
+
+
+@pytest.fixture(scope="session")
+def models(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The tiny model, one of another depth, and one without a chat template."""
+    folder = tmp_path_factory.mktemp("models")
+    return Models(
+        tiny=Path(tiny.name),
+        other=save_llama(folder / "other", num_hidden_layers=2),
+        plain=save_llama(folder / "plain", template=None),
+    )
+
+
+@pytest.fixture(scope="session")
+def scored(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `task.yaml`, `pool.jsonl` (40 records) and `run`, which picked 8 of them."""
+    folder = tmp_path_factory.mktemp("scored")
+    (folder / "task.yaml").write_text(TASK)
+    (folder / "pool.jsonl").write_text(lines(*WORDS))
+    done = labelcast(
+        *("score", folder / "pool.jsonl", "--task", folder / "task.yaml", "--model", models.tiny),
+        *("--out", folder / "run", "--n-label", 8, "--max-new-tokens", 4),
+    )
+    assert done.status == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def place(scored: Path, tmp_path: Path) -> Path:
+    """A copy of `scored` that a test may change."""
+    shutil.copytree(scored, tmp_path / "place")
+    return tmp_path / "place"

@@ -1,4 +1,4 @@
-"""A small seeded random model of every family that labelcast is said to work with."""
+"""A small random model of every family that labelcast supports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
 
 _EXPERTS = {"num_experts_per_tok": 2}
-# Each by the name that transformers gives it, with what makes it unlike the others.
+# By what is special about it: the name in transformers and its configuration.
 DENSE: dict[str, tuple[str, dict[str, Any]]] = {
     "tied": ("Llama", {"tie_word_embeddings": True}),
     "one head of keys": ("Llama", {"num_key_value_heads": 1}),
@@ -61,7 +61,7 @@ FAMILIES = DENSE | MIXTURES
 
 
 def save_family(folder: Path, family: str, **more: Any) -> Path:
-    """Save a random model of a family: 2 layers, width 32, 4 heads, 2 of keys and values."""
+    """Save a random model of a family: 2 layers, width 32, 4 heads, 2 for keys and values."""
     name, special = FAMILIES[family]
     words = tokenizer()
     sizes: dict[str, Any] = {
@@ -90,7 +90,7 @@ def load_family(folder: Path, family: str, **more: Any) -> LanguageModel:
 
 
 def random_pairs(seed: int = 0, count: int = 5, shared: int = 0) -> list[Encoded]:
-    """Random examples of unlike lengths whose prompts begin with `shared` tokens in common."""
+    """Random examples of different lengths whose prompts share their first `shared` tokens."""
     rng = np.random.default_rng(seed)
     start = rng.integers(3, 90, size=shared).tolist()
     pairs = []
@@ -102,16 +102,16 @@ def random_pairs(seed: int = 0, count: int = 5, shared: int = 0) -> list[Encoded
 
 
 def sketched(lm: LanguageModel, pairs: Sequence[Encoded], batch: int = 3) -> Any:
-    """Cosines [N,N] of one sketch of rank 16."""
+    """Cosines [N,N] from one sketch of rank 16."""
     gram = sketched_gram(lm, pairs, rank=16, seeds=[0], batch_size=batch).values
     return cosine(gram.sum(1)[0].numpy())
 
 
 def by_autograd(lm: LanguageModel, pairs: Sequence[Encoded], *, sketch: bool) -> Tensor:
-    """The Gram matrix [N,N] of full gradients of the weights, one example at a time.
+    """The Gram matrix [N,N] of full weight gradients by autograd, one example at a time.
 
-    The model runs as it does for anyone, mixtures by transformers' own way. With `sketch` each
-    layer's gradient is multiplied by its A^T; else its inner products are divided by d_in.
+    With `sketch` each layer's gradient is multiplied by its A^T; otherwise its inner products are
+    divided by d_in. Mixtures of experts run as transformers runs them.
     """
     layers = linear_layers(lm)
     weights = {name: _weight(name, layer.module) for name, layer in layers.items()}

@@ -1,18 +1,16 @@
 """Runs commands in forks of one interpreter that has the heavy libraries loaded, and breaks them.
 
-Reads one JSON request a line from stdin and answers each with one JSON line on stdout:
+Reads one JSON request per line from stdin and writes one JSON line to stdout for each:
 
 - ``{"op": "start", "argv": [...], "cwd": ..., "out": ..., "err": ..., "stdin": ...,
-  "fault": ..., "memory": ...}`` gives ``{"pid": ...}``
-- ``{"op": "wait", "pid": ..., "timeout": ...}`` gives ``{"status": ...}``, null where it still runs
+  "fault": ...}`` gives ``{"pid": ...}``
+- ``{"op": "wait", "pid": ...}`` gives ``{"status": ...}``, negative for a signal
 
-A fault is ``{"kind": ..., "at": k, "below": FOLDER, "log": FILE}``: what happens at the k-th time
-that the command changes something below a folder (opens a file to write, flushes, renames, makes
-or deletes one), or takes up a file to write that other code fills. Each such call is a line in the
-log. Kinds: ``kill`` (SIGKILL before the call), ``int`` and ``term`` (the signal), ``full`` (the
-call fails with ENOSPC), ``torn`` (of a file that is flushed half is lost, then SIGKILL), ``none``.
-
-``memory`` leaves the command so many bytes of address space beyond what the libraries hold.
+A fault is ``{"kind": ..., "at": k, "below": FOLDER, "log": FILE}``: what happens at the k-th call
+that changes something below a folder (opens a file to write, flushes, renames, makes or deletes
+one). Each such call is a line in the log. Kinds: ``kill`` (SIGKILL before the call), ``int`` and
+``term`` (the signal), ``full`` (the call fails with ENOSPC), ``torn`` (half of the flushed file is
+lost, then SIGKILL), ``none``.
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ import gc
 import io
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -45,12 +42,12 @@ _LIBRARIES = (
     *("labelcast.models.coslow", "labelcast.runs.coslow", "labelcast.runs.forecast"),
     *("labelcast.sweeps.calibrate", "labelcast.labels.terminal", "labelcast.training.trainer"),
 )
-# Seconds after which a command that nobody stops is taken to hang, and killed.
+# Seconds after which a command counts as hanging and is killed.
 _HANGS = 300.0
 
 
 class Faults:
-    """Counts what a command changes below a folder, and breaks it at one count."""
+    """Counts the calls that change something below a folder, and breaks one of them."""
 
     def __init__(self, kind: str, at: int, below: str, log: str) -> None:
         self.kind, self.at, self.below = kind, at, str(Path(below).resolve())
@@ -59,7 +56,7 @@ class Faults:
         self.owner = os.getpid()
 
     def install(self) -> None:
-        """Put the counters in the way of every call."""
+        """Wrap every such call."""
         for name in ("replace", "rename", "mkdir", "unlink", "rmdir", "remove"):
             setattr(os, name, self._wrapped(name, getattr(os, name)))
         opened, os_opened, sync = io.open, os.open, os.fsync
@@ -91,7 +88,7 @@ class Faults:
         return wrapped
 
     def meet(self, what: str, path: Any) -> None:
-        """One call: count it, and at the one that was asked for break it."""
+        """Count a call, and break it if it is the one that was asked for."""
         if os.getpid() != self.owner or not isinstance(path, str | bytes | os.PathLike):
             return
         place = str(Path.cwd() / os.fsdecode(path))
@@ -125,16 +122,11 @@ def _child(request: dict[str, Any]) -> None:
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(request["cwd"])
-    os.environ.update(request.get("env") or {})
     if request.get("eager"):
-        # Checkpoints after every measurement, which otherwise take minutes to come.
+        # A checkpoint at every evaluation; otherwise the first comes after minutes.
         from labelcast.training import finetune
 
         vars(finetune)["fine_tune"].__kwdefaults__["checkpoint_seconds"] = 0.0
-    if request.get("memory") is not None:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + int(request["memory"])
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     if request.get("fault"):
         Faults(**request["fault"]).install()
     sys.argv = ["labelcast", *request["argv"]]
@@ -147,27 +139,25 @@ def _child(request: dict[str, Any]) -> None:
         status = int(error.code or 0)
     except BaseException:
         traceback.print_exc()
-    # The libraries' own ends take seconds and are not what is tried here.
+    # The libraries' own cleanup takes seconds and is not tested here.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def _wait(pid: int, timeout: float | None) -> int | None:
-    end = time.monotonic() + (_HANGS if timeout is None else timeout)
+def _wait(pid: int) -> int:
+    end = time.monotonic() + _HANGS
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > end:
-            if timeout is not None:
-                return None
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
 
 
 def serve() -> None:
-    """Answer requests until there are no more."""
+    """Handle requests until there are no more."""
     for name in _LIBRARIES:
         __import__(name)
     gc.freeze()  # so that a fork copies little
@@ -183,8 +173,7 @@ def serve() -> None:
                 _child(request)
             answers.write(json.dumps({"pid": pid}) + "\n")
         else:
-            status = _wait(request["pid"], request.get("timeout"))
-            answers.write(json.dumps({"status": status}) + "\n")
+            answers.write(json.dumps({"status": _wait(request["pid"])}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where tests find the published material that is not part of the project."""
+"""The published data, which is not part of the project."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _FOLDER = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 def shared() -> Path:
-    """Return the folder beside the repository, or skip the test that asks for it."""
+    """Return the folder beside the repository; skip the test if there is none."""
     if not _FOLDER.is_dir():
-        pytest.skip(f"needs the published material in {_FOLDER.name}/ beside the repository")
+        pytest.skip(f"needs the published data in {_FOLDER.name}/ beside the repository")
     return _FOLDER

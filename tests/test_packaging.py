@@ -1,4 +1,4 @@
-"""What the package declares: ranges whose two ends are run, and files that the wheel carries."""
+"""What the package declares: version ranges whose ends are tested, and files in the wheel."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-# What its users run. The other extras hold tools for development, of which one version is run.
+# Extras for users. The others are development tools, tested in one version.
 RUN = ("ray", "4bit")
-# Its releases run on GPUs only, so that neither end could be run.
+# Runs on GPUs only, so neither end can be tested.
 NOT_RUN = ("vllm",)
 
 
 def declared(*extras: str) -> Iterator[Requirement]:
-    """What is always needed, and what these extras need."""
+    """The required packages, and those of these extras."""
     project = PROJECT["project"]
     lists = [project["optional-dependencies"][extra] for extra in extras]
     for entry in sum(lists, start=list(project["dependencies"])):
@@ -34,7 +34,7 @@ def declared(*extras: str) -> Iterator[Requirement]:
 
 
 def pinned(name: str) -> dict[str, Version]:
-    """The one version that a constraints file names for each package."""
+    """The version of each package in a constraints file."""
     found: dict[str, Version] = {}
     for line in (ROOT / name).read_text("utf-8").splitlines():
         text = line.split("#")[0].strip()
@@ -48,39 +48,39 @@ def pinned(name: str) -> dict[str, Version]:
 
 
 def bound(requirement: Requirement, operator: str) -> Version:
-    """The bound that a requirement sets with `>=` or `<`."""
+    """The bound of a requirement, `>=` or `<`."""
     found = [Version(s.version) for s in requirement.specifier if s.operator == operator]
-    assert len(found) == 1, f"{requirement}: one {operator} is wanted"
+    assert len(found) == 1, f"{requirement}: needs one {operator}"
     return found[0]
 
 
-def test_the_oldest_versions_that_are_run_are_those_that_are_allowed() -> None:
-    """Every floor of what users install is the version in constraints-oldest.txt, and no other."""
+def test_the_oldest_allowed_versions_are_tested() -> None:
+    """Every lower bound is the version in constraints-oldest.txt."""
     oldest = pinned("constraints-oldest.txt")
     floors = {canonicalize_name(r.name): bound(r, ">=") for r in declared(*RUN)}
     assert {name: oldest.get(name) for name in floors} == floors
 
 
-def test_the_newest_versions_that_are_run_are_in_the_ranges() -> None:
-    """constraints.txt names a version for every declared package, and its range allows it."""
+def test_the_newest_tested_versions_are_allowed() -> None:
+    """constraints.txt has an allowed version of every declared package."""
     newest = pinned("constraints.txt")
     extras = [name for name in PROJECT["project"]["optional-dependencies"] if name not in NOT_RUN]
     for requirement in declared(*extras):
         version = newest[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(version), f"{requirement}: {version} is run"
+        assert requirement.specifier.contains(version), f"{requirement}: {version} is tested"
 
 
-def test_no_range_goes_past_the_release_series_that_is_run() -> None:
-    """The upper end is the next series after the newest that is run."""
+def test_no_range_exceeds_the_tested_release_series() -> None:
+    """The upper bound is the series after the newest tested one."""
     newest = pinned("constraints.txt")
     for requirement in declared(*RUN):
         upper = bound(requirement, "<").release
         run = newest[canonicalize_name(requirement.name)].release[: len(upper)]
-        assert upper == (*run[:-1], run[-1] + 1), f"{requirement}: {run} is run"
+        assert upper == (*run[:-1], run[-1] + 1), f"{requirement}: {run} is tested"
 
 
-def test_both_files_of_versions_name_only_what_is_declared() -> None:
-    """A version that nobody asks for would be a pin that is never looked at again."""
+def test_constraints_name_only_declared_packages() -> None:
+    """A pin of another package would never be updated."""
     names = {
         canonicalize_name(r.name) for r in declared(*PROJECT["project"]["optional-dependencies"])
     }
@@ -89,8 +89,8 @@ def test_both_files_of_versions_name_only_what_is_declared() -> None:
     assert set(pinned("constraints-oldest.txt")) <= names | beside
 
 
-def test_every_file_that_is_no_code_is_packed() -> None:
-    """Task files, templates, cards, prior and settings: each is matched by the package data."""
+def test_every_data_file_is_packaged() -> None:
+    """Task files, templates, cards, prior and settings are matched by the package data."""
     source = ROOT / "src"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     packed = {
@@ -111,8 +111,8 @@ def test_every_file_that_is_no_code_is_packed() -> None:
 
 
 @pytest.mark.slow
-def test_a_built_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None:
-    """Built by way of the source archive, as it would be published; nothing else is packed."""
+def test_a_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
+    """Built from the source archive, as when it is published; it has no other files."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Small random models in folders of the hub's own form, loaded as a user's folder would be."""
+"""Small random models in folders as on the hub, loaded like a user's folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from labelcast.models.loading import LanguageModel, load_model
 
 SPECIAL = ["<pad>", "<eos>", "<turn>"]
-# Pairs of characters that the tokenizer merges, some of them across a prompt's end.
+# Pairs of characters that the tokenizer merges, some across the end of a prompt.
 MERGES = [("a", "b"), ("c", "d"), (":", "1"), ("t", "h"), ("th", "e")]
 TEMPLATE = (
     "{% for m in messages %}<turn>{{ m.role }}\n{{ m.content }}<eos>\n{% endfor %}"
@@ -42,7 +42,7 @@ def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
 def save_llama(
     folder: Path, *, seed: int = 0, template: str | None = TEMPLATE, **config: Any
 ) -> Path:
-    """Save a seeded random Llama: 3 layers, width 64, 4 heads, 2 of keys and values."""
+    """Save a random Llama with a fixed seed: 3 layers, width 64, 4 heads, 2 for keys and values."""
     words = tokenizer(template)
     sizes: dict[str, Any] = {
         "vocab_size": len(words),
@@ -52,7 +52,7 @@ def save_llama(
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 256,
-        # Wide weights, so that the model answers with more than one token over and over.
+        # Large weights, so that the model does not repeat one token.
         "initializer_range": 0.15,
         "eos_token_id": words.eos_token_id,
         "pad_token_id": words.pad_token_id,
@@ -64,7 +64,7 @@ def save_llama(
 
 
 def save(folder: Path, model: Any, words: PreTrainedTokenizerFast) -> Path:
-    """Save a model and its tokenizer as the hub holds them."""
+    """Save a model and its tokenizer as on the hub."""
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

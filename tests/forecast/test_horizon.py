@@ -1,7 +1,7 @@
 """Horizons, and labels beyond the published 5,000."""
 
 import pytest
-from needed import needed
+from forecast_helpers import needed
 
 from labelcast.errors import InputError
 from labelcast.forecast.answer import LabelsNeeded

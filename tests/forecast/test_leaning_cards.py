@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_tasks import made_up_card
+from forecast_helpers import made_up_card
 
 from labelcast.errors import InputError
 from labelcast.forecast import cards

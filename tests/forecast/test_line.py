@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from forecast_helpers import made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_tasks import made_up
 
 from labelcast.errors import InputError
 from labelcast.forecast.line import LineFit, fit_line, loto_difference

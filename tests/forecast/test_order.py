@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forecast_helpers import needed, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from needed import needed, number
 
 from labelcast.forecast.answer import LabelsNeeded
 from labelcast.forecast.forecasting import forecast

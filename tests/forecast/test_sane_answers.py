@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from needed import needed, number
+from forecast_helpers import needed, number
 
 from labelcast.forecast.forecasting import forecast
 

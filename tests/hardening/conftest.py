@@ -1,18 +1,15 @@
-"""The bench on which every command is broken; a task, a pool, small models and a scored run."""
+"""The harness in which commands are broken."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from fault_bench import Bench, make_bench
-from scored_place import models, place, scored
-
-__all__ = ["bench", "models", "place", "scored"]
+from fault_harness import Harness, make_harness
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Stages of a run, and a server that runs commands on copies of them."""
-    with make_bench(tmp_path_factory.mktemp("bench")) as made:
+    with make_harness(tmp_path_factory.mktemp("harness")) as made:
         yield made

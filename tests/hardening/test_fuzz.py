@@ -1,33 +1,28 @@
-"""Files at random and valid ones a little damaged: read, or refused in words that name the file."""
+"""Randomly damaged files are read, or refused with a message that names the file."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from cases import LABELLED, TASK, lines, parquet
-from fuzzing import (
-    as_json,
-    changed,
-    damaged,
-    fuzzed,
-    of_lines,
-    read_or_refused,
-)
-from hypothesis import given
+from bad_input import CHOICE, LABELLED, RECORD, STUDIO, TASK, lines, parquet
+from command_line import snapshot
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mistaken_labels import CHOICE, RECORD, STUDIO
-from published_folder import write_coslow, write_folder
 from reports_made import answered_run
 from runs_made import scored_run
 
-from evidence.reproduce.figures import calibration_figures
-from evidence.reproduce.published import read_published
-from labelcast.forecast import Calibration, forecast
+from labelcast.errors import LabelcastError
+from labelcast.files.untrusted import one_line
+from labelcast.forecast import Calibration, families, forecast, particles
 from labelcast.labels.store import export_rows, labelled_examples, progress, read_answers
 from labelcast.labels.transfer import read_file
 from labelcast.report.content import gather
@@ -38,6 +33,115 @@ from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.recipe import Recipe
+
+# Replacements for a value: one of every type, and the edge cases.
+JUNK: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, 1e308, -0.0, math.nan, math.inf),
+    *("", " ", "x", "\n", "\x1b[2J", "\ud83d", "../x", "id", "text", "1", "x" * 2000),
+    *([], [None], [[]], [1, "a"], {}, {"": None}, {"a": {"b": []}}, [{"a": 1}], [{}, []]),
+)
+BITS = (b"\0", b"\xff", b'"', b"\n", b"[", b"}", b"{", b",", b":", b"\\u", b"- ", b"\xed\xa0\x80")
+
+fuzzed = partial(
+    settings,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+RANDOM = st.randoms(use_true_random=False)
+
+
+@pytest.fixture(autouse=True)
+def quick_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and coarse forecasts: their values do not matter here."""
+    monkeypatch.setattr("labelcast.report.content.target_rows", lambda *given: [])
+    monkeypatch.setattr(families, "DRAWS", 256)
+    monkeypatch.setattr(particles, "FEW", 2.0)
+    monkeypatch.setattr(particles, "_AMPLE", 10.0)
+
+
+def damaged(content: bytes, random: Random) -> bytes:
+    """Bytes with a few pieces cut out, doubled, or inserted."""
+    for _ in range(random.randint(1, 3)):
+        begin = random.randint(0, len(content))
+        end = min(begin + random.choice([0, 1, 1, 4, 50]), len(content))
+        put = random.choice([b"", random.choice(BITS), content[begin:end] * 2, random.randbytes(4)])
+        content = content[:begin] + put + content[end:]
+    return content
+
+
+def changed(value: Any, random: Random) -> Any:
+    """JSON with one or two values replaced, removed, or renamed."""
+    value = copy.deepcopy(value)
+    for _ in range(random.randint(1, 2)):
+        places = list(_places(value))
+        if not places:
+            return random.choice(JUNK)
+        holder, key = random.choice(places)
+        act = random.random()
+        if act < 0.7:
+            holder[key] = copy.deepcopy(random.choice(JUNK))
+        elif act < 0.85:
+            del holder[key]
+        elif isinstance(holder, dict):
+            holder[random.choice(["id", "text", "x", "", "\n"])] = holder.pop(key)
+        else:
+            holder.append(copy.deepcopy(holder[key]))
+    return value
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a JSON value, with each of its keys or positions."""
+    keys = value if isinstance(value, dict) else range(len(value))
+    for key in keys:
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from _places(value[key])
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def as_lines(rows: Any) -> bytes:
+    return lines(*rows).encode() if isinstance(rows, list) else as_json(rows)
+
+
+def parsed(file: Path) -> Any:
+    """The content of a JSON or JSON lines file."""
+    content = file.read_bytes()
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in content.splitlines()]
+    return json.loads(content)
+
+
+def damage(file: Path, random: Random) -> None:
+    """Damage a file's bytes, or replace some of its values."""
+    write = as_lines if file.suffix == ".jsonl" else as_json
+    whole = file.read_bytes()
+    new = write(changed(parsed(file), random))
+    # A last line without an end is what a kill leaves: it is cut off.
+    file.write_bytes(damaged(whole, random) + b"\n" if random.random() < 0.5 else new)
+
+
+def read_or_refused(read: Callable[[], object], folder: Path, *names: str) -> None:
+    """Read it; an error must name one of `names`, and no file may change."""
+    before = snapshot(folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read()
+    except LabelcastError as error:
+        message = one_line(str(error))
+        assert any(name in message for name in names), message
+        assert len(message) < 2000
+        after = snapshot(folder)
+        # The curves are derived from the scores whenever they are needed.
+        assert [after.pop("curve.json", None), after][1] == {
+            name: content for name, content in before.items() if name != "curve.json"
+        }
+
 
 ROWS = [{"id": f"i{n}", "text": f'é "{n}", x', "label": "yes"} for n in range(4)]
 TABLE = b"id,text,label\r\n" + b"".join(b'%d,"a, %d",yes\r\n' % (n, n) for n in range(4))
@@ -50,29 +154,15 @@ DATA = {
 
 
 @pytest.mark.parametrize("ending", DATA)
-@fuzzed(max_examples=150)
-@given(random=st.randoms(use_true_random=False), noise=st.none() | st.binary(max_size=60))
-def test_data(ending: str, random: Random, noise: bytes | None, tmp_path: Path) -> None:
-    """A pool in any form, through the eyes of a task."""
+@fuzzed(max_examples=40)
+@given(random=RANDOM)
+def test_pools(ending: str, random: Random, tmp_path: Path) -> None:
+    """A pool in every format, read with a task; half of the JSON stays valid."""
     path = tmp_path / f"pool.{ending}"
-    path.write_bytes(damaged(DATA[ending], random) if noise is None else noise)
-    task = Task.parse(TASK)
-
-    def read() -> None:
-        for record in open_source(path).records():
-            task.input_fields(record.values, record.where)
-
-    read_or_refused(read, tmp_path, path.name)
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "json"])
-@fuzzed(max_examples=100)
-@given(random=st.randoms(use_true_random=False))
-def test_records(ending: str, random: Random, tmp_path: Path) -> None:
-    """Valid JSON whose values are of other kinds."""
-    path = tmp_path / f"pool.{ending}"
-    rows = changed(ROWS, random)
-    path.write_bytes(of_lines(rows) if ending == "jsonl" else as_json(rows))
+    if ending.startswith("json") and random.random() < 0.5:
+        path.write_bytes((as_lines if ending == "jsonl" else as_json)(changed(ROWS, random)))
+    else:
+        path.write_bytes(damaged(DATA[ending], random))
     task = Task.parse(TASK)
 
     def read() -> None:
@@ -98,19 +188,13 @@ WHOLE_RECIPE = {"name": "r", "method": "lora", "learning_rate": 0.001, "lora": {
 @pytest.mark.parametrize(
     ("whole", "load"), [(WHOLE_TASK, Task.load), (WHOLE_RECIPE, Recipe.load)], ids=["task", "lora"]
 )
-@fuzzed(max_examples=200)
-@given(random=st.randoms(use_true_random=False), kind=st.integers(0, 2))
-def test_yaml(
-    whole: Any, load: Callable[[Path], object], random: Random, kind: int, tmp_path: Path
-) -> None:
-    """Task files and recipes: of other kinds, damaged, or noise."""
+@fuzzed(max_examples=60)
+@given(random=RANDOM)
+def test_yaml(whole: Any, load: Callable[[Path], object], random: Random, tmp_path: Path) -> None:
+    """Task files and recipes."""
     path = tmp_path / "file.yaml"
-    contents = (
-        lambda: as_json(changed(whole, random)),
-        lambda: damaged(as_json(whole), random),
-        lambda: b"name: [" + random.randbytes(9),
-    )
-    path.write_bytes(contents[kind]())
+    path.write_bytes(as_json(whole))
+    damage(path, random)
     read_or_refused(lambda: load(path), tmp_path, path.name)
 
 
@@ -137,44 +221,41 @@ FOREIGN: dict[str, list[Any]] = {
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A scored run, whose drawn examples have no answers yet."""
+    """A scored run whose drawn examples have no answers yet."""
     return scored_run(tmp_path_factory.mktemp("drawn"), [f"word {n}" for n in range(9)], 6)
 
 
 @pytest.mark.parametrize("form", [*FOREIGN, "csv"])
-@pytest.mark.parametrize("told", [True, False])
-@fuzzed(max_examples=120)
-@given(random=st.randoms(use_true_random=False))
-def test_label_files(form: str, told: bool, random: Random, drawn: Run, tmp_path: Path) -> None:
-    """Answers in every form, told by the option or by the file itself."""
+@fuzzed(max_examples=40)
+@given(random=RANDOM, given_form=st.booleans())
+def test_label_files(
+    form: str, given_form: bool, random: Random, drawn: Run, tmp_path: Path
+) -> None:
+    """Answers in every format, named by the option or recognised by the file."""
     path = tmp_path / ("answers.csv" if form == "csv" else "answers.json")
     if form == "csv":
         path.write_bytes(damaged(TABLE, random))
     else:
         content = changed(FOREIGN[form], random)
-        path.write_bytes(random.choice([as_json, of_lines])(content))
-    option = form if told else None
+        path.write_bytes(random.choice([as_json, as_lines])(content))
+    option = form if given_form else None
     read_or_refused(
         lambda: read_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
     )
 
 
-@fuzzed(max_examples=200)
-@given(random=st.randoms(use_true_random=False), broken=st.booleans())
-def test_cards(random: Random, broken: bool, tmp_path: Path) -> None:
-    """A card that is read answers too, and one that is not names the file."""
+@fuzzed(max_examples=60)
+@given(random=RANDOM)
+def test_cards(random: Random, tmp_path: Path) -> None:
+    """A card that is read also gives a forecast."""
     path = tmp_path / "card.json"
-    if not (tmp_path / "whole.json").exists():
-        Calibration.fit(
-            [0.1 * n for n in range(9)],
-            [0.3 + 0.05 * n + 0.01 * (n == 4) for n in range(9)],
-            name="c",
-            tasks=[f"t{n}" for n in range(9)],
-        ).save(tmp_path / "whole.json")
-    whole = (tmp_path / "whole.json").read_bytes()
-    path.write_bytes(
-        damaged(whole, random) if broken else as_json(changed(json.loads(whole), random))
-    )
+    Calibration.fit(
+        [0.1 * n for n in range(9)],
+        [0.3 + 0.05 * n + 0.01 * (n == 4) for n in range(9)],
+        name="c",
+        tasks=[f"t{n}" for n in range(9)],
+    ).save(path)
+    damage(path, random)
 
     def read() -> None:
         forecast(0.4, Calibration.load(path), zero_shot=0.5, target=0.9)
@@ -193,73 +274,39 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "remarks.jsonl": [{"id": ids[0], "note": "hm", "unsure": True}],
     }
     for name, rows in files.items():
-        run.file(name).write_bytes(of_lines(rows))
+        run.file(name).write_bytes(as_lines(rows))
     asked = {"zero_shot": 0.5, "observations": [[100, 0.7]], "target_score": 0.8, "level": 0.9}
     run.finish("forecast", asked=asked)
     return run
 
 
-OF_A_RUN = (
+RUN_FILES = (
     *("run.json", "draws.jsonl", "labels.jsonl", "observations.jsonl", "remarks.jsonl"),
     *("coslow.json", "manifests/forecast.json", "manifests/coslow.json", "manifests/score.json"),
 )
 
 
-@pytest.mark.parametrize("name", OF_A_RUN)
-@fuzzed(max_examples=25)
-@given(random=st.randoms(use_true_random=False), broken=st.booleans())
-def test_runs(name: str, random: Random, broken: bool, answered: Run) -> None:
-    """Every file of a run, through all that reads runs without a model."""
+@fuzzed(max_examples=40)
+@given(random=RANDOM, name=st.sampled_from(RUN_FILES))
+def test_runs(random: Random, name: str, answered: Run) -> None:
+    """Every file of a run, read by all that reads runs without a model."""
     run, file = Run(answered.path), answered.file(name)
     whole = file.read_bytes()
-    rows = name.endswith("l")
-    value = [json.loads(line) for line in whole.splitlines()] if rows else json.loads(whole)
 
     def read() -> None:
         Run.open(run.path)
         progress(run)
         export_rows(run)
         labelled_examples(run, "low", lambda instruction, user: user)
-        gather(run)
+        if random.random() < 0.2:  # it draws a forecast, which takes a while
+            gather(run)
 
-    new = changed(value, random)
-    file.write_bytes(damaged(whole, random) if broken else (of_lines if rows else as_json)(new))
+    damage(file, random)
     try:
-        # Where two files belong together no more, either may be the one that is named.
-        read_or_refused(read, run.path, *OF_A_RUN, "confidence.parquet", "gram.npy", str(run.path))
+        # Where two files no longer match, the message may name either.
+        read_or_refused(read, run.path, *RUN_FILES, "confidence.parquet", "gram.npy", str(run.path))
     finally:
         file.write_bytes(whole)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the authors' form."""
-    return write_folder(tmp_path_factory.mktemp("published") / "results", tasks=2)
-
-
-@pytest.mark.parametrize("part", ["finetune_results/*.json", "auc_res/*.json", "human_eval.json"])
-@fuzzed(max_examples=60)
-@given(random=st.randoms(use_true_random=False), broken=st.booleans())
-def test_published_results(part: str, random: Random, broken: bool, published: Path) -> None:
-    """The authors' folder with one file of it damaged."""
-    file = sorted(published.glob(part))[0]
-    whole = file.read_bytes()
-    new = as_json(changed(json.loads(whole), random))
-    file.write_bytes(damaged(whole, random) if broken else new)
-    try:
-        read_or_refused(lambda: read_published(published), published, file.name)
-    finally:
-        file.write_bytes(whole)
-
-
-@fuzzed(max_examples=100)
-@given(random=st.randoms(use_true_random=False))
-def test_published_coslow(random: Random, tmp_path: Path) -> None:
-    """The table of CoS-Low and AUC."""
-    path = tmp_path / "points.csv"
-    write_coslow(path)
-    path.write_bytes(damaged(path.read_bytes(), random))
-    read_or_refused(lambda: calibration_figures(path), tmp_path, path.name)
 
 
 NAMES = tuple(f"t{number}" for number in range(8))
@@ -268,7 +315,7 @@ PROBED = ProbeSettings(draws=2)
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep whose every job and probe is done."""
+    """A sweep with all its jobs and probes done."""
     folder = tmp_path_factory.mktemp("swept") / "sweep"
     folder.mkdir()
     entry = {"data": "nowhere.jsonl", "test_data": None, "test_digest": "d"}
@@ -293,29 +340,24 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
             value = {"coslow": 0.1 * number + 0.01 * draw, "per_seed": [0.1, 0.2], "seed_sd": 0.1}
             probes.append(shared | PROBED.key("coslow", draw) | value | {"ids": ["a", "b"]})
         probes.append(shared | PROBED.key("random") | {"median": 0.1, "norm": 2.0, "ids": []})
-    (folder / "scores.jsonl").write_bytes(of_lines(rows))
-    (folder / "probes.jsonl").write_bytes(of_lines(probes))
+    (folder / "scores.jsonl").write_bytes(as_lines(rows))
+    (folder / "probes.jsonl").write_bytes(as_lines(probes))
     return folder
 
 
-@pytest.mark.parametrize("name", ["sweep.json", "scores.jsonl", "probes.jsonl"])
-@fuzzed(max_examples=80)
-@given(random=st.randoms(use_true_random=False), broken=st.booleans())
-def test_sweeps(name: str, random: Random, broken: bool, swept: Path) -> None:
-    """A stranger's sweep, fitted to a card. A model that is missing is no fault of the reading."""
+@fuzzed(max_examples=90)
+@given(random=RANDOM, name=st.sampled_from(("sweep.json", "scores.jsonl", "probes.jsonl")))
+def test_sweeps(random: Random, name: str, swept: Path) -> None:
+    """Every file of a sweep, fitted to a card; its model need not exist."""
     file = swept / name
     whole = file.read_bytes()
-    rows = name.endswith("l")
-    value = [json.loads(line) for line in whole.splitlines()] if rows else json.loads(whole)
-    new = (of_lines if rows else as_json)(changed(value, random))
-    # A last line without an end is cut off: it is what a kill leaves.
-    file.write_bytes(damaged(whole, random) + b"\n" if broken else new)
 
     def read() -> None:
         sweep = Sweep.open(swept)
         sweep.scores.rows()
         calibrate([swept], "mine", PROBED)
 
+    damage(file, random)
     try:
         missing = ("nowhere", "model ", "tasks have a measured curve", str(swept))
         read_or_refused(read, swept, file.name, *missing)

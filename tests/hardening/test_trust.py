@@ -1,34 +1,34 @@
-"""Nothing of a stranger's is executed, and nobody is called who was not named."""
+"""No code from files runs, no text steers the terminal, and nothing calls the network."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import LABELLED, TASK, lines
+from bad_input import LABELLED, TASK, lines
 from command_line import Models, Outcome, check_message, fill, in_process, labelcast, snapshot
-from strangers import ESC
-from strangers_runs import ENTRY, SWEEP
+from hostile_input import ENTRY, ESC, SWEEP
 
 from labelcast.files.untrusted import escaped
 from labelcast.forecast.cards import by_name
 from labelcast.sweeps.sweep import Sweep
 
-# Tells of what must not happen, before it happens. An answer of no hub would not be missed.
+# Ends the process before anything forbidden happens. A failed request to a hub would go unnoticed.
 WATCH = """
 import json, os, sys
 def watch(event, args):
     if event == "socket.connect" and args[1] and args[1][0] not in ("127.0.0.1", "::1"):
-        told("connect", args[1])
+        forbidden("connect", args[1])
     elif event in ("socket.getaddrinfo", "socket.gethostbyname") and args[0] not in LOCAL:
-        told("look up", args[0])
+        forbidden("look up", args[0])
     elif event == "pickle.find_class":
-        told("unpickle", args)
-def told(*what):
+        forbidden("unpickle", args)
+def forbidden(*what):
     os.write(2, f"FORBIDDEN {what}".encode())
     os._exit(99)
 LOCAL = (None, "localhost", "127.0.0.1", "::1", b"localhost")
@@ -57,58 +57,26 @@ def score_with(model: Path, place: Path) -> Outcome:
     )
 
 
-def test_the_way_to_a_forecast_calls_nobody(place: Path, models: Models) -> None:
-    """Score, CoS-Low and forecast, with the hub allowed: no name is looked up."""
-    fill(place, {n: "yes" if n % 2 else "no" for n in range(8)})
-    score = [
-        "score",
-        "pool.jsonl",
-        "--task",
-        "task.yaml",
-        "--out",
-        "new",
-        "--n-label",
-        "8",
-        "--max-new-tokens",
-        "2",
-    ]
-    commands = [
-        [*score, "--model", str(models.tiny)],
-        ["label", "run", "--import", "filled.jsonl"],
-        ["coslow", "run"],
-    ]
-    code = f"import os; os.chdir({str(place)!r})" + WATCH
-    code += "".join(f"run(*{command!r})\n" for command in commands)
-    done = in_process(["forecast", "run"], code=code, HF_HUB_OFFLINE="0")
-    assert (done.status, "FORBIDDEN" in done.err) == (0, False), done.err[-2000:]
-
-
-@pytest.mark.slow
-def test_no_command_calls_anybody(
+def test_no_command_calls_the_network(
     place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the task file to the report, with the hub allowed: no name is looked up."""
     monkeypatch.chdir(place)
     fill(place, {n: "yes" if n % 2 else "no" for n in range(8)})
-    commands = [
-        ["init", "pool.jsonl", "--out", "new.yaml"],
-        f"score pool.jsonl --task task.yaml --model {models.tiny} --out new --n-label 8".split(),
-        ["label", "run", "--import", "filled.jsonl"],
-        ["label", "run", "--more", "4", "--export", "more.csv"],
-        ["coslow", "run"],
-        ["forecast", "run"],
-        ["tasks"],
-        ["models"],
-        ["calibrations"],
-    ]
-    code = WATCH + "".join(f"run(*{command!r})\n" for command in commands)
+    score = f"score pool.jsonl --task task.yaml --model {models.tiny} --out new --n-label 8"
+    commands = (
+        *("init pool.jsonl --out new.yaml", f"{score} --max-new-tokens 2"),
+        *("label run --import filled.jsonl", "label run --more 4 --export more.csv"),
+        *("coslow run", "forecast run", "tasks", "models", "calibrations"),
+    )
+    code = WATCH + "".join(f"run(*{command.split()!r})\n" for command in commands)
     done = in_process(["report", "run"], code=code, HF_HUB_OFFLINE="0")
     assert (done.status, "FORBIDDEN" in done.err) == (0, False), done.err[-2000:]
 
 
 @pytest.mark.slow
-def test_the_embedded_model_calls_nobody(place: Path) -> None:
-    """It is in the installation, whatever the hub would say."""
+def test_the_embedded_model_calls_no_network(place: Path) -> None:
+    """It is part of the installation."""
     args = ["score", place / "pool.jsonl", "--task", place / "task.yaml", "--out", place / "new"]
     args += ["--n-label", 8, "--max-new-tokens", 2]
     done = in_process(args, code=WATCH, HF_HUB_OFFLINE="0")
@@ -118,7 +86,7 @@ def test_the_embedded_model_calls_nobody(place: Path) -> None:
 def test_pickles_in_a_model_are_not_read(
     place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They lie beside the weights, under every name that a library may look for."""
+    """Not even under the names that a library looks for beside the weights."""
     monkeypatch.chdir(place)
     shutil.copytree(models.tiny, place / "m")
     names = ("pytorch_model.bin", "optimizer.pt", "rng_state.pth", "training_args.bin", "a.pkl")
@@ -129,7 +97,7 @@ def test_pickles_in_a_model_are_not_read(
 
 
 def test_pickles_in_a_run_are_not_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A matrix of objects is damaged, and so is one whose head claims more than there is."""
+    """A matrix of objects is damaged, and so is one whose header claims more than the file has."""
     monkeypatch.chdir(place)
     (place / "run/coslow.json").write_text('{"coslow": 0.3, "examples": 2, "ids": ["a", "b"]}')
     np.save(place / "run/gram.npy", np.array([[Mine()] * 2] * 2), allow_pickle=True)
@@ -142,7 +110,7 @@ def test_pickles_in_a_run_are_not_read(place: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_tags_make_no_objects(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tag in a task file is nothing but its text."""
+    """A YAML tag in a task file makes no object."""
     monkeypatch.chdir(place)
     text = TASK.replace("[yes, no]", "!!python/object/apply:os.mkdir [hit]")
     (place / "bad.yaml").write_text(text)
@@ -150,7 +118,7 @@ def test_tags_make_no_objects(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert not (place / "hit").exists()
 
 
-def with_template(models: Models, place: Path, template: str, *, own_file: bool = False) -> Path:
+def with_template(models: Models, place: Path, template: str, *, own_file: bool) -> Path:
     """A copy of the tiny model with another chat template."""
     shutil.copytree(models.tiny, place / "m")
     file = place / "m/tokenizer_config.json"
@@ -179,46 +147,39 @@ def with_template(models: Models, place: Path, template: str, *, own_file: bool 
         ("{% include '/etc/passwd' %}", "chat template fails"),
     ],
 )
-@pytest.mark.parametrize("own_file", [False, True])
 def test_a_chat_template_stays_in_its_sandbox(
     template: str,
     says: str,
-    own_file: bool,
     place: Path,
     models: Models,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it tries, one line tells that it fails, and no run is begun."""
+    """Whatever it tries, one line says that it fails, and no run is made."""
     monkeypatch.chdir(place)
-    folder = with_template(models, place, template, own_file=own_file)
+    folder = with_template(models, place, template, own_file=template.startswith("{%"))
     before = snapshot(place)
     check_message(score_with(folder, place), 2, ("model ", says))
     assert snapshot(place) == before
 
 
 def test_a_card_cannot_steer_the_terminal(place: Path, tmp_path: Path) -> None:
-    """Its name, source and tasks are shown with their controls written out."""
-    card = json.loads(json.dumps(_as_dict("llama-3.1-8b-instruct")))
+    """Its name, source and model are shown with control characters written out."""
+    card = asdict(by_name("llama-3.1-8b-instruct"))
     card |= {"name": f"{ESC}[red]mine[/red]", "source": ESC, "model": ESC}
     (tmp_path / "card.json").write_text(json.dumps(card))
-    done = labelcast("forecast", "--coslow", 0.4, "--calibration", tmp_path / "card.json")
+    command = ("forecast", "--coslow", 0.4, "--calibration", tmp_path / "card.json")
+    done = labelcast(*command)
     assert done.status == 0
     for text in (done.out, done.err):
         assert text == escaped(text)
     assert "\\x1b]0;owned\\x07\\x1b[2J[red]mine[/red]" in done.out
-    told = labelcast("forecast", "--coslow", 0.4, "--calibration", tmp_path / "card.json", "--json")
-    assert told.out == escaped(told.out)
-    assert told.json["calibration"] == card["name"]
-
-
-def _as_dict(name: str) -> object:
-    from dataclasses import asdict
-
-    return asdict(by_name(name))
+    as_json = labelcast(*command, "--json")
+    assert as_json.out == escaped(as_json.out)
+    assert as_json.json["calibration"] == card["name"]
 
 
 def test_data_cannot_steer_the_terminal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids and answers that come back in messages; the labels themselves come back exactly."""
+    """Ids and answers in messages are written out; the labels are stored exactly."""
     monkeypatch.chdir(place)
     (place / "a.jsonl").write_text(lines({"id": ESC, "text": ESC, "label": "yes"}))
     done = labelcast("label", "run", "--import", "a.jsonl")
@@ -228,7 +189,7 @@ def test_data_cannot_steer_the_terminal(place: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_formulas_come_back_exactly(place: Path, models: Models) -> None:
-    """No cell of an exported sheet begins as a formula does, and an import finds every text."""
+    """No cell of an exported sheet starts a formula, and an import finds every text."""
     texts = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "''=1", "\uff1d1"]
     pool = [{"id": f"{text}../../{n}", "text": text} for n, text in enumerate(texts)]
     (place / "p.jsonl").write_text(lines(*pool))
@@ -251,16 +212,16 @@ def test_formulas_come_back_exactly(place: Path, models: Models) -> None:
     assert sorted(p.name for p in place.iterdir() if p.is_dir()) == ["new", "run"]
 
 
-def test_a_name_in_a_sweep_is_no_path(tmp_path: Path) -> None:
-    """What a sweep calls its tasks cannot lead out of its folder."""
+def test_a_task_name_is_not_a_path(tmp_path: Path) -> None:
+    """A task's name cannot lead out of the sweep's folder."""
     content = SWEEP | {"tasks": {"../../t": ENTRY}}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="another task's"):
         _ = Sweep(tmp_path).settings
 
 
-def test_a_card_of_another_model_is_marked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run's forecast with a card that names other models says so."""
+def test_a_card_of_another_model_warns(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forecast with a card for another model warns."""
     monkeypatch.chdir(place)
     (place / "run/coslow.json").write_text('{"coslow": 0.3, "examples": 32}')
     content = json.loads((place / "run/run.json").read_text())
@@ -271,8 +232,8 @@ def test_a_card_of_another_model_is_marked(place: Path, monkeypatch: pytest.Monk
     assert labelcast("forecast", "run", "--calibration", "pooled").status == 0
 
 
-def test_labelled_rows_are_known_by_content(place: Path) -> None:
-    """A stranger's label file changes no example that it does not hold."""
+def test_labels_are_matched_by_content(place: Path) -> None:
+    """A label file with other texts changes no example."""
     (place / "a.jsonl").write_text(lines(*(row | {"text": "other"} for row in LABELLED)))
     before = snapshot(place)
     assert labelcast("label", place / "run", "--import", place / "a.jsonl").status == 0

@@ -1,8 +1,10 @@
-"""`python -m evidence.reproduce`: the published figures, on any folder of the authors' form."""
+"""`python -m evidence.reproduce`: the published figures, on any folder in the authors' format."""
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Outcome, check_message, run
@@ -10,14 +12,37 @@ from published_folder import write_coslow, write_folder
 from shared_data import shared
 
 from evidence.reproduce import __main__ as command
+from evidence.reproduce import figures
+from evidence.reproduce.published import PublishedCurve
 from labelcast.forecast.families import Prior
 
 
 @pytest.fixture(autouse=True)
 def _shipped_scores(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Take the score curves that ship in place of a fit that takes minutes."""
+    """Use the shipped score curves instead of a fit that takes minutes."""
     if "slow" not in request.keywords:
         monkeypatch.setattr(command, "fit_scores", lambda results: lambda task: Prior.load())
+
+
+COMPUTED: dict[Any, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def _compute_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the figures of equal curves once: the tests here are about the command."""
+
+    def once(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def cached(curves: Sequence[PublishedCurve], *args: Any, **more: Any) -> Any:
+            numbers = tuple(arg for arg in args if isinstance(arg, int))
+            key = (name, numbers, tuple(repr(curve.raw) for curve in curves))
+            if key not in COMPUTED:
+                COMPUTED[key] = compute(curves, *args, **more)
+            return COMPUTED[key]
+
+        return cached
+
+    for name in ("measure_all", "simulate"):
+        monkeypatch.setattr(figures, name, once(name, getattr(figures, name)))
 
 
 def reproduce(*args: object) -> Outcome:
@@ -26,24 +51,24 @@ def reproduce(*args: object) -> Outcome:
 
 
 def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
-    """One JSON object with every part; the AUCs agree, and the line is that of the points."""
-    results = write_folder(tmp_path / "results")
+    """One JSON object with every part; the AUCs and the fitted line are right."""
+    results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     write_coslow(tmp_path / "coslow_llama_figure.csv")
-    done = reproduce(results, "--draws", 2, "--json")
+    done = reproduce(results, "--draws", 1, "--json")
     assert done.status == 0, done.err
-    figures = done.json
-    assert figures["counts"]["by_model"] == {"ada": 6, "bel_8b": 6}
-    assert figures["counts"]["tasks"] == 6
-    assert figures["auc_max_abs_error"] < 1e-9
-    assert figures["calibration"]["slope"] == pytest.approx(0.5, abs=0.01)
-    assert {row["method"] for row in figures["refinement"]} == {"table", "labelcast", "power law"}
-    assert set(figures["comparison"]) == {"known", "unknown"}
-    assert len(figures["policy"]) == 28
-    assert figures["notes"] == []
+    found = done.json
+    assert found["counts"]["by_model"] == {"solo": 4}
+    assert found["counts"]["tasks"] == 4
+    assert found["auc_max_abs_error"] < 1e-9
+    assert found["calibration"]["slope"] == pytest.approx(0.5, abs=0.01)
+    assert {row["method"] for row in found["refinement"]} == {"table", "labelcast", "power law"}
+    assert set(found["comparison"]) == {"known", "unknown"}
+    assert len(found["policy"]) == 28
+    assert found["notes"] == []
 
 
 def test_tables_for_people(tmp_path: Path) -> None:
-    """Without --json the figures come as tables on stdout; what is absent is said on stderr."""
+    """Without --json: tables on stdout, and notes on what is missing on stderr."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     shutil.rmtree(results / "auc_res")
     done = reproduce(results, "--draws", 1)
@@ -54,8 +79,8 @@ def test_tables_for_people(tmp_path: Path) -> None:
     assert "note: no calibration" in done.err
 
 
-def test_other_files_of_coslow(tmp_path: Path) -> None:
-    """--coslow takes any file; one that cannot be used is named with the place."""
+def test_another_coslow_file(tmp_path: Path) -> None:
+    """--coslow takes any file; an error names the file and line."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     own = write_coslow(tmp_path / "own.csv")
     done = reproduce(results, "--coslow", own, "--draws", 1, "--json")
@@ -74,7 +99,7 @@ def test_other_files_of_coslow(tmp_path: Path) -> None:
     [(("--draws", 0), "--draws"), (("--seed", -1), "--seed")],
 )
 def test_options_out_of_range(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
-    """An option that makes no sense is refused by name."""
+    """The message names the option."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     check_message(reproduce(results, *arguments), 2, (words,))
 
@@ -89,7 +114,7 @@ def test_usage_errors_name_the_command(tmp_path: Path) -> None:
 
 
 def test_help_shows_every_option() -> None:
-    """With an example, as every command's help."""
+    """And an example, as in every command's help."""
     done = reproduce("--help")
     assert done.status == 0
     for words in (
@@ -103,7 +128,7 @@ def test_help_shows_every_option() -> None:
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    """No results, no human scores, a curve that cannot be read, too few tasks: named, status 2."""
+    """No results, no human scores, an unreadable curve, too few tasks: status 2, and why."""
     check_message(reproduce(tmp_path), 2, ("finetune_results",))
     results = write_folder(tmp_path / "few", models=("solo",), tasks=2)
     check_message(reproduce(results), 2, ("2 tasks", "4 tasks or more"))
@@ -117,7 +142,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_published_model_under_another_name(tmp_path: Path) -> None:
-    """A folder with one model alone, renamed, gives the same figures as under its own name."""
+    """A folder with one model gives the same figures if the model is renamed."""
     found = []
     for name in ("mistral", "my_other_model"):
         results = tmp_path / name

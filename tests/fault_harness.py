@@ -1,4 +1,4 @@
-"""The commands that write, each ready to be broken: where they start, and what must come out."""
+"""Commands that write, where each starts, and a harness that runs and breaks them."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Command:
 
     Attributes:
         name: of the command.
-        argv: its words, with names of the bench's files; run in a copy of the folder.
-        start: the folder that it starts from, by the name of a stage.
-        again: what a rerun after it has finished gives: the same folder, or more (`--more`).
+        argv: its words, with BASE for the harness's files; run in a copy of a stage.
+        start: the name of that stage.
+        again: whether a second run changes nothing (`--more` adds examples).
         stdin: a file that is typed in.
-        eager: whether training makes a checkpoint at every measurement.
-        slow: whether it starts processes of its own, which load everything anew.
+        eager: whether training saves a checkpoint at every evaluation.
+        slow: whether it starts processes of its own, which import everything again.
     """
 
     name: str
@@ -95,7 +95,7 @@ COMMANDS = {
 
 
 def each(quick: Sequence[str], names: Sequence[str] = tuple(COMMANDS)) -> pytest.MarkDecorator:
-    """A test for each command by its name; all but the quick ones are slow."""
+    """Parametrize by command name; all but the quick ones are slow."""
     values = [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in names]
     return pytest.mark.parametrize("name", values)
 
@@ -107,21 +107,21 @@ class Server:
     process: subprocess.Popen[str]
 
     def ask(self, **request: Any) -> Any:
-        """One request and its answer."""
+        """Send a request and return the response."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def wait(self, pid: int, timeout: float | None = None) -> int | None:
-        """The exit status, negative for a signal; None where it still runs."""
-        status: int | None = self.ask(op="wait", pid=pid, timeout=timeout)["status"]
+    def wait(self, pid: int) -> int:
+        """The exit status, negative for a signal."""
+        status: int = self.ask(op="wait", pid=pid)["status"]
         return status
 
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """A server that is ready."""
+    """A running server."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]),
         "OMP_NUM_THREADS": "1",
@@ -145,13 +145,13 @@ def server() -> Iterator[Server]:
 
 
 @dataclass
-class Bench:
-    """Stages of a run and of a sweep, and what each command makes of its own.
+class Harness:
+    """Stages of a run and of a sweep, and a server that runs commands on copies of them.
 
     Attributes:
-        place: model, data, task and recipe, which all stages share.
+        place: model, data, task and recipe, shared by all stages.
         stages: folders by name.
-        server: that runs the commands.
+        server: runs the commands.
         scratch: where copies are made.
     """
 
@@ -170,7 +170,7 @@ class Bench:
         return folder
 
     def start(self, command: Command, folder: Path, **more: Any) -> Started:
-        """Begin a command in a folder."""
+        """Start a command in a folder."""
         said = self.scratch / "said"
         said.mkdir(exist_ok=True)
         self._copies += 1
@@ -191,18 +191,18 @@ class Bench:
         return Started(self.server, pid, out, err)
 
     def run(self, command: Command, folder: Path, **more: Any) -> Outcome:
-        """Do a command in a folder."""
+        """Run a command in a folder."""
         return self.start(command, folder, **more).end()
 
     def fault(self, kind: str, at: int, folder: Path) -> dict[str, Any]:
-        """A fault of the server's for a folder."""
+        """A fault in a folder, as the server takes it."""
         log = self.scratch / "said" / f"{self._copies}.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
         return {"kind": kind, "at": at, "below": str(folder), "log": str(log)}
 
     def reference(self, command: Command, times: int = 1) -> dict[str, Any]:
-        """What the folder holds after the command has run undisturbed, so many times."""
+        """The state of the folder after the command has run without a fault, so many times."""
         key = (command.name, times)
         if key not in self._references:
             folder = self.copy(command.start)
@@ -213,7 +213,7 @@ class Bench:
         return self._references[key]
 
     def calls(self, command: Command) -> list[str]:
-        """What an undisturbed command changes in its folder, call by call."""
+        """The calls with which a command changes its folder when nothing breaks it."""
         folder = self.copy(command.start)
         fault = self.fault("none", 0, folder)
         done = self.run(command, folder, fault=fault)
@@ -221,10 +221,10 @@ class Bench:
         return Path(fault["log"]).read_text().splitlines()
 
     def check_recovers(self, command: Command, folder: Path) -> None:
-        """The same command, undisturbed, ends as if nothing had been; nothing else is left."""
+        """The same command without a fault gives the same folder as if nothing had happened."""
         whole = self.reference(command)
         if not command.again:
-            # One that had done its work adds to it when it is run again.
+            # A command that had finished adds to its work when it is run again.
             before = {k: v for k, v in state(folder).items() if not k.endswith(".part")}
             untouched = before == state(self.stages[command.start])
             assert untouched or before == whole
@@ -239,29 +239,24 @@ class Bench:
 
 @dataclass
 class Started:
-    """A command that runs."""
+    """A running command."""
 
     server: Server
     pid: int
     out: Path
     err: Path
 
-    def end(self, timeout: float | None = None) -> Outcome:
-        """Wait for its end."""
-        status = self.server.wait(self.pid, timeout)
-        assert status is not None, "it does not end"
-        # One that is killed at once has not opened them yet.
+    def end(self) -> Outcome:
+        """Wait until it ends."""
+        status = self.server.wait(self.pid)
+        # A command that is killed at once has not opened them yet.
         said = (path.read_text() if path.exists() else "" for path in (self.out, self.err))
         return Outcome(status, *said)
 
-    def signal(self, number: int) -> None:
-        """Send it a signal; it may have ended."""
-        os.kill(self.pid, number)
-
 
 @contextmanager
-def make_bench(folder: Path) -> Iterator[Bench]:
-    """Everything that the commands start from."""
+def make_harness(folder: Path) -> Iterator[Harness]:
+    """A harness with all stages."""
     place = make_place(folder / "base", 60)
     (place.path / "first.yaml").write_text(TASK_TEXT.replace("NAME", "first"))
     place.recipe(SLOW_STEPS).rename(place.path / "recipe.yaml")
@@ -270,55 +265,55 @@ def make_bench(folder: Path) -> Iterator[Bench]:
     )
     (place.path / "typed.txt").write_text("yes\nno\n:note odd\nyes\n:skip\n:undo\nno\nyes\nno\n")
     with server() as running:
-        bench = Bench(place, {}, running, folder / "copies")
-        bench.scratch.mkdir()
-        _make_stages(bench, folder / "stages")
-        yield bench
+        harness = Harness(place, {}, running, folder / "copies")
+        harness.scratch.mkdir()
+        _make_stages(harness, folder / "stages")
+        yield harness
 
 
-def _make_stages(bench: Bench, folder: Path) -> None:
+def _make_stages(harness: Harness, folder: Path) -> None:
     def stage(name: str, start: str | None, *texts: str) -> None:
         made = folder / name
         if start is None:
             made.mkdir(parents=True)
         else:
-            shutil.copytree(bench.stages[start], made)
+            shutil.copytree(harness.stages[start], made)
         for text in texts:
-            done = bench.run(replace(COMMANDS["init"], argv=words(text)), made)
+            done = harness.run(replace(COMMANDS["init"], argv=words(text)), made)
             assert done.status == 0, done.err
-        bench.stages[name] = made
+        harness.stages[name] = made
 
     stage("empty", None)
     stage("scored", "empty", " ".join(COMMANDS["score"].argv))
-    drawn = bench.stages["scored"] / "run/to_label.jsonl"
+    drawn = harness.stages["scored"] / "run/to_label.jsonl"
     rows = [json.loads(line) for line in drawn.read_text().splitlines()]
     filled = [row | {"y": "yes" if row["text"][0] in "aceg" else "no"} for row in rows]
     text = "".join(json.dumps(row) + "\n" for row in filled)
-    (bench.place.path / "filled.jsonl").write_text(text)
+    (harness.place.path / "filled.jsonl").write_text(text)
     stage("labelled", "scored", "label run --gold y")
     stage("measured", "labelled", "coslow run --device cpu")
     stage("answered", "measured", "forecast run --target 0.8")
     stage("tunable", "measured", "label run --more 12 --test 8 --gold y")
     stage("swept", None)
-    _made_up_sweep(bench, bench.stages["swept"])
+    _made_up_sweep(harness, harness.stages["swept"])
 
 
-def _made_up_sweep(bench: Bench, folder: Path) -> None:
+def _made_up_sweep(harness: Harness, folder: Path) -> None:
     """A sweep of eight tasks on parts of the data, with made-up scores."""
     tasks = []
     for number in range(8):
-        path = bench.place.path / f"part-{number}.jsonl"
+        path = harness.place.path / f"part-{number}.jsonl"
         rows = records(8 * 45)[number * 45 : number * 45 + 45]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        tasks.append(replace(bench.place.chosen(f"task-{number}"), data=str(path)))
+        tasks.append(replace(harness.place.chosen(f"task-{number}"), data=str(path)))
     sweep = Sweep(folder / "sweep")
-    for job in sweep.begin(tasks, bench.place.settings(budgets=(0, 10), test_size=10)):
+    for job in sweep.begin(tasks, harness.place.settings(budgets=(0, 10), test_size=10)):
         score = 0.2 + job.budget * (1 + int(job.name[-1])) / 100
         sweep.scores.append(JobResult(*job.key, job.metric, score=score, test_size=10).row())
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """Every file below a folder and what of it counts: not when it was made, nor how fast."""
+    """Every file below a folder and its content, without times and speeds."""
     return {
         str(path.relative_to(folder)): _content(path)
         for path in sorted(folder.rglob("*"))
@@ -337,7 +332,7 @@ def _content(path: Path) -> Any:
 
 def _without(value: Any) -> Any:
     if isinstance(value, dict):
-        # The names of a person's steps are drawn at random.
+        # The names of labelling steps are random.
         gone = _NOT_COMPARED | ({"step"} if "before" in value else set())
         return {key: _without(item) for key, item in value.items() if key not in gone}
     return [_without(item) for item in value] if isinstance(value, list) else value

@@ -1,23 +1,25 @@
-"""A fault of ours is told in one line too; where it was, only to who asks."""
+"""Errors that nobody foresaw are one line too; a traceback comes only on request."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import subprocess
 import sys
 from contextlib import redirect_stderr
 
 import pytest
 import typer
-from command_line import check_message, labelcast
+from command_line import SOURCE, check_message, labelcast
 from shellingham import ShellDetectionFailure
 
 from labelcast.cli.console import run_app
-from labelcast.errors import NO_PATH
+from labelcast.errors import NO_PATH, RunError
+from labelcast.models.embedded import cache_folder
 
 
-def said(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> tuple[object, str]:
+def outcome(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> tuple[object, str]:
     """Exit status and stderr of an app that is run without arguments."""
     monkeypatch.setattr(sys, "argv", ["labelcast"])
     err = io.StringIO()
@@ -46,41 +48,41 @@ def faulty(error: Exception) -> typer.Typer:
         (AssertionError("x" * 10_000), "AssertionError: xxx"),
     ],
 )
-def test_an_unforeseen_fault_is_one_line(
+def test_an_unexpected_error_is_one_line(
     error: Exception, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status 1, what it was, and what to do; no traceback, and nothing that steers a terminal."""
+    """Status 1, what it was, and what to do; no traceback and no escape sequence."""
     monkeypatch.delenv("LABELCAST_TRACEBACK", raising=False)
-    status, err = said(faulty(error), monkeypatch)
+    status, err = outcome(faulty(error), monkeypatch)
     assert status == 1
     assert err.count("\n") == 1 and "\x1b" not in err and len(err) < 700
     assert err.startswith(f"labelcast: unexpected {name}")
     assert "This is a fault of labelcast; run again with LABELCAST_TRACEBACK=1 for where" in err
 
 
-def test_without_a_shell_there_is_nothing_to_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that no shell has started, as a service is."""
-    status, err = said(faulty(ShellDetectionFailure()), monkeypatch)
+def test_completion_without_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was not started by a shell, such as a service."""
+    status, err = outcome(faulty(ShellDetectionFailure()), monkeypatch)
     assert status == 1
     assert err.startswith("labelcast: no shell was found") and err.count("\n") == 1
 
 
-def test_where_it_was_is_shown_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The traceback first, the line last."""
+def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback comes first, the line last."""
     monkeypatch.setenv("LABELCAST_TRACEBACK", "1")
-    status, err = said(faulty(ValueError("odd")), monkeypatch)
+    status, err = outcome(faulty(ValueError("odd")), monkeypatch)
     assert status == 1
     assert "Traceback (most recent call last)" in err
-    assert "test_unforeseen.py" in err
+    assert "test_messages.py" in err
     last = err.splitlines()[-1]
     assert last == (
         "labelcast: unexpected ValueError: odd. This is a fault of labelcast; please report it."
     )
 
 
-def test_a_full_device_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a library says of memory is told with its way out."""
-    status, err = said(faulty(RuntimeError("CUDA out of memory")), monkeypatch)
+def test_a_device_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library's error about memory becomes advice."""
+    status, err = outcome(faulty(RuntimeError("CUDA out of memory")), monkeypatch)
     assert status == 1
     assert err == "labelcast: the device is out of memory. Try a smaller --batch-size.\n"
 
@@ -90,7 +92,7 @@ def test_a_path_that_no_disk_could_hold_is_bad_input(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Status 2 and the way out, as for any other wrong path."""
-    status, err = said(faulty(OSError(number, os.strerror(number), "some/path")), monkeypatch)
+    status, err = outcome(faulty(OSError(number, os.strerror(number), "some/path")), monkeypatch)
     assert status == 2
     assert err == f"labelcast: some/path: {NO_PATH[number]}.\n"
     assert "; give " in err
@@ -102,13 +104,13 @@ def test_a_path_that_is_too_long(word: str) -> None:
     check_message(labelcast(*word.replace("LONG", "x" * 300).split()), 2, ("too long", "shorter"))
 
 
-def test_a_word_with_an_end_of_line() -> None:
-    """A usage error is one line too, whatever it quotes."""
+def test_a_word_with_a_newline() -> None:
+    """A usage error is one line, whatever it quotes."""
     check_message(labelcast("init", "a.jsonl", "b\nc"), 2, ("unexpected extra", r"b\nc", "--help"))
 
 
-def test_a_command_that_is_misspelt() -> None:
-    """The likely one is named, once."""
+def test_a_misspelled_command() -> None:
+    """The likely command is named, once."""
     done = labelcast("scor")
     check_message(
         done, 2, ("No such command 'scor'. Did you mean 'score'? See", "labelcast --help")
@@ -118,7 +120,38 @@ def test_a_command_that_is_misspelt() -> None:
 
 @pytest.mark.parametrize("words", ["label RUN --gold", "score pool.jsonl --out", "report --out"])
 def test_an_option_without_its_value(words: str) -> None:
-    """The same line as every other usage error, with the command's own help."""
+    """The same line as for every other usage error, with the command's own help."""
     command, option = words.split()[0], words.split()[-1]
     expected = (f"'{option}' requires an argument", f"labelcast {command} --help")
     check_message(labelcast(*words.split()), 2, expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "says"), [("--json | head -c 0", ""), ("> /dev/full", "No space left")]
+)
+def test_output_that_cannot_be_written(output: str, says: str) -> None:
+    """A closed pipe or a full disk behind it gives status 1 and no traceback."""
+    command = f"{sys.executable} -m labelcast forecast --coslow 0.42 --calibration pooled {output}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert says in done.stderr
+
+
+def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home folder, as in some containers, the message says what to set."""
+    for name in ("LABELCAST_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(RunError, match="LABELCAST_CACHE"):
+        cache_folder()

@@ -1,22 +1,30 @@
-"""Mistakes that a user may make, each with the command, its file, and what the message must say."""
+"""Mistakes that users make, each with the command, its file, and what the message must say."""
 
 from __future__ import annotations
 
-from cases import (
+from typing import Any
+
+from bad_input import (
     AGAIN,
+    CHOICE,
+    IMPORT,
     KNOWN,
+    LABELLED,
     MODEL,
+    RECORD,
     SCORE,
+    STUDIO,
     TASK,
     WORDS,
     Case,
+    foreign,
+    labelled,
     lines,
     parquet,
     plain,
     pool,
     task,
 )
-from mistaken_labels import FOREIGN, LABELS
 
 POOLS = [
     Case("pool: missing file", SCORE, ("no.jsonl", "no such file"), "no.jsonl"),
@@ -24,13 +32,11 @@ POOLS = [
     pool("empty JSON array", "p.json", "[]", "p.json", "no records"),
     pool("blank lines only", "p.jsonl", "\n\n", "p.jsonl", "no records"),
     Case("pool: a folder", SCORE, ("run", "a folder"), "run"),
-    pool("unknown ending", "p.xlsx", "x", "p.xlsx", "'.xlsx'", ".csv"),
-    pool("no ending", "p", "x", "unknown ending"),
+    pool("unknown extension", "p.xlsx", "x", "p.xlsx", "'.xlsx'", ".csv"),
+    pool("no extension", "p", "x", "unknown ending"),
     pool("latin-1", "p.jsonl", '{"text": "caf\xe9"}\n'.encode("latin-1"), "p.jsonl", "UTF-8"),
     pool("latin-1 CSV", "p.csv", "text\ncaf\xe9\n".encode("latin-1"), "p.csv", "UTF-8"),
-    pool("latin-1 array", "p.json", '[{"text": "caf\xe9"}]'.encode("latin-1"), "p.json", "UTF-8"),
     pool("UTF-16", "p.jsonl", lines(*WORDS).encode("utf-16"), "p.jsonl", "UTF-8"),
-    pool("UTF-16 CSV without mark", "p.csv", "text\nword\n".encode("utf-16-le"), "UTF-8"),
     pool(
         "a broken line 17",
         "p.jsonl",
@@ -38,8 +44,8 @@ POOLS = [
         "p.jsonl line 17",
         "not valid JSON",
     ),
-    pool("a line that is no object", "p.jsonl", lines(*WORDS[:3], [1, 2]), "line 4", "object"),
-    pool("JSON that is no array", "p.json", '{"text": "a"}', "p.json", "array"),
+    pool("a line without an object", "p.jsonl", lines(*WORDS[:3], [1, 2]), "line 4", "object"),
+    pool("JSON without an array", "p.json", '{"text": "a"}', "p.json", "array"),
     pool("JSONL named .json", "p.json", lines(*WORDS), "p.json", ".jsonl"),
     pool(
         "a broken array",
@@ -51,34 +57,30 @@ POOLS = [
     ),
     pool("CSV, too many columns", "p.csv", "text,n\na,1\nb,2,3\n", "p.csv line 3", "3 values"),
     pool("CSV, unclosed quote", "p.csv", 'text,n\na,1\n"b,2\n', "p.csv line", "not valid CSV"),
-    pool("CSV, doubled header", "p.csv", "text,text\na,b\n", "line 1", "'text'", "twice"),
+    pool("CSV, a column twice", "p.csv", "text,text\na,b\n", "line 1", "'text'", "twice"),
     pool("CSV with semicolons", "p.csv", "text;n\na;1\n", "p.csv line 1", "';'", "commas"),
-    pool("CSV, header alone", "p.csv", "text,n\n", "p.csv", "no records"),
+    pool("CSV, only a header", "p.csv", "text,n\n", "p.csv", "no records"),
     pool("CSV, no header", "p.csv", "\n\n", "p.csv line 1", "header"),
     pool("corrupt Parquet", "p.parquet", b"PAR1" + bytes(90) + b"PAR1", "p.parquet", "Parquet"),
-    pool("Parquet that is text", "p.parquet", "text\n", "p.parquet", "Parquet"),
     pool("Parquet without rows", "p.parquet", parquet(text=[]), "p.parquet", "no records"),
     pool(
-        "mixed columns",
+        "different columns",
         "p.jsonl",
         lines(*WORDS[:20], {"body": "x"}),
         "p.jsonl line 21",
         "no field 'text'",
         "body",
     ),
-    pool("absent field", "p.csv", "body\nx\n", "p.csv line 2", "no field 'text'", "body"),
+    pool("missing field", "p.csv", "body\nx\n", "p.csv line 2", "no field 'text'", "body"),
     pool("null", "p.jsonl", lines(*WORDS[:2], {"text": None}), "line 3", "'text'", "missing"),
     pool("null in Parquet", "p.parquet", parquet(text=["a", None]), "row 2", "'text'"),
     pool("NaN in JSON", "p.jsonl", '{"text": "a"}\n{"text": NaN}\n', "line 2", "nan"),
     pool("NaN in an array", "p.json", '[{"text": NaN}]', "record 1", "nan"),
     pool("NaN in Parquet", "p.parquet", parquet(text=[1.0, float("nan")]), "row 2", "nan"),
-    pool("infinity", "p.jsonl", '{"text": 1e400}\n', "line 1", "'text'", "inf"),
-    pool("a number too long", "p.jsonl", '{"text": ' + "9" * 5000 + "}\n", "line 1"),
     pool("nested object", "p.jsonl", lines({"text": {"a": 1}}), "line 1", "'text'", "dict"),
     pool("nested lists", "p.jsonl", lines({"text": [["a"]]}), "line 1", "'text'", "list"),
     pool("bytes", "p.parquet", parquet(text=[b"a"]), "row 1", "'text'", "bytes"),
     pool("half a character", "p.jsonl", '{"text": "a\\ud83d"}\n', "line 1", "character 2"),
-    pool("nested too deep", "p.jsonl", "[" * 100_000, "line 1"),
     pool("all blank", "p.jsonl", lines(*WORDS[:4], {"text": "  "}), "line 5", "blank"),
     pool(
         "one id twice",
@@ -95,7 +97,7 @@ POOLS = [
         "'id'",
     ),
     pool("too small", "p.jsonl", lines(*WORDS[:5]), "5 examples", "--n-label"),
-    pool("too small without doubles", "p.jsonl", lines(*WORDS[:5] * 4), "5 examples"),
+    pool("too small without duplicates", "p.jsonl", lines(*WORDS[:5] * 4), "5 examples"),
     plain("pool: not rendered and no task", "score pool.jsonl --out new", "input_text", "--task"),
     Case(
         "pool: empty prompt",
@@ -110,6 +112,86 @@ POOLS = [
     plain("hub: too many parts", "score hub:a/b:c:d:e --out new", "CONFIG"),
 ]
 
+
+def studio(**annotation: Any) -> dict[str, Any]:
+    return STUDIO | {"annotations": [annotation]}
+
+
+def answered(*values: Any) -> dict[str, Any]:
+    return RECORD | {"responses": {"label": [{"value": v, "status": "submitted"} for v in values]}}
+
+
+FOREIGN = [
+    foreign("Label Studio, annotations", STUDIO | {"annotations": 3}, "'annotations'", "a list"),
+    foreign("Label Studio, result", studio(result="yes"), "'result'", "a list", "str"),
+    foreign(
+        "Label Studio, two choices",
+        studio(result=[{"value": {"choices": ["yes", "no"]}}]),
+        "several answers (no, yes)",
+    ),
+    foreign("Label Studio, data", {"data": 3}, "'data'", "an object", form="label-studio"),
+    foreign("Prodigy, accept", CHOICE | {"accept": "yes"}, "'accept'", "a list"),
+    foreign("Prodigy, two accepted", CHOICE | {"accept": ["yes", "no"]}, "'accept'", "several"),
+    foreign("Prodigy, an option", CHOICE | {"accept": [{}]}, "'accept'", "ids"),
+    foreign("Prodigy, a decision", CHOICE | {"answer": 1}, "'answer'", "accept, reject, ignore"),
+    foreign("Argilla, responses", RECORD | {"responses": {"label": 3}}, "'label'", "a list"),
+    foreign("Argilla, two users", answered("yes", "no"), "'label'", "several answers (no, yes)"),
+    foreign("Argilla, fields", RECORD | {"fields": 3}, "'fields'", "an object", form="argilla"),
+    plain(
+        "import: unknown format", "label run --import pool.jsonl --format xml", "--format", "csv"
+    ),
+    plain("import: unknown extension", "label run --import a.txt", "'.txt'", a_dot_txt="x"),
+    plain(
+        "export: over a configuration",
+        "label run --export a.json",
+        "a.config.xml",
+        "already",
+        a_dot_config_dot_xml="<View/>",
+    ),
+]
+
+LABELS = [
+    labelled("no answer field", lines(*WORDS[:8]), "l.jsonl line 1", "'label'"),
+    labelled(
+        "empty answer", lines(*LABELLED, {"text": "x", "label": " "}), "line 9", "'label'", "empty"
+    ),
+    labelled("null answer", lines(*LABELLED, {"text": "x", "label": None}), "line 9", "missing"),
+    labelled(
+        "not allowed", lines(*LABELLED, {"text": "x", "label": "yess"}), "line 9", "mean 'yes'"
+    ),
+    labelled("only one", lines(LABELLED[0]), "2"),
+    labelled(
+        "longer than the context",
+        lines(*LABELLED[:3], {"text": "x" * 400, "label": "yes"}),
+        "l.jsonl line 4",
+        "reads at most 256",
+    ),
+    labelled("one id twice", lines(*({"id": 1, **row} for row in LABELLED)), "id"),
+    Case("import: missing file", IMPORT, ("no.jsonl", "no such file"), "no.jsonl"),
+    Case("import: broken JSON", IMPORT, ("a.json after record 0", "valid JSON"), "a.json", "[{"),
+    Case("import: JSON without an array", IMPORT, ("a.json", "array"), "a.json", "{}"),
+    Case("import: JSON, no records", IMPORT, ("a.json", "no records"), "a.json", "[]"),
+    Case("import: JSON with a number", IMPORT, ("a.json record 1", "object"), "a.json", "[3]"),
+    plain("import with --more", "label run --import pool.jsonl --more 2", "--import"),
+    plain("label: no such run", "label nowhere --export a.csv", "nowhere", "no such run"),
+    plain("label: no run folder", "label .", "not a run folder"),
+    plain("label: unknown format", "label run --export a.csv --format xml", "label-studio"),
+    plain("label: unknown export extension", "label run --more 2 --export a.xml", "--format"),
+    plain("label: unknown set", "label run --export a.csv --set all", "--set all", "random"),
+    plain("label: an empty set", "label run --export a.csv --set test", "test"),
+    plain("label: more than left", "label run --more 33", "33", "32 left"),
+    plain("label: both, more than left", "label run --more 20 --test 20", "20", "12 left"),
+    plain("label: --more 0", "label run --more 0", "0 examples"),
+    plain("label: over the pool", "label run --export pool.jsonl", "pool.jsonl", "already"),
+    plain(
+        "label: over other data",
+        "label run --export other.csv",
+        "other.csv",
+        "already",
+        other_dot_csv="text,label\nx,yes\n",
+    ),
+]
+
 TASKS = [
     plain(
         "task: unknown name",
@@ -119,7 +201,6 @@ TASKS = [
     task("empty", "", "mapping"),
     task("a list", "- a\n- b\n", "mapping", "instruction"),
     task("binary", bytes(range(256)), "UTF-8"),
-    task("control characters", "name: \x01\n", "YAML"),
     task("invalid YAML", "name: [t\ninstruction: x\n", "not valid YAML", "line 2"),
     task("a key twice", TASK + "name: u\n", "'name'", "twice"),
     task("a typo", TASK.replace("answers", "anwsers"), "'anwsers'", "mean 'answers'"),
@@ -129,14 +210,11 @@ TASKS = [
     task("unknown metric", TASK + "metric: f1\n", "metric", "macro_f1"),
     task("ceiling 1.5", TASK + "ceiling: 1.5\n", "ceiling.score"),
     task("ceiling NaN", TASK + "ceiling: {score: .nan}\n", "ceiling.score"),
-    task("ceiling nan", TASK + "ceiling: nan\n", "ceiling.score"),
     task("an answer twice", TASK.replace("yes, no", "yes, no, yes"), "answer", "twice"),
     task("answer among inputs", TASK.replace("[text]", "[label]"), "'label'", "input field"),
     task("an input twice", TASK.replace("[text]", "[text, text]"), "text", "twice"),
     task("inputs without labels", TASK.replace("[text]", "[text, more]"), "label"),
     task("bad name", TASK.replace("name: t", "name: ../t"), "name"),
-    task("a tag", TASK.replace("Say it.", "!!python/object/apply:os.mkdir [hit]"), "instruction"),
-    task("an alias of itself", TASK.replace("[yes, no]", "&a [*a]"), "answers"),
     Case(
         "task: a field that a run needs",
         "score FILE --task set.yaml --out new",
@@ -145,13 +223,8 @@ TASKS = [
         "set\nx\n",
         {"set.yaml": TASK.replace("[text]", "[set]")},
     ),
-    plain("init: a file that is there", "init pool.jsonl --out task.yaml", "task.yaml", "--force"),
+    plain("init: an existing file", "init pool.jsonl --out task.yaml", "task.yaml", "--force"),
     plain("init: no such input", "init pool.jsonl --input body --out a.yaml", "body", "text"),
-    plain(
-        "init: answer is the input",
-        "init pool.jsonl --input text --answer text --out a.yaml",
-        "'text'",
-    ),
     Case(
         "init: nothing to read", "init FILE --out a.yaml", ("n.csv", "--input"), "n.csv", "n\n1\n"
     ),
@@ -160,7 +233,7 @@ TASKS = [
 MODELS = [
     plain("model: no such thing", f"{MODEL} nothing", "'nothing'", "smollm2"),
     plain("model: hub is off", f"{MODEL} nobody/nothing", "nobody/nothing", "hub"),
-    plain("model: a folder that is none", f"{MODEL} run", "config.json"),
+    plain("model: another folder", f"{MODEL} run", "config.json"),
     plain("model: a file", f"{MODEL} task.yaml", "task.yaml", ".gguf"),
     plain(
         "model: pickled weights",
@@ -173,7 +246,7 @@ MODELS = [
         "model: broken config", f"{MODEL} m", "m", m__config_dot_json="{", m__a_dot_safetensors=""
     ),
     plain("model: .gguf missing", f"{MODEL} m.gguf", "m.gguf", "no such file"),
-    plain("model: .gguf that is none", f"{MODEL} m.gguf", "m.gguf", m_dot_gguf=b"nope"),
+    plain("model: not a .gguf file", f"{MODEL} m.gguf", "m.gguf", m_dot_gguf=b"nope"),
     plain("model: .gguf broken", f"{MODEL} m.gguf", "m.gguf", m_dot_gguf=b"GGUF" + bytes(40)),
     plain("model: markup in the name", f"{MODEL} [/red]", "'[/red]'"),
     plain("model: no chat template", f"{MODEL} PLAIN", "chat template", "input_text"),
@@ -193,25 +266,25 @@ MODELS = [
 ]
 
 RUNS = [
-    plain("run: of another seed", f"{AGAIN} --seed 1", "seed", "0", "1"),
-    plain("run: of another n", AGAIN.replace("--n-label 8", "--n-label 9"), "n_label"),
-    plain("run: of another model", AGAIN.replace("TINY", "OTHER"), "run", "model"),
+    plain("run: with another seed", f"{AGAIN} --seed 1", "seed", "0", "1"),
+    plain("run: with another n", AGAIN.replace("--n-label 8", "--n-label 9"), "n_label"),
+    plain("run: with another model", AGAIN.replace("TINY", "OTHER"), "run", "model"),
     Case(
-        "run: of another task",
+        "run: with another task",
         AGAIN.replace("task.yaml", "FILE"),
         ("run", "task's instruction", "'Tell it.'"),
         "u.yaml",
         TASK.replace("Say", "Tell"),
     ),
     Case(
-        "run: of another pool",
+        "run: with another pool",
         AGAIN.replace("pool.jsonl", "FILE"),
         ("run", "pool"),
         "p.jsonl",
         lines(*WORDS[:30]),
     ),
     plain(
-        "run: a folder of other things",
+        "run: a folder with other files",
         AGAIN.replace("--out run", "--out full"),
         "full",
         "not empty",
@@ -222,11 +295,10 @@ RUNS = [
     plain("run: coslow of another model", "coslow run --model OTHER", "model"),
     plain("run: coslow of no run", "coslow .", "run.json"),
     plain("run: forecast before coslow", "forecast run", "CoS-Low", "labelcast coslow"),
-    plain("run: forecast of none", "forecast nowhere", "nowhere", "labelcast score"),
+    plain("run: forecast without a run", "forecast nowhere", "nowhere", "labelcast score"),
     plain("run: damaged run.json", "label run", "run.json", "damaged", run__run_dot_json="{"),
-    plain("run: run.json of another kind", "label run", "run.json", run__run_dot_json="[]"),
+    plain("run: a list in run.json", "label run", "run.json", run__run_dot_json="[]"),
     plain("run: damaged draws", "label run --export a.csv", "line 1", run__draws_dot_jsonl="{\n"),
-    plain("run: odd draws", "label run --export a.csv", "line 1", run__draws_dot_jsonl="{}\n"),
     plain(
         "run: damaged confidences",
         "label run --more 2",
@@ -234,7 +306,7 @@ RUNS = [
         "damaged",
         run__confidence_dot_parquet=b"PAR1" + bytes(50),
     ),
-    plain("run: damaged coslow", "forecast run", "coslow.json", run__coslow_dot_json="{}"),
+    plain("run: damaged CoS-Low", "forecast run", "coslow.json", run__coslow_dot_json="{}"),
 ]
 
 ENGINES = [
@@ -254,12 +326,8 @@ FORECASTS = [
     plain("--target 1.5", f"{KNOWN} --target 1.5", "--target", "1.5"),
     plain("--target 0", f"{KNOWN} --target 0", "--target"),
     plain("--target nan", f"{KNOWN} --target nan", "--target", "nan"),
-    plain("--target x", f"{KNOWN} --target x", "--target"),
     plain("--level 1", f"{KNOWN} --level 1", "--level"),
-    plain("--level of almost 1", f"{KNOWN} --level 0.9999999999999999", "--level", "0.999"),
-    plain("--level nan", f"{KNOWN} --level nan", "--level"),
     plain("--coslow 2", "forecast --coslow 2 --calibration pooled", "coslow", "2"),
-    plain("--coslow nan", "forecast --coslow nan --calibration pooled", "coslow"),
     plain("nothing given", "forecast", "--coslow"),
     plain("a run and --coslow", "forecast run --coslow 0.4", "--coslow"),
     plain("zero-shot above ceiling", f"{KNOWN} --zero-shot 0.9 --ceiling 0.8", "--zero-shot 0.9"),
@@ -274,68 +342,52 @@ FORECASTS = [
         "--target-score",
     ),
     plain("--ceiling 0", "forecast --observe 50=0 --ceiling=-0", "--ceiling 0"),
-    plain("a score in per cent", f"{KNOWN} --zero-shot 52 --ceiling 0.9", "0.52"),
+    plain("a score in percent", f"{KNOWN} --zero-shot 52 --ceiling 0.9", "0.52"),
     plain("--observe garbage", f"{KNOWN} --observe garbage", "--observe garbage", "N=SCORE"),
     plain("--observe -5=0.5", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe=-5=0.5", "--observe"),
     plain("--observe 50=nan", f"{KNOWN} --zero-shot 0.1 --ceiling 1 --observe 50=nan", "50"),
     plain("--budget -1", f"{KNOWN} --budget -1", "--budget"),
     plain("--horizon 0", f"{KNOWN} --horizon 0", "--horizon", "1,000,000"),
-    plain("--horizon of 10^7", f"{KNOWN} --horizon 10000000", "--horizon", "1,000,000"),
+    plain("--horizon 10^7", f"{KNOWN} --horizon 10000000", "--horizon", "1,000,000"),
     plain("--scale 0", f"{KNOWN} --scale 0", "--scale"),
-    plain("--scale of a loss", f"{KNOWN} --scale 100 --metric loss", "--scale", "--metric error"),
+    plain("--scale with a loss", f"{KNOWN} --scale 100 --metric loss", "--scale", "--metric error"),
     plain("--metric f1", f"{KNOWN} --metric f1", "--metric", "score, error, loss"),
-    plain("a rising loss", f"{KNOWN} --metric score --lower-is-better", "--lower-is-better"),
+    plain(
+        "a loss that is a score", f"{KNOWN} --metric score --lower-is-better", "--lower-is-better"
+    ),
     plain("a negative loss", "forecast --observe 50=-1 --lower-is-better", "--observe 50"),
     plain("a score above the scale", "forecast --observe 50=120 --scale 100", "--observe 50"),
     plain("--label-cost -1", f"{KNOWN} --label-cost -1", "--label-cost"),
     plain("--run-cost alone", f"{KNOWN} --run-cost 5", "--run-cost", "--label-cost"),
-    plain("--value nan", f"{KNOWN} --label-cost 1 --value nan", "--value"),
     scores("missing", None, "s.csv", "cannot be read"),
     scores("empty", "", "s.csv", "no scores", "columns n"),
-    scores("a header alone", "n,score\n", "s.csv", "no scores"),
+    scores("only a header", "n,score\n", "s.csv", "no scores"),
     scores("other columns", "epoch,loss\n1,2\n", "s.csv line 1", "columns n", "epoch, loss"),
     scores("no column of labels", "score\n0.5\n", "s.csv line 1", "labels"),
     scores("a column twice", "n,score,score\n5,.5,.6\n", "s.csv line 1", "'score'", "twice"),
     scores("two columns of labels", "n,budget,score\n5,5,.5\n", "line 1", "'n'", "'budget'"),
     scores("semicolons", "n;score\n5;0.5\n", "s.csv line 1", "';'", "commas"),
-    scores("no number", "n,score\n50,0.7\n60,high\n", "s.csv line 3", "'score'", "'high'"),
-    scores("nothing in a field", "n,score\n50,\n", "s.csv line 2", "'score'", "empty"),
+    scores("not a number", "n,score\n50,0.7\n60,high\n", "s.csv line 3", "'score'", "'high'"),
+    scores("an empty field", "n,score\n50,\n", "s.csv line 2", "'score'", "empty"),
     scores("a value too many", "n,score\n50,0.7,1\n", "s.csv line 2", "3 values"),
-    scores("half a label", "n,score\n50.5,0.7\n", "s.csv line 2", "budget", "50.5"),
+    scores("a fraction of a label", "n,score\n50.5,0.7\n", "s.csv line 2", "budget", "50.5"),
     scores("NaN", "n,score\n50,nan\n", "s.csv line 2", "nan"),
-    scores("per cent", "n,score\n50,0.7\n60,71\n", "s.csv line 3", "71", "--scale 100"),
+    scores("percent", "n,score\n50,0.7\n60,71\n", "s.csv line 3", "71", "--scale 100"),
     scores("a negative sd", "n,score,sd\n50,0.7,-1\n", "s.csv line 2", "sd"),
-    scores("a size of 0", "n,score,size\n50,0.7,0\n", "s.csv line 2", "test size"),
-    scores("an open quote", 'n,score\n"50,0.7\n', "s.csv line", "not valid CSV"),
+    scores("an unclosed quote", 'n,score\n"50,0.7\n', "s.csv line", "not valid CSV"),
     scores("not UTF-8", "n,score\n50,0.7 \xe9\n".encode("latin-1"), "s.csv", "UTF-8"),
-    scores("another ending", "n,score\n50,0.7\n", "s.txt", ".csv or .jsonl", file="s.txt"),
+    scores("another extension", "n,score\n50,0.7\n", "s.txt", ".csv or .jsonl", file="s.txt"),
     scores("broken JSON", '{"n": 50,\n', "s.jsonl line 1", "JSON", file="s.jsonl"),
-    scores("JSON of no object", "[1]\n", "s.jsonl line 1", "object", file="s.jsonl"),
     scores(
-        "JSON of other fields",
+        "JSON with other fields",
         '{"n": 50, "score": 0.5}\n{"n": 60, "f1": 0.5}\n',
         *("s.jsonl line 2", "score", "f1"),
         file="s.jsonl",
     ),
-    scores("JSON of true", '{"n": true, "score": 0.5}\n', "line 1", "'n'", file="s.jsonl"),
-    scores("JSON 10,000 deep", "[" * 10_000 + "\n", "s.jsonl line 1", file="s.jsonl"),
+    scores("JSON with true", '{"n": true, "score": 0.5}\n', "line 1", "'n'", file="s.jsonl"),
     plain("scores: a folder", "forecast --scores run.csv", "run.csv", "folder", run_dot_csv__a="x"),
     plain("unknown card", "forecast --coslow 0.4 --calibration lama", "llama"),
     plain("card: no file", "forecast --coslow 0.4 --calibration no.json", "no.json"),
-    plain(
-        "card: another ending",
-        "forecast --coslow 0.4 --calibration card.csv",
-        "card.csv",
-        ".json",
-        card_dot_csv="a,b\n",
-    ),
-    Case(
-        "card: broken",
-        "forecast --coslow 0.4 --calibration ./FILE",
-        ("card.json",),
-        "card.json",
-        "{",
-    ),
     Case(
         "card: a key missing",
         "forecast --coslow 0.4 --calibration ./FILE",

@@ -145,7 +145,7 @@ def test_few_open_files_and_short_ones(bench: Bench, limit: str) -> None:
     status, told = shell(f"cd {folder}; ulimit {limit}; LC {' '.join(command.argv)}")
     assert status == 1
     assert len([line for line in told.splitlines() if line.startswith("labelcast: ")]) == 1, told
-    assert "Traceback" not in told and "fault of labelcast" not in told
+    assert "Traceback" not in told and "bug in labelcast" not in told
     bench.check_recovers(command, folder)
 
 

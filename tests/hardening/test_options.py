@@ -56,7 +56,7 @@ CASES = [case for start in STARTS for case in wild(start)]
 def check(done: Outcome, case: Command, before: object, folder: Path) -> None:
     """It worked, or one line says why not; nothing is touched by what was refused."""
     assert done.status in (0, 1, 2), (case.argv, done.status, done.err)
-    for sign in ("Traceback", "fault of labelcast"):
+    for sign in ("Traceback", "bug in labelcast"):
         assert sign not in done.err, (case.argv, done.err)
     if done.status:
         told = [line for line in done.err.splitlines() if line.startswith("labelcast: ")]

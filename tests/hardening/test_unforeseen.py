@@ -11,7 +11,6 @@ from contextlib import redirect_stderr
 import pytest
 import typer
 from command_line import check_message, labelcast
-from shellingham import ShellDetectionFailure
 
 from labelcast.cli.console import run_app
 from labelcast.errors import NO_PATH
@@ -55,14 +54,7 @@ def test_an_unforeseen_fault_is_one_line(
     assert status == 1
     assert err.count("\n") == 1 and "\x1b" not in err and len(err) < 700
     assert err.startswith(f"labelcast: unexpected {name}")
-    assert "This is a fault of labelcast; run again with LABELCAST_TRACEBACK=1 for where" in err
-
-
-def test_without_a_shell_there_is_nothing_to_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that no shell has started, as a service is."""
-    status, err = said(faulty(ShellDetectionFailure()), monkeypatch)
-    assert status == 1
-    assert err.startswith("labelcast: no shell was found") and err.count("\n") == 1
+    assert "This is a bug in labelcast; run again with LABELCAST_TRACEBACK=1 to see where" in err
 
 
 def test_where_it_was_is_shown_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +66,7 @@ def test_where_it_was_is_shown_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> N
     assert "test_unforeseen.py" in err
     last = err.splitlines()[-1]
     assert last == (
-        "labelcast: unexpected ValueError: odd. This is a fault of labelcast; please report it."
+        "labelcast: unexpected ValueError: odd. This is a bug in labelcast; please report it."
     )
 
 

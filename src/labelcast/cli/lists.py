@@ -1,4 +1,4 @@
-"""`labelcast tasks`, `models` and `calibrations`: what is there."""
+"""`labelcast tasks`, `models` and `calibrations`: what is available."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def tasks(as_json: Json = False) -> None:
-    """List the tasks of the catalogue.
+    """List the tasks in the catalogue.
 
-    `generated` tasks need nothing; `hub` tasks are read from the hub as the pool task:NAME; a
-    `local` task reads your own file. Not verified: the hub's data was not at hand to check it.
+    `generated` tasks need no data; `hub` tasks are downloaded as the pool task:NAME; `local` tasks
+    read your own file. `verified` is no where the task was not checked against the hub's data.
 
     Example: labelcast tasks
     Example: labelcast score task:sst2 --task sst2 --out run
@@ -52,7 +52,7 @@ def tasks(as_json: Json = False) -> None:
 
 
 def models(as_json: Json = False) -> None:
-    """List the models with a short name, and what else --model takes.
+    """List the models with a short name or a calibration card.
 
     Example: labelcast models
     Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
@@ -70,11 +70,11 @@ def models(as_json: Json = False) -> None:
     ]
     _show(rows, as_json)
     if not as_json:
-        say("--model takes any causal language model too: a hub id, a folder, or a .gguf file.")
+        say("--model also takes any causal language model: a hub id, a folder, or a .gguf file.")
 
 
 def calibrations(
-    name: Annotated[str | None, typer.Argument(help="Show one card whole.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Print one card in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the cards that turn CoS-Low into data efficiency.
@@ -108,7 +108,7 @@ def calibrations(
 
 
 def _uses(card: Calibration) -> str:
-    """What a card predicts the AUC from."""
+    """What the card predicts the AUC from."""
     return "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
 
 

@@ -20,7 +20,7 @@ def draw(fitted: Mapping[str, Fitted], path: Path) -> Path:
     rows = [alt.hconcat(*panels[i : i + 2], spacing=26) for i in range(0, len(panels), 2)]
     chart = alt.vconcat(*rows, spacing=18)
     path.parent.mkdir(parents=True, exist_ok=True)
-    chart.configure_view(strokeWidth=0).configure(background="white").save(path)
+    chart.configure_view(strokeWidth=0).configure(background="white", padding=12).save(path)
     return path
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis
+from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis, save
 from labelcast.files.json_files import read_json
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name, shipped
@@ -225,9 +225,7 @@ def main() -> None:
         "answer": draw_answer(),
     }
     for name, chart in charts.items():
-        path = options.out / f"{name}.svg"
-        chart.configure_view(strokeWidth=0).configure(background="white").save(path)
-        print(path)
+        save(chart, options.out / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
+from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis, save
 from evidence.reproduce.intervals import interval
 from evidence.reproduce.labelcast_method import (
     FittedLabelcast,
@@ -312,9 +312,7 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, chart in charts.items():
-        path = options.out / f"{name}.svg"
-        chart.configure_view(strokeWidth=0).configure(background="white").save(path)
-        print(path)
+        save(chart, options.out / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""CoS-Low by batch size, and with batches side by side against one after the other.
+"""CoS-Low by batch size, and with parallel batches compared with one after another.
 
     python benchmarks/batches.py [--examples 16] [--turns 2]
 
-Each way is timed in turns with the default, of which it prints a multiple: above 1 is slower.
+Each way is timed in turns with the default; prints the ratio of times, above 1 is slower.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Confidence against the published procedure: one prompt at a time with a second forward pass.
+"""Confidence compared with the published procedure: one prompt at a time, a second forward pass.
 
 python benchmarks/confidence.py [--examples 32] [--turns 3]
 """
@@ -15,7 +15,7 @@ from labelcast.models.confidence import score_confidence
 from labelcast.models.encoding import encode_prompt
 from labelcast.models.loading import load_model
 
-# Two tokens nearer than this may change places with the order of summation.
+# Two tokens closer than this may swap with the order of summation.
 TIE = 1e-4
 
 

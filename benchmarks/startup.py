@@ -3,8 +3,8 @@
     python benchmarks/startup.py [--turns 7] [--loads 2]
 
 Each measurement runs in its own process. Commands are compared with importing numpy, typer and
-rich; the cache with loading the model from its GGUF file into an empty cache folder. Also prints how
-long importing the libraries alone takes, which no cache can avoid.
+rich; the cache with loading the model from its GGUF file into an empty cache folder. Also prints
+how long importing the libraries alone takes, which no cache can avoid.
 """
 
 from __future__ import annotations

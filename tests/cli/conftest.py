@@ -1,4 +1,4 @@
-"""A task, a pool, small models and a scored run, as the command line makes them."""
+"""Fixtures: a task, a pool, small models and a scored run."""
 
 from scored_place import models, place, scored
 

@@ -1,4 +1,4 @@
-"""What could not be done: status 1, one clear line with the path, and nothing half written."""
+"""What cannot be done: status 1, one clear line with the path, and nothing half written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def status_one(command: str, bad: Path, models: Models, says: tuple[str, ...]) -
 def test_a_path_below_a_file(
     command: str, name: str, place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that cannot be made: status 1, with the path."""
+    """A folder that cannot be created: status 1, with the path."""
     monkeypatch.chdir(place)
     before = snapshot(place)
     status_one(command, place / "pool.jsonl", models, (name, "not a folder"))
@@ -41,14 +41,14 @@ def test_a_read_only_disk(
     models: Models,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A disk that takes no files: status 1, with the path and the reason."""
+    """A read-only disk: status 1, with the path and the reason."""
     monkeypatch.chdir(place)
     with disk(tmp_path / "disk", "ro,size=64k") as bad:
         status_one(command, bad, models, (name, "read-only"))
 
 
 def test_a_full_disk(place: Path, tmp_path: Path, models: Models) -> None:
-    """A disk that fills up while scoring: status 1; with room again the same command goes on."""
+    """A disk that fills up while scoring: status 1; with free space the same command resumes."""
     args = [
         *("score", place / "pool.jsonl", "--task", place / "task.yaml", "--model", models.tiny),
         *("--n-label", 8, "--max-new-tokens", 4),
@@ -65,8 +65,8 @@ def test_a_full_disk(place: Path, tmp_path: Path, models: Models) -> None:
     assert table == (place / "run/confidence.parquet").read_bytes()
 
 
-def test_a_disk_full_for_labels(place: Path) -> None:
-    """Where the labels cannot be written (a limit on file size), the old ones stay."""
+def test_labels_survive_a_failed_write(place: Path) -> None:
+    """If the labels cannot be written (a limit on file size), the old ones stay."""
     path = fill(place, dict.fromkeys(range(3), "yes"))
     assert labelcast("label", place / "run", "--import", path).status == 0
     before = snapshot(place / "run")

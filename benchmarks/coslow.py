@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 from typing import Any
 
-import material
+import bench_examples
 import published
 import torch
 from outcome import Ratio, tell
@@ -90,12 +90,14 @@ def longest_common_start(pairs: Sequence[Encoded]) -> int:
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 32))
+    args = bench_examples.arguments(
+        bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 32)
+    )
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=True)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     adapted = published.with_adapters(lm, RANK)
-    cases = {SHARED: found.examples, NOTHING: material.nothing_shared(found.examples)}
+    cases = {SHARED: found.examples, NOTHING: bench_examples.nothing_shared(found.examples)}
     ratios: dict[str, Ratio] = {}
     facts: dict[str, Any] = {}
     for case, examples in cases.items():

@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import material
+import bench_examples
 import memory
 import numpy as np
 import published
@@ -311,10 +311,10 @@ WAYS: dict[str, Way] = {
 
 def main() -> None:
     """Prepare, time and print a way; the cosines are saved in the folder given by `--cosines`."""
-    made = material.parser(__doc__ or "", material.ANNOTATED, 32)
+    made = bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 32)
     made.add_argument("way", choices=list(WAYS))
     made.add_argument("--cosines", type=Path, required=True, metavar="FOLDER")
-    args = material.arguments(made)
+    args = bench_examples.arguments(made)
     with contextlib.redirect_stdout(sys.stderr):
         line = measure(args.way, args)
     print(json.dumps(line))
@@ -323,7 +323,7 @@ def main() -> None:
 def measure(way: str, args: Any) -> dict[str, Any]:
     """Seconds and peak memory above that of the loaded model, and the way's CoS-Low."""
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=True)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     given = Inputs(lm, found.examples, encode_labelled(lm, found.examples), batch)
     try:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import material
+import bench_examples
 from outcome import Ratio, tell
 
 from labelcast.models.coslow import cos_low
@@ -28,7 +28,9 @@ EXACT = "float32"
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 8))
+    args = bench_examples.arguments(
+        bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 8)
+    )
     values: dict[str, dict[str, float]] = {}
     for way, lm in models(args.model, args.device):
         for name, chosen in sets(lm, args.task, args.examples).items():
@@ -66,7 +68,7 @@ def sets(lm: LanguageModel, annotated: Path, count: int) -> dict[str, list[Examp
     for name in GENERATED:
         source = open_source(f"generated:{name}:{count}")
         found[name] = list(examples(source, Task.load(name), lm.render, need_answer=True))
-    found["published"] = material.load(annotated, count, lm, need_answer=True).examples
+    found["published"] = bench_examples.load(annotated, count, lm, need_answer=True).examples
     return found
 
 

@@ -1,4 +1,4 @@
-"""The pieces of the benchmarks: fits, tables, history, resuming, material and each peer's value."""
+"""The pieces of the benchmarks: fits, tables, history, resuming, examples and each peer's value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import bench_examples
 import exponents
 import growth
 import growth_lines
-import material
 import numpy as np
 import outcome
 import peer_ways
@@ -152,7 +152,7 @@ def test_points_of_growth_run_for_real_and_are_fitted(tmp_path: Path) -> None:
 
 def test_without_the_published_records_a_generated_task_stands_in(tiny: LanguageModel) -> None:
     """As many labelled examples as asked for, three quarters of them shared, and it is said."""
-    found = material.load(Path("absent.json"), 4, tiny, need_answer=True)
+    found = bench_examples.load(Path("absent.json"), 4, tiny, need_answer=True)
     assert "generated of post_room (absent.json is not there)" in found.source
     assert len(found.examples) == 4
     assert all(example.answer for example in found.examples)
@@ -160,8 +160,8 @@ def test_without_the_published_records_a_generated_task_stands_in(tiny: Language
 
 def test_varied_prompts_share_nothing_and_keep_their_length(tiny: LanguageModel) -> None:
     """No two begin with eight tokens alike; lengths in tokens change by a few percent."""
-    found = material.load(Path("absent.json"), 6, tiny, need_answer=True).examples
-    varied = material.nothing_shared(found)
+    found = bench_examples.load(Path("absent.json"), 6, tiny, need_answer=True).examples
+    varied = bench_examples.nothing_shared(found)
     encode = tiny.tokenizer.encode
     for one, other in combinations(varied, 2):
         assert shared_prefix([encode(one.prompt), encode(other.prompt)]) < 8
@@ -171,7 +171,7 @@ def test_varied_prompts_share_nothing_and_keep_their_length(tiny: LanguageModel)
 
 
 def found_by(way: str, lm: LanguageModel) -> Any:
-    records = material.load(Path("absent.json"), 3, lm, need_answer=True).examples
+    records = bench_examples.load(Path("absent.json"), 3, lm, need_answer=True).examples
     inputs = peer_ways.Inputs(lm, records, encode_labelled(lm, records), 2)
     return peer_ways.WAYS[way](inputs)()
 

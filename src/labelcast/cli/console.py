@@ -158,14 +158,17 @@ def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
         app: the app of `labelcast`, or another that has no subcommands.
         program: how the app is started, for usage messages.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # One that is ignored, as under nohup, stays ignored.
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _stop)
+    # A signal that is ignored, as under nohup, stays ignored.
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    caught = [number for number in signals if signal.getsignal(number) == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, _stop)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
         status = _run(app, program)
+    for number in caught:
+        signal.signal(number, signal.SIG_DFL)
     if status > 128:
         say("labelcast: stopped. Run the same command to resume.")
     raise SystemExit(status)

@@ -1,4 +1,4 @@
-"""The pieces of the benchmarks: fits, tables, history, resuming, examples and each peer's value."""
+"""Parts of the benchmarks: fits, tables, history, resuming, inputs, and what each peer computes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ BENCHES = Path(exponents.__file__).parent
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> LanguageModel:
-    """A tiny model that a way may change for good, with room for a long prompt."""
+    """A tiny model with a long context that a test may change."""
     return load_llama(tmp_path / "fresh", max_position_embeddings=2048)
 
 
 @given(st.floats(-2, 3), st.floats(1e-3, 1e3))
-def test_a_fit_finds_the_exponent_that_points_were_made_with(b: float, factor: float) -> None:
-    """Without noise the exponent, the factor and a value beyond the points come back."""
+def test_a_fit_recovers_the_exponent(b: float, factor: float) -> None:
+    """Without noise, the fit recovers the exponent and extrapolates exactly."""
     x = [10.0, 30, 100, 300, 1000]
     found = exponents.fit(x, [factor * v**b for v in x])
     assert found.exponent == pytest.approx(b, abs=1e-9)
@@ -45,8 +45,8 @@ def test_a_fit_finds_the_exponent_that_points_were_made_with(b: float, factor: f
     assert found.at(1e5) == pytest.approx(factor * 1e5**b, rel=1e-6)
 
 
-def test_a_fit_s_standard_error_is_that_of_many_fits() -> None:
-    """The mean standard error is the spread of the exponent over draws of the noise."""
+def test_the_standard_error_of_a_fit() -> None:
+    """It equals the spread of the exponent over draws of the noise."""
     rng = np.random.default_rng(0)
     x = np.geomspace(1, 1000, 8)
     draws = x**1.5 * np.exp(rng.normal(0, 0.1, (2000, 8)))
@@ -56,8 +56,8 @@ def test_a_fit_s_standard_error_is_that_of_many_fits() -> None:
     assert np.sqrt(mean_square) == pytest.approx(spread, rel=0.1)
 
 
-def test_the_larger_half_tells_the_exponent_behind_a_constant() -> None:
-    """y = 10 + x^2 looks flat at first; the larger half is nearer to 2 than all points are."""
+def test_the_larger_half_ignores_a_constant() -> None:
+    """y = 10 + x^2 is flat at first: the larger half gives an exponent closer to 2."""
     x = [1.0, 3, 10, 30, 100, 300]
     y = [10 + v**2 for v in x]
     assert exponents.fit(x, y).exponent < exponents.upper(x, y).exponent < 2.01
@@ -77,25 +77,23 @@ def test_the_larger_half_tells_the_exponent_behind_a_constant() -> None:
         (Ratio(None, "higher", note="not installed"), 3.0, False),
     ],
 )
-def test_a_regression_is_marked_and_nothing_else(
-    ratio: Ratio, earlier: float, marked: bool
-) -> None:
-    """Worse by more than a tenth in the way that counts, among ratios that tell something."""
+def test_only_a_regression_is_marked(ratio: Ratio, earlier: float, marked: bool) -> None:
+    """Worse by more than a tenth, for ratios that have a direction and are compared."""
     last = release_table.Record("1", "2026-01-01", "abc", "m", {"b: r": earlier})
     assert release_table.regressions({"b: r": ratio}, last) == (["b: r"] if marked else [])
     assert ("**worse**" in release_table.release_table({"b: r": ratio}, last)) == marked
 
 
-def test_a_missed_goal_and_an_absent_peer_are_said_in_the_table() -> None:
-    """A goal that is not met is marked; what has no value gives its reason instead."""
+def test_the_table_shows_missed_goals_and_missing_peers() -> None:
+    """A missed goal is marked; a missing value gives its reason."""
     ratios = {"a": Ratio(2.0, "higher", 3.0), "b": Ratio(None, note="not installed")}
     table = release_table.release_table(ratios, None)
     assert "| a | 2 | at least 3 (missed) |" in table
     assert "| b | not installed |" in table
 
 
-def test_the_history_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
-    """Releases stay in order; the same commit recorded again takes the place of its own row."""
+def test_the_history_is_read_back(tmp_path: Path) -> None:
+    """Releases stay in order; the same commit recorded again replaces its row."""
     path = tmp_path / "history.jsonl"
     records = [
         release_table.Record(v, "2026-01-01", c, "m", {"b: r": value, "b: none": None})
@@ -106,8 +104,8 @@ def test_the_history_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
     assert release_table.read_history(path) == [records[0], records[2]]
 
 
-def test_a_line_of_json_carries_ratios_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a benchmark prints last is read back as the same ratios."""
+def test_ratios_survive_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line of a benchmark is read back as the same ratios."""
     ratios = {
         "r": Ratio(2.0, "higher", 3.0),
         "s": Ratio(None, "lower", note="not installed", compared=False),
@@ -118,7 +116,7 @@ def test_a_line_of_json_carries_ratios_whole(capsys: pytest.CaptureFixture[str])
 
 
 def test_only_the_marked_part_of_a_page_is_replaced() -> None:
-    """Twice pasted is as once, and a page without the mark is refused."""
+    """Pasting twice equals pasting once; a page without the mark is refused."""
     page = "before\n<!-- bench -->\nold\n<!-- end bench -->\nafter\n"
     once = release_table.put(page, "bench", "new")
     assert once == "before\n<!-- bench -->\nnew\n<!-- end bench -->\nafter\n"
@@ -127,8 +125,8 @@ def test_only_the_marked_part_of_a_page_is_replaced() -> None:
         release_table.put(page, "growth", "new")
 
 
-def test_rows_of_a_killed_run_are_kept_and_only_the_rest_is_measured(tmp_path: Path) -> None:
-    """A line that the kill cut off counts for nothing and spoils no later one."""
+def test_a_killed_benchmark_resumes(tmp_path: Path) -> None:
+    """A line that was cut off is ignored, and later lines are intact."""
     path = tmp_path / "rows.jsonl"
     growth.append(path, {"line": "pool", "point": 100, "x": 100.0})
     with path.open("a") as lines:
@@ -140,8 +138,8 @@ def test_rows_of_a_killed_run_are_kept_and_only_the_rest_is_measured(tmp_path: P
     assert growth.missing(rows, ["pool"], full=False, most=2) == {}
 
 
-def test_points_of_growth_run_for_real_and_are_fitted(tmp_path: Path) -> None:
-    """The smallest points of one line, through the real scoring, give rows and an exponent."""
+def test_growth_is_measured_and_fitted(tmp_path: Path) -> None:
+    """Two small pools, scored for real, give rows and an exponent."""
     rows = [growth.measure("pool", point) for point in (80, 160)]
     assert [row["x"] for row in rows] == [80.0, 160.0]
     assert all(row["seconds"] > 0 for row in rows)
@@ -150,8 +148,8 @@ def test_points_of_growth_run_for_real_and_are_fitted(tmp_path: Path) -> None:
     assert described["axis"] in release_table.growth_table([described])
 
 
-def test_without_the_published_records_a_generated_task_stands_in(tiny: LanguageModel) -> None:
-    """As many labelled examples as asked for, three quarters of them shared, and it is said."""
+def test_a_generated_task_replaces_missing_records(tiny: LanguageModel) -> None:
+    """It has as many labelled examples, and its source says so."""
     found = bench_examples.load(Path("absent.json"), 4, tiny, need_answer=True)
     assert "generated of post_room (absent.json is not there)" in found.source
     assert len(found.examples) == 4
@@ -159,7 +157,7 @@ def test_without_the_published_records_a_generated_task_stands_in(tiny: Language
 
 
 def test_varied_prompts_share_nothing_and_keep_their_length(tiny: LanguageModel) -> None:
-    """No two begin with eight tokens alike; lengths in tokens change by a few percent."""
+    """No two share their first eight tokens; lengths change by a few percent."""
     found = bench_examples.load(Path("absent.json"), 6, tiny, need_answer=True).examples
     varied = bench_examples.nothing_shared(found)
     encode = tiny.tokenizer.encode
@@ -196,7 +194,7 @@ def test_a_peer_finds_the_same_cosines(fresh: LanguageModel, way: str, ours: str
         assert median_cosine(found.unweighted) != pytest.approx(median_cosine(found.cosines))
 
 
-def test_an_absent_peer_says_so(fresh: LanguageModel) -> None:
-    """It is told apart from a failure."""
+def test_a_missing_peer_is_reported() -> None:
+    """It is not a failure."""
     with pytest.raises(peer_ways.Absent, match="not installed"):
         peer_ways.needs("no_such_peer_of_labelcast")

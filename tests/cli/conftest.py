@@ -1,4 +1,4 @@
-"""Fixtures: a task, a pool, small models and a scored run."""
+"""A task, a pool, small models and a scored run, as the command line makes them."""
 
 from scored_place import models, place, scored
 

@@ -14,11 +14,6 @@ from mistakes import CASES
 FROM_A_SHELL = ("label: no such run", "--target 1.5")
 
 
-def test_cases_are_many_and_distinct() -> None:
-    """Each case has its own name, and there are more than a hundred."""
-    assert len({case.name for case in CASES}) == len(CASES) > 100
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_mistake_gets_one_clear_line(
     case: Case, place: Path, models: Models, monkeypatch: pytest.MonkeyPatch

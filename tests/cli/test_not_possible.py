@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from command_line import Models, check_message, fill, in_process, labelcast, snapshot
-from mounts import disk
 
 UNWRITABLE = [
     ("score pool.jsonl --task task.yaml --model TINY --n-label 8 --out BAD/run", "run"),
@@ -30,39 +29,6 @@ def test_a_path_below_a_file(
     before = snapshot(place)
     status_one(command, place / "pool.jsonl", models, (name, "not a folder"))
     assert snapshot(place) == before
-
-
-@pytest.mark.parametrize(("command", "name"), UNWRITABLE)
-def test_a_read_only_disk(
-    command: str,
-    name: str,
-    place: Path,
-    tmp_path: Path,
-    models: Models,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A read-only disk: status 1, with the path and the reason."""
-    monkeypatch.chdir(place)
-    with disk(tmp_path / "disk", "ro,size=64k") as bad:
-        status_one(command, bad, models, (name, "read-only"))
-
-
-def test_a_full_disk(place: Path, tmp_path: Path, models: Models) -> None:
-    """A disk that fills up while scoring: status 1; with free space the same command resumes."""
-    args = [
-        *("score", place / "pool.jsonl", "--task", place / "task.yaml", "--model", models.tiny),
-        *("--n-label", 8, "--max-new-tokens", 4),
-    ]
-    with disk(tmp_path / "disk", "size=32k") as small:
-        ballast = small / "ballast"
-        ballast.write_bytes(bytes(20 * 1024))
-        done = labelcast(*args, "--out", small / "run")
-        check_message(done, 1, ("disk is full", "run"))
-        assert not list(small.rglob("*.part"))
-        ballast.unlink()
-        assert labelcast(*args, "--out", small / "run").status == 0
-        table = (small / "run/confidence.parquet").read_bytes()
-    assert table == (place / "run/confidence.parquet").read_bytes()
 
 
 def test_labels_survive_a_failed_write(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fewer draws than a forecast uses: most tests here check the protocol, not its figures."""
+"""Fewer draws than a forecast takes: most tests here try the protocol, not its figures."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from labelcast.forecast import families, particles
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Use few draws, except in slow tests."""
+    """Take few draws, except in a slow test."""
     if "slow" not in request.keywords:
         monkeypatch.setattr(families, "DRAWS", 1024)
         monkeypatch.setattr(particles, "FEW", 20.0)

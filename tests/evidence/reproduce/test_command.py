@@ -1,4 +1,4 @@
-"""`python -m evidence.reproduce`: the published figures, for any folder in the authors' format."""
+"""`python -m evidence.reproduce`: the published figures, on any folder of the authors' form."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from labelcast.forecast.families import Prior
 
 @pytest.fixture(autouse=True)
 def _shipped_scores(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Use the shipped score curves instead of a fit that takes minutes."""
+    """Take the score curves that ship in place of a fit that takes minutes."""
     if "slow" not in request.keywords:
         monkeypatch.setattr(command, "fit_scores", lambda results: lambda task: Prior.load())
 
@@ -26,7 +26,7 @@ def reproduce(*args: object) -> Outcome:
 
 
 def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
-    """One JSON object with every part; the AUCs agree, and the line fits the points."""
+    """One JSON object with every part; the AUCs agree, and the line is that of the points."""
     results = write_folder(tmp_path / "results")
     write_coslow(tmp_path / "coslow_llama_figure.csv")
     done = reproduce(results, "--draws", 2, "--json")
@@ -43,7 +43,7 @@ def test_json_of_a_made_up_folder(tmp_path: Path) -> None:
 
 
 def test_tables_for_people(tmp_path: Path) -> None:
-    """Without --json the figures are tables on stdout; missing parts are named on stderr."""
+    """Without --json the figures come as tables on stdout; what is absent is said on stderr."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     shutil.rmtree(results / "auc_res")
     done = reproduce(results, "--draws", 1)
@@ -54,8 +54,8 @@ def test_tables_for_people(tmp_path: Path) -> None:
     assert "note: no calibration" in done.err
 
 
-def test_coslow_from_another_file(tmp_path: Path) -> None:
-    """--coslow takes any file; the error for an unusable one names file and line."""
+def test_other_files_of_coslow(tmp_path: Path) -> None:
+    """--coslow takes any file; one that cannot be used is named with the place."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     own = write_coslow(tmp_path / "own.csv")
     done = reproduce(results, "--coslow", own, "--draws", 1, "--json")
@@ -74,7 +74,7 @@ def test_coslow_from_another_file(tmp_path: Path) -> None:
     [(("--draws", 0), "--draws"), (("--seed", -1), "--seed")],
 )
 def test_options_out_of_range(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
-    """An invalid option is refused by name."""
+    """An option that makes no sense is refused by name."""
     results = write_folder(tmp_path / "results", models=("solo",), tasks=4)
     check_message(reproduce(results, *arguments), 2, (words,))
 
@@ -89,7 +89,7 @@ def test_usage_errors_name_the_command(tmp_path: Path) -> None:
 
 
 def test_help_shows_every_option() -> None:
-    """Like every command's help, it has an example."""
+    """With an example, as every command's help."""
     done = reproduce("--help")
     assert done.status == 0
     for words in (
@@ -102,8 +102,8 @@ def test_help_shows_every_option() -> None:
         assert words in done.out
 
 
-def test_unusable_folders(tmp_path: Path) -> None:
-    """No results, no human scores, an unreadable curve, too few tasks: named, status 2."""
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    """No results, no human scores, a curve that cannot be read, too few tasks: named, status 2."""
     check_message(reproduce(tmp_path), 2, ("finetune_results",))
     results = write_folder(tmp_path / "few", models=("solo",), tasks=2)
     check_message(reproduce(results), 2, ("2 tasks", "4 tasks or more"))
@@ -117,7 +117,7 @@ def test_unusable_folders(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_published_model_under_another_name(tmp_path: Path) -> None:
-    """A folder with one model gives the same figures under another name."""
+    """A folder with one model alone, renamed, gives the same figures as under its own name."""
     found = []
     for name in ("mistral", "my_other_model"):
         results = tmp_path / name

@@ -21,7 +21,7 @@ def _curve(scores: dict[int, float], task: str = "task", ceiling: float = 1.0) -
 
 
 def test_shipped_gains_are_those_of_the_published_curves() -> None:
-    """Fitted to the published results, it equals the shipped fit."""
+    """Fitted to the published results, it gives what ships."""
     gains, zero_shots, ceilings = fit_gains(read_published(shared() / "paper" / "results"))
     ships = json.loads(files("labelcast.forecast").joinpath("prior.json").read_text("utf-8"))
     shipped = Mixture.from_dict(ships["gains"])
@@ -32,7 +32,7 @@ def test_shipped_gains_are_those_of_the_published_curves() -> None:
 
 
 def test_no_published_curve_ships() -> None:
-    """No component's centre is a published curve: each merges two or more."""
+    """No component's centre is a published curve: each stands for two or more."""
     curves = read_published(shared() / "paper" / "results")
     gains, _, _ = fit_gains(curves)
     latent = to_latent(np.array([c.grid_gains[1:] for c in curves]))
@@ -57,8 +57,8 @@ def test_merging_keeps_mean_and_covariance(components: int) -> None:
     np.testing.assert_allclose(whole, kernel + (weights[:, None] * away).T @ away, atol=1e-12)
 
 
-def test_a_missing_zero_shot_is_ignored() -> None:
-    """A curve that starts at 50 contributes its shape and ceiling, but no zero-shot."""
+def test_a_zero_shot_that_was_not_measured_does_not_count() -> None:
+    """A curve that starts at 50 gives its shape and its ceiling, but no zero-shot."""
     measured = [_curve({0: 0.1, 50: 0.5 + 0.1 * i, 5000: 0.9}, str(i)) for i in range(3)]
     without = _curve({50: 0.5, 5000: 0.9}, "without", ceiling=0.95)
     _, zero_shots, ceilings = fit_gains([*measured, without])
@@ -69,7 +69,7 @@ def test_a_missing_zero_shot_is_ignored() -> None:
 
 
 def test_too_few_tasks_are_refused() -> None:
-    """Two tasks are too few for a prior."""
+    """A prior is not fitted to two tasks."""
     scores = {0: 0.1, 50: 0.5, 5000: 0.9}
     with pytest.raises(InputError, match="three tasks"):
         fit_gains([_curve(scores, "a"), _curve(scores, "b")])

@@ -33,10 +33,10 @@ def test_quantile_is_the_smallest_value_with_that_share_below(
 
 
 @given(VALUES, st.floats(0.05, 0.98), st.floats(0.05, 0.98), st.booleans())
-def test_intervals_nest_and_contain_the_median(
+def test_intervals_nest_and_hold_the_median(
     pairs: list[tuple[float, float]], a: float, b: float, shifted: bool
 ) -> None:
-    """A higher level's interval contains a lower one's, and each contains the median."""
+    """A higher level's interval holds a lower one's, and each holds the median."""
     values, weights = _split(pairs)
     median = weighted_quantiles(values, weights, [0.5])[0]
     inner, outer = (label_interval(values, weights, v, shifted=shifted) for v in sorted((a, b)))
@@ -46,7 +46,7 @@ def test_intervals_nest_and_contain_the_median(
 
 
 @given(VALUES)
-def test_samples_of_weight_0_are_ignored(pairs: list[tuple[float, float]]) -> None:
+def test_a_sample_without_weight_is_not_there(pairs: list[tuple[float, float]]) -> None:
     """Samples of weight 0 change nothing."""
     values, weights = _split(pairs)
     more = np.append(values, [0.0, 9e9]), np.append(weights, [0.0, 0.0])
@@ -57,7 +57,7 @@ def test_samples_of_weight_0_are_ignored(pairs: list[tuple[float, float]]) -> No
 
 
 def test_lower_end_takes_the_tail_that_an_open_end_cannot_use() -> None:
-    """If a fifth never reach the target, the lower end is the 10th percentile, not the 5th."""
+    """Where a fifth never reach the target, the lower end is the tenth percentile, not the 5th."""
     labels = np.append(np.arange(1.0, 81.0), np.full(20, math.inf))
     weights = np.ones(100) / 100
     assert label_interval(labels, weights, 0.9) == (10, math.inf)

@@ -1,4 +1,4 @@
-"""The ways to spend labels, simulated on raw scores."""
+"""The ways to spend labels, tried out on raw scores."""
 
 import math
 
@@ -27,7 +27,7 @@ DIPPING = {0: 0.2, 50: 0.5, 100: 0.45, 200: 0.6, 500: 0.55, 1000: 0.8, 2500: 0.7
 
 
 def shipped_scores(task: str) -> Prior:
-    """Replace the fit of the score curves: made-up tasks are in no fit."""
+    """Stand in for a fit of the score curves: made-up tasks are in no fit."""
     return Prior.load()
 
 
@@ -44,7 +44,7 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> tuple[PublishedCurve, ..
 
 
 def test_a_run_gives_the_raw_score() -> None:
-    """A training run returns the raw score, with dips; the labels needed are its first success."""
+    """A training run returns the raw score, dips and all; the need is its first success."""
     search = search_on(_curve(DIPPING), 0.5)
     assert search.score == pytest.approx(0.6)
     assert [search.run(n) for n in (50, 100, 2500)] == pytest.approx([0.5, 0.45, 0.7])
@@ -56,7 +56,7 @@ def test_a_run_gives_the_raw_score() -> None:
 
 
 def test_fixed_budgets_stop_at_the_first_success() -> None:
-    """Each run counts; a target that is never met costs all of them."""
+    """Runs are counted one by one; a target that is never met costs all of them."""
     met = in_turn(search_on(_curve(DIPPING), 0.5), FIXED_GRID)
     assert (met.labels, met.runs, met.met) == (200, 3, True)
     never = in_turn(search_on(_curve(DIPPING), 0.9), DOUBLING)
@@ -64,7 +64,7 @@ def test_fixed_budgets_stop_at_the_first_success() -> None:
 
 
 def test_one_shot_buys_once() -> None:
-    """It buys the power law's labels, at least 50, and trains once."""
+    """The power law's labels are bought, at least 50, and one run made."""
     spent = one_shot(search_on(_curve(DIPPING), 0.7, auc=0.5))
     assert spent.runs == 1
     assert spent.labels == math.ceil(2 ** (math.log2(5000) * 0.7))
@@ -75,7 +75,7 @@ def test_one_shot_buys_once() -> None:
 def test_the_forecast_ends_and_never_buys_twice(
     curves: tuple[PublishedCurve, ...], ceiling_known: bool
 ) -> None:
-    """A search ends met or given up, at 5,000 labels at most; met means by a raw score."""
+    """A search ends met or given up, at 5,000 labels at most, and success is a raw success."""
     prior = prior_without(curves[-1].task, curves[:-1], shipped_scores)
     given = given_seen(prior, curves[-1], ceiling_known, auc_known=True)
     for target in TARGETS:
@@ -86,8 +86,8 @@ def test_the_forecast_ends_and_never_buys_twice(
         assert spent.met == (spent.runs > 0 and search.succeeds(spent.labels))
 
 
-def test_the_table_sums_the_searches(curves: tuple[PublishedCurve, ...]) -> None:
-    """Every way has a row per target, with the labels, runs and misses of the searches."""
+def test_the_table_counts_what_was_bought(curves: tuple[PublishedCurve, ...]) -> None:
+    """Every way has a row a target; labels, runs and misses are those of the searches."""
     done: list[int] = []
     simulated = simulate(curves, shipped_scores, progress=done.append)
     assert done == [1] * 6

@@ -38,7 +38,7 @@ def test_every_published_auc_is_recomputed() -> None:
 
 
 def test_only_the_budgets_of_the_axis_count(tmp_path: Path) -> None:
-    """Budgets below 50 and above 5,000 are left out, missing ones filled, and dips removed."""
+    """Budgets below 50 and above 5,000 are left out; missing ones do not fall; dips are cleaned."""
     (curve,) = read_published(_results(tmp_path))
     assert (curve.model, curve.task, curve.human) == ("some_model", "my_task", 0.8)
     assert dict(curve.raw) == {0: 0.2, 50: 0.6, 100: 0.5, 5000: 0.7}
@@ -48,7 +48,7 @@ def test_only_the_budgets_of_the_axis_count(tmp_path: Path) -> None:
 
 
 def test_any_prefix_works_with_or_without_published_aucs(tmp_path: Path) -> None:
-    """A prefix is known from its AUC file, or from a task that the human scores name."""
+    """A prefix is told by its AUC file; without one by a task that the human scores name."""
     folder = _results(tmp_path)
     for model, task in (("qwen_14b", "my_task"), ("qwen", "new_task")):
         shutil.copy(_score_file(folder), _score_file(folder, model, task))
@@ -64,7 +64,7 @@ def test_any_prefix_works_with_or_without_published_aucs(tmp_path: Path) -> None
 
 
 def test_a_curve_with_nothing_to_gain_is_left_out(tmp_path: Path) -> None:
-    """A curve whose zero-shot is its best score has no area; the model's other curves count."""
+    """A model whose zero-shot is its best score has no area there; its other curves count."""
     folder = _results(tmp_path)
     flat = {"0": {"accuracy": 0.7}, "50": {"accuracy": 0.6}}
     _score_file(folder, task="flat").write_text(json.dumps(flat), encoding="utf-8")
@@ -73,8 +73,8 @@ def test_a_curve_with_nothing_to_gain_is_left_out(tmp_path: Path) -> None:
     assert [c.task for c in curves] == ["my_task"]
 
 
-def test_a_human_score_must_be_a_number(tmp_path: Path) -> None:
-    """An entry that is not a number is no human score: the best score is the ceiling."""
+def test_human_score_that_is_no_number_is_none(tmp_path: Path) -> None:
+    """An entry that is no number counts as no human score: the best score is the ceiling."""
     (curve,) = read_published(_results(tmp_path, task="other"))
     assert curve.human is None and curve.curve.ceiling == 0.7
 
@@ -93,7 +93,7 @@ def test_a_human_score_must_be_a_number(tmp_path: Path) -> None:
     ],
 )
 def test_bad_score_files_are_named(tmp_path: Path, content: str, words: str) -> None:
-    """An unusable score file is refused; the message names it and the place."""
+    """A score file that cannot be used is refused; the message names it and the place."""
     path = _score_file(_results(tmp_path, task="other"), task="other")
     path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=words) as error:
@@ -101,8 +101,8 @@ def test_bad_score_files_are_named(tmp_path: Path, content: str, words: str) -> 
     assert str(path) in str(error.value)
 
 
-def test_wrong_folders(tmp_path: Path) -> None:
-    """A wrong folder, or one without human scores, is refused by name."""
+def test_folders_that_are_no_results(tmp_path: Path) -> None:
+    """A wrong folder, and one without human scores, are refused by name."""
     with pytest.raises(InputError, match="finetune_results"):
         read_published(tmp_path)
     folder = _results(tmp_path)

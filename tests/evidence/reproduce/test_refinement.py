@@ -49,7 +49,7 @@ Curves = tuple[PublishedCurve, ...]
 
 
 def shipped_scores(task: str) -> Prior:
-    """Replace the fit of the score curves: made-up tasks are in no fit."""
+    """Stand in for a fit of the score curves: made-up tasks are in no fit."""
     return Prior.load()
 
 
@@ -60,7 +60,7 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> Curves:
 
 
 class _Spy:
-    """A method that records its input and predicts nothing useful."""
+    """A method that keeps what it was shown and predicts nothing of worth."""
 
     name = "spy"
 
@@ -80,8 +80,8 @@ class _Spy:
         )
 
 
-def test_methods_do_not_see_the_held_out_task(curves: Curves) -> None:
-    """The held-out task is in no fit, of either model; an unknown ceiling is hidden."""
+def test_nothing_of_the_held_out_task_enters(curves: Curves) -> None:
+    """The held-out task is in no fit, of either model; an unknown ceiling is not shown."""
     spy = _Spy()
     measure_method(spy, SEVEN_ROWS, curves, "unknown", draws=2)
     assert len(spy.fitted) == 6
@@ -97,8 +97,8 @@ def test_methods_do_not_see_the_held_out_task(curves: Curves) -> None:
     assert all(clues.score_targets == () for _, clues in known.clues)
 
 
-def test_a_row_shows_only_its_scores(curves: Curves) -> None:
-    """Scores only at the row's budgets, and an AUC with its error only if the row has one."""
+def test_a_row_shows_only_what_it_says(curves: Curves) -> None:
+    """Scores at the row's budgets alone, and an AUC with its error only where the row has one."""
     for case in SEVEN_ROWS:
         clues = clues_of(curves[3], case, True, draws=4, seed=0, number=3)
         assert clues.budgets == case.observed
@@ -110,7 +110,7 @@ def test_a_row_shows_only_its_scores(curves: Curves) -> None:
 
 
 def test_the_noise_is_the_same_in_every_row() -> None:
-    """Draws depend only on seed and curve, are within 0.05 to 0.9, and have the given sd."""
+    """Draws depend on seed and curve alone, lie within 0.05 to 0.9, and have the sd asked for."""
     once, again, other = (noisy_aucs(0.5, 0.1, 4000, 0, number) for number in (1, 1, 2))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
@@ -121,8 +121,8 @@ def test_the_noise_is_the_same_in_every_row() -> None:
 
 
 @pytest.mark.parametrize("ceiling_known", [True, False])
-def test_labelcast_rows_equal_the_forecast(curves: Curves, ceiling_known: bool) -> None:
-    """A row's figures are the posterior's, read with the functions that a forecast uses."""
+def test_labelcast_rows_are_what_the_forecast_says(curves: Curves, ceiling_known: bool) -> None:
+    """A row's figures are the posterior's own, by the functions that a forecast uses."""
     prior = prior_without(curves[0].task, curves[1:], shipped_scores)
     clues = clues_of(curves[0], Case((50, 100), 0.1), ceiling_known, draws=2, seed=0, number=0)
     assert clues.aucs is not None
@@ -147,8 +147,8 @@ def test_labelcast_rows_equal_the_forecast(curves: Curves, ceiling_known: bool) 
         assert tuple(found.labels.interval[number, 2]) == ends
 
 
-def test_the_prior_leaves_out_the_held_out_task(curves: Curves) -> None:
-    """Gains and ends come from the other tasks, score curves from a fit without the task."""
+def test_the_prior_knows_nothing_of_the_held_out_task(curves: Curves) -> None:
+    """Gains and ends are those of the other tasks, score curves those fitted without the task."""
     asked: list[str] = []
 
     def without(task: str) -> Prior:
@@ -162,7 +162,7 @@ def test_the_prior_leaves_out_the_held_out_task(curves: Curves) -> None:
 
 
 def test_rows_and_comparison_have_every_field(curves: Curves) -> None:
-    """Both methods have all rows under both ceilings; the intervals contain their figures."""
+    """Both methods have all rows under both ceilings; the intervals hold their figures."""
     done: list[int] = []
     measured = measure_all(curves, shipped_scores, draws=2, progress=done.append)
     assert sum(done) == steps(curves)
@@ -186,7 +186,7 @@ def test_rows_and_comparison_have_every_field(curves: Curves) -> None:
 
 
 def test_the_same_seed_gives_the_same_figures(curves: Curves) -> None:
-    """Figures depend only on the curves, draws and seed."""
+    """Figures depend on the curves, draws and seed alone."""
     case = (Case((50,), 0.108),)
     once, again = (
         measure_method(LabelcastMethod(shipped_scores), case, curves, "unknown", 3)
@@ -198,7 +198,7 @@ def test_the_same_seed_gives_the_same_figures(curves: Curves) -> None:
 
 
 def test_too_few_tasks_or_draws_are_refused(curves: Curves) -> None:
-    """With fewer than four tasks nothing can be left out; the message says so."""
+    """Under four tasks nothing can be left out; the reason is said."""
     few = tuple(c for c in curves if c.task in ("task_0", "task_1", "task_2"))
     with pytest.raises(InputError, match=f"{FEWEST_TASKS} tasks or more"):
         next(held_out(few))
@@ -218,7 +218,7 @@ def test_the_truth_of_an_unreached_target(curves: Curves) -> None:
 
 
 def test_the_published_table_is_reproduced() -> None:
-    """The table's method gives the published figures, within their rounding and draws."""
+    """The table's own method gives the published figures, within their rounding and draws."""
     published = read_published(shared() / "paper" / "results")
     measured = measure_method(TableMethod(), PRIOR_ROWS, published, "known", draws=20)
     auc = measured.of("auc_error").mean(axis=0)
@@ -246,7 +246,7 @@ def _trial(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_forecast_is_better_than_the_table(seed: int) -> None:
-    """The goals of the comparison are met, with the ceiling known and unknown, for either seed."""
+    """The goals of the comparison hold, with the ceiling known and unknown, for either seed."""
     rows, comparison = _trial(seed)
     for observed, goal in (((50,), 0.043), ((50, 100), 0.039), ((50, 100, 200), 0.029)):
         assert _row(rows, observed)["auc_mae"] <= goal
@@ -276,8 +276,8 @@ TOO_WIDE = "intervals are on the wide side: 94 to 95% for 90%"
         pytest.param("unknown", "n", marks=pytest.mark.xfail(strict=True, reason=TOO_WIDE)),
     ],
 )
-def test_pooled_intervals_have_their_coverage(ceiling: str, name: str, seed: int) -> None:
-    """90% is within the uncertainty of the observed coverage."""
+def test_pooled_intervals_cover_as_they_say(ceiling: str, name: str, seed: int) -> None:
+    """90% lies within the uncertainty of the coverage that is seen."""
     coverage = _trial(seed)[1][ceiling]["pooled"]["coverage"]["labelcast"][name]
     assert coverage["low"] <= 0.9 <= coverage["high"]
 

@@ -31,15 +31,15 @@ def _measured(
     return dict(zip(MEASURES, found.tolist(), strict=True))
 
 
-def test_labels_below_50_are_equal() -> None:
-    """Truths and predictions up to 50 labels are equal; without the floor they differ."""
+def test_labels_below_50_are_alike() -> None:
+    """Truth and prediction up to 50 labels count as the same; without the floor they differ."""
     found = _measured((10.0, 50.0, 200.0), [50.0, 3.0, 100.0], None)
     assert [found[f"labels_error_{t}"] for t in (0.5, 0.7, 0.9)] == [0.0, 0.0, 1.0]
     assert found["unfloored_error_0.5"] == pytest.approx(math.log2(5))
 
 
 def test_unreached_targets() -> None:
-    """A prediction that never reaches the target counts as 5,000; such a truth has no error."""
+    """A prediction that never reaches counts as 5,000; a truth that never does has no error."""
     found = _measured((2500.0, None, None), [INF, 100.0, INF], None)
     assert found["labels_error_0.5"] == pytest.approx(1.0)
     assert math.isnan(found["labels_error_0.7"])
@@ -49,7 +49,7 @@ def test_unreached_targets() -> None:
 
 
 def test_methods_without_an_interval_have_no_coverage() -> None:
-    """A missing figure is NaN, not zero."""
+    """What a method does not give is NaN, not zero."""
     found = _measured((100.0, 100.0, 100.0), [100.0] * 3, None)
     assert math.isnan(found["covers_labels"])
     assert math.isnan(found["covers_score_5000"])
@@ -61,7 +61,7 @@ def test_methods_without_an_interval_have_no_coverage() -> None:
 def test_interval_score_grows_with_width_and_miss(
     low: float, width: float, miss: float, further: float
 ) -> None:
-    """A covered truth costs only the width; a miss costs 20 times its size at 90%."""
+    """A covered truth costs the width alone; a miss costs 20 times its size at 90%."""
     ends = np.array([low]), np.array([low + width])
     assert interval_score(*ends, low + width / 2)[0] == pytest.approx(width, abs=1e-9)
     near, far = (interval_score(*ends, low - m)[0] for m in (miss, miss + further))
@@ -77,7 +77,7 @@ def test_curves_of_one_task_are_drawn_together() -> None:
 
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=9), st.floats(-3, 3))
 def test_the_bootstrap_of_a_mean(values: list[float], shift: float) -> None:
-    """The interval comes from the mean's resamples: it moves with the values and is within them."""
+    """The interval holds the mean's resamples: it moves with the values and lies within them."""
     bootstrap = TaskBootstrap.of([str(i) for i in range(len(values))], resamples=200)
     once, moved = bootstrap.mean(np.array(values)), bootstrap.mean(np.array(values) + shift)
     assert once.value == pytest.approx(np.mean(values))
@@ -88,7 +88,7 @@ def test_the_bootstrap_of_a_mean(values: list[float], shift: float) -> None:
 
 
 def test_missing_values_are_left_out() -> None:
-    """NaN is ignored; if nothing is left, the figure is None; no curves at all are refused."""
+    """NaN does not count; where nothing is left the figure is None; no curve at all is refused."""
     bootstrap = TaskBootstrap.of(["a", "b", "c"], resamples=20)
     assert bootstrap.mean(np.array([1.0, math.nan, 3.0])).value == 2.0
     assert bootstrap.mean(np.full(3, math.nan)).value is None

@@ -1,4 +1,4 @@
-"""The tables of the card's measurements, from made-up rows."""
+"""The tables of the card's measurements, from rows that are made up here."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def make_measured(folder: Path, *, curves: bool) -> Path:
 
 
 def run(measured: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the script as the command line does."""
+    """The script as the command line runs it."""
     given = ["finding.py", "--measured", str(measured), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", given)
     finding.main()
 
 
-def test_without_curves(
+def test_without_curves_it_says_what_can_be_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spreads of draws and sketches, the difference from the exact value, and what is missing."""
+    """Spreads of draws and sketches, the gap to the exact value, and what is missing."""
     run(make_measured(tmp_path / "m", curves=False), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
     assert "10 tasks have all their probes, 0 a curve too" in text
@@ -88,10 +88,10 @@ def test_without_curves(
     assert not (tmp_path / "img" / "smollm2-auc.svg").exists()
 
 
-def test_with_curves_every_predictor_is_compared(
+def test_with_curves_every_predictor_is_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each line's error next to that of the mean, and the variants by nested validation."""
+    """Each line's error beside that of the mean, and the variants by nested validation."""
     run(make_measured(tmp_path / "m", curves=True), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
     for words in ("CoS-Low, exact", "zero-shot score", "the mean of the other tasks"):
@@ -101,7 +101,7 @@ def test_with_curves_every_predictor_is_compared(
 
 
 def test_a_variant_is_chosen_without_the_task_it_predicts() -> None:
-    """Noise that fits one task by chance is not chosen for it; a true variant always is."""
+    """Noise that fits one task by chance is not chosen for it; a true variant is chosen always."""
     rng = np.random.default_rng(1)
     aucs = rng.uniform(0.2, 0.8, 12)
     values = {"true": aucs + 0.01 * rng.normal(size=12), "all, median": rng.uniform(size=12)}

@@ -151,7 +151,7 @@ def test_growth_is_measured_and_fitted(tmp_path: Path) -> None:
 def test_a_generated_task_replaces_missing_records(tiny: LanguageModel) -> None:
     """It has as many labelled examples, and its source says so."""
     found = bench_examples.load(Path("absent.json"), 4, tiny, need_answer=True)
-    assert "generated of post_room (absent.json is not there)" in found.source
+    assert "generated from post_room (absent.json is missing)" in found.source
     assert len(found.examples) == 4
     assert all(example.answer for example in found.examples)
 

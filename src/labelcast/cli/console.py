@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import click
 import typer
 
-from labelcast.errors import (
-    NO_PATH,
-    InputError,
-    LabelcastError,
-    LabelcastWarning,
-    is_out_of_memory,
-)
+from labelcast.errors import NO_PATH, InputError, LabelcastError, LabelcastWarning, is_out_of_memory
 from labelcast.files.untrusted import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -109,23 +103,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on stderr; yields a function that advances it."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     console = stderr()
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         task = progress.add_task(label, total=total)
@@ -155,28 +135,22 @@ def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
     """Run the command line: an error becomes one line on stderr and an exit status.
 
     Args:
-        app: the app of `labelcast`, or another that has no subcommands.
+        app: the app of `labelcast`, or another without subcommands.
         program: how the app is started, for usage messages.
     """
-    # A signal that is ignored, as under nohup, stays ignored.
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    caught = [number for number in signals if signal.getsignal(number) == signal.SIG_DFL]
-    for number in caught:
-        signal.signal(number, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
         status = _run(app, program)
-    for number in caught:
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, before)
     if status > 128:
         say("labelcast: stopped. Run the same command to resume.")
     raise SystemExit(status)
 
 
 def _stop(number: int, frame: object) -> NoReturn:
-    """Stop on a signal, with the usual exit status."""
-    # A second signal must not interrupt the cleanup.
+    """Stop as on Ctrl-C, so that temporary files are deleted; a second signal is ignored."""
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
@@ -196,7 +170,8 @@ def _run(app: typer.Typer, program: str) -> int:
         return error.exit_code
     except Exception as error:
         if is_out_of_memory(error):
-            _print_out_of_memory(error)
+            device = "the device is " if "cuda" in str(error).lower() else ""
+            say(f"labelcast: {device}out of memory. Try a smaller --batch-size.")
         elif isinstance(error, OSError):
             return _print_os_error(error)
         else:
@@ -230,14 +205,6 @@ def _print_usage_error(error: click.UsageError, program: str) -> None:
     message = one_line(error.format_message().rstrip("."))
     end = "" if message.endswith("?") else "."
     say(f"labelcast: {message}{end} See `{command} --help`.")
-
-
-def _print_out_of_memory(error: Exception) -> None:
-    """Print which memory ran out, and what to try."""
-    if "cuda" in str(error).lower():
-        say("labelcast: the device is out of memory. Try a smaller --batch-size.")
-    else:
-        say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
 
 
 def _print_os_error(error: OSError) -> int:

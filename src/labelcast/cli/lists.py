@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from labelcast.cli.console import Json, print_json, say, tell
-
-if TYPE_CHECKING:
-    from labelcast.forecast import Calibration
 
 
 def tasks(as_json: Json = False) -> None:
@@ -44,11 +41,8 @@ def tasks(as_json: Json = False) -> None:
                 "note": task.note,
             }
         )
-    _show(
-        rows,
-        as_json,
-        hidden=("config", "splits", "inputs", "answer", "ceiling_source", "data", "note"),
-    )
+    hidden = ("config", "splits", "inputs", "answer", "ceiling_source", "data", "note")
+    _show(rows, as_json, hidden)
 
 
 def models(as_json: Json = False) -> None:
@@ -60,15 +54,10 @@ def models(as_json: Json = False) -> None:
     from labelcast.forecast.cards import shipped
     from labelcast.models import embedded
 
-    rows: list[dict[str, Any]] = [
-        {"model": embedded.NAME, "what": "SmolLM2-135M-Instruct, embedded", "calibration": None}
-    ]
-    rows += [
-        {"model": hub_id, "what": "from the hub", "calibration": card.name}
-        for card in shipped()
-        for hub_id in card.hub_ids
-    ]
-    _show(rows, as_json)
+    own = (embedded.NAME, "SmolLM2-135M-Instruct, embedded", None)
+    hub = ((hub_id, "from the hub", card.name) for card in shipped() for hub_id in card.hub_ids)
+    names = ("model", "what", "calibration")
+    _show([dict(zip(names, row, strict=True)) for row in (own, *hub)], as_json)
     if not as_json:
         say("--model also takes any causal language model: a hub id, a folder, or a .gguf file.")
 
@@ -90,26 +79,13 @@ def calibrations(
         print_json(asdict(by_name(name)))
         return
     fields = (
-        "name",
-        "model",
-        "recipe",
-        "slope",
-        "intercept",
-        "residual_sd",
-        "tasks",
-        "loto_mae",
-        "source",
+        *("name", "model", "recipe", "slope", "intercept"),
+        *("residual_sd", "tasks", "loto_mae", "source"),
     )
-    rows: list[dict[str, Any]] = [
-        {field: getattr(card, field) for field in fields} | {"uses": _uses(card)}
-        for card in shipped()
-    ]
-    _show(rows, as_json, hidden=("source",))
-
-
-def _uses(card: Calibration) -> str:
-    """What the card predicts the AUC from."""
-    return "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
+    rows = [{field: getattr(card, field) for field in fields} for card in shipped()]
+    for row, card in zip(rows, shipped(), strict=True):
+        row["uses"] = "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
+    _show(rows, as_json, ("source",))
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = ()) -> None:

@@ -1,8 +1,8 @@
-"""CoS-Low by batch size, and with batches side by side against one after the other.
+"""CoS-Low by batch size, and with parallel batches compared with one after another.
 
     python benchmarks/batches.py [--examples 16] [--turns 2]
 
-Each way is timed in turns with the default, of which it prints a multiple: above 1 is slower.
+Each way is timed in turns with the default; prints the ratio of times, above 1 is slower.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-import material
+import bench_examples
 from outcome import Ratio, tell
 from turns import in_turns
 
@@ -44,14 +44,16 @@ def at_size(lm: LanguageModel, examples: list[Example], size: int) -> Callable[[
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 16))
+    args = bench_examples.arguments(
+        bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 16)
+    )
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=True)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=True)
     default = choose_batch(args.batch_size, lm.device.value, "gradients").value
     ratios: dict[str, Ratio] = {}
     for case, examples in {
         "shared": found.examples,
-        "nothing shared": material.nothing_shared(found.examples),
+        "nothing shared": bench_examples.nothing_shared(found.examples),
     }.items():
         ways = {"default": at_size(lm, examples, default)}
         ways |= {f"batches of {n}": at_size(lm, examples, n) for n in SIZES if n != default}

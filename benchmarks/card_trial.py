@@ -1,10 +1,10 @@
-"""Whether the 90% interval of `loto_difference` holds what it says, on made-up tasks.
+"""Does the 90% interval of `loto_difference` cover the truth? Tested on simulated tasks.
 
     python benchmarks/card_trial.py
 
 Tasks are drawn with a known correlation of CoS-Low and AUC. Two bootstraps are compared: the one
-that ships, which fits every line again in every resample, and the simple one, which resamples the
-differences of the tasks. The truth is the mean difference over all draws of so many tasks. Takes
+that ships, which fits every line again in every resample, and a simple one, which resamples the
+differences of the tasks. The truth is the mean difference over all draws with as many tasks. Takes
 about a minute.
 """
 
@@ -24,7 +24,7 @@ CORRELATIONS = (0.0, 0.5, 0.7, 0.85)
 
 
 def simple(coslow: Array, auc: Array, rng: np.random.Generator) -> list[float]:
-    """Mean and interval of the tasks' differences, no line fitted again."""
+    """Mean and interval of the tasks' differences, without refitting lines."""
     line, n = fit_line(coslow, auc), len(auc)
     of_mean = np.abs(auc - auc.mean()) * n / (n - 1)
     gains = of_mean - np.abs(line.loo_residuals)
@@ -33,7 +33,7 @@ def simple(coslow: Array, auc: Array, rng: np.random.Generator) -> list[float]:
 
 
 def main() -> None:
-    """Print coverage and how often the line is called better, for each case."""
+    """Print the coverage and how often the line is called better, for each case."""
     rng = np.random.default_rng(1)
     figures = []
     for n in SIZES:

@@ -1,11 +1,11 @@
-"""Confidence against the published procedure: one prompt at a time with a second forward pass.
+"""Confidence compared with the published procedure: one prompt at a time, a second forward pass.
 
 python benchmarks/confidence.py [--examples 32] [--turns 3]
 """
 
 from __future__ import annotations
 
-import material
+import bench_examples
 import published
 from outcome import Ratio, tell
 from turns import in_turns
@@ -15,14 +15,14 @@ from labelcast.models.confidence import score_confidence
 from labelcast.models.encoding import encode_prompt
 from labelcast.models.loading import load_model
 
-# Two tokens nearer than this may change places with the order of summation.
+# Two tokens closer than this may swap with the order of summation.
 TIE = 1e-4
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.POOL, 32))
+    args = bench_examples.arguments(bench_examples.parser(__doc__ or "", bench_examples.POOL, 32))
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=False)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=False)
     prompts = [example.prompt for example in found.examples]
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
     batch = choose_batch(args.batch_size, lm.device.value, "confidence").value

@@ -1,9 +1,9 @@
-"""CoS-Low against the published procedure and against its own bare matrix products.
+"""CoS-Low compared with the published procedure and with its matrix products alone.
 
     python benchmarks/coslow.py [--examples 32] [--turns 3]
 
-In two cases: prompts that begin with a shared instruction, three quarters of their tokens, and the
-same prompts with the instruction's words in an order of each one's own, so that nothing is shared.
+Two cases: prompts that begin with the same instruction, three quarters of their tokens, and the
+same prompts with the instruction's words shuffled for each, so that nothing is shared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 from typing import Any
 
-import material
+import bench_examples
 import published
 import torch
 from outcome import Ratio, tell
@@ -41,8 +41,8 @@ def batch_shapes(pairs: Sequence[Encoded], size: int) -> list[tuple[int, int]]:
 class BareProducts:
     """The matrix products of `cos_low` alone, on random numbers of the same shapes.
 
-    Forward, input gradient, sketch, contraction and Gram matrix of every hooked layer. Attention,
-    the vocabulary's products and all that is not a product are left out.
+    Forward, input gradient, sketch, contraction and Gram matrix of every hooked layer. Leaves out
+    attention, the output layer's products and everything that is not a product.
     """
 
     def __init__(self, lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int):
@@ -63,7 +63,7 @@ class BareProducts:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def __call__(self) -> None:
-        """Run them all once."""
+        """Run every product once."""
         for rows, width in self.shapes:
             for layer in self.layers:
                 h = self.states[rows, width, layer.in_features]
@@ -80,7 +80,7 @@ class BareProducts:
 
 
 def longest_common_start(pairs: Sequence[Encoded]) -> int:
-    """The most tokens that any two prompts begin with alike."""
+    """Length of the longest common prefix of any two prompts, in tokens."""
     prompts = sorted(pair.tokens[: -pair.answer_length] for pair in pairs)
     longest = 0
     for one, other in pairwise(prompts):
@@ -90,12 +90,14 @@ def longest_common_start(pairs: Sequence[Encoded]) -> int:
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 32))
+    args = bench_examples.arguments(
+        bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 32)
+    )
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=True)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     adapted = published.with_adapters(lm, RANK)
-    cases = {SHARED: found.examples, NOTHING: material.nothing_shared(found.examples)}
+    cases = {SHARED: found.examples, NOTHING: bench_examples.nothing_shared(found.examples)}
     ratios: dict[str, Ratio] = {}
     facts: dict[str, Any] = {}
     for case, examples in cases.items():
@@ -115,7 +117,7 @@ def main() -> None:
 def ways(
     lm: LanguageModel, adapted: Any, examples: list[Example], pairs: list[Encoded], batch: int
 ) -> dict[str, Callable[[], Any]]:
-    """What is timed in turns."""
+    """The functions that are timed in turns."""
     return {
         "published": lambda: published.cos_low(adapted, pairs),
         "labelcast": lambda: cos_low(lm, examples, rank=RANK, batch_size=batch),
@@ -124,7 +126,7 @@ def ways(
 
 
 def ratios_of(case: str, turns: Turns) -> dict[str, Ratio]:
-    """The ratios of one case; its name stands in each one's."""
+    """The ratios of one case, with its name in each."""
     value, held = turns.values["published"]
     ours: CosLow = turns.values["labelcast"]
     return {

@@ -17,9 +17,9 @@ class Growth:
 
     Attributes:
         exponent: b.
-        error: standard error of b; 0 for two points, which leave none to tell.
+        error: standard error of b; 0 for two points, which cannot show one.
         factor: c, in the unit of y.
-        points: how many it was fitted on.
+        points: how many points were fitted.
     """
 
     exponent: float
@@ -33,7 +33,7 @@ class Growth:
 
 
 def fit(x: Sequence[float], y: Sequence[float]) -> Growth:
-    """The power law through points of two sequences of one length, all above 0.
+    """The power law through points, given as two sequences of the same length, all above 0.
 
     Raises:
         ValueError: fewer than two different x.
@@ -55,6 +55,6 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Growth:
 
 
 def upper(x: Sequence[float], y: Sequence[float]) -> Growth:
-    """The power law of the larger half of the points, where what does not grow weighs least."""
+    """The power law of the larger half of the points, where fixed costs matter least."""
     order = np.argsort(x)[-max(FEWEST, (len(x) + 1) // 2) :]
     return fit([x[i] for i in order], [y[i] for i in order])

@@ -1,9 +1,9 @@
-"""CPU seconds of a forecast, in turns with a power law fitted by numpy to the same scores.
+"""CPU seconds of a forecast, in turns with a power law fitted with numpy to the same scores.
 
     python benchmarks/forecasts.py [--turns 5]
 
-Prints for each question the median CPU seconds of labelcast, of the power law (which has no
-interval and no chance), and the peak memory of this process, which numpy and the draws share.
+For each question, prints the median CPU seconds of labelcast and of the power law (which has no
+interval and no chance), and the peak memory of this process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def questions() -> dict[str, Scores]:
 
 
 def power_law(scores: Scores) -> float:
-    """Labels for 0.85 by 1 - score = b n^-c, by least squares on the logarithms."""
+    """Labels for 0.85 from 1 - score = b n^-c, by least squares on the logarithms."""
     budgets, values = np.array(scores, dtype=np.float64).T
     if len(scores) < 2:
         return float("nan")

@@ -1,11 +1,11 @@
-"""CoS-Low of a model of Llama 3.1 8B's size on a GPU, against matrix rate and published way.
+"""CoS-Low of a model of Llama 3.1 8B's size on a GPU, compared with the published procedure.
 
     python benchmarks/gpu.py [--turns 5]
 
 Random weights from the model's published configuration, in bfloat16; 32 random examples of 512
 tokens, 8 of them the answer. Prints the measured bfloat16 matrix rate, the share of it that CoS-Low
-reaches (counting each product once, recomputed ones not at all), and the seconds of both ways, in
-turns. Needs a GPU with 80 GB; `--small` runs the same on a small model anywhere.
+reaches (each product counted once, recomputed ones not at all), and the seconds of both, measured
+in turns. Needs a GPU with 80 GB; `--small` runs the same on a small model anywhere.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ RANK = 64
 
 
 def build(config: dict[str, Any], device: str, dtype: torch.dtype) -> LanguageModel:
-    """A model of random weights, made where it runs."""
+    """A model with random weights, created on the device."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -68,7 +68,7 @@ def build(config: dict[str, Any], device: str, dtype: torch.dtype) -> LanguageMo
 
 
 def random_examples(count: int, tokens: int, answer: int, words: int) -> list[Encoded]:
-    """Examples of one length, with nothing shared."""
+    """Examples of equal length, with nothing shared."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(0, words, (count, tokens), generator=generator).tolist()
     return [Encoded(row, answer) for row in ids]
@@ -80,7 +80,7 @@ def wait() -> None:
 
 
 def seconds(way: Callable[[], Any]) -> tuple[float, Any]:
-    """How long a way takes, the device's work included, and what it returns."""
+    """Seconds that a way takes, including the device's work, and its result."""
     wait()
     start = time.perf_counter()
     value = way()
@@ -89,14 +89,14 @@ def seconds(way: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def matrix_rate(device: str, dtype: torch.dtype, size: int) -> float:
-    """Operations a second of one large product, the best of ten."""
+    """Operations per second of one large product, best of ten."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = min(seconds(lambda: a @ b)[0] for _ in range(10))
     return 2.0 * size**3 / best
 
 
 def operations(lm: LanguageModel, pairs: list[Encoded]) -> float:
-    """Those of the layers' forward pass, input gradients, sketch and contraction, each once."""
+    """Operations of the layers' forward pass, input gradients, sketch and contraction."""
     tokens = sum(len(pair.tokens) for pair in pairs)
     sizes = [(layer.in_features, layer.out_features) for layer in linear_layers(lm).values()]
     return float(sum(2 * tokens * (2 * i * o + RANK * (i + o)) for i, o in sizes))
@@ -116,14 +116,14 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and not args.small:
-        print("skipped: no GPU is here; --small runs the same on a small model")
+        print("skipped: no GPU found; --small runs the same on a small model")
         return
     config, dtype = (SMALL if args.small else LLAMA_8B), torch.bfloat16
     lm = build(config, device, dtype)
     pairs = random_examples(args.examples, args.tokens, 8, int(config["vocab_size"]))
     rate = matrix_rate(device, dtype, 8192 if device == "cuda" else 512)
     adapted = published.with_adapters(lm, RANK)
-    # What is made at a first call is not timed.
+    # The first call also allocates and compiles; it is not timed.
     ours(lm, pairs)
     published.cos_low(adapted, pairs[:2])
     if device == "cuda":
@@ -171,7 +171,7 @@ def report(
         "gpu",
         ratios,
         device=torch.cuda.get_device_name() if cuda else "cpu",
-        examples=f"{len(pairs)} random ones of {args.tokens} tokens",
+        examples=f"{len(pairs)} random examples of {args.tokens} tokens",
         turns=args.turns,
         layers_recomputed=None if plan is None else plan.recomputed,
         matrix_rate_tflops=round(rate / 1e12, 2),

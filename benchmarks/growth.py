@@ -2,11 +2,11 @@
 
     python benchmarks/growth.py [--full] [--rows FILE] [--draw docs/img]
 
-Every line of points runs in a process of its own on random models, smallest first, and each point
-is appended to FILE as it is done: killed, the same command goes on. `--full` goes to a pool of a
-million rows, which takes hours.
-The exponents are fitted on logarithms, over all points and over the larger half of them, to CPU
-seconds summed over threads, which other work on the machine stretches less than the clock's.
+Each series of points runs in its own process on random models, smallest first, and each finished
+point is appended to FILE: if it is interrupted, run the same command to resume. `--full` goes to a
+pool of a million rows, which takes hours.
+The exponents are fitted on logarithms, over all points and over the larger half, to CPU seconds
+summed over threads, which depend less on other work on the machine than the clock.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ ROWS = Path("build/bench/growth.jsonl")
 
 
 def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[[], Any]]:
-    """The size of a point as a number, and what is timed there.
+    """The size of a point as a number, and the function that is timed.
 
-    A small call of the same kind comes first, so that what a first call alone takes is not timed.
+    A small call of the same kind runs first, so that the cost of a first call is not timed.
     """
     import random_models
 
@@ -55,7 +55,7 @@ def prepare(name: str, point: int | str, folder: Path) -> tuple[float, Callable[
         return [
             {
                 "input_text": random_models.text(length - ANSWER, rng),
-                # The space before it makes the answer's first word a token of its own.
+                # The space makes the answer's first word a separate token.
                 "ground_truth": " " + random_models.text(ANSWER, rng),
             }
             for _ in range(count)
@@ -111,7 +111,7 @@ def measure(name: str, point: int | str) -> Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows so far; a last line that a kill cut off is dropped."""
+    """The rows so far; an incomplete last line is dropped."""
     rows: list[Row] = []
     if path.exists():
         for line in path.read_text("utf-8").splitlines():
@@ -121,7 +121,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def append(path: Path, row: Row) -> None:
-    """Add a row, on a line of its own even after one that was cut off."""
+    """Append a row, on a new line even after an incomplete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     old = path.read_bytes() if path.exists() else b""
     with path.open("a", encoding="utf-8") as lines:
@@ -131,7 +131,7 @@ def append(path: Path, row: Row) -> None:
 def missing(
     rows: Sequence[Row], names: Sequence[str], *, full: bool, most: int | None = None
 ) -> dict[str, list[int | str]]:
-    """The points of each line that no row has yet; `most` limits them for a smoke test."""
+    """The points of each series without a row; `most` limits them for a smoke test."""
     done = {(row["line"], row["point"]) for row in rows}
     wanted = {}
     for name in names:
@@ -142,7 +142,7 @@ def missing(
 
 
 def measure_line(name: str, points: Sequence[int | str], path: Path) -> None:
-    """Measure points in a process of their own, and keep each row as it comes.
+    """Measure points in a child process, and write each row as it comes.
 
     Raises:
         SystemExit: the process failed.
@@ -161,8 +161,8 @@ def measure_line(name: str, points: Sequence[int | str], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=Path, default=ROWS, metavar="FILE")
-    parser.add_argument("--full", action="store_true", help="a pool of up to a million rows too")
-    parser.add_argument("--quick", action="store_true", help="two points a line: a smoke test")
+    parser.add_argument("--full", action="store_true", help="also pools of up to a million rows")
+    parser.add_argument("--quick", action="store_true", help="two points per series: a smoke test")
     parser.add_argument("--lines", nargs="*", choices=list(LINES), default=list(LINES))
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="where growth.svg goes")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""The picture of docs/speed.md: CPU seconds against each size, on logarithmic axes, with fits."""
+"""Draw the picture of docs/speed.md: CPU seconds against each size, with fits."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ COSTS = {"score": "#5a5a5a", "confidence": "#1f6fb2", "CoS-Low": "#d9722e"}
 
 
 def draw(fitted: Mapping[str, Fitted], path: Path) -> Path:
-    """Write one panel for each size that grows; the lines are the fits of the larger half."""
+    """Write one panel for each kind of size; the lines are the fits of the larger half."""
     axes = list(dict.fromkeys(one.line.axis for one in fitted.values()))
     panels = [panel([o for o in fitted.values() if o.line.axis == axis], axis) for axis in axes]
     rows = [alt.hconcat(*panels[i : i + 2], spacing=26) for i in range(0, len(panels), 2)]
     chart = alt.vconcat(*rows, spacing=18)
     path.parent.mkdir(parents=True, exist_ok=True)
-    chart.configure_view(strokeWidth=0).configure(background="white").save(path)
+    chart.configure_view(strokeWidth=0).configure(background="white", padding=12).save(path)
     return path
 
 
 def panel(lines: list[Fitted], axis: str) -> Any:
-    """Points and fits of the costs that grow with one size."""
+    """Points and fits of the costs that grow with one kind of size."""
     points, fits = [], []
     for one in lines:
         cost = one.line.cost

@@ -1,4 +1,4 @@
-"""Which costs are measured against which sizes, and the power laws fitted to them."""
+"""Which costs are measured against which sizes, and their fitted power laws."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Line:
         cost: what is timed: `score`, `confidence` or `CoS-Low`.
         points: the sizes, or names of models.
         full: further sizes of a full run.
-        fixed: what stays as it is, in words.
-        expected: the exponent that the operations alone have far out, in words.
+        fixed: what is kept fixed, in words.
+        expected: the exponent of the operations alone for large sizes, in words.
     """
 
     axis: str
@@ -42,7 +42,7 @@ LINES = {
         "score",
         (100, 300, 1000, 3000, 10_000),
         (30_000, 100_000, 300_000, 1_000_000),
-        f"tiny model, {POOL_TOKENS} tokens a prompt, {POOL_ANSWER} an answer",
+        f"tiny model, {POOL_TOKENS} tokens per prompt, {POOL_ANSWER} per answer",
         "1",
     ),
     "prompt, confidence": Line(
@@ -56,7 +56,7 @@ LINES = {
         "CoS-Low",
         (8, 16, 32, 64, 128, 256, 512),
         (),
-        "1M, 48 tokens an example",
+        "1M, 48 tokens per example",
         "1 to 2",
     ),
     "model, confidence": Line(
@@ -68,7 +68,7 @@ LINES = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """A line's rows in order of size, and its power laws."""
+    """The rows of a series in order of size, and its power laws."""
 
     line: Line
     x: list[float]
@@ -80,7 +80,7 @@ class Fitted:
 
 
 def fit_lines(rows: Sequence[Row]) -> dict[str, Fitted]:
-    """The power laws of every line with at least two sizes."""
+    """The power laws of every series with at least two sizes."""
     found = {}
     for name, line in LINES.items():
         own = sorted((row for row in rows if row["line"] == name), key=lambda row: row["x"])
@@ -102,7 +102,7 @@ def fit_lines(rows: Sequence[Row]) -> dict[str, Fitted]:
 
 
 def describe(fitted: dict[str, Fitted]) -> list[dict[str, Any]]:
-    """JSON-ready figures of every line, for the table of docs/speed.md."""
+    """JSON-ready figures of every series, for the table of docs/speed.md."""
     return [
         {
             "line": name,

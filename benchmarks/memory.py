@@ -1,4 +1,4 @@
-"""Memory of this process, with its peak counted from a moment that is chosen."""
+"""Memory of this process, and its peak from a chosen moment on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def restart_peak() -> int:
-    """Let the peak be counted from now; the bytes that are resident now.
+    """Reset the peak; return the bytes that are resident now.
 
-    Where the system cannot, the peak goes on being that of the whole process.
+    If the system cannot reset it, the peak stays that of the process so far.
     """
     try:
         _CLEAR.write_text("5", "ascii")
@@ -22,7 +22,7 @@ def restart_peak() -> int:
 
 
 def peak() -> int:
-    """The most bytes that were resident, since `restart_peak` where the system can tell."""
+    """The most bytes that were resident since `restart_peak`, if the system supports it."""
     if _STATUS.exists():
         return _status("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024

@@ -14,15 +14,15 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio, or a difference of values, that is compared from one release to the next.
+    """A ratio, or a difference of values, that is compared between releases.
 
     Attributes:
-        value: what was measured; None where it could not be.
-        better: which way is better; None where neither is.
-        goal: at least or at most so much, by `better`.
-        note: why there is no value, or what the value is.
-        compared: whether a change from an earlier release tells something; not where the value is
-            rounding, or a peer's.
+        value: the measured value; None if it could not be measured.
+        better: which direction is better; None for neither.
+        goal: the least or the most it should be, depending on `better`.
+        note: why there is no value, or a remark on it.
+        compared: whether a change from an earlier release means something; false for rounding
+            errors and for peers.
     """
 
     value: float | None
@@ -33,30 +33,30 @@ class Ratio:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without a goal or a value."""
+        """Whether the goal is met; None without goal or value."""
         if self.goal is None or self.value is None or self.better is None:
             return None
         return self.value >= self.goal if self.better == "higher" else self.value <= self.goal
 
     def goal_text(self) -> str:
-        """The goal in words, or nothing."""
+        """The goal in words, or an empty text."""
         if self.goal is None:
             return ""
         return f"at {'least' if self.better == 'higher' else 'most'} {self.goal:g}"
 
     def text(self) -> str:
-        """The value to four digits, or why there is none."""
+        """The value to four digits, or why it is missing."""
         return self.note or "-" if self.value is None else f"{self.value:.4g}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, without what is not set."""
+        """JSON-ready, without fields that are not set."""
         return {key: value for key, value in vars(self).items() if value not in (None, "")} | {
             "value": self.value
         }
 
 
 def ratio_of(values: Mapping[str, Any]) -> Ratio:
-    """A ratio from what `Ratio.to_dict` gave."""
+    """A ratio from the result of `Ratio.to_dict`."""
     return Ratio(
         values["value"],
         values.get("better"),

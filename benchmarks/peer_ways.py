@@ -1,11 +1,11 @@
-"""The cosines of per-example gradients by labelcast and by peers, each in the way it offers.
+"""The cosines of per-example gradients, by labelcast and by other tools.
 
     python benchmarks/peer_ways.py WAY [the options of peers.py]
 
-Run by `peers.py` as a child process, so that a way's memory is its own. A way that is absent says
-so. Two kinds of gradient are compared: those of LoRA's B at B = 0 with one A ("sketch"), and those
-of the whole weights ("full"), whose inner products count 1 / d_in by layer in labelcast's `exact`
-and 1 in the plain sum ("unweighted").
+`peers.py` runs each way as a child process, to measure its memory separately. A way that is not
+installed says so. Two kinds of gradient are compared: those of LoRA's B at B = 0 with one A
+("sketch"), and those of the complete weights ("full"), whose inner products have the weight
+1 / d_in per layer in labelcast's `exact` and 1 in the plain sum ("unweighted").
 
 Shapes: N examples, S tokens, L layers, I inputs and O outputs of a layer, R rank.
 """
@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import material
+import bench_examples
 import memory
 import numpy as np
 import published
@@ -47,7 +47,7 @@ PROJECTION = 64
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every way is given."""
+    """The input of every way."""
 
     lm: LanguageModel
     examples: list[Example]
@@ -57,7 +57,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Found:
-    """Cosines [N,N] of the way's own sum over layers, and of the plain sum where it has one."""
+    """Cosines [N,N] of the way's own sum over layers, and of the plain sum if it has one."""
 
     cosines: NDArray[np.float64]
     unweighted: NDArray[np.float64] | None = None
@@ -65,11 +65,11 @@ class Found:
 
 
 Way = Callable[[Inputs], Callable[[], Found]]
-"""Prepares a way; what it returns is timed."""
+"""Prepares a way; returns the function that is timed."""
 
 
 class Absent(Exception):
-    """A way whose package is not installed or does not work here; says why."""
+    """The package of a way is not installed or does not work here."""
 
 
 def needs(package: str) -> str:
@@ -140,7 +140,7 @@ class _Adapted(nn.Module):  # type: ignore[misc]
 def torch_func(given: Inputs) -> Callable[[], Found]:
     """vmap(grad) with respect to every B at B = 0, a batch of examples at a time.
 
-    In plain attention: the CPU's fused one has no rule for vmap and would run a loop.
+    With plain attention: the CPU's fused attention has no vmap rule and would run a loop.
     """
     from torch.func import functional_call, grad, vmap
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -188,7 +188,7 @@ def padded(pairs: Sequence[Encoded], device: Any) -> tuple[Tensor, Tensor]:
 
 
 def kronfluence(given: Inputs) -> Callable[[], Found]:
-    """Pairwise influence scores with the identity in place of the inverse Hessian."""
+    """Pairwise influence scores with the identity instead of the inverse Hessian."""
     number = needs("kronfluence")
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments, ScoreArguments
@@ -216,7 +216,7 @@ def kronfluence(given: Inputs) -> Callable[[], Found]:
 
     task = AnswerLoss()
     model = prepare_model(given.lm.model, task)
-    # As many query gradients at once as `exact` may hold; the others' are computed again for each.
+    # As many query gradients at once as `exact` may hold; the others are recomputed for each.
     fit = max(1, gradient_memory() // (4 * weights))
     queries = -(-len(given.pairs) // -(-len(given.pairs) // fit))
 
@@ -252,13 +252,13 @@ def kronfluence(given: Inputs) -> Callable[[], Found]:
 
 
 def bergson(given: Inputs) -> Callable[[], Found]:
-    """Its collector in memory, each layer's gradient projected from both sides."""
+    """The in-memory collector of bergson, each layer's gradient projected from both sides."""
     number = needs("bergson")
     from bergson import CollectorComputer, GradientProcessor, IndexConfig, InMemoryCollector
     from datasets import Dataset
 
     model = given.lm.model
-    # As it sets a model up itself: gradients flow from the embedding on.
+    # bergson sets a model up like this: gradients flow from the embedding on.
     model.get_input_embeddings().requires_grad_(True)
     layers = linear_layers(given.lm)
     prefix = model.base_model_prefix + "."
@@ -310,11 +310,11 @@ WAYS: dict[str, Way] = {
 
 
 def main() -> None:
-    """Prepare, time and print a way; the cosines go into the folder given by `--cosines`."""
-    made = material.parser(__doc__ or "", material.ANNOTATED, 32)
+    """Prepare, time and print a way; the cosines are saved in the folder given by `--cosines`."""
+    made = bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 32)
     made.add_argument("way", choices=list(WAYS))
     made.add_argument("--cosines", type=Path, required=True, metavar="FOLDER")
-    args = material.arguments(made)
+    args = bench_examples.arguments(made)
     with contextlib.redirect_stdout(sys.stderr):
         line = measure(args.way, args)
     print(json.dumps(line))
@@ -323,7 +323,7 @@ def main() -> None:
 def measure(way: str, args: Any) -> dict[str, Any]:
     """Seconds and peak memory above that of the loaded model, and the way's CoS-Low."""
     lm = load_model(args.model, device=args.device)
-    found = material.load(args.task, args.examples, lm, need_answer=True)
+    found = bench_examples.load(args.task, args.examples, lm, need_answer=True)
     batch = choose_batch(args.batch_size, lm.device.value, "gradients").value
     given = Inputs(lm, found.examples, encode_labelled(lm, found.examples), batch)
     try:

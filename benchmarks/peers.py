@@ -1,12 +1,10 @@
-"""CoS-Low by labelcast beside the published procedure, torch.func, kronfluence and bergson.
+"""CoS-Low by labelcast, the published procedure, torch.func, kronfluence and bergson.
 
     python benchmarks/peers.py [--examples 32] [--turns 1] [--packages FOLDER]
 
-All on the same examples, each in child processes of its own and in turns, so that peak memory is
-its own and a busy machine hits all alike. A peer that is not installed is printed as such.
-benchmarks/peers.txt says how to install them.
-
-This process imports nothing heavy, so that a child starts from nothing.
+All on the same examples, each in its own child processes and in turns, so that peak memory is
+measured separately and a busy machine affects all equally. A peer that is not installed is listed
+as such; benchmarks/peers.txt says how to install them. This process imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ SAME_GRADIENTS = {"published": "labelcast", "torch.func": "labelcast"} | {
     "kronfluence": "labelcast exact",
     "bergson": "labelcast exact",
 }
-"""Whose value a way's is to agree with. bergson projects, so it agrees up to its noise."""
+"""The way whose value each way should reproduce. bergson projects, so it agrees up to noise."""
 
 _CHILD = Path(__file__).with_name("peer_ways.py")
 
@@ -53,7 +51,7 @@ def main() -> None:
 
 
 def child(way: str, options: Sequence[str], packages: Path, folder: Path) -> dict[str, Any]:
-    """What a way measured in a process of its own; what fails is told and fails nothing else."""
+    """The result of a way in a child process; a failure is printed and does not stop the others."""
     paths = [str(packages)] if packages.is_dir() else []
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([*os.environ.get("PYTHONPATH", "").split(os.pathsep), *paths])
@@ -71,7 +69,7 @@ def child(way: str, options: Sequence[str], packages: Path, folder: Path) -> dic
 
 
 def read_cosines(folder: Path, way: str) -> dict[str, Any]:
-    """The cosines that a way left, weighted and unweighted where it has them."""
+    """The cosines that a way saved, weighted and, if it has them, unweighted."""
     found = {}
     for kind in ("", " unweighted"):
         file = folder / f"{way}{kind}.npy"
@@ -85,7 +83,7 @@ def report(
     cosines: Mapping[str, Mapping[str, Any]],
     turns: int,
 ) -> None:
-    """Print each way's time and memory as ratios to labelcast's, and how far values agree."""
+    """Print each way's time and memory as ratios to labelcast's, and how well values agree."""
     ours = lines["labelcast"]
     ratios: dict[str, Ratio] = {}
     ways: dict[str, Any] = {}
@@ -97,7 +95,7 @@ def report(
         ways[way] = dict(rows[-1])
         if way == "labelcast":
             continue
-        # A slower `exact` says nothing good about labelcast; a slower peer does.
+        # A slower peer is better for labelcast; a slower `exact` is not.
         better: Better | None = None if way.startswith("labelcast") else "higher"
         ratios[f"time, {way} / labelcast"] = Ratio(ratio(rows, ours, "seconds"), better)
         ratios[f"memory above the model, {way} / labelcast"] = Ratio(
@@ -110,14 +108,14 @@ def report(
 def ratio(
     rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], name: str
 ) -> float:
-    """The median over turns of a way's figure over labelcast's."""
+    """Median over turns of the ratio of a way's figure to labelcast's."""
     return median(float(a[name] / b[name]) for a, b in zip(rows, others, strict=True))
 
 
 def agreement(
     way: str, ways: Mapping[str, Any], cosines: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Ratio]:
-    """How far a way's CoS-Low and single cosines lie from those of labelcast's same gradients."""
+    """Differences of a way's CoS-Low and cosines from labelcast's for the same gradients."""
     other = SAME_GRADIENTS.get(way, "")
     if other not in ways:
         return {}

@@ -1,7 +1,8 @@
-"""Peak memory of `labelcast score` by the size of the pool, each size in a process of its own.
+"""Peak memory of `labelcast score` by the size of the pool, each size in its own process.
 
-Run from the repository: ``python benchmarks/pool_memory.py --sizes 1000,10000,100000``. The model
-is a random one of one layer, so that what is measured is the pool and not the model.
+    python benchmarks/pool_memory.py --sizes 1000,10000,100000
+
+The model is random and has one layer, so that the pool is measured and not the model.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ finally:
 
 
 def write_pool(path: Path, size: int) -> None:
-    """A pool of records of about 200 bytes, one in ten of them there twice."""
+    """A pool of records of about 200 bytes, one in ten of them a duplicate."""
     with path.open("w") as stream:
         for number in range(size):
             text = f"ticket {number - number % 10 // 9} " + "word " * (20 + number % 20)
@@ -41,7 +42,7 @@ def write_pool(path: Path, size: int) -> None:
 
 
 def score(folder: Path, size: int) -> dict[str, float]:
-    """Score a pool of a size: megabytes at the peak, and seconds."""
+    """Score a pool of a size: peak megabytes, and seconds."""
     pool, out = folder / f"pool-{size}.jsonl", folder / f"run-{size}"
     write_pool(pool, size)
     options = ["--task", folder / "task.yaml", "--model", folder / "model", "--out", out]

@@ -1,11 +1,10 @@
-"""CoS-Low in bfloat16 against float32: same model, same examples, same sketch.
+"""CoS-Low in bfloat16 compared with float32: same model, same examples, same sketch.
 
     python benchmarks/precision.py [--device cuda] [--examples 8]
 
-Prints how far the two values lie apart, for each set of examples (goal: at most 0.01), and how far
-float32 lies from itself with weights that are rounded to bfloat16: the rest of the difference is
-the activations' and gradients' own. A CPU without instructions for bfloat16 takes many times as
-long.
+Prints the difference for each set of examples (goal: at most 0.01), and the difference between
+float32 and float32 with weights rounded to bfloat16: the rest is due to activations and gradients.
+A CPU without bfloat16 instructions takes many times as long.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import material
+import bench_examples
 from outcome import Ratio, tell
 
 from labelcast.models.coslow import cos_low
@@ -29,7 +28,9 @@ EXACT = "float32"
 
 
 def main() -> None:
-    args = material.arguments(material.parser(__doc__ or "", material.ANNOTATED, 8))
+    args = bench_examples.arguments(
+        bench_examples.parser(__doc__ or "", bench_examples.ANNOTATED, 8)
+    )
     values: dict[str, dict[str, float]] = {}
     for way, lm in models(args.model, args.device):
         for name, chosen in sets(lm, args.task, args.examples).items():
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def models(name: str, device: str) -> Iterator[tuple[str, LanguageModel]]:
-    """The model in float32, with rounded weights, and in bfloat16; one at a time."""
+    """The model in float32, with rounded weights, and in bfloat16, one at a time."""
     import torch
 
     lm = load_model(name, device=device, dtype=EXACT)
@@ -62,12 +63,12 @@ def models(name: str, device: str) -> Iterator[tuple[str, LanguageModel]]:
 
 
 def sets(lm: LanguageModel, annotated: Path, count: int) -> dict[str, list[Example]]:
-    """Examples of generated tasks and the published ones, rendered for the model."""
+    """Generated and published examples, rendered for the model."""
     found = {}
     for name in GENERATED:
         source = open_source(f"generated:{name}:{count}")
         found[name] = list(examples(source, Task.load(name), lm.render, need_answer=True))
-    found["published"] = material.load(annotated, count, lm, need_answer=True).examples
+    found["published"] = bench_examples.load(annotated, count, lm, need_answer=True).examples
     return found
 
 

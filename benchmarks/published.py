@@ -1,7 +1,4 @@
-"""The published procedure for CoS-Low and confidence: one example at a time, for comparison.
-
-Nothing in the package imports this module.
-"""
+"""The published procedure for CoS-Low and confidence, one example at a time, for comparison."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ Gradients = dict[str, Tensor]
 
 
 def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0, *, copied: bool = True) -> Any:
-    """The model under fresh peft LoRA adapters (B = 0) whose A are labelcast's; by default a copy.
+    """The model with fresh peft LoRA adapters (B = 0) that have labelcast's A; by default a copy.
 
-    Without a copy the model itself gets the adapters.
+    Without a copy, the model itself gets the adapters.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -48,7 +45,7 @@ def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0, *, copied: b
 
 
 def answer_loss(model: Any, pair: Encoded) -> Tensor:
-    """The mean loss over the answer's tokens of one example, by the model's own loss."""
+    """The mean loss over the answer's tokens of one example, from the model's own loss."""
     ids = torch.tensor([pair.tokens], device=model.device)
     labels = ids.clone()
     labels[:, : -pair.answer_length] = -100
@@ -57,7 +54,7 @@ def answer_loss(model: Any, pair: Encoded) -> Tensor:
 
 
 def gradients(adapted: Any, pair: Encoded) -> Gradients:
-    """Every adapter's gradient for one example, the zero ones of A too."""
+    """Every adapter's gradient for one example, including the zero gradients of A."""
     adapted.zero_grad(set_to_none=True)
     answer_loss(adapted, pair).backward()
     return {
@@ -68,12 +65,12 @@ def gradients(adapted: Any, pair: Encoded) -> Gradients:
 
 
 def norm(one: Gradients) -> Tensor:
-    """The length of all gradients of one example taken as one vector."""
+    """The norm of all gradients of one example as one vector."""
     return torch.stack([g.pow(2).sum() for g in one.values()]).sum().sqrt()
 
 
 def pair_cosines(kept: Sequence[Gradients]) -> list[float]:
-    """The cosine of every pair i < j, module by module."""
+    """The cosine of every pair i < j, accumulated module by module."""
     norms = [norm(one) for one in kept]
     cosines = []
     for i, j in combinations(range(len(kept)), 2):
@@ -83,7 +80,7 @@ def pair_cosines(kept: Sequence[Gradients]) -> list[float]:
 
 
 def cos_low(adapted: Any, pairs: Sequence[Encoded]) -> tuple[float, int]:
-    """CoS-Low and the bytes that its gradients filled."""
+    """CoS-Low, and the bytes of its gradients."""
     kept = [gradients(adapted, pair) for pair in pairs]
     held = sum(g.numel() * g.element_size() for one in kept for g in one.values())
     return median(pair_cosines(kept)), held
@@ -91,7 +88,7 @@ def cos_low(adapted: Any, pairs: Sequence[Encoded]) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Answer:
-    """A greedy answer, its counted tokens' mean probability, and the least margin of a step."""
+    """A greedy answer, the mean probability of its counted tokens, and its smallest margin."""
 
     tokens: list[int]
     confidence: float

@@ -1,7 +1,4 @@
-"""Random Llamas of chosen sizes whose every word is one token, so that lengths can be chosen too.
-
-Saved and loaded as a user's own folder would be.
-"""
+"""Random Llamas of chosen sizes, saved as folders; each word is one token, so lengths are exact."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ CONTEXT = 4096
 
 @dataclass(frozen=True)
 class Size:
-    """Width, layers and heads; an MLP is three times as wide, and half the heads are of keys."""
+    """Width, layers and heads; the MLP is three times as wide; half as many key heads."""
 
     width: int
     layers: int
@@ -58,7 +55,7 @@ def load(name: str) -> LanguageModel:
         num_attention_heads=size.heads,
         num_key_value_heads=size.heads // 2,
         max_position_embeddings=CONTEXT,
-        # Wide weights, so that answers differ and seldom end early.
+        # Large weights, so that answers differ and rarely end early.
         initializer_range=0.1,
         eos_token_id=1,
         pad_token_id=0,
@@ -73,12 +70,12 @@ def load(name: str) -> LanguageModel:
 
 
 def text(tokens: int, rng: random.Random) -> str:
-    """So many random words, each of them one token."""
+    """Random words, each of which is one token."""
     return " ".join(f"w{rng.randrange(WORDS)}" for _ in range(tokens))
 
 
 def write_pool(path: Path, rows: int, tokens: int, seed: int = 0) -> Path:
-    """A file of rendered records with prompts of so many tokens."""
+    """Write a file of rendered records with prompts of a number of tokens."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as lines:
         for _ in range(rows):

@@ -1,7 +1,4 @@
-"""The table of ratios beside those of the last recorded release, and the history of releases.
-
-Runs nothing.
-"""
+"""The table of ratios next to those of the last release, and the history of releases."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 from outcome import Ratio, ratio_of
 
 WORSE = 0.1
-"""A ratio that is worse by more than this share is marked; less is a machine's own unrest."""
+"""A ratio that is worse by more than this share is marked; less is the machine's noise."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +21,9 @@ class Record:
     Attributes:
         version: of labelcast.
         date: ISO, of the measurement.
-        commit: that was measured, short.
+        commit: the measured commit, short.
         machine: in words.
-        ratios: value by name, `BENCHMARK: NAME`; None where there was none.
+        ratios: value by name, `BENCHMARK: NAME`; None without a value.
     """
 
     version: str
@@ -37,7 +34,7 @@ class Record:
 
 
 def ratios_of(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Ratio]:
-    """Every ratio of the lines of JSON, by `BENCHMARK: NAME`."""
+    """The ratios in the lines of JSON, by `BENCHMARK: NAME`."""
     return {
         f"{outcome['benchmark']}: {name}": ratio_of(values)
         for outcome in outcomes
@@ -53,14 +50,14 @@ def read_history(path: Path) -> list[Record]:
 
 
 def record(path: Path, new: Record) -> None:
-    """Append a release; one of the same version and commit is replaced."""
+    """Append a release, or replace the one with the same version and commit."""
     kept = [r for r in read_history(path) if (r.version, r.commit) != (new.version, new.commit)]
     lines = [json.dumps(asdict(one)) + "\n" for one in [*kept, new]]
     path.write_text("".join(lines), "utf-8")
 
 
 def change(ratio: Ratio, earlier: float | None) -> str:
-    """How a ratio changed from an earlier release, in words; `worse` where it regressed."""
+    """How a ratio changed from an earlier release, in words; `worse` if it regressed."""
     if ratio.value is None or not earlier or not ratio.compared:
         return ""
     share = ratio.value / earlier - 1
@@ -68,21 +65,21 @@ def change(ratio: Ratio, earlier: float | None) -> str:
     if ratio.better is None:
         return text
     gain = share if ratio.better == "higher" else -share
-    # As many times: halved is as bad as doubled is good.
+    # By factors: halved is as bad as doubled is good.
     if gain < 0:
         gain = -(max(ratio.value, earlier) / min(ratio.value, earlier) - 1)
     return f"**worse** {text}" if gain < -WORSE else text
 
 
 def regressions(ratios: Mapping[str, Ratio], last: Record | None) -> list[str]:
-    """Names of the ratios that are marked as worse than at the last release."""
+    """Names of the ratios marked as worse than at the last release."""
     if last is None:
         return []
     return [n for n, r in ratios.items() if change(r, last.ratios.get(n)).startswith("**worse")]
 
 
 def release_table(ratios: Mapping[str, Ratio], last: Record | None) -> str:
-    """Markdown: one row a ratio, with its goal, the last release's value and the change."""
+    """Markdown: one row per ratio, with its goal, the last release's value and the change."""
     then = f"{last.version} ({last.date})" if last else "last release"
     lines = [f"| what | now | goal | {then} | change |", "|---|---|---|---|---|"]
     for name, ratio in ratios.items():
@@ -101,7 +98,7 @@ def release_table(ratios: Mapping[str, Ratio], last: Record | None) -> str:
 
 
 def growth_table(growth: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: one row a line of `growth.py`."""
+    """Markdown: one row per series of `growth.py`."""
     lines = [
         "| what grows | cost | from, to | CPU seconds | exponent, all | exponent, larger half "
         "| operations alone | memory, MB |",
@@ -120,13 +117,13 @@ def growth_table(growth: Sequence[Mapping[str, Any]]) -> str:
 
 
 def put(page: str, mark: str, text: str) -> str:
-    """The page with the part between `<!-- MARK -->` and `<!-- end MARK -->` replaced.
+    """The page with the text between `<!-- MARK -->` and `<!-- end MARK -->` replaced.
 
     Raises:
         ValueError: the page has no such part.
     """
     begin, end = f"<!-- {mark} -->", f"<!-- end {mark} -->"
     if page.count(begin) != 1 or page.count(end) != 1:
-        raise ValueError(f"the page has no part between {begin} and {end}")
+        raise ValueError(f"the page has no text between {begin} and {end}")
     before, rest = page.split(begin)
     return f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"

@@ -1,10 +1,10 @@
-"""All benchmarks, one after another, and the table that is pasted into docs/speed.md.
+"""Run all benchmarks one after another, and write the tables of docs/speed.md.
 
     python benchmarks/run.py [--only NAME ...] [--record] [--page docs/speed.md]
 
-About a quarter of an hour on two quiet cores. `--record` adds the ratios to
-benchmarks/history.jsonl, which is done once a release; the table shows the last recorded ones
-beside today's, and marks what became worse. A GPU's benchmark runs where there is a GPU.
+Takes about a quarter of an hour on two idle cores. `--record` adds the ratios to
+benchmarks/history.jsonl, once per release; the table shows the last recorded ratios next to today's
+and marks what became worse. The GPU benchmark runs if there is a GPU.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PACKAGES = ("labelcast", "torch", "transformers", "numpy", "peft")
 
 
 def machine() -> str:
-    """Cores, memory, versions and device, in words; no name of a host."""
+    """Cores, memory, versions and device in words, without the host's name."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     numbers = [f"{name} {version_of(name)}" for name in PACKAGES]
@@ -71,7 +71,7 @@ def version_of(name: str) -> str:
 
 
 def device() -> str:
-    """The GPU that torch sees, or none."""
+    """The name of the GPU that torch sees, or "no GPU"."""
     if importlib.util.find_spec("torch") is None:
         return "no GPU"
     import torch
@@ -80,7 +80,7 @@ def device() -> str:
 
 
 def run(name: str, options: Sequence[str]) -> dict[str, Any] | None:
-    """The line of JSON of one benchmark, or None where it failed; what it prints is shown."""
+    """Run a benchmark and show its output; its line of JSON, or None if it failed."""
     command = [sys.executable, str(HERE / f"{name}.py"), *options]
     print(f"== {name} {' '.join(options)}", flush=True)
     start = time.perf_counter()
@@ -96,14 +96,14 @@ def run(name: str, options: Sequence[str]) -> dict[str, Any] | None:
 
 
 def commit() -> str:
-    """The commit that is measured, marked where files differ from it."""
+    """The measured commit, marked if files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 
 def facts(outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """Under the table: the examples that each benchmark ran on, and how often."""
+    """The text under the table: which examples each benchmark ran on, and how often."""
     return "\n".join(
         f"- {one['benchmark']}: {one['examples']}; turns: {one['turns']}."
         for one in outcomes
@@ -115,11 +115,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     scripts = SCRIPTS | ({"precision": [], "gpu": []} if has_gpu() else {})
     parser.add_argument("--only", nargs="*", choices=list(scripts), default=list(scripts))
-    parser.add_argument("--quick", action="store_true", help="a smoke test; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="a smoke test; writes nothing")
     parser.add_argument("--record", action="store_true", help="add a row to history.jsonl")
     parser.add_argument("--page", type=Path, default=PAGE)
     args = parser.parse_args()
-    # A killed run goes on, but not with the rows of another commit.
+    # An interrupted run resumes, but only with rows of the same commit.
     rows = HERE.parent / f"build/bench/growth-{commit()}{'-quick' if args.quick else ''}.jsonl"
     scripts["growth"] = ["--rows", str(rows), *([] if args.quick else scripts["growth"])]
     extra = ["--quick"] if args.quick else []
@@ -147,18 +147,18 @@ def main() -> int:
 
 
 def has_gpu() -> bool:
-    """Whether the GPU's benchmark is there and has a GPU to run on."""
-    return (HERE / "gpu.py").exists() and device() != "no GPU"
+    """Whether there is a GPU for the GPU benchmark."""
+    return device() != "no GPU"
 
 
 def write_page(page: Path, text: str, outcomes: Sequence[Mapping[str, Any]]) -> None:
-    """Paste the tables into the page's marked parts."""
+    """Write the tables into the marked parts of the page."""
     found = put(page.read_text("utf-8"), "bench", text)
     for outcome in outcomes:
         if "growth" in outcome:
             found = put(found, "growth", growth_table(outcome["growth"]))
     page.write_text(found, "utf-8")
-    print(f"written into {page}")
+    print(f"written to {page}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-r"""The picture of a report: its first screen, by Debian's chromium.
+r"""Take a picture of the top of a report, with Debian's chromium.
 
-    python benchmarks/screenshot.py report.html [--out docs/img/report.png] [--dark]
+    python benchmarks/screenshot.py report.html
+    python benchmarks/screenshot.py report.html --dark --out docs/img/report-dark.png
 
-The report behind docs/img/report.png. The scores are real: `labelcast tune` measured them on 1,200
-questions of TREC with their kinds as words, with the embedded model and 150 test examples.
+The report in docs/img is made by the command below. The scores are real: `labelcast tune` measured
+them on 1,200 questions of TREC, with the question types as words, the embedded model and 150 test
+examples.
 
     labelcast report --observe 0=0 --observe 50=0.693 --observe 200=0.807 --observe-size 150 \
         --target-score 0.85 --out report.html
@@ -20,7 +22,7 @@ MARGIN = 14
 
 
 def photograph(report: Path, out: Path, scheme: str) -> None:
-    """Write the report down to the end of its curve as a PNG, 1,400 pixels wide."""
+    """Write the report up to the end of its curve as a PNG, 1,400 pixels wide."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,10 +1,10 @@
-"""How long the command line takes to start, and smollm2 from its cache, against what they need.
+"""How long the command line takes to start, and smollm2 takes to load from its cache.
 
     python benchmarks/startup.py [--turns 7] [--loads 2]
 
-Every measurement is a process of its own. The yardstick of the commands imports numpy, typer and
-rich; that of the cache is the model out of its GGUF file, into an empty cache folder. Beside it is
-printed what it takes to import the libraries alone, which no cache can save.
+Each measurement runs in its own process. Commands are compared with importing numpy, typer and
+rich; the cache with loading the model from its GGUF file into an empty cache folder. Also prints
+how long importing the libraries alone takes, which no cache can avoid.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMPORTS = [
     "-c",
     "import torch, transformers; from transformers.models.llama import modeling_llama",
 ]
-# As if Python were not kept from looking for garbage while libraries are imported.
+# Keep the garbage collector on while libraries are imported; labelcast turns it off.
 COLLECTING = [*LOAD[:2], f"import gc; gc.disable = gc.enable; {LOAD[2]}"]
 GOALS = {"help": 1.5, "forecast": 2.0}
 CACHED = 0.25
@@ -49,7 +49,7 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Non
 
 
 def load_from_gguf() -> None:
-    """Load smollm2 where its weights have not been unpacked yet."""
+    """Load smollm2 with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         run(LOAD, {"LABELCAST_CACHE": folder})
 
@@ -96,7 +96,7 @@ def main() -> None:
     ratios["importing torch and transformers' Llama alone / from GGUF"] = Ratio(
         loads.ratio("imports", "gguf"), compared=False
     )
-    ratios["smollm2 from its cache, looking for garbage meanwhile / not"] = Ratio(
+    ratios["smollm2 from its cache, garbage collector on / off"] = Ratio(
         loads.ratio("collecting", "cache"), compared=False
     )
     seconds = {way: round(part.median(way), 3) for part in (commands, loads) for way in part.values}

@@ -1,4 +1,4 @@
-"""Timing several ways in turns, so that a busy machine hits all alike."""
+"""Time several ways in turns, so that a busy machine affects all equally."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of each way in each turn, and what each way returned last."""
+    """Seconds of each way in each turn, and the last result of each way."""
 
     seconds: dict[str, list[float]]
     values: dict[str, Any]
@@ -21,12 +21,12 @@ class Turns:
         return median(self.seconds[way])
 
     def ratio(self, way: str, other: str) -> float:
-        """How many times the seconds of another a way takes: the median over turns."""
+        """Ratio of a way's seconds to another's: the median over turns."""
         return median(a / b for a, b in zip(self.seconds[way], self.seconds[other], strict=True))
 
 
 def in_turns(ways: Mapping[str, Callable[[], Any]], turns: int) -> Turns:
-    """Time each way once, then each again, for a number of turns."""
+    """Time every way once per turn."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     values: dict[str, Any] = {}
     for _ in range(turns):

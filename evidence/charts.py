@@ -1,7 +1,8 @@
-"""What the pictures of the documentation share: colours, and the axis of labels."""
+"""What the pictures of the documentation share: colours, the axis of labels, saving."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -10,7 +11,7 @@ from labelcast.forecast.efficiency import log_position
 
 Rows = list[dict[str, Any]]
 Chart = Any
-"""A chart of altair's, whose own types are partial."""
+"""An altair chart; altair's own types are incomplete."""
 
 GREY, BLUE = "#9a9a9a", "#1f6fb2"
 ORANGE = "#d9722e"
@@ -23,8 +24,14 @@ def chart_of(rows: Rows) -> Chart:
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
 
 
+def save(chart: Chart, path: Path) -> None:
+    """Write a chart on an opaque white background, readable on a light or dark page."""
+    chart.configure_view(strokeWidth=0).configure(background="white", padding=12).save(path)
+    print(path)
+
+
 def labels_axis() -> alt.X:
-    """Return the axis of labels: log2(labels), with 0 in the place of 1."""
+    """Return the axis of labels: log2(labels), with 0 instead of 1."""
     axis = alt.Axis(
         values=_TICKS, labelExpr=_LABELS, labelOverlap=False, title="labels", grid=False
     )

@@ -1,4 +1,4 @@
-"""The measured curves that the prior is fitted to and tried on, in one form.
+"""The measured curves that the prior is fitted to and tested on, in one format.
 
 The published curves are read from the authors' results folder, the others from a folder of JSON
 Lines files (`source`, `model`, `task`, `metric`, `higher_is_better`, `curve`, ...).
@@ -25,9 +25,9 @@ class MeasuredCurve:
 
     Attributes:
         source, model, task: names.
-        scores: (labels, score) of every training run, by rising labels, from 1 label on.
-        zero_shot: score before any training example, None where unknown.
-        test_size: examples behind each score, None where unknown.
+        scores: (labels, score) of every training run, by rising labels, at 1 label or more.
+        zero_shot: score before any training example, None if unknown.
+        test_size: test examples behind each score, None if unknown.
     """
 
     source: str
@@ -39,11 +39,11 @@ class MeasuredCurve:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The task that is held out as a whole."""
+        """The task, which is held out with all its curves."""
         return self.source, self.task
 
     def means(self) -> tuple[Array, Array]:
-        """Return the budgets, rising, and the mean score at each, both [k]."""
+        """Return the budgets in rising order and the mean score at each, both [k]."""
         budgets = sorted({n for n, _ in self.scores})
         means = [np.mean([s for m, s in self.scores if m == n]) for n in budgets]
         return np.array(budgets, dtype=np.float64), np.array(means)

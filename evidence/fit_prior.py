@@ -38,11 +38,11 @@ from labelcast.forecast.score_curves import (
 
 COMPONENTS = {"scores": 4, "losses": 2}
 STEPS: dict[str, dict[str, int]] = {"scores": {}, "losses": {"rounds": 25, "steps": 250}}
-"""Rounds and steps of a fit, where they differ from those of `fit_scores`."""
+"""Rounds and steps of a fit, if they differ from those of `fit_scores`."""
 
 CHAINS = 32
 LEFT_OUT = ("fewsquad",)
-"""Sources that only show the foot of a curve; they are not fitted."""
+"""Sources that only show the start of a curve; they are not fitted."""
 
 CURVES = Path(__file__).parent / "curves"
 """The measured curves that may be shared."""
@@ -68,7 +68,7 @@ class Packed:
 
     @classmethod
     def of(cls, curves: Sequence[MeasuredCurve]) -> "Packed":
-        """Pack curves; of long ones 60 runs are taken at equal steps."""
+        """Pack curves; a long one keeps 60 runs at equal steps."""
         rows = []
         for curve in curves:
             runs = list(curve.scores)
@@ -114,7 +114,7 @@ class Packed:
 
 
 def _odds(score: float) -> float:
-    """Return the log odds of a score, as if half an example more of 500 were right and wrong."""
+    """Return the log odds of a score, smoothed by half an example right and half wrong, of 500."""
     return float(np.log((500 * score + 0.5) / (500 * (1 - score) + 0.5)))
 
 
@@ -134,14 +134,14 @@ class ScoreFit:
 
     @classmethod
     def cached(cls, results: Path, folder: Path = CURVES, kind: str = "scores") -> "ScoreFit":
-        """Return the fit to the published curves and those of a folder; it is made once.
+        """Return the fit to the published curves and those of a folder, fitted once.
 
-        It takes about a minute for scores and five for losses, and is kept in `evidence/.cache`
-        under a digest of the curves.
+        It takes about a minute for scores and five for losses. `evidence/.cache` keeps it under a
+        digest of the curves.
 
         Args:
             results: the authors' results folder.
-            folder: of other measured curves.
+            folder: the folder of other measured curves.
             kind: "scores" or "losses".
         """
         read = read_curves(results, folder)
@@ -167,9 +167,9 @@ class ScoreFit:
         return fit
 
     def without(self, task: str) -> Mixture:
-        """Return the mixture fitted anew without the curves of a task, of any source and model.
+        """Return the mixture refitted without the curves of a task, of any source and model.
 
-        The samples of the other curves are kept; they were drawn under the mixture of all.
+        The samples of the other curves are kept; they were drawn under the mixture of all curves.
         """
         kept = np.array([curve.task != task for curve in self.curves])
         if kept.all():
@@ -178,7 +178,7 @@ class ScoreFit:
         return refit(self.samples[kept], weights, self.mixture, steps=4)
 
     def prior_without(self, task: str) -> Prior:
-        """Return the shipped prior with the curves of scores and of headroom of other tasks.
+        """Return the shipped prior with the score curves and headroom shares of other tasks.
 
         The gains and their ends are still those of all tasks.
         """
@@ -188,7 +188,7 @@ class ScoreFit:
 
 
 def task_weights(curves: Sequence[MeasuredCurve]) -> Array:
-    """Return the weight of every curve, [C]: a task of k curves counts as much as sqrt(k)."""
+    """Return the weight of every curve, [C]: a task with k curves has the weight sqrt(k)."""
     counts = Counter(curve.key for curve in curves)
     return np.array([counts[curve.key] ** -0.5 for curve in curves])
 
@@ -212,7 +212,7 @@ def fit_scores(
         steps: of the Markov chains in each round.
         warm_up: steps before the first.
         seed: of the chains and of the start.
-        progress: gets a line about the fit after each round.
+        progress: called with a line about the fit after each round.
     """
     rng = np.random.default_rng(seed)
     packed, weights = Packed.of(curves), task_weights(curves)
@@ -228,7 +228,7 @@ def fit_scores(
         mixture = refit(samples, weights, mixture, steps=3)
         samples = sampled(samples, packed, mixture, steps, rng)
         fit = packed.log_likelihood(samples).mean(axis=1).sum() / packed.mask.sum()
-        progress(f"round {number + 1} of {rounds}: log likelihood a score {fit:.3f}")
+        progress(f"round {number + 1} of {rounds}: log likelihood per score {fit:.3f}")
     return ScoreFit(tuple(curves), samples, refit(samples, weights, mixture, steps=3))
 
 

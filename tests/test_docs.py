@@ -1,4 +1,4 @@
-"""README and docs say what is true (commands, links, code, keys); the site stands alone."""
+"""README and docs match the code (commands, links, keys); the site needs no other host."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def blocks(language: str | None = None) -> Iterator[Block]:
 
 
 def command_lines() -> Iterator[tuple[str, str]]:
-    """Every command that a page shows in a block of its own, with the page's name."""
+    """Every command in a code block, with the page's name."""
     for page in PAGES:
         text = page.read_text("utf-8")
         shown = [block[3] for block in _FENCE.finditer(text)]
@@ -59,7 +59,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
 
 
 def inline_commands() -> Iterator[tuple[str, str]]:
-    """Every command that stands within a sentence."""
+    """Every command within a sentence."""
     for page in PAGES:
         for text in re.findall(r"`(labelcast [^`]+)`", _FENCE.sub("", page.read_text("utf-8"))):
             yield page.name, " ".join(text.split())
@@ -67,7 +67,7 @@ def inline_commands() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
 def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
-    """The command is there and takes the options and arguments that are shown, as they are."""
+    """The command exists and takes the shown options and arguments."""
     words = shlex.split(line, comments=True)[1:]
     group: Any = typer.main.get_command(build())
     above = typer.Context(group, info_name="labelcast")
@@ -83,8 +83,8 @@ def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(inline_commands())))
-def test_a_command_in_a_sentence_is_there_with_its_options(page: str, line: str) -> None:
-    """Values may be left out in a sentence; names may not be made up."""
+def test_a_command_in_a_sentence_exists_with_its_options(page: str, line: str) -> None:
+    """A sentence may leave out values, but every option exists."""
     words = line.split()[1:]
     if words[0] == "COMMAND":
         return
@@ -98,7 +98,7 @@ def test_a_command_in_a_sentence_is_there_with_its_options(page: str, line: str)
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_lead_somewhere(page: Path) -> None:
-    """In the repository as well as in the site (whose anchors mkdocs checks)."""
+    """In the repository and in the site (mkdocs checks the anchors)."""
     text = re.sub(r"<!--.*?-->", "", _FENCE.sub("", page.read_text("utf-8")), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)", text):
         if not re.match(r"[a-z]+:|#", target):
@@ -106,23 +106,23 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [*blocks("python")], ids=lambda block: block.page)
-def test_python_is_python_and_names_what_is_there(block: Block) -> None:
-    """Each block compiles, and takes only public names from the package."""
+def test_python_blocks_use_public_names(block: Block) -> None:
+    """Each block compiles and uses only public names of the package."""
     for node in ast.walk(ast.parse(block.text)):
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "lc":
             assert node.attr in lc.__all__
 
 
-def test_the_task_file_that_is_shown_is_one() -> None:
-    """The block on the page about data is a task, and every key of the schema is explained."""
+def test_the_shown_task_file_is_valid() -> None:
+    """The block on the page about data is a task, and the page explains every key."""
     (shown,) = [block for block in blocks("yaml") if block.page == "your-data.md"]
     assert Task.parse(shown.text).answers[0] == "refund"
     text = (ROOT / "docs/your-data.md").read_text("utf-8")
     assert [key for key in Task.model_fields if f"`{key}`" not in text] == []
 
 
-def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
-    """The block on the page about models is a recipe with every key, at the values it says."""
+def test_the_shown_recipe_is_valid(tmp_path: Path) -> None:
+    """The block on the page about models is the LoRA recipe with every key."""
     (shown,) = [block for block in blocks("yaml") if block.page == "your-model.md"]
     file = tmp_path / "recipe.yaml"
     file.write_text(shown.text)
@@ -132,7 +132,7 @@ def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
 
 
 def test_every_card_is_in_the_table_with_its_line() -> None:
-    """The page about models lists the cards that ship."""
+    """The page about models lists the shipped cards."""
     text = (ROOT / "docs/your-model.md").read_text("utf-8")
     for card in shipped():
         line = f"AUC' = {card.slope:.3f} CoS-Low + {card.intercept:.3f}"
@@ -141,14 +141,14 @@ def test_every_card_is_in_the_table_with_its_line() -> None:
         assert card.lines or line in row[0]
 
 
-def test_every_field_of_an_answer_is_explained() -> None:
-    """The table of the JSON names each field of a forecast."""
+def test_every_field_of_a_forecast_is_explained() -> None:
+    """The table of the JSON has each field of a forecast."""
     text = (ROOT / "docs/reading-the-answer.md").read_text("utf-8").split("## As JSON")[1]
     assert [name for name in Forecast.__dataclass_fields__ if f"`{name}`" not in text] == []
 
 
-def test_every_warning_that_is_explained_is_given() -> None:
-    """The words that the page quotes stand in the code, and the forecast's own are all quoted."""
+def test_every_explained_warning_is_in_the_code() -> None:
+    """The texts that the page quotes are in the code."""
     text = (ROOT / "docs/reading-the-answer.md").read_text("utf-8")
     part = text.split("## Warnings, one by one")[1].split("## When")[0]
     quoted = re.findall(r"^\| `([^`]+)`", part, re.MULTILINE)
@@ -159,7 +159,7 @@ def test_every_warning_that_is_explained_is_given() -> None:
 
 
 class _Assets(HTMLParser):
-    """Collects what a browser would fetch by itself for a page."""
+    """Collects what a browser loads for a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _Assets(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built where torch and transformers cannot be imported."""
+    """The site, built without torch and transformers."""
     folder = tmp_path_factory.mktemp("site")
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers')));"
@@ -193,8 +193,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_site_asks_nothing_of_any_host(site: Path) -> None:
-    """Scripts, styles, fonts and pictures are its own; only links that are followed lead out."""
+def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
+    """Scripts, styles, fonts and pictures are local; only links lead elsewhere."""
     for page in site.rglob("*.html"):
         assets = _Assets()
         assets.feed(page.read_text("utf-8"))
@@ -204,7 +204,7 @@ def test_the_site_asks_nothing_of_any_host(site: Path) -> None:
 
 
 def test_the_site_has_every_command_and_public_name(site: Path) -> None:
-    """The references are made from the code, with nothing left out."""
+    """The references, generated from the code, are complete."""
     commands = (site / "cli.html").read_text("utf-8")
     names = [str(command.name) for command in build().registered_commands]
     assert [name for name in names if f'id="labelcast-{name}"' not in commands] == []

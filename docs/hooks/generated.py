@@ -1,7 +1,6 @@
-"""What mkdocs writes into the site from elsewhere: the command line's reference and the changelog.
+"""An mkdocs hook that inserts the command line's reference and the changelog into the site.
 
-A hook, so that no generated file is kept that could be out of date. The commands are read from the
-app itself, which imports nothing heavy.
+Generated at every build, so they cannot be out of date. Reading the commands imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _EXAMPLE = "Example: "
 
 
 def on_page_markdown(markdown: str, *, config: MkDocsConfig, **_: Any) -> str:
-    """Put the generated text where a page has its mark."""
+    """Replace the marks on a page by the generated text."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, command_reference())
     if CHANGES in markdown:
@@ -33,7 +32,7 @@ def on_page_markdown(markdown: str, *, config: MkDocsConfig, **_: Any) -> str:
 
 
 def on_post_page(output: str, **_: Any) -> str:
-    """Name the theme's search dialog, which screen readers would call nothing."""
+    """Give the theme's search dialog a name for screen readers."""
     return output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
 
 
@@ -48,7 +47,7 @@ def command_reference() -> str:
 def _command(command: Any, above: typer.Context) -> str:
     context = typer.Context(command, info_name=command.name, parent=above)
     blocks = [block.replace("\b\n", "") for block in command.help.split("\n\n")]
-    told = [block for block in blocks if not block.startswith(_EXAMPLE)]
+    texts = [block for block in blocks if not block.startswith(_EXAMPLE)]
     examples = [
         line.removeprefix(_EXAMPLE)
         for block in blocks
@@ -56,12 +55,12 @@ def _command(command: Any, above: typer.Context) -> str:
         for line in block.splitlines()
     ]
     usage = command.get_usage(context).removeprefix("Usage: ")
-    # What every command has is said once, at the top of the page.
+    # The options of every command are listed once, at the top of the page.
     own = [p for p in command.get_params(context) if p.name not in ("help", "as_json")]
     return "\n\n".join(
         [
             f"## labelcast {command.name}",
-            *told,
+            *texts,
             _code([usage]),
             _table(own, context),
             _code(examples),
@@ -87,7 +86,7 @@ def _table(parameters: list[Any], context: typer.Context) -> str:
 
 
 def _default(more: str) -> str:
-    """What typer writes in brackets behind a text, without the words that the table's head says."""
+    """The default from typer's brackets, without the words that the table's header already says."""
     return more.removeprefix("default: ").replace("x>=", "at least ")
 
 

@@ -1,1 +1,1 @@
-"""The published figures: read, recomputed, and the forecast judged on them, one task left out."""
+"""The published figures, recomputed, and the forecast tested on them, leaving one task out."""

@@ -1,4 +1,4 @@
-"""`python -m evidence.reproduce`: the published figures, and the forecast tried out on them."""
+"""`python -m evidence.reproduce`: recompute the published figures and test the forecast on them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def command(
     results: Annotated[Path, typer.Argument(help="The authors' results folder, as published.")],
     coslow: Annotated[
         Path | None,
-        typer.Option(help="CSV of task, coslow, auc; by default looked for in and by RESULTS."),
+        typer.Option(help="CSV of task, coslow, auc. Default: the one in or next to RESULTS."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of the error of the AUC.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of these draws and of the bootstrap.")] = 0,
+    draws: Annotated[int, typer.Option(help="Draws of the AUC's error.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of these draws and of the bootstrap.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Recompute the published figures and try the forecast out on them, leaving one task out.
+    """Recompute the published figures and test the forecast on them, leaving one task out.
 
     Example: python -m evidence.reproduce results
     Example: python -m evidence.reproduce results --coslow points.csv --json
@@ -49,7 +49,7 @@ def command(
 
 def _tell(figures: dict[str, Any]) -> None:
     console = stdout()
-    # A table that is cut is of no use where the output is a file or a narrow window.
+    # Never cut the tables, even for a file or a narrow window.
     console.width = max(console.width, WIDTH)
     tell(_summary(figures))
     for ceiling in ("known", "unknown"):
@@ -88,7 +88,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _refinement(rows: list[dict[str, Any]], ceiling: str) -> Table:
     table = _table(
-        f"Ceiling {ceiling}: errors, coverage of 90% intervals, and interval scores (the lower the "
+        f"Ceiling {ceiling}: errors, coverage of 90% intervals, and interval scores (lower is "
         "better)\nof the AUC, of log2 of the labels needed (n) and of the score at 5,000 (s)",
         *("what is known", "method", "AUC MAE", "log2 n at .5/.7/.9"),
         *("covers AUC", "n", "s", "score AUC", "n", "s"),
@@ -112,7 +112,7 @@ def _order(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _known(row: dict[str, Any]) -> str:
-    """What a row knows: budgets stand for the scores there."""
+    """What is known in a row; a budget stands for the score there."""
     auc = [] if not row["auc_known"] else ["AUC" if row["auc_error_sd"] else "true AUC"]
     return ", ".join([*auc, *(str(n) for n in row["observed"])]) or "nothing"
 

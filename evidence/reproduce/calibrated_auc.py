@@ -1,4 +1,4 @@
-"""What a calibrated AUC should do to the prior: replace what it believes, or multiply with it?
+"""Should a calibrated AUC replace the prior of the AUC, or be multiplied with it?
 
     python -m evidence.reproduce.calibrated_auc RESULTS [--coslow FILE]
 
@@ -42,7 +42,7 @@ def predict(x: list[float], y: list[float], at: float) -> tuple[float, float, in
 
 
 def judge(draws: Draws, truth: float) -> tuple[float, bool]:
-    """Absolute error of the median AUC, and whether the 90% interval holds the truth."""
+    """Absolute error of the median AUC, and whether the 90% interval contains the truth."""
     areas = draws.areas()
     median = float(weighted_quantiles(areas, draws.weights, [0.5])[0])
     low, high = interval(areas, draws.weights, 0.9)
@@ -50,7 +50,7 @@ def judge(draws: Draws, truth: float) -> tuple[float, bool]:
 
 
 def main() -> None:
-    """Print both ways' errors and coverage."""
+    """Print the errors and coverage of both."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--coslow", type=Path, help="CSV with the columns task and coslow")
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def question_on(curve: PublishedCurve, seen: tuple[int, ...]) -> Question:
-    """A question that knows the ends of a curve and its scores at some budgets of the grid."""
+    """A question with the ends of a curve and its scores at some budgets of the grid."""
     start, span = curve.curve.zero_shot, curve.curve.ceiling - curve.curve.zero_shot
     scores = (start + span * curve.curve.gain_at(seen)).tolist()
     return Question.of(

@@ -1,4 +1,4 @@
-"""The published figures from the authors' results folder, and the forecast tried out on them."""
+"""The published figures from the authors' results folder, and the forecast tested on them."""
 
 import csv
 import math
@@ -35,18 +35,18 @@ def reproduce(
     seed: int = 0,
     progress: Progress = lambda done: None,
 ) -> dict[str, Any]:
-    """Recompute the published figures and try the forecast out, leaving one task out.
+    """Recompute the published figures and test the forecast, leaving one task out.
 
     Args:
         curves: of four tasks or more.
-        calibration: what `calibration_figures` gave, None without.
+        calibration: the result of `calibration_figures`, or None.
         without_task: gives the fit of the score curves without a task.
         draws: of the error of the AUC, in every row that has one.
         seed: of these draws and of the bootstrap.
         progress: is called with 1 for each of `steps`.
 
     Returns:
-        JSON-ready figures; None where one could not be had, with the reason in `notes`.
+        JSON-ready figures; None for one that is not available, with the reason in `notes`.
 
     Raises:
         InputError: under 4 tasks, under 1 draw, or a negative seed.
@@ -107,7 +107,7 @@ def _auc_error(curves: tuple[PublishedCurve, ...]) -> tuple[float | None, list[s
 
 
 def find_coslow(results: Path) -> Path | None:
-    """Return the file of CoS-Low values in the results folder or beside it, None without one."""
+    """Return the file of CoS-Low values in or next to the results folder; None if there is none."""
     places = (results / COSLOW_FILE, results.resolve().parent / COSLOW_FILE)
     return next((path for path in places if path.is_file()), None)
 
@@ -116,7 +116,7 @@ def calibration_figures(path: Path) -> dict[str, Any]:
     """Fit the line from CoS-Low to AUC to a CSV file with the columns task, coslow and auc.
 
     Raises:
-        InputError: the file cannot be read, has other columns, or a value is no number.
+        InputError: the file cannot be read, has other columns, or a value is not a number.
     """
     points = _coslow_points(path)
     try:
@@ -157,5 +157,5 @@ def _value(path: Path, line: int, row: dict[str, str], column: str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{path}, line {line}: {column} is no number: {row[column]!r}")
+        raise InputError(f"{path}, line {line}: {column} is not a number: {row[column]!r}")
     return value

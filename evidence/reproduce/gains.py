@@ -1,7 +1,7 @@
 """The fit of the published curves as gains: a kernel density, merged into a few components.
 
-`python -m evidence.fit_prior` writes the result to the prior that ships; the comparisons here fit
-it without the held-out task. No measured curve can be read off the result.
+`python -m evidence.fit_prior` writes the result to the shipped prior; the comparisons here fit it
+without the held-out task. No measured curve can be recovered from the result.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from labelcast.forecast.efficiency import GRID, Array
 from labelcast.forecast.families import EDGE, Mixture
 
 COMPONENTS = 12
-"""Most components after merging: as accurate as the kernel density itself."""
+"""Components after merging, at most: as accurate as the kernel density itself."""
 
 QUANTILES = 33
 FEWEST_TASKS = 3
@@ -82,7 +82,7 @@ def merged(weights: Array, means: Array, covariance: Array, components: int) -> 
         weights: of the kernels, [K], above 0.
         means: [K, D].
         covariance: of every kernel, [D, D].
-        components: at most so many, at least 1; none is left that is one kernel alone.
+        components: the most that are left, at least 1; none is a single kernel.
     """
     order = np.lexsort((*means.T[::-1], weights))
     w, m = weights[order] / weights.sum(), means[order]
@@ -90,7 +90,7 @@ def merged(weights: Array, means: Array, covariance: Array, components: int) -> 
     kernels = np.ones(len(w))
     unit = np.linalg.inv(np.linalg.cholesky(covariance))
     while len(w) > 1 and (len(w) > components or kernels.min() == 1):
-        # A component that is one kernel would ship one measured curve.
+        # A component of a single kernel would ship one measured curve.
         alone = kernels == 1 if len(w) <= components else np.ones(len(w), dtype=bool)
         a, b = _closest(w, m @ unit.T, alone)
         share = w[b] / (w[a] + w[b])

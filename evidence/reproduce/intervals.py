@@ -1,4 +1,4 @@
-"""Intervals with equal tails, and how one of labels is cut where a target may not be reached."""
+"""Equal-tailed intervals, and intervals of labels for targets that may not be reached."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from labelcast.forecast.efficiency import Array
 
 
 def interval(values: Array, weights: Array, level: float) -> tuple[float, float]:
-    """Return the ends of the interval with equal tails."""
+    """Return the ends of the equal-tailed interval."""
     tail = (1 - level) / 2
     low, high = weighted_quantiles(values, weights, [tail, 1 - tail]).tolist()
     return low, high
@@ -16,10 +16,10 @@ def interval(values: Array, weights: Array, level: float) -> tuple[float, float]
 def label_interval(
     labels: Array, weights: Array, level: float, *, shifted: bool = True
 ) -> tuple[float, float]:
-    """Return the ends of the interval of the labels needed; infinite where it is open above.
+    """Return the ends of the interval of the labels needed; infinite if it is open above.
 
     Args:
-        labels: [n], infinite where the target is not reached.
+        labels: [n], infinite if the target is not reached.
         weights: [n].
         level: 0.001 to 0.999.
         shifted: give the lower end the tail that an open upper end cannot use: the truth cannot
@@ -28,7 +28,7 @@ def label_interval(
     """
     outside = 1 - level
     never = float(weights[np.isinf(labels)].sum() / weights.sum())
-    # No more than a half, so that the lower end stays below the median at every level.
+    # At most a half, so that the lower end stays below the median at every level.
     lower = max(outside / 2, min(outside, never, 0.5)) if shifted else outside / 2
     low, high = weighted_quantiles(labels, weights, [lower, 1 - outside / 2]).tolist()
     return low, high

@@ -1,4 +1,4 @@
-"""The method of `labelcast forecast`, put to the rows of the comparison."""
+"""The method of `labelcast forecast`, applied to the rows of the comparison."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,21 +20,21 @@ from labelcast.forecast.question import Question
 from labelcast.forecast.reading import POINT
 
 GAIN_NOISE_SD = 0.015
-"""Noise of a published score, in units of the gain. The row's truth holds that very score; so much
-is left for the shape of the curves between the budgets."""
+"""Noise of a published score, in units of the gain. The row's truth contains this score itself; the
+noise allows for the shape of the curves between the budgets."""
 
 _HARDLY = 1e-3
-"""Chance of reaching a target below which its labels are those of the largest budget."""
+"""If the chance of reaching a target is lower, its labels are those of the largest budget."""
 
 PriorWithout = Callable[[str], Prior]
-"""Gives the prior with curves of scores and headroom shares fitted without a task."""
+"""Returns the prior with score curves and headroom shares fitted without a task."""
 
 
 def fit_scores(results: Path) -> PriorWithout:
-    """Fit the score curves once; return what leaves a task out.
+    """Fit the score curves once; return a function that leaves a task out.
 
     Args:
-        results: the authors' results folder; other models' curves are those of evidence/curves.
+        results: the authors' results folder; other models' curves come from evidence/curves.
     """
     from evidence.fit_prior import ScoreFit
 
@@ -42,12 +42,12 @@ def fit_scores(results: Path) -> PriorWithout:
 
 
 def prior_without(task: str, curves: Sequence[PublishedCurve], without_task: PriorWithout) -> Prior:
-    """Return the prior that knows nothing of a task.
+    """Return the prior without a task.
 
     Args:
-        task: the one that is held out.
+        task: the held-out task.
         curves: the published curves of the other tasks.
-        without_task: gives the rest of the prior without the task.
+        without_task: returns the rest of the prior without the task.
     """
     gains, zero_shots, ceilings = fit_gains(curves)
     return replace(without_task(task), gains=gains, zero_shots=zero_shots, ceilings=ceilings)
@@ -55,7 +55,7 @@ def prior_without(task: str, curves: Sequence[PublishedCurve], without_task: Pri
 
 @dataclass(frozen=True)
 class LabelcastMethod:
-    """The prior over curves, fitted anew to the other tasks."""
+    """The prior over curves, fitted to the other tasks."""
 
     without_task: PriorWithout
     name: str = "labelcast"
@@ -72,7 +72,7 @@ class FittedLabelcast:
     prior: Prior
 
     def predict(self, clues: Clues) -> Prediction:
-        """Condition on the scores once, then weigh the same draws by each draw of the AUC."""
+        """Condition on the scores once, then weight the same draws by each draw of the AUC."""
         parts = self.condition(clues)
         seen = joined(parts)
         weights = seen.weights[None]
@@ -120,8 +120,8 @@ def _within(labels: Array) -> Array:
 class _Sorted:
     """Values in rising order, [B], with the weights of D draws of the AUC, [D, B].
 
-    A stable sort of what is sorted already costs little, so that the forecast's own functions can
-    be used for every draw.
+    Sorting sorted values again costs little, so the forecast's own functions can be used for every
+    draw.
     """
 
     def __init__(self, values: Array, weights: Array) -> None:
@@ -138,7 +138,7 @@ class _Sorted:
         return np.array([interval(self.values, w, LEVEL) for w in self.weights])
 
     def each(self, read: Callable[[Array, Array], object]) -> Array:
-        """Return what is read for each draw, [D, ...]."""
+        """Return the result of a function for each draw, [D, ...]."""
         return np.array([read(self.values, w) for w in self.weights])
 
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/curves.md, drawn from the authors' results folder.
+"""Draw the pictures of docs/curves.md from the authors' results folder.
 
     python -m evidence.reproduce.pictures RESULTS [--out docs/img]
 
@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis
+from evidence.charts import BLUE, GREY, Chart, Rows, chart_of, labels_axis, save
 from evidence.reproduce.intervals import interval
 from evidence.reproduce.labelcast_method import (
     FittedLabelcast,
@@ -44,7 +44,7 @@ CHOSEN_BY = Case((50,), AUC_ERROR_SD)
 """The row whose AUC error chooses the tasks that are drawn."""
 
 KINDS = {"good": 0.1, "typical": 0.5, "bad": 0.9}
-"""The quantile of that error, over the curves, at which a task of each kind is taken."""
+"""For each kind of task, the quantile of that error over the curves."""
 
 SHOWN = ((), (50,), (50, 100), (50, 100, 200))
 METHODS = ["table", "labelcast"]
@@ -147,7 +147,7 @@ def _with_interval(bootstrap: TaskBootstrap, values: Any) -> dict[str, Any]:
 
 
 def draw_errors(measured: Sequence[Measured]) -> Chart:
-    """Errors of AUC and labels against the labels behind the scores, ceiling known."""
+    """Errors of AUC and labels against the number of labels observed, ceiling known."""
     rows: Rows = []
     for part in measured:
         if part.ceiling != "known" or part.method not in METHODS:
@@ -256,7 +256,7 @@ def _coverage_panel(rows: Rows, ceiling: str, what: str, *, first: bool) -> Char
 def draw_policy(
     curves: Sequence[PublishedCurve], simulated: Sequence[Simulated], bootstrap: TaskBootstrap
 ) -> Chart:
-    """What each way to spend labels comes to, over all targets that the curves reach."""
+    """What each way to spend labels costs, over all targets that the curves reach."""
     table = [row for row in policy_table(curves, simulated, bootstrap) if row["target"] == "all"]
     names = {
         "labels_bought": ("labels bought", ",.0f"),
@@ -312,9 +312,7 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, chart in charts.items():
-        path = options.out / f"{name}.svg"
-        chart.configure_view(strokeWidth=0).configure(background="white").save(path)
-        print(path)
+        save(chart, options.out / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What to label next, tried out on the published raw scores, dips and all.
+"""Four ways to spend labels until a target is met, simulated on the published raw scores.
 
-Four ways to spend labels until a target is met: what each buys and how often it fails.
+Counts what each buys and how often it fails. The scores keep their dips.
 """
 
 import math
@@ -23,7 +23,7 @@ from labelcast.forecast.posterior import Part, given_scores, joined
 from labelcast.forecast.question import Question
 
 TEST_SIZE = 1000
-"""Test examples that are taken to stand behind each published score."""
+"""Assumed number of test examples behind each published score."""
 
 ONE_SHOT_DRAWS = 20
 FORECAST_DRAWS = 3
@@ -36,7 +36,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Spent:
-    """What one search for a target came to: labels bought, training runs, whether it was met."""
+    """The result of one search: labels bought, training runs, whether the target was met."""
 
     labels: float
     runs: int
@@ -45,12 +45,12 @@ class Spent:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to spend labels, as the table names it.
+    """A way to spend labels, as named in the table.
 
     Attributes:
         name: "fixed grid", "one shot", "doubling" or "labelcast".
-        auc_known: whether it is told the AUC with its error.
-        ceiling: "known", "unknown", or None where the way does not ask for it.
+        auc_known: whether it gets the AUC with its error.
+        ceiling: "known", "unknown", or None if the way does not use it.
     """
 
     name: str
@@ -75,13 +75,13 @@ class Simulated:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A held-out curve and a target on it, as a way sees them.
+    """A held-out curve and a target, as a way to spend labels sees them.
 
     Attributes:
-        curve: whose raw scores answer each training run.
+        curve: the curve whose raw scores are the results of training runs.
         fraction: the target as a fraction of the gain.
         score: the same as a score.
-        auc: with its error; NaN where it is not told.
+        auc: with its error; NaN if unknown.
     """
 
     curve: PublishedCurve
@@ -90,7 +90,7 @@ class Search:
     auc: float
 
     def run(self, budget: float) -> float:
-        """Return the raw score at a budget, linear on the logarithmic axis between those known."""
+        """Return the raw score at a budget, interpolated on the logarithmic axis."""
         known = sorted(self.curve.raw)
         scores = [self.curve.raw[n] for n in known]
         return float(np.interp(log_position(budget), log_position(known), scores))
@@ -114,7 +114,7 @@ class Search:
 
 
 def in_turn(search: Search, budgets: Sequence[float]) -> Spent:
-    """Train at one budget after the other until the target is met."""
+    """Train at one budget after another until the target is met."""
     for number, budget in enumerate(budgets, start=1):
         if search.succeeds(budget):
             return Spent(budget, number, True)
@@ -122,19 +122,19 @@ def in_turn(search: Search, budgets: Sequence[float]) -> Spent:
 
 
 def one_shot(search: Search) -> Spent:
-    """Buy what the paper's power law says for the AUC, and train once."""
+    """Buy as many labels as the paper's power law says for the AUC, and train once."""
     labels = math.ceil(power_law.labels_for_gain(search.fraction, search.auc))
     return in_turn(search, [max(FLOOR, min(labels, LARGEST_BUDGET))])
 
 
 Given = Callable[[tuple[tuple[int, float], ...]], list[Part]]
-"""Returns each family's draws given the (budget, score) pairs seen so far."""
+"""Returns each family's draws given the (budget, score) pairs so far."""
 
 _REMEMBERED = 16
 
 
 def given_seen(prior: Prior, curve: PublishedCurve, ceiling_known: bool, auc_known: bool) -> Given:
-    """Return what conditions on the scores of one curve; it remembers, for searches begin alike."""
+    """Return a cached function that conditions on the scores of one curve."""
     measured = curve.curve
 
     @lru_cache(maxsize=_REMEMBERED)
@@ -151,7 +151,7 @@ def given_seen(prior: Prior, curve: PublishedCurve, ceiling_known: bool, auc_kno
 
 
 def with_forecast(search: Search, given: Given) -> Spent:
-    """Condition on every score, choose the next budget by `choose`, until met or given up."""
+    """Condition on every score and choose the next budget by `choose` until met or given up."""
     seen: list[tuple[int, float]] = []
     owned = 0
     while True:
@@ -175,7 +175,7 @@ _Walk = Callable[[Search], Spent]
 
 
 def _ways() -> list[tuple[Way, int]]:
-    """Return the ways, with the draws of the AUC that each is tried with."""
+    """Return the ways, each with its draws of the AUC."""
     ways = [
         (Way("fixed grid", False, None), 1),
         (Way("one shot", True, None), ONE_SHOT_DRAWS),
@@ -204,13 +204,13 @@ def simulate(
     seed: int = 0,
     progress: Progress = lambda done: None,
 ) -> list[Simulated]:
-    """Search for every target on every held-out curve in every way.
+    """Search for every target on every held-out curve with every way.
 
     Args:
-        curves: of four tasks or more.
-        without_task: gives the fit of the score curves without a task.
-        seed: of the error of the AUC.
-        progress: is called with 1 for each task done.
+        curves: curves of four tasks or more.
+        without_task: returns the fit of the score curves without a task.
+        seed: seed of the AUC's error.
+        progress: called with 1 for each finished task.
 
     Raises:
         InputError: under 4 tasks.

@@ -1,4 +1,4 @@
-"""What the ways to spend labels came to, as a table."""
+"""The results of the ways to spend labels, as a table."""
 
 import math
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ def policy_table(
 ) -> list[dict[str, Any]]:
     """Return a JSON-ready row for every way and target, and for all targets together.
 
-    Means are over the curves that reach the target; `beyond_need` over those of them that the way
-    met; `never` is what the way spends on the curves that do not reach it. `saved` is against the
-    fixed grid on the same curves, positive where the way buys fewer labels; what it saves by
-    giving up is in it, but not in `saved_where_met`. Intervals are task-clustered.
+    Means are over the curves that reach the target; `beyond_need` over those on which the way met
+    it; `never` is what the way spends on the curves that do not reach it. `saved` compares with the
+    fixed grid on the same curves and is positive if the way buys fewer labels; it includes what is
+    saved by giving up, `saved_where_met` does not. Intervals are task-clustered.
     """
     needs = np.array([[search_on(curve, t).need() for t in TARGETS] for curve in curves])
     grid = next(one for one in simulated if one.way.name == BASELINE)

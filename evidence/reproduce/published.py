@@ -1,7 +1,4 @@
-"""The authors' results folder, read as they publish it.
-
-A user's own curves never come this way.
-"""
+"""Read the authors' results folder in the form in which they publish it."""
 
 import math
 import warnings
@@ -39,10 +36,10 @@ class PublishedCurve:
     Attributes:
         model: the file name's prefix.
         task: the task's name.
-        raw: the scores that count, by budget, before missing budgets are filled; dips and all.
-        human: the human score, None where there is none.
+        raw: the scores by budget, with dips, before missing budgets are filled.
+        human: the human score, or None.
         curve: the curve as the authors clean it.
-        published_auc: the authors' own AUC, None where they give none.
+        published_auc: the authors' own AUC, or None.
     """
 
     model: str
@@ -62,11 +59,11 @@ def read_published(results: str | Path) -> tuple[PublishedCurve, ...]:
     """Read every curve of every model in a results folder and recompute its AUC.
 
     Args:
-        results: a folder that holds `finetune_results`, `auc_res` and `human_eval.json`.
+        results: a folder with `finetune_results`, `auc_res` and `human_eval.json`.
 
     Returns:
-        Curves, sorted by model and task. One with nothing to gain has no area: it is left out with
-        a warning.
+        Curves, sorted by model and task. A curve with nothing to gain has no area and is left out
+        with a warning.
 
     Raises:
         InputError: a part is missing, or a file cannot be read as expected; it names the file.
@@ -119,8 +116,8 @@ def _read_curve(
 def _model_and_task(path: Path, prefixes: list[str], tasks: list[str]) -> tuple[str, str]:
     """Split a file name into model and task.
 
-    At the longest model prefix that the AUC files name. Without one at the first _, unless that
-    leaves a task without an entry among the human scores and another place leaves one with.
+    Splits at the longest model prefix that the AUC files name, or else at the first _. If that
+    gives a task without a human score and another _ gives one with, splits there.
     """
     stem = path.name.removesuffix(SCORES_SUFFIX)
     known = [prefix for prefix in prefixes if stem.startswith(prefix + "_")]
@@ -156,7 +153,7 @@ def _metric(path: Path, task: str, budget: str, metrics: object) -> float:
 
 
 def _human_score(human: dict[str, Any], task: str) -> float | None:
-    """Return the human score; null, no entry and an entry that is no number mean none."""
+    """Return the human score; null, no entry or an entry that is not a number mean none."""
     entry = human.get(task)
     score = entry.get("score") if isinstance(entry, dict) else None
     return _as_finite(score)
@@ -178,7 +175,7 @@ def _number(value: object, where: str) -> float:
 
 
 def _as_finite(value: object) -> float | None:
-    """A number that a float can hold; None for all else."""
+    """A number that a float can hold; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

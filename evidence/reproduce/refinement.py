@@ -25,7 +25,7 @@ from labelcast.errors import InputError
 from labelcast.forecast.efficiency import Array
 
 FEWEST_TASKS = 4
-"""A prior is fitted to three tasks at least, and one is left out."""
+"""A prior needs at least three tasks, and one is left out."""
 
 CEILINGS = {"known": True, "unknown": False}
 
@@ -53,7 +53,7 @@ class Measured:
         return np.asarray(self.values[:, :, MEASURES.index(name)])
 
     def rows(self, cases: Sequence[Case]) -> "Measured":
-        """Return some of the rows."""
+        """Return a subset of the rows."""
         kept = [self.cases.index(case) for case in cases]
         return Measured(self.method, self.ceiling, tuple(cases), self.values[:, kept])
 
@@ -61,7 +61,7 @@ class Measured:
 def held_out(
     curves: Sequence[PublishedCurve],
 ) -> Iterator[tuple[str, list[PublishedCurve], list[int]]]:
-    """Yield each task, the curves of the other tasks and the places of its own curves.
+    """Yield each task, the curves of the other tasks and the indices of its own curves.
 
     Raises:
         InputError: under 4 tasks.
@@ -92,11 +92,11 @@ def measure_all(
     """Run every method on every held-out curve, with the ceiling known and unknown.
 
     Args:
-        curves: of four tasks or more.
-        without_task: gives the fit of the score curves without a task.
-        draws: of the noise of the AUC.
+        curves: curves of four tasks or more.
+        without_task: returns the fit of the score curves without a task.
+        draws: number of draws of the AUC's noise.
         seed: of these draws.
-        progress: is called with 1 for each method, ceiling and task done.
+        progress: called with 1 for each finished method, ceiling and task.
 
     Raises:
         InputError: under 4 tasks, or under 1 draw.
@@ -124,7 +124,7 @@ def measure_method(
     seed: int = 0,
     progress: Progress = lambda done: None,
 ) -> Measured:
-    """Run one method on every held-out curve; arguments as in `measure_all`."""
+    """Run one method on every held-out curve. Arguments as in `measure_all`."""
     known = CEILINGS[ceiling]
     values = np.full((len(curves), len(cases), len(MEASURES)), math.nan)
     for task, others, places in held_out(curves):

@@ -1,4 +1,4 @@
-"""The rows of the comparison: what is known of a held-out curve, and how it is handed over."""
+"""The rows of the comparison: what a method knows about a held-out curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from evidence.reproduce.scoring import TARGETS, Prediction, Truth
 from labelcast.forecast.efficiency import Array
 
 AUC_ERROR_SD = 0.108
-"""Standard deviation of the error that is put on the AUC."""
+"""Standard deviation of the error added to the AUC."""
 
 NOISY_LOW, NOISY_HIGH = 0.05, 0.9
 
@@ -40,7 +40,7 @@ SEVEN_ROWS = (
     Case((50, 100), AUC_ERROR_SD),
     Case((50, 100, 200), AUC_ERROR_SD),
 )
-"""The rows in which a prior over curves is used; the comparison of the methods is over these."""
+"""The rows that use a prior over curves; the methods are compared over these."""
 
 NOTHING = Case((), None)
 PRIOR_ROWS = (NOTHING, *SEVEN_ROWS)
@@ -49,17 +49,17 @@ POWER_LAW_ROWS = (Case((), 0.0), Case((), AUC_ERROR_SD))
 
 @dataclass(frozen=True, eq=False)
 class Clues:
-    """What a method may see of a held-out curve.
+    """What a method sees of a held-out curve.
 
     Attributes:
         zero_shot: its score without labels.
-        ceiling: None where it is unknown.
-        budgets: of the scores that are seen, rising, at least 50, [k].
+        ceiling: None if unknown.
+        budgets: of the observed scores, rising, at least 50, [k].
         scores: after the running maximum, [k].
-        aucs: the AUC with its error, one a draw, [D]; None where it is not known.
+        aucs: the AUC with its error, one per draw, [D]; None if unknown.
         auc_error_sd: of that error.
-        score_targets: the targets as scores, one for each of `TARGETS`; only where the ceiling
-            is unknown, since they would give it away otherwise: a method must use each by itself.
+        score_targets: the targets as scores, one for each of `TARGETS`; only if the ceiling is
+            unknown. Together they reveal it, so a method must use each separately.
     """
 
     zero_shot: float
@@ -90,7 +90,7 @@ class Method(Protocol):
         """Name in the results."""
 
     def fit(self, task: str, curves: Sequence[PublishedCurve]) -> Fitted:
-        """Fit to the curves of the other tasks than `task`."""
+        """Fit to the curves of the tasks other than `task`."""
 
 
 def noisy_aucs(auc: float, sd: float, draws: int, seed: int, number: int) -> Array:
@@ -98,10 +98,10 @@ def noisy_aucs(auc: float, sd: float, draws: int, seed: int, number: int) -> Arr
 
     Args:
         auc: the measured AUC.
-        sd: of the error.
+        sd: sd of the error.
         draws: how many.
-        seed: of all curves' draws.
-        number: of the curve; each has draws of its own, the same in every row.
+        seed: seed of all curves' draws.
+        number: index of the curve; each has its own draws, the same in every row.
     """
     if sd == 0:
         return np.array([auc])
@@ -112,7 +112,7 @@ def noisy_aucs(auc: float, sd: float, draws: int, seed: int, number: int) -> Arr
 def clues_of(
     curve: PublishedCurve, case: Case, ceiling_known: bool, draws: int, seed: int, number: int
 ) -> Clues:
-    """Return what a method may see of a curve in a row; arguments as in `noisy_aucs`."""
+    """Return what a method sees of a curve in a row. Arguments as in `noisy_aucs`."""
     measured = curve.curve
     span = measured.ceiling - measured.zero_shot
     scores = measured.zero_shot + span * measured.gain_at(case.observed)
@@ -131,7 +131,7 @@ def clues_of(
 
 
 def truth_of(curve: PublishedCurve, ceiling_known: bool) -> Truth:
-    """Return a curve's truth: its score at 5,000 as a gain, or raw where the ceiling is unknown."""
+    """Return a curve's truth; its score at 5,000 is a gain, or raw if the ceiling is unknown."""
     measured = curve.curve
     return Truth(
         auc=measured.auc,

@@ -11,13 +11,13 @@ from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
 
 TARGETS = (0.5, 0.7, 0.9)
-"""The fractions of the gain asked for."""
+"""Targets, as fractions of the gain."""
 
 FLOOR = 50
-"""Labels; below it nothing was measured, so that any number up to it counts as the same."""
+"""Nothing was measured below this number of labels, so all smaller numbers count as this one."""
 
 LEVEL = 0.9
-"""Of the intervals."""
+"""Confidence level of the intervals."""
 
 RESAMPLES = 2000
 
@@ -49,16 +49,16 @@ MEASURES = (
     "interval_score_score_target",
 )
 """Names of the criteria, in the order of `measure`. Errors and interval scores of labels are in
-log2; those of the score at 5,000 in its own unit; coverages are shares."""
+log2, those of the score at 5,000 in its own unit; coverages are shares."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What was measured of a curve.
+    """The measured truth of a curve.
 
     Attributes:
         auc: its area.
-        labels: labels needed for each of `TARGETS`, None where it is not reached.
+        labels: labels needed for each of `TARGETS`, None if not reached.
         score_5000: the score at 5,000 labels, in the unit of the prediction.
     """
 
@@ -72,8 +72,8 @@ class LabelsPrediction:
     """Labels needed for each of `TARGETS`.
 
     Attributes:
-        point: [D, 3]; infinite where the prediction never reaches the target.
-        interval: [D, 3, 2], open above where the upper end is infinite; None without one.
+        point: [D, 3]; infinite if the prediction never reaches the target.
+        interval: [D, 3, 2], open above if the upper end is infinite; None without one.
     """
 
     point: Array
@@ -82,17 +82,17 @@ class LabelsPrediction:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is predicted of one curve, once for each of D draws of the noise.
+    """The prediction for one curve, for each of D draws of the noise.
 
     Attributes:
         auc: [D].
-        auc_interval: [D, 2]; None where the method has none, as with the next two.
+        auc_interval: [D, 2]; None if the method has none, as for the next two.
         labels: for fractions of the gain.
         score_5000: score at 5,000 labels, [D].
         score_5000_interval: [D, 2].
-        score_target: labels for targets given as scores, where the ceiling is unknown.
-        labels_median: plain median of the labels, infinite where half the curves never reach the
-            target, [D, 3]; None where the point is the only one.
+        score_target: labels for targets given as scores, if the ceiling is unknown.
+        labels_median: plain median of the labels, infinite if half the curves never reach the
+            target, [D, 3]; None if there is only the point.
     """
 
     auc: Array
@@ -118,11 +118,11 @@ def interval_score(low: Array, high: Array, truth: npt.ArrayLike, level: float =
 
 
 def measure(truth: Truth, prediction: Prediction) -> Array:
-    """Return the mean of every criterion over the draws, [len(MEASURES)]; NaN where none applies.
+    """Return the mean of every criterion over the draws, [len(MEASURES)]; NaN if none applies.
 
-    Labels are counted by log2 between 50 and 5,000: truths and predictions below 50 are alike, and
-    a prediction that never reaches counts as 5,000. A target that is not reached has no error; its
-    interval covers it where it is open above.
+    Labels are compared in log2 between 50 and 5,000: all truths and predictions below 50 are equal,
+    and a prediction that never reaches the target counts as 5,000. A target that is not reached has
+    no error; its interval covers it if it is open above.
     """
     found: dict[str, float] = {"auc_error": float(np.abs(prediction.auc - truth.auc).mean())}
     found |= _labels_errors(truth, prediction.labels.point, "labels_error", FLOOR)
@@ -177,7 +177,7 @@ def _number_interval(truth: float, interval: Array | None, name: str) -> dict[st
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its task-clustered 95% bootstrap interval; None where nothing applies."""
+    """A figure with its task-clustered 95% bootstrap interval; None if nothing applies."""
 
     value: float | None
     low: float | None
@@ -186,7 +186,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class TaskBootstrap:
-    """Resamples of the tasks: curves of one task stand or fall together.
+    """Resamples of the tasks, with all curves of a task together.
 
     Attributes:
         counts: how often each curve is drawn, [resamples, curves].
@@ -201,7 +201,7 @@ class TaskBootstrap:
         Args:
             tasks: the task of each curve.
             seed: of the draws.
-            resamples: how many.
+            resamples: number of resamples.
 
         Raises:
             InputError: there is no curve.
@@ -215,13 +215,13 @@ class TaskBootstrap:
         return cls(drawn[:, owner].astype(np.float64))
 
     def means(self, values: Array) -> tuple[Array, Array]:
-        """Return the means over curves, NaN left out, and those of every resample.
+        """Return the means over curves, ignoring NaN, and those of every resample.
 
         Args:
             values: [curves, ...].
 
         Returns:
-            [...] and [resamples, ...]; NaN where no curve has a value.
+            [...] and [resamples, ...]; NaN if no curve has a value.
         """
         known = ~np.isnan(values)
         filled, there = np.where(known, values, 0.0), known.astype(np.float64)
@@ -235,12 +235,12 @@ class TaskBootstrap:
         return TaskBootstrap(np.repeat(self.counts, times, axis=1))
 
     def mean(self, values: Array) -> Estimate:
-        """Return the mean over curves, [curves], with its interval."""
+        """Return the mean over curves of values, [curves], with its interval."""
         return estimate(*self.means(values))
 
 
 def estimate(value: npt.ArrayLike, resampled: Array) -> Estimate:
-    """Put a figure and its resamples, [resamples], into an estimate with a 95% interval.
+    """Turn a figure and its resamples, [resamples], into an estimate with a 95% interval.
 
     >>> estimate(1.0, np.array([1.0, 1.0]))
     Estimate(value=1.0, low=1.0, high=1.0)

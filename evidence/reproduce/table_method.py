@@ -1,7 +1,4 @@
-"""The methods of the published table: a Gaussian over curves, and the power law.
-
-It is kept for comparison; no forecast uses it.
-"""
+"""The methods of the published table, for comparison: a Gaussian over curves, and the power law."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +25,8 @@ _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 class TableMethod:
     """A Gaussian over the eight gains of the grid, conditioned on the area and on the scores.
 
-    An unknown ceiling is drawn from those of the other tasks' curves that lie above the best score
-    seen: the baseline with which an unknown ceiling is compared.
+    The baseline draws an unknown ceiling from the other tasks' ceilings above the best observed
+    score.
     """
 
     name: str = "table"
@@ -61,7 +58,7 @@ class FittedTable:
     def predict(self, clues: Clues) -> Prediction:
         """Predict from the mean curve; intervals from samples.
 
-        Letters: D draws of the AUC, C ceilings, S samples a ceiling, 8 budgets of the grid.
+        Shapes: D draws of the AUC, C ceilings, S samples per ceiling, 8 budgets of the grid.
         """
         ceilings = self._ceilings(clues)
         spans = ceilings - clues.zero_shot
@@ -88,7 +85,7 @@ class FittedTable:
         )
 
     def _ceilings(self, clues: Clues) -> Array:
-        """Return the ceiling, or those of the other tasks above what was seen (none: 1)."""
+        """Return the ceiling, or the other tasks' ceilings above the observed scores (or 1)."""
         if clues.ceiling is not None:
             return np.array([clues.ceiling])
         best = max(clues.scores, default=clues.zero_shot)
@@ -96,7 +93,7 @@ class FittedTable:
         return fitting if len(fitting) else np.array([max(1.0, best + 1e-6)])
 
     def _condition(self, clues: Clues, spans: Array) -> tuple[Array, Array]:
-        """Return the Gaussian given the clues: means [D,C,8] and their covariance [8,8]."""
+        """Return the conditional Gaussian: means [D,C,8] and their covariance [8,8]."""
         rows = [np.eye(len(GRID))[GRID.index(n)] for n in clues.budgets]
         gains = (np.array(clues.scores) - clues.zero_shot) / spans[:, None]  # [C,k]
         variances = [GAIN_NOISE_SD**2] * len(rows)
@@ -125,7 +122,7 @@ class FittedTable:
     def _score_targets(
         self, clues: Clues, centre: Array, spans: Array, curves: Array, sample_spans: Array
     ) -> LabelsPrediction | None:
-        """Return the labels for targets that are scores, where the ceiling is unknown."""
+        """Return the labels for targets that are scores, if the ceiling is unknown."""
         if clues.ceiling is not None:
             return None
         above = tuple(target - clues.zero_shot for target in clues.score_targets)
@@ -135,12 +132,12 @@ class FittedTable:
 
 @dataclass(frozen=True)
 class PowerLawMethod:
-    """The paper's one-shot forecast; it takes nothing from other curves and has no interval."""
+    """The paper's one-shot forecast; it uses no other curves and has no interval."""
 
     name: str = "power law"
 
     def fit(self, task: str, curves: Sequence[PublishedCurve]) -> "PowerLawMethod":
-        """Return itself."""
+        """Return itself: there is nothing to fit."""
         return self
 
     def predict(self, clues: Clues) -> Prediction:
@@ -174,12 +171,12 @@ def _root(covariance: Array) -> Array:
 def _labels(
     mean_curve: Array, curves: Array, spans: Array, targets: Sequence[float]
 ) -> LabelsPrediction:
-    """Return labels for targets in the unit of `mean_curve`; samples rise to their span.
+    """Return labels for targets in the unit of `mean_curve`; samples are scaled by their span.
 
     Args:
         mean_curve: [D, 8].
         curves: gains, [D, samples, 8].
-        spans: the unit's size of a whole gain, [samples].
+        spans: the full gain in that unit, [samples].
         targets: above zero-shot.
     """
     x = log_position(GRID)

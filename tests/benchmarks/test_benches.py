@@ -8,10 +8,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import bench_examples
 import exponents
 import growth
 import growth_lines
-import material
 import numpy as np
 import outcome
 import peer_ways
@@ -150,16 +150,16 @@ def test_growth_is_measured_and_fitted(tmp_path: Path) -> None:
 
 def test_a_generated_task_replaces_missing_records(tiny: LanguageModel) -> None:
     """It has as many labelled examples, and its source says so."""
-    found = material.load(Path("absent.json"), 4, tiny, need_answer=True)
-    assert "generated of post_room (absent.json is not there)" in found.source
+    found = bench_examples.load(Path("absent.json"), 4, tiny, need_answer=True)
+    assert "generated from post_room (absent.json is missing)" in found.source
     assert len(found.examples) == 4
     assert all(example.answer for example in found.examples)
 
 
 def test_varied_prompts_share_nothing_and_keep_their_length(tiny: LanguageModel) -> None:
     """No two share their first eight tokens; lengths change by a few percent."""
-    found = material.load(Path("absent.json"), 6, tiny, need_answer=True).examples
-    varied = material.nothing_shared(found)
+    found = bench_examples.load(Path("absent.json"), 6, tiny, need_answer=True).examples
+    varied = bench_examples.nothing_shared(found)
     encode = tiny.tokenizer.encode
     for one, other in combinations(varied, 2):
         assert shared_prefix([encode(one.prompt), encode(other.prompt)]) < 8
@@ -169,7 +169,7 @@ def test_varied_prompts_share_nothing_and_keep_their_length(tiny: LanguageModel)
 
 
 def found_by(way: str, lm: LanguageModel) -> Any:
-    records = material.load(Path("absent.json"), 3, lm, need_answer=True).examples
+    records = bench_examples.load(Path("absent.json"), 3, lm, need_answer=True).examples
     inputs = peer_ways.Inputs(lm, records, encode_labelled(lm, records), 2)
     return peer_ways.WAYS[way](inputs)()
 

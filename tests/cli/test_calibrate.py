@@ -1,4 +1,4 @@
-"""`labelcast calibrate`: what it refuses, and that its card is found by path."""
+"""`labelcast calibrate`: its card, and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labelcast.sweeps.sweep import Sweep
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place for all tests of this module."""
+    """The folder of all tests in this module."""
     return make_place(tmp_path_factory.mktemp("place"))
 
 
@@ -35,7 +35,7 @@ def filled(place: Place, name: str, count: int) -> Path:
     return sweep.path
 
 
-def test_a_card_is_written_and_found_by_its_path(place: Place) -> None:
+def test_a_card_is_written_and_can_be_used_by_its_path(place: Place) -> None:
     """The card has its recipe and error; `calibrations` and `forecast` take its path."""
     card = place.path / "card.json"
     sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
@@ -58,7 +58,7 @@ def test_a_card_is_written_and_found_by_its_path(place: Place) -> None:
 
 
 def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
-    """Seven tasks are too few; nothing is written."""
+    """Seven tasks are too few: nothing is written."""
     card = place.path / "few.json"
     done = labelcast("calibrate", filled(place, "seven", 7), "--name", "few", "--out", card)
     assert done.status == 2
@@ -66,8 +66,8 @@ def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
     assert not card.exists()
 
 
-def test_probes_alone_need_no_card(place: Place) -> None:
-    """--probes-only measures a sweep without curves; a card's options are asked for in words."""
+def test_probes_only(place: Place) -> None:
+    """--probes-only measures a sweep without curves; options of a card are refused with it."""
     sweep = filled(place, "probes", 2)
     sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
     done = labelcast("calibrate", sweep, "--probes-only", "--task", "task-1", *sizes, "--json")

@@ -1,4 +1,4 @@
-"""`labelcast label` with the files of other tools."""
+"""`labelcast label` with files for other label tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIGS = {"label-studio": "t.config.xml", "argilla": "t.settings.json"}
 
 
 def answer(form: str, item: dict[str, Any], text: str) -> None:
-    """What a person's answer adds to an exported record of a form."""
+    """Add a person's answer to an exported record of a format."""
     if form == "label-studio":
         result = {"from_name": "label", "to_name": "text", "value": {"choices": [text]}}
         item["annotations"] = [{"result": [result | {"type": "choices"}]}]
@@ -30,7 +30,7 @@ def answer(form: str, item: dict[str, Any], text: str) -> None:
 
 
 def fill_in(path: Path, form: str, texts: tuple[str, ...] = ("yes", "no")) -> int:
-    """Answer every exported record, with these in turn; how many there are."""
+    """Answer every exported record with these texts in turn; the number of records."""
     if form == "csv":
         with path.open(encoding="utf-8-sig", newline="") as stream:
             items = list(csv.DictReader(stream))
@@ -53,8 +53,8 @@ def fill_in(path: Path, form: str, texts: tuple[str, ...] = ("yes", "no")) -> in
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_out_and_in_again(form: str, place: Path) -> None:
-    """Exported, answered elsewhere, imported: the form is told by the content."""
+def test_export_and_import(form: str, place: Path) -> None:
+    """Exported, answered elsewhere, imported: the format is recognised by the content."""
     path = place / f"t.{ENDINGS.get(form, 'json')}"
     done = labelcast("label", place / "run", "--export", path, "--format", form, "--json")
     assert done.status == 0, done.err
@@ -71,8 +71,8 @@ def test_out_and_in_again(form: str, place: Path) -> None:
     assert done.json["imported"]["same"] == 8
 
 
-def test_where_the_configuration_went_is_said(place: Path) -> None:
-    """And that it is for the tool to show the examples by."""
+def test_the_path_of_the_configuration_is_printed(place: Path) -> None:
+    """The message names the examples and the labelling configuration."""
     path = place / "t.json"
     done = labelcast("label", place / "run", "--export", path)
     assert f"Wrote 8 examples to {path}." in done.err
@@ -81,7 +81,7 @@ def test_where_the_configuration_went_is_said(place: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_answer_that_is_not_allowed(form: str, place: Path) -> None:
-    """The file, the record and the field are named, and nothing is taken."""
+    """The message names file, record and field, and nothing is imported."""
     path = place / f"t.{ENDINGS.get(form, 'json')}"
     assert labelcast("label", place / "run", "--export", path, "--format", form).status == 0
     fill_in(path, form, ("yes", "yes", "maybe"))

@@ -1,4 +1,4 @@
-"""The options of `labelcast forecast`: what each changes, and that one list of them serves all."""
+"""The options of `labelcast forecast`: what each changes, and that all share one list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from command_line import in_process, labelcast
+from command_line import labelcast
 
 from labelcast.forecast import forecast
 from labelcast.forecast.observed import MISFIT, SMALLEST_SD
@@ -18,7 +18,6 @@ from labelcast.forecast.scale import Scale
 from labelcast.forecast.score_files import read_scores
 
 ONE = ("forecast", "--observe", "50=0.7", "--target-score", "0.85")
-HEAVY = ("pydantic", "torch", "scipy", "pandas", "pyarrow", "yaml", "altair")
 
 
 def test_one_list_of_options_serves_python_and_both_commands() -> None:
@@ -36,7 +35,7 @@ def test_one_list_of_options_serves_python_and_both_commands() -> None:
 
 
 def test_several_scores_at_one_budget() -> None:
-    """Each counts: the interval is that of `labelcast.forecast` given them all, and narrower."""
+    """Each counts: the forecast is that of `labelcast.forecast` with all of them."""
     more = ("--observe", "50=0.71", "--observe", "200=0.79", "--observe-size", "500")
     done = labelcast(*ONE, *more, "--json")
     direct = forecast(
@@ -48,7 +47,7 @@ def test_several_scores_at_one_budget() -> None:
 
 @pytest.mark.parametrize("names", [("n", "score"), ("budget", "Score"), (" Labels ", "score")])
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_scores_of_a_file_are_those_given_one_by_one(
+def test_scores_from_a_file_equal_scores_given_one_by_one(
     tmp_path: Path, form: str, names: tuple[str, str]
 ) -> None:
     """CSV or JSON Lines, whatever the column of labels is called; other columns are ignored."""
@@ -67,10 +66,10 @@ def test_scores_of_a_file_are_those_given_one_by_one(
     assert any("500 test examples are assumed" in text for text in of_file.json["warnings"])
 
 
-def test_a_file_says_how_noisy_each_score_is(tmp_path: Path) -> None:
-    """A larger test set or a smaller sd is less noise; with one of them nothing is assumed.
+def test_a_file_can_give_the_noise_of_each_score(tmp_path: Path) -> None:
+    """A larger test set or a smaller sd means less noise; with either, nothing is assumed.
 
-    An sd comes back with the misfit of the curves added.
+    The reported sd includes the misfit of the curves.
     """
     path = tmp_path / "s.csv"
     path.write_text(
@@ -84,16 +83,16 @@ def test_a_file_says_how_noisy_each_score_is(tmp_path: Path) -> None:
     assert not any("are assumed" in text for text in done["warnings"])
 
 
-def test_the_scores_of_a_run_folder_are_a_file_of_scores(tmp_path: Path) -> None:
-    """`observations.jsonl`, as `labelcast tune` writes it, can be given as it is."""
+def test_the_observations_of_a_run_are_a_file_of_scores(tmp_path: Path) -> None:
+    """`observations.jsonl`, as `labelcast tune` writes it, can be used directly."""
     path = tmp_path / "observations.jsonl"
     row = {"budget": 50, "score": 0.7, "test_size": 200, "metric": "accuracy", "score_sd": 0.03}
     path.write_text(json.dumps(row) + "\n")
     assert read_scores(path) == [(50, 0.7, None, 200)]
 
 
-def test_a_file_and_options_are_one_list(tmp_path: Path) -> None:
-    """--observe beside --scores adds a score; both are on the scale that is said."""
+def test_a_file_and_options_combine(tmp_path: Path) -> None:
+    """--observe adds a score to --scores; both are on the given scale."""
     path = tmp_path / "s.csv"
     path.write_text("n,score\n50,70\n")
     options = ("--scale", 100, "--target-score", 85, "--json")
@@ -105,7 +104,7 @@ def test_a_file_and_options_are_one_list(tmp_path: Path) -> None:
 
 
 def test_thousands_of_scores(tmp_path: Path) -> None:
-    """All of them are read, and the last line is named as well as the first."""
+    """All of them are read, and an error in the last line is located."""
     path = tmp_path / "s.csv"
     lines = [f"{50 + n},{0.5 + n / 20_000}" for n in range(5000)]
     path.write_text("\n".join(["n,score", *lines]))
@@ -115,8 +114,8 @@ def test_thousands_of_scores(tmp_path: Path) -> None:
     assert done.status == 2 and "s.csv line 5002" in done.err
 
 
-def test_the_horizon_limits_what_is_looked_at() -> None:
-    """Words, table, curve and JSON end at it; a farther one never lowers the chance."""
+def test_the_horizon_limits_the_forecast() -> None:
+    """Text, table, curve and JSON end at it; a farther one never lowers the chance."""
     chances = []
     for horizon in (500, 5000, 100_000):
         found = labelcast(*ONE, "--horizon", horizon, "--json").json
@@ -132,8 +131,8 @@ def test_the_horizon_limits_what_is_looked_at() -> None:
     assert chances == sorted(chances)
 
 
-def test_a_scale_changes_the_numbers_not_the_answer() -> None:
-    """Of 100 or of 1, rising or as an error rate: the labels are the same, the scores their own."""
+def test_a_scale_changes_the_scores_not_the_labels() -> None:
+    """From 0 to 100, 0 to 1, or as an error rate: the labels needed are the same."""
     of_one = labelcast(*ONE, "--zero-shot", 0.5, "--json").json
     of_hundred = labelcast(
         *("forecast", "--observe", "50=70", "--target-score", 85, "--zero-shot", 50),
@@ -153,7 +152,7 @@ def test_a_scale_changes_the_numbers_not_the_answer() -> None:
 
 
 def test_a_loss_falls() -> None:
-    """In sentence, JSON and drawing the target lies below the scores so far."""
+    """In text, JSON and drawing the target is below the scores so far."""
     asked = ("--observe", "50=2.1", "--observe", "200=1.7", "--target-score", 1.5)
     found = labelcast("forecast", *asked, "--lower-is-better", "--json").json
     means = [band["mean"] for band in found["curve"]]
@@ -164,8 +163,8 @@ def test_a_loss_falls() -> None:
     assert dots == sorted(dots)
 
 
-def test_the_budget_is_what_a_run_would_measure() -> None:
-    """The words say so, and the interval includes the noise of the run, unlike the curve's band."""
+def test_the_budget_forecasts_a_measured_score() -> None:
+    """The interval includes the noise of the run, unlike the curve's band."""
     found = labelcast(*ONE, "--budget", 500, "--observe-size", 100, "--json").json
     at = found["at_budget"]
     (band,) = (band for band in found["curve"] if band["n"] == 500)
@@ -174,8 +173,8 @@ def test_the_budget_is_what_a_run_would_measure() -> None:
     assert "With 500 labels: a training run would measure a score of 0." in said
 
 
-def test_costs_make_a_plan_in_money() -> None:
-    """The plan adds up, is printed, and costly labels never make the next step larger."""
+def test_costs_give_a_plan_in_money() -> None:
+    """The plan adds up and is printed, and costlier labels never make the next step larger."""
     steps = []
     for cost in (0.1, 1.0, 10.0):
         options = ("--label-cost", cost, "--run-cost", 30, "--value", 4000)
@@ -192,20 +191,7 @@ def test_costs_make_a_plan_in_money() -> None:
     assert labelcast(*ONE, "--json").json["plan"] is None
 
 
-def test_scores_load_nothing_heavy(tmp_path: Path) -> None:
-    """A forecast from a file of scores starts as fast as one without."""
-    path = tmp_path / "s.csv"
-    path.write_text("n,score\n50,0.7\n")
-    code = (
-        "import atexit, sys\n"
-        f"atexit.register(lambda: print([n for n in {HEAVY!r} if n in sys.modules]))"
-    )
-    done = in_process(["forecast", "--scores", path, "--target-score", "0.8"], code=code)
-    assert done.status == 0, done.err
-    assert done.out.splitlines()[-1] == "[]"
-
-
-def test_a_scale_writes_and_reads_back() -> None:
-    """From the user's scale to 0 to 1 and back is where one began."""
+def test_a_scale_converts_both_ways() -> None:
+    """Converting to 0 to 1 and back changes nothing."""
     for scale in (Scale(), Scale("score", 100.0), Scale("error", 1.0), Scale("loss")):
         assert scale.from_unit(scale.to_unit(0.37)) == pytest.approx(0.37)

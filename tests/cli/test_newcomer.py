@@ -1,4 +1,4 @@
-"""The way of a newcomer: his own file, step by step, each step naming the next."""
+"""A new user's first run: their own file, step by step, each step naming the next."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORECAST = {
 
 
 def tickets(path: Path, count: int = 90) -> None:
-    """A CSV of support tickets as a newcomer has it: some labelled, most not, odd texts."""
+    """A CSV of support tickets: some labelled, most not, with odd texts."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["ticket", "text", "intent"])
@@ -37,7 +37,7 @@ def tickets(path: Path, count: int = 90) -> None:
 
 
 def fill(path: Path, answer: str) -> None:
-    """Fill in the last column, as a person would in a spreadsheet."""
+    """Fill in the last column, as in a spreadsheet."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header[-1] == answer
@@ -48,7 +48,7 @@ def fill(path: Path, answer: str) -> None:
 
 
 def next_commands(done: Outcome) -> list[list[str]]:
-    """The commands that a step names for what comes next."""
+    """The commands that a step prints as the next ones."""
     assert done.status == 0, done.err
     assert "Next" in done.err
     after = done.err[done.err.index("Next") :]
@@ -60,7 +60,7 @@ def next_commands(done: Outcome) -> list[list[str]]:
 def test_each_step_names_the_next(
     tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a CSV to the answer by running the commands that the messages name."""
+    """The printed commands lead from a CSV to a forecast."""
     monkeypatch.chdir(tmp_path)
     tickets(tmp_path / "my tickets.csv")
     step = labelcast("init", "my tickets.csv")
@@ -92,7 +92,7 @@ def test_each_step_names_the_next(
 
 
 def test_every_step_as_json(place: Path, models: Models) -> None:
-    """Standard output is one JSON object with the promised fields, and nothing else."""
+    """Standard output is one JSON object with the documented fields, and nothing else."""
     run, pool, task = place / "run", place / "pool.jsonl", place / "task.yaml"
     made = labelcast(*("init", pool, "--out", place / "new.yaml", "--input", "text", "--json")).json
     assert made["file"] == str(place / "new.yaml")
@@ -141,8 +141,8 @@ def check_forecast(result: dict[str, Any]) -> None:
     assert isinstance(result["warnings"], list)
 
 
-def test_a_run_is_asked_again_with_observed_scores(place: Path) -> None:
-    """Before CoS-Low is there, observed scores alone answer."""
+def test_a_run_without_coslow_uses_observed_scores(place: Path) -> None:
+    """Observed scores are enough for a forecast of a run."""
     result = labelcast(
         *("forecast", place / "run", "--zero-shot", 0.5, "--ceiling", 0.9),
         *("--observe", "50=0.7", "--observe", "100=0.75", "--observe-size", 500, "--json"),
@@ -151,7 +151,7 @@ def test_a_run_is_asked_again_with_observed_scores(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_stand_in_for_tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_banking_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """64 banking questions on the embedded model, with the known intents filled in."""
     monkeypatch.chdir(tmp_path)
     lines = (shared() / "tasks/banking77.jsonl").read_text("utf-8").splitlines()[:64]

@@ -1,4 +1,4 @@
-"""What could not be done: status 1, one clear line with the path, and nothing half written."""
+"""What cannot be done: status 1, one clear line with the path, and nothing half written."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def status_one(command: str, bad: Path, models: Models, says: tuple[str, ...]) -
 def test_a_path_below_a_file(
     command: str, name: str, place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that cannot be made: status 1, with the path."""
+    """A folder that cannot be created: status 1, with the path."""
     monkeypatch.chdir(place)
     before = snapshot(place)
     status_one(command, place / "pool.jsonl", models, (name, "not a folder"))
     assert snapshot(place) == before
 
 
-def test_a_disk_full_for_labels(place: Path) -> None:
-    """Where the labels cannot be written (a limit on file size), the old ones stay."""
+def test_labels_survive_a_failed_write(place: Path) -> None:
+    """If the labels cannot be written (a limit on file size), the old ones stay."""
     path = fill(place, dict.fromkeys(range(3), "yes"))
     assert labelcast("label", place / "run", "--import", path).status == 0
     before = snapshot(place / "run")

@@ -1,4 +1,4 @@
-"""`labelcast sweep` as a user runs it: whole, killed, and asked in the wrong way."""
+"""`labelcast sweep`: complete, killed and resumed, and with wrong options."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place with data for a budget of 500 and 500 test examples."""
+    """A folder with data for a budget of 500 and 500 test examples."""
     return make_place(tmp_path_factory.mktemp("place"), 1100)
 
 
 def args(place: Place, out: str, *more: object, steps: int = 4, size: int = 4) -> list[str]:
-    """A sweep's command line; 20 test examples."""
+    """The command line of a sweep; by default with 20 test examples."""
     given = ["sweep", "--task", place.task(), "--data", place.data, "--model", place.model]
     given += ["--recipe", place.recipe(steps, size), "--device", "cpu", "--max-new-tokens", 3]
     given += ["--out", place.path / out, *(more or ("--test-size", 20, "--budgets", "0,10,20"))]
@@ -37,7 +37,7 @@ def args(place: Place, out: str, *more: object, steps: int = 4, size: int = 4) -
 
 
 def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
-    """The command in a process of its own; `code` runs before it."""
+    """Start the command in its own process; `code` runs before it."""
     program = f"import os, signal\n{code}\nfrom labelcast.cli.app import main\nmain()"
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     return subprocess.Popen(
@@ -45,7 +45,7 @@ def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
     )
 
 
-# Each kills the process without warning at one point of its work.
+# Each kills the process at one point of its work.
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLS = {
     "before the second row": f"""
@@ -74,7 +74,7 @@ t.SweepTable.on_event = on_event""",
 
 @pytest.fixture(scope="module")
 def whole(place: Place) -> list[tuple[object, ...]]:
-    """The scores of a sweep that nothing has disturbed."""
+    """The scores of an undisturbed sweep."""
     assert labelcast(*args(place, "whole")).status == 0
     return scores(place.path / "whole" / "scores.jsonl")
 
@@ -85,7 +85,7 @@ def whole(place: Place) -> list[tuple[object, ...]]:
 def test_a_killed_sweep_ends_with_the_same_scores(
     place: Place, whole: list[tuple[object, ...]], points: list[str]
 ) -> None:
-    """Killed at some points one after the other, the sweep has the rows of one left alone."""
+    """Killed at several points in turn, the sweep ends with the rows of an undisturbed one."""
     assert len(whole) == 3
     out = f"killed-{len(points)}"
     for point in points:
@@ -96,7 +96,7 @@ def test_a_killed_sweep_ends_with_the_same_scores(
 
 @pytest.mark.slow
 def test_killed_at_random_moments(place: Place, whole: list[tuple[object, ...]]) -> None:
-    """Killed after random times, as often as it takes, the sweep has the same rows."""
+    """Killed repeatedly after random times, the sweep ends with the same rows."""
     rng = random.Random(0)
     for _ in range(6):
         process = start(args(place, "random"))
@@ -110,7 +110,7 @@ def test_killed_at_random_moments(place: Place, whole: list[tuple[object, ...]])
 
 
 def curve_rises(place: Place, out: str, budgets: str, test_size: int, steps: int) -> None:
-    """The last score is above the first and above the commonest label, by two standard errors."""
+    """The last score beats the first and the commonest label by two standard errors."""
     given = ("--budgets", budgets, "--test-size", test_size, "--json")
     done = labelcast(*args(place, out, *given, steps=steps, size=16))
     assert done.status == 0, done.err
@@ -127,8 +127,8 @@ def curve_rises(place: Place, out: str, budgets: str, test_size: int, steps: int
 
 
 def test_a_small_curve_rises(place: Place) -> None:
-    """On a task that is known to be learnable, 200 labels beat none and the commonest label."""
-    curve_rises(place, "small", "0,50,200", 200, 80)
+    """On an easy task, 50 labels beat no labels and the commonest label."""
+    curve_rises(place, "small", "0,50", 100, 60)
 
 
 @pytest.mark.slow
@@ -137,8 +137,8 @@ def test_the_curve_rises(place: Place) -> None:
     curve_rises(place, "curve", "0,50,100,200,500", 500, 200)
 
 
-def test_a_dry_run_measures_and_trains_nothing(place: Place) -> None:
-    """It says hours and what they rest on, and no score is written."""
+def test_a_dry_run_writes_no_scores(place: Place) -> None:
+    """It reports hours and how they were estimated, and writes no score."""
     done = labelcast(*args(place, "dry"), "--dry-run", "--json")
     assert done.status == 0, done.err
     assert done.json["missing"] == 3
@@ -147,8 +147,8 @@ def test_a_dry_run_measures_and_trains_nothing(place: Place) -> None:
     assert not (place.path / "dry" / "scores.jsonl").exists()
 
 
-def test_mistakes_are_said(place: Place) -> None:
-    """Wrong options are one line that names the option, exit status 2."""
+def test_wrong_options(place: Place) -> None:
+    """One line that names the option, exit status 2."""
     for more, says in (
         (("--budgets", "0,many"), "--budgets 0,many"),
         (("--budgets", "50,50"), "--budgets"),
@@ -163,11 +163,11 @@ def test_mistakes_are_said(place: Place) -> None:
         assert not (place.path / "wrong").exists()
 
 
-def test_a_failed_job_fails_the_command_and_the_others_go_on(place: Place) -> None:
-    """Exit status 1, with the error of the job; the other rows are there."""
-    options = ("--test-size", 20, "--budgets", "0,1,10", "--retries", 0)
+def test_a_failed_job_does_not_stop_the_others(place: Place) -> None:
+    """Exit status 1, and the error is in the job's row; the other job has its score."""
+    options = ("--test-size", 20, "--budgets", "1,10", "--retries", 0)
     done = labelcast(*args(place, "failing", *options))
     assert done.status == 1
-    assert "1 of 3 jobs failed" in done.err
+    assert "1 of 2 jobs failed" in done.err
     rows = scores(place.path / "failing" / "scores.jsonl")
-    assert [(row[1], bool(row[6])) for row in rows] == [(0, False), (1, True), (10, False)]
+    assert [(row[1], bool(row[6])) for row in rows] == [(1, True), (10, False)]

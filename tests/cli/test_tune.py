@@ -1,4 +1,4 @@
-"""`labelcast tune`: from a pool to a forecast that has seen a score."""
+"""`labelcast tune`: from a pool to a forecast that uses measured scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sweeps_made import Place, make_place
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """A place of its own."""
+    """A folder with model, data and task."""
     return make_place(tmp_path)
 
 
-def test_tune_goes_on_from_label(place: Place) -> None:
+def test_tune_after_label(place: Place) -> None:
     """After score and label, zero-shot and a budget are measured, and the forecast uses both."""
     run = place.path / "run"
     small = ("--n-label", 4, "--max-new-tokens", 3, "--device", "cpu")

@@ -79,7 +79,7 @@ def check(harness: Harness, case: Command) -> None:
     before = state(folder)
     done = harness.run(case, folder)
     assert done.status in (0, 1, 2), (case.argv, done.status, done.err)
-    for sign in ("Traceback", "fault of labelcast"):
+    for sign in ("Traceback", "bug in labelcast"):
         assert sign not in done.err, (case.argv, done.err)
     if done.status:
         messages = [line for line in done.err.splitlines() if line.startswith("labelcast: ")]

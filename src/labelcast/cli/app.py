@@ -1,4 +1,4 @@
-"""The app: its commands and what it says about itself."""
+"""The `labelcast` app: its commands, their help and their order."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ GROUPS = {
     "Train": ("tune", "sweep", "calibrate"),
     "Look up": ("tasks", "models", "calibrations"),
 }
-"""The commands under the headings of `labelcast --help`."""
+"""Headings of `labelcast --help`, each with its commands."""
 
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
 
 
 class GroupedCommands(TyperGroup):
-    """An app that lists its commands under headings."""
+    """Lists the commands under headings."""
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write a section for every heading."""
+        """Write one section per heading."""
         width = max(map(len, COMMANDS))
         limit = formatter.width - width - 6
         for heading, names in GROUPS.items():
@@ -47,21 +47,21 @@ class GroupedCommands(TyperGroup):
 
 
 def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The app with some of its commands, whose modules alone are imported."""
+    """The app with the named commands; only their modules are imported."""
     app = typer.Typer(
         name="labelcast",
         cls=GroupedCommands,
         help=(
             "How many labelled examples will this fine-tuning task need?\n\n"
-            "In order: init, score, label, coslow, forecast. To see all of it: labelcast demo.\n"
-            "If you have scores already, forecast is enough.\n\n"
-            "\b\nExample: labelcast init tickets.csv\n"
-            "Example: labelcast forecast --observe 50=0.71 --observe 100=0.76 --target-score 0.85"
+            "With scores: forecast is all you need. With data and no scores, in this order: init, "
+            "score, label, coslow, forecast. To see every step on an example: demo.\n\n"
+            "\b\nExample: labelcast forecast --observe 50=0.71 --target-score 0.85\n"
+            "Example: labelcast init tickets.csv"
         ),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        # Click suggests one itself.
+        # Click makes the suggestions.
         suggest_commands=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -85,13 +85,13 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options of the app itself."""
+    """Options before the command."""
 
 
 def command_help(command: Callable[..., None]) -> str:
-    """A command's docstring, with each example on a line of its own."""
+    """A command's docstring, with each example on its own line."""
     blocks = _docstring(command).split("\n\n")
-    # The mark keeps the help from running the lines of a block together.
+    # \b: click does not rewrap this block.
     return "\n\n".join(f"\b\n{b}" if b.startswith("Example:") else b for b in blocks)
 
 
@@ -101,12 +101,12 @@ def _summary(command: Callable[..., None]) -> str:
 
 
 def _docstring(command: Callable[..., None]) -> str:
-    """It, or nothing where Python was told to drop them (-OO)."""
+    """A command's docstring; empty under `python -OO`, which drops them."""
     return inspect.getdoc(command) or ""
 
 
 def main() -> None:
     """Entry point of `labelcast`."""
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    # A command by itself is there sooner than all of them.
+    # Importing one command is faster than importing all of them.
     run_app(build((word,) if word in COMMANDS else COMMANDS))

@@ -1,4 +1,4 @@
-"""What every command shares: errors and warnings on stderr, JSON on stdout, progress bars."""
+"""What every command shares: options, output, progress bars, errors and exit statuses."""
 
 from __future__ import annotations
 
@@ -8,33 +8,26 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import click
 import typer
 
-from labelcast.errors import (
-    NO_PATH,
-    InputError,
-    LabelcastError,
-    LabelcastWarning,
-    is_out_of_memory,
-)
+from labelcast.errors import NO_PATH, InputError, LabelcastError, LabelcastWarning, is_out_of_memory
 from labelcast.files.untrusted import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_INTERRUPTED = 130
 _PROGRAM = "labelcast"
 _TRACEBACK = "LABELCAST_TRACEBACK"
-# Typer exports only this kind of its usage errors.
-_UsageError: type[Any] = typer.BadParameter.__mro__[1]
+# For a path that is read; where a file is written, ENOTDIR has exit status 1.
+_BAD_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Model = Annotated[
@@ -52,85 +45,76 @@ Device = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Examples that run at once; by default one for the device.")
+    int | None, typer.Option(help="Examples per batch. Default: chosen for the device.")
 ]
 TaskFile = Annotated[
     str | None,
-    typer.Option("--task", "-t", help="A task file, or a task of the catalogue by its name."),
+    typer.Option("--task", "-t", help="A task file, or the name of a task in the catalogue."),
 ]
 
 
 def stderr() -> Console:
-    """The console for everything that is no answer."""
+    """The console for progress."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def stdout() -> Console:
-    """The console for answers."""
+    """The console for results."""
     from rich.console import Console
 
     return Console(highlight=False)
 
 
 def say_command(*words: object) -> None:
-    """A command to be run next, quoted for the shell."""
+    """Print a command to run next on stderr, quoted for the shell."""
     say(f"  labelcast {shlex.join(map(str, words))}")
 
 
 def say(text: str) -> None:
-    """A line for the user on stderr, as plain text."""
-    sys.stderr.write(f"{escaped(text)}\n")
+    """Print a message on stderr, as plain text."""
+    typer.echo(escaped(text), err=True)
 
 
 def tell(text: str = "") -> None:
-    """A part of the answer on stdout, as plain text."""
-    sys.stdout.write(f"{escaped(text)}\n")
+    """Print a part of the result on stdout, as plain text."""
+    typer.echo(escaped(text))
 
 
 def cell(text: object) -> Text:
-    """A cell of a table with text that others wrote: no markup, and nothing that steers."""
+    """A table cell with untrusted text: no markup, no escape sequences."""
     from rich.text import Text
 
     return Text(one_line(str(text)))
 
 
+def takes_unicode() -> bool:
+    """Whether stdout can show any character."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+
+
 def print_json(value: Any) -> None:
-    """The one JSON object of a command."""
-    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    text = json.dumps(value, ensure_ascii=plain, indent=2, allow_nan=False)
-    sys.stdout.write(escaped_json(text) + "\n")
+    """Print the one JSON object of a command."""
+    text = json.dumps(value, ensure_ascii=not takes_unicode(), indent=2, allow_nan=False)
+    typer.echo(escaped_json(text))
 
 
 @contextmanager
 def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; yields a function to call with how much more is done."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Show a progress bar on stderr; yields a function that advances it."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr(), transient=not sys.stderr.isatty()) as progress:
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = stderr()
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.advance(task, done)
 
 
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
-    """Tells on stderr what is being waited for."""
+    """Show on a terminal what the command is waiting for."""
     console = stderr()
     if not console.is_terminal:
         yield
@@ -142,180 +126,106 @@ def waiting(label: str) -> Iterator[None]:
 def show_warning(
     message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any
 ) -> None:
-    """Our own warnings as a line on stderr; those of libraries are not for users."""
+    """Print our own warnings as a line on stderr; those of libraries are not for users."""
     if issubclass(category, LabelcastWarning):
         say(f"warning: {one_line(str(message))}")
 
 
 def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
-    """Run the command line: errors become one line on stderr and an exit status.
+    """Run the command line: an error becomes one line on stderr and an exit status.
 
     Args:
-        app: of `labelcast`, or another that has no subcommands.
+        app: the app of `labelcast`, or another without subcommands.
         program: how the app is started, for usage messages.
     """
-    _open_streams()
-    with warnings.catch_warnings(), _stoppable() as asked:
+    before = signal.signal(signal.SIGTERM, _stop)
+    with warnings.catch_warnings():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
-        status = _told(app, program)
-    raise SystemExit(128 + asked[0] if asked and status == _INTERRUPTED else status)
+        status = _run(app, program)
+    signal.signal(signal.SIGTERM, before)
+    if status > 128:
+        say("labelcast: stopped. Run the same command to resume.")
+    raise SystemExit(status)
 
 
-def _told(app: typer.Typer, program: str) -> int:
-    """Run the app and write out all that it says; the exit status."""
-    status = 1
+def _stop(number: int, frame: object) -> NoReturn:
+    """Stop as on Ctrl-C, so that temporary files are deleted; a second signal is ignored."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _run(app: typer.Typer, program: str) -> int:
+    """Run the app and print its error, if any; the exit status."""
     try:
-        status = _status(app, program)
-        if status == _INTERRUPTED:
-            say("labelcast: stopped. The same command goes on where it was.")
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is left to write has no reader.
-        status = status or 1
-        _forget_output()
-    except OSError as error:
-        status = status or 1
-        _forget_output()
-        with suppress(OSError):
-            say(f"labelcast: the output could not be written: {error.strerror or error}.")
-    return status
-
-
-def _open_streams() -> None:
-    """Give a stream to write to and read from to a process that was started without."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # Else the next file that is opened would take the place of the output.
-            os.open(os.devnull, os.O_RDWR)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-
-
-def _forget_output() -> None:
-    """Let what cannot be written go, so that the interpreter does not try again at its end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            with suppress(OSError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, stream.fileno())
-                os.close(nowhere)
-
-
-@contextmanager
-def _stoppable() -> Iterator[list[int]]:
-    """Lets SIGTERM and a closed terminal stop the work as Ctrl-C does; yields which of them did."""
-    asked: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        asked.append(number)
-        # Once: what is tidied up now is not to be stopped.
-        for other in ours:
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    ours = []
-    if threading.current_thread() is threading.main_thread():
-        # One that is ignored already, as under nohup, stays so.
-        numbers = (signal.SIGTERM, signal.SIGHUP)
-        ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, stop)
-    try:
-        yield asked
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _status(app: typer.Typer, program: str) -> int:
-    """Run the app; the exit status, after saying what went wrong."""
-    try:
-        _check_words(sys.argv[1:])
+        _check_arguments()
         return int(app(prog_name=program, standalone_mode=False) or 0)
+    except SystemExit as stop:
+        return int(stop.code or 0)
     except LabelcastError as error:
         say(f"labelcast: {one_line(str(error))}")
         return error.status
-    except _UsageError as error:
-        return _usage(error, program)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except click.UsageError as error:
+        _print_usage_error(error, program)
+        return error.exit_code
     except Exception as error:
-        return _unforeseen(error)
-
-
-# A path that is to be read; where it is to be written, a folder could not be made (status 1).
-_NO_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
-
-
-def _unforeseen(error: Exception) -> int:
-    """Say what the machine lacked, or that the fault is ours; the exit status."""
-    if is_out_of_memory(error):
-        if "cuda" in str(error).lower():
-            say("labelcast: the device is out of memory. Try a smaller --batch-size.")
+        if is_out_of_memory(error):
+            device = "the device is " if "cuda" in str(error).lower() else ""
+            say(f"labelcast: {device}out of memory. Try a smaller --batch-size.")
+        elif isinstance(error, OSError):
+            return _print_os_error(error)
         else:
-            say("labelcast: out of memory. Try a smaller --batch-size, or close other programs.")
-    elif type(error).__name__ == "ShellDetectionFailure":
-        say("labelcast: no shell was found around this; run it in bash, zsh, fish or PowerShell.")
-    elif isinstance(error, OSError):
-        found = _NO_PATH.get(error.errno or 0)
-        fault = f"{error.filename or 'a file or the output'}: {found or error.strerror or error}"
-        say(f"labelcast: {one_line(fault)}.")
-        return 2 if found else 1
-    elif isinstance(error, UnicodeEncodeError):
-        text = error.object[max(error.start - 40, 0) : error.end + 40]
-        say(f"labelcast: {one_line(text)}: not UTF-8. Rename the file or folder.")
-    else:
-        _tell_fault(error)
-    return 1
+            _print_bug(error)
+        return 1
 
 
-def _tell_fault(error: Exception) -> None:
-    """What nobody foresaw: where it was is shown only to those who ask."""
-    fault = f"{type(error).__name__}: {one_line(str(error)[:300])}".rstrip(": .")
-    way_out = ""
-    if os.environ.get(_TRACEBACK):
-        say("".join(traceback.format_exception(error)).rstrip())
-    else:
-        way_out = f"run again with {_TRACEBACK}=1 for where, and "
-    say(f"labelcast: unexpected {fault}. This is a fault of labelcast; {way_out}please report it.")
-
-
-def _check_words(words: Sequence[str]) -> None:
-    """Refuse words that no run folder can keep.
+def _check_arguments() -> None:
+    """Refuse an argument that a run folder cannot record.
 
     Raises:
-        InputError: a word is not UTF-8, or holds a null character.
+        InputError: an argument is not UTF-8.
     """
-    for number, word in enumerate(words, 1):
+    for number, word in enumerate(sys.argv[1:], 1):
         try:
             word.encode()
         except UnicodeEncodeError:
             raise InputError(
                 f"argument {number}, {word[:80]}: not UTF-8. Rename the file or folder."
             ) from None
-        if "\0" in word:
-            raise InputError(f"argument {number}, {word[:80]}: holds a null character.")
 
 
-def _usage(error: Any, program: str) -> int:
-    """A wrong option or argument in one line; no arguments at all show the help."""
-    if type(error).__name__ == "NoArgsIsHelpError":
+def _print_usage_error(error: click.UsageError, program: str) -> None:
+    """Print a wrong option or argument as one line; no arguments at all show the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
-    else:
-        # What the parser finds comes without a context; the command is the first word.
-        has_words = program == _PROGRAM and not sys.argv[1].startswith("-")
-        words = sys.argv[1:2] if has_words else []
-        command = error.ctx.command_path if error.ctx else " ".join([program, *words])
-        message = one_line(error.format_message().rstrip("."))
-        end = "" if message.endswith("?") else "."
-        say(f"labelcast: {message}{end} See `{command} --help`.")
-    return int(error.exit_code)
+        return
+    # Some errors of click's parser come without a context.
+    words = sys.argv[1:2] if program == _PROGRAM and not sys.argv[1].startswith("-") else []
+    command = error.ctx.command_path if error.ctx else " ".join([program, *words])
+    message = one_line(error.format_message().rstrip("."))
+    end = "" if message.endswith("?") else "."
+    say(f"labelcast: {message}{end} See `{command} --help`.")
+
+
+def _print_os_error(error: OSError) -> int:
+    """Print what the operating system refused; the exit status."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        # Otherwise the interpreter tries again at exit and prints a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    bad_path = _BAD_PATH.get(error.errno or 0)
+    where = error.filename or "reading or writing failed"
+    say(f"labelcast: {one_line(f'{where}: {bad_path or error.strerror or error}')}.")
+    return 2 if bad_path else 1
+
+
+def _print_bug(error: Exception) -> None:
+    """Print that labelcast has a bug; the traceback only on request."""
+    hint = f"run again with {_TRACEBACK}=1 to see where, and "
+    if os.environ.get(_TRACEBACK):
+        hint = ""
+        say("".join(traceback.format_exception(error)).rstrip())
+    fault = f"{type(error).__name__}: {one_line(str(error)[:300])}".rstrip(": .")
+    say(f"labelcast: unexpected {fault}. This is a bug in labelcast; {hint}please report it.")

@@ -1,4 +1,4 @@
-"""`labelcast demo`: the whole way on the embedded model and a task whose answers are known."""
+"""`labelcast demo`: every step on the embedded model and a generated task."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def demo(
     task = Task.load(TASK)
     source = open_source(f"generated:{TASK}:{SIZE}")
     found = check_pool(source, task)
-    with waiting("Loading smollm2 (the first time its weights are unpacked)"):
+    with waiting("Loading smollm2 (its weights are unpacked the first time)"):
         lm = load_model()
-    say(f"1. score: {SIZE} examples of {TASK}, by smollm2 on {lm.device}")
+    say(f"1. score: {SIZE} examples of {TASK} with smollm2 on {lm.device}")
     with bar("Confidence", found.size) as progress:
         scored = score_run(source, lm, out, task=task, found=found, progress=progress)
     run = scored.run
     say(f"   mean confidence {scored.mean_confidence:.3f}; 32 of the lowest tenth were drawn")
-    say("2. label: the known answers stand in for a person's")
+    say("2. label: the known answers are used in place of a person's")
     with run.locked():
         import_labels(run, source.records())
     say("3. coslow: how alike are the gradients of the 32?")
@@ -53,4 +53,4 @@ def demo(
     say("4. forecast\n")
     answer, warnings = forecast_run(run, target=target)
     show(answer, warnings, as_json=as_json)
-    say(f"\nAll of it lies in {run.path}. With your own data: labelcast init DATA")
+    say(f"\nEverything is in {run.path}. For your own data, start with: labelcast init DATA")

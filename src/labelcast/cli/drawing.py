@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 60, 12
 
 
-def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
-    """The curve's mean and band over labels (log axis), with the target, as lines of text.
+def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
+    """The curve's mean and band over labels (log axis) and the target, as lines of text.
 
-    Where the output takes no block characters, plain ones stand for them.
+    Args:
+        answer: the forecast.
+        unicode: whether the output can show block characters; plain ones replace them if not.
     """
-    unicode = (encoding or "").lower().replace("-", "").startswith("utf")
     shade, dot, line, edge = ("░", "●", "┄", "│") if unicode else (":", "o", "-", "|")
     axis = LabelsAxis.of(answer)
     target = target_value(answer)
@@ -52,7 +53,7 @@ def draw_curve(answer: Forecast, *, encoding: str | None = "utf-8") -> str:
 
 
 def _at(answer: Forecast, axis: LabelsAxis, x: float) -> tuple[float, float, float]:
-    """Low, mean and high of the curve at a position on the log axis."""
+    """Low, mean and high of the curve at a position from 0 to 1 on the log axis."""
     points = answer.curve
     positions = [axis.place(point.n) for point in points]
     right = next((i for i, p in enumerate(positions) if p >= x and i > 0), len(points) - 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcast.cli.console import Json, print_json, say, tell
+from labelcast.cli.console import Json, print_json, say, takes_unicode, tell
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.files.untrusted import one_line
 
@@ -66,7 +65,7 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
         tell(answer.budget_sentence())
     tell()
     tell(_table(answer))
-    tell(draw_curve(answer, encoding=sys.stdout.encoding))
+    tell(draw_curve(answer, unicode=takes_unicode()))
     if answer.advice():
         advice = answer.advice()
         words = f"Next: {advice[0].lower()}{advice[1:]}"

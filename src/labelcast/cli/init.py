@@ -1,4 +1,4 @@
-"""`labelcast init`: a task file from a data file's columns."""
+"""`labelcast init`: write a task file for a data file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def init(
         "task.yaml"
     ),
     name: Annotated[
-        str | None, typer.Option(help="Name of the task; the file's by default.")
+        str | None, typer.Option(help="Name of the task. Default: the name of the file.")
     ] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="An input field; any number of times.")
+        list[str] | None, typer.Option("--input", help="An input field; repeatable.")
     ] = None,
     answer: Annotated[str | None, typer.Option(help="The field that holds the answer.")] = None,
-    instruction: Annotated[str | None, typer.Option(help="What the model is told.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    instruction: Annotated[str | None, typer.Option(help="The instruction in the prompt.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a task file from the columns of a data file.
@@ -36,7 +36,7 @@ def init(
     from labelcast.tasks.sources import open_source
 
     if out.exists() and not force:
-        raise InputError(f"{out}: is there already. Choose another --out, or give --force.")
+        raise InputError(f"{out}: exists already. Choose another --out, or give --force.")
     task = guess_task(
         open_source(data),
         name or _name(data),
@@ -50,13 +50,13 @@ def init(
         return
     shown = ", ".join(item.field for item in task.inputs)
     allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
-    say(f"Wrote {out}: reads {shown}; the answer is {task.answer!r} ({allowed}).")
-    say("Next: read it and mend the instruction, then")
+    say(f"Wrote {out}: input {shown}, answer {task.answer!r} ({allowed}).")
+    say("Next: check it, improve the instruction, then run")
     say_command("score", data, "--task", out, "--out", "run")
 
 
 def _name(data: str) -> str:
-    """A task's name from its data: the file's, or the data set's."""
+    """The default name of a task: that of the file or of the dataset."""
     kind, colon, rest = data.partition(":")
     if colon and kind in ("hub", "generated"):
         return Path(rest.split(":")[0]).name

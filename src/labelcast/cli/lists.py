@@ -1,22 +1,19 @@
-"""`labelcast tasks`, `models` and `calibrations`: what is there."""
+"""`labelcast tasks`, `models` and `calibrations`: what is available."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from labelcast.cli.console import Json, print_json, say, tell
 
-if TYPE_CHECKING:
-    from labelcast.forecast import Calibration
-
 
 def tasks(as_json: Json = False) -> None:
-    """List the tasks of the catalogue.
+    """List the tasks in the catalogue.
 
-    `generated` tasks need nothing; `hub` tasks are read from the hub as the pool task:NAME; a
-    `local` task reads your own file. Not verified: the hub's data was not at hand to check it.
+    `generated` tasks need no data; `hub` tasks are downloaded as the pool task:NAME; `local` tasks
+    read your own file. `verified` is no where the task was not checked against the hub's data.
 
     Example: labelcast tasks
     Example: labelcast score task:sst2 --task sst2 --out run
@@ -44,15 +41,12 @@ def tasks(as_json: Json = False) -> None:
                 "note": task.note,
             }
         )
-    _show(
-        rows,
-        as_json,
-        hidden=("config", "splits", "inputs", "answer", "ceiling_source", "data", "note"),
-    )
+    hidden = ("config", "splits", "inputs", "answer", "ceiling_source", "data", "note")
+    _show(rows, as_json, hidden)
 
 
 def models(as_json: Json = False) -> None:
-    """List the models with a short name, and what else --model takes.
+    """List the models with a short name or a calibration card.
 
     Example: labelcast models
     Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
@@ -60,21 +54,16 @@ def models(as_json: Json = False) -> None:
     from labelcast.forecast.cards import shipped
     from labelcast.models import embedded
 
-    rows: list[dict[str, Any]] = [
-        {"model": embedded.NAME, "what": "SmolLM2-135M-Instruct, embedded", "calibration": None}
-    ]
-    rows += [
-        {"model": hub_id, "what": "from the hub", "calibration": card.name}
-        for card in shipped()
-        for hub_id in card.hub_ids
-    ]
-    _show(rows, as_json)
+    own = (embedded.NAME, "SmolLM2-135M-Instruct, embedded", None)
+    hub = ((hub_id, "from the hub", card.name) for card in shipped() for hub_id in card.hub_ids)
+    names = ("model", "what", "calibration")
+    _show([dict(zip(names, row, strict=True)) for row in (own, *hub)], as_json)
     if not as_json:
-        say("--model takes any causal language model too: a hub id, a folder, or a .gguf file.")
+        say("--model also takes any causal language model: a hub id, a folder, or a .gguf file.")
 
 
 def calibrations(
-    name: Annotated[str | None, typer.Argument(help="Show one card whole.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Print one card in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the cards that turn CoS-Low into data efficiency.
@@ -90,26 +79,13 @@ def calibrations(
         print_json(asdict(by_name(name)))
         return
     fields = (
-        "name",
-        "model",
-        "recipe",
-        "slope",
-        "intercept",
-        "residual_sd",
-        "tasks",
-        "loto_mae",
-        "source",
+        *("name", "model", "recipe", "slope", "intercept"),
+        *("residual_sd", "tasks", "loto_mae", "source"),
     )
-    rows: list[dict[str, Any]] = [
-        {field: getattr(card, field) for field in fields} | {"uses": _uses(card)}
-        for card in shipped()
-    ]
-    _show(rows, as_json, hidden=("source",))
-
-
-def _uses(card: Calibration) -> str:
-    """What a card predicts the AUC from."""
-    return "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
+    rows = [{field: getattr(card, field) for field in fields} for card in shipped()]
+    for row, card in zip(rows, shipped(), strict=True):
+        row["uses"] = "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
+    _show(rows, as_json, ("source",))
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool, hidden: tuple[str, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The examples that benchmarks run on: the published task's, or a generated task's."""
+"""The examples that benchmarks run on: those of a published task, or generated ones."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from labelcast.tasks.task import Task
 PUBLISHED = Path(__file__).resolve().parents[1].parent / "shared/paper/results/coslow_data"
 ANNOTATED, POOL = "low_conf_examples_annotated.json", "task_data_unannotated.json"
 FALLBACK = "post_room"
-"""A generated task three quarters of whose tokens are shared too."""
+"""A generated task; three quarters of its tokens are shared, as in the published one."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Examples and where they are from, in words."""
+    """Examples, and where they come from in words."""
 
     examples: list[Example]
     source: str
 
 
 def parser(description: str, file: str, count: int) -> argparse.ArgumentParser:
-    """The options of a benchmark that runs on examples, with defaults of its own."""
+    """The options of a benchmark that runs on examples, with its defaults."""
     made = argparse.ArgumentParser(description=description.splitlines()[0])
     made.add_argument("--examples", type=int, default=count)
     made.add_argument("--turns", type=int, default=3)
@@ -43,7 +43,7 @@ def parser(description: str, file: str, count: int) -> argparse.ArgumentParser:
 
 
 def arguments(made: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options as given; `--quick` makes them small."""
+    """The parsed options; `--quick` makes them small."""
     found = made.parse_args()
     if found.quick:
         found.examples, found.turns = min(found.examples, 3), 1
@@ -51,19 +51,19 @@ def arguments(made: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def load(path: Path, count: int, lm: LanguageModel, *, need_answer: bool) -> Material:
-    """The first examples of a file of rendered records, or generated ones where it is absent."""
+    """The first examples of a file of rendered records, or generated ones if it is missing."""
     if path.is_file():
         found = list(examples(open_source(str(path)), need_answer=need_answer))[:count]
         return Material(found, f"the first {len(found)} of {path.name}")
     task, source = Task.load(FALLBACK), open_source(f"generated:{FALLBACK}:{count}")
     found = list(examples(source, task, lm.render, need_answer=need_answer))
-    return Material(found, f"{len(found)} generated of {FALLBACK} ({path.name} is not there)")
+    return Material(found, f"{len(found)} generated from {FALLBACK} ({path.name} is missing)")
 
 
 def nothing_shared(found: Sequence[Example], seed: int = 0) -> list[Example]:
-    """The same examples with the words that all prompts begin with in an order of each one's own.
+    """The same examples with the words that all prompts begin with shuffled for each prompt.
 
-    A prompt keeps its words, and so about its length; no two begin with the same word.
+    A prompt keeps its words and so roughly its length; no two begin with the same word.
     """
     first, last = min(e.prompt for e in found), max(e.prompt for e in found)
     alike = takewhile(lambda two: two[0] == two[1], zip(first, last, strict=False))

@@ -38,7 +38,7 @@ _LIBRARIES = (
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
     *(
         "transformers.models.llama.modeling_llama",
-        "labelcast.sweeps.job_steps",
+        "labelcast.sweeps.run_job",
         "labelcast.cli.app",
     ),
     *("labelcast.report.write", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),

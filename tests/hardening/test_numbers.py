@@ -29,7 +29,7 @@ import json, os, sys
 from pathlib import Path
 from command_line import labelcast
 from labelcast.tasks.task import Task
-from labelcast.sweeps.sweep import SweepTask, split
+from labelcast.sweeps.job import SweepTask, split
 base, batch = sys.argv[1], sys.argv[2]
 size = [] if batch == "0" else ["--batch-size", batch]
 def do(*args):

@@ -262,7 +262,7 @@ def test_a_name_in_a_sweep_is_no_path(tmp_path: Path) -> None:
     content = SWEEP | {"tasks": {"../../t": ENTRY}}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="another task's"):
-        _ = Sweep(tmp_path).settings
+        Sweep(tmp_path).read()
 
 
 def test_a_card_of_another_model_is_marked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Trains until a step and kills itself there: MODEL_FOLDER CHECKPOINT_FOLDER STEP METHOD.
+"""Train and kill the process after a step: MODEL_FOLDER CHECKPOINT_FOLDER STEP.
 
 Needs `src` and `tests` on the path.
 """
@@ -8,12 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
-from tuning_made import QUICK, QUICK_LORA, load, made_examples, records
+from tuning_made import QUICK, load, made_examples, records
 
 from labelcast.training.finetune import fine_tune
 
 
-def main(model: str, folder: str, last: int, method: str) -> None:
+def main(model: str, folder: str, last: int) -> None:
     lm = load(Path(model))
     examples = made_examples(lm, records(60))
 
@@ -25,7 +25,7 @@ def main(model: str, folder: str, last: int, method: str) -> None:
         lm,
         examples[:40],
         examples[40:],
-        QUICK if method == "full" else QUICK_LORA,
+        QUICK,
         seed=5,
         folder=Path(folder),
         progress=stop,
@@ -34,4 +34,4 @@ def main(model: str, folder: str, last: int, method: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

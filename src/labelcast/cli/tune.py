@@ -54,8 +54,7 @@ def tune(
 
     Example: labelcast tune run --budget 100
     """
-    from labelcast.models.choices import choose_device, refuse_spread
-    from labelcast.models.loading import load_model
+    from labelcast.models.choices import refuse_spread
     from labelcast.runs.coslow import run_model
     from labelcast.runs.forecast import check_asked
     from labelcast.runs.run import Run
@@ -69,10 +68,9 @@ def tune(
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     name = model or run_model(opened)
     with waiting(f"Loading {name}"):
-        from labelcast.training.fit_and_score import training_dtype
+        from labelcast.training.backend import Placement, backend_of
 
-        chosen_dtype = training_dtype(chosen, choose_device(device).value, dtype)
-        lm = load_model(name, device=device, dtype=chosen_dtype)
+        lm = backend_of(chosen).load(name, chosen, Placement(device, dtype))
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
     with bar("Training", chosen.max_steps if budget else 0) as moved:
         row = tune_run(

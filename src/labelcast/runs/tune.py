@@ -102,8 +102,11 @@ def tune_run(
     Raises:
         InputError: labels are missing, or the model is not the run's.
     """
-    from labelcast.training import fit_and_score
+    from labelcast.training.backend import Placement, backend_of
+    from labelcast.training.evaluate import Scoring
 
+    backend = backend_of(recipe)
+    placement = Placement(lm.device.value, dtype)
     begin = time.perf_counter()
     check_run(run, budget)
     _same_model(run, lm)
@@ -116,20 +119,25 @@ def tune_run(
             held = {example.content for example in test}
             chosen = _first(labelled_examples(run, "random", lm.render), held, budget)
             parts = Splits((), chosen).budget(budget, recipe.validation_share)
-            tuned = fit_and_score.fit(
-                lm, parts, recipe, seed=seed, dtype=dtype, folder=folder, progress=on_step
+            tuned = backend.fit(
+                lm,
+                parts,
+                recipe,
+                seed=seed,
+                placement=placement,
+                folder=folder,
+                progress=on_step,
             )
-            facts = fit_and_score.facts(tuned) | {"stopped_early": tuned.stopped_early}
+            facts = tuned.facts() | {"stopped_early": tuned.stopped_early}
             facts |= {"train_digest": digest(chosen)}
             lm = tuned.lm
-        how = fit_and_score.Scoring(
+        scoring = Scoring(
             "accuracy" if task is None else task.metric,
             () if task is None else task.answers,
             batch_size,
             max_new_tokens or int(run.question.get("max_new_tokens", 30)),
         )
-        lm = fit_and_score.ready_to_score(lm, lm.device.value, dtype)
-        found = fit_and_score.score(lm, test, how, on_test)
+        found = backend.score(lm, test, scoring, placement=placement, progress=on_test)
         row = {
             "budget": budget,
             "score": found.value,
@@ -145,7 +153,7 @@ def tune_run(
         }
         _keep(run, row)
         if keep is not None:
-            fit_and_score.save_model(lm, keep)
+            backend.save(lm, keep)
         # Not before: a kill while the test set is scored must not cost the training.
         rmtree(folder, ignore_errors=True)
     return row

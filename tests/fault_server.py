@@ -128,9 +128,9 @@ def _child(request: dict[str, Any]) -> None:
     os.environ.update(request.get("env") or {})
     if request.get("eager"):
         # Checkpoints after every measurement, which otherwise take minutes to come.
-        from labelcast.training import finetune
+        from labelcast.training.finetune import CausalBackend
 
-        vars(finetune)["fine_tune"].__kwdefaults__["checkpoint_seconds"] = 0.0
+        CausalBackend.checkpoint_seconds = 0.0
     if request.get("memory") is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + int(request["memory"])

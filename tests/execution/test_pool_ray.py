@@ -17,6 +17,7 @@ from command_line import SOURCE, in_process
 from shared_data import shared
 
 from labelcast.errors import InputError, RunError
+from labelcast.execution.pool_engines import Spread
 from labelcast.execution.pool_ray import TRIES, RayEngine
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
@@ -113,7 +114,7 @@ def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path:
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine = RayEngine(tiny.name, device="cpu", workers=2)
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=2))
     assert (engine.share.workers, engine.share.cpus) == (2, 1)
     done: list[int] = []
     run_score(engine.lm, tmp_path / "ray", words(die), engine, progress=done.append)
@@ -135,7 +136,7 @@ def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Pat
     found = pool.survey(open_source(data), TASK)
     rows[20] = {"text": "another"}
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    engine = RayEngine(tiny.name, device="cpu", workers=1)
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
     with pytest.raises(InputError, match="records 13 to 24 have changed") as caught:
         run_score(engine.lm, tmp_path / "run", open_source(data), engine, found=found)
     assert "Traceback" not in str(caught.value)
@@ -146,7 +147,7 @@ def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Pat
 def test_more_workers_than_the_cluster_has_room_for(tiny: LanguageModel) -> None:
     """They would wait forever, and so would a GPU worker on a cluster without GPUs."""
     with pytest.raises(InputError, match="--workers 3: the cluster has room for 2, by its CPUs"):
-        RayEngine(tiny.name, device="cpu", workers=3)
+        RayEngine(tiny.name, device="cpu", spread=Spread(workers=3))
     with pytest.raises(InputError, match="--workers 1: the cluster has room for 0, by its GPUs"):
         RayEngine(tiny.name, device="cuda")
     with pytest.raises(InputError, match="no such folder"):
@@ -165,7 +166,7 @@ def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Pa
                 stream.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine = RayEngine(tiny.name, device="cpu", workers=1)
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
     with pytest.raises(RunError, match=f"died {TRIES} times at the same examples"):
         run_score(engine.lm, tmp_path / "run", words(die), engine)
     assert len(deaths.read_text()) == TRIES
@@ -233,6 +234,6 @@ def test_the_real_model_has_the_same_values(
     source = open_source(data)
     options: dict[str, Any] = {"task": None, "batch_size": 8, "max_new_tokens": 8}
     run_score(smollm2, tmp_path / "local", source, **options)
-    engine = RayEngine("smollm2", device="cpu", workers=2)
+    engine = RayEngine("smollm2", device="cpu", spread=Spread(workers=2))
     run_score(engine.lm, tmp_path / "ray", source, engine, **options)
     assert results(tmp_path / "ray") == results(tmp_path / "local")

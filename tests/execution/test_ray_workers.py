@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from square_jobs import SquareJob, run
 from sweeps_made import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
@@ -29,8 +30,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a node's processes inherit: where labelcast is, and one thread each."""
-    path = os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))
+    """What a node's processes inherit: where labelcast and the tests are."""
+    places = (str(SOURCE), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    path = os.pathsep.join(filter(None, places))
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -48,6 +50,22 @@ def cluster(environment: None) -> Iterator[Any]:
     made.shutdown()
 
 
+def test_jobs_share_kept_actors(environment: None, tmp_path: Path) -> None:
+    """Two actors do four jobs; one that is killed in a job is replaced, at the cost of a try."""
+    jobs = [SquareJob(n) for n in range(3)]
+    jobs.append(SquareJob(3, kill_unless=str(tmp_path / "killed")))
+    seen = run(RayWorkers(size=2), jobs, retries=1)
+    assert {number: square.value for number, square in seen.results.items()} == {
+        n: n**2 for n in range(4)
+    }
+    assert [event.number for event in seen.of(Retried)] == [3]
+    processes = {square.process for square in seen.results.values()}
+    assert 1 <= len(processes) <= 3 and os.getpid() not in processes
+    assert all(event.where.startswith("node ") for event in seen.of(Started))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
 def test_ray_gives_the_same_scores(place: Place, environment: None) -> None:
     """Jobs have the same scores on a local cluster and in local processes."""
     here, there = place.begin("here"), place.begin("there")

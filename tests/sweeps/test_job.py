@@ -169,7 +169,7 @@ def test_out_of_memory_is_a_row_with_advice(job: SweepJob, monkeypatch: pytest.M
     def full(*args: Any, **kw: Any) -> Any:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(finetune, "fine_tune", full)
+    monkeypatch.setattr(finetune.CausalBackend, "train", full)
     assert "micro_batch" in job.run().error
 
 

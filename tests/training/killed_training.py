@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tuning_made import QUICK, load, made_examples, records
 
-from labelcast.training.finetune import fine_tune
+from labelcast.training.backend import Placement
+from labelcast.training.finetune import CausalBackend
+from labelcast.training.splits import Budget
 
 
 def main(model: str, folder: str, last: int) -> None:
@@ -21,15 +23,15 @@ def main(model: str, folder: str, last: int) -> None:
         if step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fine_tune(
+    CausalBackend.checkpoint_seconds = 0.0
+    CausalBackend().fit(
         lm,
-        examples[:40],
-        examples[40:],
+        Budget(tuple(examples[:40]), tuple(examples[40:])),
         QUICK,
         seed=5,
+        placement=Placement("cpu", "float32"),
         folder=Path(folder),
         progress=stop,
-        checkpoint_seconds=0,
     )
 
 

@@ -27,7 +27,8 @@ def test_answers_are_those_of_the_confidence_step(
     prompts = [example.prompt for example in examples]
     alone = [score_confidence(lm, [p], batch_size=1, max_new_tokens=5)[0].answer for p in prompts]
     done: list[int] = []
-    found = answers(lm, examples, batch_size=batch_size, max_new_tokens=5, progress=done.append)
+    scoring = Scoring("accuracy", batch_size=batch_size, max_new_tokens=5)
+    found = answers(lm, examples, scoring, done.append)
     assert found == alone
     assert sum(done) == 7
 
@@ -35,7 +36,7 @@ def test_answers_are_those_of_the_confidence_step(
 def test_a_score_counts_right_answers(lm: LanguageModel) -> None:
     """With the model's own answers as gold all are right; changing one lowers the score."""
     examples = made_examples(lm, records(4))
-    found = answers(lm, examples, max_new_tokens=4)
+    found = answers(lm, examples, Scoring("accuracy", max_new_tokens=4))
     own = [replace(e, answer=a or "-") for e, a in zip(examples, found, strict=True)]
     score = evaluate(lm, own, Scoring("accuracy", max_new_tokens=4))
     assert (score.value, score.size, score.metric) == (sum(map(bool, found)) / 4, 4, "accuracy")
@@ -46,7 +47,7 @@ def test_a_score_counts_right_answers(lm: LanguageModel) -> None:
 def test_a_prompt_that_does_not_fit_is_wrong(lm: LanguageModel) -> None:
     """A test example too long for the model counts as not answered."""
     long = replace(made_examples(lm, records(1))[0], prompt="a b " * 200)
-    assert answers(lm, [long]) == [""]
+    assert answers(lm, [long], Scoring("accuracy")) == [""]
     assert evaluate(lm, [long], Scoring("token_f1")).value == 0
 
 

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned
+from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, answers, evaluate
-from labelcast.training.finetune import CausalBackend, fine_tune
+from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget
 from labelcast.training.trainer import IGNORED, collate, encode, end_of_turn, make_trainer
 
 TEXTS = records(500)
+EXACT = Scoring("accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +43,31 @@ def examples(lm: LanguageModel) -> list[Example]:
     return made_examples(lm, TEXTS)
 
 
+def fine_tune(
+    lm: LanguageModel,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    recipe: Recipe,
+    *,
+    seed: int,
+    **options: Any,
+) -> FineTuned:
+    """Tune a model on the CPU, in place."""
+    labels = Budget(tuple(train), tuple(validation))
+    cpu = Placement("cpu", "float32")
+    return CausalBackend().fit(lm, labels, recipe, seed=seed, placement=cpu, **options)
+
+
 def tune(
     lm: LanguageModel, examples: list[Example], recipe: Recipe = QUICK, seed: int = 5, **kw: Any
 ) -> FineTuned:
     return fine_tune(fresh(lm), examples[:40], examples[40:60], recipe, seed=seed, **kw)
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every measurement."""
+    monkeypatch.setattr(CausalBackend, "checkpoint_seconds", 0.0)
 
 
 def weights(tuned: FineTuned) -> dict[str, torch.Tensor]:
@@ -91,7 +115,7 @@ def test_the_trainers_loss_is_that_of_the_answer(
 ) -> None:
     """The loss measured before training is the mean over answer tokens, computed here."""
     tuned = tune(lm, examples, QUICK.model_copy(update={"max_steps": 1, "batch_size": 20}))
-    first = dict(tuned.validation_losses)[0]
+    first = dict(tuned.log.losses)[0]
     assert first == pytest.approx(loss_of(lm, examples[40:60]), rel=1e-4)
 
 
@@ -129,15 +153,13 @@ def test_it_learns(lm: LanguageModel, examples: list[Example], recipe: Recipe) -
     """The validation loss falls, and the score rises above zero-shot and the commonest label."""
     recipe = recipe.model_copy(update={"max_steps": 120})
     tuned = fine_tune(fresh(lm), examples[:200], examples[200:250], recipe, seed=0)
-    losses = dict(tuned.validation_losses)
-    assert losses[tuned.best_step] < 0.5 * losses[0]
+    losses = dict(tuned.log.losses)
+    assert losses[tuned.log.best_step] < 0.5 * losses[0]
     test = examples[300:500]
-    score = evaluate(tuned.lm, test, Scoring("accuracy"))
+    score = evaluate(tuned.lm, test, EXACT)
     gold = [example.answer for example in test]
     commonest = max(gold.count("yes"), gold.count("no")) / len(gold)
-    assert score.value - 2 * score.sd > max(
-        commonest, evaluate(lm, test, Scoring("accuracy")).value
-    )
+    assert score.value - 2 * score.sd > max(commonest, evaluate(lm, test, EXACT).value)
 
 
 def test_the_best_step_is_what_is_returned(lm: LanguageModel, examples: list[Example]) -> None:
@@ -149,10 +171,10 @@ def test_the_best_step_is_what_is_returned(lm: LanguageModel, examples: list[Exa
     swapped = [replace(e, answer="no" if e.answer == "yes" else "yes") for e in examples[40:60]]
     recipe = QUICK.model_copy(update={"max_steps": 80, "batch_size": 20, "patience": 4})
     tuned = fine_tune(fresh(lm), examples[:40], swapped, recipe, seed=0)
-    measured = {step: loss for step, loss in tuned.validation_losses if step}
-    assert tuned.best_step == min(measured, key=lambda step: measured[step])
-    assert tuned.best_step < tuned.steps
-    assert loss_of(tuned.lm, swapped) == pytest.approx(measured[tuned.best_step], rel=1e-4)
+    measured = {step: loss for step, loss in tuned.log.losses if step}
+    assert tuned.log.best_step == min(measured, key=lambda step: measured[step])
+    assert tuned.log.best_step < tuned.log.steps
+    assert loss_of(tuned.lm, swapped) == pytest.approx(measured[tuned.log.best_step], rel=1e-4)
 
 
 def test_early_stopping(lm: LanguageModel, examples: list[Example]) -> None:
@@ -161,8 +183,8 @@ def test_early_stopping(lm: LanguageModel, examples: list[Example]) -> None:
         update={"learning_rate": 0.1, "patience": 3, "evaluate_every": 2, "schedule": "constant"}
     )
     tuned = tune(lm, examples, wild)
-    assert tuned.stopped_early
-    assert tuned.steps == tuned.best_step + 3 * 2 < wild.max_steps
+    assert tuned.log.stopped_early
+    assert tuned.log.steps == tuned.log.best_step + 3 * 2 < wild.max_steps
 
 
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
@@ -177,9 +199,9 @@ def test_seeds(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> No
     one = tune(lm, examples, short)
     assert (random.random(), float(torch.rand(1))) == drawn
     two, other = tune(lm, examples, short), tune(lm, examples, short, seed=6)
-    assert one.validation_losses == two.validation_losses
+    assert one.log.losses == two.log.losses
     assert all(torch.equal(w, weights(two)[name]) for name, w in weights(one).items())
-    assert one.validation_losses != other.validation_losses
+    assert one.log.losses != other.log.losses
 
 
 def test_lora_trains_only_adapters(
@@ -207,7 +229,7 @@ def test_a_tuned_model_can_be_saved_and_loaded(
     tuned = tune(lm, examples, QUICK.model_copy(update={"gradient_checkpointing": True}))
     CausalBackend().save(tuned.lm, tmp_path)
     test = examples[100:140]
-    assert answers(load(tmp_path), test) == answers(tuned.lm, test)
+    assert answers(load(tmp_path), test, EXACT) == answers(tuned.lm, test, EXACT)
     assert type(tuned.lm.model) is type(lm.model)
     assert "forward" not in vars(tuned.lm.model)
 
@@ -227,7 +249,7 @@ def test_long_sequences_are_left_out_with_a_count(lm: LanguageModel) -> None:
     recipe = QUICK.model_copy(update={"max_steps": 4, "max_length": 60})
     with pytest.warns(LabelcastWarning, match="3 of 20 labelled examples are too long"):
         tuned = fine_tune(fresh(lm), made[:10], made[10:], recipe, seed=0)
-    assert tuned.dropped == 3
+    assert tuned.log.dropped == 3
     with pytest.raises(InputError, match="no example is left to train on: 3 are too long"):
         fine_tune(fresh(lm), made[:3], made[10:], recipe, seed=0)
 
@@ -254,6 +276,7 @@ def test_resuming_after_a_kill(
     ends_as_undisturbed(lm, examples, QUICK, tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_resuming_adapters(lm: LanguageModel, examples: list[Example], tmp_path: Path) -> None:
     """Stopped between two checkpoints, the same call trains the adapters as without it."""
 
@@ -262,7 +285,7 @@ def test_resuming_adapters(lm: LanguageModel, examples: list[Example], tmp_path:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(lm, examples, QUICK_LORA, folder=tmp_path, progress=stop, checkpoint_seconds=0)
+        tune(lm, examples, QUICK_LORA, folder=tmp_path, progress=stop)
     ends_as_undisturbed(lm, examples, QUICK_LORA, tmp_path)
 
 
@@ -280,16 +303,12 @@ def ends_as_undisturbed(
     )
     undisturbed = tune(lm, examples, recipe)
     assert steps[0] == 21
-    assert [s for s, _ in resumed.validation_losses] == [
-        s for s, _ in undisturbed.validation_losses
-    ]
-    for (_, one), (_, two) in zip(
-        resumed.validation_losses, undisturbed.validation_losses, strict=True
-    ):
+    assert [s for s, _ in resumed.log.losses] == [s for s, _ in undisturbed.log.losses]
+    for (_, one), (_, two) in zip(resumed.log.losses, undisturbed.log.losses, strict=True):
         assert one == pytest.approx(two, rel=1e-4, abs=1e-5)
-    assert resumed.best_step == undisturbed.best_step
+    assert resumed.log.best_step == undisturbed.log.best_step
     test = examples[100:200]
-    assert answers(resumed.lm, test) == answers(undisturbed.lm, test)
+    assert answers(resumed.lm, test, EXACT) == answers(undisturbed.lm, test, EXACT)
 
 
 def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
@@ -303,31 +322,33 @@ def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-100").exists()
 
 
+@pytest.mark.usefixtures("_eager")
 def test_checkpoints_of_another_training_are_not_used(
     lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
     """With the checkpoints of another seed in its folder, training starts from the start."""
     short = QUICK.model_copy(update={"max_steps": 12})
-    tune(lm, examples, short, folder=tmp_path, checkpoint_seconds=0)
+    tune(lm, examples, short, folder=tmp_path)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
     other = tune(lm, examples, short, seed=6, folder=tmp_path)
-    assert other.validation_losses == tune(lm, examples, short, seed=6).validation_losses
+    assert other.log.losses == tune(lm, examples, short, seed=6).log.losses
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["labelcast.json", "model.safetensors", "optimizer.pt"])
+@pytest.mark.usefixtures("_eager")
 def test_a_damaged_checkpoint_is_deleted(
-    lm: LanguageModel, examples: list[Example], name: str, tmp_path: Path
+    lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
     """The error says so, and the next call trains from the start with the same result."""
-    short = QUICK.model_copy(update={"max_steps": 12})
-    tune(lm, examples, short, folder=tmp_path, checkpoint_seconds=0)
-    file = tmp_path / "checkpoint-8" / name
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(RunError, match="checkpoint-8: damaged, so it is deleted"):
-        tune(lm, examples, short, folder=tmp_path)
-    again = tune(lm, examples, short, folder=tmp_path)
-    assert again.validation_losses == tune(lm, examples, short).validation_losses
+    short = QUICK.model_copy(update={"max_steps": 8})
+    first = tune(lm, examples, short, folder=tmp_path / "intact")
+    for name in ("labelcast.json", "model.safetensors", "optimizer.pt"):
+        folder = shutil.copytree(tmp_path / "intact", tmp_path / name)
+        file = folder / "checkpoint-4" / name
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(RunError, match="checkpoint-4: damaged, so it is deleted"):
+            tune(lm, examples, short, folder=folder)
+    assert tune(lm, examples, short, folder=folder).log.losses == first.log.losses
 
 
 @pytest.mark.parametrize("processes", ["3", "64"])

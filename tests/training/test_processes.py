@@ -54,10 +54,10 @@ def test_two_processes_train_as_one(lm: LanguageModel, recipe: Recipe, tmp_path:
     two, score_of_two = fit(lm, recipe, TWO, tmp_path / "two", seen)
     assert seen == list(range(1, 13))
     one, score_of_one = fit(lm, recipe, Placement("cpu"), tmp_path / "one", seen)
-    assert two.steps == one.steps == 12
-    assert two.train_loss == pytest.approx(one.train_loss, rel=0.05)
+    assert two.log.steps == one.log.steps == 12
+    assert two.log.train_loss == pytest.approx(one.log.train_loss, rel=0.05)
     # The validation loss is a mean over batches, which two processes divide differently.
-    losses = [dict(tuned.validation_losses)[tuned.best_step] for tuned in (one, two)]
+    losses = [tuned.log.best_loss for tuned in (one, two)]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
     assert score_of_two == pytest.approx(score_of_one, abs=0.1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from labelcast.errors import InputError
 from labelcast.execution.shards import ShardedPool, ShardReader, score_shard
@@ -20,11 +20,11 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 KeepTable = Callable[[int, "pa.Table"], None]
 
 
-class Engine(Protocol):
+class Engine:
     """What runs a model over a pool.
 
     Attributes:
-        name: ``local``, ``ray`` or ``vllm``.
+        name: one of `ENGINES`.
         runtime: the code that computes the probabilities, ``transformers`` or ``vllm``. Values of
             one runtime differ by rounding at most; values of both do not belong in one table.
         lm: the model's tokenizer, identity, device and dtype; has weights only if they are here.
@@ -32,16 +32,11 @@ class Engine(Protocol):
         where: what runs the model, in words.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def runtime(self) -> str: ...  # noqa: D102
-    @property
-    def lm(self) -> LanguageModel: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int | None: ...  # noqa: D102
-    @property
-    def where(self) -> str: ...  # noqa: D102
+    name: EngineName = "local"
+    runtime = "transformers"
+    lm: LanguageModel
+    batch_size: int | None = None
+    where = "this process"
 
     def score(
         self,
@@ -62,18 +57,14 @@ class Engine(Protocol):
             InputError: a record is wrong, or the engine does not support an option.
             RunError: scoring failed.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
         """Stop what still runs. May be called twice."""
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """The model in this process."""
-
-    name = "local"
-    runtime = "transformers"
-    batch_size: int | None = None
-    where = "this process"
 
     def __init__(self, lm: LanguageModel):
         self.lm = lm
@@ -96,14 +87,12 @@ class LocalEngine:
 
         return LocalAnswers(self.lm, batch_size)
 
-    def close(self) -> None:
-        """Nothing to stop."""
-
 
 class VllmEngine(LocalEngine):
     """vLLM (experimental) in this process, on the GPUs that it sees."""
 
-    name = runtime = "vllm"
+    name = "vllm"
+    runtime = "vllm"
     where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
@@ -188,14 +177,7 @@ def open_engine(
     if name == "ray":
         from labelcast.execution.pool_ray import RayEngine
 
-        return RayEngine(
-            model,
-            device=device,
-            dtype=dtype,
-            workers=spread.workers,
-            gpus_per_worker=spread.gpus_per_worker or 1.0,
-            address=spread.address,
-        )
+        return RayEngine(model, device=device, dtype=dtype, spread=spread)
     if name == "vllm":
         return VllmEngine(model, device=device, dtype=dtype)
     from labelcast.models.loading import load_model

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelcast.errors import InputError, LabelcastError, RunError, brief
-from labelcast.execution.pool_engines import KeepTable
+from labelcast.execution.pool_engines import Engine, KeepTable, Spread
 from labelcast.execution.ray_workers import RayWorkers, import_ray, join, on_each_node
 from labelcast.execution.shards import ShardedPool, ShardJob, ShardModel, ShardResult
 from labelcast.execution.workers import run_jobs
@@ -29,12 +29,10 @@ CORES = 4
 """CPU cores of a worker, if the number of workers is not given and there is no GPU."""
 
 
-class RayEngine:
+class RayEngine(Engine):
     """Workers of a Ray cluster, each with the model."""
 
     name = "ray"
-    runtime = "transformers"
-    batch_size = None
 
     def __init__(
         self,
@@ -42,9 +40,7 @@ class RayEngine:
         *,
         device: str = "auto",
         dtype: str = "auto",
-        workers: int | None = None,
-        gpus_per_worker: float = 1.0,
-        address: str | None = None,
+        spread: Spread | None = None,
     ):
         """Join a cluster, or start one on this machine, and choose what a worker gets.
 
@@ -54,30 +50,25 @@ class RayEngine:
             model: as `load_model` takes it.
             device: ``auto`` takes GPUs if the cluster has any.
             dtype: as `load_model` takes it; the same for every worker.
-            workers: how many; None takes as many as there is room for.
-            gpus_per_worker: a GPU or a fraction of one, in (0, 1], if the cluster has any.
-            address: of an existing cluster; None starts a local one.
+            spread: the cluster and its workers.
 
         Raises:
             InputError: ray is not installed, no such model, or no room for the workers.
             RunError: the cluster cannot be reached.
         """
         self._ray = ray = import_ray()
-        self._owned = join(ray, address)
+        spread = spread or Spread()
+        self._owned = join(ray, spread.address)
         try:
             gpu = device.startswith("cuda") or (device == "auto" and any(on_each_node(ray, "GPU")))
-            self.share = _share(ray, workers, gpus_per_worker if gpu else 0.0)
-            self.lm = _describe(ray, model, device if gpu else "cpu", dtype, self.share)
+            gpus = (spread.gpus_per_worker or 1.0) if gpu else 0.0
+            self.share = share = _share(ray, spread.workers, gpus)
+            self.lm = _describe(ray, model, device if gpu else "cpu", dtype, share)
         except BaseException:
             self.close()
             raise
-
-    @property
-    def where(self) -> str:
-        """How the work is spread, in words."""
-        many = f"{self.share.workers} worker{'s' * (self.share.workers > 1)}"
-        cores = f"{self.share.cpus} core{'s' * (self.share.cpus > 1)} each"
-        return f"Ray, {many}, {f'{self.share.gpus:g} GPU each' if self.share.gpus else cores}"
+        each = f"{share.gpus:g} GPU" if gpus else f"{share.cpus} core{'s' * (share.cpus > 1)}"
+        self.where = f"Ray, {share.workers} worker{'s' * (share.workers > 1)}, {each} each"
 
     def score(
         self,

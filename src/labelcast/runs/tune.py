@@ -128,7 +128,7 @@ def tune_run(
                 folder=folder,
                 progress=on_step,
             )
-            facts = tuned.facts() | {"stopped_early": tuned.stopped_early}
+            facts = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             facts |= {"train_digest": digest(chosen)}
             lm = tuned.lm
         scoring = Scoring(

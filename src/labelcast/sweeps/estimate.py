@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labelcast.sweeps.job import SweepJob, split
 from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget
 
 _STEPS = 4
 _MOST_TESTED = 32
@@ -66,14 +67,15 @@ def measure_speed(job: SweepJob) -> Speed:
     Raises:
         InputError: the model cannot be loaded, or the examples cannot be tuned on.
     """
-    from labelcast.models.loading import load_model
-    from labelcast.training.evaluate import evaluate
-    from labelcast.training.finetune import fine_tune
+    from labelcast.training.backend import backend_of
 
-    settings, recipe = job.settings, job.settings.recipe
+    settings, size = job.settings, job.settings.recipe.batch_size
+    few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
+    recipe = settings.recipe.model_copy(update=few)
+    backend, placement = backend_of(recipe), replace(job.placement, processes=1)
     begin = time.perf_counter()
-    lm = load_model(settings.model, device=settings.device, dtype=settings.dtype)
-    loaded = time.perf_counter()
+    lm = backend.load(settings.model, recipe, placement)
+    load = time.perf_counter() - begin
     found = split(
         job.source,
         settings.test_size,
@@ -81,25 +83,24 @@ def measure_speed(job: SweepJob) -> Speed:
         split_seed=settings.split_seed,
         render=lm.render,
     )
-    tested = found.test[:_MOST_TESTED]
-    begun = time.perf_counter()
-    evaluate(lm, tested, job.scoring)
-    test = (time.perf_counter() - begun) / len(tested)
-    size = recipe.batch_size
     ends: list[float] = []
     batch = (found.order * size)[:size]
-    fine_tune(
+    tuned = backend.fit(
         lm,
-        batch,
-        batch,
-        recipe.model_copy(update={"max_steps": _STEPS + 1, "evaluate_every": _STEPS}),
+        Budget(batch, batch),
+        recipe,
         seed=job.seed,
+        placement=placement,
         progress=lambda step, most, loss: ends.append(time.perf_counter()),
     )
+    tested = found.test[:_MOST_TESTED]
+    begin = time.perf_counter()
+    backend.score(tuned.lm, tested, job.scoring, placement=placement)
+    test = (time.perf_counter() - begin) / len(tested)
     # The first step warms up; validation runs between the last two.
     step = (ends[_STEPS - 1] - ends[0]) / (_STEPS - 1)
     validated = max(ends[_STEPS] - ends[_STEPS - 1] - step, 0.0)
-    return Speed(loaded - begin, step / size, validated / size, test, str(lm.device))
+    return Speed(load, step / size, validated / size, test, str(lm.device))
 
 
 def total(pairs: Iterable[tuple[float, float]], slots: int) -> tuple[float, float]:

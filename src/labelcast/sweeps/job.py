@@ -110,7 +110,7 @@ def split(
     given = source.test_data
     test = None if given is None else read(given, source.task, render)
     examples = read(source.data, source.task, render)
-    return Splits.of(examples, test, test_size, seed=seed, split_seed=split_seed)
+    return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)
 
 
 @dataclass(frozen=True)

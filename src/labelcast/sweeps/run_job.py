@@ -75,7 +75,7 @@ def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> 
             folder=folder,
             progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
-        lm, measured = tuned.lm, tuned.facts()
+        lm, measured = tuned.lm, tuned.log.facts()
     done = 0
 
     def on_batch(count: int) -> None:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,48 +39,68 @@ class Placement:
     processes: int = 1
 
 
-@dataclass(frozen=True)
-class FineTuned:
-    """A fine-tuned model and how it was trained.
+@dataclass
+class TrainingLog:
+    """What is measured while a model trains.
 
     Attributes:
-        lm: the model with the weights of the best step, adapters merged, in evaluation mode.
-        steps: steps taken.
-        best_step: the step with the lowest validation loss.
-        validation_losses: by step; step 0 is before training.
-        train_loss: mean over the last steps.
-        seconds: spent training, with checkpoints and validation.
-        steps_per_second: over the same time.
-        peak_bytes: most memory used on the device, or by the process on a CPU.
+        losses: validation loss by step; step 0 is before training.
+        train_loss: mean over the last steps between two measurements.
+        best_step: the step of the lowest validation loss after step 0.
+        waited: measurements since then.
+        seconds: spent training, with checkpoints and validation, in earlier processes too.
         stopped_early: whether the validation loss had stopped falling.
+        peak_bytes: most memory used on the device, or by the process on a CPU.
         dropped: examples left out because they are too long.
     """
 
-    lm: LanguageModel
-    steps: int
-    best_step: int
-    validation_losses: tuple[tuple[int, float], ...]
-    train_loss: float | None
-    seconds: float
-    steps_per_second: float
-    peak_bytes: int
-    stopped_early: bool
-    dropped: int
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    train_loss: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+    peak_bytes: int = 0
+    dropped: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self.losses[-1][0] if self.losses else 0
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest validation loss after step 0; infinite if there is none."""
+        return dict(self.losses).get(self.best_step, math.inf) if self.best_step else math.inf
 
     def facts(self) -> dict[str, Any]:
         """What a row of scores says about the training, as JSON values."""
-        losses = dict(self.validation_losses)
         return {
             "steps": self.steps,
             "best_step": self.best_step,
             "train_loss": self.train_loss,
-            "validation_loss": losses[self.best_step],
-            "first_validation_loss": losses.get(0),
+            "validation_loss": dict(self.losses).get(self.best_step),
+            "first_validation_loss": dict(self.losses).get(0),
             "tuning_seconds": self.seconds,
-            "steps_per_second": self.steps_per_second,
+            "steps_per_second": self.steps / max(self.seconds, 1e-9),
             "peak_bytes": self.peak_bytes,
             "dropped": self.dropped,
         }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainingLog:
+        """The log of a JSON object; unknown keys are ignored."""
+        known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        losses = [(int(step), float(loss)) for step, loss in values["losses"]]
+        return cls(**known | {"losses": losses})
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned model, in evaluation mode with the weights of the best step, and its log."""
+
+    lm: LanguageModel
+    log: TrainingLog
 
 
 class Backend(Protocol):

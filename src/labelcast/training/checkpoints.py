@@ -7,11 +7,9 @@ train, each keeps its own part of the best weights.
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,46 +19,13 @@ from torch import Tensor, nn
 
 from labelcast.files.json_files import disk_faults, read_json, write_json
 from labelcast.models.four_bit import quiet_import
+from labelcast.training.backend import OnStep, TrainingLog
 
 with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
     from transformers import TrainerCallback
 
 _MANIFEST = "labelcast.json"
 _SHARE_OF_DEVICE = 0.1
-
-
-@dataclass
-class TrainingLog:
-    """What has been measured of a training run so far.
-
-    Attributes:
-        losses: validation loss by step; step 0 is before training.
-        train_loss: mean over the last steps between two measurements.
-        best_step: the step of the lowest validation loss after step 0.
-        waited: measurements since then.
-        seconds: spent training, in earlier processes too.
-        stopped_early: whether the patience ran out.
-    """
-
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    train_loss: float | None = None
-    best_step: int = 0
-    waited: int = 0
-    seconds: float = 0.0
-    stopped_early: bool = False
-
-    @property
-    def best_loss(self) -> float:
-        """The lowest validation loss after step 0; infinite if there is none."""
-        return dict(self.losses).get(self.best_step, math.inf) if self.best_step else math.inf
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingLog:
-        """The log of a JSON object."""
-        losses = [(int(step), float(loss)) for step, loss in values["losses"]]
-        # Checkpoints of the version before this one hold checksums of their files too.
-        kept = {name: value for name, value in values.items() if name != "files"}
-        return cls(**kept | {"losses": losses})
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -87,7 +52,7 @@ class Keeper(TrainerCallback):
         folder: Path | None,
         patience: int,
         every_seconds: float,
-        progress: Callable[[int, int, float | None], None],
+        progress: OnStep,
         resume: Path | None,
     ):
         self.folder, self.patience, self.every_seconds = folder, patience, every_seconds
@@ -125,7 +90,7 @@ class Keeper(TrainerCallback):
             self.log.train_loss = float(others["logs"]["loss"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Note the validation loss; keep the weights, stop, or ask for a checkpoint."""
+        """Note the validation loss, then keep the weights, stop, or ask for a checkpoint."""
         log, step = self.log, int(state.global_step)
         loss = float(others["metrics"]["eval_loss"])
         if any(step == measured for measured, _ in log.losses):

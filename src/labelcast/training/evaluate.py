@@ -54,23 +54,16 @@ class Evaluation:
 def answers(
     lm: LanguageModel,
     examples: Sequence[Example],
-    *,
-    batch_size: int | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    scoring: Scoring,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
-    """The greedy answer to each example, in order; empty if a prompt does not fit the model.
-
-    Args:
-        lm: the model.
-        examples: rendered for it.
-        batch_size: None chooses for the device.
-        max_new_tokens: where an answer is cut off.
-        progress: called with the number of examples done.
-    """
-    prompts = [example.prompt for example in examples]
+    """The greedy answer to each example, in order; empty if a prompt does not fit the model."""
     found = score_confidence(
-        lm, prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
+        lm,
+        [example.prompt for example in examples],
+        batch_size=scoring.batch_size,
+        max_new_tokens=scoring.max_new_tokens,
+        progress=progress,
     )
     return [value.answer for value in found]
 
@@ -99,13 +92,7 @@ def evaluate(
             f"{len(examples) - len(gold)} of {len(examples)} test examples have no answer; "
             "a test set needs at least one example, all of them labelled."
         )
-    found = answers(
-        lm,
-        examples,
-        batch_size=scoring.batch_size,
-        max_new_tokens=scoring.max_new_tokens,
-        progress=progress,
-    )
+    found = answers(lm, examples, scoring, progress)
     return summarise(scoring.metric, found, gold, scoring.allowed)
 
 

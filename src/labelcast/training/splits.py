@@ -38,75 +38,45 @@ class Splits:
     order: tuple[Example, ...]
 
     @classmethod
-    def of(
+    def make(
         cls,
         examples: Iterable[Example],
-        test: Iterable[Example] | None,
-        test_size: int,
+        test_size: int | None,
         *,
         seed: int,
         split_seed: int = 0,
-    ) -> Splits:
-        """Split with the given test set (`fixed`), or with one drawn from the examples (`make`)."""
-        if test is None:
-            return cls.make(examples, test_size, seed=seed, split_seed=split_seed)
-        return cls.fixed(examples, test, seed=seed, test_size=test_size, split_seed=split_seed)
-
-    @classmethod
-    def make(
-        cls, examples: Iterable[Example], test_size: int, *, seed: int, split_seed: int = 0
+        test: Iterable[Example] | None = None,
     ) -> Splits:
         """Draw the test set first, then the training order from the rest.
 
         Args:
             examples: labelled; of several with the same content one is used.
-            test_size: how many to test on, at least 1.
+            test_size: how many to test on, at least 1; with `test` None uses all of them.
             seed: of the training order.
             split_seed: of the test set, so that several seeds can share it.
+            test: labelled; the test set is drawn from these instead, and no training example has
+                the content of one of them.
 
         Raises:
-            InputError: an example has no answer, or too few are left; says how many are missing.
+            InputError: an example has no answer, or there are too few; says how many are missing.
         """
-        if test_size < 1:
+        if test_size is not None and test_size < 1:
             raise InputError(f"--test-size {test_size}: must be at least 1.")
         unique = _distinct(examples)
-        if len(unique) < test_size:
-            raise InputError(
-                f"a test set of {test_size} needs {test_size - len(unique)} more labelled "
-                f"examples: there are {len(unique)} different ones."
-            )
-        ranked = _ranked(unique, "test", split_seed)
-        return cls(tuple(ranked[:test_size]), _ranked(ranked[test_size:], "train", seed))
-
-    @classmethod
-    def fixed(
-        cls,
-        examples: Iterable[Example],
-        test: Iterable[Example],
-        *,
-        seed: int,
-        test_size: int | None = None,
-        split_seed: int = 0,
-    ) -> Splits:
-        """Use a given test set; what it contains is removed from the training examples.
-
-        Args:
-            examples: labelled, to train on.
-            test: labelled, to test on.
-            seed: of the training order.
-            test_size: how many of `test` to use; None, or more than there are, uses all.
-            split_seed: which of them.
-
-        Raises:
-            InputError: an example has no answer, or the test set is empty.
-        """
-        complete = _distinct(test)
-        if not complete:
+        if test is None:
+            ranked = _ranked(unique, "test", split_seed)
+            if test_size is None or len(ranked) < test_size:
+                raise InputError(
+                    f"a test set of {test_size} needs {(test_size or 0) - len(ranked)} more "
+                    f"labelled examples: there are {len(ranked)} different ones."
+                )
+            return cls(ranked[:test_size], _ranked(ranked[test_size:], "train", seed))
+        held_out = _ranked(_distinct(test), "test", split_seed)
+        if not held_out:
             raise InputError("the test set is empty; it needs at least one labelled example.")
-        held = {example.content for example in complete}
-        rest = [example for example in _distinct(examples) if example.content not in held]
-        chosen = _ranked(complete, "test", split_seed)[:test_size]
-        return cls(chosen, _ranked(rest, "train", seed))
+        contents = {example.content for example in held_out}
+        rest = [example for example in unique if example.content not in contents]
+        return cls(held_out[:test_size], _ranked(rest, "train", seed))
 
     @property
     def largest_budget(self) -> int:

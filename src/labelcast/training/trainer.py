@@ -37,7 +37,6 @@ with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
 
 IGNORED = -100
 """The label of a token that has no loss."""
-_LOGGERS = ("transformers", "accelerate", "peft", "datasets", "torch.distributed")
 
 
 @dataclass(frozen=True)
@@ -295,26 +294,18 @@ def _micro_batch(recipe: Recipe) -> tuple[int, int]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings, log lines or progress bars of the training libraries."""
-    import datasets
     from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    bars, shown = datasets.is_progress_bar_enabled(), transformers_logging.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
+    level, bars = logging.root.manager.disable, transformers_logging.is_progress_bar_enabled()
+    logging.disable(logging.CRITICAL)
     transformers_logging.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(level)
         if bars:
-            datasets.enable_progress_bars()
-        if shown:
             transformers_logging.enable_progress_bar()
 
 

@@ -136,8 +136,8 @@ def test_a_matrix_of_another_measurement_is_not_shown(bench: Bench) -> None:
 
 
 @each(quick=("model.safetensors",), names=CHECKPOINT)
-def test_a_damaged_checkpoint_is_not_gone_on_from(bench: Bench, name: str) -> None:
-    """A training whose checkpoint came to harm begins anew, says so, and has the same score."""
+def test_a_damaged_checkpoint_is_deleted(bench: Bench, name: str) -> None:
+    """The error says so; the same command then trains from the start to the same score."""
     command = COMMANDS["tune"]
     folder = bench.copy(command.start)
     older = [n for n, call in enumerate(bench.calls(command), 1) if call.startswith("rmdir")]
@@ -145,10 +145,11 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(bench: Bench, name: str) -> No
     assert done.status == -9
     (manifest,) = folder.glob("run/tuning/*/checkpoint-*/labelcast.json")
     harmed = next(path for path in manifest.parent.iterdir() if path.name.startswith(name))
-    harmed.write_bytes(DAMAGES["bits flipped"](harmed.read_bytes()))
-    again = bench.run(command, folder)
-    assert again.status == 0, again.err
-    assert "damaged" in again.err
+    harmed.write_bytes(DAMAGES["cut in half"](harmed.read_bytes()))
+    refused = bench.run(command, folder)
+    assert refused.status == 1, refused.err
+    assert "damaged, so it is deleted" in refused.err
+    assert bench.run(command, folder).status == 0
     assert state(folder) == bench.reference(command)
 
 

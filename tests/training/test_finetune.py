@@ -16,6 +16,7 @@ from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
+from labelcast.training import finetune
 from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, answers, evaluate
@@ -50,12 +51,12 @@ def fine_tune(
     recipe: Recipe,
     *,
     seed: int,
+    placement: Placement = Placement("cpu", "float32"),  # noqa: B008
     **options: Any,
 ) -> FineTuned:
-    """Tune a model on the CPU, in place."""
+    """Tune a model in place."""
     labels = Budget(tuple(train), tuple(validation))
-    cpu = Placement("cpu", "float32")
-    return CausalBackend().fit(lm, labels, recipe, seed=seed, placement=cpu, **options)
+    return CausalBackend().fit(lm, labels, recipe, seed=seed, placement=placement, **options)
 
 
 def tune(
@@ -146,6 +147,21 @@ def test_logits_are_computed_only_for_the_answers(
     assert len(answers[1]) == len(everywhere[1]) > 0
     for one, other in zip(answers[1], everywhere[1], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_changes_the_loss_little(
+    lm: LanguageModel, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the device has it, training computes in it, unless another dtype is asked for."""
+    short = QUICK.model_copy(update={"max_steps": 8})
+    exact = tune(lm, examples, short)
+    monkeypatch.setattr(finetune, "_trains_in_bf16", lambda device: True)
+    assert tune(lm, examples, short).log.losses == exact.log.losses
+    half = tune(lm, examples, short, placement=Placement("cpu"))
+    assert half.log.losses != exact.log.losses
+    for (_, one), (_, two) in zip(half.log.losses, exact.log.losses, strict=True):
+        assert one == pytest.approx(two, rel=0.01)
+    assert {weight.dtype for weight in half.lm.model.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])

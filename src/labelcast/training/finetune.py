@@ -75,7 +75,8 @@ class CausalBackend:
     ) -> FineTuned:
         """Fine-tune on the labels of a budget; see `Backend`.
 
-        With the dtype ``auto`` the trainer computes in bfloat16 where the device does.
+        With the dtype ``auto`` the trainer computes in bfloat16 on GPUs and CPUs that have
+        instructions for it.
 
         Source: paper, section on fine-tuning (recipe `FULL`).
         """
@@ -105,7 +106,7 @@ class CausalBackend:
         parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
         _check(parts, recipe)
         device = choose_device(placement.device).value
-        bf16 = placement.dtype == "auto" and computes_bf16(device)
+        bf16 = placement.dtype == "auto" and _trains_in_bf16(device)
         with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
             path = folder or Path(temporary)
             _prepare_folder(path, _identity(lm, labels, recipe, seed))
@@ -154,6 +155,12 @@ class CausalBackend:
                     made.replace(folder / made.name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+
+def _trains_in_bf16(device: str) -> bool:
+    """Whether a device multiplies matrices in bfloat16 by itself: GPUs, and CPUs with AMX."""
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return computes_bf16(device) or (device == "cpu" and bool(amx()))
 
 
 def _ready_to_score(lm: LanguageModel, placement: Placement) -> LanguageModel:

@@ -1,11 +1,11 @@
-"""Steps a second of fine-tuning: logits at the answers alone, and TRL's trainer with all of them.
+"""Fine-tuning steps per second: logits of the answers only, and TRL's trainer with all logits.
 
     python benchmarks/tuning.py [--turns 3] [--steps 3] [--packages FOLDER]
 
-One step is 16 sequences of 160 tokens, 3 of which are the answer; every weight is trained, in
+One step is 16 sequences of 160 tokens, 3 of which are the answer; all weights are trained in
 float32. The small model has two layers of width 64 and SmolLM2's vocabulary of 49,152 words. Also
-prints how far the training losses of the two ways are apart. Without TRL (benchmarks/peers.txt says
-how to install it) the other way is the same trainer with the logits of every token.
+prints the difference between the training losses of the two. Without TRL (benchmarks/peers.txt says
+how to install it) the same trainer with all logits is compared.
 """
 
 from __future__ import annotations
@@ -25,9 +25,14 @@ from turns import in_turns
 
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.recipe import FULL, Recipe
-from labelcast.training.sequences import IGNORED, Sequences, collate
-from labelcast.training.silence import quiet, random_state_kept
-from labelcast.training.trainer import make_trainer
+from labelcast.training.trainer import (
+    IGNORED,
+    Sequences,
+    collate,
+    make_trainer,
+    quiet,
+    random_state_kept,
+)
 
 ROWS, TOKENS, ANSWER = 16, 160, 3
 GOALS = {"small": 15.0, "smollm2": 1.6}
@@ -65,14 +70,14 @@ def ours(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> An
 
 
 def all_tokens(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
-    """The same trainer with the logits of every token, as models compute them by default."""
+    """The same trainer with all logits, as models compute them by default."""
     trainer = ours(lm, part, recipe, folder)
     trainer.head = None
     return trainer
 
 
 def trl(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
-    """TRL's trainer for supervised fine-tuning, set up by the same recipe."""
+    """TRL's trainer for supervised fine-tuning, with the same recipe."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -107,9 +112,9 @@ def trl(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any
 
 
 def trained(make: Callable[..., Any], lm: LanguageModel, steps: int) -> Callable[[], float]:
-    """A training of some steps from the same weights; gives the mean loss of its steps."""
+    """A training of some steps from the same weights; returns the mean loss of its steps."""
     part = sequences(lm.model.config.vocab_size)
-    # Far from the first measurement on: evaluation is not timed.
+    # The validation loss is not measured.
     recipe = FULL.model_copy(update={"max_steps": steps, "warmup": 0.0, "evaluate_every": steps})
 
     def run() -> float:
@@ -139,8 +144,8 @@ def main() -> None:
         other, name = all_tokens, "all tokens"
     else:
         other, name = trl, f"TRL {installed.__version__}"
-    whole = load_model("smollm2", device="cpu", dtype="float32")
-    models = {"small": small(whole)} | ({} if args.quick else {"smollm2": whole})
+    complete = load_model("smollm2", device="cpu", dtype="float32")
+    models = {"small": small(complete)} | ({} if args.quick else {"smollm2": complete})
     ratios: dict[str, Ratio] = {}
     seconds = {}
     for model, lm in models.items():

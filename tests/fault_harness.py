@@ -19,7 +19,6 @@ from command_line import SOURCE, Outcome
 from sweeps_made import TASK_TEXT, Place, make_place
 from tuning_made import records
 
-from labelcast.sweeps.job import JobResult
 from labelcast.sweeps.sweep import Sweep
 
 HERE = Path(__file__).resolve().parent
@@ -309,7 +308,7 @@ def _made_up_sweep(harness: Harness, folder: Path) -> None:
     sweep = Sweep(folder / "sweep")
     for job in sweep.begin(tasks, harness.place.settings(budgets=(0, 10), test_size=10)):
         score = 0.2 + job.budget * (1 + int(job.name[-1])) / 100
-        sweep.scores.append(JobResult(*job.key, job.metric, score=score, test_size=10).row())
+        sweep.scores.append(job.row(score=score, test_size=10))
 
 
 def state(folder: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _LIBRARIES = (
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
     *(
         "transformers.models.llama.modeling_llama",
-        "labelcast.sweeps.job_steps",
+        "labelcast.sweeps.run_job",
         "labelcast.cli.app",
     ),
     *("labelcast.report.page", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),
@@ -123,10 +123,10 @@ def _child(request: dict[str, Any]) -> None:
     sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(request["cwd"])
     if request.get("eager"):
-        # A checkpoint at every evaluation; otherwise the first comes after minutes.
-        from labelcast.training import finetune
+        # Checkpoints after every measurement, which otherwise take minutes to come.
+        from labelcast.training.finetune import CausalBackend
 
-        vars(finetune)["fine_tune"].__kwdefaults__["checkpoint_seconds"] = 0.0
+        CausalBackend.checkpoint_seconds = 0.0
     if request.get("fault"):
         Faults(**request["fault"]).install()
     sys.argv = ["labelcast", *request["argv"]]

@@ -10,8 +10,8 @@ from typing import Any
 
 from tuning_made import TASK, save_model, write_records
 
-from labelcast.sweeps.job import Job
-from labelcast.sweeps.sweep import Settings, Sweep, SweepTask
+from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
+from labelcast.sweeps.sweep import Sweep
 from labelcast.training.recipe import Recipe
 
 SHORT = Recipe(name="short", method="full", learning_rate=3e-3, max_steps=4, batch_size=4)
@@ -49,18 +49,18 @@ class Place:
         file.write_text(RECIPE_TEXT.replace("STEPS", str(steps)).replace("SIZE", str(size)))
         return file
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Any) -> SweepSettings:
         """Two budgets, 20 test examples."""
         values: dict[str, Any] = {"model": self.model, "recipe": SHORT, "budgets": (0, 10)}
         values |= {"test_size": 20, "device": "cpu", "max_new_tokens": 3, "threads": 1}
-        return Settings(**values | changes)
+        return SweepSettings(**values | changes)
 
     def chosen(self, name: str = "first") -> SweepTask:
         """The task with its data."""
         return SweepTask(TASK.model_copy(update={"name": name}), self.data)
 
     def begin(self, name: str, tasks: Sequence[str] = ("first",), **changes: Any) -> Begun:
-        """A sweep that is begun in a folder of that name."""
+        """Begin a sweep in a folder of that name."""
         sweep = Sweep(self.path / name)
         jobs = sweep.begin([self.chosen(task) for task in tasks], self.settings(**changes))
         return Begun(sweep, jobs)
@@ -71,18 +71,18 @@ class Begun:
     """A sweep and its jobs."""
 
     sweep: Sweep
-    jobs: tuple[Job, ...]
+    jobs: tuple[SweepJob, ...]
 
 
 def make_place(folder: Path, size: int = 200) -> Place:
-    """A place with so many records."""
+    """A place with this many records."""
     save_model(folder / "model")
     write_records(folder, size)
     return Place(folder)
 
 
 def scores(path: Path) -> list[tuple[Any, ...]]:
-    """What of the rows of a scores file must be the same however it came about, sorted."""
+    """The parts of a score file's rows that do not depend on how it was made, sorted."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     names = ("task", "budget", "seed", "metric", "score", "test_size", "error", "test_digest")
     return sorted(tuple(row[name] for name in names) for row in rows)

@@ -1,9 +1,9 @@
-"""What the measured rows of the card say: the tables, and the pictures of docs/experiments.md.
+"""Tables and pictures of the card's measurements, for docs/experiments.md.
 
     python -m evidence.smollm2.finding [--measured FOLDER] [--out docs/img]
 
-Reads the committed rows alone and runs no model. Where curves are missing it says what can be said
-without them.
+Reads only the committed rows and runs no model. Tables that need curves are left out while there
+are none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evidence.smollm2.pictures_of_card import draw_aucs, draw_probes
 from evidence.smollm2.variants import nested_errors, variant_values
 from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
-from labelcast.sweeps.measured import curves_of
+from labelcast.sweeps.scores import MeasuredCurve, curves_of
 from labelcast.sweeps.sweep import Sweep
 
 HERE = Path(__file__).resolve().parent
@@ -34,11 +34,11 @@ PREDICTORS = {
     "confidence": "mean confidence",
     "zero_shot": "zero-shot score",
 }
-"""What an AUC may be predicted from, in the order in which they are shown."""
+"""What an AUC is predicted from, in the order in which it is shown."""
 
 
 def probed(measured: Path) -> dict[str, Row]:
-    """Of each task whose probes are whole: what was measured without training.
+    """What was measured without training, for each task that has all its probes.
 
     `draws` are CoS-Low by draw [D], `sketches` by draw and sketch [D,K].
     """
@@ -77,17 +77,15 @@ def _one(probes: dict[str, list[Row]], score: Row) -> Row:
     }
 
 
-def measured_curves(measured: Path) -> tuple[dict[str, Row], dict[str, str]]:
+def measured_curves(measured: Path) -> tuple[dict[str, MeasuredCurve], dict[str, str]]:
     """The curves that have an area, by task, and why the others have none."""
     if not (measured / "curves" / "sweep.json").exists():
         return {}, {}
-    from labelcast.tasks.task import Task
-
     sweep = Sweep.open(measured / "curves")
-    tasks = {k: Task.model_validate(v["task"]) for k, v in sweep.settings["tasks"].items()}
+    tasks = {name: entry.task for name, entry in sweep.read().tasks.items()}
     curves = curves_of(sweep.scores.rows(), tasks)
-    whole = {task: curve for task, curve in curves.items() if curve["auc"] is not None}
-    return whole, {task: curve["note"] for task, curve in curves.items() if task not in whole}
+    found = {task: curve for task, curve in curves.items() if curve.auc is not None}
+    return found, {task: curve.note for task, curve in curves.items() if task not in found}
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -97,8 +95,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         print(f"| {' | '.join(str(value) for value in row)} |")
 
 
-def tell_probes(tasks: dict[str, Row]) -> None:
-    """What was measured of each task without training."""
+def show_probes(tasks: dict[str, Row]) -> None:
+    """Show what was measured of each task without training."""
     table(
         f"Zero-shot and baselines, {len(tasks)} tasks",
         ("task", "zero-shot (sd)", "allowed answers", "confidence", "random cosine", "norm"),
@@ -132,8 +130,8 @@ def tell_probes(tasks: dict[str, Row]) -> None:
     )
 
 
-def tell_spread(tasks: dict[str, Row]) -> None:
-    """How much of CoS-Low's variation is the tasks', the draws' and the sketches'."""
+def show_spread(tasks: dict[str, Row]) -> None:
+    """Show how much CoS-Low varies over tasks, draws and sketches."""
     between = np.std([row["coslow"] for row in tasks.values()], ddof=1)
     draws = _root_mean([np.var(row["draws"], ddof=1) for row in tasks.values()])
     sketches = _root_mean([_within(row["sketches"]) ** 2 for row in tasks.values()])
@@ -145,8 +143,8 @@ def tell_spread(tasks: dict[str, Row]) -> None:
     print(f"exact - sketch: mean {gaps.mean():+.4f}, largest {np.abs(gaps).max():.4f}.")
 
 
-def tell_correlations(tasks: dict[str, Row]) -> None:
-    """How the predictors agree with each other over the tasks."""
+def show_correlations(tasks: dict[str, Row]) -> None:
+    """Show how the predictors correlate over the tasks."""
     names = list(PREDICTORS)
     values = np.array([[row[name] for name in names] for row in tasks.values()])
     r = np.corrcoef(values, rowvar=False)
@@ -157,10 +155,10 @@ def tell_correlations(tasks: dict[str, Row]) -> None:
     )
 
 
-def tell_law(tasks: dict[str, Row], curves: dict[str, Row]) -> None:
-    """The line of AUC on each predictor, beside predicting the mean."""
-    names = [task for task in tasks if task in curves]
-    aucs = [curves[task]["auc"] for task in names]
+def show_lines(tasks: dict[str, Row], aucs_of: dict[str, float]) -> None:
+    """Show the line of AUC on each predictor, beside predicting the mean."""
+    names = [task for task in tasks if task in aucs_of]
+    aucs = [aucs_of[task] for task in names]
     rows: list[tuple[object, ...]] = []
     for key, words in PREDICTORS.items():
         x = [tasks[task][key] for task in names]
@@ -185,20 +183,21 @@ def tell_law(tasks: dict[str, Row], curves: dict[str, Row]) -> None:
     )
 
 
-def tell_variants(measured: Path, tasks: dict[str, Row], curves: dict[str, Row]) -> None:
-    """Whether another choice of layers, or the mean, would predict better: nested validation."""
-    names = [task for task in tasks if task in curves]
+def show_variants(measured: Path, tasks: dict[str, Row], aucs_of: dict[str, float]) -> None:
+    """Show by nested validation whether other layers, or the mean, would predict better."""
+    names = [task for task in tasks if task in aucs_of]
     values = variant_values(read_jsonl(measured / "cpu" / "layers.jsonl"), names)
-    aucs = np.array([curves[task]["auc"] for task in names])
+    aucs = np.array([aucs_of[task] for task in names])
     default, chosen, picks = nested_errors(values, aucs, "all, median")
     print(
         f"\nNested validation over {len(values)} variants (layers, median or mean): the variant "
-        f"chosen on the other tasks errs {chosen:.4f}, the default {default:.4f}; chosen: {picks}."
+        f"chosen on the other tasks has an error of {chosen:.4f}, the default {default:.4f}; "
+        f"chosen: {picks}."
     )
 
 
 def _within(sketches: Sequence[Sequence[float]]) -> float:
-    """The sd over sketches of one draw, from all draws, [D,K]."""
+    """The standard deviation over the sketches of a draw, pooled over draws, [D,K]."""
     return _root_mean([float(np.var(row, ddof=1)) for row in sketches])
 
 
@@ -216,21 +215,22 @@ def main() -> None:
     if not tasks:
         raise SystemExit(f"{given.measured}: no task has all its probes yet.")
     curves, without = measured_curves(given.measured)
-    print(f"{len(tasks)} tasks have all their probes, {len(set(tasks) & set(curves))} a curve too.")
-    tell_probes(tasks)
+    aucs = {task: curve.auc for task, curve in curves.items() if curve.auc is not None}
+    print(f"{len(tasks)} tasks have all their probes, {len(set(tasks) & set(aucs))} also a curve.")
+    show_probes(tasks)
     if len(tasks) > 1:
-        tell_spread(tasks)
+        show_spread(tasks)
         draw_probes(tasks, given.out / "smollm2-coslow.svg")
     if len(tasks) > 2:
-        tell_correlations(tasks)
+        show_correlations(tasks)
     for task, note in without.items():
         print(f"no curve: {task}: {note}")
-    if len(set(tasks) & set(curves)) < MIN_TASKS:
-        print(f"\nThe law needs the curves of {MIN_TASKS} tasks: run make_card.py on a GPU.")
+    if len(set(tasks) & set(aucs)) < MIN_TASKS:
+        print(f"\nA line needs the curves of {MIN_TASKS} tasks: run make_card.py on a GPU.")
         return
-    tell_law(tasks, curves)
-    tell_variants(given.measured, tasks, curves)
-    draw_aucs(tasks, curves, given.out / "smollm2-auc.svg")
+    show_lines(tasks, aucs)
+    show_variants(given.measured, tasks, aucs)
+    draw_aucs(tasks, aucs, given.out / "smollm2-auc.svg")
 
 
 if __name__ == "__main__":

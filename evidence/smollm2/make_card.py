@@ -1,10 +1,10 @@
-"""The calibration card of smollm2 from nothing, with labelcast's public commands.
+"""Make the calibration card of smollm2 from scratch with labelcast's public commands.
 
     python -m evidence.smollm2.make_card --data TASKS --device cuda --jobs-per-gpu 8
 
-does all that is missing and ends with the card; `--step` does one part. Every step resumes: what
-is measured stands in a row and is not measured again, and after every command the rows are copied
-to `measured/`. Prints each command before it runs it, so that any of them can be run by hand.
+measures what is missing and writes the card; `--step` does one part. Every step resumes: what has
+been measured is not measured again, and after every command the rows are copied to `measured/`.
+Each command is printed before it runs, so that it can also be run alone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STEPS = ("probes", "rate", "curves", "few-steps", "card", "collect", "all")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A task: its name, what `--task` and `--data` take."""
+class CardTask:
+    """A task: its name, and the values of `--task` and `--data`."""
 
     name: str
     spec: str
@@ -42,19 +42,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Making:
-    """What the command line and config.yaml say.
+    """The settings from the command line and config.yaml.
 
     Attributes:
-        config: of config.yaml.
+        config: the content of config.yaml.
         home: the folder with config.yaml, the task files and the recipes.
         data: the folder with the tasks' data.
-        work: where everything is measured.
+        work: the folder with the sweeps.
         measured: where the rows are copied to, to be committed.
         card: the file that the card is written to.
         device: of the fine-tuning.
-        per_gpu: jobs side by side on one GPU.
-        wanted: names of the tasks; all where empty.
-        dry: only estimate the hours of the fine-tuning.
+        per_gpu: jobs at once on one GPU.
+        wanted: names of the tasks; all if empty.
+        dry: only estimate the hours of fine-tuning.
     """
 
     config: dict[str, Any]
@@ -68,23 +68,23 @@ class Making:
     wanted: tuple[str, ...]
     dry: bool
 
-    def tasks(self) -> list[Entry]:
-        """The card's tasks that are wanted, in the order of the file."""
+    def tasks(self) -> list[CardTask]:
+        """The wanted tasks of the card, in the order of the file."""
         found = [self.entry(row["task"], row.get("data")) for row in self.config["tasks"]]
         unknown = set(self.wanted) - {entry.name for entry in found}
         if unknown:
             raise SystemExit(f"--tasks: not in config.yaml: {', '.join(sorted(unknown))}")
         return [entry for entry in found if not self.wanted or entry.name in self.wanted]
 
-    def entry(self, task: str, data: str | None) -> Entry:
-        """A task by a catalogue name or a file of `tasks/`, and its data."""
+    def entry(self, task: str, data: str | None) -> CardTask:
+        """A task by its catalogue name or its file in `tasks/`, with its data."""
         name = Path(task).stem
         spec = str(self.home / "tasks" / task) if task.endswith(".yaml") else task
         if data is None:
-            return Entry(name, spec, f"generated:{name}")
+            return CardTask(name, spec, f"generated:{name}")
         fields = [item.field for item in Task.load(spec).inputs]
         file = without_blanks(self.data / data, fields, self.work / "data")
-        return Entry(name, spec, str(file))
+        return CardTask(name, spec, str(file))
 
     def recipe(self, learning_rate: float) -> str:
         """The text of a recipe file."""
@@ -92,14 +92,14 @@ class Making:
         return "".join(f"{key}: {value}\n" for key, value in values.items())
 
     def labelcast(self, *arguments: str) -> int:
-        """Run a command of labelcast, shown first, then keep its rows; its exit status."""
+        """Print and run a command of labelcast, then copy its rows; returns its exit status."""
         print(f"{time.strftime('%H:%M:%S')} $ labelcast {shlex.join(arguments)}", flush=True)
         status = subprocess.run([sys.executable, "-m", "labelcast", *arguments]).returncode
         collect(self.work, self.measured)
         return status
 
-    def sweep(self, entries: list[Entry], out: Path, *more: str) -> int:
-        """One sweep's command over some tasks."""
+    def sweep(self, entries: list[CardTask], out: Path, *more: str) -> int:
+        """Run `labelcast sweep` on some tasks."""
         tasks = [part for e in entries for part in ("--task", e.spec, "--data", e.data)]
         dry = ["--dry-run"] if self.dry else []
         test_size = ("--test-size", str(self.config["test_size"]))
@@ -115,7 +115,7 @@ class Making:
 
 
 def probes(making: Making) -> None:
-    """Zero-shot score, confidences, CoS-Low, its limit and the baselines: task after task."""
+    """Measure zero-shot score, confidences, CoS-Low, its limit and baselines, task by task."""
     options = [f"--{k.replace('_', '-')}={v}" for k, v in making.config["probes"].items()]
     out = making.work / "cpu"
     for entry in making.tasks():
@@ -128,9 +128,9 @@ def probes(making: Making) -> None:
 
 
 def rate(making: Making) -> None:
-    """Choose the learning rate on a task of its own and write `recipe.yaml`."""
+    """Choose the learning rate on a separate task and write `recipe.yaml`."""
     if (making.home / RECIPE).exists():
-        print(f"{RECIPE} is there: the learning rate is chosen.")
+        print(f"{RECIPE} exists: the learning rate has been chosen.")
         return
     wanted = making.config["rate"]
     entry = making.entry(wanted["task"], wanted.get("data"))
@@ -150,14 +150,14 @@ def rate(making: Making) -> None:
         print(f"learning rate {value:g}: mean score {means[value]:.4f}")
     if means:
         best = max(means, key=lambda value: (means[value], -value))
-        origin = "# The learning rate is the one that make_card.py --step rate chose.\n"
+        origin = "# The learning rate was chosen by make_card.py --step rate.\n"
         (making.home / RECIPE).write_text(origin + making.recipe(best), "utf-8")
 
 
 def curves(making: Making) -> None:
-    """Full fine-tuning at every budget that a task has data for: a seed for all tasks, then more.
+    """Fine-tune at every budget that a task has data for: one seed for all tasks, then more.
 
-    Tasks that can have the same budgets share a sweep's command, so that jobs fill the card.
+    Tasks with the same budgets share a command, so that their jobs fill the GPU.
     """
     recipe = making.home / RECIPE
     if not recipe.exists():
@@ -170,12 +170,13 @@ def curves(making: Making) -> None:
             making.sweep(entries, making.work / "curves", *more)
 
 
-def _by_budgets(making: Making) -> Iterator[tuple[tuple[int, ...], list[Entry]]]:
+def _by_budgets(making: Making) -> Iterator[tuple[tuple[int, ...], list[CardTask]]]:
     """Tasks with the budgets that their data allows beside the test set."""
-    from labelcast.sweeps.sweep import Settings, split, sweep_task
+    from labelcast.sweeps.job import SweepSettings, split
+    from labelcast.sweeps.sweep import sweep_task
     from labelcast.training.recipe import FULL
 
-    settings = Settings(model=making.config["model"], recipe=FULL)
+    settings = SweepSettings(model=making.config["model"], recipe=FULL)
     found = []
     for entry in making.tasks():
         chosen = sweep_task(entry.spec, settings, entry.data)
@@ -187,7 +188,7 @@ def _by_budgets(making: Making) -> Iterator[tuple[tuple[int, ...], list[Entry]]]
 
 
 def few_steps(making: Making) -> None:
-    """What a CPU can measure of fine-tuning: two tasks, LoRA, few steps. No part of the card."""
+    """Fine-tune two tasks on a CPU with LoRA and few steps. Not part of the card."""
     wanted = making.config["few_steps"]
     chosen = [entry for entry in making.tasks() if entry.name in wanted["tasks"]]
     lists = ("--budgets", _listed(wanted["budgets"]), "--seeds", _listed(wanted["seeds"]))
@@ -197,7 +198,7 @@ def few_steps(making: Making) -> None:
 
 
 def card(making: Making) -> None:
-    """Fit the card on the curves that are there, with the probes of the CPU."""
+    """Fit the card to the measured curves, with the CPU's probes."""
     options = [f"--{k.replace('_', '-')}={v}" for k, v in making.config["probes"].items()]
     folders = (str(making.work / "curves"), "--probes", str(making.work / "cpu"))
     name = ("--name", making.config["model"], "--out", str(making.card), "--force")
@@ -206,12 +207,12 @@ def card(making: Making) -> None:
 
 
 def everything(making: Making) -> None:
-    """All that is missing."""
+    """Measure everything that is missing, and fit the card."""
     probes(making)
     if making.device == "auto" and not _has_gpu():
         raise SystemExit(
-            "The probes are done. No GPU is here, and full fine-tuning needs one: run this command "
-            "again on a machine that has one (--device cpu would take weeks)."
+            "The probes are done. Full fine-tuning needs a GPU, which this machine lacks: run this "
+            "command on one that does (--device cpu would take weeks)."
         )
     rate(making)
     curves(making)
@@ -230,21 +231,21 @@ def _listed(values: Any) -> str:
 
 
 def main() -> None:
-    """Read the command line and do a step."""
+    """Read the command line and run a step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="folder with the tasks' data")
     parser.add_argument("--step", choices=STEPS, default="all")
-    parser.add_argument("--tasks", default="", help="names with commas; all by default")
-    parser.add_argument("--device", default="auto", help="of the fine-tuning")
-    parser.add_argument("--jobs-per-gpu", type=int, default=8, help="side by side on one GPU")
-    parser.add_argument("--dry-run", action="store_true", help="estimate the fine-tuning's hours")
+    parser.add_argument("--tasks", default="", help="names separated by commas; all by default")
+    parser.add_argument("--device", default="auto", help="device for fine-tuning")
+    parser.add_argument("--jobs-per-gpu", type=int, default=8, help="jobs at once on one GPU")
+    parser.add_argument("--dry-run", action="store_true", help="estimate the hours of fine-tuning")
     parser.add_argument("--home", type=Path, default=HERE, help="folder with config.yaml")
-    parser.add_argument("--work", type=Path, help="where all is measured; HOME/work by default")
+    parser.add_argument("--work", type=Path, help="folder for the sweeps; HOME/work by default")
     parser.add_argument("--measured", type=Path, help="copy of the rows; HOME/measured by default")
     parser.add_argument("--card", type=Path, help="the card's file; the shipped one by default")
     given = parser.parse_args()
     config = yaml.safe_load((given.home / "config.yaml").read_text("utf-8"))
-    shipped = ROOT / "src" / "labelcast" / "curves" / "shipped_cards" / f"{config['model']}.json"
+    shipped = ROOT / "src" / "labelcast" / "forecast" / "shipped_cards" / f"{config['model']}.json"
     making = Making(
         config=config,
         home=given.home.resolve(),

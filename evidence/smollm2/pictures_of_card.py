@@ -11,13 +11,13 @@ from labelcast.forecast.line import fit_line
 
 Rows = list[dict[str, Any]]
 Chart = Any
-"""A chart of altair's, whose own types are partial."""
+"""A chart of altair, whose types are incomplete."""
 
 BLUE, GREY, ORANGE = "#1f6fb2", "#9a9a9a", "#e07b39"
 
 
 def draw_probes(tasks: dict[str, dict[str, Any]], path: Path) -> None:
-    """CoS-Low of every draw, its limit on the first, and the cosine of random examples."""
+    """CoS-Low of every draw, exact CoS-Low of the first, and the cosine of random examples."""
     rows: Rows = []
     for name, row in tasks.items():
         rows += [{"task": name, "what": "CoS-Low, a draw", "value": v} for v in row["draws"]]
@@ -37,13 +37,11 @@ def draw_probes(tasks: dict[str, dict[str, Any]], path: Path) -> None:
     _save(chart.properties(width=420, height=alt.Step(20)), path)
 
 
-def draw_aucs(
-    tasks: dict[str, dict[str, Any]], curves: dict[str, dict[str, Any]], path: Path
-) -> None:
-    """CoS-Low against AUC, the line, and what the mean of the tasks would say."""
-    names = [task for task in tasks if task in curves]
+def draw_aucs(tasks: dict[str, dict[str, Any]], aucs: dict[str, float], path: Path) -> None:
+    """CoS-Low against AUC, the fitted line, and the mean of the tasks."""
+    names = [task for task in tasks if task in aucs]
     x = [tasks[task]["coslow"] for task in names]
-    y = [curves[task]["auc"] for task in names]
+    y = [aucs[task] for task in names]
     rows = [
         {"task": task, "coslow": a, "auc": b, "low": min(tasks[task]["draws"])}
         | {"high": max(tasks[task]["draws"])}

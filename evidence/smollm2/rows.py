@@ -1,8 +1,7 @@
-"""The measured rows of the card, copied out of the sweeps' folders and back into them.
+"""Copy the measured rows of the card out of the sweeps' folders, and back into them.
 
-Knows which files of a sweep's folder are measurements: the scores, the probes, what the sweep is
-of, and cosines by layer, which are reduced from matrices too large to keep. Nothing of a machine's
-paths is copied.
+The rows are scores, probes, what the sweep is about, and cosines by layer, which are reduced from
+matrices that are too large to keep. No path of a machine is copied.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def collect(work: Path, measured: Path) -> None:
         folder, out = file.parent, measured / file.parent.name
         content = read_json(file)
         for entry in content["tasks"].values():
-            # Where the data lay is of no matter to anyone else.
+            # Where the data was is of no use to others.
             if not entry["data"].startswith(("generated:", "hub:")):
                 entry["data"] = Path(entry["data"]).name
         layers = read_jsonl(folder / "layers.jsonl")
@@ -44,7 +43,7 @@ def collect(work: Path, measured: Path) -> None:
 
 
 def restore(measured: Path, work: Path) -> None:
-    """Put rows that were measured elsewhere where the sweeps look for them."""
+    """Copy rows that were measured elsewhere to where the sweeps look for them."""
     for file in sorted(measured.glob("*/sweep.json")):
         folder = work / file.parent.name
         if not (folder / "sweep.json").exists():
@@ -55,7 +54,7 @@ def restore(measured: Path, work: Path) -> None:
 
 
 def without_blanks(file: Path, fields: Sequence[str], folder: Path) -> Path:
-    """The data file, or a copy in `folder` without the records that have no input at all."""
+    """The data file, or a copy in `folder` without the records that have no input."""
     rows = read_jsonl(file)
     kept = [row for row in rows if any(str(row[field]).strip() for field in fields)]
     if len(kept) == len(rows):
@@ -71,7 +70,7 @@ def mean_scores(folder: Path) -> float:
 
 
 def _layer_rows(folder: Path, known: set[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Median and mean cosine of subsets of the layers, for each matrix file not known yet."""
+    """Median and mean cosine of subsets of the layers, for each new matrix file."""
     found = []
     for file in sorted(folder.glob("*.npy")):
         task, probe, draw = file.stem.rsplit("-", 2)
@@ -87,7 +86,7 @@ def _layer_rows(folder: Path, known: set[tuple[Any, ...]]) -> list[dict[str, Any
 
 
 def subsets(layers: list[str]) -> dict[str, NDArray[np.int64]]:
-    """Positions of the layers that make up each subset, by its name."""
+    """Positions of the layers in each subset, by its name."""
     kinds = [name.rpartition(".")[2] for name in layers]
     depths = [next(int(part) for part in name.split(".") if part.isdigit()) for name in layers]
     deep = max(depths) + 1
@@ -106,7 +105,7 @@ def subsets(layers: list[str]) -> dict[str, NDArray[np.int64]]:
 def _cosines(grams: NDArray[np.float64]) -> list[float] | None:
     """Median and mean cosine over pairs, the mean over K sketches, from [K,N,N].
 
-    None where an example has no gradient in these layers.
+    None if an example has no gradient in these layers.
     """
     if not (np.diagonal(grams, axis1=1, axis2=2) > 0).all():
         return None

@@ -1,7 +1,4 @@
-"""Other ways to reduce the gradients' cosines to one number, judged by nested validation.
-
-Knows the cosines by layer that were kept of every draw. Changes no default: a remark.
-"""
+"""Other ways to reduce the gradients' cosines to one number, compared by nested validation."""
 
 from __future__ import annotations
 
@@ -22,9 +19,9 @@ _KEYS = ("task", "probe", "draw")
 def variant_values(
     layers: Sequence[dict[str, Any]], tasks: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Each variant's value of each task, the mean over draws, [n].
+    """The value of each variant for each task, the mean over draws, [n].
 
-    Single blocks are left out: with 30 of them one fits by chance.
+    Single blocks are left out: with 30 of them one would fit by chance.
     """
     rows = [row for row in layers if row["probe"] == "coslow"]
     subsets = [key for key in rows[0] if key not in _KEYS and not key.startswith(_SINGLE)]

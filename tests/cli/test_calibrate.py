@@ -10,7 +10,6 @@ import pytest
 from command_line import labelcast
 from sweeps_made import Place, make_place
 
-from labelcast.sweeps.job import JobResult
 from labelcast.sweeps.sweep import Sweep
 
 
@@ -31,7 +30,7 @@ def filled(place: Place, name: str, count: int) -> Path:
     sweep = Sweep(place.path / name)
     for job in sweep.begin(tasks, place.settings(budgets=(0, 10))):
         score = 0.2 + job.budget * (1 + int(job.name[-1])) / 100
-        sweep.scores.append(JobResult(*job.key, job.metric, score=score, test_size=20).row())
+        sweep.scores.append(job.row(score=score, test_size=20))
     return sweep.path
 
 

@@ -1,9 +1,8 @@
-"""Which engine runs a model: options, what a run remembers of it, what must not be mixed."""
+"""Engines that run a model: options, what a run records, what must not be mixed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from labelcast.errors import InputError
 from labelcast.execution.pool_engines import LocalEngine, Spread, check_options, open_engine
-from labelcast.execution.shards import Work
+from labelcast.execution.shards import ShardedPool
 from labelcast.models.choices import Choice
 from labelcast.models.generation import end_tokens
 from labelcast.models.loading import LanguageModel, load_unweighted
@@ -25,19 +24,17 @@ POOL = Source("memory", lambda: (Record(n, "here", {"text": f"word {n}"}) for n 
 
 
 class Elsewhere(LocalEngine):
-    """The model in this process, under the name of another runtime."""
+    """The model in this process under the name of another runtime."""
 
     name = runtime = "vllm"
 
 
 class Idle(LocalEngine):
-    """An engine that must have nothing to do."""
+    """An engine that must not be asked to score."""
 
     name = "ray"
 
-    def tables(
-        self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
-    ) -> Iterator[tuple[int, Any]]:
+    def score(self, pool: ShardedPool, *others: Any) -> None:
         raise AssertionError("a finished run was scored again")
 
 
@@ -64,7 +61,7 @@ def run_score(engine: LocalEngine, out: Path) -> Any:
     ],
 )
 def test_wrong_options_are_named(name: str, spread: Spread, says: str) -> None:
-    """Before anything is loaded."""
+    """They are refused before anything is loaded."""
     with pytest.raises(InputError, match=says):
         check_options(name, spread)
     with pytest.raises(InputError, match=says):
@@ -72,7 +69,7 @@ def test_wrong_options_are_named(name: str, spread: Spread, says: str) -> None:
 
 
 def test_the_engine_is_a_fact_of_the_run(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Not of its question: another engine of the same runtime goes on, and finds all done."""
+    """It is not part of the question: another engine of the same runtime may continue."""
     run_score(LocalEngine(tiny), tmp_path / "run")
     assert facts(tmp_path / "run")["engine"] == "local"
     manifest = json.loads((tmp_path / "run/manifests/score.json").read_text())
@@ -81,7 +78,7 @@ def test_the_engine_is_a_fact_of_the_run(tiny: LanguageModel, tmp_path: Path) ->
 
 
 def test_values_of_two_runtimes_are_not_mixed(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Either way; the message says who may go on."""
+    """The message names the engines that may continue."""
     run_score(LocalEngine(tiny), tmp_path / "ours")
     with pytest.raises(InputError, match=r"come from transformers.*--engine local or ray"):
         run_score(Elsewhere(tiny), tmp_path / "ours")
@@ -93,7 +90,7 @@ def test_values_of_two_runtimes_are_not_mixed(tiny: LanguageModel, tmp_path: Pat
 
 
 def test_a_model_without_weights_says_the_same(tiny: LanguageModel) -> None:
-    """Identity, context, end tokens, rendering and dtype, as the loaded model has them."""
+    """Identity, context, end tokens, rendering and dtype equal those of the loaded model."""
     bare = load_unweighted(tiny.name, Choice("cpu", "said so"))
     assert bare.identity == tiny.identity
     assert bare.context == tiny.context

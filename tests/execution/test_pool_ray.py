@@ -1,4 +1,4 @@
-"""A pool over the workers of a Ray cluster: the same file as this process alone would write."""
+"""A pool scored by the workers of a Ray cluster gives the file that this process would write."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from command_line import SOURCE, in_process
 from shared_data import shared
 
 from labelcast.errors import InputError, RunError
+from labelcast.execution.pool_engines import Spread
 from labelcast.execution.pool_ray import TRIES, RayEngine
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
@@ -48,7 +49,7 @@ engine.close()
 
 
 def words(at: Callable[[int], object] = lambda number: None, size: int = 60) -> Source:
-    """A pool made as it is read; `at` is called with each record's number, where it is read."""
+    """A pool that is made as it is read; `at` is called with each record's number."""
 
     def records() -> Iterator[Record]:
         for n in range(size):
@@ -60,7 +61,7 @@ def words(at: Callable[[int], object] = lambda number: None, size: int = 60) -> 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A cluster of two cores in this machine, whose workers find labelcast and the tests."""
+    """A cluster of two cores on this machine, whose workers find labelcast and the tests."""
     places = (str(SOURCE), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     ray.init(
         address="local",
@@ -71,7 +72,7 @@ def cluster() -> Iterator[None]:
         logging_level="ERROR",
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, places))}},
     )
-    # Sources made here are handed over by value.
+    # Sources made here are pickled by value.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
     ray.shutdown()
@@ -84,7 +85,7 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _one_thread() -> Iterator[None]:
-    """As many threads as a worker with one core has: sums of many threads round otherwise."""
+    """One thread, as a worker with one core has: more threads round sums differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -104,7 +105,7 @@ def results(out: Path) -> tuple[bytes, bytes]:
 
 @pytest.mark.usefixtures("cluster", "_one_thread")
 def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Byte for byte, with one worker killed amid a shard; then nothing is scored again."""
+    """Byte for byte, though one worker is killed in a shard; then nothing is scored again."""
     run_score(tiny, tmp_path / "local", words())
     driver, killed = os.getpid(), tmp_path / "killed"
 
@@ -113,7 +114,7 @@ def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path:
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine = RayEngine(tiny.name, device="cpu", workers=2)
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=2))
     assert (engine.share.workers, engine.share.cpus) == (2, 1)
     done: list[int] = []
     run_score(engine.lm, tmp_path / "ray", words(die), engine, progress=done.append)
@@ -128,15 +129,15 @@ def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path:
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.slow
 def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Path) -> None:
-    """A worker's own error comes to the caller as it would without Ray; the rest is kept."""
+    """A worker's error reaches the caller as it would without Ray."""
     data = tmp_path / "pool.jsonl"
     rows = [{"text": f"word {n}"} for n in range(30)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = pool.survey(open_source(data), TASK)
     rows[20] = {"text": "another"}
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    engine = RayEngine(tiny.name, device="cpu", workers=1)
-    with pytest.raises(InputError, match="records 13 to 24 are not those") as caught:
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
+    with pytest.raises(InputError, match="records 13 to 24 have changed") as caught:
         run_score(engine.lm, tmp_path / "run", open_source(data), engine, found=found)
     assert "Traceback" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -144,9 +145,9 @@ def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Pat
 
 @pytest.mark.usefixtures("cluster")
 def test_more_workers_than_the_cluster_has_room_for(tiny: LanguageModel) -> None:
-    """They would wait for ever. So would a GPU's on a cluster without one."""
+    """They would wait forever, and so would a GPU worker on a cluster without GPUs."""
     with pytest.raises(InputError, match="--workers 3: the cluster has room for 2, by its CPUs"):
-        RayEngine(tiny.name, device="cpu", workers=3)
+        RayEngine(tiny.name, device="cpu", spread=Spread(workers=3))
     with pytest.raises(InputError, match="--workers 1: the cluster has room for 0, by its GPUs"):
         RayEngine(tiny.name, device="cuda")
     with pytest.raises(InputError, match="no such folder"):
@@ -156,7 +157,7 @@ def test_more_workers_than_the_cluster_has_room_for(tiny: LanguageModel) -> None
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Path) -> None:
-    """It is not started for ever; shards that others scored stay."""
+    """It is not restarted forever; shards that are scored stay."""
     driver, deaths = os.getpid(), tmp_path / "deaths"
 
     def die(number: int) -> None:
@@ -165,18 +166,17 @@ def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Pa
                 stream.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine = RayEngine(tiny.name, device="cpu", workers=1)
+    engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
     with pytest.raises(RunError, match=f"died {TRIES} times at the same examples"):
         run_score(engine.lm, tmp_path / "run", words(die), engine)
     assert len(deaths.read_text()) == TRIES
-    # The last of the other shards may have died with the worker before it was handed over.
     assert list((tmp_path / "run/confidence").glob("part-*.parquet"))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_thread")
 def test_the_process_that_waits_is_killed(tiny: LanguageModel, tmp_path: Path) -> None:
-    """SIGKILL after two shards: the same command does the others, and the file is the same."""
+    """After SIGKILL at two shards the same command scores the others; the file is the same."""
     data = tmp_path / "pool.jsonl"
     records = words().records()
     data.write_text("".join(json.dumps(record.values) + "\n" for record in records))
@@ -200,7 +200,7 @@ def test_the_process_that_waits_is_killed(tiny: LanguageModel, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_command_says_nothing_of_ray(tiny: LanguageModel, tmp_path: Path) -> None:
-    """One JSON object on standard output; on standard error what every engine says."""
+    """One JSON object on standard output, and nothing from Ray on standard error."""
     data = tmp_path / "pool.jsonl"
     data.write_text("".join(json.dumps(record.values) + "\n" for record in words().records()))
     (tmp_path / "task.yaml").write_text(TEXT)
@@ -224,7 +224,7 @@ def test_the_command_says_nothing_of_ray(tiny: LanguageModel, tmp_path: Path) ->
 def test_the_real_model_has_the_same_values(
     smollm2: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """64 published prompts, on two workers and in this process: one file, byte for byte."""
+    """64 published prompts give the same file on two workers and in this process."""
     monkeypatch.setattr(pool, "SHARD", 16)
     path = shared() / "paper/results/coslow_data/low_conf_examples_annotated.json"
     rows = [{"input_text": row["input_text"]} for row in json.loads(path.read_text())]
@@ -234,6 +234,6 @@ def test_the_real_model_has_the_same_values(
     source = open_source(data)
     options: dict[str, Any] = {"task": None, "batch_size": 8, "max_new_tokens": 8}
     run_score(smollm2, tmp_path / "local", source, **options)
-    engine = RayEngine("smollm2", device="cpu", workers=2)
+    engine = RayEngine("smollm2", device="cpu", spread=Spread(workers=2))
     run_score(engine.lm, tmp_path / "ray", source, engine, **options)
     assert results(tmp_path / "ray") == results(tmp_path / "local")

@@ -1,15 +1,16 @@
-"""Shards of a pool: read in any order, always the same, and never others than were surveyed."""
+"""Shards of a pool: the same in any order, and refused if the pool has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.execution.shards import Reader, Work
+from labelcast.execution.shards import ShardedPool, ShardJob, ShardModel, ShardReader
 from labelcast.runs import pool
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
@@ -22,17 +23,17 @@ def words(*texts: str) -> Source:
     return Source("memory", lambda: iter(records))
 
 
-def work(source: Source, shard: int) -> Work:
+def sharded(source: Source, shard: int) -> ShardedPool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "SHARD", shard)
         found = pool.survey(source, TASK)
-    return Work(source, TASK, found.size, shard, found.seals, found.duplicates, 4, 3)
+    return ShardedPool(source, TASK, found.size, shard, found.seals, found.duplicates, 4, 3)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
 def test_any_order_reads_the_same(size: int, shard: int, data: st.DataObject) -> None:
-    """Forward, backward, with gaps and again: shard n holds the examples n*shard and on."""
+    """Forward, backward, with gaps, repeated: shard n starts with example n*shard."""
     rendered = []
 
     def render(instruction: str, user: str) -> str:
@@ -40,20 +41,20 @@ def test_any_order_reads_the_same(size: int, shard: int, data: st.DataObject) ->
         return user
 
     source = words(*(f"word {n}" for n in range(size)))
-    reader = Reader(work(source, shard), render)
-    shards = reader.work.shards
+    made = sharded(source, shard)
+    reader, shards = ShardReader(render), made.shards
     numbers = data.draw(st.lists(st.integers(0, shards - 1), max_size=6))
     for number in numbers:
         rendered.clear()
-        found = reader.read(number)
+        found = reader.read(made, number)
         expected = list(range(size))[number * shard : (number + 1) * shard]
         assert [example.index for example in found] == expected
         assert rendered == [f"word {n}" for n in expected]
-        assert len(found) == reader.work.rows(number)
+        assert len(found) == made.rows(number)
 
 
 def test_rising_numbers_take_one_pass() -> None:
-    """However many shards are done already."""
+    """The pool is read once, however many shards are done already."""
     passes = 0
 
     def records() -> Iterator[Record]:
@@ -62,12 +63,13 @@ def test_rising_numbers_take_one_pass() -> None:
         for n in range(50):
             yield Record(n, "here", {"text": f"word {n}"})
 
-    reader = Reader(work(Source("memory", records), 10), lambda instruction, user: user)
+    made = sharded(Source("memory", records), 10)
+    reader = ShardReader(lambda instruction, user: user)
     passes = 0
     for number in (0, 1, 3, 4):
-        reader.read(number)
+        reader.read(made, number)
     assert passes == 1
-    reader.read(2)
+    reader.read(made, 2)
     assert passes == 2
 
 
@@ -75,10 +77,20 @@ def test_rising_numbers_take_one_pass() -> None:
     "later", [("a", "b", "c", "e"), ("a", "b", "d", "c"), ("a", "b", "c"), ("a", "b")]
 )
 def test_a_pool_that_changed_is_refused(later: tuple[str, ...]) -> None:
-    """Another text, another order, fewer records: the shard and its records are named."""
-    before = work(words("a", "b", "c", "d"), 2)
-    changed = Work(words(*later), *list(vars(before).values())[1:])
-    reader = Reader(changed, lambda instruction, user: user)
-    reader.read(0)
-    with pytest.raises(InputError, match="records 3 to 4 are not those of the first reading"):
-        reader.read(1)
+    """For another text, another order or fewer records, the error names the records."""
+    before = sharded(words("a", "b", "c", "d"), 2)
+    changed = replace(before, source=words(*later))
+    reader = ShardReader(lambda instruction, user: user)
+    reader.read(changed, 0)
+    with pytest.raises(InputError, match="records 3 to 4 have changed"):
+        reader.read(changed, 1)
+
+
+def test_a_job_carries_what_concerns_its_own_shard() -> None:
+    """Pickled, it has one seal and the duplicates of its shard, whatever the size of the pool."""
+    made = sharded(words(*(f"word {n}" for n in range(40))), 10)
+    made = replace(made, duplicates=frozenset({3, 12, 17, 39}))
+    job = ShardJob(ShardModel("m", "cpu", "float32", 1, "."), made, 1)
+    _, (_, sent, _) = job.__reduce__()
+    assert sent.seals == {1: made.seals[1]}
+    assert sent.duplicates == {12, 17}

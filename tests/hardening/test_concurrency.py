@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +103,7 @@ def test_two_sweeps_at_once_keep_both_tasks(harness: Harness) -> None:
 
     with patch.object(Run, "locked", locked):
         place.begin("joined", ("three",), test_size=10)
-    assert set(Sweep(first.sweep.path).settings["tasks"]) == {"one", "two", "three"}
+    assert set(Sweep(first.sweep.path).read().tasks) == {"one", "two", "three"}
 
 
 def test_a_reader_leaves_an_unfinished_line_to_its_writer(harness: Harness) -> None:
@@ -116,10 +115,10 @@ def test_a_reader_leaves_an_unfinished_line_to_its_writer(harness: Harness) -> N
     sweep = Sweep(folder / "sweep")
     assert len(sweep.scores.rows()) == len(whole.splitlines())
     assert path.read_bytes() == whole + b'{"task": "ta'
-    row = json.loads(whole.splitlines()[-1]) | {"seed": 7}
+    row = sweep.scores.rows()[-1].model_copy(update={"seed": 7})
     sweep.scores.append(row)
     assert path.read_bytes().startswith(whole)
-    assert [one["seed"] for one in sweep.scores.rows()][-1] == 7
+    assert [one.seed for one in sweep.scores.rows()][-1] == 7
 
 
 def test_a_disk_without_locks_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,17 +129,18 @@ def test_a_matrix_of_another_measurement_is_refused(harness: Harness) -> None:
 
 
 @each(quick=("model.safetensors",), names=CHECKPOINT)
-def test_a_damaged_checkpoint_is_not_resumed(harness: Harness, name: str) -> None:
-    """Training whose checkpoint is damaged starts over, says so, and has the same score."""
+def test_a_damaged_checkpoint_is_deleted(harness: Harness, name: str) -> None:
+    """The error says so; the same command then trains from the start to the same score."""
     command = COMMANDS["tune"]
     folder = harness.copy(command.start)
     older = [n for n, call in enumerate(harness.calls(command), 1) if call.startswith("rmdir")]
     done = harness.run(command, folder, fault=harness.fault("kill", older[0], folder))
     assert done.status == -9
     (manifest,) = folder.glob("run/tuning/*/checkpoint-*/labelcast.json")
-    damaged = next(path for path in manifest.parent.iterdir() if path.name.startswith(name))
-    damaged.write_bytes(flip_bits(damaged.read_bytes()))
-    again = harness.run(command, folder)
-    assert again.status == 0, again.err
-    assert "damaged" in again.err
+    harmed = next(path for path in manifest.parent.iterdir() if path.name.startswith(name))
+    harmed.write_bytes(DAMAGES["cut in half"](harmed.read_bytes()))
+    refused = harness.run(command, folder)
+    assert refused.status == 1, refused.err
+    assert "damaged, so it is deleted" in refused.err
+    assert harness.run(command, folder).status == 0
     assert state(folder) == harness.reference(command)

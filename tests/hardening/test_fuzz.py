@@ -28,7 +28,7 @@ from labelcast.labels.transfer import read_file
 from labelcast.report.content import gather
 from labelcast.runs.run import Run
 from labelcast.sweeps.calibrate import calibrate
-from labelcast.sweeps.probe_settings import ProbeSettings
+from labelcast.sweeps.probes import ProbeSettings
 from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

@@ -217,7 +217,7 @@ def test_a_task_name_is_not_a_path(tmp_path: Path) -> None:
     content = SWEEP | {"tasks": {"../../t": ENTRY}}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="another task's"):
-        _ = Sweep(tmp_path).settings
+        Sweep(tmp_path).read()
 
 
 def test_a_card_of_another_model_warns(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from labelcast.models.likelihood import mean_hidden_states
 from labelcast.models.loading import LanguageModel
 from labelcast.models.protocols import Differentiable, Embedder, Predictor, Progress, Trainable
 from labelcast.tasks.prompts import rendered_example
-from labelcast.training.evaluate import evaluate
+from labelcast.training.evaluate import Scoring, evaluate
 
 
 class Classifier:
@@ -58,7 +58,7 @@ def test_a_predictor_can_be_scored_and_evaluated() -> None:
     assert [c.answer for c in score_confidence(Classifier(), ["a", "b"])] == ["yes", "no"]
     rows = [{"input_text": text, "ground_truth": "yes"} for text in ("a", "b", "ab", "ba")]
     examples = [rendered_example(row, number) for number, row in enumerate(rows)]
-    assert evaluate(Classifier(), examples, "accuracy").value == 0.75
+    assert evaluate(Classifier(), examples, Scoring("accuracy")).value == 0.75
 
 
 def test_cos_low_needs_only_inner_products() -> None:

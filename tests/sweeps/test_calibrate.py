@@ -18,11 +18,10 @@ from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import fit_line
 from labelcast.models.coslow import cosine, median_cosine
-from labelcast.sweeps.calibrate import Curve, calibrate, fit, measure
-from labelcast.sweeps.job import JobResult
-from labelcast.sweeps.probe_settings import ProbeSettings
-from labelcast.sweeps.probes import Probes
-from labelcast.sweeps.sweep import Sweep
+from labelcast.sweeps.calibrate import TaskCurve, calibrate, fit_card, measure_sweeps_probes
+from labelcast.sweeps.probes import Probes, ProbeSettings
+from labelcast.sweeps.records import SweepFile
+from labelcast.sweeps.sweep import Sweep, check_data
 from labelcast.training.recipe import LORA
 
 TASKS = tuple(f"task-{number}" for number in range(8))
@@ -42,13 +41,12 @@ def filled(place: Place, name: str, tasks: tuple[str, ...] = TASKS) -> Begun:
     begun = place.begin(name, tasks, budgets=(0, 10, 20))
     for job in begun.jobs:
         score = 0.3 + job.budget / 100 * (1 + int(job.name[-1]))
-        result = JobResult(*job.key, job.metric, score=min(score, 1.0), test_size=20)
-        begun.sweep.scores.append(result.row())
+        begun.sweep.scores.append(job.row(score=min(score, 1.0), test_size=20))
     return begun
 
 
 def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
-    """The card is `Calibration.fit` on mean CoS-Low and AUC; a second call measures nothing."""
+    """The card is `Calibration.fit` of mean CoS-Low and AUC; a second call measures nothing."""
     begun = filled(place, "card")
     _own_data(place, begun)
     said: list[str] = []
@@ -59,7 +57,7 @@ def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
     again = Calibration.fit([p.coslow for p in points], [p.auc for p in points], name="mine")
     assert (done.card.slope, done.card.loto_mae) == (again.slope, again.loto_mae)
     assert done.card.recipe == "short"
-    assert done.card.fingerprints == (begun.sweep.settings["model"]["fingerprint"],)
+    assert done.card.fingerprints == (begun.sweep.read().model.fingerprint,)
     row = done.tasks["task-0"]
     assert len(row["coslow"]) == 2
     assert 0 <= row["overlap"] <= 1
@@ -72,11 +70,9 @@ def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
 
 
 def _own_data(place: Place, begun: Begun) -> None:
-    """Give every task data of its own, so that CoS-Low varies."""
-    from labelcast.sweeps.sweep import check_data
-
+    """Give every task its own data, so that CoS-Low varies."""
     lines = Path(place.data).read_text().splitlines(keepends=True)
-    content = begun.sweep.settings
+    content = json.loads(begun.sweep.file.read_text())
     for number, name in enumerate(TASKS):
         path = place.path / f"{name}.jsonl"
         path.write_text("".join(lines[10 * number : 10 * number + 110]))
@@ -87,7 +83,7 @@ def _own_data(place: Place, begun: Begun) -> None:
 
 
 def test_too_few_tasks_are_refused_before_measuring(place: Place) -> None:
-    """Under 8 curves there is no card; the reason is said and no model is loaded."""
+    """With fewer than 8 curves the error says why, and no model is loaded."""
     begun = filled(place, "few", TASKS[:7])
     said: list[str] = []
     with pytest.raises(InputError, match="7 tasks have a measured curve, and a card needs 8"):
@@ -97,12 +93,12 @@ def test_too_few_tasks_are_refused_before_measuring(place: Place) -> None:
 
 
 def test_a_task_with_too_few_examples_is_named_before_it_is_scored(place: Place) -> None:
-    """A draw that its data cannot fill is told with the task, and no confidence is measured."""
+    """The error names a task with too few examples for a draw; no confidence is measured."""
     begun = place.begin("short", TASKS[:1])
     said: list[str] = []
     greedy = replace(SMALL, pool=5000, n_label=4000)
     with pytest.raises(InputError, match=r"task task-0: .* fewer than the 4000 of a draw"):
-        measure([begun.sweep.path], greedy, said.append)
+        measure_sweeps_probes([begun.sweep.path], greedy, said.append)
     assert not [line for line in said if "confidence" in line]
 
 
@@ -116,13 +112,13 @@ def test_a_task_with_too_few_examples_is_named_before_it_is_scored(place: Place)
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], said: str) -> None:
-    """Before a curve is written or a model loaded."""
+    """They are refused before a curve is written or a model loaded."""
     with pytest.raises(InputError, match=said):
         replace(SMALL, **wrong)
 
 
 def test_sweeps_of_two_recipes_are_refused(place: Place) -> None:
-    """A card is for one model and one recipe; and no task may stand there twice."""
+    """A card is for one model and one recipe, and no task may be in two sweeps."""
     one = filled(place, "one")
     other = place.begin("other", recipe=LORA)
     with pytest.raises(InputError, match="its recipe is 'LoRA'"):
@@ -133,21 +129,23 @@ def test_sweeps_of_two_recipes_are_refused(place: Place) -> None:
 
 @given(st.integers(0, 1000))
 def test_every_baseline_is_judged_leave_one_task_out(seed: int) -> None:
-    """Each error is that of lines through the other tasks, as refitting them by hand gives."""
+    """Each error equals that of lines refitted here without the task."""
     rng = np.random.default_rng(seed)
     table = rng.uniform(0.1, 0.9, (10, 6))
     names = [f"t{number}" for number in range(10)]
     curves = [
-        Curve(Sweep("x"), name, auc=row[0], zero_shot=row[1], censored=False)
+        TaskCurve(Sweep("x"), name, auc=row[0], zero_shot=row[1], censored=False)
         for name, row in zip(names, table, strict=True)
     ]
     probes = {
         name: Probes((row[2],), None, None, None, row[3], row[4], row[5])
         for name, row in zip(names, table, strict=True)
     }
-    model: dict[str, Any] = {"name": "m", "hub_id": None, "fingerprint": "f", "architecture": {}}
-    content = {"model": model, "recipe": {"name": "LoRA"}}
-    done = fit(curves, probes, "mine", SMALL, content)
+    sizes = dict.fromkeys(("test_size", "split_seed", "max_new_tokens"), 1)
+    parts = {"model": {"name": "m", "fingerprint": "f"}, "recipe": {"name": "LoRA"}}
+    rest: dict[str, Any] = {"recipe_digest": "r", "tasks": {}, "budgets": [], "seeds": []}
+    content = SweepFile.model_validate(sizes | parts | rest)
+    done = fit_card(curves, probes, "mine", SMALL, content)
     columns = {"coslow": 2, "random_cosine": 3, "gradient_norm": 4, "mean_confidence": 5}
     for error in done.errors:
         if error.name == "mean":
@@ -162,24 +160,24 @@ def test_every_baseline_is_judged_leave_one_task_out(seed: int) -> None:
 
 
 def test_probes_are_measured_without_curves(place: Place) -> None:
-    """Some tasks' probes before any score; a later call measures what is missing alone."""
+    """Probes need no scores, and a later call measures only what is missing."""
     begun = place.begin("no-curves", TASKS[:3])
     said: list[str] = []
-    some = measure([begun.sweep.path], SMALL, said.append, tasks=["task-1"])
+    some = measure_sweeps_probes([begun.sweep.path], SMALL, said.append, tasks=["task-1"])
     assert list(some) == ["task-1"]
     assert not any("task-0" in line for line in said)
-    every = measure([begun.sweep.path], SMALL)
+    every = measure_sweeps_probes([begun.sweep.path], SMALL)
     assert list(every) == list(TASKS[:3])
     assert every["task-1"] == some["task-1"]
     with pytest.raises(InputError, match="--task other: not in these sweeps"):
-        measure([begun.sweep.path], SMALL, tasks=["other"])
+        measure_sweeps_probes([begun.sweep.path], SMALL, tasks=["other"])
 
 
 def test_kept_grams_give_the_coslow(place: Place) -> None:
-    """Summed over layers, each sketch's matrix has the median cosine that stands in the row."""
+    """Summed over layers, each sketch's matrix has the median cosine of its row."""
     begun = place.begin("grams", TASKS[:1])
     kept = replace(SMALL, keep_grams=True, exact=True)
-    measure([begun.sweep.path], kept)
+    measure_sweeps_probes([begun.sweep.path], kept)
     rows = read_jsonl(begun.sweep.path / "probes.jsonl")
     layers = json.loads((begun.sweep.path / "grams" / "layers.json").read_text())
     assert len(layers) == 2 * 7
@@ -193,21 +191,21 @@ def test_kept_grams_give_the_coslow(place: Place) -> None:
 
 
 def test_the_pool_is_scored_too(place: Place) -> None:
-    """The confidence row has the pool's score, and how many answers are allowed ones."""
+    """The confidence row has the pool's score and the fraction of allowed answers."""
     begun = place.begin("pool-score", TASKS[:1])
-    measure([begun.sweep.path], SMALL)
+    measure_sweeps_probes([begun.sweep.path], SMALL)
     row = json.loads((begun.sweep.path / "probes.jsonl").read_text().splitlines()[0])
     assert row["metric"] == "accuracy"
     assert 0 <= row["score"] <= row["allowed"] <= 1
 
 
 def test_probes_of_another_sweep_are_taken_where_they_fit(place: Place) -> None:
-    """The same tasks under another recipe have the same probes; other data is refused."""
+    """Probes of the same tasks under another recipe are used; other data is refused."""
     curves = filled(place, "curves")
     _own_data(place, curves)
     probed = place.begin("probed", TASKS, recipe=LORA)
     _own_data(place, probed)
-    measure([probed.sweep.path], SMALL)
+    measure_sweeps_probes([probed.sweep.path], SMALL)
     said: list[str] = []
     done = calibrate([curves.sweep.path], "mine", SMALL, said.append, probed.sweep.path)
     assert said == [] and done.card.tasks == 8

@@ -1,4 +1,4 @@
-"""A sweep's folder: which jobs there are, what is kept, and what a rerun does."""
+"""A sweep's folder: its jobs, what is kept, and what a rerun does."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ import pytest
 from sweeps_made import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
-from labelcast.execution.jobs import Ended, Moved, Started
-from labelcast.sweeps.job import Job, JobResult
-from labelcast.sweeps.scores import FIELDS, Lines, ScoresFile
-from labelcast.sweeps.sweep import Settings, Sweep, sweep_task
+from labelcast.execution.workers import Ended, Job, Moved, Started
+from labelcast.sweeps.job import SweepJob, SweepSettings
+from labelcast.sweeps.records import ScoreRow
+from labelcast.sweeps.scores import Lines, ScoresFile
+from labelcast.sweeps.sweep import Sweep, sweep_task
 from labelcast.training.recipe import FULL
+
+FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
 
 
 class Made:
-    """Workers that give made-up scores, one job after the other."""
+    """Workers that make scores up, one job after the other."""
 
     def __init__(self, digest: str, fail: Sequence[int] = (), times: int = 99) -> None:
         self.digest, self.fail, self.times = digest, fail, times
-        self.job: tuple[int, Job] | None = None
+        self.job: tuple[int, SweepJob] | None = None
         self.started: list[int] = []
 
     def free(self) -> bool:
         return self.job is None
 
-    def start(self, number: int, job: Job) -> None:
+    def start(self, number: int, job: Job[ScoreRow]) -> None:
+        assert isinstance(job, SweepJob)
         self.job = (number, job)
         self.started.append(job.budget)
 
-    def wait(self) -> list[Started | Moved | Ended]:
+    def wait(self) -> list[Started | Moved | Ended[ScoreRow]]:
         assert self.job is not None
         number, job = self.job
         self.job = None
@@ -42,8 +46,8 @@ class Made:
         if job.budget in self.fail and self.times:
             self.times -= 1
             values = {"error": "no luck"}
-        result = JobResult(*job.key, job.metric, test_size=job.test_size, seconds=1.0, **values)
-        return [Started(number, "here"), Ended(number, result)]
+        row = job.row(test_size=job.settings.test_size, seconds=1.0, **values)
+        return [Started(number, "here"), Ended(number, row)]
 
     def close(self) -> None:
         self.job = None
@@ -51,13 +55,13 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place for all tests of this module; each has a sweep's folder of its own."""
+    """A place for all tests of this module; each test has its own sweep folder."""
     return make_place(tmp_path_factory.mktemp("place"))
 
 
 def digest(sweep: Sweep) -> str:
     """Of the test set of the task `first`."""
-    return str(sweep.settings["tasks"]["first"]["test_digest"])
+    return sweep.read().tasks["first"].test_digest
 
 
 def test_jobs_are_all_combinations(made: Place) -> None:
@@ -79,18 +83,18 @@ def test_rows_begin_with_the_fixed_fields(made: Place) -> None:
 
 
 def test_a_failed_job_is_tried_again_then_recorded(made: Place) -> None:
-    """After its retries a job's error stands in its row, while the others go on."""
+    """After its retries a job's error is in its row; the other jobs run as well."""
     begun = made.begin("failed", budgets=(0, 10, 20))
     workers = Made(digest(begun.sweep), fail=[0])
     begun.sweep.run(begun.jobs, workers, retries=2)
-    rows = {row["budget"]: row for row in begun.sweep.scores.rows()}
+    rows = {row.budget: row for row in begun.sweep.scores.rows()}
     assert workers.started == [0, 10, 20, 0, 0]
-    assert (rows[0]["error"], rows[0]["score"]) == ("no luck", None)
-    assert [rows[10]["error"], rows[20]["error"]] == ["", ""]
+    assert (rows[0].error, rows[0].score) == ("no luck", None)
+    assert [rows[10].error, rows[20].error] == ["", ""]
 
 
-def test_failed_rows_are_done_again_only_when_asked(made: Place) -> None:
-    """With `retry_failed` the new row takes the place of the failed one."""
+def test_failed_jobs_run_again_only_on_request(made: Place) -> None:
+    """With `retry_failed` the new row replaces the failed one."""
     begun = made.begin("again")
     begun.sweep.run(begun.jobs, Made(digest(begun.sweep), fail=[10]), retries=0)
     assert begun.sweep.missing(begun.jobs) == ()
@@ -98,18 +102,18 @@ def test_failed_rows_are_done_again_only_when_asked(made: Place) -> None:
     assert [job.budget for job in left] == [10]
     begun.sweep.run(left, Made(digest(begun.sweep)))
     rows = begun.sweep.scores.rows()
-    assert sorted((row["budget"], row["error"]) for row in rows) == [(0, ""), (10, "")]
+    assert sorted((row.budget, row.error) for row in rows) == [(0, ""), (10, "")]
 
 
 def test_a_retry_that_works_leaves_no_error(made: Place) -> None:
     """A job that fails once and then works has one row, without an error."""
     begun = made.begin("once")
     begun.sweep.run(begun.jobs, Made(digest(begun.sweep), fail=[10], times=1), retries=1)
-    assert [row["error"] for row in begun.sweep.scores.rows()] == ["", ""]
+    assert [row.error for row in begun.sweep.scores.rows()] == ["", ""]
 
 
-def test_a_half_line_is_healed(made: Place) -> None:
-    """A last line without its end is cut off, and its job is done again."""
+def test_an_unfinished_line_is_cut_off(made: Place) -> None:
+    """The last line is cut off if it has no end, and its job runs again."""
     begun = made.begin("half")
     begun.sweep.run(begun.jobs, Made(digest(begun.sweep)))
     file = begun.sweep.scores.path
@@ -123,34 +127,34 @@ def test_a_half_line_is_healed(made: Place) -> None:
         assert file.read_bytes() == whole
 
 
-def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that cannot be brought to the disk is taken back, and the error says so."""
+def test_a_full_disk_leaves_complete_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that cannot be written is removed, and the error says why."""
     file = Lines(tmp_path / "rows.jsonl")
-    file.append({"a": 1})
+    file.add({"a": 1})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match="disk is full"):
-        file.append({"a": 2})
+        file.add({"a": 2})
     monkeypatch.undo()
-    assert file.rows() == [{"a": 1}]
+    assert file.read() == [{"a": 1}]
 
 
-def test_a_double_row_is_refused(tmp_path: Path) -> None:
-    """Two rows of one job are an error that names the line."""
+def test_a_repeated_row_is_refused(tmp_path: Path) -> None:
+    """The error for two rows of one job names the line."""
     file = ScoresFile(tmp_path / "scores.jsonl")
     texts = dict.fromkeys(("task", "model", "metric", "error"), "x")
     row = dict.fromkeys(FIELDS, 1) | texts
-    file.append(row)
-    file.append(row)
+    file.add(row)
+    file.add(row)
     with pytest.raises(InputError, match=r"line 2.*appears twice"):
         file.rows()
 
 
-def test_another_question_is_refused(made: Place) -> None:
-    """A folder keeps to one model, recipe and test set; more budgets, seeds and tasks may come."""
+def test_another_sweep_is_refused(made: Place) -> None:
+    """A folder has one model, recipe and test set; budgets, seeds and tasks may be added."""
     made.begin("one")
     for changes, says in (
         ({"recipe": FULL}, "another recipe"),
@@ -160,17 +164,17 @@ def test_another_question_is_refused(made: Place) -> None:
         with pytest.raises(InputError, match=says):
             made.begin("one", **changes)
     more = made.begin("one", ("first", "second"), budgets=(20,), seeds=(2,))
-    content = more.sweep.settings
-    assert (content["budgets"], content["seeds"]) == ([0, 10, 20], [1, 2])
-    assert sorted(content["tasks"]) == ["first", "second"]
+    content = more.sweep.read()
+    assert (content.budgets, content.seeds) == ([0, 10, 20], [1, 2])
+    assert sorted(content.tasks) == ["first", "second"]
 
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:
-    """Scores on two test sets never stand in one curve: not from a rerun, not from a job."""
+    """Scores on two test sets never mix, whether a rerun or a job finds other data."""
     place = make_place(tmp_path)
     begun = place.begin("sweep")
     begun.sweep.run(begun.jobs[:1], Made("of other data"))
-    assert "another one" in begun.sweep.scores.rows()[0]["error"]
+    assert "another one" in begun.sweep.scores.rows()[0].error
     lines = Path(place.data).read_text().splitlines(keepends=True)
     Path(place.data).write_text("".join(lines[:150]))
     with pytest.raises(InputError, match="another test set"):
@@ -178,7 +182,7 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_little_data_is_refused_before_any_work(made: Place) -> None:
-    """The message says how many are left to train on."""
+    """The error says how many examples are left to train on."""
     with pytest.raises(InputError, match="leaves 180 examples"):
         made.begin("little", budgets=(0, 5000))
 
@@ -186,7 +190,7 @@ def test_too_little_data_is_refused_before_any_work(made: Place) -> None:
 def test_a_generated_task_gets_its_size() -> None:
     """Without a size it has room for 5,000 labels and the test set, whatever the budgets."""
     sizes = {
-        sweep_task("boolean_expressions", Settings("m", FULL, budgets=budgets)).data
+        sweep_task("boolean_expressions", SweepSettings("m", FULL, budgets=budgets)).data
         for budgets in ((0, 50), (0, 5000))
     }
     assert sizes == {"generated:boolean_expressions:5500"}
@@ -206,11 +210,11 @@ def test_the_curve_has_means_and_area(made: Place) -> None:
 
 
 def test_two_processes_cannot_work_on_one_sweep(made: Place) -> None:
-    """The second one is told, and nothing is written."""
+    """The second one gets an error, and writes nothing."""
     begun = made.begin("locked")
 
     class Second(Made):
-        def start(self, number: int, job: Job) -> None:
+        def start(self, number: int, job: Job[ScoreRow]) -> None:
             with pytest.raises(RunError, match="another labelcast process"):
                 begun.sweep.run(begun.jobs, Made(self.digest))
             super().start(number, job)

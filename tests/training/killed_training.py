@@ -1,4 +1,4 @@
-"""Trains until a step and kills itself there: MODEL_FOLDER CHECKPOINT_FOLDER STEP METHOD.
+"""Train and kill the process after a step: MODEL_FOLDER CHECKPOINT_FOLDER STEP.
 
 Needs `src` and `tests` on the path.
 """
@@ -8,12 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
-from tuning_made import QUICK, QUICK_LORA, load, made_examples, records
+from tuning_made import QUICK, load, made_examples, records
 
-from labelcast.training.finetune import fine_tune
+from labelcast.training.backend import Placement
+from labelcast.training.finetune import CausalBackend
+from labelcast.training.splits import Budget
 
 
-def main(model: str, folder: str, last: int, method: str) -> None:
+def main(model: str, folder: str, last: int) -> None:
     lm = load(Path(model))
     examples = made_examples(lm, records(60))
 
@@ -21,17 +23,17 @@ def main(model: str, folder: str, last: int, method: str) -> None:
         if step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fine_tune(
+    CausalBackend.checkpoint_seconds = 0.0
+    CausalBackend().fit(
         lm,
-        examples[:40],
-        examples[40:],
-        QUICK if method == "full" else QUICK_LORA,
+        Budget(tuple(examples[:40]), tuple(examples[40:])),
+        QUICK,
         seed=5,
+        placement=Placement("cpu", "float32"),
         folder=Path(folder),
         progress=stop,
-        checkpoint_seconds=0,
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -10,7 +10,7 @@ from labelcast.errors import InputError
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.metrics import score_answers
-from labelcast.training.evaluate import answers, evaluate, summarise
+from labelcast.training.evaluate import Scoring, answers, evaluate, summarise
 
 
 @pytest.fixture(scope="module")
@@ -22,36 +22,37 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 def test_answers_are_those_of_the_confidence_step(
     lm: LanguageModel, batch_size: int | None
 ) -> None:
-    """The same text, in order, for every batch size."""
+    """They are the same texts, in order, for every batch size."""
     examples = made_examples(lm, records(7))
     prompts = [example.prompt for example in examples]
     alone = [score_confidence(lm, [p], batch_size=1, max_new_tokens=5)[0].answer for p in prompts]
     done: list[int] = []
-    found = answers(lm, examples, batch_size=batch_size, max_new_tokens=5, progress=done.append)
+    scoring = Scoring("accuracy", batch_size=batch_size, max_new_tokens=5)
+    found = answers(lm, examples, scoring, done.append)
     assert found == alone
     assert sum(done) == 7
 
 
-def test_a_score_counts_what_was_answered(lm: LanguageModel) -> None:
-    """With the model's own answers as gold all are right; with one changed one is wrong."""
+def test_a_score_counts_right_answers(lm: LanguageModel) -> None:
+    """With the model's own answers as gold all are right; changing one lowers the score."""
     examples = made_examples(lm, records(4))
-    found = answers(lm, examples, max_new_tokens=4)
+    found = answers(lm, examples, Scoring("accuracy", max_new_tokens=4))
     own = [replace(e, answer=a or "-") for e, a in zip(examples, found, strict=True)]
-    score = evaluate(lm, own, "accuracy", max_new_tokens=4)
+    score = evaluate(lm, own, Scoring("accuracy", max_new_tokens=4))
     assert (score.value, score.size, score.metric) == (sum(map(bool, found)) / 4, 4, "accuracy")
     own[0] = replace(own[0], answer="something else")
-    assert evaluate(lm, own, "accuracy", max_new_tokens=4).value <= score.value
+    assert evaluate(lm, own, Scoring("accuracy", max_new_tokens=4)).value <= score.value
 
 
 def test_a_prompt_that_does_not_fit_is_wrong(lm: LanguageModel) -> None:
     """A test example too long for the model counts as not answered."""
     long = replace(made_examples(lm, records(1))[0], prompt="a b " * 200)
-    assert answers(lm, [long]) == [""]
-    assert evaluate(lm, [long], "token_f1").value == 0
+    assert answers(lm, [long], Scoring("accuracy")) == [""]
+    assert evaluate(lm, [long], Scoring("token_f1")).value == 0
 
 
 def test_binomial_error() -> None:
-    """The error of a share is binomial, and not 0 where all is right."""
+    """The error of an accuracy is binomial, and above 0 if all answers are right."""
     gold = ["yes"] * 100
     half = summarise("accuracy", ["yes"] * 50 + ["no"] * 50, gold)
     assert half.value == 0.5
@@ -61,7 +62,7 @@ def test_binomial_error() -> None:
 
 @pytest.mark.parametrize("metric", ["token_f1", "rouge_l", "macro_f1"])
 def test_bootstrap_error(metric: str) -> None:
-    """The error of an F1 is its spread over resamples; the same at every call."""
+    """The error of an F1 is its spread over resamples, and the same at every call."""
     rng = np.random.default_rng(1)
     gold = ["yes" if x else "no" for x in rng.random(120) < 0.5]
     found = [g if x else "no" for g, x in zip(gold, rng.random(120) < 0.7, strict=True)]
@@ -77,7 +78,7 @@ def test_bootstrap_error(metric: str) -> None:
     assert summarise(metric, gold, gold).sd > 0
 
 
-def test_bootstrap_of_macro_f1_knows_answers_that_are_no_class() -> None:
+def test_macro_f1_of_answers_that_are_no_class() -> None:
     """An answer outside the gold answers misses its class and adds none."""
     gold, found = ["a", "a", "b", "b"] * 30, ["a", "junk", "b", "b"] * 30
     score = summarise("macro_f1", found, gold)
@@ -90,4 +91,4 @@ def test_unlabelled_examples(lm: LanguageModel, tmp_path: Path) -> None:
     bare = replace(made_examples(lm, records(1))[0], answer=None)
     for examples in ([bare], []):
         with pytest.raises(InputError, match="test"):
-            evaluate(lm, examples, "accuracy")
+            evaluate(lm, examples, Scoring("accuracy"))

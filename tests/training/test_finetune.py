@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
+from labelcast.training import finetune
+from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.checkpoints import last_checkpoint
-from labelcast.training.evaluate import answers, evaluate
-from labelcast.training.finetune import FineTuned, fine_tune
+from labelcast.training.evaluate import Scoring, answers, evaluate
+from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
-from labelcast.training.sequences import IGNORED, collate, encode, end_of_turn
-from labelcast.training.trainer import make_trainer
+from labelcast.training.splits import Budget
+from labelcast.training.trainer import IGNORED, collate, encode, end_of_turn, make_trainer
 
 TEXTS = records(500)
+EXACT = Scoring("accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +44,31 @@ def examples(lm: LanguageModel) -> list[Example]:
     return made_examples(lm, TEXTS)
 
 
+def fine_tune(
+    lm: LanguageModel,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    recipe: Recipe,
+    *,
+    seed: int,
+    placement: Placement = Placement("cpu", "float32"),  # noqa: B008
+    **options: Any,
+) -> FineTuned:
+    """Tune a model in place."""
+    labels = Budget(tuple(train), tuple(validation))
+    return CausalBackend().fit(lm, labels, recipe, seed=seed, placement=placement, **options)
+
+
 def tune(
     lm: LanguageModel, examples: list[Example], recipe: Recipe = QUICK, seed: int = 5, **kw: Any
 ) -> FineTuned:
     return fine_tune(fresh(lm), examples[:40], examples[40:60], recipe, seed=seed, **kw)
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every measurement."""
+    monkeypatch.setattr(CausalBackend, "checkpoint_seconds", 0.0)
 
 
 def weights(tuned: FineTuned) -> dict[str, torch.Tensor]:
@@ -64,8 +89,8 @@ def loss_of(lm: LanguageModel, examples: list[Example]) -> float:
     )
 
 
-def test_the_loss_is_on_the_answer_alone(lm: LanguageModel, examples: list[Example]) -> None:
-    """The labelled tokens spell the answer and the token that generation stops at, no more."""
+def test_the_loss_is_only_on_the_answer(lm: LanguageModel, examples: list[Example]) -> None:
+    """The labelled tokens are the answer and the token that generation stops at."""
     (row,) = encode(lm, examples[:1], 2048).rows
     kept = [token for token in row["labels"] if token != IGNORED]
     assert lm.tokenizer.decode(kept) == f"{examples[0].answer}<eos>"
@@ -75,7 +100,7 @@ def test_the_loss_is_on_the_answer_alone(lm: LanguageModel, examples: list[Examp
 
 
 def test_padding_carries_no_loss(lm: LanguageModel) -> None:
-    """A batch of unequal lengths is padded with tokens that are masked and not labelled."""
+    """Padding tokens are masked and not labelled."""
     rows = [{"text": "a", "y": "yes"}, {"text": "abcdefgh", "y": "no"}]
     encoded = encode(lm, made_examples(lm, rows), 2048).rows
     batch = collate(encoded)
@@ -89,17 +114,17 @@ def test_padding_carries_no_loss(lm: LanguageModel) -> None:
 def test_the_trainers_loss_is_that_of_the_answer(
     lm: LanguageModel, examples: list[Example]
 ) -> None:
-    """The loss measured before training is the mean over answer tokens, computed here anew."""
+    """The loss measured before training is the mean over answer tokens, computed here."""
     tuned = tune(lm, examples, QUICK.model_copy(update={"max_steps": 1, "batch_size": 20}))
-    first = dict(tuned.validation_losses)[0]
+    first = dict(tuned.log.losses)[0]
     assert first == pytest.approx(loss_of(lm, examples[40:60]), rel=1e-4)
 
 
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
-def test_logits_are_computed_for_the_answers_alone(
+def test_logits_are_computed_only_for_the_answers(
     lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
 ) -> None:
-    """The head sees one state a token of an answer; loss and gradients are those of all logits."""
+    """The head sees one state per answer token; loss and gradients equal those of all logits."""
     parts = [encode(lm, examples[:8], 2048)] * 2
     batch = collate(parts[0].rows)
     found = {}
@@ -124,33 +149,48 @@ def test_logits_are_computed_for_the_answers_alone(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_bfloat16_changes_the_loss_little(
+    lm: LanguageModel, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the device has it, training computes in it, unless another dtype is asked for."""
+    short = QUICK.model_copy(update={"max_steps": 8})
+    exact = tune(lm, examples, short)
+    monkeypatch.setattr(finetune, "_trains_in_bf16", lambda device: True)
+    assert tune(lm, examples, short).log.losses == exact.log.losses
+    half = tune(lm, examples, short, placement=Placement("cpu"))
+    assert half.log.losses != exact.log.losses
+    for (_, one), (_, two) in zip(half.log.losses, exact.log.losses, strict=True):
+        assert one == pytest.approx(two, rel=0.01)
+    assert {weight.dtype for weight in half.lm.model.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
 def test_it_learns(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> None:
     """The validation loss falls, and the score rises above zero-shot and the commonest label."""
     recipe = recipe.model_copy(update={"max_steps": 120})
     tuned = fine_tune(fresh(lm), examples[:200], examples[200:250], recipe, seed=0)
-    losses = dict(tuned.validation_losses)
-    assert losses[tuned.best_step] < 0.5 * losses[0]
+    losses = dict(tuned.log.losses)
+    assert losses[tuned.log.best_step] < 0.5 * losses[0]
     test = examples[300:500]
-    score = evaluate(tuned.lm, test, "accuracy")
+    score = evaluate(tuned.lm, test, EXACT)
     gold = [example.answer for example in test]
     commonest = max(gold.count("yes"), gold.count("no")) / len(gold)
-    assert score.value - 2 * score.sd > max(commonest, evaluate(lm, test, "accuracy").value)
+    assert score.value - 2 * score.sd > max(commonest, evaluate(lm, test, EXACT).value)
 
 
 def test_the_best_step_is_what_is_returned(lm: LanguageModel, examples: list[Example]) -> None:
     """The returned weights have the lowest validation loss that was measured.
 
-    The validation answers are swapped: their loss falls while the answers' form is learned, and
-    rises as the task is.
+    The validation answers are swapped: their loss falls while the form of the answers is learned,
+    and rises once the task is learned.
     """
     swapped = [replace(e, answer="no" if e.answer == "yes" else "yes") for e in examples[40:60]]
     recipe = QUICK.model_copy(update={"max_steps": 80, "batch_size": 20, "patience": 4})
     tuned = fine_tune(fresh(lm), examples[:40], swapped, recipe, seed=0)
-    measured = {step: loss for step, loss in tuned.validation_losses if step}
-    assert tuned.best_step == min(measured, key=lambda step: measured[step])
-    assert tuned.best_step < tuned.steps
-    assert loss_of(tuned.lm, swapped) == pytest.approx(measured[tuned.best_step], rel=1e-4)
+    measured = {step: loss for step, loss in tuned.log.losses if step}
+    assert tuned.log.best_step == min(measured, key=lambda step: measured[step])
+    assert tuned.log.best_step < tuned.log.steps
+    assert loss_of(tuned.lm, swapped) == pytest.approx(measured[tuned.log.best_step], rel=1e-4)
 
 
 def test_early_stopping(lm: LanguageModel, examples: list[Example]) -> None:
@@ -159,13 +199,13 @@ def test_early_stopping(lm: LanguageModel, examples: list[Example]) -> None:
         update={"learning_rate": 0.1, "patience": 3, "evaluate_every": 2, "schedule": "constant"}
     )
     tuned = tune(lm, examples, wild)
-    assert tuned.stopped_early
-    assert tuned.steps == tuned.best_step + 3 * 2 < wild.max_steps
+    assert tuned.log.stopped_early
+    assert tuned.log.steps == tuned.log.best_step + 3 * 2 < wild.max_steps
 
 
 @pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
 def test_seeds(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> None:
-    """The same seed gives the same weights, another seed others; the process's own is kept."""
+    """The same seed gives the same weights; the random state of the process is kept."""
     short = recipe.model_copy(update={"max_steps": 6})
     random.seed(1)
     torch.manual_seed(1)
@@ -175,15 +215,15 @@ def test_seeds(lm: LanguageModel, examples: list[Example], recipe: Recipe) -> No
     one = tune(lm, examples, short)
     assert (random.random(), float(torch.rand(1))) == drawn
     two, other = tune(lm, examples, short), tune(lm, examples, short, seed=6)
-    assert one.validation_losses == two.validation_losses
+    assert one.log.losses == two.log.losses
     assert all(torch.equal(w, weights(two)[name]) for name, w in weights(one).items())
-    assert one.validation_losses != other.validation_losses
+    assert one.log.losses != other.log.losses
 
 
-def test_lora_trains_adapters_alone(
+def test_lora_trains_only_adapters(
     lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
-    """Only adapters have gradients, and they are few; merging leaves the model's own layers."""
+    """Only adapters have gradients; merging leaves the layers that the model had."""
     parts = [encode(lm, examples[:8], 2048)] * 2
     trainer = make_trainer(fresh(lm), parts, QUICK_LORA, 0, tmp_path, "cpu", False)
     trained = [n for n, w in trainer.model.named_parameters() if w.requires_grad]
@@ -198,21 +238,20 @@ def test_lora_trains_adapters_alone(
     assert not tuned.lm.model.training
 
 
-def test_the_model_answers_as_any_other_after_tuning(
+def test_a_tuned_model_can_be_saved_and_loaded(
     lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
-    """Nothing of the trainer is left on it: saved and loaded again it answers the same."""
+    """Saved and loaded again it answers the same: nothing of the trainer is left on it."""
     tuned = tune(lm, examples, QUICK.model_copy(update={"gradient_checkpointing": True}))
-    tuned.lm.model.save_pretrained(tmp_path)
-    tuned.lm.tokenizer.save_pretrained(tmp_path)
+    CausalBackend().save(tuned.lm, tmp_path)
     test = examples[100:140]
-    assert answers(load(tmp_path), test) == answers(tuned.lm, test)
+    assert answers(load(tmp_path), test, EXACT) == answers(tuned.lm, test, EXACT)
     assert type(tuned.lm.model) is type(lm.model)
     assert "forward" not in vars(tuned.lm.model)
 
 
 def test_accumulation_changes_nothing(lm: LanguageModel, examples: list[Example]) -> None:
-    """A batch run in four parts takes the same steps as one that is run whole."""
+    """A batch run in four parts takes the same steps as one run at once."""
     whole = QUICK.model_copy(update={"max_steps": 8, "batch_size": 8})
     parts = whole.model_copy(update={"micro_batch": 2})
     one, two = weights(tune(lm, examples, whole)), weights(tune(lm, examples, parts))
@@ -220,19 +259,19 @@ def test_accumulation_changes_nothing(lm: LanguageModel, examples: list[Example]
 
 
 def test_long_sequences_are_left_out_with_a_count(lm: LanguageModel) -> None:
-    """A sequence of `max_length` tokens or more is dropped; where none is left it is an error."""
+    """A sequence of `max_length` tokens or more is dropped; it is an error if none is left."""
     rows = [{"text": "ab" * (30 if n < 3 else 2) + f"{n}", "y": "yes"} for n in range(20)]
     made = made_examples(lm, rows)
     recipe = QUICK.model_copy(update={"max_steps": 4, "max_length": 60})
     with pytest.warns(LabelcastWarning, match="3 of 20 labelled examples are too long"):
         tuned = fine_tune(fresh(lm), made[:10], made[10:], recipe, seed=0)
-    assert tuned.dropped == 3
+    assert tuned.log.dropped == 3
     with pytest.raises(InputError, match="no example is left to train on: 3 are too long"):
         fine_tune(fresh(lm), made[:3], made[10:], recipe, seed=0)
 
 
 def test_a_loss_that_is_not_a_number(lm: LanguageModel, examples: list[Example]) -> None:
-    """A model whose loss is never a number is a failed run, not a model."""
+    """A training whose loss is never a number fails."""
     broken = fresh(lm)
     broken.model.lm_head.weight.data.fill_(float("nan"))
     recipe = QUICK.model_copy(update={"max_steps": 8, "patience": 2})
@@ -240,17 +279,36 @@ def test_a_loss_that_is_not_a_number(lm: LanguageModel, examples: list[Example])
         fine_tune(broken, examples[:40], examples[40:60], recipe, seed=0)
 
 
-@pytest.mark.parametrize("recipe", [QUICK, QUICK_LORA], ids=["full", "lora"])
 def test_resuming_after_a_kill(
-    folder: Path, lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
+    folder: Path, lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
-    """Killed with SIGKILL between two checkpoints, the same call ends as if undisturbed."""
+    """After SIGKILL between two checkpoints the same call ends as without it."""
     script = Path(__file__).with_name("killed_training.py")
-    line = [sys.executable, str(script), str(folder), str(tmp_path), "22", recipe.method]
+    line = [sys.executable, str(script), str(folder), str(tmp_path), "22"]
     places = (script.parents[1], script.parents[2] / "src")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     killed = subprocess.run(line, capture_output=True, text=True, check=False, env=env)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    ends_as_undisturbed(lm, examples, QUICK, tmp_path)
+
+
+@pytest.mark.usefixtures("_eager")
+def test_resuming_adapters(lm: LanguageModel, examples: list[Example], tmp_path: Path) -> None:
+    """Stopped between two checkpoints, the same call trains the adapters as without it."""
+
+    def stop(step: int, steps: int, loss: float | None) -> None:
+        if step == 22:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(lm, examples, QUICK_LORA, folder=tmp_path, progress=stop)
+    ends_as_undisturbed(lm, examples, QUICK_LORA, tmp_path)
+
+
+def ends_as_undisturbed(
+    lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
+) -> None:
+    """From the checkpoint of step 20 a training ends as one that was never stopped."""
     kept = last_checkpoint(tmp_path)
     assert kept is not None
     assert kept.name == "checkpoint-20"
@@ -261,20 +319,16 @@ def test_resuming_after_a_kill(
     )
     undisturbed = tune(lm, examples, recipe)
     assert steps[0] == 21
-    assert [s for s, _ in resumed.validation_losses] == [
-        s for s, _ in undisturbed.validation_losses
-    ]
-    for (_, one), (_, two) in zip(
-        resumed.validation_losses, undisturbed.validation_losses, strict=True
-    ):
+    assert [s for s, _ in resumed.log.losses] == [s for s, _ in undisturbed.log.losses]
+    for (_, one), (_, two) in zip(resumed.log.losses, undisturbed.log.losses, strict=True):
         assert one == pytest.approx(two, rel=1e-4, abs=1e-5)
-    assert resumed.best_step == undisturbed.best_step
+    assert resumed.log.best_step == undisturbed.log.best_step
     test = examples[100:200]
-    assert answers(resumed.lm, test) == answers(undisturbed.lm, test)
+    assert answers(resumed.lm, test, EXACT) == answers(undisturbed.lm, test, EXACT)
 
 
 def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
-    """A checkpoint counts once its manifest is there; the latest whole one is taken."""
+    """A checkpoint counts once it has its manifest; the latest one is used."""
     assert last_checkpoint(tmp_path) is None
     for step in (8, 20, 100):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -284,26 +338,43 @@ def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-100").exists()
 
 
-def test_another_trainings_checkpoints_are_not_taken_up(
+@pytest.mark.usefixtures("_eager")
+def test_checkpoints_of_another_training_are_not_used(
     lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
-    """A folder that holds the checkpoints of another seed is begun afresh."""
+    """With the checkpoints of another seed in its folder, training starts from the start."""
     short = QUICK.model_copy(update={"max_steps": 12})
-    tune(lm, examples, short, folder=tmp_path, checkpoint_seconds=0)
+    tune(lm, examples, short, folder=tmp_path)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
     other = tune(lm, examples, short, seed=6, folder=tmp_path)
-    assert other.validation_losses == tune(lm, examples, short, seed=6).validation_losses
+    assert other.log.losses == tune(lm, examples, short, seed=6).log.losses
     shutil.rmtree(tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
+def test_a_damaged_checkpoint_is_deleted(
+    lm: LanguageModel, examples: list[Example], tmp_path: Path
+) -> None:
+    """The error says so, and the next call trains from the start with the same result."""
+    short = QUICK.model_copy(update={"max_steps": 8})
+    first = tune(lm, examples, short, folder=tmp_path / "intact")
+    for name in ("labelcast.json", "model.safetensors", "optimizer.pt"):
+        folder = shutil.copytree(tmp_path / "intact", tmp_path / name)
+        file = folder / "checkpoint-4" / name
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(RunError, match="checkpoint-4: damaged, so it is deleted"):
+            tune(lm, examples, short, folder=folder)
+    assert tune(lm, examples, short, folder=folder).log.losses == first.log.losses
+
+
 @pytest.mark.parametrize("processes", ["3", "64"])
-def test_a_batch_that_cannot_be_shared_out(
+def test_a_batch_that_cannot_be_divided(
     lm: LanguageModel,
     examples: list[Example],
     processes: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A batch that the processes cannot share evenly is refused, with the recipe's name."""
+    """A batch that the processes cannot divide evenly is refused with the recipe's name."""
     monkeypatch.setenv("WORLD_SIZE", processes)
     with pytest.raises(InputError, match="recipe 'quick': batch_size 16"):
         tune(lm, examples)

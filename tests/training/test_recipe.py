@@ -9,7 +9,7 @@ from labelcast.training.recipe import FULL, LORA, Lora, Recipe
 
 
 def test_the_papers_recipe() -> None:
-    """The default for full fine-tuning has the paper's settings, under the cards' name for it."""
+    """The default recipe has the paper's settings and the name that cards give it."""
     assert FULL.name == "full fine-tuning"
     assert (FULL.learning_rate, FULL.batch_size, FULL.max_steps) == (1e-5, 16, 500)
     assert (FULL.warmup, FULL.schedule, FULL.evaluate_every) == (0.1, "cosine", 4)
@@ -28,7 +28,7 @@ def test_names(spec: str, recipe: Recipe) -> None:
 
 
 def test_a_file(tmp_path: Path) -> None:
-    """A file needs a method and a learning rate; the rest are the defaults, the name its stem."""
+    """A file needs a method and a learning rate; the rest has defaults, the name is its stem."""
     path = tmp_path / "mine.yaml"
     path.write_text("method: lora\nlearning_rate: 3e-4\nlora: {rank: 8}\n")
     recipe = Recipe.load(path)
@@ -55,7 +55,7 @@ def test_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_faults_name_the_key(tmp_path: Path, text: str, said: str) -> None:
-    """A fault of a file names the file, the key and what is wrong."""
+    """An error names the file, the key and what is wrong."""
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=r"r\.yaml") as caught:
@@ -64,23 +64,23 @@ def test_faults_name_the_key(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_no_such_recipe() -> None:
-    """An unknown name says which there are."""
+    """The error for an unknown name lists the known ones."""
     with pytest.raises(InputError, match="full, lora"):
         Recipe.load("qlora")
 
 
 def test_digest() -> None:
-    """The digest follows what changes a result, and neither the name nor how memory is saved."""
+    """The digest depends on what changes a result, not on the name or on memory savings."""
     same = FULL.model_copy(
         update={"name": "other", "micro_batch": 2, "gradient_checkpointing": True}
     )
     assert same.digest == FULL.digest
     assert FULL.model_copy(update={"learning_rate": 2e-5}).digest != FULL.digest
-    assert LORA.digest != FULL.digest
+    assert (FULL.digest, LORA.digest) == ("8bf475b8783e44ef", "48bc60d3bd6ce0d1")
     assert LORA.model_copy(update={"lora": None}).digest == LORA.digest
 
 
 def test_frozen() -> None:
-    """A recipe does not change under a running sweep."""
+    """A recipe cannot be changed."""
     with pytest.raises(ValidationError):
         FULL.learning_rate = 1.0  # type: ignore[misc]

@@ -24,7 +24,7 @@ def contents(examples: Sequence[Example]) -> list[str]:
 
 @given(sizes, st.integers(1, 20), seeds, seeds)
 def test_disjoint_and_complete(size: int, test_size: int, seed: int, split_seed: int) -> None:
-    """Every example tests or trains, and none does both."""
+    """Every example is used to test or to train, and none for both."""
     splits = Splits.make(pool(size + test_size), test_size, seed=seed, split_seed=split_seed)
     test, order = contents(splits.test), contents(splits.order)
     assert len(test) == test_size
@@ -46,7 +46,7 @@ def test_order_of_the_file_does_not_matter(size: int, seed: int, rng: random.Ran
 
 @given(sizes, sizes, seeds, st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5]))
 def test_budgets_nest(one: int, two: int, seed: int, share: float) -> None:
-    """The smaller budget's training and validation labels are those of the larger, in order."""
+    """The labels of the smaller budget are the first of the larger one, in both sets."""
     small, large = sorted((one, two))
     splits = Splits.make(pool(large + 3), 3, seed=seed)
     inner, outer = splits.budget(small, share), splits.budget(large, share)
@@ -59,15 +59,15 @@ def test_budgets_nest(one: int, two: int, seed: int, share: float) -> None:
 
 
 def test_the_share_of_the_papers_budgets() -> None:
-    """On the published grid exactly a fifth of the labels validates."""
+    """At the published budgets exactly a fifth of the labels validates."""
     splits = Splits.make(pool(1003), 3, seed=0)
     for budget in (50, 100, 200, 500, 1000):
         assert len(splits.budget(budget).validation) == budget / 5
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["yes", "no"])), min_size=12), seeds)
-def test_duplicates_stand_on_one_side(rows: list[tuple[int, str]], seed: int) -> None:
-    """Of records with one content a single one is used, and the same whatever their order."""
+def test_duplicates_are_in_one_set(rows: list[tuple[int, str]], seed: int) -> None:
+    """Of records with the same content one is used, the same whatever their order."""
     made = [{"text": f"t{number}", "y": answer} for number, answer in rows]
     examples = made_examples(None, made)
     distinct = len({number for number, _ in rows})
@@ -81,7 +81,7 @@ def test_duplicates_stand_on_one_side(rows: list[tuple[int, str]], seed: int) ->
 
 
 def test_seeds() -> None:
-    """A seed changes the training order alone; a split seed changes the test set."""
+    """A seed changes only the training order; a split seed changes the test set."""
     one, two = (Splits.make(pool(100), 30, seed=seed) for seed in (0, 1))
     assert contents(one.test) == contents(two.test)
     assert contents(one.order) != contents(two.order)
@@ -89,18 +89,18 @@ def test_seeds() -> None:
     assert Splits.make(pool(100), 30, seed=0, split_seed=1).test_digest != one.test_digest
 
 
-def test_a_test_set_of_its_own() -> None:
-    """What a given test set holds leaves the training examples, even what is not scored of it."""
-    splits = Splits.fixed(pool(50), pool(20), seed=0, test_size=10)
+def test_a_given_test_set() -> None:
+    """No training example is in a given test set, even if that is not scored completely."""
+    splits = Splits.make(pool(50), 10, test=pool(20), seed=0)
     assert len(splits.test) == 10
     assert not set(contents(splits.order)) & set(contents(pool(20)))
     assert splits.largest_budget == 30
-    assert len(Splits.fixed(pool(50), pool(20), seed=0).test) == 20
-    assert len(Splits.fixed(pool(50), pool(20), seed=0, test_size=90).test) == 20
+    assert len(Splits.make(pool(50), None, test=pool(20), seed=0).test) == 20
+    assert len(Splits.make(pool(50), 90, test=pool(20), seed=0).test) == 20
 
 
 def test_digest_ignores_order() -> None:
-    """The test set's digest names what is in it, answers included."""
+    """The digest depends on contents and answers, not on their order."""
     examples = pool(10)
     assert digest(examples) == digest(examples[::-1])
     assert digest(examples) != digest(examples[:9])
@@ -118,11 +118,11 @@ def test_too_few_says_how_many_are_missing() -> None:
     with pytest.raises(InputError, match="at least 1"):
         Splits.make(pool(15), 0, seed=0)
     with pytest.raises(InputError, match="test set is empty"):
-        Splits.fixed(pool(15), [], seed=0)
+        Splits.make(pool(15), 5, test=[], seed=0)
 
 
 def test_an_example_without_an_answer() -> None:
-    """An unlabelled example is refused with its place."""
+    """The error for an unlabelled example says where it is."""
     from dataclasses import replace
 
     bare = replace(pool(1)[0], answer=None)

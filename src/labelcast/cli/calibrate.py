@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 
 def calibrate(
     sweeps: Annotated[list[Path], typer.Argument(help="Folders of `labelcast sweep`.")],
-    name: Annotated[str | None, typer.Option(help="Of the card.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the card.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The card's file; NAME.json by default.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of the low-confidence examples.")] = 3,
     sketch_seeds: Annotated[int, typer.Option(help="Sketches for each draw.")] = 2,
-    pool: Annotated[int, typer.Option(help="Examples whose confidence is measured.")] = 1600,
-    n_label: Annotated[int, typer.Option(help="Examples of a draw.")] = 32,
+    pool: Annotated[int, typer.Option(help="Examples to measure the confidence of.")] = 1600,
+    n_label: Annotated[int, typer.Option(help="Examples in a draw.")] = 32,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Measure the limit of the sketch too.")
+        bool, typer.Option("--exact", help="Also measure CoS-Low without a sketch.")
     ] = False,
     probes_only: Annotated[
-        bool, typer.Option("--probes-only", help="Measure CoS-Low and the baselines; fit no card.")
+        bool, typer.Option("--probes-only", help="Measure CoS-Low and baselines; fit no card.")
     ] = False,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "-t", help="With --probes-only: which tasks; all by default."),
+        typer.Option("--task", "-t", help="With --probes-only: the tasks; all by default."),
     ] = None,
     keep_grams: Annotated[
         bool, typer.Option("--keep-grams", help="Keep the gradients' inner products by layer.")
     ] = False,
     probes: Annotated[
         Path | None,
-        typer.Option(help="A sweep's folder with the probes of all tasks; else each its own."),
+        typer.Option(help="A sweep with the probes of all tasks; each sweep's own by default."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit a calibration card from the curves of 8 tasks or more.
+    """Fit a calibration card to the curves of 8 or more tasks.
 
-    What is missing of CoS-Low and of the baselines is measured first; killed, the same command
-    goes on after the last one measured.
+    CoS-Low and its baselines are measured first, where they are missing. If it is interrupted, run
+    the same command to resume.
 
     Example: labelcast calibrate sweep --name my-model
     Example: labelcast calibrate sweep --probes-only --task sst2
@@ -57,8 +57,8 @@ def calibrate(
     """
     from labelcast.errors import InputError
     from labelcast.sweeps.calibrate import calibrate as calibrate_sweeps
-    from labelcast.sweeps.calibrate import measure
-    from labelcast.sweeps.probe_settings import ProbeSettings
+    from labelcast.sweeps.calibrate import measure_sweeps_probes
+    from labelcast.sweeps.probes import ProbeSettings
 
     settings = ProbeSettings(
         draws=draws,
@@ -71,17 +71,17 @@ def calibrate(
         dtype=dtype,
     )
     if probes_only:
-        _show_probes(measure(sweeps, settings, say, task or ()), as_json)
+        _show_probes(measure_sweeps_probes(sweeps, settings, say, task or ()), as_json)
         return
     if task:
-        raise InputError("--task: goes with --probes-only; a card takes all tasks of its sweeps.")
+        raise InputError("--task: only with --probes-only; a card uses all tasks of its sweeps.")
     if name is None:
-        raise InputError("--name: a card needs one (or give --probes-only).")
+        raise InputError("--name: a card needs a name (or give --probes-only).")
     file = out or Path(f"{name}.json")
     if file.suffix != ".json":
         raise InputError(f"--out {file}: a card's file ends in .json.")
     if file.exists() and not force:
-        raise InputError(f"{file}: is there already. Choose another --out, or give --force.")
+        raise InputError(f"{file}: already exists. Choose another --out, or give --force.")
     done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:
@@ -95,7 +95,7 @@ def calibrate(
 
 
 def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
-    """The probes of some tasks, without any curve."""
+    """Print the probes of some tasks."""
     from dataclasses import asdict
 
     from rich.table import Table
@@ -125,18 +125,18 @@ def _show(done: Calibrated) -> None:
     from rich.table import Table
 
     from labelcast.cli.console import stdout
-    from labelcast.sweeps.calibrate import BASELINES
+    from labelcast.sweeps.calibrate import BASELINES, MEAN
 
     card = done.card
     tell(
         f"AUC = {card.slope:.3f} * CoS-Low + {card.intercept:.3f}, residual sd "
         f"{card.residual_sd:.3f}, {card.tasks} tasks, {card.recipe}"
     )
-    tried = card.loto_difference
-    if tried is not None:
+    gain = card.loto_difference
+    if gain is not None:
         tell(
-            f"The mean of the other tasks errs {tried.mean:.3f} more (90% interval {tried.low:.3f} "
-            f"to {tried.high:.3f})."
+            f"The error of {MEAN} is larger by {gain.mean:.3f} (90% interval {gain.low:.3f} to "
+            f"{gain.high:.3f})."
         )
     tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
     for name, row in done.tasks.items():
@@ -146,7 +146,7 @@ def _show(done: Calibrated) -> None:
     errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
     for error in done.errors:
         errors.add_row(
-            BASELINES.get(error.name, "the mean of the other tasks"),
+            BASELINES.get(error.name, MEAN),
             "-" if error.loto_mae is None else f"{error.loto_mae:.3f}",
             "-" if error.r is None else f"{error.r:.2f}",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,15 +21,17 @@ from labelcast.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from labelcast.execution.jobs import Workers
-    from labelcast.sweeps.job import Job
-    from labelcast.sweeps.sweep import Settings, Sweep, SweepTask
+    from labelcast.execution.workers import Workers
+    from labelcast.sweeps.job import SweepJob
+    from labelcast.sweeps.records import ScoreRow
+    from labelcast.sweeps.scores import MeasuredCurve
+    from labelcast.sweeps.sweep import Sweep
 
 
 def sweep(
     task: Annotated[
         list[str],
-        typer.Option("--task", "-t", help="A task file or a catalogue name; any number of times."),
+        typer.Option("--task", "-t", help="A task file or a catalogue name; repeatable."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The sweep's folder.")],
     model: Model = "smollm2",
@@ -39,30 +41,30 @@ def sweep(
     ] = None,
     test_data: Annotated[
         list[str] | None,
-        typer.Option(help="Test examples, one for each --task; else they come out of --data."),
+        typer.Option(help="Test examples, one for each --task; drawn from --data by default."),
     ] = None,
     budgets: Annotated[
-        str, typer.Option(help="Labels, validation among them; 0 is zero-shot.")
+        str, typer.Option(help="Numbers of labels, validation included; 0 is zero-shot.")
     ] = "0,50,100,200,500,1000,2500,5000",
-    seeds: Annotated[str, typer.Option(help="Seeds of draw and training, with commas.")] = "1",
+    seeds: Annotated[
+        str, typer.Option(help="Training seeds, separated by commas; each draws its own labels.")
+    ] = "1",
     recipe: Annotated[str, typer.Option(help="full, LoRA, or a recipe's YAML file.")] = "full",
     test_size: Annotated[int, typer.Option(help="Test examples of each task.")] = 500,
-    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where jobs run: local or ray.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; none starts a local one.")
+        str | None, typer.Option(help="Address of a Ray cluster; starts a local one by default.")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Jobs side by side; by default one, or as many as the GPUs take.", min=1),
+        typer.Option(help="Jobs at once; by default one, or as many as fit on the GPUs.", min=1),
     ] = None,
     gpus_per_job: Annotated[
-        float, typer.Option(help="GPUs, or a fraction of one, for each job.", min=0.01, max=1024)
+        float, typer.Option(help="GPUs for each job, or a fraction of one.", min=0.01, max=1024)
     ] = 1.0,
-    retries: Annotated[
-        int, typer.Option(help="Further tries of a failed job before its error is kept.", min=0)
-    ] = 1,
+    retries: Annotated[int, typer.Option(help="How often a failed job is tried again.", min=0)] = 1,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
+        bool, typer.Option("--retry-failed", help="Also run jobs that failed in an earlier run.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Time a few steps, estimate the hours, and stop.")
@@ -75,13 +77,15 @@ def sweep(
 ) -> None:
     """Measure curves: fine-tune and score each task at each budget.
 
-    Killed, the same command does only what is missing.
+    If it is interrupted, run the same command to resume: only missing jobs run.
 
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
     from labelcast.errors import InputError
+    from labelcast.execution.local import cores
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
-    from labelcast.sweeps.sweep import Settings, Sweep, cores, sweep_task
+    from labelcast.sweeps.job import SweepSettings
+    from labelcast.sweeps.sweep import Sweep, sweep_task
     from labelcast.training.recipe import Recipe
 
     if engine not in ("local", "ray"):
@@ -91,11 +95,10 @@ def sweep(
     if gpus_per_job != gpus_per_job:
         raise InputError("--gpus-per-job nan: a number from 0.01 up.")
     check_dtype(dtype)
-    # Of a cluster's devices this machine need not have any.
+    # A cluster may have devices that this machine does not have.
     check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
     check_device(device)
-    many = jobs or 1
-    settings = Settings(
+    settings = SweepSettings(
         model=model,
         recipe=Recipe.load(recipe),
         budgets=_numbers("--budgets", budgets),
@@ -105,7 +108,7 @@ def sweep(
         dtype=dtype,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
-        threads=max(1, cores() // many) if engine == "local" else 1,
+        threads=max(1, cores() // (jobs or 1)) if engine == "local" else 1,
         processes=max(1, int(gpus_per_job)),
     )
     sources = zip(_each("--data", data, task), _each("--test-data", test_data, task), strict=True)
@@ -117,7 +120,7 @@ def sweep(
         all_jobs = found.begin(tasks, settings)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
-        _estimate(tasks, settings, all_jobs, missing, jobs, gpus_per_job, as_json)
+        _estimate(all_jobs, missing, jobs, gpus_per_job, as_json)
         return
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} are done, {len(missing)} to do.")
@@ -125,7 +128,7 @@ def sweep(
         workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
         say(where)
         _run(found, missing, workers, slots, retries)
-    _tell(found, [chosen.task.name for chosen in tasks], all_jobs, as_json)
+    _show(found, [source.task.name for source in tasks], len(all_jobs), as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -134,11 +137,13 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{option} {text}: whole numbers with commas, such as 0,50,100.") from None
+        raise InputError(
+            f"{option} {text}: whole numbers separated by commas, such as 0,50,100."
+        ) from None
 
 
 def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list[str | None]:
-    """One value for each task; none where none is given."""
+    """One value for each task; all None if none is given."""
     from labelcast.errors import InputError
 
     if not given:
@@ -153,24 +158,32 @@ def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list
 
 def _workers(
     engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
-) -> tuple[Workers, int, str]:
-    """Where jobs run, how many at once, and that in words."""
+) -> tuple[Workers[ScoreRow], int, str]:
+    """Where jobs run, how many at once, and both in words."""
     if engine == "ray":
-        from labelcast.execution.ray_cluster import RayWorkers
+        from labelcast.execution.ray_workers import RayWorkers
 
         with waiting("Joining the Ray cluster"):
-            cluster = RayWorkers(address, gpus_per_job=gpus_per_job, size=jobs)
+            cluster: RayWorkers[ScoreRow] = RayWorkers(
+                address, gpus_per_job=gpus_per_job, size=jobs
+            )
         return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
-    from labelcast.execution.local import LocalWorkers, shares, visible_gpus
+    from labelcast.execution.local import LocalWorkers, gpu_groups, visible_gpus
 
     gpus = visible_gpus()
-    groups, room = shares(gpus, gpus_per_job)
+    groups, room = gpu_groups(gpus, gpus_per_job)
     size = jobs or room
     text = f"{size} at once on this machine, {len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}."
     return LocalWorkers(size, logs=out / "logs", gpus=groups), size, text
 
 
-def _run(found: Sweep, jobs: Sequence[Job], workers: Workers, slots: int, retries: int) -> None:
+def _run(
+    found: Sweep,
+    jobs: Sequence[SweepJob],
+    workers: Workers[ScoreRow],
+    slots: int,
+    retries: int,
+) -> None:
     from labelcast.cli.sweep_table import SweepTable
 
     with SweepTable(jobs, slots, found.scores.rows()) as table:
@@ -180,36 +193,25 @@ def _run(found: Sweep, jobs: Sequence[Job], workers: Workers, slots: int, retrie
 
 
 def _estimate(
-    tasks: Sequence[SweepTask],
-    settings: Settings,
-    every: Sequence[Job],
-    missing: Sequence[Job],
+    every: Sequence[SweepJob],
+    missing: Sequence[SweepJob],
     jobs: int | None,
     gpus_per_job: float,
     as_json: bool,
 ) -> None:
-    from labelcast.execution.local import shares, visible_gpus
+    from labelcast.execution.local import gpu_groups, visible_gpus
     from labelcast.sweeps import estimate
-    from labelcast.sweeps.sweep import split
 
-    pairs = []
     speeds = {}
-    for chosen in tasks:
-        name = chosen.task.name
-        mine = [job for job in every if job.name == name]
+    # The last job of each task has its largest budget.
+    for name, job in {job.name: job for job in every}.items():
         with waiting(f"Timing a few steps of {name}"):
-            speeds[name] = estimate.measure_speed(
-                mine[-1],
-                lambda render, chosen=chosen: split(  # type: ignore[misc]
-                    chosen, settings.test_size, seed=settings.seeds[0], render=render
-                ),
-            )
-        pairs += [estimate.seconds(job, speeds[name]) for job in missing if job.name == name]
-    groups, room = shares(visible_gpus(), gpus_per_job)
-    # On one device jobs share its speed; only further devices shorten the whole.
+            speeds[name] = estimate.measure_speed(job)
+    pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
+    groups, room = gpu_groups(visible_gpus(), gpus_per_job)
+    # Jobs on one device share its speed; only more devices take less time.
     devices = max(1, min(len(groups), jobs or room))
     low, high = estimate.total(pairs, devices) if pairs else (0.0, 0.0)
-    few, most = estimate.steps(settings.recipe)
     if as_json:
         print_json(
             {
@@ -223,12 +225,13 @@ def _estimate(
             }
         )
         return
+    few, most = estimate.steps(every[0].settings.recipe)
     tell(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
     say(
-        f"  measured: {len(tasks)} task{'s' * (len(tasks) > 1)}, a few training steps and answers "
-        f"each, on {next(iter(speeds.values())).device}"
+        f"  measured: {len(speeds)} task{'s' * (len(speeds) > 1)}, a few training steps and "
+        f"answers each, on {next(iter(speeds.values())).device}"
     )
-    say(f"  from {few} steps a job (the earliest that early stopping allows) to {most}")
+    say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 
 def _hours(seconds: float) -> str:
@@ -237,48 +240,47 @@ def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.0f} minutes"
 
 
-def _tell(found: Sweep, names: Sequence[str], jobs: Sequence[Job], as_json: bool) -> None:
-    curves: dict[str, Any] = found.write_curves()
-    rows = found.scores.rows()
-    failed = [row for row in rows if row["error"] and row["task"] in names]
+def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
+    curves = found.write_curves()
+    failed = [row for row in found.scores.rows() if row.error and row.task in names]
     if as_json:
         print_json(
             {
                 "out": str(found.path),
                 "scores": str(found.scores.path),
-                "jobs": len(jobs),
+                "jobs": jobs,
                 "failed": len(failed),
-                "curves": {name: curves[name] for name in names},
+                "curves": {name: curves[name].to_dict() for name in names},
             }
         )
     else:
         for name in names:
-            _tell_curve(name, curves[name])
+            _show_curve(name, curves[name])
     for row in failed:
-        say(f"failed: {row['task']} budget {row['budget']} seed {row['seed']}: {row['error']}")
+        say(f"failed: {row.task} budget {row.budget} seed {row.seed}: {row.error}")
     if failed:
         from labelcast.errors import RunError
 
         raise RunError(
-            f"{len(failed)} of {len(jobs)} jobs failed; their errors are in {found.scores.path}. "
-            "The same command with --retry-failed tries them again."
+            f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "
+            "Run the same command with --retry-failed to try them again."
         )
     say(f"Scores are in {found.scores.path}, the curves in {found.path / 'curve.json'}.")
 
 
-def _tell_curve(name: str, curve: dict[str, Any]) -> None:
+def _show_curve(name: str, curve: MeasuredCurve) -> None:
     from rich.table import Table
 
     from labelcast.cli.console import cell, stdout
 
-    table = Table(title=cell(f"{name} ({curve['metric']})"), box=None, title_justify="left")
+    table = Table(title=cell(f"{name} ({curve.metric})"), box=None, title_justify="left")
     for title in ("labels", "score", "seeds"):
         table.add_column(title, justify="right")
-    for budget, score, many in zip(curve["budgets"], curve["scores"], curve["seeds"], strict=True):
+    for budget, score, many in zip(curve.budgets, curve.scores, curve.seeds, strict=True):
         table.add_row(f"{budget:,}", f"{score:.3f}", str(many))
     stdout().print(table)
-    if curve["auc"] is None:
-        say(f"  no AUC: {curve['note']}")
+    if curve.auc is None:
+        say(f"  no AUC: {curve.note}")
     else:
-        ends = ", carried on to 5,000" if curve["censored"] else ""
-        tell(f"AUC {curve['auc']:.4f}{ends}")
+        ends = ", last score carried on to 5,000" if curve.censored else ""
+        tell(f"AUC {curve.auc:.4f}{ends}")

@@ -1,4 +1,4 @@
-"""The table of a running sweep: what runs where, how far it is, and when it will be done."""
+"""The table of a running sweep: which job runs where, how far it is, and when all will be done."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import fmean
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labelcast.cli.console import cell, say, stderr
-from labelcast.execution.jobs import Ended, Event, Moved, Retried, Started
+from labelcast.execution.workers import Ended, Event, Moved, Retried, Started
 from labelcast.files.untrusted import escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from labelcast.sweeps.job import Job, JobResult
+    from labelcast.sweeps.job import SweepJob
+    from labelcast.sweeps.records import ScoreRow
 
 
 class SweepTable:
-    """Shown live on a terminal; elsewhere one line a result."""
+    """Shown live on a terminal; elsewhere one line per result."""
 
-    def __init__(self, jobs: Sequence[Job], slots: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Begin.
+    def __init__(self, jobs: Sequence[SweepJob], slots: int, rows: Sequence[ScoreRow]) -> None:
+        """Start.
 
         Args:
-            jobs: that are to be done.
+            jobs: to be done.
             slots: how many run at once.
-            rows: results of earlier runs, whose seconds tell how long a budget takes.
+            rows: of earlier runs, whose seconds say how long a budget takes.
         """
         from rich.live import Live
 
         self.jobs, self.slots = jobs, max(1, slots)
         self.running: dict[int, tuple[str, float, str]] = {}
         self.done = self.failed = 0
-        self.left = list(range(len(jobs)))
+        self.left = set(range(len(jobs)))
         self.seconds: dict[int, list[float]] = {}
         for row in rows:
-            if not row["error"]:
-                self.seconds.setdefault(row["budget"], []).append(row["seconds"])
+            if not row.error:
+                self.seconds.setdefault(row.budget, []).append(row.seconds)
         self.live = Live(get_renderable=self.render, console=stderr(), refresh_per_second=2)
         self.shown = sys.stderr.isatty()
 
@@ -60,8 +61,8 @@ class SweepTable:
         if self.shown:
             self.live.stop()
 
-    def on_event(self, event: Event) -> None:
-        """Follow what runs where."""
+    def on_event(self, event: Event[ScoreRow]) -> None:
+        """Note what runs where."""
         if isinstance(event, Started):
             self.running[event.number] = (event.where, time.monotonic(), "")
         elif isinstance(event, Moved) and event.number in self.running:
@@ -74,46 +75,40 @@ class SweepTable:
         elif isinstance(event, Ended):
             self.running.pop(event.number, None)
         elif isinstance(event, Retried):
-            self._line(f"again: {_name(self.jobs[event.number])}: {event.fault}")
+            self._line(f"retrying {_name(self.jobs[event.number])}: {event.fault}")
 
-    def on_result(self, result: JobResult) -> None:
-        """Count a job that is over, and tell of it."""
-        self.failed += result.failed
-        self.done += not result.failed
-        if not result.failed:
-            self.seconds.setdefault(result.budget, []).append(result.seconds)
-        job = next(
-            i
-            for i in self.left
-            if (self.jobs[i].name, self.jobs[i].budget, self.jobs[i].seed)
-            == (result.task, result.budget, result.seed)
-        )
-        self.left.remove(job)
-        score = (
-            "failed: " + result.error if result.failed else f"{result.metric} {result.score:.3f}"
-        )
+    def on_result(self, number: int, row: ScoreRow) -> None:
+        """Count a job that is done, and print its result."""
+        self.left.discard(number)
+        if row.error:
+            self.failed += 1
+            score = f"failed: {row.error}"
+        else:
+            self.done += 1
+            self.seconds.setdefault(row.budget, []).append(row.seconds)
+            score = f"{row.metric} {row.score:.3f}"
         count = len(self.jobs) - len(self.left)
         self._line(
-            f"{count} of {len(self.jobs)}: {_name(self.jobs[job])}: {score}, "
-            f"{result.seconds:.0f} s; {self.until()}"
+            f"{count} of {len(self.jobs)}: {_name(self.jobs[number])}: {score}, "
+            f"{row.seconds:.0f} s; {self.until()}"
         )
-        for note in result.notes:
+        for note in row.notes:
             self._line(f"  {note}")
 
     def until(self) -> str:
-        """When everything will be done, as far as the results so far tell."""
+        """When all jobs will be done, as far as the results so far allow an estimate."""
         if not self.left:
             return "all done"
         if not self.seconds:
             return "no estimate yet"
         now = time.monotonic()
         spent = sum(now - begun for _, begun, _ in self.running.values())
-        need = sum(self._expected(self.jobs[i].budget) for i in self.left)
+        need = sum(self._expected(self.jobs[number].budget) for number in self.left)
         rest = timedelta(seconds=round(max(need - spent, 0.0) / self.slots))
         return f"about {rest} left, until {datetime.now() + rest:%a %H:%M}"
 
     def _expected(self, budget: int) -> float:
-        """Seconds of a job, from those of the nearest budget that has results."""
+        """Seconds of a job, from those of the nearest budget with results."""
         nearest = min(self.seconds, key=lambda known: abs(known - budget))
         return fmean(self.seconds[nearest])
 
@@ -124,7 +119,7 @@ class SweepTable:
             say(text)
 
     def render(self) -> RenderableType:
-        """The table as it stands now."""
+        """The table as it is now."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -139,5 +134,5 @@ class SweepTable:
         return Group(table, Text(state))
 
 
-def _name(job: Job) -> str:
+def _name(job: SweepJob) -> str:
     return f"{job.name} budget {job.budget} seed {job.seed}"

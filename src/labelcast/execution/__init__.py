@@ -1,1 +1,1 @@
-"""Where work runs: this machine or a Ray cluster."""
+"""Where work runs: on this machine or on a Ray cluster."""

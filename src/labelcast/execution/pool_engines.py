@@ -1,102 +1,105 @@
-"""What runs a model over a pool: this process, the workers of a Ray cluster, or vLLM.
-
-An engine is given shards by their numbers and gives their tables back.
-"""
+"""What runs a model over a pool: this process, a Ray cluster, or vLLM (experimental)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from labelcast.errors import InputError
-from labelcast.execution.shards import Work, tables
+from labelcast.execution.shards import ShardedPool, ShardReader, score_shard
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
 
-Name = Literal["local", "ray", "vllm"]
-NAMES: tuple[Name, ...] = get_args(Name)
+EngineName = Literal["local", "ray", "vllm"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+KeepTable = Callable[[int, "pa.Table"], None]
 
 
-class Engine(Protocol):
+class Engine:
     """What runs a model over a pool.
 
     Attributes:
-        name: ``local``, ``ray`` or ``vllm``.
-        runtime: which code computes the probabilities, ``transformers`` or ``vllm``: values of
-            one are equal to rounding at most, and values of the two do not belong in one table.
-        lm: the model's tokenizer, identity, device and dtype; weights only where they are here.
-        batch_size: prompts that run at once, asked for none; None leaves that to the device.
+        name: one of `ENGINES`.
+        runtime: the code that computes the probabilities, ``transformers`` or ``vllm``. Values of
+            one runtime differ by rounding at most; values of both do not belong in one table.
+        lm: the model's tokenizer, identity, device and dtype; has weights only if they are here.
+        batch_size: the engine's default; None leaves the choice to the device.
         where: what runs the model, in words.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def runtime(self) -> str: ...  # noqa: D102
-    @property
-    def lm(self) -> LanguageModel: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int | None: ...  # noqa: D102
-    @property
-    def where(self) -> str: ...  # noqa: D102
+    name: EngineName = "local"
+    runtime = "transformers"
+    lm: LanguageModel
+    batch_size: int | None = None
+    where = "this process"
 
-    def tables(
-        self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """Score shards, each once: its number and its table, in any order.
+    def score(
+        self,
+        pool: ShardedPool,
+        numbers: Sequence[int],
+        keep: KeepTable,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Score shards, each once.
 
         Args:
-            work: what to score.
-            numbers: of the shards, in rising order.
+            pool: what to score.
+            numbers: of the shards, rising.
+            keep: called with each shard's number and table, in any order.
             progress: called with the number of examples done.
 
         Raises:
-            InputError: a record, or an option that the engine cannot do.
-            RunError: it could not be done.
+            InputError: a record is wrong, or the engine does not support an option.
+            RunError: scoring failed.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
         """Stop what still runs. May be called twice."""
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """The model in this process."""
-
-    name = "local"
-    runtime = "transformers"
-    batch_size = None
-    where = "this process"
 
     def __init__(self, lm: LanguageModel):
         self.lm = lm
 
-    def tables(
-        self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
-    ) -> Iterator[tuple[int, pa.Table]]:
+    def score(
+        self,
+        pool: ShardedPool,
+        numbers: Sequence[int],
+        keep: KeepTable,
+        progress: Callable[[int], None],
+    ) -> None:
         """Score shards one after the other; see `Engine`."""
+        answers, reader = self._answers(pool.batch_size), ShardReader(self.lm.render)
+        for number in numbers:
+            shard = reader.read(pool, number)
+            keep(number, score_shard(self.lm, answers, shard, pool, progress))
+
+    def _answers(self, batch_size: int) -> Answers:
         from labelcast.models.generation import LocalAnswers
 
-        yield from tables(self.lm, LocalAnswers(self.lm, work.batch_size), work, numbers, progress)
-
-    def close(self) -> None:
-        """Nothing to stop."""
+        return LocalAnswers(self.lm, batch_size)
 
 
-class VllmEngine:
-    """vLLM in this process, on the GPUs that it can see. Untested: no GPU was at hand."""
+class VllmEngine(LocalEngine):
+    """vLLM (experimental) in this process, on the GPUs that it sees."""
 
-    name = runtime = "vllm"
+    name = "vllm"
+    runtime = "vllm"
     where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
         """Choose the dtype; the weights are loaded when there is something to score.
 
         Raises:
-            InputError: vllm is not installed, no such model, or a device that is no GPU.
+            InputError: vllm is not installed, no such model, or the device is not a GPU.
         """
         from labelcast.models.choices import Choice
         from labelcast.models.generation_vllm import BATCH, import_vllm
@@ -106,27 +109,21 @@ class VllmEngine:
         self.batch_size = BATCH
         if device not in ("auto", "cuda"):
             raise InputError(f"--device {device}: --engine vllm runs on the GPUs that it sees.")
-        self.lm = load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype)
+        super().__init__(load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype))
 
-    def tables(
-        self, work: Work, numbers: Sequence[int], progress: Callable[[int], None]
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """Score shards one after the other; see `Engine`."""
+    def _answers(self, batch_size: int) -> Answers:
         from labelcast.models.generation_vllm import VllmAnswers
 
-        yield from tables(self.lm, VllmAnswers(self.lm, work.batch_size), work, numbers, progress)
-
-    def close(self) -> None:
-        """Nothing to stop: vLLM goes with the process."""
+        return VllmAnswers(self.lm, batch_size)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How ray spreads the work.
+    """How Ray spreads the work.
 
     Attributes:
         workers: copies of the model; None takes what the cluster has room for.
-        gpus_per_worker: a GPU or a share of one, in (0, 1]; None is one, where there are any.
+        gpus_per_worker: a GPU or a fraction of one, in (0, 1]; None is one, if there are any.
         address: of a cluster; None starts a local one.
     """
 
@@ -136,19 +133,19 @@ class Spread:
 
 
 def check_options(name: str, spread: Spread) -> None:
-    """Refuse an engine that is none, and options that it does not take.
+    """Refuse an unknown engine and options that it does not take.
 
     Raises:
         InputError: names the option.
     """
-    if name not in NAMES:
-        raise InputError(f"--engine {name}: choose {', '.join(NAMES[:-1])} or {NAMES[-1]}.")
+    if name not in ENGINES:
+        raise InputError(f"--engine {name}: choose {', '.join(ENGINES[:-1])} or {ENGINES[-1]}.")
     if spread.workers is not None and spread.workers < 1:
         raise InputError(f"--workers {spread.workers}: must be at least 1.")
     if spread.gpus_per_worker is not None and not 0 < spread.gpus_per_worker <= 1:
         raise InputError(
-            f"--gpus-per-worker {spread.gpus_per_worker:g}: a worker takes one GPU, or a share of "
-            "one such as 0.5."
+            f"--gpus-per-worker {spread.gpus_per_worker:g}: a worker takes one GPU, or a fraction "
+            "of one such as 0.5."
         )
     for field in fields(spread):
         if getattr(spread, field.name) is not None and name != "ray":
@@ -163,31 +160,24 @@ def open_engine(
     dtype: str = "auto",
     spread: Spread = Spread(),
 ) -> Engine:
-    """An engine by its name, with its model.
+    """An engine by name, with its model.
 
     Args:
         name: ``local``, ``ray`` or ``vllm``.
         model: as `load_model` takes it.
         device: likewise.
         dtype: likewise.
-        spread: for ray alone.
+        spread: for ``ray`` only.
 
     Raises:
-        InputError: a wrong option, a package that is missing, or no such model.
+        InputError: a wrong option, a package that is not installed, or no such model.
         RunError: the cluster cannot be reached.
     """
     check_options(name, spread)
     if name == "ray":
         from labelcast.execution.pool_ray import RayEngine
 
-        return RayEngine(
-            model,
-            device=device,
-            dtype=dtype,
-            workers=spread.workers,
-            gpus_per_worker=spread.gpus_per_worker or 1.0,
-            address=spread.address,
-        )
+        return RayEngine(model, device=device, dtype=dtype, spread=spread)
     if name == "vllm":
         return VllmEngine(model, device=device, dtype=dtype)
     from labelcast.models.loading import load_model

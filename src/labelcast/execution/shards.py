@@ -1,28 +1,33 @@
-"""A pool in shards: reading any of them, scoring one, and the table that it becomes.
-
-Here the same shard comes to the same table, whichever process scores it.
-"""
+"""A pool in shards: read any of them, score it, and get the same table in any process."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from labelcast.errors import InputError
-from labelcast.tasks.prompts import Example, Render, examples
+from labelcast.errors import InputError, LabelcastError, RunError, brief, is_out_of_memory
+from labelcast.execution.workers import ReportProgress
+from labelcast.tasks.prompts import Render, examples
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
+    from labelcast.tasks.prompts import Example
 
 SCHEMA = pa.schema(
     [
@@ -40,16 +45,16 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Work:
-    """What scoring any shard of a pool takes, beside a model.
+class ShardedPool:
+    """A pool and how it is scored, apart from the model.
 
     Attributes:
         source: the pool.
-        task: how to read its records; None where they are already rendered.
+        task: how to read its records; None if they are already rendered.
         size: examples in the pool.
-        shard: examples in a shard; the last one holds what is left.
-        seals: what `seal` gave for each shard when the pool was first read.
-        duplicates: positions whose content stood before them already.
+        shard: examples in a shard; the last one has the rest.
+        seals: for each shard what `seal` gave when the pool was first read.
+        duplicates: positions of examples that occur earlier in the pool.
         batch_size: prompts that run at once.
         max_new_tokens: where an answer is cut off.
     """
@@ -58,7 +63,7 @@ class Work:
     task: Task | None
     size: int
     shard: int
-    seals: Sequence[int]
+    seals: Sequence[int] | Mapping[int, int]
     duplicates: AbstractSet[int]
     batch_size: int
     max_new_tokens: int
@@ -69,8 +74,15 @@ class Work:
         return -(-self.size // self.shard)
 
     def rows(self, number: int) -> int:
-        """How many examples shard `number` holds."""
+        """How many examples shard `number` has."""
         return min(self.shard, self.size - number * self.shard)
+
+    def only(self, number: int) -> ShardedPool:
+        """The same pool with the seal and duplicates of one shard only."""
+        first = number * self.shard
+        positions = range(first, first + self.rows(number))
+        duplicates = frozenset(index for index in positions if index in self.duplicates)
+        return replace(self, seals={number: self.seals[number]}, duplicates=duplicates)
 
 
 def seal(rows: Iterable[tuple[str, str]]) -> int:
@@ -81,74 +93,150 @@ def seal(rows: Iterable[tuple[str, str]]) -> int:
     return int.from_bytes(digest.digest())
 
 
-class Reader:
-    """Shards of a pool by their number, rendered for a model.
+class ShardReader:
+    """Reads shards by number, rendered for a model.
 
-    Numbers that go up take one pass over the pool, in which what is not asked for is read past;
-    a number that goes back begins another.
+    Rising numbers take one pass over the pool, which skips what is not asked for; a number that is
+    not above the last one starts another pass.
     """
 
-    def __init__(self, work: Work, render: Render):
-        self.work, self.render = work, render
+    def __init__(self, render: Render):
+        self.render = render
         self._stream: Iterator[Example] = iter(())
         self._first = 0
-        self._at = work.size + 1
+        self._at: float = np.inf
 
-    def read(self, number: int) -> list[Example]:
+    def read(self, pool: ShardedPool, number: int) -> list[Example]:
         """The examples of a shard.
 
         Raises:
-            InputError: they are not those that were there when the pool was first read.
+            InputError: they differ from those of the first reading of the pool.
         """
-        work = self.work
-        self._first = number * work.shard
+        self._first = number * pool.shard
         if self._first < self._at:
             self._stream = examples(
-                work.source, work.task, self.render, wanted=lambda index: index >= self._first
+                pool.source, pool.task, self.render, wanted=lambda index: index >= self._first
             )
-        found = list(islice(self._stream, work.rows(number)))
+        found = list(islice(self._stream, pool.rows(number)))
         self._at = self._first + len(found)
-        if seal((example.content, example.id) for example in found) != work.seals[number]:
+        if seal((example.content, example.id) for example in found) != pool.seals[number]:
             raise InputError(
-                f"{work.source.spec}: records {self._first + 1} to "
-                f"{self._first + work.rows(number)} are not those of the first reading. Keep the "
-                "file as it is while it is scored, and the same on every machine."
+                f"{pool.source.spec}: records {self._first + 1} to "
+                f"{self._first + pool.rows(number)} have changed since the pool was first read. "
+                "Do not change the file while it is scored; it must be the same on every machine."
             )
         return found
-
-
-def tables(
-    lm: LanguageModel,
-    answers: Answers,
-    work: Work,
-    numbers: Iterable[int],
-    progress: Callable[[int], None] = lambda done: None,
-) -> Iterator[tuple[int, pa.Table]]:
-    """Read and score shards in turn: each number, and its table of `SCHEMA`."""
-    reader = Reader(work, lm.render)
-    for number in numbers:
-        yield number, score_shard(lm, answers, reader.read(number), work, progress)
 
 
 def score_shard(
     lm: LanguageModel,
     answers: Answers,
     shard: Sequence[Example],
-    work: Work,
+    pool: ShardedPool,
     progress: Callable[[int], None] = lambda done: None,
 ) -> pa.Table:
-    """The table of a shard, one row an example."""
-    # Imported here because drawing and labelling do without torch.
+    """The table of a shard, one row per example, in the columns of `SCHEMA`."""
+    # Imported here because drawing and labelling work without torch.
     from labelcast.models.confidence import confidences
 
     prompts = [example.prompt for example in shard]
-    scored = confidences(lm, answers, prompts, work.max_new_tokens, progress)
+    scored = confidences(lm, answers, prompts, pool.max_new_tokens, progress)
     rows = []
     for example, value in zip(shard, scored, strict=True):
         row = asdict(value) | {"id": example.id, "index": example.index}
-        if example.index in work.duplicates and not value.flag:
+        if example.index in pool.duplicates and not value.flag:
             row["flag"] = "duplicate"
         for name in ("confidence", "perplexity", "margin"):
             row[name] = None if np.isnan(row[name]) else row[name]
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+@dataclass(frozen=True)
+class ShardModel:
+    """The model that a worker scores shards with.
+
+    Attributes:
+        name: as `load_model` takes it.
+        device, dtype: likewise; the same for every worker.
+        threads: torch threads on a CPU.
+        folder: working directory, which relative paths refer to.
+    """
+
+    name: str
+    device: str
+    dtype: str
+    threads: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A scored shard, or why it could not be scored.
+
+    Attributes:
+        table: in the columns of `SCHEMA`.
+        refusal: the error that ends the scoring of the pool; another try would not help.
+        error: how the worker's process died.
+    """
+
+    table: pa.Table | None = None
+    refusal: LabelcastError | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A job that scores one shard (see `execution.workers.Job`)."""
+
+    model: ShardModel
+    pool: ShardedPool
+    number: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without what concerns other shards: a large pool has many."""
+        return ShardJob, (self.model, self.pool.only(self.number), self.number)
+
+    def run(self, report: ReportProgress) -> ShardResult:
+        """Score the shard; the model stays loaded for the next one."""
+        try:
+            lm, answers, reader = _ready(self.model, self.pool.batch_size)
+            shard = reader.read(self.pool, self.number)
+            return ShardResult(score_shard(lm, answers, shard, self.pool))
+        except LabelcastError as error:
+            return ShardResult(refusal=error)
+        except Exception as error:
+            traceback.print_exc()  # into the cluster's log
+            return ShardResult(refusal=_failure(error))
+
+    def died(self, fault: str, seconds: float) -> ShardResult:
+        """The result if the worker's process dies."""
+        return ShardResult(error=fault)
+
+    def after_loss(self, losses: int) -> ShardJob:
+        """The same job: it writes no files."""
+        return self
+
+
+@lru_cache(maxsize=1)
+def _ready(model: ShardModel, batch_size: int) -> tuple[LanguageModel, Answers, ShardReader]:
+    import torch
+
+    from labelcast.models.generation import LocalAnswers
+    from labelcast.models.loading import load_model
+
+    with suppress(OSError):  # the paths may be absolute, and a remote node may lack the folder
+        os.chdir(model.folder)
+    if model.device == "cpu":
+        torch.set_num_threads(model.threads)
+    lm = load_model(model.name, device=model.device, dtype=model.dtype)
+    return lm, LocalAnswers(lm, batch_size), ShardReader(lm.render)
+
+
+def _failure(error: Exception) -> RunError:
+    if is_out_of_memory(error):
+        return RunError(
+            "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on a "
+            "machine or a GPU."
+        )
+    return RunError(f"a worker failed: {type(error).__name__}: {brief(error, 300)}")

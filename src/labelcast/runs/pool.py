@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning, brief, is_out_of_memory
-from labelcast.execution.shards import SCHEMA, Work, seal
+from labelcast.execution.shards import SCHEMA, ShardedPool, seal
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, Render, content_id, examples
@@ -119,16 +119,19 @@ def score_pool(
         progress(found.size)
         _remove_parts(run)
         return target
-    work = Work(
+    work = ShardedPool(
         *(source, task, found.size, SHARD, found.seals, found.duplicates),
         *(batch_size, max_new_tokens),
     )
     parts = [run.file(f"confidence/part-{n:06d}.parquet") for n in range(work.shards)]
     missing = [n for n, part in enumerate(parts) if not _is_complete(part, work.rows(n))]
     progress(found.size - sum(map(work.rows, missing)))
+
+    def keep(number: int, table: pa.Table) -> None:
+        write_with(parts[number], partial(_write, tables=[table]))
+
     if missing:
-        for number, table in engine.tables(work, missing, progress):
-            write_with(parts[number], partial(_write, tables=[table]))
+        engine.score(work, missing, keep, progress)
     groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
     joined = (pa.concat_tables(map(_read_table, group)) for group in groups)
     write_with(target, partial(_write, tables=joined))

@@ -11,8 +11,8 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
 from labelcast.labels.store import labelled_examples
 from labelcast.labels.store import progress as count_labels
-from labelcast.models.choices import choose_device, refuse_spread
-from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.choices import refuse_spread
+from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.records import TunedScore
 from labelcast.runs.run import Run
@@ -67,7 +67,8 @@ def tune(
         >>> tune("run", 100, recipe="lora").score  # doctest: +SKIP
         0.74
     """
-    from labelcast.training import fit_and_score
+    from labelcast.training.backend import Placement, backend_of
+    from labelcast.training.evaluate import Scoring
 
     begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
@@ -76,6 +77,7 @@ def tune(
     if not isinstance(model, LanguageModel):
         model = load_run_model(run, recipe, model, device=device, dtype=dtype)
     check_model(run, lm := model)
+    backend, placement = backend_of(recipe), Placement(lm.device.value, dtype)
     test = labelled_examples(run, "test", lm.render)
     training: dict[str, object] = {}
     folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
@@ -83,20 +85,25 @@ def tune(
         if budget:
             chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
             parts = Splits((), chosen).budget(budget, recipe.validation_share)
-            tuned = fit_and_score.fit(
-                lm, parts, recipe, seed=seed, dtype=dtype, folder=folder, progress=on_step
+            tuned = backend.fit(
+                lm,
+                parts,
+                recipe,
+                seed=seed,
+                placement=placement,
+                folder=folder,
+                progress=on_step,
             )
-            training = fit_and_score.facts(tuned) | {"stopped_early": tuned.stopped_early}
+            training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
-        how = fit_and_score.Scoring(
+        scoring = Scoring(
             "accuracy" if run.task is None else run.task.metric,
             () if run.task is None else run.task.answers,
             batch_size,
             max_new_tokens or run.question.max_new_tokens,
         )
-        lm = fit_and_score.ready_to_score(lm, lm.device.value, dtype)
-        found = fit_and_score.score(lm, test, how, on_test)
+        found = backend.score(lm, test, scoring, placement=placement, progress=on_test)
         row = {
             "budget": budget,
             "score": found.value,
@@ -112,7 +119,7 @@ def tune(
         result = TunedScore.model_validate(row | training)
         _keep(run, result)
         if keep is not None:
-            fit_and_score.save_model(lm, keep)
+            backend.save(lm, keep)
         # Only now: a kill while scoring must not cost the training.
         rmtree(folder, ignore_errors=True)
     return result
@@ -127,11 +134,10 @@ def load_run_model(
     dtype: str = "auto",
 ) -> LanguageModel:
     """Load the model of a run as `tune` needs it; arguments and errors as there."""
-    from labelcast.training.fit_and_score import training_dtype
+    from labelcast.training.backend import Placement, backend_of
 
     refuse_spread(device)
-    chosen = training_dtype(recipe, choose_device(device).value, dtype)
-    return load_model(model or run.model.name, device=device, dtype=chosen)
+    return backend_of(recipe).load(model or run.model.name, recipe, Placement(device, dtype))
 
 
 def check_labels(run: Run, budget: int) -> None:

@@ -1,1 +1,1 @@
-"""Measured curves: sweeps, the results they keep, and calibration from them."""
+"""Measured curves: sweeps, what they keep, and calibration from them."""

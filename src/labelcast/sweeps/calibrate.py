@@ -1,4 +1,4 @@
-"""A calibration card from measured curves and CoS-Low of several tasks, beside its baselines."""
+"""A calibration card from the measured curves and CoS-Low of several tasks, beside baselines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
 from labelcast.runs.run import Run, versions
-from labelcast.sweeps.probe_settings import ProbeSettings
-from labelcast.sweeps.probes import Probes, measure_probes
+from labelcast.sweeps.probes import Probes, ProbeSettings, measure_probes
+from labelcast.sweeps.records import SweepFile
 from labelcast.sweeps.sweep import Sweep
 
 BASELINES = {
@@ -22,12 +22,13 @@ BASELINES = {
     "mean_confidence": "mean confidence",
     "zero_shot": "zero-shot score",
 }
-"""What the AUC is predicted from, in the order in which they are shown."""
+"""What the AUC is predicted from, in the order in which it is shown."""
+MEAN = "the mean of the other tasks"
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The measured curve of a task, and the sweep that holds it."""
+class TaskCurve:
+    """The area of a task's measured curve, and the sweep that holds it."""
 
     sweep: Sweep
     task: str
@@ -37,13 +38,12 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Error:
+class PredictorError:
     """How well one quantity predicts the AUC over tasks.
 
     Attributes:
         name: of the quantity, a key of `BASELINES` or ``mean``.
-        loto_mae: mean absolute error of the AUC, each task predicted from the others; None
-            where no line can be drawn.
+        loto_mae: leave-one-task-out mean absolute error of the AUC; None if no line can be fitted.
         r: correlation with the AUC; None for ``mean``.
     """
 
@@ -54,17 +54,17 @@ class Error:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A card and what it rests on.
+    """A card and what it is based on.
 
     Attributes:
         card: the calibration.
         errors: of CoS-Low, the baselines and the mean, on the same tasks.
-        tasks: by name the AUC and the probes.
+        tasks: the AUC and the probes of each task.
         warnings: in words.
     """
 
     card: Calibration
-    errors: tuple[Error, ...]
+    errors: tuple[PredictorError, ...]
     tasks: dict[str, dict[str, Any]]
     warnings: tuple[str, ...]
 
@@ -85,48 +85,43 @@ def calibrate(
     say: Callable[[str], None] = lambda text: None,
     probes_of: str | Path | None = None,
 ) -> Calibrated:
-    """Fit a card on the tasks of some sweeps, measuring the probes that are missing.
+    """Fit a card on the tasks of some sweeps, after measuring the probes that are missing.
 
     Args:
         folders: of sweeps with one model and recipe.
         name: of the card.
         settings: of the probes.
-        say: told what is measured now.
-        probes_of: a sweep that holds the probes of all tasks, of the same model and test sets,
-            whatever its recipe; None measures them in the sweeps' own folders.
+        say: called with what is measured next.
+        probes_of: a sweep with the probes of all tasks, of the same model and test sets, whatever
+            its recipe; None measures them in the sweeps' own folders.
 
     Raises:
-        InputError: sweeps that do not belong together, or under 8 tasks with a curve.
+        InputError: the sweeps do not belong together, or fewer than 8 tasks have a curve.
         RunError: a sweep's folder cannot be written.
 
-    Source: Je and Raffel (2025), the linear map and its baselines; the CoS-Low of a task is the
+    Source: Je and Raffel (2025), the linear map and its baselines. The CoS-Low of a task is the
     mean over draws and sketches.
     """
-    settings.check_machine()
-    sweeps = [Sweep.open(folder) for folder in folders]
-    _belong_together(sweeps)
+    sweeps = _opened(folders, settings)
     probed = None if probes_of is None else Sweep.open(probes_of)
     curves, skipped = _curves(sweeps)
     if len(curves) < MIN_TASKS:
         raise InputError(
             f"{len(curves)} tasks have a measured curve, and a card needs {MIN_TASKS} or more: "
-            "below that the error of the line cannot be told from the scatter of the tasks. "
-            f"Sweep more tasks, or use the pooled card.{_list(skipped)}"
+            "with fewer, the error of the line cannot be estimated. Sweep more tasks, or use the "
+            f"pooled card.{''.join(f' {line}.' for line in skipped)}"
         )
-    probes: dict[str, Probes] = {}
     if probed is not None:
-        _same_material(probed, curves)
-        with Run(probed.path).locked():
-            probes = measure_probes(probed, [curve.task for curve in curves], settings, say)
-        return fit(curves, probes, name, settings, sweeps[0].settings, skipped)
-    for sweep in sweeps:
-        names = [curve.task for curve in curves if curve.sweep is sweep]
+        _check_same_tasks(probed, curves)
+    probes: dict[str, Probes] = {}
+    for sweep in sweeps if probed is None else [probed]:
+        names = [curve.task for curve in curves if probed is not None or curve.sweep is sweep]
         with Run(sweep.path).locked():
             probes |= measure_probes(sweep, names, settings, say)
-    return fit(curves, probes, name, settings, sweeps[0].settings, skipped)
+    return fit_card(curves, probes, name, settings, sweeps[0].read(), skipped)
 
 
-def measure(
+def measure_sweeps_probes(
     folders: Sequence[str | Path],
     settings: ProbeSettings,
     say: Callable[[str], None] = lambda text: None,
@@ -137,45 +132,44 @@ def measure(
     Args:
         folders: of sweeps with one model and recipe.
         settings: of the probes.
-        say: told what is measured now.
+        say: called with what is measured next.
         tasks: which ones; all by default.
 
     Raises:
-        InputError: sweeps that do not belong together, or a task that none of them has.
+        InputError: the sweeps do not belong together, or none of them has a task.
         RunError: a sweep's folder cannot be written.
     """
-    settings.check_machine()
-    sweeps = [Sweep.open(folder) for folder in folders]
-    _belong_together(sweeps)
-    probes: dict[str, Probes] = {}
-    known = [name for sweep in sweeps for name in sweep.settings["tasks"]]
+    sweeps = _opened(folders, settings)
+    by_sweep = [list(sweep.read().tasks) for sweep in sweeps]
+    known = [name for names in by_sweep for name in names]
     for name in tasks:
         if name not in known:
             raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
-    for sweep in sweeps:
-        names = [name for name in sweep.settings["tasks"] if name in (tasks or known)]
+    probes: dict[str, Probes] = {}
+    for sweep, names in zip(sweeps, by_sweep, strict=True):
+        wanted = [name for name in names if name in (tasks or known)]
         with Run(sweep.path).locked():
-            probes |= measure_probes(sweep, names, settings, say)
+            probes |= measure_probes(sweep, wanted, settings, say)
     return probes
 
 
-def fit(
-    curves: Sequence[Curve],
+def fit_card(
+    curves: Sequence[TaskCurve],
     probes: Mapping[str, Probes],
     name: str,
     settings: ProbeSettings,
-    content: Mapping[str, Any],
+    content: SweepFile,
     warnings: Sequence[str] = (),
 ) -> Calibrated:
-    """Fit the card and judge it beside its baselines.
+    """Fit the card and compare it with its baselines.
 
     Args:
-        curves: one a task, 8 or more.
+        curves: one per task, 8 or more.
         probes: of the same tasks.
         name: of the card.
         settings: of the probes.
         content: `sweep.json` of one of the sweeps, for model and recipe.
-        warnings: to go with those found here.
+        warnings: to add to those found here.
 
     Raises:
         InputError: as `Calibration.fit`.
@@ -191,23 +185,23 @@ def fit(
     }
     errors = [_error(key, values, aucs) for key, values in columns.items()]
     of_mean = fit_line(range(len(aucs)), aucs).loo_mae_of_mean
-    errors.append(Error("mean", of_mean, None))
-    model = content["model"]
-    tried = loto_difference(columns["coslow"], aucs)
+    errors.append(PredictorError("mean", of_mean, None))
+    model = content.model
+    gain = loto_difference(columns["coslow"], aucs)
     card = Calibration.fit(
         columns["coslow"],
         aucs,
         name=name,
         tasks=tasks,
-        model=model["name"],
-        hub_ids=[model["hub_id"]] if model.get("hub_id") else [],
-        recipe=content["recipe"]["name"],
-        source=_source(curves, settings, errors, tried),
-        fingerprints=[model["fingerprint"]],
-        architecture={k: v for k, v in (model.get("architecture") or {}).items() if v is not None},
+        model=model.name,
+        hub_ids=[model.hub_id] if model.hub_id else [],
+        recipe=content.recipe.name,
+        source=_source(curves, settings, errors, gain),
+        fingerprints=[model.fingerprint],
+        architecture={k: v for k, v in (model.architecture or {}).items() if v is not None},
         versions=versions(),
     )
-    card = replace(card, loto_difference=tried)
+    card = replace(card, loto_difference=gain)
     rows = {
         curve.task: {"auc": curve.auc, "zero_shot": curve.zero_shot, "censored": curve.censored}
         | asdict(probes[curve.task])
@@ -216,78 +210,83 @@ def fit(
     return Calibrated(card, tuple(errors), rows, (*warnings, *_warnings(curves, card)))
 
 
-def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> Error:
+def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> PredictorError:
     try:
         line = fit_line(values, aucs)
     except InputError:
-        return Error(name, None, None)
-    return Error(name, line.loo_mae, line.r)
+        return PredictorError(name, None, None)
+    return PredictorError(name, line.loo_mae, line.r)
 
 
-def _belong_together(sweeps: Sequence[Sweep]) -> None:
+def _opened(folders: Sequence[str | Path], settings: ProbeSettings) -> list[Sweep]:
+    """The sweeps of some folders, which must have one model and one recipe."""
+    settings.check_machine()
+    sweeps = [Sweep.open(folder) for folder in folders]
     if not sweeps:
         raise InputError("no sweep given: labelcast calibrate DIR... --name NAME")
-    first = sweeps[0].settings
+    first = sweeps[0].read()
     for sweep in sweeps[1:]:
-        content = sweep.settings
-        if content["model"]["fingerprint"] != first["model"]["fingerprint"]:
+        content = sweep.read()
+        if content.model.fingerprint != first.model.fingerprint:
             raise InputError(
-                f"{sweep.path}: its model is {content['model']['name']}, and that of "
-                f"{sweeps[0].path} is {first['model']['name']}. A card is for one model."
+                f"{sweep.path}: its model is {content.model.name}, and that of "
+                f"{sweeps[0].path} is {first.model.name}. A card is for one model."
             )
-        if content["recipe_digest"] != first["recipe_digest"]:
+        if content.recipe_digest != first.recipe_digest:
             raise InputError(
-                f"{sweep.path}: its recipe is {content['recipe']['name']!r}, and that of "
-                f"{sweeps[0].path} is {first['recipe']['name']!r} (or differs in a setting). "
+                f"{sweep.path}: its recipe is {content.recipe.name!r}, and that of "
+                f"{sweeps[0].path} is {first.recipe.name!r} (or differs in a setting). "
                 "A card is for one recipe."
             )
+    return sweeps
 
 
-def _same_material(probed: Sweep, curves: Sequence[Curve]) -> None:
-    """Refuse probes of another model, of another task, or beside another test set."""
-    content = probed.settings
+def _check_same_tasks(probed: Sweep, curves: Sequence[TaskCurve]) -> None:
+    """Refuse probes of another model or task, or from beside another test set."""
+    content = probed.read()
     for curve in curves:
-        own = curve.sweep.settings
-        if content["model"]["fingerprint"] != own["model"]["fingerprint"]:
+        own = curve.sweep.read()
+        if content.model.fingerprint != own.model.fingerprint:
             raise InputError(
-                f"{probed.path}: its model is {content['model']['name']}, and that of "
-                f"{curve.sweep.path} is {own['model']['name']}."
+                f"{probed.path}: its model is {content.model.name}, and that of "
+                f"{curve.sweep.path} is {own.model.name}."
             )
-        entry = content["tasks"].get(curve.task)
+        entry, curves_entry = content.tasks.get(curve.task), own.tasks[curve.task]
         if entry is None:
-            raise InputError(f"{probed.path}: holds no task {curve.task}, which has a curve.")
-        if any(entry[key] != own["tasks"][curve.task][key] for key in ("task", "test_digest")):
+            raise InputError(f"{probed.path}: has no task {curve.task}, which has a curve.")
+        if (entry.task, entry.test_digest) != (curves_entry.task, curves_entry.test_digest):
             raise InputError(
                 f"{probed.path}: task {curve.task} has another task file or test set there than in "
                 f"{curve.sweep.path}. Measure its probes again."
             )
 
 
-def _curves(sweeps: Sequence[Sweep]) -> tuple[list[Curve], list[str]]:
-    """The curves that have an area, and what is wrong with the others."""
-    found: dict[str, Curve] = {}
+def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
+    """The curves that have an area, and why the others have none."""
+    found: dict[str, TaskCurve] = {}
     skipped: list[str] = []
     for sweep in sweeps:
         for task, curve in sweep.write_curves().items():
             if task in found:
                 raise InputError(
-                    f"task {task} stands in {found[task].sweep.path} and in {sweep.path}. "
+                    f"task {task} is in {found[task].sweep.path} and in {sweep.path}. "
                     "Give each task once."
                 )
-            if curve["auc"] is None:
-                skipped.append(f"{task} is left out: {curve['note']}")
+            if curve.auc is None or curve.zero_shot is None:
+                skipped.append(f"{task} is left out: {curve.note}")
                 continue
-            found[task] = Curve(
-                sweep, task, curve["auc"], curve["zero_shot"], bool(curve["censored"])
-            )
+            found[task] = TaskCurve(sweep, task, curve.auc, curve.zero_shot, bool(curve.censored))
     return list(found.values()), skipped
 
 
 def _source(
-    curves: Sequence[Curve], settings: ProbeSettings, errors: Sequence[Error], tried: Difference
+    curves: Sequence[TaskCurve],
+    settings: ProbeSettings,
+    errors: Sequence[PredictorError],
+    gain: Difference,
 ) -> str:
-    told = "; ".join(
-        f"{BASELINES.get(error.name, 'the mean of the other tasks')} {error.loto_mae:.3f}"
+    shown = "; ".join(
+        f"{BASELINES.get(error.name, MEAN)} {error.loto_mae:.3f}"
         for error in errors
         if error.loto_mae is not None
     )
@@ -295,13 +294,14 @@ def _source(
         f"Measured with labelcast sweep and calibrate on {len(curves)} tasks: CoS-Low is the mean "
         f"over {settings.draws} draws of {settings.n_label} from the least confident tenth of "
         f"{settings.pool} and {settings.sketch_seeds} sketches each. Leave-one-task-out error of "
-        f"the AUC, predicted from: {told}. The mean errs more than CoS-Low by {tried.mean:.3f} "
-        f"(90% interval by bootstrap over tasks {tried.low:.3f} to {tried.high:.3f}), so CoS-Low "
-        f"is {'' if tried.line_is_better else 'not '}shown to be the better."
+        f"the AUC, predicted from: {shown}. The error of the mean is larger than that of CoS-Low "
+        f"by {gain.mean:.3f} (90% interval by bootstrap over tasks {gain.low:.3f} to "
+        f"{gain.high:.3f}), so CoS-Low is {'' if gain.line_is_better else 'not '}shown to be the "
+        "better predictor."
     )
 
 
-def _warnings(curves: Sequence[Curve], card: Calibration) -> list[str]:
+def _warnings(curves: Sequence[TaskCurve], card: Calibration) -> list[str]:
     found = []
     censored = sum(curve.censored for curve in curves)
     if censored:
@@ -312,11 +312,7 @@ def _warnings(curves: Sequence[Curve], card: Calibration) -> list[str]:
     if card.leans_on_prior:
         found.append(
             "on these tasks CoS-Low is not shown to predict the AUC better than the mean of the "
-            "other tasks does: a forecast with this card leaves CoS-Low out, takes the AUC of "
-            "these tasks, and rests on the observed scores"
+            "other tasks: a forecast with this card ignores CoS-Low and rests on the AUC of these "
+            "tasks and on the observed scores"
         )
     return found
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "".join(f" {line}." for line in lines)

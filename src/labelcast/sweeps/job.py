@@ -1,157 +1,204 @@
-"""What one job of a sweep is, and the row of scores that it gives.
+"""What a sweep measures, and one of its jobs: a score at one budget and seed.
 
-A job is plain values, so that it can be sent to another process or machine.
+A job can be pickled, and torch is not imported before it runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from labelcast.training.recipe import FULL, Recipe
+from labelcast.errors import InputError, LabelcastError, brief, is_out_of_memory
+from labelcast.execution.workers import JobProgress, ReportProgress
+from labelcast.sweeps.records import ScoreKey, ScoreRow
+from labelcast.tasks import prompts
+from labelcast.tasks.prompts import Example, Render
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+from labelcast.training.backend import Placement
+from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Splits
+
+if TYPE_CHECKING:
+    from labelcast.training.evaluate import Scoring
+
+BUDGETS = (0, 50, 100, 200, 500, 1000, 2500, 5000)
+"""The budgets of the published curves."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to measure.
+class SweepTask:
+    """A task of a sweep and where its labelled examples come from, as `open_source` takes it.
 
-    Attributes:
-        task: the task, as ``Task.model_dump(mode="json")``; None where records are rendered.
-        data: source of labelled examples, as `sources.open_source` takes it.
-        model: as `load_model` takes it.
-        budget: labels to tune on; 0 measures zero-shot.
-        seed: of the training order and of the training.
-        recipe: how to tune.
-        test_size: examples to test on.
-        test_data: a source of its own for the test set; None draws it from `data`.
-        split_seed: of the test set.
-        task_name: for the row; the task's own name, or the file's, where it is empty.
-        device: ``auto``, ``cpu``, ``cuda``, ...
-        dtype: ``auto``, or that of all weights and all computing.
-        batch_size: prompts scored at once; None chooses.
-        max_new_tokens: where an answer is cut off.
-        threads: of torch on a CPU; None leaves them.
-        folder: for checkpoints, so that the job can go on after a kill; None keeps none.
-        keep_model: leave the tuned model in ``FOLDER/model``.
-        processes: above 1 the tuning runs in so many, one a GPU, under ``accelerate launch``.
+    Without `test_data` the test set is drawn from `data`.
     """
 
-    task: dict[str, Any] | None
+    task: Task
     data: str
-    model: str
-    budget: int
-    seed: int
-    recipe: Recipe = FULL
-    test_size: int = 500
     test_data: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What is the same for every job of a sweep.
+
+    Attributes:
+        model: as `load_model` takes it.
+        recipe: how to fine-tune.
+        budgets: numbers of labels; 0 measures zero-shot.
+        seeds: each draws other training examples and trains with another seed.
+        test_size: test examples of each task.
+        split_seed: draws the test set.
+        device, dtype: as `load_model` takes them.
+        batch_size: prompts scored at once; None chooses for the device.
+        max_new_tokens: where an answer is cut off.
+        threads: of torch in each job on a CPU; None leaves them.
+        processes: of each job; above 1 it trains under accelerate, one process per GPU.
+    """
+
+    model: str
+    recipe: Recipe
+    budgets: tuple[int, ...] = BUDGETS
+    seeds: tuple[int, ...] = (1,)
+    test_size: int = 500
     split_seed: int = 0
-    task_name: str = ""
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
     max_new_tokens: int = 30
     threads: int | None = None
-    folder: str | None = None
-    keep_model: bool = False
     processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse budgets, seeds and test sizes that no sweep can have."""
+        for name, values in (("--budgets", self.budgets), ("--seeds", self.seeds)):
+            if not values or min(values) < 0 or len(set(values)) < len(values):
+                raise InputError(f"{name}: different whole numbers from 0 up, separated by commas.")
+        if self.test_size < 1:
+            raise InputError(f"--test-size {self.test_size}: at least 1 test example is needed.")
+
+
+def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
+    """The labelled examples of a source."""
+    return prompts.examples(open_source(spec), task, render, need_answer=True)
+
+
+def split(
+    source: SweepTask,
+    test_size: int,
+    *,
+    seed: int,
+    split_seed: int = 0,
+    render: Render = lambda instruction, user: user,
+    read: Callable[[str, Task, Render], Iterable[Example]] = read_examples,
+) -> Splits:
+    """The test set and training order of a task's data.
+
+    Args:
+        source: the task and its data.
+        test_size: how many examples to test on.
+        seed: of the training order.
+        split_seed: of the test set.
+        render: makes prompts for a model; no split depends on it.
+        read: gives the examples of a source.
+
+    Raises:
+        InputError: a record is wrong, or there are too few; says how many are missing.
+    """
+    given = source.test_data
+    test = None if given is None else read(given, source.task, render)
+    examples = read(source.data, source.task, render)
+    return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One score to measure (see `execution.workers.Job`).
+
+    Attributes:
+        settings: of the sweep.
+        source: the task and its data.
+        budget: labels to tune on; 0 measures zero-shot.
+        seed: of the training order and of training.
+        folder: for checkpoints, from which a killed job resumes; None keeps none.
+    """
+
+    settings: SweepSettings
+    source: SweepTask
+    budget: int
+    seed: int
+    folder: str | None = None
 
     @property
     def name(self) -> str:
         """The name of the task."""
-        own = (self.task or {}).get("name", "")
-        return self.task_name or own or Path(self.data).stem
+        return self.source.task.name
 
     @property
-    def metric(self) -> str:
-        """How the task is scored; accuracy where there is no task."""
-        return str((self.task or {}).get("metric", "accuracy"))
+    def key(self) -> ScoreKey:
+        """What identifies the job within its sweep."""
+        return self.name, self.budget, self.seed
 
     @property
-    def key(self) -> tuple[str, str, int, int, str]:
-        """What names the row of this job among others."""
-        return self.name, self.model, self.budget, self.seed, self.recipe.name
-
-    def to_dict(self) -> dict[str, Any]:
-        """The job as plain JSON values."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"recipe": self.recipe.model_dump(mode="json")}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Job:
-        """The job of `to_dict`."""
-        return cls(**(values | {"recipe": Recipe.model_validate(values["recipe"])}))
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What a job came to. Where `error` is not empty the job failed and there is no score.
-
-    Attributes:
-        task: name of the task; `model`, `budget`, `seed` and `recipe` name the rest of the job.
-        score: in [0, 1], in units of `metric`.
-        score_sd: its standard error.
-        test_size: examples scored.
-        seconds: of the whole job, in this process.
-        error: one line, empty where all went well.
-        steps: taken; `best_step` is the one whose weights were scored.
-        first_validation_loss: before training; `validation_loss` is that of the best step.
-        tuning_seconds: of the training alone, those of killed processes included.
-        peak_bytes: most memory that the training held.
-        dropped: labelled examples left out as too long.
-        test_digest: names the test set; scores compare only where it is the same.
-        fingerprint: of the model before tuning.
-        notes: what the user should know.
-    """
-
-    task: str
-    model: str
-    budget: int
-    seed: int
-    recipe: str
-    metric: str
-    score: float | None = None
-    score_sd: float | None = None
-    test_size: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    steps: int = 0
-    best_step: int = 0
-    train_loss: float | None = None
-    validation_loss: float | None = None
-    first_validation_loss: float | None = None
-    tuning_seconds: float = 0.0
-    steps_per_second: float | None = None
-    peak_bytes: int = 0
-    device: str = ""
-    dropped: int = 0
-    test_digest: str = ""
-    recipe_digest: str = ""
-    fingerprint: str = ""
-    notes: tuple[str, ...] = ()
+    def placement(self) -> Placement:
+        """Where the job trains and scores."""
+        settings = self.settings
+        return Placement(settings.device, settings.dtype, settings.processes if self.budget else 1)
 
     @property
-    def failed(self) -> bool:
-        """Whether there is no score."""
-        return bool(self.error)
+    def scoring(self) -> Scoring:
+        """How the job scores."""
+        from labelcast.training.evaluate import Scoring  # which imports torch
 
-    def row(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
-        return asdict(self) | {"notes": list(self.notes)}
+        task, settings = self.source.task, self.settings
+        return Scoring(task.metric, task.answers, settings.batch_size, settings.max_new_tokens)
 
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> JobResult:
-        """The result of a row; keys that are not known are left out."""
-        known = {item.name for item in fields(cls)}
-        values = {key: value for key, value in row.items() if key in known}
-        return cls(**(values | {"notes": tuple(values.get("notes", ()))}))
+    def row(self, **measured: Any) -> ScoreRow:
+        """The row of scores of this job, with what was measured."""
+        recipe = self.settings.recipe
+        values: dict[str, Any] = {
+            "task": self.name,
+            "model": self.settings.model,
+            "budget": self.budget,
+            "seed": self.seed,
+            "metric": self.source.task.metric,
+            "recipe": recipe.name,
+            "recipe_digest": recipe.digest,
+        }
+        return ScoreRow(**values | measured)
+
+    def run(self, report: ReportProgress = lambda progress: None) -> ScoreRow:
+        """Measure the score; whatever goes wrong ends in a row with its error.
+
+        The model and the examples stay loaded for the next job of this process.
+        """
+        begun = time.monotonic()
+        try:
+            from labelcast.sweeps.run_job import measure_score
+
+            report(JobProgress("reading", 0, 1))
+            return self.row(**measure_score(self, report), seconds=time.monotonic() - begun)
+        except Exception as error:  # the other jobs of the sweep go on
+            return self.row(error=_one_line(error), seconds=time.monotonic() - begun)
+
+    def died(self, fault: str, seconds: float) -> ScoreRow:
+        """The row of a job whose process died."""
+        return self.row(error=fault, seconds=round(seconds, 3))
+
+    def after_loss(self, losses: int) -> SweepJob:
+        """The same job with a folder of its own."""
+        return self if self.folder is None else replace(self, folder=f"{self.folder}-{losses}")
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: steps or examples done, and the last validation loss."""
-
-    stage: Literal["reading", "tuning", "scoring"]
-    done: int
-    total: int
-    loss: float | None = None
+def _one_line(error: Exception) -> str:
+    text = brief(error, 500)
+    if isinstance(error, LabelcastError):
+        return text or type(error).__name__
+    if is_out_of_memory(error):
+        return (
+            f"out of memory ({text[:160]}). Run fewer jobs side by side, or give a recipe with a "
+            "smaller micro_batch, or with gradient_checkpointing: true."
+        )
+    return f"{type(error).__name__}: {text}"

@@ -1,7 +1,7 @@
-"""What is measured of a task without training: CoS-Low over several draws, and the baselines.
+"""What can be measured of a task without training: CoS-Low of several draws, and baselines.
 
-Everything comes from the examples that the sweep may train on, with their known answers; the test
-set is never looked at.
+The examples come from those that the sweep may train on, with their answers; the test set is not
+used.
 """
 
 from __future__ import annotations
@@ -11,36 +11,110 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_with
+from labelcast.models.choices import check_dtype, choose_device
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import parse
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
-from labelcast.sweeps.probe_settings import Probe, ProbeSettings
-from labelcast.sweeps.records import PROBE_ROWS, ProbeRow
+from labelcast.sweeps.job import SweepTask, split
+from labelcast.sweeps.records import (
+    PROBE_ROWS,
+    ConfidenceRow,
+    CosLowRow,
+    ProbeRow,
+    RandomRow,
+)
 from labelcast.sweeps.scores import Lines
-from labelcast.sweeps.sweep import Sweep, SweepTask, split
+from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
-from labelcast.tasks.task import Task
 
+_MOST = 100
+"""Draws, and sketches of each: more take hours, and their mean hardly changes."""
 _POOL_SEED = 0
+
+ProbeName = Literal["confidence", "coslow", "exact", "random"]
+_Row = TypeVar("_Row", bound=ProbeRow)
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How the probes of a task are measured.
+
+    Attributes:
+        draws: how often the examples of low confidence are drawn.
+        sketch_seeds: random matrices A for each draw.
+        pool: examples whose confidence is measured.
+        n_label: examples of a draw, 32 in the paper.
+        rank: of the sketch.
+        exact: measure the limit of the sketch too, on the first draw.
+        keep_grams: keep the inner products of the gradients by layer and sketch, as
+            ``DIR/grams/TASK-PROBE-DRAW.npy`` [L,K,N,N] float32 beside ``DIR/grams/layers.json``:
+            2 MB a draw for 135M weights.
+        max_new_tokens: where an answer is cut off.
+        device, dtype: as `load_model` takes them.
+    """
+
+    draws: int = 3
+    sketch_seeds: int = 2
+    pool: int = 1600
+    n_label: int = 32
+    rank: int = 64
+    exact: bool = False
+    keep_grams: bool = False
+    max_new_tokens: int = 30
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that measure nothing."""
+        for option, least in (("draws", 1), ("sketch_seeds", 1), ("pool", 1), ("n_label", 2)):
+            name, value = f"--{option.replace('_', '-')}", getattr(self, option)
+            if value < least:
+                raise InputError(f"{name}: must be at least {least}.")
+            if option in ("draws", "sketch_seeds") and value > _MOST:
+                raise InputError(f"{name}: must be at most {_MOST}.")
+        if self.pool < self.n_label:
+            raise InputError(
+                f"--pool {self.pool}: fewer than the {self.n_label} examples of a draw (--n-label)."
+            )
+
+    def check_machine(self) -> None:
+        """Refuse a missing device or dtype before anything is measured or written.
+
+        Raises:
+            InputError: names it.
+        """
+        choose_device(self.device)
+        check_dtype(self.dtype)
+
+    def key(self, probe: ProbeName, draw: int = 0) -> dict[str, Any]:
+        """What a row of `probes.jsonl` must agree in to be used again."""
+        key: dict[str, Any] = {"probe": probe, "draw": draw, "pool": self.pool}
+        key |= {"max_new_tokens": self.max_new_tokens}
+        if probe != "confidence":
+            key |= {"n_label": self.n_label, "rank": self.rank}
+        if probe == "coslow":
+            key |= {"sketch_seeds": self.sketch_seeds}
+        return key
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What is known of a task without training.
+    """What is known about a task without training.
 
     Attributes:
         coslow: CoS-Low of each draw, the mean over its sketches, [draws].
         sketch_sd: standard deviation over sketches, the mean over draws; None with one sketch.
-        overlap: mean share of examples that two draws have in common; None with one draw.
-        exact: CoS-Low in the limit of the sketch, on the first draw; None where not measured.
+        overlap: mean fraction of examples that two draws share; None with one draw.
+        exact: CoS-Low in the limit of the sketch, on the first draw; None if not measured.
         random_cosine: median cosine of examples drawn at random.
         gradient_norm: mean norm of their gradients.
         mean_confidence: over the pool.
@@ -66,45 +140,46 @@ def measure_probes(
     settings: ProbeSettings,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Probes]:
-    """Measure what is missing of some tasks' probes into `DIR/probes.jsonl`; return them all.
+    """Measure the missing probes of some tasks into `DIR/probes.jsonl` and return all of them.
 
-    Killed, the same call goes on after the last probe that was finished.
+    After a kill, the same call resumes with the first probe that is not finished.
 
     Args:
         sweep: its model and tasks are used.
         names: which of its tasks.
-        settings: how.
-        say: told what is measured now.
+        settings: how to measure.
+        say: called with what is measured next.
 
     Raises:
-        InputError: too small a pool, or a model or data that is no longer the sweep's.
+        InputError: the pool is too small, or model or data differ from those of the sweep.
         RunError: the folder cannot be written.
     """
-    bench = _Bench(sweep, settings, say)
+    measuring = _Measuring(sweep, settings, say)
     for name in names:
-        bench.confidence(name)
+        measuring.confidence(name)
     for name in names:
-        bench.gradients(name)
-    return {name: bench.probes(name) for name in names}
+        measuring.gradients(name)
+    return {name: measuring.probes(name) for name in names}
 
 
-class _Bench:
-    """One sweep's model at work; every finished probe is a line of its own."""
+class _Measuring:
+    """Measures probes with a sweep's model; each is a line of its own when it is finished."""
 
     def __init__(self, sweep: Sweep, settings: ProbeSettings, say: Callable[[str], None]) -> None:
         self.sweep, self.settings, self.say = sweep, settings, say
-        self.content = sweep.settings
+        self.content = sweep.read()
         self.file = Lines(sweep.path / "probes.jsonl")
-        self.file.heal()
-        self.kept = self.file.rows()
-        for number, row in enumerate(self.kept, 1):
-            form = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
-            parse(form, row, f"{self.file.path} line {number}", "Remove that line.")
+        self.file.cut_unfinished()
+        self.kept = [
+            _parsed(row, f"{self.file.path} line {number}")
+            for number, row in enumerate(self.file.read(), 1)
+        ]
         self.model: LanguageModel | None = None
 
     def confidence(self, name: str) -> None:
-        """The confidence of the pool, and the draws from its lowest tenth."""
-        if self._row(name, self.settings.key("confidence")) is not None:
+        """Measure the confidence of the pool, from whose lowest tenth the draws come."""
+        key = self.settings.key("confidence")
+        if self._row(ConfidenceRow, name, key) is not None:
             return
         from labelcast.models.confidence import score_confidence
 
@@ -113,7 +188,8 @@ class _Bench:
         if len(pool) < self.settings.n_label:
             raise InputError(
                 f"task {name}: {len(pool)} examples beside its test set, fewer than the "
-                f"{self.settings.n_label} of a draw. Lower --n-label (the estimate gets less sure)."
+                f"{self.settings.n_label} of a draw. Lower --n-label; the estimate gets less "
+                "certain."
             )
         self.say(f"{name}: confidence of {len(pool)} examples")
         begin = time.perf_counter()
@@ -121,11 +197,11 @@ class _Bench:
             lm, [e.prompt for e in pool], max_new_tokens=self.settings.max_new_tokens
         )
         values = np.array([one.confidence for one in scored])
-        task, answers = self._task(name), [one.answer for one in scored]
+        task, answers = self.content.tasks[name].task, [one.answer for one in scored]
         found = score_answers(task.metric, answers, [str(e.answer) for e in pool], task.answers)
         self._keep(
             name,
-            self.settings.key("confidence"),
+            key,
             examples=len(pool),
             mean_confidence=float(np.nanmean(values)),
             metric=task.metric,
@@ -136,13 +212,15 @@ class _Bench:
         )
 
     def gradients(self, name: str) -> None:
-        """CoS-Low of every draw, and the cosines of examples drawn at random."""
-        wanted = [("coslow", draw) for draw in range(self.settings.draws)]
-        wanted += [("exact", 0)] * self.settings.exact + [("random", 0)]
+        """Measure CoS-Low of every draw, and the cosines of examples drawn at random."""
+        wanted: list[tuple[ProbeName, int]] = [("coslow", n) for n in range(self.settings.draws)]
+        if self.settings.exact:
+            wanted.append(("exact", 0))
+        wanted.append(("random", 0))
         left = [
             (probe, draw)
             for probe, draw in wanted
-            if self._row(name, self.settings.key(probe, draw)) is None  # type: ignore[arg-type]
+            if self._row(ProbeRow, name, self.settings.key(probe, draw)) is None
         ]
         if not left:
             return
@@ -153,23 +231,24 @@ class _Bench:
             if probe == "random":
                 self._random(name, lm, pool)
             else:
-                self._coslow(name, lm, pool, probe, draw)  # type: ignore[arg-type]
+                self._coslow(name, lm, pool, probe, draw)
 
     def probes(self, name: str) -> Probes:
-        """All that was measured of a task."""
-        draws = [self._need(name, "coslow", draw) for draw in range(self.settings.draws)]
-        spreads = [row["seed_sd"] for row in draws if len(row["per_seed"]) > 1]
-        chosen = [set(row["ids"]) for row in draws]
+        """Everything that was measured of a task."""
+        draws = [self._need(CosLowRow, name, "coslow", n) for n in range(self.settings.draws)]
+        spreads = [row.seed_sd or 0.0 for row in draws if len(row.per_seed) > 1]
+        chosen = [set(row.ids) for row in draws]
         shared = [len(a & b) / max(len(a), 1) for a, b in combinations(chosen, 2)]
-        random = self._need(name, "random")
+        random = self._need(RandomRow, name, "random")
+        exact = self._need(CosLowRow, name, "exact").coslow if self.settings.exact else None
         return Probes(
-            coslow=tuple(row["coslow"] for row in draws),
+            coslow=tuple(row.coslow for row in draws),
             sketch_sd=float(np.mean(spreads)) if spreads else None,
             overlap=float(np.mean(shared)) if shared else None,
-            exact=self._need(name, "exact")["coslow"] if self.settings.exact else None,
-            random_cosine=random["median"],
-            gradient_norm=random["norm"],
-            mean_confidence=self._need(name, "confidence")["mean_confidence"],
+            exact=exact,
+            random_cosine=random.median,
+            gradient_norm=random.norm,
+            mean_confidence=self._need(ConfidenceRow, name, "confidence").mean_confidence,
         )
 
     def _coslow(
@@ -177,12 +256,11 @@ class _Bench:
         name: str,
         lm: LanguageModel,
         pool: Sequence[Example],
-        probe: Literal["coslow", "exact"],
+        probe: ProbeName,
         draw: int,
     ) -> None:
-        values = self._confidences(name)
         try:
-            picked = pick_low_confidence(values, self.settings.n_label, seed=draw)
+            picked = pick_low_confidence(self._confidences(name), self.settings.n_label, seed=draw)
         except InputError as error:
             raise InputError(f"task {name}: {error}") from None
         found = cos_low(
@@ -230,57 +308,59 @@ class _Bench:
             seconds=round(time.perf_counter() - begin, 3),
         )
 
-    def _confidences(self, name: str) -> Any:
-        row = self._need(name, "confidence")
-        return np.array([np.nan if v is None else v for v in row["confidence"]], dtype=np.float64)
-
-    def _task(self, name: str) -> Task:
-        return Task.model_validate(self.content["tasks"][name]["task"])
+    def _confidences(self, name: str) -> NDArray[np.float64]:
+        """By position in the pool, NaN for a prompt that is too long."""
+        row = self._need(ConfidenceRow, name, "confidence")
+        return np.array([np.nan if v is None else v for v in row.confidence], dtype=np.float64)
 
     def _pool(self, name: str, lm: LanguageModel) -> tuple[Example, ...]:
         """A random part of what the sweep may train on, in an order that its contents fix."""
-        entry = self.content["tasks"][name]
-        chosen = SweepTask(self._task(name), entry["data"], entry["test_data"])
-        size, seed = self.content["test_size"], self.content["split_seed"]
-        found = split(chosen, size, seed=_POOL_SEED, split_seed=seed, render=lm.render)
-        if found.test_digest != entry["test_digest"]:
-            raise InputError(
-                f"task {name}: {entry['data']} has changed since its curve was measured."
-            )
+        entry, content = self.content.tasks[name], self.content
+        found = split(
+            SweepTask(entry.task, entry.data, entry.test_data),
+            content.test_size,
+            seed=_POOL_SEED,
+            split_seed=content.split_seed,
+            render=lm.render,
+        )
+        if found.test_digest != entry.test_digest:
+            raise InputError(f"task {name}: {entry.data} has changed since its curve was measured.")
         return found.order[: self.settings.pool]
 
     def _lm(self) -> LanguageModel:
-        """The sweep's model."""
-        if self.model is not None:
-            return self.model
-        name, before = self.content["model"]["name"], self.content["model"]["fingerprint"]
-        self.say(f"loading {name}")
-        lm = load_model(name, device=self.settings.device, dtype=self.settings.dtype)
-        if lm.identity.fingerprint != before:
-            raise InputError(f"model {name}: no longer the one whose curves were measured.")
-        self.model = lm
-        return lm
+        """The sweep's model, loaded when it is first needed."""
+        if self.model is None:
+            name, fingerprint = self.content.model.name, self.content.model.fingerprint
+            self.say(f"loading {name}")
+            lm = load_model(name, device=self.settings.device, dtype=self.settings.dtype)
+            if lm.identity.fingerprint != fingerprint:
+                raise InputError(f"model {name}: not the one whose curves were measured.")
+            self.model = lm
+        return self.model
 
-    def _row(self, name: str, key: dict[str, Any]) -> dict[str, Any] | None:
-        wanted = {"task": name} | key
+    def _row(self, kind: type[_Row], name: str, key: dict[str, Any]) -> _Row | None:
         for row in self.kept:
-            if all(row.get(field) == value for field, value in wanted.items()):
+            if isinstance(row, kind) and row.task == name and row.matches(key):
                 return row
         return None
 
-    def _need(self, name: str, probe: Probe, draw: int = 0) -> dict[str, Any]:
-        row = self._row(name, self.settings.key(probe, draw))
+    def _need(self, kind: type[_Row], name: str, probe: ProbeName, draw: int = 0) -> _Row:
+        row = self._row(kind, name, self.settings.key(probe, draw))
         assert row is not None
         return row
 
     def _keep(self, name: str, key: dict[str, Any], **values: Any) -> None:
         row = {"task": name, **key, **{k: v for k, v in values.items() if k not in key}}
-        self.file.append(row)
-        self.kept.append(row)
+        self.file.add(row)
+        self.kept.append(_parsed(row, str(self.file.path)))
+
+
+def _parsed(row: dict[str, Any], where: str) -> ProbeRow:
+    return parse(PROBE_ROWS.get(str(row.get("probe")), ProbeRow), row, where, "Remove that line.")
 
 
 def _share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
-    """The share of answers that are one of the task's; None where any text may be one."""
+    """The fraction of answers that are one of the task's; None if any text is allowed."""
     if not allowed:
         return None
     form = comparison(allowed, allowed)

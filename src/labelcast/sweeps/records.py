@@ -1,19 +1,42 @@
-"""Schemas of a sweep folder's JSON files: an untrusted file is refused with a clear message.
+"""The records of a sweep folder's JSON files, as they are written and read.
 
-Other fields of a file are ignored.
+An untrusted file is refused with a clear message.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from labelcast.runs.records import Finite, Form, ModelPart, Natural, Share
+from labelcast.tasks.task import Task
+
+ScoreKey = tuple[str, int, int]
+"""Task, budget and seed: what identifies a score within a sweep."""
+
+_Checked = TypeVar("_Checked", bound=Form)
+_TaskPart = Annotated[
+    Task,
+    BeforeValidator(lambda value: value if isinstance(value, Task) else Task.build(value, "task")),
+    PlainSerializer(lambda task: task.model_dump(mode="json")),
+]
+
+
+# `sweep.json` is extended and written again, so the fields that are not named are kept.
+_OPEN = ConfigDict(extra="allow", frozen=True)
+
+
+class SweepModel(ModelPart):
+    """The model of a sweep."""
+
+    model_config = _OPEN
 
 
 class RecipePart(Form):
-    """What a sweep says of its recipe."""
+    """The recipe of a sweep."""
+
+    model_config = _OPEN
 
     name: str
 
@@ -21,7 +44,9 @@ class RecipePart(Form):
 class TaskEntry(Form):
     """One task of a sweep."""
 
-    task: dict[str, Any]
+    model_config = _OPEN
+
+    task: _TaskPart
     data: str
     test_data: str | None = None
     test_digest: str
@@ -30,7 +55,9 @@ class TaskEntry(Form):
 class SweepFile(Form):
     """`sweep.json`."""
 
-    model: ModelPart
+    model_config = _OPEN
+
+    model: SweepModel
     recipe: RecipePart
     recipe_digest: str
     test_size: Natural
@@ -40,36 +67,94 @@ class SweepFile(Form):
     budgets: list[Natural]
     seeds: list[Natural]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return self.model_dump(exclude_unset=True)
+
 
 class ScoreRow(Form):
-    """A row of `scores.jsonl`."""
+    """A row of `scores.jsonl`, in the order of its fields: what one job measured.
+
+    Attributes:
+        task: its name; `model`, `budget` and `seed` are the job's too.
+        score: in [0, 1], in units of `metric`; None if the job failed.
+        test_size: examples scored.
+        seconds: of the complete job, in this process.
+        error: why the job failed, on one line; empty if it did not.
+        recipe: its name.
+        score_sd: standard error of the score.
+        steps: taken; `best_step` is the one whose weights were scored.
+        validation_loss: at the best step; `first_validation_loss` is before training.
+        tuning_seconds: of training, that in killed processes included.
+        peak_bytes: most memory that training used.
+        dropped: labelled examples left out because they are too long.
+        test_digest: identifies the test set; only scores on the same one compare.
+        fingerprint: of the model before tuning.
+        notes: warnings of the job.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     task: str
+    model: str
     budget: Natural
     seed: Natural
     metric: str
-    score: Share | None
-    test_size: Natural
-    seconds: Finite
-    error: str
+    score: Share | None = None
+    test_size: Natural = 0
+    seconds: Finite = 0.0
+    error: str = ""
+    recipe: str = ""
+    score_sd: Finite | None = None
+    steps: Natural = 0
+    best_step: Natural = 0
+    train_loss: Finite | None = None
+    validation_loss: Finite | None = None
+    first_validation_loss: Finite | None = None
+    tuning_seconds: Finite = 0.0
+    steps_per_second: Finite | None = None
+    peak_bytes: Natural = 0
+    device: str = ""
+    dropped: Natural = 0
+    test_digest: str = ""
+    recipe_digest: str = ""
+    fingerprint: str = ""
+    notes: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _complete(self) -> ScoreRow:
+        if self.score is None and not self.error:
+            raise ValueError("neither a score nor an error")
+        return self
+
+    @property
+    def key(self) -> ScoreKey:
+        """What identifies the row within its sweep."""
+        return self.task, self.budget, self.seed
 
 
 class ProbeRow(Form):
-    """What every row of `probes.jsonl` says."""
+    """A row of `probes.jsonl`: the task, what was measured, and with which settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     task: str
     probe: str
 
+    def matches(self, key: dict[str, Any]) -> bool:
+        """Whether the row has all values of a key."""
+        return all(getattr(self, name, None) == value for name, value in key.items())
+
 
 class ConfidenceRow(ProbeRow):
-    """A row of the probe ``confidence``."""
+    """The confidences of a pool, None where a prompt was too long."""
 
     confidence: list[Share | None]
     mean_confidence: Finite
 
 
 class CosLowRow(ProbeRow):
-    """A row of the probes ``coslow`` and ``exact``."""
+    """CoS-Low of a draw, with its sketches or exact."""
 
     coslow: Finite
     per_seed: list[Finite]
@@ -84,16 +169,16 @@ class CosLowRow(ProbeRow):
 
 
 class RandomRow(ProbeRow):
-    """A row of the probe ``random``."""
+    """Median cosine and mean norm of the gradients of random examples."""
 
     median: Finite
     norm: Finite
 
 
-PROBE_ROWS: dict[str, type[Form]] = {
+PROBE_ROWS: dict[str, type[ProbeRow]] = {
     "confidence": ConfidenceRow,
     "coslow": CosLowRow,
     "exact": CosLowRow,
     "random": RandomRow,
 }
-"""The form of a row by its probe."""
+"""The class of a row by its probe."""

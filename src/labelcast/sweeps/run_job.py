@@ -1,51 +1,136 @@
-"""Running one job of a sweep: a task, a model, a budget and a seed come in, one row goes out.
+"""The steps of a sweep's job: read, split, tune, score.
 
-torch is imported when a job runs, not before.
+The model and the examples of one job are kept for the next job of the process.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import copy
+import gc
+import shutil
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from labelcast.sweeps.job import Job, JobResult, Progress
+import torch
+
+from labelcast.errors import LabelcastWarning
+from labelcast.execution.workers import JobProgress, ReportProgress
+from labelcast.models.choices import choose_device
+from labelcast.models.loading import LanguageModel
+from labelcast.sweeps.job import SweepJob, read_examples, split
+from labelcast.tasks.prompts import Example, Render
+from labelcast.tasks.task import Task
+from labelcast.training.backend import Backend, backend_of
+
+# A model up to this size stays in memory between jobs, beside the tuned copy.
+_KEPT_BYTES = 2 * 2**30
 
 
-def run_job(job: Job, progress: Callable[[Progress], None] = lambda state: None) -> JobResult:
-    """Measure one score. A job that fails gives a row with its error.
+def measure_score(job: SweepJob, report: ReportProgress) -> dict[str, Any]:
+    """Do a job; returns the fields of its row that are measured.
 
-    What the jobs of a process share, the model and the rendered examples, is read once. With a
-    `folder` a job that was killed goes on from its last checkpoint.
-
-    Args:
-        job: what to measure.
-        progress: called as the job goes on, in this process.
+    Raises:
+        InputError: the data, the task, the model or the recipe is wrong.
+        RunError: training or scoring failed.
     """
-    started = time.monotonic()
+    if job.settings.threads:
+        torch.set_num_threads(job.settings.threads)
+    backend = backend_of(job.settings.recipe)
     try:
-        from labelcast.sweeps.job_steps import measure
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LabelcastWarning)
+            measured = _tune_and_score(job, backend, report)
+    finally:
+        # Free the memory for the next job.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    notes = [str(w.message) for w in caught if issubclass(w.category, LabelcastWarning)]
+    return measured | {"notes": notes}
 
-        values = measure(job, progress)
-    except Exception as error:  # whatever it was, the other jobs of a sweep go on
-        values = {"error": _one_line(error)}
-    return JobResult(
-        *job.key,
-        metric=job.metric,
-        recipe_digest=job.recipe.digest,
-        seconds=time.monotonic() - started,
-        **values,
+
+def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> dict[str, Any]:
+    lm = _KEPT.model(job, backend)
+    fingerprint, measured = lm.identity.fingerprint, {}
+    splits = split(
+        job.source,
+        job.settings.test_size,
+        seed=job.seed,
+        split_seed=job.settings.split_seed,
+        render=lm.render,
+        read=_KEPT.reader(fingerprint),
     )
-
-
-def _one_line(error: Exception) -> str:
-    from labelcast.errors import LabelcastError, brief, is_out_of_memory
-
-    text = brief(error, 500)
-    if isinstance(error, LabelcastError):
-        return text or type(error).__name__
-    if is_out_of_memory(error):
-        return (
-            f"out of memory ({text[:160]}). Run fewer jobs side by side, or give a recipe with a "
-            "smaller micro_batch, or with gradient_checkpointing: true."
+    # The folder stays if the job fails, so that its next try resumes.
+    folder = None if job.folder is None else Path(job.folder) / "training"
+    if job.budget:
+        tuned = backend.fit(
+            lm,
+            splits.budget(job.budget, job.settings.recipe.validation_share),
+            job.settings.recipe,
+            seed=job.seed,
+            placement=job.placement,
+            folder=folder,
+            progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
-    return f"{type(error).__name__}: {text}"
+        lm, measured = tuned.lm, tuned.log.facts()
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        report(JobProgress("scoring", done, len(splits.test)))
+
+    found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=on_batch)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return measured | {
+        "score": found.value,
+        "score_sd": found.sd,
+        "test_size": found.size,
+        "device": choose_device(job.placement.device).value,
+        "test_digest": splits.test_digest,
+        "fingerprint": fingerprint,
+    }
+
+
+class _Kept:
+    """The last model and the last examples, for the next job of this process."""
+
+    def __init__(self) -> None:
+        self.model_key: Any = None
+        self.lm: LanguageModel | None = None
+        self.examples: dict[Any, list[Example]] = {}
+
+    def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
+        """A model that the job may change."""
+        key = (job.settings.model, job.settings.recipe.method, job.placement)
+        if self.lm is None or self.model_key != key:
+            self.lm = None
+            lm = backend.load(job.settings.model, job.settings.recipe, job.placement)
+            size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
+            if size > _KEPT_BYTES:
+                return lm
+            self.lm, self.model_key = lm, key
+        return replace(self.lm, model=copy.deepcopy(self.lm.model))
+
+    def reader(self, fingerprint: str) -> Any:
+        """Read the examples of a source, rendered for the model of that fingerprint, once."""
+
+        def read(spec: str, task: Task, render: Render) -> Iterable[Example]:
+            path = Path(spec)
+            stamp = path.stat().st_mtime_ns if path.exists() else 0
+            key = (spec, stamp, repr(task), fingerprint)
+            if key not in self.examples:
+                # Only the data and the test data of one task.
+                while len(self.examples) > 1:
+                    self.examples.pop(next(iter(self.examples)))
+                self.examples[key] = list(read_examples(spec, task, render))
+            return self.examples[key]
+
+        return read
+
+
+_KEPT = _Kept()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from labelcast.execution.local import LocalWorkers, shares, visible_gpus
-from labelcast.sweeps.job import JobResult
-from labelcast.sweeps.sweep import BUDGETS, Settings, Sweep, SweepTask, cores, sweep_task
+from labelcast.execution.local import LocalWorkers, cores, gpu_groups, visible_gpus
+from labelcast.sweeps.job import BUDGETS, SweepSettings, SweepTask
+from labelcast.sweeps.records import ScoreRow
+from labelcast.sweeps.scores import MeasuredCurve
+from labelcast.sweeps.sweep import Sweep, sweep_task
 from labelcast.training.recipe import Recipe
 
 
@@ -27,8 +28,8 @@ def sweep(
     max_new_tokens: int = 30,
     jobs: int | None = None,
     retries: int = 1,
-    on_result: Callable[[JobResult], None] = lambda result: None,
-) -> dict[str, Any]:
+    on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
+) -> dict[str, MeasuredCurve]:
     """Measure learning curves: fine-tune and score each task at each budget with each seed.
 
     After a kill the same call does only what is missing. More tasks, budgets or seeds extend the
@@ -49,11 +50,11 @@ def sweep(
         max_new_tokens: where an answer is cut off.
         jobs: how many run at once; None runs one per GPU, or one.
         retries: further tries of a failed job before its error is kept.
-        on_result: called after each job.
+        on_result: called after each job with its number and its row of `scores.jsonl`.
 
     Returns:
         By task: ``budgets`` [K], ``scores`` [K] in [0, 1] (means over seeds), ``auc`` in [0, 1]
-        and more, as in `curve.json`.
+        and more, as `curve.json` has them.
 
     Raises:
         InputError: broken or too little data, or a folder with another sweep.
@@ -61,12 +62,12 @@ def sweep(
 
     Examples:
         >>> curves = sweep(["hyperbaton"], "sweep", budgets=(0, 50, 100))  # doctest: +SKIP
-        >>> curves["hyperbaton"]["scores"]  # doctest: +SKIP
+        >>> curves["hyperbaton"].scores  # doctest: +SKIP
         [0.52, 0.71, 0.78]
     """
-    groups, room = shares(visible_gpus(), 1.0)
+    groups, room = gpu_groups(visible_gpus(), 1.0)
     size = jobs or room
-    settings = Settings(
+    settings = SweepSettings(
         model=model,
         recipe=recipe if isinstance(recipe, Recipe) else Recipe.load(recipe),
         budgets=tuple(budgets),
@@ -82,7 +83,7 @@ def sweep(
     found = Sweep(out)
     missing = found.missing(found.begin(chosen, settings))
     if missing:
-        workers = LocalWorkers(size, logs=Path(out) / "logs", gpus=groups)
+        workers: LocalWorkers[ScoreRow] = LocalWorkers(size, logs=Path(out) / "logs", gpus=groups)
         found.run(missing, workers, retries=retries, on_result=on_result)
     curves = found.write_curves()
     return {one.task.name: curves[one.task.name] for one in chosen}

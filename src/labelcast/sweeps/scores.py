@@ -1,116 +1,187 @@
-"""The file of a sweep's results: one line a job, written once, by the driver alone."""
+"""The file of a sweep's scores, one line per job, written by one process; and curves from it."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.atomic import sync_folder
 from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
 from labelcast.files.untrusted import refuse_special
+from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.runs.records import parse
-from labelcast.sweeps.records import ScoreRow
-
-FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
-"""The fields that every row begins with, in this order."""
-
-Key = tuple[str, int, int]
-"""Task, budget, seed: what identifies a row within one sweep."""
-
-
-def key_of(row: dict[str, Any]) -> Key:
-    """What identifies a row."""
-    return str(row["task"]), int(row["budget"]), int(row["seed"])
+from labelcast.sweeps.records import ScoreKey, ScoreRow
+from labelcast.tasks.task import Task
 
 
 class Lines:
-    """A JSONL file that one process adds to, under the lock of its folder; others may read.
+    """A JSONL file that one process appends to while it holds its folder's lock.
 
-    A last line that has no end was cut off by a kill: what it told of counts as not done.
+    A last line without an end was cut off by a kill and is ignored.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def rows(self) -> list[dict[str, Any]]:
+    def read(self) -> list[dict[str, Any]]:
         """The rows, in the order in which they were written.
 
         Raises:
-            InputError: a line that was written whole is damaged.
+            InputError: a complete line is damaged.
         """
         refuse_special(self.path)
         return read_jsonl(self.path, unfinished=True)
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; it is on the disk when this returns, whole or not at all.
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row; when this returns it is on the disk.
 
         Raises:
-            RunError: the disk is full, or the file cannot be written.
+            RunError: the disk is full, or the file cannot be written; nothing is added then.
         """
-        self.heal()
+        self.cut_unfinished()
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
         with disk_faults(self.path), self.path.open("ab", buffering=0) as stream:
-            whole = stream.tell()
+            before = stream.tell()
             try:
                 if stream.write(line) < len(line):
                     raise OSError(errno.ENOSPC, "the disk is full")
                 os.fsync(stream.fileno())
             except OSError:
-                stream.truncate(whole)
+                stream.truncate(before)
                 raise
-        if not whole:
+        if not before:
             sync_folder(self.path.parent)
 
-    def heal(self) -> None:
-        """Cut off a last line that has no end. The caller holds the lock of the folder."""
+    def cut_unfinished(self) -> None:
+        """Cut off a last line without an end. The caller holds the lock of the folder."""
         if not self.path.exists():
             return
         with disk_faults(self.path), self.path.open("rb+") as stream:
             content = stream.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                stream.truncate(whole)
+            complete = content.rfind(b"\n") + 1
+            if complete < len(content):
+                stream.truncate(complete)
                 os.fsync(stream.fileno())
 
 
 class ScoresFile(Lines):
     """`scores.jsonl` of a sweep."""
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[ScoreRow]:
         """The rows, in the order in which they were written.
 
         Raises:
-            InputError: a line is damaged, lacks a field, or appears twice.
+            InputError: a line is damaged, lacks a field, or repeats another one.
         """
-        rows = super().rows()
-        seen: set[Key] = set()
-        for number, row in enumerate(rows, 1):
-            missing = [name for name in FIELDS if name not in row]
-            if missing:
-                raise InputError(f"{self.path} line {number}: the field {missing[0]!r} is missing.")
-            parse(ScoreRow, row, f"{self.path} line {number}", "Mend or remove that line.")
-            if key_of(row) in seen:
-                task, budget, seed = key_of(row)
+        rows: dict[ScoreKey, ScoreRow] = {}
+        for number, content in enumerate(self.read(), 1):
+            where = f"{self.path} line {number}"
+            row = parse(ScoreRow, content, where, "Correct or remove that line.")
+            if row.key in rows:
+                task, budget, seed = row.key
                 raise InputError(
-                    f"{self.path} line {number}: {task} with budget {budget} and seed {seed} "
-                    "appears twice. Remove one of the two lines."
+                    f"{where}: {task} with budget {budget} and seed {seed} appears twice. Remove "
+                    "one of the two lines."
                 )
-            seen.add(key_of(row))
-        return rows
+            rows[row.key] = row
+        return list(rows.values())
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row, the fields that all have first."""
-        super().append({name: row[name] for name in FIELDS} | row)
+    def append(self, row: ScoreRow) -> None:
+        """Append a row; when this returns it is on the disk."""
+        self.add(row.model_dump())
 
-    def drop(self, keys: Iterable[Key]) -> None:
-        """Take rows out, in one step."""
-        gone = set(keys)
-        rows = self.rows()
-        kept = [row for row in rows if key_of(row) not in gone]
-        if len(kept) < len(rows):
-            write_jsonl(self.path, kept)
+    def drop(self, keys: Iterable[ScoreKey]) -> None:
+        """Remove rows, all in one step."""
+        gone, rows = set(keys), self.rows()
+        if gone & {row.key for row in rows}:
+            kept = zip(rows, self.read(), strict=True)
+            write_jsonl(self.path, [content for row, content in kept if row.key not in gone])
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """The curve of a task, as `curve.json` has it.
+
+    Attributes:
+        budgets: [k], rising.
+        scores: mean over seeds at each budget, as measured, [k].
+        seeds: how many scores each mean has, [k].
+        score_sd: over seeds, None for one seed, [k].
+        metric: of the scores; None without any score.
+        test_size: examples of each score; likewise.
+        auc, zero_shot, ceiling, gains, censored: of the `EfficiencyCurve`, which cleans and
+            normalises the scores; None if there is none.
+        note: why there is no area, or what stands in for a missing zero-shot score.
+    """
+
+    budgets: list[int]
+    scores: list[float]
+    seeds: list[int]
+    score_sd: list[float | None]
+    metric: str | None
+    test_size: int | None
+    auc: float | None = None
+    zero_shot: float | None = None
+    ceiling: float | None = None
+    gains: list[float] | None = None
+    censored: bool | None = None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, MeasuredCurve]:
+    """The curve of each task.
+
+    Args:
+        rows: of a sweep; failed ones do not count.
+        tasks: by name; their ceilings are used.
+
+    Source: Je and Raffel (2025), the curve.
+    """
+    by_task: dict[str, list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        if not row.error and row.score is not None:
+            by_task[row.task].append(row)
+    return {
+        name: _curve(by_task[name], task.ceiling.score if task.ceiling else None)
+        for name, task in tasks.items()
+    }
+
+
+def _curve(rows: list[ScoreRow], ceiling: float | None) -> MeasuredCurve:
+    scores: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        assert row.score is not None
+        scores[row.budget].append(row.score)
+    budgets = sorted(scores)
+    means = {budget: fmean(scores[budget]) for budget in budgets}
+    area: dict[str, Any]
+    try:
+        found = EfficiencyCurve.from_scores(means, ceiling)
+    except InputError as error:
+        area = {"note": str(error)}
+    else:
+        area = {n: getattr(found, n) for n in ("auc", "zero_shot", "ceiling", "censored")}
+        area |= {"gains": list(found.gains)}
+        if 0 not in means:
+            area["note"] = "no zero-shot score (budget 0): the lowest score is used instead"
+    return MeasuredCurve(
+        budgets=budgets,
+        scores=list(means.values()),
+        seeds=[len(scores[budget]) for budget in budgets],
+        score_sd=[stdev(s) if len(s := scores[b]) > 1 else None for b in budgets],
+        metric=rows[0].metric if rows else None,
+        test_size=rows[0].test_size if rows else None,
+        **area,
+    )

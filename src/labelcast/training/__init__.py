@@ -1,1 +1,1 @@
-"""Fine-tuning: recipes, training, evaluation and splits."""
+"""Fine-tuning: recipes, backends, evaluation and splits."""

@@ -1,4 +1,4 @@
-"""A model's score on a test set: greedy answers of the confidence step, and a metric."""
+"""Score a model on a test set: greedy answers, as in the confidence step, and a metric."""
 
 from __future__ import annotations
 
@@ -14,55 +14,56 @@ from labelcast.models.protocols import Predictor
 from labelcast.tasks.metrics import Scored, comparison, score_answers
 from labelcast.tasks.prompts import Example
 
-_UNITS = {
-    "accuracy": "share right",
-    "exact_match": "share matched",
-    "macro_f1": "mean F1 of the classes",
-    "token_f1": "mean F1 of the words",
-    "rouge_l": "mean ROUGE-L F1",
-}
 _RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Score:
+class Scoring:
+    """How a model is scored.
+
+    Attributes:
+        metric: one of `tasks.metrics.METRICS`.
+        allowed: the task's allowed answers.
+        batch_size: prompts at once; None chooses for the device.
+        max_new_tokens: where an answer is cut off.
+    """
+
+    metric: str
+    allowed: Sequence[str] = ()
+    batch_size: int | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
+
+
+@dataclass(frozen=True)
+class Evaluation:
     """The score of a model on a test set.
 
     Attributes:
-        value: in [0, 1].
+        value: the score, in [0, 1].
         sd: its standard error over test sets of this size, above 0.
         size: how many examples were scored.
-        metric: which metric.
-        unit: what `value` counts, in words.
+        metric: one of `tasks.metrics.METRICS`.
     """
 
     value: float
     sd: float
     size: int
     metric: str
-    unit: str
 
 
 def answers(
     lm: Predictor,
     examples: Sequence[Example],
-    *,
-    batch_size: int | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    scoring: Scoring,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
-    """The greedy answer to each example, in order; empty where a prompt does not fit the model.
-
-    Args:
-        lm: the model.
-        examples: rendered for it.
-        batch_size: None chooses one for the device.
-        max_new_tokens: where an answer is cut off.
-        progress: called with the number of examples done.
-    """
-    prompts = [example.prompt for example in examples]
+    """The greedy answer to each example, in order; empty if a prompt does not fit the model."""
     found = score_confidence(
-        lm, prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
+        lm,
+        [example.prompt for example in examples],
+        batch_size=scoring.batch_size,
+        max_new_tokens=scoring.max_new_tokens,
+        progress=progress,
     )
     return [value.answer for value in found]
 
@@ -70,51 +71,43 @@ def answers(
 def evaluate(
     lm: Predictor,
     examples: Sequence[Example],
-    metric: str,
+    scoring: Scoring,
     *,
-    allowed: Sequence[str] = (),
-    batch_size: int | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
     progress: Callable[[int], None] = lambda done: None,
-) -> Score:
+) -> Evaluation:
     """Score a model on labelled examples.
 
     Args:
         lm: the model.
         examples: labelled, rendered for it.
-        metric: one of `tasks.metrics.METRICS`.
-        allowed: the task's allowed answers.
-        batch_size: None chooses one for the device.
-        max_new_tokens: where an answer is cut off.
+        scoring: how to score.
         progress: called with the number of examples done.
 
     Raises:
-        InputError: no examples, or one without an answer.
+        InputError: there are no examples, or one has no answer.
     """
     gold = [example.answer for example in examples if example.answer is not None]
     if not gold or len(gold) < len(examples):
         raise InputError(
             f"{len(examples) - len(gold)} of {len(examples)} test examples have no answer; "
-            "a test set is labelled, and has at least one example."
+            "a test set needs at least one example, all of them labelled."
         )
-    found = answers(
-        lm, examples, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
-    )
-    return summarise(metric, found, gold, allowed)
+    found = answers(lm, examples, scoring, progress)
+    return summarise(scoring.metric, found, gold, scoring.allowed)
 
 
 def summarise(
     metric: str, found: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()
-) -> Score:
-    """The score of answers that are at hand, with its standard error.
+) -> Evaluation:
+    """The score of given answers, with its standard error.
 
-    For a share p of n the error is binomial, with p moved to (k + 1) / (n + 2) so that it is not 0
-    where all answers are right or wrong. For the F1 and ROUGE-L scores it is the spread over
-    resamples of the test set (bootstrap), but at least 1 / (2 n).
+    For accuracy and exact match the error is binomial, with p = (k + 1) / (n + 2) for k of n right
+    answers, so that it is above 0 if all answers are right or wrong. For F1 and ROUGE-L it is the
+    spread over bootstrap resamples of the test set, but at least 1 / (2 n).
     """
     scored = score_answers(metric, found, gold, allowed)
     sd = _spread(metric, scored, found, gold, allowed)
-    return Score(scored.total, sd, len(gold), metric, _UNITS[metric])
+    return Evaluation(scored.total, sd, len(gold), metric)
 
 
 def _spread(

@@ -1,4 +1,4 @@
-"""Fine-tuning a model on labelled examples, by a recipe."""
+"""Fine-tuning and scoring causal language models: all weights, or LoRA adapters."""
 
 from __future__ import annotations
 
@@ -8,171 +8,190 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from labelcast.errors import InputError, LabelcastWarning, RunError
+import torch
+
+from labelcast.errors import InputError, LabelcastWarning, RunError, brief, is_out_of_memory
+from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_text
-from labelcast.models.choices import computes_bf16
-from labelcast.models.loading import LanguageModel
+from labelcast.models.choices import Choice, choose_device, computes_bf16
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.tasks.prompts import Example
-from labelcast.training.checkpoints import Course, Keeper, drop_damaged, last_checkpoint
+from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.checkpoints import Keeper, last_checkpoint
+from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.recipe import Recipe
-from labelcast.training.sequences import Sequences, encode
-from labelcast.training.silence import quiet, random_state_kept
-from labelcast.training.splits import digest
-from labelcast.training.trainer import make_trainer, unpatched
+from labelcast.training.splits import Budget, digest
+from labelcast.training.trainer import (
+    Sequences,
+    encode,
+    make_trainer,
+    quiet,
+    random_state_kept,
+    unpatched,
+)
 
-OnStep = Callable[[int, int, float | None], None]
 _IDENTITY = "training.json"
+_UNFINISHED = ".unfinished"
 
 
-@dataclass(frozen=True)
-class FineTuned:
-    """A fine-tuned model and how it came about.
+class CausalBackend:
+    """Causal language models; see `training.backend.Backend`.
 
     Attributes:
-        lm: the model with the weights of the best step, adapters merged, in evaluation mode.
-        steps: steps taken.
-        best_step: the step with the lowest validation loss.
-        validation_losses: by step; step 0 is before training.
-        train_loss: mean over the last steps.
-        seconds: spent training, checkpoints and validation included.
-        steps_per_second: over the same time.
-        peak_bytes: most memory held: of the device, or of the process on a CPU.
-        stopped_early: whether the validation loss had stopped falling.
-        dropped: examples left out as too long.
-    """
-
-    lm: LanguageModel
-    steps: int
-    best_step: int
-    validation_losses: tuple[tuple[int, float], ...]
-    train_loss: float | None
-    seconds: float
-    steps_per_second: float
-    peak_bytes: int
-    stopped_early: bool
-    dropped: int
-
-
-def fine_tune(
-    lm: LanguageModel,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    recipe: Recipe,
-    *,
-    seed: int,
-    folder: Path | None = None,
-    progress: OnStep = lambda step, steps, loss: None,
-    checkpoint_seconds: float = 300.0,
-    bf16: bool | None = None,
-) -> FineTuned:
-    """Fine-tune a model; its own weights are changed.
-
-    Args:
-        lm: the model; for the method ``full`` best in float32.
-        train: labelled examples to learn from, rendered for the model.
-        validation: labelled examples whose loss says when to stop.
-        recipe: how.
-        seed: of the order of examples, the adapters and the dropout.
-        folder: for checkpoints: the same call goes on from the last one there. None keeps none.
-        progress: called after each step with steps, most steps, and the last validation loss.
         checkpoint_seconds: least time between two checkpoints.
-        bf16: compute in bfloat16; None does so where the device can.
-
-    Raises:
-        InputError: nothing is left to train or validate on, or the recipe does not fit.
-        RunError: the loss is not a number from the first measurement on.
-
-    Source: paper, section on fine-tuning (recipe `FULL`).
     """
-    trained = train_model(
-        lm,
-        train,
-        validation,
-        recipe,
-        seed=seed,
-        folder=folder,
-        progress=progress,
-        checkpoint_seconds=checkpoint_seconds,
-        bf16=bf16,
-    )
-    return finished(trained, replace(lm, model=merged(trained.model)))
+
+    checkpoint_seconds = 300.0
+
+    def load(self, model: str, recipe: Recipe, placement: Placement) -> LanguageModel:
+        """Load a model in the dtype that it is trained in.
+
+        Weights that are trained stay in float32, where small steps are not lost; frozen weights
+        that carry adapters take half of that where the device computes in bfloat16.
+        """
+        device = choose_device(placement.device).value
+        dtype = placement.dtype
+        if dtype == "auto":
+            half = recipe.method == "lora" and computes_bf16(device)
+            dtype = "bfloat16" if half else "float32"
+        # The training processes need the room on the device.
+        return load_model(model, device="cpu" if placement.processes > 1 else device, dtype=dtype)
+
+    def fit(
+        self,
+        lm: LanguageModel,
+        labels: Budget,
+        recipe: Recipe,
+        *,
+        seed: int,
+        placement: Placement,
+        folder: Path | None = None,
+        progress: OnStep = lambda step, steps, loss: None,
+    ) -> FineTuned:
+        """Fine-tune on the labels of a budget; see `Backend`.
+
+        With the dtype ``auto`` the trainer computes in bfloat16 on GPUs and CPUs that have
+        instructions for it.
+
+        Source: paper, section on fine-tuning (recipe `FULL`).
+        """
+        if placement.processes > 1:
+            from labelcast.training.processes import train_in_processes
+
+            tuned = train_in_processes(lm, labels, recipe, seed, placement, folder, progress)
+        else:
+            tuned = self.train(lm, labels, recipe, seed, placement, folder, progress)
+        return replace(tuned, lm=replace(lm, model=_merged(tuned.lm.model)))
+
+    def train(
+        self,
+        lm: LanguageModel,
+        labels: Budget,
+        recipe: Recipe,
+        seed: int,
+        placement: Placement,
+        folder: Path | None,
+        progress: OnStep,
+    ) -> FineTuned:
+        """Train in this process; the model keeps separate adapters.
+
+        Under `accelerate launch` every process calls it. The model is then loaded on the CPU and
+        moved in parts to the device.
+        """
+        parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
+        _check(parts, recipe)
+        device = choose_device(placement.device).value
+        bf16 = placement.dtype == "auto" and _trains_in_bf16(device)
+        with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
+            path = folder or Path(temporary)
+            _prepare_folder(path, _identity(lm, labels, recipe, seed))
+            last, every = last_checkpoint(path), self.checkpoint_seconds
+            keeper = Keeper(path if folder else None, recipe.patience, every, progress, last)
+            with quiet(), random_state_kept():
+                reset_peak(device)
+                trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
+                trainer.add_callback(keeper)
+                with _damage_reported(last, keeper):
+                    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+                model = unpatched(trainer.model)
+        log = keeper.log
+        if not log.best_step:
+            raise RunError(
+                f"the validation loss was never a number (recipe {recipe.name!r}). "
+                "Give a recipe with a lower learning_rate."
+            )
+        log.peak_bytes, log.dropped = peak_memory(device), sum(part.dropped for part in parts)
+        return FineTuned(replace(lm, model=model), log)
+
+    def score(
+        self,
+        lm: LanguageModel,
+        test: Sequence[Example],
+        scoring: Scoring,
+        *,
+        placement: Placement,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Evaluation:
+        """Score a model on its device, in bfloat16 where that computes in it; see `Backend`."""
+        return evaluate(_ready_to_score(lm, placement), test, scoring, progress=progress)
+
+    def save(self, lm: LanguageModel, folder: Path) -> None:
+        """Save a model into a folder; see `Backend`."""
+        work = folder / _UNFINISHED
+        with disk_faults(folder), quiet():
+            make_folder(folder)
+            shutil.rmtree(work, ignore_errors=True)
+            try:
+                lm.model.save_pretrained(work)
+                lm.tokenizer.save_pretrained(work)
+                for made in sorted(work.iterdir()):
+                    if made.is_dir():
+                        shutil.rmtree(folder / made.name, ignore_errors=True)
+                    made.replace(folder / made.name)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model as the trainer leaves it: adapters apart, or in parts on several devices."""
-
-    model: Any
-    course: Course
-    peak_bytes: int
-    dropped: int
+def _trains_in_bf16(device: str) -> bool:
+    """Whether a device multiplies matrices in bfloat16 by itself: GPUs, and CPUs with AMX."""
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return computes_bf16(device) or (device == "cpu" and bool(amx()))
 
 
-def train_model(
-    lm: LanguageModel,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    recipe: Recipe,
-    *,
-    seed: int,
-    folder: Path | None,
-    progress: OnStep,
-    checkpoint_seconds: float,
-    bf16: bool | None,
-    device: str | None = None,
-) -> Trained:
-    """As `fine_tune`, up to where the best weights are back in the trainer's model.
+def _ready_to_score(lm: LanguageModel, placement: Placement) -> LanguageModel:
+    device = choose_device(placement.device)
+    lm.model.to(device.value)
+    lm = replace(lm, device=device)
+    if placement.dtype != "auto" or not computes_bf16(device.value):
+        return lm
+    # Only the parameters: the position buffers must stay in float32.
+    for weight in lm.model.parameters():
+        weight.data = weight.data.to(torch.bfloat16)
+    return replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
 
-    Under `accelerate launch` every process calls it; `device` is then what the training runs on,
-    since the model is loaded on the CPU and moved in parts.
-    """
-    parts = [encode(lm, examples, recipe.max_length) for examples in (train, validation)]
-    _check(parts, recipe)
-    device = device or lm.device.value
-    bf16 = computes_bf16(device) if bf16 is None else bf16
-    with _checkpoints(folder, _identity(lm, train, validation, recipe, seed)) as (path, last):
-        keeper = Keeper(
-            path if folder else None, recipe.patience, checkpoint_seconds, progress, last
-        )
-        with quiet(), random_state_kept():
-            reset_peak(device)
-            trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
-            trainer.add_callback(keeper)
-            trainer.train(resume_from_checkpoint=None if last is None else str(last))
-            model = unpatched(trainer.model)
-    if not keeper.course.best_step:
+
+@contextmanager
+def _damage_reported(checkpoint: Path | None, keeper: Keeper) -> Iterator[None]:
+    """Delete a checkpoint that cannot be read, so that the next try starts without it."""
+    try:
+        yield
+    except Exception as error:
+        if checkpoint is None or keeper.running or is_out_of_memory(error):
+            raise
+        shutil.rmtree(checkpoint, ignore_errors=True)
         raise RunError(
-            f"the validation loss was never a number (recipe {recipe.name!r}). "
-            "Give a recipe with a lower learning_rate."
-        )
-    return Trained(model, keeper.course, peak_memory(device), sum(part.dropped for part in parts))
+            f"{checkpoint}: damaged, so it is deleted ({brief(error)}). Run the same command again "
+            "to train from the start."
+        ) from None
 
 
-def finished(trained: Trained, lm: LanguageModel) -> FineTuned:
-    """What training came to, with the model that it made."""
-    course = trained.course
-    steps = course.losses[-1][0]
-    return FineTuned(
-        lm=lm,
-        steps=steps,
-        best_step=course.best_step,
-        validation_losses=tuple(course.losses),
-        train_loss=course.train_loss,
-        seconds=course.seconds,
-        steps_per_second=steps / max(course.seconds, 1e-9),
-        peak_bytes=trained.peak_bytes,
-        stopped_early=course.stopped_early,
-        dropped=trained.dropped,
-    )
-
-
-def merged(model: Any) -> Any:
-    """The model alone, its adapters merged, in evaluation mode with every weight frozen."""
+def _merged(model: Any) -> Any:
+    """The model with its adapters merged, in evaluation mode and with all weights frozen."""
     with quiet():
         if hasattr(model, "merge_and_unload"):
             model = model.merge_and_unload()
@@ -180,12 +199,32 @@ def merged(model: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def prepare_folder(folder: Path, identity: str) -> None:
+def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
+    """Warn about examples that were left out; refuse to train if none remain."""
+    too_long = f"(max_length of recipe {recipe.name!r}: {recipe.max_length} tokens)."
+    for part, use in zip(parts, ("train", "validate"), strict=True):
+        if not part.rows:
+            raise InputError(
+                f"no example is left to {use} on: {part.dropped} are too long {too_long}"
+            )
+    dropped = sum(part.dropped for part in parts)
+    if dropped:
+        total = dropped + sum(len(part.rows) for part in parts)
+        warnings.warn(
+            f"{dropped} of {total} labelled examples are too long and left out {too_long}",
+            LabelcastWarning,
+            stacklevel=4,
+        )
+
+
+def _prepare_folder(folder: Path, identity: str) -> None:
     """Make a folder for checkpoints; those of another training in it are deleted.
 
     Raises:
         RunError: it cannot be written.
     """
+    if os.environ.get("RANK", "0") != "0":
+        return
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _IDENTITY
@@ -195,48 +234,8 @@ def prepare_folder(folder: Path, identity: str) -> None:
             write_text(file, identity + "\n")
 
 
-def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
-    """Say how many examples were left out, or that too few remain."""
-    for part, use in zip(parts, ("train", "validate"), strict=True):
-        if not part.rows:
-            raise InputError(
-                f"no example is left to {use} on: {part.dropped} are too long "
-                f"(max_length of recipe {recipe.name!r}: {recipe.max_length} tokens)."
-            )
-    dropped = sum(part.dropped for part in parts)
-    if dropped:
-        total = dropped + sum(len(part.rows) for part in parts)
-        warnings.warn(
-            f"{dropped} of {total} labelled examples are too long and left out "
-            f"(max_length of recipe {recipe.name!r}: {recipe.max_length} tokens).",
-            LabelcastWarning,
-            stacklevel=4,
-        )
-
-
-@contextmanager
-def _checkpoints(folder: Path | None, identity: str) -> Iterator[tuple[Path, Path | None]]:
-    """The folder to train in, and the checkpoint to go on from."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="labelcast-") as made:
-            yield Path(made), None
-    else:
-        if os.environ.get("RANK", "0") == "0":
-            prepare_folder(folder, identity)
-        if os.environ.get("WORLD_SIZE", "1") == "1":
-            # Of several processes, the one that launches them has looked.
-            drop_damaged(folder)
-        yield folder, last_checkpoint(folder)
-
-
-def _identity(
-    lm: LanguageModel,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    recipe: Recipe,
-    seed: int,
-) -> str:
-    """What must be the same for a training to go on from a checkpoint."""
+def _identity(lm: LanguageModel, labels: Budget, recipe: Recipe, seed: int) -> str:
+    """What must be the same to resume from a checkpoint."""
+    digests = (digest(labels.train), digest(labels.validation), recipe.digest)
     world = os.environ.get("WORLD_SIZE", "1")
-    parts = (lm.identity.fingerprint, digest(train), digest(validation), recipe.digest, seed, world)
-    return "-".join(map(str, parts))
+    return "-".join(map(str, (lm.identity.fingerprint, *digests, seed, world)))

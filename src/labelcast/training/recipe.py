@@ -1,19 +1,20 @@
-"""How a model is fine-tuned: the recipe, from the two that ship or from a YAML file."""
+"""How a model is fine-tuned: a recipe, one of the two that ship or a YAML file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
 from labelcast.tasks.schema import LARGEST, read_yaml, validated
 
-# How YAML writes that there is no value.
+# How YAML writes a missing value.
 _NOTHING = ("", "null", "~")
 
 
@@ -27,30 +28,51 @@ class Lora(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+@dataclass(frozen=True)
+class Method:
+    """A value of `Recipe.method`.
+
+    Attributes:
+        backend: ``module:class`` of the `training.backend.Backend` that trains.
+        section: settings that only this method has. They are the field of `Recipe` with the
+            method's name.
+    """
+
+    backend: str
+    section: type[BaseModel] | None = None
+
+
+METHODS = {
+    "full": Method("labelcast.training.finetune:CausalBackend"),
+    "lora": Method("labelcast.training.finetune:CausalBackend", Lora),
+}
+
+
 class Recipe(BaseModel):
     """One way to fine-tune. A score depends on it, so a calibration card names it.
 
     Attributes:
         name: what a card calls it.
-        method: all weights (``full``) or adapters that are merged at the end (``lora``).
+        method: a key of `METHODS`: all weights (``full``), or adapters that are merged at the end
+            (``lora``).
         learning_rate: the highest, after the warm-up.
-        batch_size: sequences a step, over all devices together.
-        max_steps: where training ends at the latest.
-        warmup: share of `max_steps` in which the learning rate rises from 0.
-        schedule: how it falls after that.
+        batch_size: sequences per step, over all devices together.
+        max_steps: the most steps that are trained.
+        warmup: fraction of `max_steps` in which the learning rate rises from 0.
+        schedule: how the learning rate falls after that.
         evaluate_every: steps between two measurements of the validation loss.
-        patience: training ends after so many measurements in a row without a better one.
-        validation_share: the part of the budget that is held out to stop by, at most 0.5.
-        max_length: tokens; a sequence this long or longer is left out.
-        micro_batch: sequences run at once on one device; None runs the whole batch.
-        gradient_checkpointing: computes activations twice to save memory.
+        patience: training stops after so many measurements in a row without a better one.
+        validation_share: fraction of the budget that is held out for early stopping, at most 0.5.
+        max_length: a sequence of this many tokens or more is left out.
+        micro_batch: sequences run at once on one device; None runs the complete batch.
+        gradient_checkpointing: compute activations twice to save memory.
         lora: sizes of the adapters.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=80)
-    method: Literal["full", "lora"]
+    method: str
     learning_rate: float = Field(gt=0, le=1, allow_inf_nan=False)
     batch_size: int = Field(16, ge=1)
     max_steps: int = Field(500, ge=1)
@@ -64,10 +86,18 @@ class Recipe(BaseModel):
     gradient_checkpointing: bool = False
     lora: Lora | None = None
 
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"{method!r} is not one of {', '.join(METHODS)}")
+        return method
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.method == "full" and self.lora is not None:
-            raise ValueError("lora is given, but the method is full")
+        for name in _SECTIONS:
+            if name != self.method and getattr(self, name) is not None:
+                raise ValueError(f"{name} is given, but the method is {self.method}")
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}"
@@ -76,15 +106,18 @@ class Recipe(BaseModel):
 
     @property
     def adapters(self) -> Lora | None:
-        """The adapters to train; None where all weights are."""
+        """The adapters to train; None if all weights are trained."""
         return (self.lora or Lora()) if self.method == "lora" else None
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits for what the recipe does; name and memory savings do not count."""
-        saves = {"name", "lora", "micro_batch", "gradient_checkpointing"}
-        kept = self.model_dump(mode="json", exclude=saves)
-        kept["lora"] = self.adapters.model_dump(mode="json") if self.adapters else None
+        """16 hexadecimal digits for what the recipe does, without its name and memory savings."""
+        saves = {"name", "micro_batch", "gradient_checkpointing"}
+        kept = self.model_dump(mode="json", exclude=saves | _SECTIONS.keys())
+        if self.method in _SECTIONS:
+            section = getattr(self, self.method) or _SECTIONS[self.method]()
+            kept[self.method] = section.model_dump(mode="json")
+        kept.setdefault("lora", None)  # as in digests from before there were other sections
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
@@ -92,7 +125,7 @@ class Recipe(BaseModel):
         """A recipe by name (``full``, ``lora``) or from a YAML file.
 
         Raises:
-            InputError: no such name or file; or names the key, and what is wrong with it.
+            InputError: no such name or file, or a wrong key, which it names.
 
         Examples:
             >>> Recipe.load("full").learning_rate
@@ -113,9 +146,11 @@ class Recipe(BaseModel):
         where = f"recipe {spec}"
         data = read_yaml(text, where, tuple(cls.model_fields))
         given = {key: value for key, value in data.items() if value not in _NOTHING}
-        return validated(cls, {"name": path.stem} | given, where, {"lora": Lora})
+        return validated(cls, {"name": path.stem} | given, where, _SECTIONS)
 
 
-# The paper's recipe (appendix on fine-tuning); the published calibrations hold for it alone.
+_SECTIONS = {name: method.section for name, method in METHODS.items() if method.section}
+
+# The paper's recipe (appendix on fine-tuning); the published calibrations are for this one only.
 FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
 LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())

@@ -1,55 +1,132 @@
-"""The trainer of transformers, set up by a recipe, with logits at the tokens of answers alone.
+"""The transformers trainer, set up by a recipe, with logits at the answers' tokens only.
 
-All that is asked of the trainer and of peft is asked here.
-Shapes: N sequences, S tokens of the longest, M tokens of answers, V words, F features.
+Shapes: N sequences, S tokens of the longest one, M tokens of answers, V words.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from labelcast.errors import InputError, RunError
 from labelcast.files.json_files import disk_faults
+from labelcast.models.encoding import encode_pair
 from labelcast.models.four_bit import quiet_import
+from labelcast.models.generation import end_tokens
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
+from labelcast.tasks.prompts import Example
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
-from labelcast.training.sequences import IGNORED, Sequences, collate
-from labelcast.training.silence import quiet
 
 with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
     from transformers import Trainer, TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
 
+IGNORED = -100
+"""The label of a token that has no loss."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Encoded examples.
+
+    Attributes:
+        rows: for each example its tokens (``input_ids``) and as many labels, `IGNORED` except for
+            the answer's tokens.
+        dropped: how many examples were left out because they are too long.
+    """
+
+    rows: tuple[dict[str, list[int]], ...]
+    dropped: int
+
+
+def encode(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> Sequences:
+    """Prompt, answer and end of turn of each example, in order.
+
+    Args:
+        lm: the model.
+        examples: labelled, rendered for it.
+        max_length: a sequence of this many tokens, or longer than the model's context, is left out.
+    """
+    end = end_of_turn(lm)
+    rows = []
+    for example in examples:
+        pair = encode_pair(lm.tokenizer, example.prompt, example.answer or "")
+        tokens = pair.tokens + end
+        prompt = len(pair.tokens) - pair.answer_length
+        if len(tokens) < max_length and len(tokens) <= lm.context:
+            labels = [IGNORED] * prompt + tokens[prompt:]
+            rows.append({"input_ids": tokens, "labels": labels})
+    return Sequences(tuple(rows), len(examples) - len(rows))
+
+
+def end_of_turn(lm: LanguageModel) -> list[int]:
+    """The token that ends an answer: that of the chat template, if generation stops there.
+
+    Empty if generation stops at no token.
+    """
+    ends = end_tokens(lm)
+    if lm.has_chat_template:
+        turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "@end@"}]
+        rest = lm.tokenizer.encode(lm.turns(turns).rpartition("@end@")[2], add_special_tokens=False)
+        found = next((token for token in rest if token in ends), None)
+        if found is not None:
+            return [int(found)]
+    if lm.tokenizer.eos_token_id in ends:
+        return [int(lm.tokenizer.eos_token_id)]
+    return sorted(ends)[:1]
+
+
+def collate(rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+    """A batch of rows, padded on the right: tokens, mask and labels, [N,S] each."""
+    width = max(len(row["input_ids"]) for row in rows)
+    batch = {
+        "input_ids": torch.zeros(len(rows), width, dtype=torch.long),
+        "attention_mask": torch.zeros(len(rows), width, dtype=torch.long),
+        "labels": torch.full((len(rows), width), IGNORED),
+    }
+    for number, row in enumerate(rows):
+        length = len(row["input_ids"])
+        batch["input_ids"][number, :length] = torch.tensor(row["input_ids"])
+        batch["attention_mask"][number, :length] = 1
+        batch["labels"][number, :length] = torch.tensor(row["labels"])
+    return batch
+
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """A trainer that computes logits where an answer's token is predicted, and nowhere else.
+    """A trainer that computes logits only where an answer's token is predicted.
 
-    The vocabulary has tens of thousands of words and a prompt hundreds of tokens: most of a small
-    model's time would go into logits that no loss reads.
+    A vocabulary has tens of thousands of words and a prompt hundreds of tokens, so a small model
+    would spend most of its time on logits that the loss ignores.
     """
 
     def __init__(self, head: nn.Module | None, **settings: Any) -> None:
-        """Take the layer that makes logits of states; None computes them everywhere."""
+        """Take the layer that turns states into logits; None computes all logits."""
         super().__init__(compute_loss_func=answer_loss, **settings)
         self.head = head
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
-        """Compute the loss with the states of all other tokens kept from the head."""
+        """Compute the loss; the head sees only the states that predict an answer's token."""
         if self.head is None:
             return super().compute_loss(model, inputs, *rest, **more)
         predicts = predicts_answer(inputs["labels"])
 
         def select(head: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            whole = bool(states) and states[0].shape[:2] == predicts.shape
-            return (states[0][predicts], *states[1:]) if whole else None
+            complete = bool(states) and states[0].shape[:2] == predicts.shape
+            return (states[0][predicts], *states[1:]) if complete else None
 
         hook = self.head.register_forward_pre_hook(select)
         try:
@@ -66,11 +143,11 @@ def predicts_answer(labels: Tensor) -> Tensor:
 def answer_loss(
     outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None
 ) -> Tensor:
-    """Return the mean negative log likelihood of the answers' tokens.
+    """The mean negative log likelihood of the answers' tokens.
 
     Args:
-        outputs: of the model; logits at the answers' tokens, [M,V], or at all, [N,S,V].
-        labels: [N,S], -100 where no loss is taken.
+        outputs: of the model, with logits of the answers' tokens, [M,V], or of all, [N,S,V].
+        labels: [N,S].
         num_items_in_batch: tokens of all answers of a step; M by default.
     """
     predicts = predicts_answer(labels)
@@ -91,19 +168,19 @@ def make_trainer(
     device: str,
     bf16: bool,
 ) -> Any:
-    """A trainer that follows a recipe. It says nothing and asks for no checkpoint by itself.
+    """A trainer that follows a recipe. It prints nothing and makes no checkpoint by itself.
 
     Args:
-        lm: the model, whose own weights it will train or put adapters on.
-        parts: what to train on, and what to measure the loss on.
-        recipe: how.
+        lm: the model whose weights are trained, or that gets adapters.
+        parts: what to train on, and what to measure the validation loss on.
+        recipe: how to train.
         seed: of the order of examples, the adapters and the dropout.
         folder: for checkpoints, which `Keeper` asks for.
         device: what to train on.
         bf16: compute in bfloat16.
 
     Raises:
-        InputError: the recipe's batch cannot be shared out.
+        InputError: the recipe's batch cannot be divided among the processes.
     """
     micro, accumulation = _micro_batch(recipe)
     cpu = not device.startswith("cuda")
@@ -122,7 +199,6 @@ def make_trainer(
         eval_steps=recipe.evaluate_every,
         eval_on_start=last_checkpoint(folder) is None,
         logging_steps=recipe.evaluate_every,
-        # `Keeper` asks for checkpoints.
         save_strategy="no",
         seed=seed,
         data_seed=seed,
@@ -138,11 +214,11 @@ def make_trainer(
         label_names=["labels"],
     )
     if settings.n_gpu > 1:
-        # One job has one GPU; the trainer would spread it over all that it sees.
+        # A job has one GPU; the trainer would use all that it sees.
         settings._n_gpu = 1
     lm.model.requires_grad_(True)
     head = lm.model.get_output_embeddings()
-    # Adapters begin at random.
+    # Adapters start at random.
     set_seed(seed)
     trainer = AnswerTrainer(
         head,
@@ -154,12 +230,12 @@ def make_trainer(
         processing_class=lm.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer._save_checkpoint = _whole_or_none(trainer._save_checkpoint, folder)
+    trainer._save_checkpoint = _deleted_if_unfinished(trainer._save_checkpoint, folder)
     return trainer
 
 
-def _whole_or_none(save: Callable[..., None], folder: Path) -> Callable[..., None]:
-    """Saving of a checkpoint that leaves none where the disk is full, and says so."""
+def _deleted_if_unfinished(save: Callable[..., None], folder: Path) -> Callable[..., None]:
+    """Save a checkpoint; if the disk is full, free what it took and say so."""
 
     def saved(*args: Any, **kwargs: Any) -> None:
         try:
@@ -173,12 +249,21 @@ def _whole_or_none(save: Callable[..., None], folder: Path) -> Callable[..., Non
 
 
 def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
-    """The model as the trainer wraps it: with fresh adapters, where the recipe has them."""
-    from peft import get_peft_model
+    """The model to train: with new adapters, if the recipe has them."""
+    from peft import LoraConfig, get_peft_model
 
-    config = _lora_config(lm, recipe)
+    sizes = recipe.adapters
+    if sizes is None:
+        return lm.model
+    config = LoraConfig(
+        r=sizes.rank,
+        lora_alpha=sizes.alpha,
+        lora_dropout=sizes.dropout,
+        target_modules=sorted({name.rpartition(".")[2] for name in linear_layers(lm)}),
+        task_type="CAUSAL_LM",
+    )
     with quiet():
-        return lm.model if config is None else get_peft_model(lm.model, config)
+        return get_peft_model(lm.model, config)
 
 
 def unpatched(model: Any) -> Any:
@@ -189,33 +274,48 @@ def unpatched(model: Any) -> Any:
     return model
 
 
-def _lora_config(lm: LanguageModel, recipe: Recipe) -> Any:
-    from peft import LoraConfig
-
-    sizes = recipe.adapters
-    if sizes is None:
-        return None
-    return LoraConfig(
-        r=sizes.rank,
-        lora_alpha=sizes.alpha,
-        lora_dropout=sizes.dropout,
-        target_modules=sorted({name.rpartition(".")[2] for name in linear_layers(lm)}),
-        task_type="CAUSAL_LM",
-    )
-
-
 def _micro_batch(recipe: Recipe) -> tuple[int, int]:
-    """Sequences at once on one device, and how often before a step.
+    """Sequences at once on one device, and how many such batches make a step.
 
     Raises:
-        InputError: the batch cannot be shared out evenly among the processes.
+        InputError: the batch cannot be divided evenly among the processes.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     share, rest = divmod(recipe.batch_size, processes)
     micro = min(recipe.micro_batch or share, share)
     if rest or not share or share % micro:
         raise InputError(
-            f"recipe {recipe.name!r}: batch_size {recipe.batch_size} cannot be shared out among "
+            f"recipe {recipe.name!r}: batch_size {recipe.batch_size} cannot be divided among "
             f"{processes} processes with {micro} sequences at once; change micro_batch."
         )
     return micro, share // micro
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings, log lines or progress bars of the training libraries."""
+    from transformers.utils import logging as transformers_logging
+
+    level, bars = logging.root.manager.disable, transformers_logging.is_progress_bar_enabled()
+    logging.disable(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore the process's random state afterwards, since trainers seed it."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)

@@ -75,23 +75,23 @@ def run(measured: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finding.main()
 
 
-def test_without_curves_it_says_what_can_be_said(
+def test_without_curves_only_the_probes_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spreads of draws and sketches, the gap to the exact value, and what is missing."""
+    """Spread of draws and sketches, difference to the exact value, and what is missing."""
     run(make_measured(tmp_path / "m", curves=False), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
-    assert "10 tasks have all their probes, 0 a curve too" in text
+    assert "10 tasks have all their probes, 0 also a curve" in text
     assert "| made-0 | 0.200, 0.210, 0.220 | 0.210 | 0.0100 | 0.0014 | 0.50 | +0.0020 |" in text
-    assert "The law needs the curves of 8 tasks" in text
+    assert "A line needs the curves of 8 tasks" in text
     assert (tmp_path / "img" / "smollm2-coslow.svg").exists()
     assert not (tmp_path / "img" / "smollm2-auc.svg").exists()
 
 
-def test_with_curves_every_predictor_is_judged(
+def test_with_curves_every_predictor_is_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each line's error beside that of the mean, and the variants by nested validation."""
+    """The error of each line is shown beside that of the mean, then the variants."""
     run(make_measured(tmp_path / "m", curves=True), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
     for words in ("CoS-Low, exact", "zero-shot score", "the mean of the other tasks"):
@@ -101,7 +101,7 @@ def test_with_curves_every_predictor_is_judged(
 
 
 def test_a_variant_is_chosen_without_the_task_it_predicts() -> None:
-    """Noise that fits one task by chance is not chosen for it; a true variant is chosen always."""
+    """Noise that fits one task by chance is not chosen for it; a true variant always is."""
     rng = np.random.default_rng(1)
     aucs = rng.uniform(0.2, 0.8, 12)
     values = {"true": aucs + 0.01 * rng.normal(size=12), "all, median": rng.uniform(size=12)}

@@ -23,7 +23,7 @@ NAMES = [f"made-{number}" for number in range(8)]
 
 
 def make_home(path: Path) -> Path:
-    """A folder such as the card's own: eight tasks, one more for the rate, tiny budgets."""
+    """A folder like the card's: eight tasks, one more for the learning rate, tiny budgets."""
     save_model(path / "model")
     (path / "tasks").mkdir()
     rows = records(400)
@@ -59,11 +59,11 @@ def make_card(home: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_one_command_makes_the_card_and_goes_on_elsewhere(tmp_path: Path) -> None:
-    """Probes, learning rate, curves and card; from the kept rows alone nothing is measured again.
+def test_one_command_makes_the_card_and_resumes_elsewhere(tmp_path: Path) -> None:
+    """Probes, learning rate, curves and card; elsewhere the kept rows are not measured again.
 
-    A task without data for the largest budget has the smaller ones. No path of the machine stands
-    in what is kept.
+    A task without data for the largest budget has the smaller ones. The kept rows have no path of
+    this machine.
     """
     home = make_home(tmp_path / "home")
     done = make_card(home)
@@ -93,7 +93,7 @@ def test_one_command_makes_the_card_and_goes_on_elsewhere(tmp_path: Path) -> Non
 
 
 def test_the_tasks_of_the_card_can_be_read() -> None:
-    """Each of the 19 tasks has a task file or a catalogue name; the rate's task is none of them."""
+    """Each of the 19 tasks has a task file or a catalogue name; the rate's task is separate."""
     config = yaml.safe_load((FOLDER / "config.yaml").read_text())
     names = []
     for row in config["tasks"]:

@@ -1,4 +1,4 @@
-"""The same jobs on a Ray cluster."""
+"""Jobs on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from square_jobs import SquareJob, run
 from sweeps_made import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
-from labelcast.execution.cluster import join, on_each_node
-from labelcast.execution.jobs import Event, Retried, Started
 from labelcast.execution.local import LocalWorkers
-from labelcast.execution.ray_cluster import RayWorkers
+from labelcast.execution.ray_workers import RayWorkers, join, on_each_node
+from labelcast.execution.workers import Event, Retried, Started
+from labelcast.sweeps.records import ScoreRow
 
 ray: Any = pytest.importorskip("ray", reason="the extra labelcast[ray] is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -29,8 +30,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a node's processes inherit: where labelcast is, and one thread each."""
-    path = os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH", ""))))
+    """What a node's processes inherit: where labelcast and the tests are."""
+    places = (str(SOURCE), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    path = os.pathsep.join(filter(None, places))
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -48,8 +50,24 @@ def cluster(environment: None) -> Iterator[Any]:
     made.shutdown()
 
 
+def test_jobs_share_kept_actors(environment: None, tmp_path: Path) -> None:
+    """Two actors do four jobs; one that is killed in a job is replaced, at the cost of a try."""
+    jobs = [SquareJob(n) for n in range(3)]
+    jobs.append(SquareJob(3, kill_unless=str(tmp_path / "killed")))
+    seen = run(RayWorkers(size=2), jobs, retries=1)
+    assert {number: square.value for number, square in seen.results.items()} == {
+        n: n**2 for n in range(4)
+    }
+    assert [event.number for event in seen.of(Retried)] == [3]
+    processes = {square.process for square in seen.results.values()}
+    assert 1 <= len(processes) <= 3 and os.getpid() not in processes
+    assert all(event.where.startswith("node ") for event in seen.of(Started))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
 def test_ray_gives_the_same_scores(place: Place, environment: None) -> None:
-    """The same jobs, on a local cluster and in local processes, have the same scores."""
+    """Jobs have the same scores on a local cluster and in local processes."""
     here, there = place.begin("here"), place.begin("there")
     here.sweep.run(here.jobs, LocalWorkers(1))
     there.sweep.run(there.jobs, RayWorkers(size=2))
@@ -61,7 +79,7 @@ def test_ray_gives_the_same_scores(place: Place, environment: None) -> None:
 def test_without_an_address_no_running_cluster_is_joined(
     cluster: Any, environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else's cluster on this machine is left alone, unless RAY_ADDRESS names it."""
+    """Another cluster on this machine is not joined unless RAY_ADDRESS names it."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for named, nodes in ((False, 1), (True, 2)):
         if named:
@@ -71,25 +89,25 @@ def test_without_an_address_no_running_cluster_is_joined(
         ray.shutdown()
 
 
-def test_a_cluster_that_is_not_there_is_said(environment: None) -> None:
-    """An address where nothing listens is one clear error."""
+def test_a_missing_cluster_is_an_error(environment: None) -> None:
+    """An address where nothing listens gives one clear error."""
     with pytest.raises(RunError, match="cannot be reached"):
         RayWorkers("127.0.0.1:1")
 
 
 @pytest.mark.slow
 def test_a_node_that_dies_loses_no_job(place: Place, cluster: Any) -> None:
-    """One of two nodes is killed while a job runs on it: every job has one row, with its score."""
+    """A node is killed while a job runs on it: every job still has one row with its score."""
     names = ("first", "second")
     plain = place.begin("plain", names, budgets=(0, 10, 20))
     plain.sweep.run(plain.jobs, LocalWorkers(1))
     begun = place.begin("killed", names, budgets=(0, 10, 20))
-    workers = RayWorkers(cluster.address)
+    workers: RayWorkers[ScoreRow] = RayWorkers(cluster.address)
     assert workers.slots == 2
     victim = cluster.worker_nodes.copy().pop()
-    events: list[Event] = []
+    events: list[Event[ScoreRow]] = []
 
-    def on_event(event: Event) -> None:
+    def on_event(event: Event[ScoreRow]) -> None:
         events.append(event)
         there = isinstance(event, Started) and event.where.endswith(victim.node_id[:6])
         if there and victim in cluster.worker_nodes:
@@ -102,6 +120,6 @@ def test_a_node_that_dies_loses_no_job(place: Place, cluster: Any) -> None:
 
 @pytest.mark.slow
 def test_a_job_too_large_for_every_node_is_refused(cluster: Any) -> None:
-    """It would wait for ever."""
+    """It would wait forever."""
     with pytest.raises(InputError, match="4 CPUs and the largest node of the cluster has 1"):
         RayWorkers(cluster.address, cpus_per_job=4)

@@ -1,0 +1,162 @@
+"""Training in several processes, one per GPU, started by `accelerate launch`.
+
+With the settings in `fsdp.yaml` the processes share weights, gradients and optimizer. The tuned
+weights come back as one safetensors file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from labelcast.errors import LabelcastError, RunError
+from labelcast.files.json_files import read_json, write_json, write_with
+from labelcast.models.choices import choose_device
+from labelcast.models.loading import LanguageModel
+from labelcast.tasks.prompts import Example
+from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.finetune import CausalBackend
+from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget
+from labelcast.training.trainer import with_adapters
+
+CONFIG = Path(__file__).with_name("fsdp.yaml")
+_STEP = "labelcast-step "
+_WHAT, _WEIGHTS, _LOG, _OUTPUT = "processes.json", "tuned.safetensors", "tuned.json", "launch.log"
+
+
+def train_in_processes(
+    lm: LanguageModel,
+    labels: Budget,
+    recipe: Recipe,
+    seed: int,
+    placement: Placement,
+    folder: Path | None,
+    progress: OnStep,
+) -> FineTuned:
+    """Train in several processes and load the tuned weights, with separate adapters, into `lm`.
+
+    Raises:
+        RunError: a process failed; gives its last error. ``FOLDER/launch.log`` has all output.
+    """
+    with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
+        work = folder or Path(temporary)
+        what = {
+            "model": lm.name,
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": seed,
+            "placement": asdict(placement),
+            "train": [asdict(example) for example in labels.train],
+            "validation": [asdict(example) for example in labels.validation],
+        }
+        write_json(work / _WHAT, what)
+        with (work / _OUTPUT).open("w") as log:
+            process = subprocess.Popen(
+                command(placement, work),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(placement),
+            )
+            assert process.stdout is not None
+            with process.stdout:
+                try:
+                    for line in process.stdout:
+                        if line.startswith(_STEP):
+                            progress(*json.loads(line.removeprefix(_STEP)))
+                    status = process.wait()
+                except BaseException:
+                    process.terminate()
+                    process.wait()
+                    raise
+        if status:
+            raise RunError(
+                f"training in {placement.processes} processes failed: {_last_fault(work / _OUTPUT)}"
+            )
+        model = with_adapters(lm, recipe)
+        weights = load_file(work / _WEIGHTS)
+        unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+        assert not unknown, unknown[:3]
+        return FineTuned(replace(lm, model=model), TrainingLog.from_dict(read_json(work / _LOG)))
+
+
+def command(placement: Placement, folder: Path) -> list[str]:
+    """The command line that trains what is described in a folder."""
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)),
+        *("--num_processes", str(placement.processes), "--main_process_port", "0"),
+        *("-m", "labelcast.training.processes", str(folder)),
+    ]
+
+
+def environment(placement: Placement) -> dict[str, str]:
+    """The environment of the processes: this package on the path, and whether there are GPUs.
+
+    FSDP is not for CPUs, where each process holds the complete model (gloo).
+    """
+    package = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    cpu = not choose_device(placement.device).value.startswith("cuda")
+    return os.environ | {"PYTHONPATH": paths} | ({"ACCELERATE_USE_CPU": "true"} if cpu else {})
+
+
+def _last_fault(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
+    faults = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
+    return (faults or lines or ["it printed nothing"])[-1][:400]
+
+
+def main(folder: Path) -> None:
+    """Run in each process: train what is described in a folder, and write the weights there."""
+    what = read_json(folder / _WHAT)
+    placement, recipe = Placement(**what["placement"]), Recipe.model_validate(what["recipe"])
+    backend = CausalBackend()
+    first = os.environ.get("RANK", "0") == "0"
+    trained = backend.train(
+        backend.load(what["model"], recipe, placement),
+        Budget(*(tuple(Example(**row) for row in what[part]) for part in ("train", "validation"))),
+        recipe,
+        what["seed"],
+        placement,
+        folder,
+        _print_step if first else lambda step, steps, loss: None,
+    )
+    weights = full_weights(trained.lm.model)
+    if first:
+        write_with(folder / _WEIGHTS, lambda part: save_file(weights, part))
+        write_json(folder / _LOG, asdict(trained.log))
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def full_weights(model: Any) -> dict[str, torch.Tensor]:
+    """Every trained weight on the CPU, put together from the parts of all processes."""
+    found = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            part = weight.detach()
+            full = part.full_tensor() if hasattr(part, "full_tensor") else part
+            found[name] = full.cpu().contiguous()
+    return found
+
+
+def _print_step(step: int, steps: int, loss: float | None) -> None:
+    sys.stdout.write(_STEP + json.dumps([step, steps, loss]) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except LabelcastError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

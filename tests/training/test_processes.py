@@ -1,0 +1,118 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+
+from labelcast.errors import RunError
+from labelcast.models.loading import LanguageModel
+from labelcast.training import processes
+from labelcast.training.backend import FineTuned, Placement, backend_of
+from labelcast.training.checkpoints import trained_parts
+from labelcast.training.evaluate import Scoring
+from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget
+
+TWO = Placement("cpu", processes=2)
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    return load(save_model(tmp_path_factory.mktemp("model")))
+
+
+def fit(
+    lm: LanguageModel, recipe: Recipe, placement: Placement, folder: Path, seen: list[int]
+) -> tuple[FineTuned, float]:
+    """A training on 40 labels, and its score on 50 examples."""
+    examples, backend = made_examples(lm, records(90)), backend_of(recipe)
+    tuned = backend.fit(
+        fresh(lm),
+        Budget(tuple(examples[:32]), tuple(examples[32:40])),
+        recipe,
+        seed=0,
+        placement=placement,
+        folder=folder,
+        progress=lambda step, steps, loss: seen.append(step),
+    )
+    score = backend.score(tuned.lm, examples[40:], Scoring("accuracy"), placement=placement)
+    return tuned, score.value
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [QUICK, pytest.param(QUICK_LORA, marks=pytest.mark.slow)],
+    ids=["full", "lora"],
+)
+def test_two_processes_train_as_one(lm: LanguageModel, recipe: Recipe, tmp_path: Path) -> None:
+    """In two processes on a CPU a training takes the steps that it takes in one."""
+    recipe = recipe.model_copy(update={"max_steps": 12})
+    seen: list[int] = []
+    two, score_of_two = fit(lm, recipe, TWO, tmp_path / "two", seen)
+    assert seen == list(range(1, 13))
+    one, score_of_one = fit(lm, recipe, Placement("cpu"), tmp_path / "one", seen)
+    assert two.log.steps == one.log.steps == 12
+    assert two.log.train_loss == pytest.approx(one.log.train_loss, rel=0.05)
+    # The validation loss is a mean over batches, which two processes divide differently.
+    losses = [tuned.log.best_loss for tuned in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert score_of_two == pytest.approx(score_of_one, abs=0.1)
+
+
+@pytest.mark.slow
+def test_an_error_in_a_process_is_raised(lm: LanguageModel, tmp_path: Path) -> None:
+    """The error of the training has the last error of a process, and the log stays."""
+    odd = QUICK.model_copy(update={"batch_size": 3})
+    with pytest.raises(RunError, match="batch_size 3 cannot be divided among 2 processes"):
+        fit(lm, odd, TWO, tmp_path, [])
+    assert (tmp_path / "launch.log").exists()
+
+
+def test_the_shipped_config() -> None:
+    """The file that ships asks accelerate for FSDP 2; the command line sets the processes."""
+    config = yaml.safe_load(processes.CONFIG.read_text("utf-8"))
+    assert config["distributed_type"] == "FSDP"
+    assert config["fsdp_config"]["fsdp_version"] == 2
+    line = processes.command(replace(TWO, processes=4), Path("folder"))
+    assert line[line.index("--num_processes") + 1] == "4"
+    assert line[-3:] == ["-m", "labelcast.training.processes", "folder"]
+    assert processes.environment(TWO)["ACCELERATE_USE_CPU"] == "true"
+
+
+def test_the_last_error_of_a_log(tmp_path: Path) -> None:
+    """It is found among other lines; an empty log is reported too."""
+    log = tmp_path / "log"
+    log.write_text("")
+    assert processes._last_fault(log) == "it printed nothing"
+    log.write_text("a\nValueError: bad\nsome trace\nChildFailedError: x\n")
+    assert processes._last_fault(log) == "ValueError: bad"
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    """A group of one process."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_weights_in_parts_are_put_together(lm: LanguageModel) -> None:
+    """A model sharded by FSDP 2 is written through its parts, and read as full weights."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    lm = fresh(lm)
+    before = {name: weight.clone() for name, weight in lm.model.state_dict().items()}
+    lm.model.requires_grad_(True)
+    fully_shard(lm.model, mesh=init_device_mesh("cpu", (1,)))
+    full = processes.full_weights(lm.model)
+    assert all(torch.equal(weight, before[name]) for name, weight in full.items())
+    for part in trained_parts(lm.model).values():
+        part.zero_()
+    assert not any(weight.any() for weight in processes.full_weights(lm.model).values())

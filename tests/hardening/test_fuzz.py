@@ -28,8 +28,8 @@ from runs_made import scored_run
 from evidence.reproduce.figures import calibration_figures
 from evidence.reproduce.published import read_published
 from labelcast.forecast import Calibration, forecast
-from labelcast.labels.store import export_rows, labelled_examples, progress, read_answers
-from labelcast.labels.transfer import read_file
+from labelcast.labels.store import count_labels, labelled_examples
+from labelcast.labels.transfer import export_rows, read_answers, read_file
 from labelcast.report.content import gather
 from labelcast.runs.run import Run
 from labelcast.sweeps.calibrate import calibrate
@@ -217,7 +217,7 @@ def test_runs(name: str, random: Random, broken: bool, answered: Run) -> None:
 
     def read() -> None:
         Run.open(run.path)
-        progress(run)
+        count_labels(run)
         export_rows(run)
         labelled_examples(run, "low", lambda instruction, user: user)
         gather(run)

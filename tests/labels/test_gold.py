@@ -11,6 +11,7 @@ from runs_made import TASK, run_of
 
 from labelcast.errors import InputError
 from labelcast.labels import store
+from labelcast.labels.draw import draw_more
 from labelcast.labels.gold import take_gold
 from labelcast.runs.run import Run
 
@@ -23,7 +24,7 @@ def run_with(folder: Path, *known: object) -> Run:
 def test_known_answers_are_taken_and_labels_stay(tmp_path: Path) -> None:
     """Numbers as text, blanks left open, a person's label kept whatever the pool says."""
     run = run_with(tmp_path, "yes", 1, None, " ", "no", "yes")
-    ids = [row["id"] for row in store.drawn_rows(run)]
+    ids = [draw.id for draw in store.read_draws(run)]
     store.save_labels(run, {ids[0]: "no"})
     done = take_gold(run, "gold")
     assert (done.taken, done.kept, done.blank) == (2, 1, 2)
@@ -36,7 +37,7 @@ def test_known_answers_are_taken_and_labels_stay(tmp_path: Path) -> None:
 def test_one_set_alone(tmp_path: Path) -> None:
     """The others stay open."""
     run = run_with(tmp_path, "yes", "no", "yes")
-    store.draw_more(run, {"test": 1})
+    draw_more(run, {"test": 1})
     assert take_gold(run, "gold", ["test"]).taken == 1
     assert [row["set"] for row in run.rows("labels.jsonl")] == ["test"]
 
@@ -63,7 +64,7 @@ def test_a_wrong_one_takes_none(
 def test_nothing_is_drawn_for_a_wrong_one(tmp_path: Path, field: str, says: str) -> None:
     """The example that would be drawn has an answer that is not allowed, or lacks the field."""
     run = run_with(tmp_path, "perhaps", "perhaps", "perhaps")
-    store.save_labels(run, {row["id"]: "no" for row in store.drawn_rows(run)})
+    store.save_labels(run, {draw.id: "no" for draw in store.read_draws(run)})
     before = snapshot(run.path)
     done = labelcast("label", run.path, "--more", 1, "--gold", field)
     assert (done.status, done.out) == (2, "")

@@ -14,6 +14,8 @@ from runs_made import scored_run
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange, store, transfer
+from labelcast.labels.draw import draw_more
+from labelcast.labels.label_task import LabelTask
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import Record
 
@@ -44,7 +46,7 @@ def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, dr
     """In any order, with other columns, without ids, with rows lost, numbers as numbers."""
     with tempfile.TemporaryDirectory() as folder:
         run = scored_run(Path(folder), texts, len(texts))
-        rows: list[dict[str, Any]] = list(store.export_rows(run))
+        rows: list[dict[str, Any]] = list(transfer.export_rows(run))
         wanted = {}
         for number, row in enumerate(rows):
             wanted[row["id"]] = ANSWERS[number % 4]
@@ -57,13 +59,13 @@ def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, dr
         wanted = {row["id"]: wanted[row["id"]] for row in kept}
         for row in kept:
             del row["id"]
-        done = store.import_labels(run, records(kept))
+        done = transfer.import_labels(run, records(kept))
         assert (done.taken, done.blank, done.unmatched) == (len(kept), 0, ())
         assert known(run) == wanted
 
 
 @settings(max_examples=40, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=2, max_size=5), form=st.sampled_from(exchange.FORMS))
+@given(texts=st.lists(TEXTS, min_size=2, max_size=5), form=st.sampled_from(exchange.FORMATS))
 def test_a_round_trip_through_a_file(texts: list[str], form: str) -> None:
     """Exported, filled in, imported: every example gets its answer, whatever its text."""
     ending = {"jsonl": "jsonl", "csv": "csv"}.get(form, "json")
@@ -71,18 +73,18 @@ def test_a_round_trip_through_a_file(texts: list[str], form: str) -> None:
         run = scored_run(Path(folder), texts, len(texts))
         path = Path(folder) / f"out.{ending}"
         assert transfer.write_export(run, path, form).rows == len(texts)
-        blank = store.import_labels(run, transfer.read_file(run, path))
+        blank = transfer.import_labels(run, transfer.read_file(run, path))
         assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
         filled = [
             row | {"label": ANSWERS[number % 4]}
-            for number, row in enumerate(store.export_rows(run))
+            for number, row in enumerate(transfer.export_rows(run))
         ]
-        exchange.write(path, form, filled, transfer.sheet(run.task))
-        done = store.import_labels(run, transfer.read_file(run, path))
+        exchange.write(path, form, filled, LabelTask.of(run.task))
+        done = transfer.import_labels(run, transfer.read_file(run, path))
         assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
         assert known(run) == {row["id"]: row["label"] for row in filled}
         transfer.write_export(run, path, form)
-        assert store.import_labels(run, transfer.read_file(run, path)).same == len(texts)
+        assert transfer.import_labels(run, transfer.read_file(run, path)).same == len(texts)
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,14 +105,14 @@ def test_no_example_is_drawn_twice(
             before = run.file("draws.jsonl").read_bytes()
             if count > left:
                 with pytest.raises(InputError, match=f"{left} left"):
-                    store.draw_more(run, {name: count})
+                    draw_more(run, {name: count})
                 assert run.file("draws.jsonl").read_bytes() == before
                 continue
-            assert len(store.draw_more(run, {name: count})) == count
+            assert len(draw_more(run, {name: count})) == count
             assert run.file("draws.jsonl").read_bytes().startswith(before)
             left -= count
         if left:
-            store.draw_more(run, {"random": left})
+            draw_more(run, {"random": left})
         rows = run.rows("draws.jsonl")
         assert len({row["index"] for row in rows}) == len({row["id"] for row in rows}) == size
         assert all(row["text"] == f"text {row['index']}" for row in rows)
@@ -120,14 +122,14 @@ def test_two_draws_at_once_are_both_taken_or_none(tmp_path: Path) -> None:
     """And another seed of the run draws others."""
     run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
     with pytest.raises(InputError, match="6 left"):
-        store.draw_more(run, {"random": 10, "test": 7})
-    assert store.progress(run).drawn == {"low": 4}
-    first = store.draw_more(run, {"random": 5, "test": 5})
-    assert store.progress(run).drawn == {"low": 4, "random": 5, "test": 5}
+        draw_more(run, {"random": 10, "test": 7})
+    assert store.count_labels(run).drawn == {"low": 4}
+    first = draw_more(run, {"random": 5, "test": 5})
+    assert store.count_labels(run).drawn == {"low": 4, "random": 5, "test": 5}
     (tmp_path / "b").mkdir()
     other = scored_run(tmp_path / "b", [f"text {n}" for n in range(20)], 4, seed=1)
-    again = store.draw_more(other, {"random": 5, "test": 5})
-    assert {row["index"] for row in again} != {row["index"] for row in first}
+    again = draw_more(other, {"random": 5, "test": 5})
+    assert {draw.index for draw in again} != {draw.index for draw in first}
 
 
 @pytest.fixture
@@ -137,7 +139,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def filled(run: Run, *answers: str) -> list[dict[str, Any]]:
-    rows = store.export_rows(run)
+    rows = transfer.export_rows(run)
     return [row | {"label": answer} for row, answer in zip(rows, answers, strict=False)]
 
 
@@ -148,48 +150,48 @@ def test_what_matches_nothing_is_listed(run: Run) -> None:
     rows[1] |= {"id": "unknown"}
     rows[2] = {"id": rows[2]["id"], "label": "yes"}
     rows.append({"text": "x", "more": 9, "label": "not even allowed"})
-    done = store.import_labels(run, records(rows))
+    done = transfer.import_labels(run, records(rows))
     assert done.taken == 3
     assert done.unmatched == (f"row 1 (id {rows[0]['id']})", "row 5")
 
 
 def test_a_second_import_changes_what_differs(run: Run) -> None:
     """New, changed, same and blank are counted; a blank never takes an answer away."""
-    store.import_labels(run, records(filled(run, "yes", "no", "1")))
+    transfer.import_labels(run, records(filled(run, "yes", "no", "1")))
     before = run.file("labels.jsonl").stat().st_mtime_ns
-    same = store.import_labels(run, records(filled(run, "yes", "no", "1")))
+    same = transfer.import_labels(run, records(filled(run, "yes", "no", "1")))
     assert (same.taken, same.same) == (0, 3)
     assert run.file("labels.jsonl").stat().st_mtime_ns == before
-    done = store.import_labels(run, records(filled(run, "yes", "1", " ", "no")))
+    done = transfer.import_labels(run, records(filled(run, "yes", "1", " ", "no")))
     assert (done.taken, done.changed, done.same, done.blank) == (2, 1, 1, 1)
     assert list(known(run).values()) == ["yes", "1", "1", "no"]
-    assert store.progress(run).left == 0
+    assert store.count_labels(run).left == 0
 
 
 def test_nothing_is_taken_where_one_answer_is_wrong(run: Run) -> None:
     """Nor where the answer field is absent."""
     with pytest.raises(InputError, match="row 3, field 'label'"):
-        store.import_labels(run, records(filled(run, "yes", "no", "maybe")))
+        transfer.import_labels(run, records(filled(run, "yes", "no", "maybe")))
     rows = filled(run, "yes", "no")
     del rows[1]["label"]
     with pytest.raises(InputError, match="row 2: no answer field 'label'"):
-        store.import_labels(run, records(rows))
+        transfer.import_labels(run, records(rows))
     assert not run.file("labels.jsonl").exists()
 
 
 def test_one_example_twice(run: Run) -> None:
     """With one answer it is taken once; with two both places are named."""
     rows = filled(run, "yes", "no")
-    assert store.import_labels(run, records([*rows, rows[0]])).taken == 2
+    assert transfer.import_labels(run, records([*rows, rows[0]])).taken == 2
     with pytest.raises(InputError, match=r"row 3: .*'no' here and 'yes' at row 1"):
-        store.import_labels(run, records([*rows, rows[0] | {"label": "no"}]))
+        transfer.import_labels(run, records([*rows, rows[0] | {"label": "no"}]))
 
 
 def test_labelled_examples(run: Run) -> None:
     """They come rendered, in drawn order, of one set; under two are refused."""
     with pytest.raises(InputError, match="0 of 4"):
-        store.labelled_examples(run, "low", None)
-    store.import_labels(run, records(filled(run, "yes", "no", "1")))
+        store.labelled_examples(run, "low", lambda system, user: user)
+    transfer.import_labels(run, records(filled(run, "yes", "no", "1")))
     found = store.labelled_examples(run, "low", lambda system, user: f"{system}|{user}")
     assert [example.prompt for example in found] == [
         "Say it.|T: a\nM: 0",
@@ -201,9 +203,9 @@ def test_labelled_examples(run: Run) -> None:
 
 def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
     """The sets can be exported one by one."""
-    store.draw_more(run, {"test": 2})
-    assert len(store.export_rows(run)) == 6
-    assert {row["set"] for row in store.export_rows(run, ["test"])} == {"test"}
+    draw_more(run, {"test": 2})
+    assert len(transfer.export_rows(run)) == 6
+    assert {row["set"] for row in transfer.export_rows(run, ["test"])} == {"test"}
     assert transfer.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
     with pytest.raises(InputError, match="nothing has been drawn for random"):
         transfer.write_export(run, tmp_path / "r.csv", "csv", ["random"])
@@ -214,10 +216,10 @@ def test_a_file_with_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     transfer.write_export(run, path, "csv")
     transfer.write_export(run, path, "csv")
-    exchange.write(path, "csv", filled(run, "yes", "", "", ""), transfer.sheet(run.task))
+    exchange.write(path, "csv", filled(run, "yes", "", "", ""), LabelTask.of(run.task))
     with pytest.raises(InputError, match="1 answers that are not imported"):
         transfer.write_export(run, path, "csv")
-    store.import_labels(run, transfer.read_file(run, path))
+    transfer.import_labels(run, transfer.read_file(run, path))
     transfer.write_export(run, path, "csv")
     assert "yes" in path.read_text("utf-8-sig")
 
@@ -227,7 +229,7 @@ def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> No
     """Nor is a file that is no export of this run."""
     path = tmp_path / "out.csv"
     path.write_text(text)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         transfer.write_export(run, path, "csv")
     assert path.read_text() == text
 
@@ -238,7 +240,7 @@ def test_the_second_file_is_not_replaced_either(run: Run, tmp_path: Path) -> Non
     assert transfer.write_export(run, path, "label-studio").config == second
     transfer.write_export(run, path, "label-studio")
     second.write_text("mine")
-    with pytest.raises(InputError, match=r"t\.config\.xml: is there already"):
+    with pytest.raises(InputError, match=r"t\.config\.xml: already exists"):
         transfer.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
     assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

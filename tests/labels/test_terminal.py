@@ -11,7 +11,7 @@ from typing import Any
 from command_line import SOURCE, Outcome, check_message, labelcast
 from runs_made import run_of, scored_run
 
-from labelcast.labels.session import Desk
+from labelcast.labels.session import LabelSession
 from labelcast.labels.terminal import printable
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
@@ -31,7 +31,7 @@ def typed(run: Run, *lines: str) -> Outcome:
 
 
 def answers(run: Run) -> list[Any]:
-    return [item.entry.answer for item in Desk(run).look().items]
+    return [item.entry.answer for item in LabelSession(run).snapshot().items]
 
 
 def test_every_command(tmp_path: Path) -> None:
@@ -44,13 +44,13 @@ def test_every_command(tmp_path: Path) -> None:
     done = typed(run, *lines, "perhaps", "n", ":help", ":what", "no")
     assert done.status == 0, done.err
     assert answers(run) == ["yes", "no", None, "no", None]
-    item = Desk(run).look().items[3]
+    item = LabelSession(run).snapshot().items[3]
     assert (item.entry.unsure, item.entry.note) == (True, "see [b]this[/b]")
     assert "'perhaps' is none of the allowed answers" in done.err
-    assert "'n' may be any of no, nn" in done.err
-    assert ":what: no such command" in done.err
+    assert "'n' could be any of no, nn" in done.err
+    assert ":what: unknown command" in done.err
     assert "Traceback" not in done.err
-    assert "To go on" in done.err
+    assert "To continue" in done.err
 
 
 def test_to_the_end_and_on(tmp_path: Path) -> None:

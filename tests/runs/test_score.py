@@ -17,7 +17,7 @@ import pytest
 from command_line import SOURCE, snapshot
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
-from labelcast.labels.store import draw_more
+from labelcast.labels.draw import draw_more
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.run import Run
 from labelcast.runs.score import Scored, check_pool, score
@@ -31,7 +31,7 @@ CHILD = """
 import sys
 from labelcast.models.loading import load_model
 from labelcast.runs import pool
-from labelcast.labels.store import draw_more
+from labelcast.labels.draw import draw_more
 from labelcast.runs.score import score
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task

@@ -1,26 +1,25 @@
-"""Known answers of a pool's own records as labels, for simulations and for pools that have some."""
+"""Take labels from answers that the pool's own records already have."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.store import SETS, drawn_rows, known_answers, pool_of, save_labels
+from labelcast.labels.draw import open_pool
+from labelcast.labels.store import DrawnExample, is_blank, known_answers, read_draws, save_labels
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import read_answer
-from labelcast.tasks.sources import Record
 
 
 @dataclass(frozen=True)
 class Gold:
-    """What became of the drawn examples.
+    """How many of the drawn examples were labelled.
 
     Attributes:
-        taken: labelled with the known answer.
-        kept: had a label already, which stays whatever the record says.
-        blank: their record has no answer; they stay open.
+        taken: labelled with the answer of their record.
+        kept: had a label already, which stays.
+        blank: their record has no answer.
     """
 
     taken: int
@@ -28,64 +27,60 @@ class Gold:
     blank: int
 
 
-def take_gold(run: Run, field: str, sets: Sequence[str] = SETS) -> Gold:
-    """Label the drawn examples with the answers in a field of the pool's records.
+def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> Gold:
+    """Label the drawn examples with the answers in one field of the pool's records.
 
-    Nothing is taken if any answer is wrong. The caller holds the run's lock.
+    Existing labels stay. Nothing is written if any answer is wrong. The caller holds the run's
+    lock.
 
     Args:
         run: whose pool is read again.
         field: of the records.
-        sets: which of the drawn sets.
+        only: names of sets; None for all.
 
     Raises:
-        InputError: a record lacks the field or its answer is not allowed; the pool has changed.
+        InputError: a record lacks the field, its answer is not allowed, or the pool has changed.
     """
     known = known_answers(run)
-    rows = [row for row in drawn_rows(run) if row["set"] in sets]
-    found = _answers(run, field, [row for row in rows if row["id"] not in known])
+    draws = read_draws(run, only)
+    found = _answers(run, field, [draw for draw in draws if draw.id not in known])
     if found:
         save_labels(run, known | found)
-    kept = sum(row["id"] in known for row in rows)
-    return Gold(len(found), kept, len(rows) - kept - len(found))
+    kept = sum(draw.id in known for draw in draws)
+    return Gold(len(found), kept, len(draws) - kept - len(found))
 
 
 def check_gold(
-    run: Run, field: str, rows: Sequence[Mapping[str, Any]], sets: Sequence[str] = SETS
+    run: Run, field: str | None, new: Sequence[DrawnExample], only: Collection[str] | None = None
 ) -> None:
-    """Refuse what `take_gold` would refuse once these rows are drawn too, before they are.
+    """Refuse what `take_gold` would refuse once new draws are saved; nothing without a field.
 
     Raises:
-        InputError: a record lacks the field or its answer is not allowed; the pool has changed.
+        InputError: as `take_gold`.
     """
+    if field is None:
+        return
     known = known_answers(run)
-    drawn = [row for row in (*drawn_rows(run), *rows) if row["set"] in sets]
-    _answers(run, field, [row for row in drawn if row["id"] not in known])
+    new = [draw for draw in new if only is None or draw.set in only]
+    draws = [*read_draws(run, only), *new]
+    _answers(run, field, [draw for draw in draws if draw.id not in known])
 
 
-def _answers(run: Run, field: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The answers in the records of drawn rows, by the example's id; blank ones are left out."""
+def _answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[str, str]:
+    """The answers in the records of drawn examples, by id, without the blank ones."""
     task = run.task
-    wanted = {row["index"]: row["id"] for row in rows}
+    wanted = {draw.index: draw.id for draw in draws}
     found: dict[str, str] = {}
-    for record in pool_of(run).records() if wanted else ():
-        if record.index in wanted:
-            value = _value(record, field)
-            if not _is_blank(value):
-                where = f"{record.where}, field {field!r}"
-                found[wanted[record.index]] = read_answer(value, task, where)
+    for record in open_pool(run).records() if wanted else ():
+        if record.index not in wanted:
+            continue
+        if field not in record.values:
+            raise InputError(
+                f"--gold {field}: {record.where} has no such field. It has: "
+                f"{', '.join(list(record.values)[:12])}."
+            )
+        value = record.values[field]
+        if not is_blank(value):
+            where = f"{record.where}, field {field!r}"
+            found[wanted[record.index]] = read_answer(value, task, where)
     return found
-
-
-def _value(record: Record, field: str) -> object:
-    if field not in record.values:
-        raise InputError(
-            f"--gold {field}: {record.where} has no such field. It has: "
-            f"{', '.join(list(record.values)[:12])}."
-        )
-    return record.values[field]
-
-
-def _is_blank(value: object) -> bool:
-    """Whether a record leaves its answer open: None, NaN, or text of blanks."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())

@@ -56,14 +56,13 @@ def read_confidence(run: Run) -> PoolConfidence | None:
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
-    from labelcast.labels.store import drawn_rows
+    from labelcast.labels.store import read_draws
     from labelcast.runs.pool import pickable
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = pickable(path)
-    drawn = [row for row in drawn_rows(run) if row["set"] == "low"]
-    places = [row["index"] for row in drawn if 0 <= row["index"] < len(values)]
+    places = [draw.index for draw in read_draws(run, ["low"]) if draw.index < len(values)]
     return summarise(values, np.asarray(places, dtype=np.int64))
 
 

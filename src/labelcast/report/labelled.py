@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from labelcast.labels.notes import load_remarks
-from labelcast.labels.store import drawn_rows, label_rows
+from labelcast.labels.notes import load_notes
+from labelcast.labels.store import Label, read_draws, read_labels
 from labelcast.report.confidence import scored_rows
 from labelcast.report.formatting import Shown, seconds_of, shorten
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import answer_name, input_names
+from labelcast.tasks.prompts import input_names
 
 MOST = 200
 """Examples that the table shows."""
@@ -83,16 +83,15 @@ def read_labelled(run: Run, means: Mapping[str, float]) -> Labelled:
     """
     task = run.task
     names = input_names(task)
-    kept = [row for row in label_rows(run) if row["set"] == "low"]
+    kept = [row for row in read_labels(run) if row.set == "low"]
     shown = kept[:MOST]
-    scores = scored_rows(run, (str(row["id"]) for row in shown)) if shown else {}
-    remarks = {name: dict(remark) for name, remark in load_remarks(run).items()}
-    drawn = [row["id"] for row in drawn_rows(run) if row["set"] == "low"]
+    scores = scored_rows(run, (row.id for row in shown)) if shown else {}
+    remarks = {name: dict(remark) for name, remark in load_notes(run).items()}
+    drawn = [draw.id for draw in read_draws(run, ["low"])]
     times = [_seconds(remarks[key]) for key in drawn if key in remarks]
     known = [time for time in times if time is not None]
     rows = tuple(
-        _example(number, row, names, answer_name(task), scores, remarks, means)
-        for number, row in enumerate(shown, 1)
+        _example(number, row, names, scores, remarks, means) for number, row in enumerate(shown, 1)
     )
     return Labelled(
         fields=tuple(shorten(name, SHORT) for name in names),
@@ -101,27 +100,26 @@ def read_labelled(run: Run, means: Mapping[str, float]) -> Labelled:
         drawn=max(len(drawn), len(kept)),
         skipped=sum(bool(remarks.get(key, {}).get("skipped")) for key in drawn),
         seconds=median(known) if known else None,
-        numbers={str(row["id"]): number for number, row in enumerate(shown, 1)},
+        numbers={row.id: number for number, row in enumerate(shown, 1)},
     )
 
 
 def _example(
     number: int,
-    row: dict[str, Any],
+    row: Label,
     names: list[str],
-    answer: str,
     scores: Mapping[str, dict[str, Any]],
     remarks: Mapping[str, dict[str, Any]],
     means: Mapping[str, float],
 ) -> LabelledExample:
-    key = str(row["id"])
+    key = row.id
     score, remark = scores.get(key, {}), remarks.get(key, {})
     said, note = score.get("answer"), remark.get("note")
     return LabelledExample(
         number=number,
         id=shorten(key, SHORT),
-        texts=tuple(shorten(str(row.get(name, "")), TEXT) for name in names),
-        answer=shorten(str(row.get(answer, "")), SHORT),
+        texts=tuple(shorten(row.fields[name], TEXT) for name in names),
+        answer=shorten(row.answer, SHORT),
         said=None if said is None else shorten(str(said).strip(), SHORT),
         confidence=score.get("confidence"),
         mean_cosine=means.get(key),

@@ -5,7 +5,7 @@ Other fields of a file are ignored.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,7 +55,7 @@ class Drawn(Form):
 
     id: str
     index: Natural
-    set: Literal["low", "random", "test"]
+    set: str
     batch: Natural
 
 
@@ -64,7 +64,7 @@ class Labelled(Form):
 
     id: str
     index: Natural = 0
-    set: Literal["low", "random", "test"]
+    set: str
 
 
 class Observation(Form):

@@ -14,7 +14,7 @@ import numpy as np
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
-from labelcast.labels.store import check_names, draw_row
+from labelcast.labels.store import DrawnExample, check_names, save_draws
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.loading import LanguageModel
@@ -164,7 +164,7 @@ def score(
         if not run.file("draws.jsonl").exists():
             positions = pick_low_confidence(confidence, n_label, seed=seed).tolist()
             drawn = fetch(source, task, positions)
-            write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
+            save_draws(run, [DrawnExample.of(e, "low", 0) for e in drawn])
             with disk_faults(run.file("to_label.jsonl")):
                 run.file("to_label.jsonl").unlink(missing_ok=True)
         if not run.file("to_label.jsonl").exists():

@@ -10,8 +10,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels.store import labelled_examples
-from labelcast.labels.store import progress as labelling
+from labelcast.labels.store import count_labels, labelled_examples
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
@@ -33,7 +32,7 @@ def check_run(run: Run, budget: int) -> None:
             f"--budget {budget}: 0 measures zero-shot; else 2 or more, since one label trains and "
             "one says when to stop."
         )
-    state = labelling(run)
+    state = count_labels(run)
     drawn, done = state.drawn, state.labelled
     if not drawn.get("test"):
         raise InputError(

@@ -9,9 +9,9 @@ from runs_made import run_of, scored_run
 from starlette.testclient import TestClient
 
 from labelcast.labels.page.app import build_app
-from labelcast.labels.page.coslow_job import Job
+from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
-from labelcast.labels.session import Desk
+from labelcast.labels.session import LabelSession
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)
@@ -19,7 +19,7 @@ HOME = "http://127.0.0.1:4711"
 
 
 def opened(run: Run) -> TestClient:
-    client = TestClient(build_app(Desk(run), Job(run.path), KEYS), base_url=HOME)
+    client = TestClient(build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME)
     client.get(KEYS.link)
     return client
 
@@ -40,10 +40,10 @@ def test_records_that_are_rendered_already(tmp_path: Path) -> None:
     first = client.get("/api/state").json()["first"]
     item = client.get("/api/example", params={"id": first}).json()
     assert item["fields"] == {"input_text": "p 0"}
-    done = post(client, "/api/take", id=first, seen=item["version"], answer=" two\nlines ")
+    done = post(client, "/api/label", id=first, seen=item["version"], answer=" two\nlines ")
     assert done.json()["item"]["entry"]["answer"] == " two\nlines "
     assert run.rows("labels.jsonl")[0]["ground_truth"] == " two\nlines "
-    assert post(client, "/api/take", id=first, seen="", answer="  ").status_code == 422
+    assert post(client, "/api/label", id=first, seen="", answer="  ").status_code == 422
 
 
 def test_a_change_tells_what_comes_next(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_change_tells_what_comes_next(tmp_path: Path) -> None:
     run = scored_run(tmp_path, ["a", "b", "c", "d"], 3)
     client = opened(run)
     one, two, _ = client.get("/api/state").json()["items"]
-    done = post(client, "/api/take", id=one["id"], seen=one["version"], answer="yes", seconds=2)
+    done = post(client, "/api/label", id=one["id"], seen=one["version"], answer="yes", seconds=2)
     told = done.json()
     assert told["next"] == two["id"]
     assert told["sets"][0]["labelled"] == 1

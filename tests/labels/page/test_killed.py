@@ -14,7 +14,7 @@ from command_line import Outcome, in_process
 from label_pages import plain_run
 from label_server import Serving, serving
 
-from labelcast.labels.notes import Entry
+from labelcast.labels.notes import LabelEntry
 from labelcast.runs.run import Run
 
 ANSWERS = ("billing", "returns", "account")
@@ -41,9 +41,9 @@ def label_all(
     with visitor(server) as client:
         client.get(server.link)
         for name in ids:
-            body = {"id": name, "seen": Entry().version, "answer": answer}
+            body = {"id": name, "seen": LabelEntry().version, "answer": answer}
             try:
-                done = client.post("/api/take", json=body)
+                done = client.post("/api/label", json=body)
             except httpx.TransportError:
                 break
             assert done.status_code == 200, done.text

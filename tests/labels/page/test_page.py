@@ -15,7 +15,8 @@ from runs_made import run_of
 from shared_data import shared
 
 from labelcast.labels import store
-from labelcast.labels.session import Desk
+from labelcast.labels.draw import draw_more
+from labelcast.labels.session import LabelSession
 from labelcast.tasks.task import Task
 
 NASTY = (
@@ -82,7 +83,7 @@ def test_a_short_pass(chromium: Any, tmp_path: Path) -> None:
         assert quiet(heard), heard
     answers = NASTY_TASK["answers"]
     assert on_disk(run) == [answers[n % 5] for n in range(len(NASTY)) if n != 3]  # type: ignore[index]
-    entry = Desk(run).look().items[0].entry
+    entry = LabelSession(run).snapshot().items[0].entry
     assert (entry.note, entry.unsure) == ("<b>12</b> s", True)
 
 
@@ -94,7 +95,7 @@ def test_the_server_is_stopped_by_hand(tmp_path: Path) -> None:
         out, err = server.process.communicate()
         assert server.process.returncode == 0
         assert out == ""
-        assert "To go on:" in err
+        assert "To continue:" in err
         assert f"labelcast label {run.path}" in err
         assert "Traceback" not in err
 
@@ -166,8 +167,8 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         kept.clear()
         one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 1")
         # A new draw and an import show up by themselves.
-        store.draw_more(run, {"random": 2})
-        ids = [item.id for item in Desk(run).look().items]
+        draw_more(run, {"random": 2})
+        ids = [item.id for item in LabelSession(run).snapshot().items]
         with run.locked(wait=5):
             store.save_labels(run, dict.fromkeys(ids[:6], "account"))
         one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 6")
@@ -187,7 +188,7 @@ def test_a_phone(chromium: Any, tmp_path: Path) -> None:
         started(page, server.link)
         for name in PLAIN["answers"]:
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            for button in page.locator(".desk button").all():
+            for button in page.locator(".controls button").all():
                 assert button.bounding_box()["height"] >= 44
             before = title(page)
             page.tap(f".answer >> text={name}")
@@ -257,24 +258,24 @@ def test_free_text(chromium: Any, tmp_path: Path) -> None:
 def test_the_models_answer_is_hidden_until_asked_for(chromium: Any, tmp_path: Path) -> None:
     """No request brings it before; the test set never has it."""
     run = plain_run(tmp_path, 2)
-    store.draw_more(run, {"test": 1})
+    draw_more(run, {"test": 1})
     said: list[str] = []
     with serving(run.path) as server, open_page(chromium) as (page, heard):
         page.on("response", lambda answer: said.append(answer.url))
         started(page, server.link)
-        assert not page.is_visible(".model-said")
+        assert not page.is_visible(".model-answer")
         assert not any("model" in url for url in said)
         page.keyboard.press("m")
-        page.wait_for_selector(".model-said >> text=returns")
+        page.wait_for_selector(".model-answer >> text=returns")
         press(page, "1")
-        assert not page.is_visible(".model-said")
+        assert not page.is_visible(".model-answer")
         press(page, "1")
         page.click("text=Label the test set examples")
         page.wait_for_selector("text=Example 1 of 1")
         assert not page.is_visible("text=Model")
         page.keyboard.press("m")
         assert quiet(heard), heard
-    assert [item.model_shown for item in Desk(run).look().items] == [True, False, False]
+    assert [item.model_shown for item in LabelSession(run).snapshot().items] == [True, False, False]
 
 
 def test_a_taken_port_is_told(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from command_line import snapshot
 from runs_made import scored_run
 from starlette.testclient import TestClient
 
-from labelcast.labels.notes import Entry
-from labelcast.labels.page.app import build_app
-from labelcast.labels.page.coslow_job import Job
-from labelcast.labels.page.security import HEADERS, LARGEST_BODY, Keys
-from labelcast.labels.session import Desk
+from labelcast.labels.notes import LabelEntry
+from labelcast.labels.page.app import LARGEST_BODY, build_app
+from labelcast.labels.page.coslow_job import CoslowJob
+from labelcast.labels.page.security import HEADERS, Keys
+from labelcast.labels.session import LabelSession
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)
 HOME = "http://127.0.0.1:4711"
-BLANK = Entry().version
+BLANK = LabelEntry().version
 
 
 @pytest.fixture
@@ -32,14 +32,16 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def client(run: Run) -> Iterator[TestClient]:
     """A browser that has opened the link."""
-    with TestClient(build_app(Desk(run), Job(run.path), KEYS), base_url=HOME) as client:
+    with TestClient(
+        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
+    ) as client:
         answer = client.get(KEYS.link, follow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         yield client
 
 
 def first(run: Run) -> str:
-    return Desk(run).look().items[0].id
+    return LabelSession(run).snapshot().items[0].id
 
 
 def body(run: Run, **changes: Any) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def body(run: Run, **changes: Any) -> dict[str, Any]:
 
 def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
     """By either name of this machine; what is answered is on disk."""
-    done = client.post("/api/take", json=body(run), headers={"Origin": HOME})
+    done = client.post("/api/label", json=body(run), headers={"Origin": HOME})
     assert done.status_code == 200
     assert [row["label"] for row in run.rows("labels.jsonl")] == ["yes"]
     assert client.get("/").status_code == 200
@@ -56,7 +58,9 @@ def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
 
 def test_the_cookie(run: Run) -> None:
     """It is the page's alone: no script reads it, no other site sends it, its name has the port."""
-    with TestClient(build_app(Desk(run), Job(run.path), KEYS), base_url=HOME) as client:
+    with TestClient(
+        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
+    ) as client:
         cookie = client.get(KEYS.link, follow_redirects=False).headers["set-cookie"].lower()
     assert cookie.startswith("labelcast-4711=")
     assert "httponly" in cookie and "samesite=strict" in cookie
@@ -90,9 +94,9 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
         ({"Origin": "http://127.0.0.1:4712"}, 403),
         ({"Origin": "https://127.0.0.1:4711"}, 403),
         ({}, 403),
-        ({"Origin": HOME, "Host": "evil.example:4711"}, 403),
+        ({"Origin": HOME, "Host": "evil.example:4711"}, 400),
         ({"Origin": HOME, "Host": "127.0.0.1"}, 403),
-        ({"Origin": HOME, "Host": ""}, 403),
+        ({"Origin": HOME, "Host": ""}, 400),
         ({"Origin": HOME, "Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": HOME, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": HOME, "Content-Type": "text/plain"}, 415),
@@ -101,7 +105,7 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
         ({"Origin": HOME, "Cookie": f"other={KEYS.session}"}, 403),
     ],
 )
-@pytest.mark.parametrize("path", ["/api/take", "/api/measure"])
+@pytest.mark.parametrize("path", ["/api/label", "/api/measure"])
 def test_foreign_requests_change_nothing(
     client: TestClient, run: Run, headers: dict[str, str], status: int, path: str
 ) -> None:
@@ -129,16 +133,16 @@ def test_without_the_token_nothing_is_told(client: TestClient, run: Run, path: s
 @pytest.mark.parametrize(
     ("path", "sent", "status"),
     [
-        ("/api/take", {"id": "made up"}, 404),
+        ("/api/label", {"id": "made up"}, 404),
         ("/api/skip", {"id": "../../etc/passwd"}, 404),
-        ("/api/take", {"answer": "perhaps"}, 422),
-        ("/api/take", {"answer": ""}, 422),
-        ("/api/take", {"answer": 1}, 422),
-        ("/api/take", {"more": "yes"}, 422),
-        ("/api/take", {"seconds": -1}, 422),
-        ("/api/take", {"seconds": 1e300}, 422),
-        ("/api/take", {"seen": "another"}, 409),
-        ("/api/take", {"answer": "x" * LARGEST_BODY}, 413),
+        ("/api/label", {"answer": "perhaps"}, 422),
+        ("/api/label", {"answer": ""}, 422),
+        ("/api/label", {"answer": 1}, 422),
+        ("/api/label", {"more": "yes"}, 422),
+        ("/api/label", {"seconds": -1}, 422),
+        ("/api/label", {"seconds": 1e300}, 422),
+        ("/api/label", {"seen": "another"}, 409),
+        ("/api/label", {"answer": "x" * LARGEST_BODY}, 413),
     ],
 )
 def test_made_up_requests_change_nothing(
@@ -159,7 +163,7 @@ def test_made_up_requests_change_nothing(
 def test_bodies_that_are_no_json(client: TestClient, run: Run, content: bytes) -> None:
     """Refused in words."""
     headers = {"Origin": HOME, "Content-Type": "application/json"}
-    assert client.post("/api/take", content=content, headers=headers).status_code == 422
+    assert client.post("/api/label", content=content, headers=headers).status_code == 422
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -169,7 +173,7 @@ def test_ten_megabytes(client: TestClient, run: Run, told: bool) -> None:
     whole = b'{"id": "' + b"x" * 10_000_000 + b'"}'
     parts = iter([whole[n : n + 65_536] for n in range(0, len(whole), 65_536)])
     headers = {"Origin": HOME, "Content-Type": "application/json"}
-    answer = client.post("/api/take", content=whole if told else parts, headers=headers)
+    answer = client.post("/api/label", content=whole if told else parts, headers=headers)
     assert answer.status_code == 413
     assert snapshot(run.path) == before
 
@@ -185,9 +189,9 @@ def test_only_the_pages_own_files(client: TestClient, path: str) -> None:
 def test_other_methods(client: TestClient, run: Run) -> None:
     """Reading is for GET, changing for POST, and nothing for the rest."""
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-        answer = client.request(method, "/api/take", json=body(run), headers={"Origin": HOME})
+        answer = client.request(method, "/api/label", json=body(run), headers={"Origin": HOME})
         assert answer.status_code == 405
-    assert client.get("/api/take").status_code == 405
+    assert client.get("/api/label").status_code == 405
 
 
 def test_two_servers_have_two_cookies() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from labelcast.labels.page.answer_names import answer_names
-from labelcast.labels.page.serving import has_browser
+from labelcast.labels.label_task import LabelTask
+from labelcast.labels.page.server import has_browser
 from labelcast.tasks.task import Task
 
 
@@ -34,7 +36,7 @@ def test_a_browser_is_opened_where_there_is_a_screen(
 def test_numbers_are_explained_where_the_instruction_does() -> None:
     """All 77 of banking77, and none where one is missing."""
     task = Task.load("banking77")
-    found = answer_names(task.instruction, task.answers)
+    found = LabelTask.of(task).meanings
     assert len(found) == 77
     assert found["11"] == "card has not arrived yet"
-    assert answer_names(task.instruction, [*task.answers, "77"]) == {}
+    assert replace(LabelTask.of(task), answers=(*task.answers, "77")).meanings == {}

@@ -41,7 +41,7 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
             press(page, str(place % 2 + 1))
         page.click("#measure")
         page.click("#stop")
-        page.wait_for_selector("text=It was stopped")
+        page.wait_for_selector("text=The measurement was stopped")
         assert not run.is_done("coslow")
         page.click("#measure")
         page.wait_for_function(
@@ -57,8 +57,8 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
         page.wait_for_selector("#forecast-message:not([hidden])")
         page.fill("#target", "0.8")
         page.click("#forecast")
-        page.wait_for_selector("#answer-sentence", timeout=60_000)
-        assert "labels" in page.text_content("#answer-sentence")
+        page.wait_for_selector("#forecast-sentence", timeout=60_000)
+        assert "labels" in page.text_content("#forecast-sentence")
         assert serious_faults(page) == []
         assert json.loads(run.file("forecast.json").read_text())["target"]["gain"] == 0.8
         # A label that changes makes CoS-Low an old one, and the page says so.
@@ -79,5 +79,5 @@ def test_a_measurement_that_cannot_be_done_is_told(chromium: Any, tmp_path: Path
         press(page, "1")
         press(page, "2")
         page.click("#measure")
-        page.wait_for_selector("text=It failed", timeout=120_000)
+        page.wait_for_selector("text=The measurement failed", timeout=120_000)
         assert page.is_visible("#measure")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from labelcast.labels.exchange import Sheet
+from labelcast.labels.label_task import LabelTask
 
 # What spreadsheets, XML, templates and the forms themselves are known to break on.
 ODD_TEXTS = (
@@ -48,25 +48,25 @@ ANSWERS = st.one_of(
 
 
 @st.composite
-def filled(draw: st.DrawFn) -> tuple[Sheet, list[dict[str, str]]]:
-    """A sheet, and rows of which any part is labelled."""
+def filled(draw: st.DrawFn) -> tuple[LabelTask, list[dict[str, str]]]:
+    """A task, and rows of which any part is labelled."""
     names = draw(st.lists(_NAMES, min_size=2, max_size=5, unique=True))
     fields, answer = tuple(names[:-1]), names[-1]
     answers = tuple(draw(st.lists(ANSWERS, max_size=12, unique=True)))
     titles = tuple(draw(TEXTS) for _ in fields)
-    sheet = Sheet(draw(TEXTS), fields, titles, answer, answers)
+    task = LabelTask(draw(TEXTS), fields, titles, answer, answers)
     given = st.sampled_from(answers) if answers else TEXTS.filter(lambda text: bool(text.strip()))
     rows = []
     for number in range(draw(st.integers(1, 4))):
         row: dict[str, Any] = {"id": f"{number}{draw(TEXTS)}", "set": "low"}
         row |= {name: draw(TEXTS) for name in fields}
         rows.append(row | {answer: draw(st.one_of(st.just(""), given))})
-    return sheet, rows
+    return task, rows
 
 
-def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], sheet: Sheet) -> None:
+def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], task: LabelTask) -> None:
     """Asserts that ids, input fields and answers are those that went out; a blank is a blank."""
-    assert [{n: r[n] for n in ("id", *sheet.fields)} for r in read] == [
-        {n: r[n] for n in ("id", *sheet.fields)} for r in rows
+    assert [{n: r[n] for n in ("id", *task.fields)} for r in read] == [
+        {n: r[n] for n in ("id", *task.fields)} for r in rows
     ]
-    assert [r[sheet.answer] or "" for r in read] == [r[sheet.answer] for r in rows]
+    assert [r[task.answer] or "" for r in read] == [r[task.answer] for r in rows]

@@ -29,7 +29,7 @@ from evidence.reproduce.figures import calibration_figures
 from evidence.reproduce.published import read_published
 from labelcast.forecast import Calibration, forecast
 from labelcast.labels.store import count_labels, labelled_examples
-from labelcast.labels.transfer import export_rows, read_answers, read_file
+from labelcast.labels.transfer import export_rows, match_answers, read_file
 from labelcast.report.content import gather
 from labelcast.runs.run import Run
 from labelcast.sweeps.calibrate import calibrate
@@ -155,7 +155,7 @@ def test_label_files(form: str, told: bool, random: Random, drawn: Run, tmp_path
         path.write_bytes(random.choice([as_json, of_lines])(content))
     option = form if told else None
     read_or_refused(
-        lambda: read_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
+        lambda: match_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
     )
 
 

@@ -11,8 +11,7 @@ from runs_made import TASK, run_of
 
 from labelcast.errors import InputError
 from labelcast.labels import store
-from labelcast.labels.draw import draw_more
-from labelcast.labels.gold import take_gold
+from labelcast.labels.draw import draw_more, take_gold
 from labelcast.runs.run import Run
 
 

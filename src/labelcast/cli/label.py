@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,41 +18,27 @@ if TYPE_CHECKING:
     from labelcast.runs.run import Run
 
 _SHOWN = 10
+_FORMAT = "jsonl, csv, label-studio, prodigy or argilla. An import recognises it."
 
 
 def label(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    export: Annotated[
-        Path | None, typer.Option("--export", help="Write the drawn examples to this file.")
-    ] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the drawn examples to a file.")] = None,
     import_: Annotated[
-        Path | None, typer.Option("--import", help="Import the answers in this file.")
+        Path | None, typer.Option("--import", help="Import the answers in a file.")
     ] = None,
-    file_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="jsonl, csv, label-studio, prodigy or argilla. An import recognises it.",
-        ),
-    ] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help=_FORMAT)] = None,
     only: Annotated[
         str | None, typer.Option("--set", help="Only one set: low, random or test.")
     ] = None,
-    more: Annotated[
-        int | None, typer.Option(help="Draw this many more examples at random, for training.")
-    ] = None,
-    test: Annotated[
-        int | None,
-        typer.Option(help="Draw a random test set of this size, used only for evaluation."),
-    ] = None,
+    more: Annotated[int | None, typer.Option(help="Draw more at random, for training.")] = None,
+    test: Annotated[int | None, typer.Option(help="Draw a test set at random.")] = None,
     gold: Annotated[
         str | None,
         typer.Option(help="Take labels from this field of the pool. Existing labels stay."),
     ] = None,
-    terminal: Annotated[
-        bool, typer.Option("--terminal", help="Label in the terminal, by typing.")
-    ] = False,
-    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.", min=0)] = 0,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Label in the terminal.")] = False,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the page's link, but do not open it.")
     ] = False,
@@ -72,13 +59,13 @@ def label(
     """
     from labelcast.errors import InputError
     from labelcast.labels import exchange, store, transfer
-    from labelcast.labels.draw import draw_more
-    from labelcast.labels.gold import check_gold, take_gold
+    from labelcast.labels.draw import check_gold, draw_more, take_gold
     from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
-    if only is not None:
-        _check_set(opened, only)
+    known = dict.fromkeys([one.name for one in store.SETS])
+    if only is not None and only not in known and only not in store.count_labels(opened).drawn:
+        raise InputError(f"--set {only}: choose {', '.join(known)}.")
     sets = [only] if only else None
     counts = {n: c for n, c in (("random", more), ("test", test)) if c is not None}
     if import_ is not None and (counts or gold is not None or export is not None):
@@ -88,25 +75,23 @@ def label(
         transfer.check_replaceable(opened, export, file_format)
     elif file_format is not None and import_ is None:
         raise InputError("--format: needs --export or --import.")
-    asked = export or import_ or counts or gold is not None or as_json
-    if terminal and asked:
+    changes = counts or import_ is not None or gold is not None
+    if terminal and (changes or export or as_json):
         raise InputError("--terminal cannot be combined with other steps: run those before it.")
-    if not asked:
+    if not (changes or export or as_json):
         _label_by_hand(opened, only, terminal=terminal, port=port, browser=not no_browser)
         return
     # Damaged files are found before anything is drawn.
     store.count_labels(opened)
     done: dict[str, Any] = {}
-    if counts:
-        with opened.locked(wait=PATIENCE):
+    with opened.locked(wait=PATIENCE) if changes else nullcontext():
+        if counts:
             draw_more(opened, counts, partial(check_gold, opened, gold, only=sets))
-        done |= {f"drawn_{name}": count for name, count in counts.items()}
-    if import_ is not None:
-        with opened.locked(wait=PATIENCE):
+            done |= {f"drawn_{name}": count for name, count in counts.items()}
+        if import_ is not None:
             records = transfer.read_file(opened, import_, file_format)
             done["imported"] = asdict(transfer.import_labels(opened, records))
-    if gold is not None:
-        with opened.locked(wait=PATIENCE):
+        if gold is not None:
             done["gold"] = asdict(take_gold(opened, gold, sets))
     if export is not None:
         exported = transfer.write_export(opened, export, str(file_format), sets)
@@ -119,18 +104,6 @@ def label(
     else:
         _say_done(done)
         _say_next(opened, now, done, export)
-
-
-def _check_set(run: Run, name: str) -> None:
-    """Refuse the name of a set that does not exist."""
-    from labelcast.errors import InputError
-    from labelcast.labels import store
-
-    known = dict.fromkeys([one.name for one in store.SETS])
-    if name not in known:
-        known |= store.count_labels(run).drawn
-    if name not in known:
-        raise InputError(f"--set {name}: choose {', '.join(known)}.")
 
 
 def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: bool) -> None:

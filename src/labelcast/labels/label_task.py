@@ -16,8 +16,7 @@ class LabelTask:
 
     Attributes:
         instruction: what to do; empty where the prompts say it themselves.
-        fields: the names of the input fields, in order.
-        titles: the title of each field.
+        fields, titles: the names of the input fields, and the title of each.
         answer: the name of the answer field.
         answers: the allowed answers; empty where any text is allowed.
     """
@@ -54,14 +53,9 @@ class LabelTask:
 
     @cached_property
     def meanings(self) -> dict[str, str]:
-        r"""What each answer stands for; empty unless the instruction has one line for every answer.
+        """What each answer stands for; empty unless the instruction has one line for every answer.
 
-        The allowed answers of banking77 are numbers, and its instruction lists what each means.
-
-        Examples:
-            >>> task = LabelTask("0 not fair\n1: fair", ("text",), ("Text",), "y", ("0", "1"))
-            >>> task.meanings
-            {'0': 'not fair', '1': 'fair'}
+        The allowed answers of banking77 are numbers, and its instruction says ``11 card arrival``.
         """
         lines = [line.strip() for line in self.instruction.splitlines()]
         found = {}

@@ -41,11 +41,7 @@ class ExampleNotes(BaseModel):
     """One row of `remarks.jsonl`.
 
     Attributes:
-        id: of the example.
-        note: free text.
-        unsure: whether the labeller marked the answer as unsure.
-        skipped: whether the example was skipped.
-        seconds: time spent on it.
+        seconds: time spent on the example.
         model_shown: whether the labeller looked at the model's own answer.
     """
 
@@ -71,11 +67,7 @@ class LabelChange(BaseModel):
 
 
 def load_notes(run: Run) -> dict[str, ExampleNotes]:
-    """The notes of a run by the id of their example.
-
-    Raises:
-        InputError: a row is damaged.
-    """
+    """The notes of a run by the id of their example."""
     path = run.file(NOTES)
     return {notes.id: notes for notes in parse_rows(path, read_jsonl(path), ExampleNotes)}
 
@@ -86,11 +78,7 @@ def save_notes(run: Run, notes: Mapping[str, ExampleNotes]) -> None:
 
 
 def load_changes(run: Run) -> list[LabelChange]:
-    """The last changes of a run, newest last.
-
-    Raises:
-        InputError: a row is damaged.
-    """
+    """The last changes of a run, newest last."""
     path = run.file(CHANGES)
     return parse_rows(path, read_jsonl(path), LabelChange)
 

@@ -26,6 +26,7 @@ from labelcast.labels.store import (
     DrawnExample,
     ExampleSet,
     known_answers,
+    nothing_drawn,
     read_draws,
     save_labels,
     sets_of,
@@ -57,35 +58,13 @@ class ChangedMeanwhile(LabelcastError):
 
 @dataclass(frozen=True)
 class LabelItem:
-    """One drawn example with its entry.
-
-    Attributes:
-        id: of the example.
-        set: the name of its set.
-        fields: the text of each input field.
-        entry: the answer, the marks and the note.
-        seconds: time spent on it.
-        model_shown: whether the labeller looked at the model's own answer.
-    """
+    """One drawn example with its entry and the time spent on it."""
 
     id: str
     set: str
     fields: dict[str, str]
     entry: LabelEntry
     seconds: float
-    model_shown: bool
-
-    @classmethod
-    def of(cls, drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> LabelItem:
-        """A drawn example with what is known about it."""
-        entry = LabelEntry(
-            answer=answer,
-            unsure=notes.unsure,
-            # An answer that was imported in the meantime ends a skip.
-            skipped=notes.skipped and answer is None,
-            note=notes.note,
-        )
-        return cls(drawn.id, drawn.set, drawn.fields, entry, notes.seconds, notes.model_shown)
 
     @property
     def is_open(self) -> bool:
@@ -95,13 +74,7 @@ class LabelItem:
 
 @dataclass(frozen=True)
 class SetCounts:
-    """How far the labelling of one set is.
-
-    Attributes:
-        name: of the set.
-        drawn, labelled, skipped, unsure: numbers of examples.
-        seconds_left: from the median time of an answer; None until a few are known.
-    """
+    """How far the labelling of one set is; the time left is known after a few answers."""
 
     name: str
     drawn: int
@@ -113,24 +86,14 @@ class SetCounts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a session on disk at one moment.
-
-    Attributes:
-        items: the drawn examples, set by set, each in drawn order.
-        sets: those that have examples.
-        undo: the change that an undo would revert, if any.
-    """
+    """The state of a session on disk: its items set by set, and the change to undo, if any."""
 
     items: tuple[LabelItem, ...]
     sets: tuple[ExampleSet, ...]
     undo: LabelChange | None
 
     def item(self, example: str) -> LabelItem:
-        """The item with an id.
-
-        Raises:
-            NoSuchExample: it was not drawn.
-        """
+        """The item with an id."""
         for item in self.items:
             if item.id == example:
                 return item
@@ -170,26 +133,17 @@ class LabelSession:
     """Labels the drawn examples of a run. Each change is on disk when its method returns."""
 
     def __init__(self, run: Run, only: Collection[str] | None = None):
-        """Open a session.
-
-        Args:
-            run: a scored run.
-            only: names of the sets to label; None for all.
-        """
+        """Open a session for some sets of a scored run; None for all."""
         self.run = run
         self.only = only
         self.task = LabelTask.of(run.task)
 
     def snapshot(self) -> Snapshot:
-        """The current state.
-
-        Raises:
-            InputError: the pool is not scored yet, or a file is damaged.
-        """
+        """The current state; an error if a file is damaged."""
         draws, notes = read_draws(self.run, self.only), load_notes(self.run)
         answers, sets = known_answers(self.run), sets_of(draws)
         items = tuple(
-            LabelItem.of(draw, answers.get(draw.id), notes.get(draw.id, ExampleNotes(id=draw.id)))
+            _item(draw, answers.get(draw.id), notes.get(draw.id, ExampleNotes(id=draw.id)))
             for one in sets
             for draw in draws
             if draw.set == one.name
@@ -197,23 +151,12 @@ class LabelSession:
         return Snapshot(items, tuple(sets), _undoable(load_changes(self.run), items))
 
     def check_drawn(self) -> None:
-        """Refuse a session without examples.
-
-        Raises:
-            InputError: nothing is drawn.
-        """
+        """Refuse a session without examples."""
         if not self.snapshot().items:
-            names = f" for {', '.join(self.only)}" if self.only else ""
-            raise InputError(f"{self.run.path}: nothing has been drawn{names}.")
+            raise nothing_drawn(self.run, self.only)
 
     def label(self, example: str, answer: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
-        """Label an example.
-
-        Args:
-            example: its id.
-            answer: one of the allowed answers, or any text where the task allows any.
-            seen: version of the entry that the labeller saw.
-            seconds: time spent since it was shown.
+        """Label an example; `seen` is the version of its entry that the labeller saw.
 
         Raises:
             InputError: the answer is not allowed, or there is no such example.
@@ -237,17 +180,10 @@ class LabelSession:
         return self._change(example, seen, 0.0, {"note": as_text(note, "the note").strip()})
 
     def undo(self, step: str | None = None) -> tuple[Snapshot, LabelItem | None]:
-        """Undo the last change, unless something else has replaced its result.
-
-        Args:
-            step: name of the change that the labeller saw as the last; None for any.
+        """Undo the last change whose result is still there; `step` is its name, if the labeller saw it.
 
         Returns:
             The new state and the example that was changed back; None if there is nothing to undo.
-
-        Raises:
-            ChangedMeanwhile: another change is the last one now.
-            RunError: as `label`.
         """
         with self.run.locked(wait=PATIENCE):
             now = self.snapshot()
@@ -268,9 +204,7 @@ class LabelSession:
     def show_model_answer(self, example: str) -> str | None:
         """The model's own answer; None where it gave none. That it was shown is recorded.
 
-        Raises:
-            InputError: no such example, or one of the test set, whose labels must not depend on
-                the model that they test.
+        Refused for the test set, whose labels must not depend on the model that they test.
         """
         from labelcast.runs.pool import read_rows
 
@@ -316,6 +250,13 @@ class LabelSession:
         now = before.model_copy(update={**marks, "seconds": spent})
         if now != before:
             save_notes(self.run, notes | {item.id: now})
+
+
+def _item(drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> LabelItem:
+    # An answer that was imported in the meantime ends a skip.
+    skipped = notes.skipped and answer is None
+    entry = LabelEntry(answer=answer, unsure=notes.unsure, skipped=skipped, note=notes.note)
+    return LabelItem(drawn.id, drawn.set, drawn.fields, entry, notes.seconds)
 
 
 def _undoable(changes: Sequence[LabelChange], items: Sequence[LabelItem]) -> LabelChange | None:

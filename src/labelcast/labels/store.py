@@ -13,18 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_jsonl, write_jsonl
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import (
-    Example,
-    Render,
-    answer_name,
-    examples,
-    flat_row,
-    input_names,
-)
+from labelcast.tasks.prompts import Example, Render, answer_name, examples, flat_row, input_names
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
-DRAWS, LABELS = "draws.jsonl", "labels.jsonl"
+_DRAWS, _LABELS = "draws.jsonl", "labels.jsonl"
 _OWN_FIELDS = ("id", "index", "set", "batch")
 Role = Literal["low", "train", "test"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,12 +25,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """A set of drawn examples. No example is in two sets.
+    """A set of drawn examples: its name in files and options, its use, and how it was chosen.
 
-    Attributes:
-        name: as files and options name it.
-        role: ``low`` for CoS-Low, ``train`` for fine-tuning, ``test`` for evaluation only.
-        method: how its examples were chosen.
+    The role is ``low`` for CoS-Low, ``train`` for fine-tuning or ``test`` for evaluation. No
+    example is in two sets.
     """
 
     name: str
@@ -59,15 +50,7 @@ _ROLES: tuple[Role, ...] = ("low", "train", "test")
 
 
 class DrawnExample(BaseModel):
-    """One row of `draws.jsonl`.
-
-    Attributes:
-        id: of the example.
-        index: its position in the pool, from 0.
-        set: the name of its set.
-        batch: number of the draw, from 0.
-        fields: the text of each input field.
-    """
+    """One row of `draws.jsonl`: an example, its position in the pool, its set and draw number."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
@@ -104,11 +87,7 @@ class LabelCounts:
 
 
 def check_names(task: Task | None) -> None:
-    """Refuse a task with a field whose name is taken by a column of the run's files.
-
-    Raises:
-        InputError: names the field.
-    """
+    """Refuse a task with a field that is named like a column of the run's files."""
     for name in [*input_names(task), answer_name(task)]:
         if name in _OWN_FIELDS:
             raise InputError(
@@ -118,44 +97,33 @@ def check_names(task: Task | None) -> None:
 
 
 def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
-    """The drawn examples, in drawn order.
-
-    Args:
-        run: a scored run.
-        only: names of sets; None for all.
+    """The drawn examples of some sets (None: all of them), in drawn order.
 
     Raises:
         InputError: the pool is not scored yet, or a row is damaged.
-    """
-    require_scored(run)
-    draws = _read_examples(run, DRAWS, DrawnExample)
-    return [draw for draw in draws if only is None or draw.set in only]
-
-
-def require_scored(run: Run) -> None:
-    """Refuse a run whose pool is not scored yet.
-
-    Raises:
-        InputError: says which command scores it.
     """
     if not run.is_done("score"):
         raise InputError(
             f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
             f"--out {run.path}` first."
         )
+    draws = _read_examples(run, _DRAWS, DrawnExample)
+    return [draw for draw in draws if only is None or draw.set in only]
+
+
+def nothing_drawn(run: Run, only: Collection[str] | None) -> InputError:
+    """The error for sets without examples."""
+    names = f" for {', '.join(only)}" if only else ""
+    return InputError(f"{run.path}: nothing has been drawn{names}.")
 
 
 def read_labels(run: Run) -> list[Label]:
-    """The labels of a run.
-
-    Raises:
-        InputError: a row is damaged.
-    """
-    return _read_examples(run, LABELS, Label)
+    """The labels of a run. Errors as `read_draws`."""
+    return _read_examples(run, _LABELS, Label)
 
 
 def known_answers(run: Run) -> dict[str, str]:
-    """The answers of a run by the id of their example. Errors as `read_labels`."""
+    """The answers of a run by the id of their example."""
     return {label.id: label.answer for label in read_labels(run)}
 
 
@@ -167,22 +135,19 @@ def sets_of(draws: Sequence[DrawnExample]) -> list[ExampleSet]:
 
 def save_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
     """Write `draws.jsonl`."""
-    write_jsonl(run.file(DRAWS), [_row(draw, run.task, None) for draw in draws])
+    write_jsonl(run.file(_DRAWS), [_row(draw, run.task, None) for draw in draws])
 
 
 def save_labels(run: Run, answers: Mapping[str, str]) -> None:
-    """Write `labels.jsonl`: one row for each drawn example that has an answer, in drawn order.
+    """Write `labels.jsonl` from answers by id, in drawn order.
 
-    Args:
-        run: a scored run.
-        answers: by the id of the example. Labels of examples that are no longer in `draws.jsonl`
-            are kept at the end of the file.
+    Labels of examples that are no longer in `draws.jsonl` are kept at the end of the file.
     """
     draws = read_draws(run)
     rows = [_row(d, run.task, answers[d.id]) for d in draws if d.id in answers]
     drawn = {draw.id for draw in draws}
     rows += [_row(old, run.task, old.answer) for old in read_labels(run) if old.id not in drawn]
-    write_jsonl(run.file(LABELS), rows)
+    write_jsonl(run.file(_LABELS), rows)
 
 
 def count_labels(run: Run) -> LabelCounts:
@@ -207,7 +172,7 @@ def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
             f"Label them first: `labelcast label {run.path}` (or in a file, with --export and "
             "--import)."
         )
-    task, file = run.task, f"{run.path.name}/{LABELS}"
+    task, file = run.task, f"{run.path.name}/{_LABELS}"
     records = [
         Record(n.index, f"{file} id {n.id}", {"id": n.id, **flat_row(n.fields, task, n.answer)})
         for n in labels
@@ -222,11 +187,7 @@ def is_blank(value: object) -> bool:
 
 
 def parse_rows(path: Path, rows: Iterable[Mapping[str, Any]], model: type[Model]) -> list[Model]:
-    """Parse the rows of a JSONL file.
-
-    Raises:
-        InputError: a row is damaged; names the file, the line and the key.
-    """
+    """Parse the rows of a JSONL file; a damaged one is an error with its line and key."""
     found = []
     for number, row in enumerate(rows, 1):
         try:

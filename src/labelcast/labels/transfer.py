@@ -14,6 +14,7 @@ from labelcast.labels.store import (
     DrawnExample,
     is_blank,
     known_answers,
+    nothing_drawn,
     read_draws,
     save_labels,
 )
@@ -25,11 +26,10 @@ from labelcast.tasks.values import as_text, content_hash
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import changed.
+    """What an import found.
 
     Attributes:
-        taken: answers that are new or changed.
-        changed: of these, how many replaced another answer.
+        taken: answers that are new or changed; `changed` of them replaced another.
         same: answers that were known already.
         blank: records without an answer.
         unmatched: places of records that match no drawn example.
@@ -50,27 +50,8 @@ class Exported:
     config: Path | None
 
 
-@dataclass(frozen=True)
-class FoundAnswers:
-    """The answers in a file.
-
-    Attributes:
-        answers: by the id of their drawn example.
-        blank: number of records without an answer.
-        unmatched: places of records that match no drawn example.
-    """
-
-    answers: dict[str, str]
-    blank: int
-    unmatched: tuple[str, ...]
-
-
 def read_file(run: Run, path: Path, file_format: str | None = None) -> Iterator[Record]:
-    """The records of a label file, under the names of the run's fields.
-
-    Raises:
-        InputError: the file is missing, broken, or in no known format.
-    """
+    """The records of a label file, under the names of the run's fields."""
     return exchange.read(path, LabelTask.of(run.task), file_format)
 
 
@@ -82,17 +63,14 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
-    found, known = read_answers(run, records), known_answers(run)
-    answers = found.answers
-    same = sum(known.get(key) == answer for key, answer in answers.items())
-    changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
-    if len(answers) > same:
-        save_labels(run, known | answers)
-    return Imported(len(answers) - same, changed, same, found.blank, found.unmatched)
+    answers, done = match_answers(run, records)
+    if done.taken:
+        save_labels(run, known_answers(run) | answers)
+    return done
 
 
-def read_answers(run: Run, records: Iterable[Record]) -> FoundAnswers:
-    """The answers in records. Errors as `import_labels`."""
+def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], Imported]:
+    """The answers of records by the id of their example, and what importing them would change."""
     task, draws = run.task, read_draws(run)
     by_content = {content_hash(draw.fields): draw for draw in draws}
     by_id = {draw.id: draw for draw in draws}
@@ -119,8 +97,10 @@ def read_answers(run: Run, records: Iterable[Record]) -> FoundAnswers:
                 f"{record.where}: the example {drawn.id} is labelled {answer!r} here and "
                 f"{first!r} at {place}. Keep one of the two."
             )
-    answers = {key: answer for key, (answer, _) in found.items()}
-    return FoundAnswers(answers, blank, tuple(unmatched))
+    answers, known = {key: answer for key, (answer, _) in found.items()}, known_answers(run)
+    changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
+    same = sum(known.get(key) == answer for key, answer in answers.items())
+    return answers, Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
 
 
 def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
@@ -135,13 +115,7 @@ def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str,
 def write_export(
     run: Run, path: Path, file_format: str, only: Collection[str] | None = None
 ) -> Exported:
-    """Write the drawn examples to a file to be labelled elsewhere.
-
-    Args:
-        run: a scored run.
-        path: of the file.
-        file_format: one of `exchange.FORMATS`.
-        only: names of sets; None for all.
+    """Write the drawn examples of some sets (None: all) in one of `exchange.FORMATS`.
 
     Raises:
         InputError: nothing is drawn, the format cannot hold a text, or the file exists and
@@ -151,17 +125,12 @@ def write_export(
     check_replaceable(run, path, file_format)
     rows = export_rows(run, only)
     if not rows:
-        raise InputError(f"{run.path}: nothing has been drawn{_for(only)}.")
+        raise nothing_drawn(run, only)
     return Exported(len(rows), exchange.write(path, file_format, rows, LabelTask.of(run.task)))
 
 
 def check_replaceable(run: Run, path: Path, file_format: str) -> None:
-    """Refuse to overwrite a file with answers that the run does not have.
-
-    Raises:
-        InputError: it has answers that are not imported, or other records; the tool's
-            configuration file exists and differs; or no file can be written there.
-    """
+    """Refuse to overwrite a file that has more than the run, or a different configuration."""
     refuse_target(path)
     config = exchange.config_file(path, file_format, LabelTask.of(run.task))
     if config is not None and config[0].exists() and config[0].read_bytes() != config[1].encode():
@@ -169,7 +138,7 @@ def check_replaceable(run: Run, path: Path, file_format: str) -> None:
     if not path.exists():
         return
     try:
-        found = read_answers(run, read_file(run, path, file_format))
+        _, found = match_answers(run, read_file(run, path, file_format))
     except InputError as error:
         raise InputError(
             f"{path}: already exists and cannot be compared with this run ({error}) "
@@ -179,17 +148,11 @@ def check_replaceable(run: Run, path: Path, file_format: str) -> None:
         raise InputError(
             f"{path}: already exists and is no export of this run. Choose another name."
         )
-    known = known_answers(run)
-    new = sum(known.get(key) != answer for key, answer in found.answers.items())
-    if new:
+    if found.taken:
         raise InputError(
-            f"{path}: has {new} answers that are not imported yet. Import them first "
+            f"{path}: has {found.taken} answers that are not imported yet. Import them first "
             f"(`labelcast label {run.path} --import {path}`), or choose another name."
         )
-
-
-def _for(only: Collection[str] | None) -> str:
-    return f" for {', '.join(only)}" if only else ""
 
 
 def _match(

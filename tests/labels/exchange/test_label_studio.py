@@ -154,7 +154,6 @@ def test_an_answer_that_xml_cannot_hold(tmp_path: Path) -> None:
         ({"data": {"text": "x"}, "annotations": []}, None),
         ({"data": {"text": "x"}}, None),
         ({"data": {"text": "x"}, "annotations": [{"result": None}, {}]}, None),
-        ({"data": {"text": "x"}, "completions": [{"result": [result("choices", ["1"])]}]}, "1"),
         ({"id": 1, "text": "x", "label": "yes"}, "yes"),
     ],
 )

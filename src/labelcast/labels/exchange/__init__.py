@@ -35,11 +35,7 @@ _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "labe
 
 
 def format_of(path: Path, wanted: str | None) -> str:
-    """The format to write: the one given, else by the file's ending.
-
-    Raises:
-        InputError: an unknown format or ending.
-    """
+    """The format to write: the one given, else by the file's ending."""
     file_format = wanted or _ENDINGS.get(path.suffix.lower())
     if file_format not in FORMATS:
         raise InputError(
@@ -50,11 +46,7 @@ def format_of(path: Path, wanted: str | None) -> str:
 
 
 def config_file(path: Path, file_format: str, task: LabelTask) -> tuple[Path, str] | None:
-    """The file, with its text, that tells a tool how to show the examples; None if it needs none.
-
-    Raises:
-        InputError: the format cannot express the task.
-    """
+    """The file that configures the tool for a task, with its text; None if it needs none."""
     if file_format not in _CONFIGS:
         return None
     ending, make = _CONFIGS[file_format]
@@ -62,10 +54,7 @@ def config_file(path: Path, file_format: str, task: LabelTask) -> tuple[Path, st
 
 
 def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) -> Path | None:
-    """Write rows in one of `FORMATS`.
-
-    Returns:
-        The tool's configuration file, if it needs one.
+    """Write rows in one of `FORMATS`; returns the tool's configuration file, if it needs one.
 
     Raises:
         InputError: the format cannot hold a text.

@@ -12,16 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.foreign import (
-    ForeignRecord,
-    JsonObject,
-    Row,
-    one_answer,
-    own_keys,
-    parse,
-    renamed,
-    safe_names,
-)
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 
 _SUBMITTED = "submitted"
@@ -51,12 +43,12 @@ class _Record(ForeignRecord):
 
 def names(task: LabelTask) -> dict[str, str]:
     """Argilla's name of each input field and of the answer field."""
-    return safe_names(task.names, _NAME, (*own_keys(task), *_THEIRS))
+    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
     """Records for `Record.from_dict`; a known answer is a submitted response."""
-    safe, (own, group) = names(task), own_keys(task)
+    safe, (own, group) = names(task), foreign.own_keys(task)
     question = safe[task.answer]
     packed = []
     for row in rows:
@@ -110,7 +102,7 @@ def _question(task: LabelTask) -> JsonObject:
 
 def is_ours(values: JsonObject, task: LabelTask) -> bool:
     """Whether a record was exported by labelcast."""
-    own, metadata = own_keys(task)[0], values.get("metadata")
+    own, metadata = foreign.own_keys(task)[0], values.get("metadata")
     return (isinstance(metadata, dict) and own in metadata) or {own, "_server_id"} <= values.keys()
 
 
@@ -121,24 +113,20 @@ def is_theirs(values: JsonObject) -> bool:
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a record; blank where no response is submitted.
-
-    Raises:
-        InputError: a part has the wrong type, or users gave different answers.
-    """
-    safe, key = names(task), own_keys(task)[0]
+    """Id, input fields and answer of a record; blank where no response is submitted."""
+    safe, key = names(task), foreign.own_keys(task)[0]
     question = safe[task.answer]
     if isinstance(values.get("fields"), dict) or isinstance(values.get("responses"), dict):
-        record = parse(_Record, values, where)
+        record = foreign.parse(_Record, values, where)
         fields = record.fields or {}
         own = (record.metadata or {}).get(key)
         given = _nested(record, values, question)
     else:
         fields, own = values, values.get(key)
         given = _flat(values, question, where)
-    answer = one_answer(given, f"{where}, response to {question!r}")
+    answer = foreign.one_answer(given, f"{where}, response to {question!r}")
     own = values.get("id") if own is None else own
-    return {"id": own, **renamed(fields, task, safe), task.answer: answer}
+    return {"id": own, **foreign.renamed(fields, task, safe), task.answer: answer}
 
 
 def _nested(record: _Record, values: JsonObject, question: str) -> list[Any]:

@@ -43,11 +43,7 @@ class ForeignFormat(Protocol):
 
 
 def parse(model: type[Model], values: JsonObject, where: str) -> Model:
-    """A tool's record, parsed.
-
-    Raises:
-        InputError: a part has the wrong type; names the record and the field.
-    """
+    """A tool's record, parsed; a part of the wrong type is an error with its place."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -70,7 +66,7 @@ def own_key(key: str, task: LabelTask) -> str:
 
 
 def own_keys(task: LabelTask) -> tuple[str, str]:
-    """The keys of the example's id and set, which mark a record that labelcast exported."""
+    """The keys of the example's id and set, which mark an exported record."""
     return own_key("labelcast_id", task), own_key("labelcast_set", task)
 
 
@@ -79,7 +75,7 @@ def safe_names(
 ) -> dict[str, str]:
     """A name that another tool accepts for each of ours: the same where it fits, else similar.
 
-    The result depends only on the arguments, so an import finds the names of the export.
+    An import finds the names of the export, since they depend only on the arguments.
 
     Args:
         names: ours, all different.
@@ -105,11 +101,7 @@ def renamed(values: JsonObject, task: LabelTask, safe: Mapping[str, str]) -> Jso
 
 
 def one_answer(answers: Iterable[Any], where: str) -> str | None:
-    """The one answer that is given; None where none is.
-
-    Raises:
-        InputError: there are several different ones, or one is not text.
-    """
+    """The one answer that is given, or None; several different ones are an error."""
     given = {as_text(answer, where) for answer in answers if answer is not None}
     found = sorted(text for text in given if text.strip())
     if len(found) > 1:

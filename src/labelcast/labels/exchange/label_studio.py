@@ -11,16 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.foreign import (
-    ForeignRecord,
-    JsonObject,
-    Row,
-    one_answer,
-    own_keys,
-    parse,
-    renamed,
-    safe_names,
-)
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 
 # Label Studio does not accept `true` or `false` as a name.
@@ -47,7 +39,6 @@ class _Result(ForeignRecord):
 
 class _Annotation(ForeignRecord):
     was_cancelled: Any = False
-    skipped: Any = False
     ground_truth: Any = None
     result: list[_Result] | None = None
 
@@ -55,17 +46,16 @@ class _Annotation(ForeignRecord):
 class _Task(ForeignRecord):
     data: JsonObject | None = None
     annotations: list[_Annotation] | None = None
-    completions: list[_Annotation] | None = None
 
 
 def names(task: LabelTask) -> dict[str, str]:
     """Label Studio's name of each input field and of the answer field."""
-    return safe_names(task.names, _NAME, (*own_keys(task), *_THEIRS))
+    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
     """Tasks for Label Studio to import; a known answer is an annotation."""
-    safe, (own, group) = names(task), own_keys(task)
+    safe, (own, group) = names(task), foreign.own_keys(task)
     kind, key = ("choices", "choices") if task.answers else ("textarea", "text")
     found = []
     for row in rows:
@@ -84,11 +74,7 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
 
 
 def config(task: LabelTask) -> str:
-    """The labelling configuration of the tasks.
-
-    Raises:
-        InputError: an allowed answer has a character that XML cannot hold.
-    """
+    """The labelling configuration of the tasks."""
     safe = names(task)
     lines = [_tag("Header", value=_shown(task.guidelines), size="4", style="white-space: pre-wrap")]
     for name, title in task.titled:
@@ -130,7 +116,7 @@ def _tag(tag: str, close: str = "/>", **keys: str) -> str:
 
 def is_ours(values: JsonObject, task: LabelTask) -> bool:
     """Whether a record was exported by labelcast."""
-    own, data = own_keys(task)[0], values.get("data")
+    own, data = foreign.own_keys(task)[0], values.get("data")
     return own in values or (isinstance(data, dict) and own in data)
 
 
@@ -140,28 +126,23 @@ def is_theirs(values: JsonObject) -> bool:
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a record.
-
-    Raises:
-        InputError: a part has the wrong type, or people gave different answers.
-    """
-    safe, key = names(task), own_keys(task)[0]
+    """Id, input fields and answer of a record."""
+    safe, key = names(task), foreign.own_keys(task)[0]
     if "data" in values and key not in values:
-        theirs = parse(_Task, values, where)
+        theirs = foreign.parse(_Task, values, where)
         data = theirs.data or {}
-        answer = one_answer(_annotated(theirs, (safe[task.answer], task.answer)), where)
+        answer = foreign.one_answer(_annotated(theirs, (safe[task.answer], task.answer)), where)
     else:
         data = values
         name = safe[task.answer] if safe[task.answer] in values else task.answer
-        answer = one_answer(_given(values.get(name)), f"{where}, field {name!r}")
+        answer = foreign.one_answer(_given(values.get(name)), f"{where}, field {name!r}")
     own = data.get(key, data.get("id"))
-    return {"id": own, **renamed(data, task, safe), task.answer: answer}
+    return {"id": own, **foreign.renamed(data, task, safe), task.answer: answer}
 
 
 def _annotated(theirs: _Task, wanted: tuple[str, str]) -> list[Any]:
     """The answers in a task's annotations; those marked as ground truth take precedence."""
-    annotations = theirs.annotations if theirs.annotations is not None else theirs.completions
-    found = [one for one in annotations or [] if not one.was_cancelled and not one.skipped]
+    found = [one for one in theirs.annotations or [] if not one.was_cancelled]
     found = [one for one in found if one.ground_truth is True] or found
     results = [result for one in found for result in one.result or []]
     # With our own configuration, other controls hold other things, such as notes.

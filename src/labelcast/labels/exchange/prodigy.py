@@ -10,14 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.foreign import (
-    ForeignRecord,
-    JsonObject,
-    Row,
-    one_answer,
-    own_key,
-    parse,
-)
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 
 _OURS = "labelcast"
@@ -54,7 +48,7 @@ def _packed(row: Row, task: LabelTask) -> JsonObject:
         if len(fields) > 1
         else next(iter(fields.values())),
         "meta": {"id": row["id"], "set": row["set"]},
-        own_key(_OURS, task): {"id": row["id"], "set": row["set"], "fields": fields},
+        foreign.own_key(_OURS, task): {"id": row["id"], "set": row["set"], "fields": fields},
     }
     answer = row[task.answer]
     if task.answers:
@@ -68,34 +62,21 @@ def _packed(row: Row, task: LabelTask) -> JsonObject:
 
 def is_ours(values: JsonObject, task: LabelTask) -> bool:
     """Whether a record was exported by labelcast."""
-    ours = values.get(own_key(_OURS, task))
+    ours = values.get(foreign.own_key(_OURS, task))
     return isinstance(ours, dict) and "fields" in ours
 
 
 def is_theirs(values: JsonObject) -> bool:
     """Whether a record looks like one of Prodigy's tasks."""
-    options = values.get("options")
-    return (
-        {"_input_hash", "_task_hash"} <= values.keys()
-        or "field_id" in values
-        or (isinstance(options, list) and any(isinstance(item, dict) for item in options))
-        or (
-            isinstance(values.get("accept"), list)
-            and values.get("answer") in ("accept", "reject", "ignore")
-        )
-    )
+    return bool({"_input_hash", "options", "accept", "field_id"} & values.keys())
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a task; blank where it was rejected or ignored.
-
-    Raises:
-        InputError: a part has the wrong type, or several options are accepted.
-    """
-    theirs = parse(_Task, values, where)
+    """Id, input fields and answer of a task; blank where it was rejected or ignored."""
+    theirs = foreign.parse(_Task, values, where)
     if is_ours(values, task):
-        key = own_key(_OURS, task)
-        ours = parse(_Ours, values[key], f"{where}, field {key!r}")
+        key = foreign.own_key(_OURS, task)
+        ours = foreign.parse(_Ours, values[key], f"{where}, field {key!r}")
         found = {"id": ours.id, **{n: ours.fields[n] for n in task.fields if n in ours.fields}}
     else:
         found = {n: values[n] for n in task.fields if n in values}
@@ -110,11 +91,11 @@ def _answer(theirs: _Task, values: JsonObject, where: str) -> str | None:
         return None
     if "accept" in values or "options" in values:
         place = f"{where}, field 'accept'"
-        options = theirs.options or []
-        return one_answer((_chosen(key, options, place) for key in theirs.accept or []), place)
+        chosen = [_chosen(key, theirs.options or [], place) for key in theirs.accept or []]
+        return foreign.one_answer(chosen, place)
     keys = (_TEXT_KEY, theirs.field_id, "user_input")
     key = next((key for key in keys if isinstance(key, str) and key in values), _TEXT_KEY)
-    return one_answer([values.get(key)], f"{where}, field {key!r}")
+    return foreign.one_answer([values.get(key)], f"{where}, field {key!r}")
 
 
 def _chosen(key: Any, options: Sequence[_Option], where: str) -> Any:

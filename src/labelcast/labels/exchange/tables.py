@@ -40,9 +40,6 @@ def records(path: Path, file_format: str | None, names: Collection[str]) -> Iter
         path: of the file; its ending says how to read it, else its first character does.
         file_format: ``csv`` or ``jsonl`` take precedence over the ending.
         names: one of these is in the header of a CSV file, whatever separates its columns.
-
-    Raises:
-        InputError: the file is missing, broken or empty.
     """
     check_file(path)
     ending = _ending(path, file_format)

@@ -9,22 +9,23 @@ from threading import Lock
 from typing import TypeVar
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_json
-from labelcast.labels.page import requests
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys, protected, refusal
 from labelcast.labels.session import (
+    MAX_SECONDS,
     ChangedMeanwhile,
     LabelItem,
     LabelSession,
@@ -38,20 +39,63 @@ Json = dict[str, object]
 
 LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
-_Body = TypeVar("_Body", bound=requests.RequestBody)
 
 
-class Api:
+class _Request(BaseModel):
+    """The body of a request: only the named keys, each of its exact type."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class _Undo(_Request):
+    step: str
+
+
+class _ModelAnswer(_Request):
+    id: str
+
+
+class _Forecast(_Request):
+    target: float = 0.9
+    zero_shot: float | None = None
+    ceiling: float | None = None
+
+
+class _Change(_Request):
+    """About one example, with the version of its entry that the page showed."""
+
+    id: str
+    seen: str
+
+
+class _Unsure(_Change):
+    unsure: bool
+
+
+class _Note(_Change):
+    note: str
+
+
+class _Skip(_Change):
+    seconds: float = Field(default=0.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
+
+
+class _Label(_Skip):
+    answer: str
+
+
+_Body = TypeVar("_Body", bound=_Request)
+
+
+class _Api:
     """What the page can ask for and do."""
 
     def __init__(self, session: LabelSession, job: CoslowJob) -> None:
-        """Serve one session, and CoS-Low of its run."""
         self._session, self._job, self._run = session, job, session.run
         self._forecasting = Lock()
         self._forecast: Json | None = None
 
     def task(self) -> Json:
-        """What does not change during the session."""
         asked, task = self._session.task, self._run.task
         return {
             "instruction": asked.instruction,
@@ -65,7 +109,6 @@ class Api:
         }
 
     def state(self) -> Json:
-        """How far labelling and measuring are."""
         now = self._session.snapshot()
         first = now.first_open()
         return _overview(now) | {
@@ -76,47 +119,37 @@ class Api:
         }
 
     def example(self, example: str) -> Json:
-        """One example."""
         return _details(self._session.snapshot().item(example))
 
-    def label(self, body: requests.LabelRequest) -> Json:
-        """Label an example."""
-        session = self._session
-        return _changed(
-            session.label(body.id, body.answer, seen=body.seen, seconds=body.seconds), body.id
-        )
+    def label(self, body: _Label) -> Json:
+        seen, seconds = body.seen, body.seconds
+        now = self._session.label(body.id, body.answer, seen=seen, seconds=seconds)
+        return _changed(now, body.id)
 
-    def skip(self, body: requests.SkipRequest) -> Json:
-        """Skip an example."""
+    def skip(self, body: _Skip) -> Json:
         return _changed(self._session.skip(body.id, seen=body.seen, seconds=body.seconds), body.id)
 
-    def unsure(self, body: requests.UnsureRequest) -> Json:
-        """Mark an example as unsure, or not."""
+    def unsure(self, body: _Unsure) -> Json:
         return _changed(self._session.set_unsure(body.id, body.unsure, seen=body.seen), body.id)
 
-    def note(self, body: requests.NoteRequest) -> Json:
-        """Set a note."""
+    def note(self, body: _Note) -> Json:
         return _changed(self._session.set_note(body.id, body.note, seen=body.seen), body.id)
 
-    def undo(self, body: requests.UndoRequest) -> Json:
-        """Undo the last change."""
+    def undo(self, body: _Undo) -> Json:
         now, item = self._session.undo(body.step)
         return _overview(now) | {"item": _details(item) if item else None}
 
-    def model(self, body: requests.ModelAnswerRequest) -> Json:
-        """The model's own answer."""
+    def model(self, body: _ModelAnswer) -> Json:
         return {"answer": self._session.show_model_answer(body.id)}
 
-    def measure(self, body: requests.RequestBody) -> Json:
-        """Start measuring CoS-Low."""
+    def measure(self, body: _Request) -> Json:
         self._forecast = None
         return {"job": self._job.start()}
 
-    def stop(self, body: requests.RequestBody) -> Json:
-        """Stop measuring CoS-Low."""
+    def stop(self, body: _Request) -> Json:
         return {"job": self._job.stop()}
 
-    def forecast(self, body: requests.ForecastRequest) -> Json:
+    def forecast(self, body: _Forecast) -> Json:
         """Forecast, and save the result in the run as `labelcast forecast` does."""
         with self._forecasting:
             answer, found = forecast_run(self._run, **body.model_dump())
@@ -138,7 +171,7 @@ class Api:
 
 def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
     """The app, protected by keys."""
-    api = Api(session, job)
+    api = _Api(session, job)
     html = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape())
     page = html.get_template("page.html").render(run=session.run.path.resolve().name)
     locked_out = html.get_template("locked_out.html").render()
@@ -146,32 +179,30 @@ def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
-    async def example(request: Request) -> Response:
-        return await _respond(lambda: api.example(request.query_params.get("id", "")))
-
-    async def state(request: Request) -> Response:
-        return await _respond(api.state)
-
-    async def task(request: Request) -> Response:
-        return await _respond(api.task)
-
     routes = [
         Route("/", index),
-        Route("/api/task", task),
-        Route("/api/state", state),
-        Route("/api/example", example),
-        _post("/api/label", api.label, requests.LabelRequest),
-        _post("/api/skip", api.skip, requests.SkipRequest),
-        _post("/api/unsure", api.unsure, requests.UnsureRequest),
-        _post("/api/note", api.note, requests.NoteRequest),
-        _post("/api/undo", api.undo, requests.UndoRequest),
-        _post("/api/model", api.model, requests.ModelAnswerRequest),
-        _post("/api/measure", api.measure, requests.RequestBody),
-        _post("/api/stop", api.stop, requests.RequestBody),
-        _post("/api/forecast", api.forecast, requests.ForecastRequest),
+        _get("/api/task", lambda query: api.task()),
+        _get("/api/state", lambda query: api.state()),
+        _get("/api/example", lambda query: api.example(query.get("id", ""))),
+        _post("/api/label", api.label, _Label),
+        _post("/api/skip", api.skip, _Skip),
+        _post("/api/unsure", api.unsure, _Unsure),
+        _post("/api/note", api.note, _Note),
+        _post("/api/undo", api.undo, _Undo),
+        _post("/api/model", api.model, _ModelAnswer),
+        _post("/api/measure", api.measure, _Request),
+        _post("/api/stop", api.stop, _Request),
+        _post("/api/forecast", api.forecast, _Forecast),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     return protected(Starlette(routes=routes), keys, locked_out)
+
+
+def _get(path: str, act: Callable[[QueryParams], Json]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await _respond(lambda: act(request.query_params))
+
+    return Route(path, endpoint)
 
 
 def _post(path: str, act: Callable[[_Body], Json], model: type[_Body]) -> Route:
@@ -202,15 +233,8 @@ async def _respond(act: Callable[[], Json]) -> Response:
         item = _details(error.item) if error.item else None
         return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
     except LabelcastError as error:
-        return refusal(str(error), _status(error))
-
-
-def _status(error: LabelcastError) -> int:
-    if isinstance(error, NoSuchExample):
-        return 404
-    if isinstance(error, InputError):
-        return 422
-    return 503 if isinstance(error, RunError) else 500
+        missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
+        return refusal(str(error), 404 if missing else 422 if wrong else 503)
 
 
 def _changed(now: Snapshot, example: str) -> Json:
@@ -239,10 +263,4 @@ def _overview(now: Snapshot) -> Json:
 
 
 def _details(item: LabelItem) -> Json:
-    return {
-        "id": item.id,
-        "set": item.set,
-        "fields": item.fields,
-        "entry": item.entry,
-        "version": item.entry.version,
-    }
+    return {**vars(item), "version": item.entry.version}

@@ -19,14 +19,7 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far the job is.
-
-    Attributes:
-        state: of the job.
-        stage: loading, gradients or saving, while it runs.
-        done, total: examples, in the stage gradients.
-        message: what went wrong.
-    """
+    """How far the job is: its stage while it runs, and the examples done in stage gradients."""
 
     state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
     stage: str = ""

@@ -10,15 +10,13 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import cookie_parser
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STATIC = "/static/"
 _HOSTS = ("127.0.0.1", "localhost")
-_SAFE = ("GET", "HEAD")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -55,13 +53,7 @@ class Keys:
 
 
 def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
-    """An app behind the access control.
-
-    Args:
-        app: what to protect.
-        keys: the server's secrets.
-        locked_out: the page for a visitor without the cookie.
-    """
+    """An app behind the access control; visitors without the cookie get the page `locked_out`."""
     guarded = TrustedHostMiddleware(
         _Guard(app, keys, locked_out), allowed_hosts=_HOSTS, www_redirect=False
     )
@@ -96,10 +88,10 @@ class _Guard:
 
     def _check(self, scope: Scope) -> Response | None:
         """The response to a request that the app must not see."""
-        headers = Headers(scope=scope)
-        path, safe = scope["path"], scope["method"] in _SAFE
-        if path == "/" and safe and b"token=" in scope["query_string"]:
-            return self._exchange(QueryParams(scope["query_string"]).get("token", ""))
+        request = Request(scope)
+        headers, path, safe = request.headers, scope["path"], request.method in ("GET", "HEAD")
+        if path == "/" and safe and "token" in request.query_params:
+            return self._exchange(request.query_params["token"])
         if not safe:
             site = headers.get("sec-fetch-site", "same-origin")
             if headers.getlist("origin") != [f"http://{headers['host']}"] or site != "same-origin":
@@ -107,7 +99,8 @@ class _Guard:
             if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
                 return refusal("Only JSON is accepted.", 415)
         # The style is no secret, and the page for visitors without the cookie needs it.
-        if (path.startswith(STATIC) and safe) or self._is_known(headers):
+        cookie = request.cookies.get(self._keys.cookie, "")
+        if (path.startswith("/static/") and safe) or _same(cookie, self._keys.session):
             return None
         if path.startswith("/api/"):
             return refusal("Open the link from the terminal.", 403)
@@ -125,11 +118,6 @@ class _Guard:
 
     def _lock_out(self) -> Response:
         return Response(self._locked_out, 403, media_type="text/html")
-
-    def _is_known(self, headers: Headers) -> bool:
-        # Other programs on this machine set cookies too, not all of them well formed.
-        cookies = cookie_parser("; ".join(headers.getlist("cookie")))
-        return _same(cookies.get(self._keys.cookie, ""), self._keys.session)
 
 
 def _same(given: str, secret: str) -> bool:

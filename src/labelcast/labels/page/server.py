@@ -27,14 +27,9 @@ def serve(
     browser: bool = True,
     on_link: Callable[[str], None],
 ) -> None:
-    """Serve the label page of a run on 127.0.0.1 until Ctrl-C.
+    """Serve the label page of a run, or of some of its sets, on 127.0.0.1 until Ctrl-C.
 
-    Args:
-        run: a scored run.
-        only: names of the sets to label; None for all.
-        port: 0 takes a free one.
-        browser: open the page in a browser, if there is a screen.
-        on_link: called with the link once the page can be opened.
+    `on_link` is called with the link once the page can be opened.
 
     Raises:
         InputError: the port cannot be used, or nothing is drawn.
@@ -83,10 +78,9 @@ def _listen(port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         listening.listen()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
-        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"--port {port}: cannot be used ({reason}). Choose another, or 0 for a free one."
+            f"--port {port}: cannot be used ({error.strerror}). Choose another, or 0."
         ) from None
     return listening

@@ -1,4 +1,4 @@
-"""Sheets and rows of any kind, for what every form of label file must carry."""
+"""Random labelling tasks with rows, for tests of label files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from labelcast.labels.label_task import LabelTask
 
-# What spreadsheets, XML, templates and the forms themselves are known to break on.
+# Texts that break spreadsheets, XML, templates or the formats themselves.
 ODD_TEXTS = (
     *("", " ", "null", "None", "NaN", "nan", "true", "0", "1.0", "007", "[]", "{}", "''", "'='"),
     *("=1+1", "'=1", "''=x", "+5", "-5", "@a", "\t=1", "\uff1dx", "a,b;c\td", 'say "x"', "a\r\nb"),
@@ -49,7 +49,7 @@ ANSWERS = st.one_of(
 
 @st.composite
 def filled(draw: st.DrawFn) -> tuple[LabelTask, list[dict[str, str]]]:
-    """A task, and rows of which any part is labelled."""
+    """A task and rows, some of them labelled."""
     names = draw(st.lists(_NAMES, min_size=2, max_size=5, unique=True))
     fields, answer = tuple(names[:-1]), names[-1]
     answers = tuple(draw(st.lists(ANSWERS, max_size=12, unique=True)))
@@ -65,7 +65,7 @@ def filled(draw: st.DrawFn) -> tuple[LabelTask, list[dict[str, str]]]:
 
 
 def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], task: LabelTask) -> None:
-    """Asserts that ids, input fields and answers are those that went out; a blank is a blank."""
+    """Assert that ids, input fields and answers are read back as they were written."""
     assert [{n: r[n] for n in ("id", *task.fields)} for r in read] == [
         {n: r[n] for n in ("id", *task.fields)} for r in rows
     ]

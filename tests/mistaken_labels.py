@@ -1,4 +1,4 @@
-"""Label files that a user may get wrong: our own, and those of other tools."""
+"""Mistakes in label files: our own and those of other tools."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class LabelSession:
         return self._change(example, seen, 0.0, {"note": as_text(note, "the note").strip()})
 
     def undo(self, step: str | None = None) -> tuple[Snapshot, LabelItem | None]:
-        """Undo the last change whose result is still there; `step` is its name, if the labeller saw it.
+        """Undo the last change whose result is still there: the one named `step`, if given.
 
         Returns:
             The new state and the example that was changed back; None if there is nothing to undo.

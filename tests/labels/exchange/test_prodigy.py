@@ -1,4 +1,4 @@
-"""Prodigy: its documented form, since the program itself is sold and cannot be installed here."""
+"""Prodigy: its documented format, since the program is not free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read(path: Path, *records: Any, task: LabelTask = TASK) -> list[dict[str, An
 
 
 def test_tasks_of_the_choice_interface(tmp_path: Path) -> None:
-    """Text as text, an option for each allowed answer; a known one is accepted."""
+    """Plain text, an option for each allowed answer, and a known answer is accepted."""
     row = {"id": "a", "set": "low", "text": "<script>x</script>", "label": "no"}
     path = tmp_path / "a.jsonl"
     assert exchange.write(path, "prodigy", [row, row | {"label": ""}], TASK) is None
@@ -36,7 +36,7 @@ def test_tasks_of_the_choice_interface(tmp_path: Path) -> None:
 
 
 def test_tasks_of_the_text_input_interface(tmp_path: Path) -> None:
-    """The answer stands under the key that `field_id` names; several fields show their titles."""
+    """The answer has the key that `field_id` names; several fields show their titles."""
     row = {"id": "a", "set": "low", "text": "x", "more": "y", "label": "free"}
     path = tmp_path / "a.jsonl"
     exchange.write(path, "prodigy", [row], FREE)
@@ -58,14 +58,14 @@ def test_tasks_of_the_text_input_interface(tmp_path: Path) -> None:
     ],
 )
 def test_answers(keys: dict[str, Any], answer: str | None, tmp_path: Path) -> None:
-    """What was accepted with one option counts; the rest is blank."""
+    """An accepted task with one option counts; others are blank."""
     task = {"text": "x", "options": [{"id": "yes", "text": "yes"}], "meta": {"id": "a"}}
     (values,) = read(tmp_path / "a.jsonl", task | HASHES | keys)
     assert values == {"id": "a", "text": "x", "label": answer}
 
 
 def test_free_answers_of_other_recipes(tmp_path: Path) -> None:
-    """Under their `field_id`, or under Prodigy's own key; fields by their own names."""
+    """Under their `field_id` or Prodigy's own key."""
     task = {"text": "x", "more": "y", "answer": "accept"} | HASHES
     named = {"field_id": "note", "note": "a"}
     read_back = read(
@@ -95,7 +95,7 @@ def test_free_answers_of_other_recipes(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_shapes(keys: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """The line and the field are named."""
+    """The error names the line and the field."""
     task = {"text": "x", "options": [{"id": "yes", "text": "yes"}], "answer": "accept"}
     with pytest.raises(InputError, match=says):
         read(tmp_path / "a.jsonl", task | HASHES | keys)

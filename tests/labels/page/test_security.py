@@ -1,4 +1,4 @@
-"""Who may talk to the label page; whoever may not leaves the run byte for byte as it was."""
+"""Access to the label page; a refused request changes no byte of the run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def body(run: Run, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
-    """By either name of this machine; what is answered is on disk."""
+    """The answer is on disk."""
     done = client.post("/api/label", json=body(run), headers={"Origin": HOME})
     assert done.status_code == 200
     assert [row["label"] for row in run.rows("labels.jsonl")] == ["yes"]
@@ -57,7 +57,7 @@ def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
 
 
 def test_the_cookie(run: Run) -> None:
-    """It is the page's alone: no script reads it, no other site sends it, its name has the port."""
+    """Scripts cannot read it, other sites do not send it, and its name has the port."""
     with TestClient(
         build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
     ) as client:
@@ -67,16 +67,16 @@ def test_the_cookie(run: Run) -> None:
     assert KEYS.token.lower() not in cookie
 
 
-def test_cookies_of_other_programs_do_no_harm(client: TestClient) -> None:
-    """Ports share their cookies, and not every program writes them well."""
+def test_cookies_of_other_programs_are_ignored(client: TestClient) -> None:
+    """Ports share their cookies, and not all of them are well formed."""
     ours = client.cookies[KEYS.cookie]
     client.cookies.clear()
     cookie = f'odd[name]=1; _xsrf="a b"; =; bare; {KEYS.cookie}={ours}; {{}}=2'
     assert client.get("/api/state", headers={"Cookie": cookie}).status_code == 200
 
 
-def test_every_answer_bears_the_policy(client: TestClient) -> None:
-    """Pages, data, files, refusals and what is not there."""
+def test_every_response_has_the_policy(client: TestClient) -> None:
+    """Pages, data, files, refusals and missing pages."""
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
     for path in ("/", "/api/state", "/static/main.js", "/nothing", "/api/example?id=x"):
@@ -109,7 +109,7 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
 def test_foreign_requests_change_nothing(
     client: TestClient, run: Run, headers: dict[str, str], status: int, path: str
 ) -> None:
-    """Another host, another origin, a form, a guessed cookie."""
+    """From another host or origin, as a form, or with a guessed cookie."""
     before = snapshot(run.path)
     if "Cookie" in headers:
         client.cookies.clear()
@@ -120,8 +120,8 @@ def test_foreign_requests_change_nothing(
 
 
 @pytest.mark.parametrize("path", ["/", "/api/state", "/api/task", "/api/example", "/?token=", "/x"])
-def test_without_the_token_nothing_is_told(client: TestClient, run: Run, path: str) -> None:
-    """Neither data nor the run's name; the page says what to do."""
+def test_nothing_is_shown_without_the_token(client: TestClient, run: Run, path: str) -> None:
+    """No data; the page says what to do."""
     client.cookies.clear()
     answer = client.get(path, follow_redirects=False)
     assert answer.status_code == 403
@@ -145,10 +145,10 @@ def test_without_the_token_nothing_is_told(client: TestClient, run: Run, path: s
         ("/api/label", {"answer": "x" * LARGEST_BODY}, 413),
     ],
 )
-def test_made_up_requests_change_nothing(
+def test_invalid_requests_change_nothing(
     client: TestClient, run: Run, path: str, sent: dict[str, Any], status: int
 ) -> None:
-    """An id that was not drawn, an answer that is not allowed, a body of another form."""
+    """Unknown ids, answers that are not allowed, wrong bodies."""
     before = snapshot(run.path)
     content = body(run, **sent)
     if path == "/api/skip":
@@ -160,20 +160,20 @@ def test_made_up_requests_change_nothing(
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[]", b"null", b"\xff\xfe", b'{"id": "\\ud800"}'])
-def test_bodies_that_are_no_json(client: TestClient, run: Run, content: bytes) -> None:
-    """Refused in words."""
+def test_bodies_that_are_not_json(client: TestClient, run: Run, content: bytes) -> None:
+    """They are refused."""
     headers = {"Origin": HOME, "Content-Type": "application/json"}
     assert client.post("/api/label", content=content, headers=headers).status_code == 422
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_ten_megabytes(client: TestClient, run: Run, told: bool) -> None:
-    """Refused by the length that is told, and by what comes where none is."""
+@pytest.mark.parametrize("with_length", [True, False])
+def test_ten_megabytes(client: TestClient, run: Run, with_length: bool) -> None:
+    """Refused with or without a content length."""
     before = snapshot(run.path)
     whole = b'{"id": "' + b"x" * 10_000_000 + b'"}'
     parts = iter([whole[n : n + 65_536] for n in range(0, len(whole), 65_536)])
     headers = {"Origin": HOME, "Content-Type": "application/json"}
-    answer = client.post("/api/label", content=whole if told else parts, headers=headers)
+    answer = client.post("/api/label", content=whole if with_length else parts, headers=headers)
     assert answer.status_code == 413
     assert snapshot(run.path) == before
 
@@ -181,13 +181,13 @@ def test_ten_megabytes(client: TestClient, run: Run, told: bool) -> None:
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"]
 )
-def test_only_the_pages_own_files(client: TestClient, path: str) -> None:
-    """No way leads out of their folder."""
+def test_only_static_files_are_served(client: TestClient, path: str) -> None:
+    """No path leads out of their folder."""
     assert client.get(path).status_code in (403, 404)
 
 
 def test_other_methods(client: TestClient, run: Run) -> None:
-    """Reading is for GET, changing for POST, and nothing for the rest."""
+    """GET reads, POST changes, and other methods are refused."""
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
         answer = client.request(method, "/api/label", json=body(run), headers={"Origin": HOME})
         assert answer.status_code == 405
@@ -195,7 +195,7 @@ def test_other_methods(client: TestClient, run: Run) -> None:
 
 
 def test_two_servers_have_two_cookies() -> None:
-    """And neither secret is the other's."""
+    """And different secrets."""
     one, two = Keys(1), Keys(2)
     assert one.cookie != two.cookie
     assert len({one.token, one.session, two.token, two.session}) == 4

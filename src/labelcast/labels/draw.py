@@ -8,14 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.labels.store import (
-    DrawnExample,
-    is_blank,
-    known_answers,
-    read_draws,
-    save_draws,
-    save_labels,
-)
+from labelcast.labels import store
+from labelcast.labels.store import DrawnExample
 from labelcast.runs.pool import fetch, pickable, survey
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
@@ -47,7 +41,7 @@ def draw_more(
     Raises:
         InputError: the pool is not scored yet, has too few examples left, or has changed.
     """
-    before = read_draws(run)
+    before = store.read_draws(run)
     confidence = pickable(run.file("confidence.parquet"))
     taken = [*np.flatnonzero(np.isnan(confidence)).tolist(), *(draw.index for draw in before)]
     batch = max((draw.batch for draw in before), default=0)
@@ -61,7 +55,7 @@ def draw_more(
     found = fetch(_open_pool(run), run.task, [*places])
     draws = [DrawnExample.of(example, *places[example.index]) for example in found]
     check(draws)
-    save_draws(run, [*before, *draws])
+    store.save_draws(run, [*before, *draws])
     return draws
 
 
@@ -73,10 +67,10 @@ def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> Gold
     Raises:
         InputError: a record lacks the field, its answer is not allowed, or the pool has changed.
     """
-    known, draws = known_answers(run), read_draws(run, only)
+    known, draws = store.known_answers(run), store.read_draws(run, only)
     found = _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
     if found:
-        save_labels(run, known | found)
+        store.save_labels(run, known | found)
     kept = sum(draw.id in known for draw in draws)
     return GoldCounts(len(found), kept, len(draws) - kept - len(found))
 
@@ -86,9 +80,9 @@ def check_gold(
 ) -> None:
     """Refuse what `take_gold` would refuse once new draws are saved; nothing without a field."""
     if field is not None:
-        known = known_answers(run)
+        known = store.known_answers(run)
         new = [draw for draw in new if only is None or draw.set in only]
-        draws = [*read_draws(run, only), *new]
+        draws = [*store.read_draws(run, only), *new]
         _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
 
 
@@ -105,7 +99,7 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
                 f"{', '.join(list(record.values)[:12])}."
             )
         value = record.values[field]
-        if not is_blank(value):
+        if not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer
     return found

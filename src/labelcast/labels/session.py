@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
+from labelcast.labels import store
 from labelcast.labels.label_task import LabelTask
 from labelcast.labels.notes import (
     ExampleNotes,
@@ -22,15 +23,7 @@ from labelcast.labels.notes import (
     save_changes,
     save_notes,
 )
-from labelcast.labels.store import (
-    DrawnExample,
-    ExampleSet,
-    known_answers,
-    nothing_drawn,
-    read_draws,
-    save_labels,
-    sets_of,
-)
+from labelcast.labels.store import DrawnExample, ExampleSet
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
@@ -45,11 +38,7 @@ class NoSuchExample(InputError):
 
 
 class ChangedMeanwhile(LabelcastError):
-    """The entry, or the last change, is no longer the one that the labeller saw.
-
-    Attributes:
-        item: the example as it is now; None for a refused undo.
-    """
+    """Not what the labeller saw any more; `item` is the example now, None for a refused undo."""
 
     def __init__(self, item: LabelItem | None) -> None:
         super().__init__("changed in the meantime, in another window or by another command.")
@@ -119,14 +108,10 @@ class Snapshot:
         labelled = sum(item.entry.answer is not None for item in items)
         times = [item.seconds for item in self.items if item.entry.answer and item.seconds > 0]
         pace = median(times) if len(times) >= _ENOUGH_TIMES else None
-        return SetCounts(
-            name=name,
-            drawn=len(items),
-            labelled=labelled,
-            skipped=sum(item.entry.skipped for item in items),
-            unsure=sum(item.entry.unsure for item in items),
-            seconds_left=None if pace is None else pace * (len(items) - labelled),
-        )
+        skipped = sum(item.entry.skipped for item in items)
+        unsure = sum(item.entry.unsure for item in items)
+        left = None if pace is None else pace * (len(items) - labelled)
+        return SetCounts(name, len(items), labelled, skipped, unsure, left)
 
 
 class LabelSession:
@@ -140,8 +125,8 @@ class LabelSession:
 
     def snapshot(self) -> Snapshot:
         """The current state; an error if a file is damaged."""
-        draws, notes = read_draws(self.run, self.only), load_notes(self.run)
-        answers, sets = known_answers(self.run), sets_of(draws)
+        draws, notes = store.read_draws(self.run, self.only), load_notes(self.run)
+        answers, sets = store.known_answers(self.run), store.sets_of(draws)
         items = tuple(
             _item(draw, answers.get(draw.id), notes.get(draw.id, ExampleNotes(id=draw.id)))
             for one in sets
@@ -149,11 +134,6 @@ class LabelSession:
             if draw.set == one.name
         )
         return Snapshot(items, tuple(sets), _undoable(load_changes(self.run), items))
-
-    def check_drawn(self) -> None:
-        """Refuse a session without examples."""
-        if not self.snapshot().items:
-            raise nothing_drawn(self.run, self.only)
 
     def label(self, example: str, answer: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
         """Label an example; `seen` is the version of its entry that the labeller saw.
@@ -238,11 +218,11 @@ class LabelSession:
     def _write(self, item: LabelItem, after: LabelEntry, seconds: float) -> None:
         """Save a new entry of an item, the answer first."""
         if after.answer != item.entry.answer:
-            known = known_answers(self.run)
+            known = store.known_answers(self.run)
             known.pop(item.id, None)
             if after.answer is not None:
                 known[item.id] = after.answer
-            save_labels(self.run, known)
+            store.save_labels(self.run, known)
         notes = load_notes(self.run)
         before = notes.get(item.id, ExampleNotes(id=item.id))
         spent = round(before.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)

@@ -57,7 +57,7 @@ class DrawnExample(BaseModel):
     id: str
     index: int = Field(ge=0, lt=2**63)
     set: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
-    batch: int = Field(ge=0, lt=2**63)
+    batch: int = Field(default=0, ge=0, lt=2**63)
     fields: dict[str, str]
 
     @classmethod
@@ -69,7 +69,6 @@ class DrawnExample(BaseModel):
 class Label(DrawnExample):
     """One row of `labels.jsonl`: a drawn example with its answer."""
 
-    batch: int = Field(default=0, ge=0, lt=2**63)
     answer: str
 
 
@@ -111,10 +110,11 @@ def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExamp
     return [draw for draw in draws if only is None or draw.set in only]
 
 
-def nothing_drawn(run: Run, only: Collection[str] | None) -> InputError:
-    """The error for sets without examples."""
-    names = f" for {', '.join(only)}" if only else ""
-    return InputError(f"{run.path}: nothing has been drawn{names}.")
+def require_drawn(run: Run, only: Collection[str] | None) -> None:
+    """Refuse sets without examples."""
+    if not read_draws(run, only):
+        names = f" for {', '.join(only)}" if only else ""
+        raise InputError(f"{run.path}: nothing has been drawn{names}.")
 
 
 def read_labels(run: Run) -> list[Label]:
@@ -135,7 +135,8 @@ def sets_of(draws: Sequence[DrawnExample]) -> list[ExampleSet]:
 
 def save_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
     """Write `draws.jsonl`."""
-    write_jsonl(run.file(_DRAWS), [_row(draw, run.task, None) for draw in draws])
+    task = run.task
+    write_jsonl(run.file(_DRAWS), [_row(draw, task, None) for draw in draws])
 
 
 def save_labels(run: Run, answers: Mapping[str, str]) -> None:
@@ -143,10 +144,10 @@ def save_labels(run: Run, answers: Mapping[str, str]) -> None:
 
     Labels of examples that are no longer in `draws.jsonl` are kept at the end of the file.
     """
-    draws = read_draws(run)
-    rows = [_row(d, run.task, answers[d.id]) for d in draws if d.id in answers]
+    draws, task = read_draws(run), run.task
+    rows = [_row(d, task, answers[d.id]) for d in draws if d.id in answers]
     drawn = {draw.id for draw in draws}
-    rows += [_row(old, run.task, old.answer) for old in read_labels(run) if old.id not in drawn]
+    rows += [_row(old, task, old.answer) for old in read_labels(run) if old.id not in drawn]
     write_jsonl(run.file(_LABELS), rows)
 
 
@@ -202,8 +203,9 @@ def parse_rows(path: Path, rows: Iterable[Mapping[str, Any]], model: type[Model]
 
 
 def _read_examples(run: Run, name: str, model: type[Model]) -> list[Model]:
-    # The file is flat: the task's fields stand beside our own.
-    inputs, answer = input_names(run.task), answer_name(run.task)
+    # The file is flat: the task's fields are columns beside our own.
+    task = run.task
+    inputs, answer = input_names(task), answer_name(task)
     rows = (
         row | {"fields": {key: row.get(key) for key in inputs}, "answer": row.get(answer)}
         for row in read_jsonl(run.file(name))

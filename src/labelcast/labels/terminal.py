@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.labels.session import ChangedMeanwhile, LabelItem, LabelSession
+from labelcast.labels.store import require_drawn
 from labelcast.runs.run import Run
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ def label_in_terminal(run: Run, only: Collection[str] | None = None) -> None:
     """
     from rich.console import Console
 
-    session = LabelSession(run, only)
-    session.check_drawn()
+    require_drawn(run, only)
     # stdout is for results. Text of the data is never markup.
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     try:
-        _Prompt(session, console).run()
+        _Prompt(LabelSession(run, only), console).run()
     except KeyboardInterrupt:
         console.print()
 

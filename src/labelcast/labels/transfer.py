@@ -8,16 +8,8 @@ from pathlib import Path
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_target
-from labelcast.labels import exchange
+from labelcast.labels import exchange, store
 from labelcast.labels.label_task import LabelTask
-from labelcast.labels.store import (
-    DrawnExample,
-    is_blank,
-    known_answers,
-    nothing_drawn,
-    read_draws,
-    save_labels,
-)
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
@@ -65,39 +57,38 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     """
     answers, done = match_answers(run, records)
     if done.taken:
-        save_labels(run, known_answers(run) | answers)
+        store.save_labels(run, store.known_answers(run) | answers)
     return done
 
 
 def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], Imported]:
     """The answers of records by the id of their example, and what importing them would change."""
-    task, draws = run.task, read_draws(run)
-    by_content = {content_hash(draw.fields): draw for draw in draws}
-    by_id = {draw.id: draw for draw in draws}
-    name = answer_name(task)
+    task, draws = run.task, store.read_draws(run)
+    by_content = {content_hash(draw.fields): draw.id for draw in draws}
+    ids, name = {draw.id for draw in draws}, answer_name(task)
     found: dict[str, tuple[str, str]] = {}
     unmatched: list[str] = []
     blank = 0
     for record in records:
-        drawn = _match(record, input_names(task), by_content, by_id)
-        if drawn is None:
+        drawn = _match(record, input_names(task), by_content)
+        if drawn not in ids:
             unmatched.append(_place(record))
             continue
         if name not in record.values:
             raise InputError(
                 f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
             )
-        if is_blank(record.values[name]):
+        if store.is_blank(record.values[name]):
             blank += 1
             continue
         answer = read_answer(record.values[name], task, f"{record.where}, field {name!r}")
-        first, place = found.setdefault(drawn.id, (answer, record.where))
+        first, place = found.setdefault(drawn, (answer, record.where))
         if first != answer:
             raise InputError(
-                f"{record.where}: the example {drawn.id} is labelled {answer!r} here and "
+                f"{record.where}: the example {drawn} is labelled {answer!r} here and "
                 f"{first!r} at {place}. Keep one of the two."
             )
-    answers, known = {key: answer for key, (answer, _) in found.items()}, known_answers(run)
+    answers, known = {key: answer for key, (answer, _) in found.items()}, store.known_answers(run)
     changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
     same = sum(known.get(key) == answer for key, answer in answers.items())
     return answers, Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
@@ -105,10 +96,10 @@ def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], 
 
 def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
     """The drawn examples as rows to fill in: id, set, input fields, answer (where known)."""
-    known, task = known_answers(run), run.task
+    known, task = store.known_answers(run), run.task
     return [
         {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, known.get(draw.id))}
-        for draw in read_draws(run, only)
+        for draw in store.read_draws(run, only)
     ]
 
 
@@ -123,9 +114,8 @@ def write_export(
         RunError: the file cannot be written.
     """
     check_replaceable(run, path, file_format)
+    store.require_drawn(run, only)
     rows = export_rows(run, only)
-    if not rows:
-        raise nothing_drawn(run, only)
     return Exported(len(rows), exchange.write(path, file_format, rows, LabelTask.of(run.task)))
 
 
@@ -155,19 +145,15 @@ def check_replaceable(run: Run, path: Path, file_format: str) -> None:
         )
 
 
-def _match(
-    record: Record,
-    names: Sequence[str],
-    by_content: Mapping[str, DrawnExample],
-    by_id: Mapping[str, DrawnExample],
-) -> DrawnExample | None:
+def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:
+    """The id that a record gives or that its content has, if any."""
     values = record.values
     if all(values.get(name) is not None for name in names):
         fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
         # Other content under a known id is another example, not a relabelled one.
         return by_content.get(content_hash(fields))
     own = values.get("id")
-    return None if own is None else by_id.get(as_text(own, f"{record.where}, field 'id'"))
+    return None if own is None else as_text(own, f"{record.where}, field 'id'")
 
 
 def _place(record: Record) -> str:

@@ -18,8 +18,6 @@ from labelcast.labels.exchange.foreign import ForeignFormat, Row
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
 
-__all__ = ["FORMATS", "config_file", "format_of", "read", "write"]
-
 FORMATS = ("jsonl", "csv", "label-studio", "prodigy", "argilla")
 # In the order in which a record is checked against them.
 _FOREIGN: dict[str, ForeignFormat] = {
@@ -62,7 +60,12 @@ def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) ->
     """
     config = config_file(path, file_format, task)
     if config is not None:
-        _refuse_null_characters(rows, file_format)
+        for row in rows:
+            for name in (name for name, text in row.items() if "\0" in text):
+                raise InputError(
+                    f"example {row['id']}, field {name!r}: has a null character, which "
+                    f"{file_format} cannot store. Export as jsonl."
+                )
     foreign = _FOREIGN.get(file_format)
     records = foreign.pack(rows, task) if foreign else [dict(row) for row in rows]
     if config is not None:
@@ -76,17 +79,6 @@ def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) ->
     else:
         write_jsonl(path, records)
     return config[0] if config else None
-
-
-def _refuse_null_characters(rows: Sequence[Row], file_format: str) -> None:
-    """Refuse what the databases of labelling tools cannot store."""
-    for row in rows:
-        for name, text in row.items():
-            if "\0" in text:
-                raise InputError(
-                    f"example {row['id']}, field {name!r}: has a null character, which "
-                    f"{file_format} cannot store. Export as jsonl."
-                )
 
 
 def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterator[Record]:

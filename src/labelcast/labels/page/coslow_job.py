@@ -35,42 +35,37 @@ class CoslowJob:
         """Take the run's folder; nothing is started yet."""
         self._run = run
         self._lock = Lock()
-        self._status = JobStatus()
+        self.status = JobStatus()
         self._process: BaseProcess | None = None
-
-    @property
-    def status(self) -> JobStatus:
-        """How far it is."""
-        return self._status
 
     def start(self) -> JobStatus:
         """Start it, unless it is running already."""
         with self._lock:
-            if self._status.state == "running":
-                return self._status
+            if self.status.state == "running":
+                return self.status
             context = get_context("spawn")
             reports, sender = context.Pipe(duplex=False)
             process = context.Process(target=_run_job, args=(self._run, sender), daemon=True)
             process.start()
             sender.close()
             self._process = process
-            self._status = JobStatus("running", "loading")
+            self.status = JobStatus("running", "loading")
         Thread(target=self._follow, args=(process, reports), daemon=True).start()
-        return self._status
+        return self.status
 
     def stop(self) -> JobStatus:
         """Stop it, if it is running; returns when its process has ended."""
         with self._lock:
             process = self._process
-            if process is None or self._status.state != "running":
-                return self._status
-            self._status = JobStatus("stopped")
+            if process is None or self.status.state != "running":
+                return self.status
+            self.status = JobStatus("stopped")
         process.terminate()
         process.join(_GRACE)
         if process.is_alive():
             process.kill()
             process.join()
-        return self._status
+        return self.status
 
     def _follow(self, process: BaseProcess, reports: Connection) -> None:
         with reports:
@@ -85,8 +80,8 @@ class CoslowJob:
     def _set(self, process: BaseProcess, status: JobStatus) -> None:
         with self._lock:
             # A stopped job, or one that has reported its end, keeps its status.
-            if self._process is process and self._status.state == "running":
-                self._status = status
+            if self._process is process and self.status.state == "running":
+                self.status = status
 
 
 def _run_job(run: Path, reports: Connection) -> None:

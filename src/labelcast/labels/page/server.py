@@ -16,6 +16,7 @@ from labelcast.labels.page.app import build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
 from labelcast.labels.session import LabelSession
+from labelcast.labels.store import require_drawn
 from labelcast.runs.run import Run
 
 
@@ -34,13 +35,12 @@ def serve(
     Raises:
         InputError: the port cannot be used, or nothing is drawn.
     """
-    session = LabelSession(run, only)
-    session.check_drawn()
+    require_drawn(run, only)
     job = CoslowJob(run.path)
     with _listen(port) as listening:
         keys = Keys(listening.getsockname()[1])
         config = uvicorn.Config(
-            build_app(session, job, keys),
+            build_app(LabelSession(run, only), job, keys),
             log_level="error",
             lifespan="off",
             ws="none",

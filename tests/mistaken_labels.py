@@ -1,4 +1,4 @@
-"""Mistakes in label files: our own and those of other tools."""
+"""Label files that a user may get wrong: our own, and those of other tools."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ FOREIGN = [
     foreign("Prodigy, accept", CHOICE | {"accept": "yes"}, "'accept'", "a list"),
     foreign("Prodigy, two accepted", CHOICE | {"accept": ["yes", "no"]}, "'accept'", "several"),
     foreign("Prodigy, an option", CHOICE | {"accept": [{}]}, "'accept'", "ids"),
-    foreign(
-        "Prodigy, a decision", CHOICE | {"answer": 1}, "'answer'", "'accept', 'reject' or 'ignore'"
-    ),
+    foreign("Prodigy, a decision", CHOICE | {"answer": 1}, "'answer'", "accept, reject, ignore"),
     foreign("Prodigy, meta", CHOICE | {"meta": []}, "'meta'", "an object"),
     foreign("Argilla, responses", RECORD | {"responses": {"label": 3}}, "'label'", "a list"),
     foreign("Argilla, response", RECORD | {"responses": {"label": [3]}}, "item 1", "an object"),

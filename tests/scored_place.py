@@ -1,4 +1,4 @@
-"""Fixtures: a task, a pool, small models and a scored run."""
+"""A task, a pool, small models and a scored run, as the command line makes them: fixtures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TASK = "name: t\ninstruction: Say it.\ninputs: [text]\nanswer: label\nanswers: [
 
 @pytest.fixture(scope="session")
 def models(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Models:
-    """The tiny model, one with another depth, and one without a chat template."""
+    """The tiny model, one of another depth, and one without a chat template."""
     folder = tmp_path_factory.mktemp("models")
     return Models(
         tiny=Path(tiny.name),

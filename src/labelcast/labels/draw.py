@@ -33,10 +33,7 @@ def draw_more(
 ) -> list[DrawnExample]:
     """Draw more examples at random, none of which was drawn before. All are drawn or none.
 
-    Args:
-        run: a scored run.
-        counts: how many for each set, by its name.
-        check: called with the new draws before they are saved; if it raises, none is drawn.
+    `counts` has the number for each set; `check` may refuse the new draws before they are saved.
 
     Raises:
         InputError: the pool is not scored yet, has too few examples left, or has changed.

@@ -72,7 +72,8 @@ def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], 
     for record in records:
         drawn = _match(record, input_names(task), by_content)
         if drawn not in ids:
-            unmatched.append(_place(record))
+            own = record.values.get("id")
+            unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
             continue
         if name not in record.values:
             raise InputError(
@@ -154,8 +155,3 @@ def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) 
         return by_content.get(content_hash(fields))
     own = values.get("id")
     return None if own is None else as_text(own, f"{record.where}, field 'id'")
-
-
-def _place(record: Record) -> str:
-    own = record.values.get("id")
-    return record.where if own is None else f"{record.where} (id {str(own)[:40]})"

@@ -84,7 +84,7 @@ def test_free_answers_of_other_recipes(tmp_path: Path) -> None:
         ({"options": [3], "accept": []}, "line 1, field 'options' item 1: must be an object"),
         (
             {"answer": "maybe"},
-            "line 1, field 'answer': Input should be 'accept', 'reject' or 'ignore'",
+            "line 1, field 'answer': must be one of accept, reject, ignore",
         ),
         ({"answer": ["accept"]}, "line 1, field 'answer'"),
         ({"meta": 3}, "line 1, field 'meta': must be an object"),

@@ -82,12 +82,9 @@ def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) ->
 
 
 def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterator[Record]:
-    """The records of a label file in any format, with id, input fields and answer.
+    """The records of a label file, with id, input fields and answer.
 
-    Args:
-        path: of the file.
-        task: what was asked; a record that has all of its fields counts as flat.
-        file_format: one of `FORMATS`; None recognises it for each record.
+    Without a format it is recognised for each record; one with all fields of the task is flat.
 
     Raises:
         InputError: an unknown format, or the file is missing, broken, or in another format.

@@ -75,12 +75,8 @@ def safe_names(
 ) -> dict[str, str]:
     """A name that another tool accepts for each of ours: the same where it fits, else similar.
 
-    An import finds the names of the export, since they depend only on the arguments.
-
-    Args:
-        names: ours, all different.
-        fits: matches a valid name of the tool; letters, digits and ``_`` must be allowed.
-        taken: names that the tool uses itself.
+    `fits` matches a valid name of the tool (letters, digits and ``_`` at least); it uses the names
+    in `taken` itself. The same arguments give the same names, so an import finds the export's.
     """
     safe = {name: name for name in names if fits.fullmatch(name) and name not in taken}
     for name in names:

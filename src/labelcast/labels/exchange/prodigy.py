@@ -7,7 +7,7 @@ fields also travel under a key of our own, which Prodigy keeps and does not show
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.labels.exchange import foreign
@@ -16,6 +16,7 @@ from labelcast.labels.label_task import LabelTask
 
 _OURS = "labelcast"
 _TEXT_KEY = "labelcast_answer"
+_DECISIONS = ("accept", "reject", "ignore")
 
 
 class _Option(ForeignRecord):
@@ -32,7 +33,7 @@ class _Task(ForeignRecord):
     meta: JsonObject | None = None
     options: list[_Option] | None = None
     accept: list[Any] | None = None
-    answer: Literal["accept", "reject", "ignore"] | None = None
+    answer: Any = None
     field_id: Any = None
 
 
@@ -87,6 +88,8 @@ def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
 
 
 def _answer(theirs: _Task, values: JsonObject, where: str) -> str | None:
+    if theirs.answer not in (None, *_DECISIONS):
+        raise InputError(f"{where}, field 'answer': must be one of {', '.join(_DECISIONS)}.")
     if theirs.answer != "accept":
         return None
     if "accept" in values or "options" in values:

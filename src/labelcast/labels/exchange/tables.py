@@ -36,10 +36,8 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 def records(path: Path, file_format: str | None, names: Collection[str]) -> Iterator[Record]:
     """The records of a file, unchanged.
 
-    Args:
-        path: of the file; its ending says how to read it, else its first character does.
-        file_format: ``csv`` or ``jsonl`` take precedence over the ending.
-        names: one of these is in the header of a CSV file, whatever separates its columns.
+    The format says how to read it, else the ending, else the first character. One of `names` is in
+    the header of a CSV file, whatever separates its columns.
     """
     check_file(path)
     ending = _ending(path, file_format)

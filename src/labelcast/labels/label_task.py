@@ -53,7 +53,7 @@ class LabelTask:
 
     @cached_property
     def meanings(self) -> dict[str, str]:
-        """What each answer stands for; empty unless the instruction has one line for every answer.
+        """What each answer means; empty unless the instruction has one line for every answer.
 
         The allowed answers of banking77 are numbers, and its instruction says ``11 card arrival``.
         """

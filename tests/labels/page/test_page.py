@@ -161,7 +161,7 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         assert on_disk(run) == ["billing"]
         assert "labelled “billing” now; you chose “returns”" in two.text_content("#notice")
         assert two.evaluate("document.activeElement.textContent") == "Keep “billing”"
-        two.keyboard.press("2")  # not taken while the question stands
+        two.keyboard.press("2")  # ignored until the question is answered
         two.keyboard.press("Tab")
         press(two, "Enter")
         assert on_disk(run) == ["returns"]

@@ -58,7 +58,7 @@ test-all: check $(VENV)/.browser
 # The oldest versions, in an environment of their own. Tests of pages in a browser, of other tools'
 # formats and of the documentation need packages that are here for development only.
 OLDEST_TESTS ?= tests src evidence
-NOT_OLDEST := tests/test_docs.py tests/report/test_page.py $(addprefix tests/labels/page/,test_page.py test_coslow_process.py) \
+NOT_OLDEST := tests/test_docs.py tests/report/test_page.py $(addprefix tests/labels/page/,test_page.py test_coslow_job.py) \
 	$(addprefix tests/labels/exchange/,test_argilla.py test_label_studio.py)
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt Makefile
 	rm -rf $(OLDEST)

@@ -1,4 +1,4 @@
-"""What the tests of the label page do on it: a plain run, keys, and what came of them."""
+"""Helpers for tests of the label page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def title(page: Any) -> str:
 
 
 def press(page: Any, key: str) -> None:
-    """Press a key that leads to another example, or to the result."""
+    """Press a key and wait for another example, or the result."""
     before = title(page)
     page.keyboard.press(key)
     page.wait_for_function(
@@ -48,6 +48,6 @@ def started(page: Any, link: str) -> None:
 
 
 def quiet(heard: Heard) -> bool:
-    """Nothing in the console, nothing asked of another machine, no token in any later request."""
+    """No console messages, no requests to other machines, no token after the first request."""
     tokens = [url for url in heard.requests if "token=" in url]
     return heard.console == [] and heard.outside == [] and len(tokens) <= 1

@@ -1,4 +1,4 @@
-"""The label page as a user starts it: a process of its own, its link read from what it prints."""
+"""Starts the label page in a process, as a user does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from command_line import SOURCE
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that runs: its process, and the link that it printed."""
+    """A running server: its process and the link that it printed."""
 
     process: subprocess.Popen[str]
     link: str
 
     @property
     def port(self) -> int:
-        """That it listens on."""
+        """The port that it listens on."""
         return int(self.link.split(":")[2].split("/")[0])
 
     @property
@@ -31,14 +31,14 @@ class Serving:
         return f"http://127.0.0.1:{self.port}"
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it as a crash would."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
 def serving(run: Path, *options: object) -> Iterator[Serving]:
-    """Start `labelcast label RUN`; it has ended afterwards."""
+    """Run `labelcast label RUN` until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "labelcast", "label", str(run), "--no-browser", *map(str, options)],
         stdout=subprocess.PIPE,

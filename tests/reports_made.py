@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcast.execution.shards import SCHEMA
-from labelcast.files.json_files import write_json, write_jsonl
+from labelcast.files.json_files import write_json
 from labelcast.labels import store
 from labelcast.runs import pool
 from labelcast.runs.records import RunFacts, RunQuestion
@@ -90,7 +90,7 @@ def answered_run(
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
-    write_jsonl(run.file("draws.jsonl"), [store.draw_row(e, "low", 0, resolved) for e in drawn])
+    store.save_draws(run, [store.DrawnExample.of(e, "low", 0) for e in drawn])
     run.finish("score", seconds=12.5, seed=0)
     given = answers or resolved.answers
     store.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})

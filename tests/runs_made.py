@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcast.execution.shards import SCHEMA
-from labelcast.files.json_files import write_jsonl
 from labelcast.labels import store
 from labelcast.runs import pool
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
@@ -57,8 +56,6 @@ def run_of(
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
-    write_jsonl(
-        run.file("draws.jsonl"), [store.draw_row(example, "low", 0, task) for example in drawn]
-    )
+    store.save_draws(run, [store.DrawnExample.of(example, "low", 0) for example in drawn])
     run.finish("score")
     return run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import check_message, labelcast, snapshot
 
-from labelcast.labels.exchange import FORMS
+from labelcast.labels.exchange import FORMATS
 
 ENDINGS = {"csv": "csv", "jsonl": "jsonl", "prodigy": "jsonl"}
 CONFIGS = {"label-studio": "t.config.xml", "argilla": "t.settings.json"}
@@ -52,7 +52,7 @@ def fill_in(path: Path, form: str, texts: tuple[str, ...] = ("yes", "no")) -> in
     return len(items)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_export_and_import(form: str, place: Path) -> None:
     """Exported, answered elsewhere, imported: the format is recognised by the content."""
     path = place / f"t.{ENDINGS.get(form, 'json')}"
@@ -79,7 +79,7 @@ def test_the_path_of_the_configuration_is_printed(place: Path) -> None:
     assert str(place / "t.config.xml") in done.err
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_an_answer_that_is_not_allowed(form: str, place: Path) -> None:
     """The message names file, record and field, and nothing is imported."""
     path = place / f"t.{ENDINGS.get(form, 'json')}"

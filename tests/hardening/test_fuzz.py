@@ -23,8 +23,8 @@ from runs_made import scored_run
 from labelcast.errors import LabelcastError
 from labelcast.files.untrusted import one_line
 from labelcast.forecast import Calibration, families, forecast, particles
-from labelcast.labels.store import export_rows, labelled_examples, progress, read_answers
-from labelcast.labels.transfer import read_file
+from labelcast.labels.store import count_labels, labelled_examples
+from labelcast.labels.transfer import export_rows, match_answers, read_file
 from labelcast.report.content import gather
 from labelcast.runs.run import Run
 from labelcast.sweeps.calibrate import calibrate
@@ -240,7 +240,7 @@ def test_label_files(
         path.write_bytes(random.choice([as_json, as_lines])(content))
     option = form if given_form else None
     read_or_refused(
-        lambda: read_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
+        lambda: match_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
     )
 
 
@@ -295,7 +295,7 @@ def test_runs(random: Random, name: str, answered: Run) -> None:
 
     def read() -> None:
         Run.open(run.path)
-        progress(run)
+        count_labels(run)
         export_rows(run)
         labelled_examples(run, "low", lambda instruction, user: user)
         if random.random() < 0.2:  # it draws a forecast, which takes a while

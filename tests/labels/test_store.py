@@ -1,133 +1,18 @@
-"""Labels: drawn without overlap, matched by content, never half taken."""
+"""The drawn examples and labels of a run, and their sets."""
 
 from __future__ import annotations
 
-import random
-import tempfile
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from runs_made import scored_run
 
 from labelcast.errors import InputError
-from labelcast.labels import exchange, store, transfer
+from labelcast.files.json_files import write_jsonl
+from labelcast.labels import store
+from labelcast.labels.session import LabelSession
 from labelcast.runs.run import Run
-from labelcast.tasks.sources import Record
-
-ANSWERS = ("yes", "no", "1", "=2")
-# What spreadsheets and label tools are known to break on.
-TEXTS = st.text(
-    st.one_of(
-        st.sampled_from('",;\n\r\t=+-@\u2028\u00e9\U0001f600 '), st.characters(codec="utf-8")
-    ).filter(lambda c: c != "\0"),
-)
-
-
-def records(rows: list[dict[str, Any]]) -> list[Record]:
-    return [Record(n, f"row {n + 1}", row) for n, row in enumerate(rows)]
-
-
-def known(run: Run) -> dict[str, str]:
-    return {row["id"]: row["label"] for row in run.rows("labels.jsonl")}
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    texts=st.lists(TEXTS, min_size=2, max_size=6),
-    shuffle=st.randoms(use_true_random=False),
-    drop=st.integers(0, 3),
-)
-def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, drop: int) -> None:
-    """In any order, with other columns, without ids, with rows lost, numbers as numbers."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = scored_run(Path(folder), texts, len(texts))
-        rows: list[dict[str, Any]] = list(store.export_rows(run))
-        wanted = {}
-        for number, row in enumerate(rows):
-            wanted[row["id"]] = ANSWERS[number % 4]
-            row["label"] = 1 if number % 4 == 2 else ANSWERS[number % 4]
-            row["more"] = int(row["more"])
-            row["note"] = None
-            del row["set"]
-        shuffle.shuffle(rows)
-        kept = rows[drop:]
-        wanted = {row["id"]: wanted[row["id"]] for row in kept}
-        for row in kept:
-            del row["id"]
-        done = store.import_labels(run, records(kept))
-        assert (done.taken, done.blank, done.unmatched) == (len(kept), 0, ())
-        assert known(run) == wanted
-
-
-@settings(max_examples=40, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=2, max_size=5), form=st.sampled_from(exchange.FORMS))
-def test_a_round_trip_through_a_file(texts: list[str], form: str) -> None:
-    """Exported, filled in, imported: every example gets its answer, whatever its text."""
-    ending = {"jsonl": "jsonl", "csv": "csv"}.get(form, "json")
-    with tempfile.TemporaryDirectory() as folder:
-        run = scored_run(Path(folder), texts, len(texts))
-        path = Path(folder) / f"out.{ending}"
-        assert transfer.write_export(run, path, form).rows == len(texts)
-        blank = store.import_labels(run, transfer.read_file(run, path))
-        assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
-        filled = [
-            row | {"label": ANSWERS[number % 4]}
-            for number, row in enumerate(store.export_rows(run))
-        ]
-        exchange.write(path, form, filled, transfer.sheet(run.task))
-        done = store.import_labels(run, transfer.read_file(run, path))
-        assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
-        assert known(run) == {row["id"]: row["label"] for row in filled}
-        transfer.write_export(run, path, form)
-        assert store.import_labels(run, transfer.read_file(run, path)).same == len(texts)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    size=st.integers(4, 30),
-    low=st.integers(2, 4),
-    draws=st.lists(st.tuples(st.sampled_from(["random", "test"]), st.integers(1, 9)), max_size=8),
-    seed=st.integers(0, 5),
-)
-def test_no_example_is_drawn_twice(
-    size: int, low: int, draws: list[tuple[str, int]], seed: int
-) -> None:
-    """Low, random and test share no example, down to the last of the pool; then it says so."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = scored_run(Path(folder), [f"text {n}" for n in range(size)], low, seed)
-        left = size - low
-        for name, count in draws:
-            before = run.file("draws.jsonl").read_bytes()
-            if count > left:
-                with pytest.raises(InputError, match=f"{left} left"):
-                    store.draw_more(run, {name: count})
-                assert run.file("draws.jsonl").read_bytes() == before
-                continue
-            assert len(store.draw_more(run, {name: count})) == count
-            assert run.file("draws.jsonl").read_bytes().startswith(before)
-            left -= count
-        if left:
-            store.draw_more(run, {"random": left})
-        rows = run.rows("draws.jsonl")
-        assert len({row["index"] for row in rows}) == len({row["id"] for row in rows}) == size
-        assert all(row["text"] == f"text {row['index']}" for row in rows)
-
-
-def test_two_draws_at_once_are_both_taken_or_none(tmp_path: Path) -> None:
-    """And another seed of the run draws others."""
-    run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
-    with pytest.raises(InputError, match="6 left"):
-        store.draw_more(run, {"random": 10, "test": 7})
-    assert store.progress(run).drawn == {"low": 4}
-    first = store.draw_more(run, {"random": 5, "test": 5})
-    assert store.progress(run).drawn == {"low": 4, "random": 5, "test": 5}
-    (tmp_path / "b").mkdir()
-    other = scored_run(tmp_path / "b", [f"text {n}" for n in range(20)], 4, seed=1)
-    again = store.draw_more(other, {"random": 5, "test": 5})
-    assert {row["index"] for row in again} != {row["index"] for row in first}
 
 
 @pytest.fixture
@@ -136,60 +21,15 @@ def run(tmp_path: Path) -> Run:
     return scored_run(tmp_path, ["a", "b", "c", "d", "e", "f"], 4)
 
 
-def filled(run: Run, *answers: str) -> list[dict[str, Any]]:
-    rows = store.export_rows(run)
-    return [row | {"label": answer} for row, answer in zip(rows, answers, strict=False)]
-
-
-def test_what_matches_nothing_is_listed(run: Run) -> None:
-    """Another text is another example, even under a known id; a known id alone is enough."""
-    rows = filled(run, "yes", "yes", "yes", "no")
-    rows[0] |= {"text": "changed"}
-    rows[1] |= {"id": "unknown"}
-    rows[2] = {"id": rows[2]["id"], "label": "yes"}
-    rows.append({"text": "x", "more": 9, "label": "not even allowed"})
-    done = store.import_labels(run, records(rows))
-    assert done.taken == 3
-    assert done.unmatched == (f"row 1 (id {rows[0]['id']})", "row 5")
-
-
-def test_a_second_import_changes_what_differs(run: Run) -> None:
-    """New, changed, same and blank are counted; a blank never takes an answer away."""
-    store.import_labels(run, records(filled(run, "yes", "no", "1")))
-    before = run.file("labels.jsonl").stat().st_mtime_ns
-    same = store.import_labels(run, records(filled(run, "yes", "no", "1")))
-    assert (same.taken, same.same) == (0, 3)
-    assert run.file("labels.jsonl").stat().st_mtime_ns == before
-    done = store.import_labels(run, records(filled(run, "yes", "1", " ", "no")))
-    assert (done.taken, done.changed, done.same, done.blank) == (2, 1, 1, 1)
-    assert list(known(run).values()) == ["yes", "1", "1", "no"]
-    assert store.progress(run).left == 0
-
-
-def test_nothing_is_taken_where_one_answer_is_wrong(run: Run) -> None:
-    """Nor where the answer field is absent."""
-    with pytest.raises(InputError, match="row 3, field 'label'"):
-        store.import_labels(run, records(filled(run, "yes", "no", "maybe")))
-    rows = filled(run, "yes", "no")
-    del rows[1]["label"]
-    with pytest.raises(InputError, match="row 2: no answer field 'label'"):
-        store.import_labels(run, records(rows))
-    assert not run.file("labels.jsonl").exists()
-
-
-def test_one_example_twice(run: Run) -> None:
-    """With one answer it is taken once; with two both places are named."""
-    rows = filled(run, "yes", "no")
-    assert store.import_labels(run, records([*rows, rows[0]])).taken == 2
-    with pytest.raises(InputError, match=r"row 3: .*'no' here and 'yes' at row 1"):
-        store.import_labels(run, records([*rows, rows[0] | {"label": "no"}]))
+def ids(run: Run) -> list[str]:
+    return [draw.id for draw in store.read_draws(run)]
 
 
 def test_labelled_examples(run: Run) -> None:
-    """They come rendered, in drawn order, of one set; under two are refused."""
+    """They are rendered and in drawn order; fewer than two are an error."""
     with pytest.raises(InputError, match="0 of 4"):
-        store.labelled_examples(run, "low", None)
-    store.import_labels(run, records(filled(run, "yes", "no", "1")))
+        store.labelled_examples(run, "low", lambda system, user: user)
+    store.save_labels(run, dict(zip(ids(run), ("yes", "no", "1"), strict=False)))
     found = store.labelled_examples(run, "low", lambda system, user: f"{system}|{user}")
     assert [example.prompt for example in found] == [
         "Say it.|T: a\nM: 0",
@@ -199,46 +39,50 @@ def test_labelled_examples(run: Run) -> None:
     assert [example.answer for example in found] == ["yes", "no", "1"]
 
 
-def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
-    """The sets can be exported one by one."""
-    store.draw_more(run, {"test": 2})
-    assert len(store.export_rows(run)) == 6
-    assert {row["set"] for row in store.export_rows(run, ["test"])} == {"test"}
-    assert transfer.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
-    with pytest.raises(InputError, match="nothing has been drawn for random"):
-        transfer.write_export(run, tmp_path / "r.csv", "csv", ["random"])
+def test_a_new_set_is_for_training(run: Run) -> None:
+    """A set is named for the method that chose its examples, and comes before the test set."""
+    rows = run.rows("draws.jsonl")
+    for row, name in zip(rows, ("test", "typiclust", "low", "random"), strict=True):
+        row["set"] = name
+    write_jsonl(run.file("draws.jsonl"), rows)
+    sets = LabelSession(run).snapshot().sets
+    assert [(one.name, one.role, one.method) for one in sets] == [
+        ("low", "low", "low-confidence"),
+        ("typiclust", "train", "typiclust"),
+        ("random", "train", "random"),
+        ("test", "test", "random"),
+    ]
+    assert store.count_labels(run).drawn["typiclust"] == 1
 
 
-def test_a_file_with_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
-    """An export may replace an earlier one, unless that holds answers the run does not."""
-    path = tmp_path / "out.csv"
-    transfer.write_export(run, path, "csv")
-    transfer.write_export(run, path, "csv")
-    exchange.write(path, "csv", filled(run, "yes", "", "", ""), transfer.sheet(run.task))
-    with pytest.raises(InputError, match="1 answers that are not imported"):
-        transfer.write_export(run, path, "csv")
-    store.import_labels(run, transfer.read_file(run, path))
-    transfer.write_export(run, path, "csv")
-    assert "yes" in path.read_text("utf-8-sig")
+def test_files_are_read_and_written_unchanged(run: Run) -> None:
+    """Saving what was read changes no byte; a field beside ours is a column of the file."""
+    store.save_labels(run, dict.fromkeys(ids(run), "yes"))
+    draws, labels = (run.file(name).read_bytes() for name in ("draws.jsonl", "labels.jsonl"))
+    store.save_draws(run, store.read_draws(run))
+    store.save_labels(run, store.known_answers(run))
+    assert run.file("draws.jsonl").read_bytes() == draws
+    assert run.file("labels.jsonl").read_bytes() == labels
+    row = json.loads(draws.splitlines()[0])
+    assert list(row) == ["id", "index", "set", "batch", "text", "more", "label"]
 
 
-@pytest.mark.parametrize("text", ["text,more,label\nother,1,yes\n", "x\n1\n", "text,more\na,0\n"])
-def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> None:
-    """Nor is a file that is no export of this run."""
-    path = tmp_path / "out.csv"
-    path.write_text(text)
-    with pytest.raises(InputError, match="is there already"):
-        transfer.write_export(run, path, "csv")
-    assert path.read_text() == text
+def test_labels_of_lost_draws_are_kept(run: Run) -> None:
+    """They stay at the end of the file."""
+    one, two, *_ = ids(run)
+    store.save_labels(run, {one: "yes", two: "no"})
+    store.save_draws(run, store.read_draws(run)[1:])
+    store.save_labels(run, {two: "1"})
+    assert store.known_answers(run) == {two: "1", one: "yes"}
 
 
-def test_the_second_file_is_not_replaced_either(run: Run, tmp_path: Path) -> None:
-    """A configuration that is there stays, unless it is the same."""
-    path, second = tmp_path / "t.json", tmp_path / "t.config.xml"
-    assert transfer.write_export(run, path, "label-studio").config == second
-    transfer.write_export(run, path, "label-studio")
-    second.write_text("mine")
-    with pytest.raises(InputError, match=r"t\.config\.xml: is there already"):
-        transfer.write_export(run, path, "label-studio")
-    assert second.read_text() == "mine"
-    assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None
+@pytest.mark.parametrize(
+    ("key", "value"), [("id", 3), ("set", "No set"), ("index", -1), ("batch", "1"), ("text", None)]
+)
+def test_a_damaged_row_is_named(run: Run, key: str, value: object) -> None:
+    """With its file, its line, its key and what to do."""
+    rows = run.rows("draws.jsonl")
+    rows[2][key] = value
+    write_jsonl(run.file("draws.jsonl"), rows)
+    with pytest.raises(InputError, match=rf"draws.jsonl line 3: damaged .*{key}.*Fix or delete"):
+        store.read_draws(run)

@@ -1,17 +1,18 @@
-"""Labelling by typing, from a pipe as from a keyboard."""
+"""Labelling in the terminal."""
 
 from __future__ import annotations
 
+import io
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from command_line import SOURCE, Outcome, check_message, labelcast
+from command_line import Outcome, check_message, labelcast
 from runs_made import run_of, scored_run
 
-from labelcast.labels.session import Desk
+from labelcast.labels.session import LabelSession
 from labelcast.labels.terminal import printable
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
@@ -19,23 +20,17 @@ from labelcast.tasks.task import Task
 
 def typed(run: Run, *lines: str) -> Outcome:
     """Type these lines; then the input ends."""
-    done = subprocess.run(
-        [sys.executable, "-m", "labelcast", "label", str(run.path), "--terminal"],
-        input="".join(line + "\n" for line in lines),
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(SOURCE), "COLUMNS": "100"},
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    stdin = io.StringIO("".join(line + "\n" for line in lines))
+    with patch.object(sys, "stdin", stdin), patch.dict(os.environ, COLUMNS="100"):
+        return labelcast("label", run.path, "--terminal")
 
 
 def answers(run: Run) -> list[Any]:
-    return [item.entry.answer for item in Desk(run).look().items]
+    return [item.entry.answer for item in LabelSession(run).snapshot().items]
 
 
 def test_every_command(tmp_path: Path) -> None:
-    """Number, first letters, undo, skip, back, note, unsure; the end of the input keeps all."""
+    """Number, first letters, undo, skip, back, note, unsure; the end of the input saves all."""
     task = Task.parse(
         "{name: t, instruction: I., inputs: [text], answer: y, answers: [yes, no, nn]}"
     )
@@ -44,29 +39,29 @@ def test_every_command(tmp_path: Path) -> None:
     done = typed(run, *lines, "perhaps", "n", ":help", ":what", "no")
     assert done.status == 0, done.err
     assert answers(run) == ["yes", "no", None, "no", None]
-    item = Desk(run).look().items[3]
+    item = LabelSession(run).snapshot().items[3]
     assert (item.entry.unsure, item.entry.note) == (True, "see [b]this[/b]")
     assert "'perhaps' is none of the allowed answers" in done.err
-    assert "'n' may be any of no, nn" in done.err
-    assert ":what: no such command" in done.err
+    assert "'n' could be any of no, nn" in done.err
+    assert ":what: unknown command" in done.err
     assert "Traceback" not in done.err
-    assert "To go on" in done.err
+    assert "To continue" in done.err
 
 
-def test_to_the_end_and_on(tmp_path: Path) -> None:
-    """A second session goes on where the first was; the last answer ends it."""
+def test_a_second_session_continues(tmp_path: Path) -> None:
+    """It starts at the first open example, and the last answer ends it."""
     run = scored_run(tmp_path, [f"text {n}" for n in range(5)], 4)
     assert "low 1 of 4" in typed(run, "yes").err
     done = typed(run, "no", "=2", ":quit", "yes")
     assert answers(run) == ["yes", "no", "=2", None]
     assert "low 3 of 4" in typed(run, ":skip").err
-    done = typed(run, "1")  # what was skipped comes again
+    done = typed(run, "1")  # skipped examples come again
     assert answers(run) == ["yes", "no", "=2", "1"]
     assert "labelcast coslow" in done.err
 
 
-def test_data_does_not_steer_the_terminal(tmp_path: Path) -> None:
-    """Escape sequences, bells, returns and markup are shown, not obeyed."""
+def test_data_cannot_control_the_terminal(tmp_path: Path) -> None:
+    """Escape sequences, bells, carriage returns and markup are only shown."""
     run = scored_run(tmp_path, ["\x1b[2J\x07[red]x[/red]\x9b31m\rover \U0001f600", "b"], 2)
     done = typed(run)
     assert "\x1b" not in done.err
@@ -75,8 +70,8 @@ def test_data_does_not_steer_the_terminal(tmp_path: Path) -> None:
     assert printable("a\x00\tb\r\nc") == "a\ufffd\tb\nc"
 
 
-def test_a_step_of_its_own(tmp_path: Path) -> None:
-    """Other options come before it; --json alone prints how far labelling is, and opens nothing."""
+def test_terminal_is_not_combined_with_other_steps(tmp_path: Path) -> None:
+    """And --json alone prints the counts, and opens nothing."""
     run = scored_run(tmp_path, ["a", "b", "c"], 2)
     done = labelcast("label", run.path, "--terminal", "--more", 1)
     check_message(done, 2, ("--terminal", "before"))

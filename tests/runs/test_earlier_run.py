@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelcast.files.json_files import read_json, read_jsonl
-from labelcast.labels.store import progress
+from labelcast.labels.store import count_labels
 from labelcast.report.content import gather
 from labelcast.report.page import render
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
@@ -27,7 +27,7 @@ def test_it_opens_as_it_is(run: Run) -> None:
     assert run.task is not None and run.task.name == "boolean_expressions"
     assert (run.question.n_label, run.question.runtime) == (6, "transformers")
     assert (run.model.name, run.facts.size, run.facts.batch_size) == ("smollm2", 60, 64)
-    assert progress(run).labelled == {"low": 6}
+    assert count_labels(run).labelled == {"low": 6}
     again = Run.create(run.path, run.question, run.facts)
     assert again.file("run.json").read_bytes() == before
     assert again.question.to_dict() == read_json(run.file("run.json"))["question"]

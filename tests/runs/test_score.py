@@ -17,7 +17,7 @@ import pytest
 from command_line import SOURCE, snapshot
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
-from labelcast.labels.store import draw_more
+from labelcast.labels.draw import draw_more
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
 from labelcast.runs.run import Run

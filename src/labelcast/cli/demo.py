@@ -22,7 +22,7 @@ def demo(
     Example: labelcast demo --out demo-run
     """
     from labelcast.cli.forecast import show
-    from labelcast.labels.store import import_labels
+    from labelcast.labels.transfer import import_labels
     from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
     from labelcast.runs.coslow import run_examples, save

@@ -1,1 +1,1 @@
-"""What people label: the store, sessions, exchange formats, the page and the terminal."""
+"""What people label: examples, sessions, and the files of other labelling tools."""

@@ -1,33 +1,35 @@
-"""Labelling by hand: what is to be labelled, what was said of it, and each change on disk.
+"""Label a run one example at a time; every change is saved at once and can be undone.
 
-The page and the terminal mode share it. Nothing is kept in memory between two calls, so another
-process (a second page, `label --import`, `label --more`) may change the run meanwhile: each
-change names the entry that its maker saw, and is refused where that is no longer so.
+The page and the terminal share it. Nothing is cached between two calls, so another process (a
+second page, `label --import`, `label --more`) may change the run in the meantime: each change
+names the version of the entry that the labeller saw, and is refused if that has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
+from labelcast.labels import store
+from labelcast.labels.label_task import LabelTask
 from labelcast.labels.notes import (
-    Entry,
-    Remark,
-    Step,
-    load_remarks,
-    load_steps,
-    save_remarks,
-    save_steps,
+    ExampleNotes,
+    LabelChange,
+    LabelEntry,
+    load_changes,
+    load_notes,
+    save_changes,
+    save_notes,
 )
-from labelcast.labels.store import SETS, export_rows, known_answers, save_labels
+from labelcast.labels.store import DrawnExample, ExampleSet
 from labelcast.runs.run import PATIENCE, Run
-from labelcast.tasks.prompts import answer_name, input_names, read_answer
+from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
 
-LONGEST_LOOK = 3600.0
-"""Seconds that one look at an example counts at the most."""
+MAX_SECONDS = 3600.0
+"""The most seconds that count for one look at an example."""
 _ENOUGH_TIMES = 3
 
 
@@ -36,36 +38,22 @@ class NoSuchExample(InputError):
 
 
 class ChangedMeanwhile(LabelcastError):
-    """The entry, or the last step, is not the one that the maker of a change saw.
+    """Not what the labeller saw any more; `item` is the example now, None for a refused undo."""
 
-    Attributes:
-        item: the example as it is now; None where a step was to be taken back.
-    """
-
-    def __init__(self, item: Item | None) -> None:
-        super().__init__("changed meanwhile, in another window or by another command.")
+    def __init__(self, item: LabelItem | None) -> None:
+        super().__init__("changed in the meantime, in another window or by another command.")
         self.item = item
 
 
 @dataclass(frozen=True)
-class Item:
-    """One drawn example with what was said of it.
-
-    Attributes:
-        id: of the example.
-        set: low, random or test.
-        fields: the text of each input field.
-        entry: the answer and the marks.
-        seconds: spent on it.
-        model_shown: whether the model's own answer was looked at.
-    """
+class LabelItem:
+    """One drawn example with its entry and the time spent on it."""
 
     id: str
     set: str
     fields: dict[str, str]
-    entry: Entry
+    entry: LabelEntry
     seconds: float
-    model_shown: bool
 
     @property
     def is_open(self) -> bool:
@@ -74,14 +62,10 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """How far one set is.
+class SetCounts:
+    """How far the labelling of one set is; the time left is known after a few answers."""
 
-    Attributes:
-        drawn, labelled, skipped, unsure: numbers of examples.
-        seconds_left: by the median of what an answer took, None until a few are known.
-    """
-
+    name: str
     drawn: int
     labelled: int
     skipped: int
@@ -90,34 +74,26 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class View:
-    """What is on disk at one moment.
+class Snapshot:
+    """The state of a session on disk: its items set by set, and the change to undo, if any."""
 
-    Attributes:
-        items: the drawn examples: low, then random, then test, each in drawn order.
-        undo: the step that would be taken back, if any.
-    """
+    items: tuple[LabelItem, ...]
+    sets: tuple[ExampleSet, ...]
+    undo: LabelChange | None
 
-    items: tuple[Item, ...]
-    undo: Step | None
-
-    def item(self, example: str) -> Item:
-        """The item of an id.
-
-        Raises:
-            NoSuchExample: it was not drawn.
-        """
+    def item(self, example: str) -> LabelItem:
+        """The item with an id."""
         for item in self.items:
             if item.id == example:
                 return item
         raise NoSuchExample(f"no drawn example has the id {example[:40]!r}.")
 
-    def first_open(self) -> Item | None:
-        """The first that is neither answered nor skipped, in any set."""
+    def first_open(self) -> LabelItem | None:
+        """The first item of any set that is neither answered nor skipped."""
         return next((item for item in self.items if item.is_open), None)
 
-    def next_after(self, example: str) -> Item | None:
-        """What to show next within the same set: an open one, else a skipped one further on."""
+    def next_after(self, example: str) -> LabelItem | None:
+        """What to show next within the same set: an open item, else a skipped one further on."""
         here = self.item(example)
         peers = [item for item in self.items if item.set == here.set]
         place = peers.index(here)
@@ -126,181 +102,150 @@ class View:
         found += [item for item in after if item.entry.skipped]
         return found[0] if found else None
 
-    def tally(self, name: str) -> Tally:
-        """How far a set is."""
+    def counts(self, name: str) -> SetCounts:
+        """How far the labelling of a set is."""
         items = [item for item in self.items if item.set == name]
-        done = [item for item in items if item.entry.answer is not None]
+        labelled = sum(item.entry.answer is not None for item in items)
         times = [item.seconds for item in self.items if item.entry.answer and item.seconds > 0]
         pace = median(times) if len(times) >= _ENOUGH_TIMES else None
-        return Tally(
-            drawn=len(items),
-            labelled=len(done),
-            skipped=sum(item.entry.skipped for item in items),
-            unsure=sum(item.entry.unsure for item in items),
-            seconds_left=None if pace is None else pace * (len(items) - len(done)),
-        )
-
-    @property
-    def sets(self) -> list[str]:
-        """The sets that hold any example."""
-        return [name for name in SETS if any(item.set == name for item in self.items)]
+        skipped = sum(item.entry.skipped for item in items)
+        unsure = sum(item.entry.unsure for item in items)
+        left = None if pace is None else pace * (len(items) - labelled)
+        return SetCounts(name, len(items), labelled, skipped, unsure, left)
 
 
-class Desk:
-    """A run's examples, to be labelled one at a time. Each change is on disk when it returns."""
+class LabelSession:
+    """Labels the drawn examples of a run. Each change is on disk when its method returns."""
 
-    def __init__(self, run: Run, sets: Sequence[str] = SETS):
-        """Take a run and the sets that are to be labelled."""
+    def __init__(self, run: Run, only: Collection[str] | None = None):
+        """Open a session for some sets of a scored run; None for all."""
         self.run = run
-        self.sets = tuple(sets)
+        self.only = only
+        self.task = LabelTask.of(run.task)
 
-    def look(self) -> View:
-        """What is on disk now.
+    def snapshot(self) -> Snapshot:
+        """The current state; an error if a file is damaged."""
+        draws, notes = store.read_draws(self.run, self.only), load_notes(self.run)
+        answers, sets = store.known_answers(self.run), store.sets_of(draws)
+        items = tuple(
+            _item(draw, answers.get(draw.id), notes.get(draw.id, ExampleNotes(id=draw.id)))
+            for one in sets
+            for draw in draws
+            if draw.set == one.name
+        )
+        return Snapshot(items, tuple(sets), _undoable(load_changes(self.run), items))
 
-        Raises:
-            InputError: the pool is not scored yet, or a file is damaged.
-        """
-        names, answer = input_names(self.run.task), answer_name(self.run.task)
-        remarks = load_remarks(self.run)
-        items = []
-        for row in sorted(export_rows(self.run, self.sets), key=lambda row: SETS.index(row["set"])):
-            remark = remarks.get(row["id"], Remark(id=row["id"]))
-            entry = Entry(
-                answer=row[answer] or None,
-                unsure=remark.unsure,
-                # An answer that was imported meanwhile ends the putting off.
-                skipped=remark.skipped and not row[answer],
-                note=remark.note,
-            )
-            fields = {name: row[name] for name in names}
-            items.append(
-                Item(row["id"], row["set"], fields, entry, remark.seconds, remark.model_shown)
-            )
-        return View(tuple(items), _undoable(load_steps(self.run), items))
-
-    def take(self, example: str, answer: str, *, seen: str, seconds: float = 0.0) -> View:
-        """Take an answer.
-
-        Args:
-            example: its id.
-            answer: one of the allowed, or any text where the task allows any.
-            seen: version of the entry that the person saw.
-            seconds: spent since it was shown.
+    def label(self, example: str, answer: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
+        """Label an example; `seen` is the version of its entry that the labeller saw.
 
         Raises:
-            InputError: the answer is not allowed, or no such example.
-            ChangedMeanwhile: the entry is another by now.
-            RunError: it could not be written, or another process does not let go of the run.
+            InputError: the answer is not allowed, or there is no such example.
+            ChangedMeanwhile: the entry has changed since.
+            RunError: it could not be written, or another process keeps the run locked.
         """
         text = read_answer(answer, self.run.task, "this example")
         return self._change(example, seen, seconds, {"answer": text, "skipped": False})
 
-    def skip(self, example: str, *, seen: str, seconds: float = 0.0) -> View:
-        """Put an example off; one that has an answer keeps it. Errors as `take`."""
-        changes = {"skipped": self.look().item(example).entry.answer is None}
+    def skip(self, example: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
+        """Skip an example; an answer that it has stays. Errors as `label`."""
+        changes = {"skipped": self.snapshot().item(example).entry.answer is None}
         return self._change(example, seen, seconds, changes)
 
-    def unsure(self, example: str, unsure: bool, *, seen: str) -> View:
-        """Say whether an example is in doubt. Errors as `take`."""
+    def set_unsure(self, example: str, unsure: bool, *, seen: str) -> Snapshot:
+        """Mark an example as unsure, or not. Errors as `label`."""
         return self._change(example, seen, 0.0, {"unsure": unsure})
 
-    def note(self, example: str, note: str, *, seen: str) -> View:
-        """Leave a note on an example; an empty one takes it away. Errors as `take`."""
+    def set_note(self, example: str, note: str, *, seen: str) -> Snapshot:
+        """Set the note of an example; an empty one removes it. Errors as `label`."""
         return self._change(example, seen, 0.0, {"note": as_text(note, "the note").strip()})
 
-    def undo(self, step: str | None = None) -> tuple[View, Item | None]:
-        """Take back the last change that still stands; what was changed since stays.
-
-        Args:
-            step: the step that the person saw as the last; None for whichever it is.
+    def undo(self, step: str | None = None) -> tuple[Snapshot, LabelItem | None]:
+        """Undo the last change whose result is still there: the one named `step`, if given.
 
         Returns:
-            The view, and the example that was changed back, None where nothing is left.
-
-        Raises:
-            ChangedMeanwhile: the last step is another by now.
-            RunError: as `take`.
+            The new state and the example that was changed back; None if there is nothing to undo.
         """
         with self.run.locked(wait=PATIENCE):
-            view = self.look()
-            last = view.undo
+            now = self.snapshot()
+            last = now.undo
             if step is not None and (last is None or last.step != step):
                 raise ChangedMeanwhile(None)
             if last is None:
-                return view, None
-            self._write(view.item(last.id), last.before, 0.0)
-            # Later ones of the same example no longer stand; those of others may.
-            steps = load_steps(self.run)
-            place = [one.step for one in steps].index(last.step)
-            later = [one for one in steps[place:] if one.id != last.id]
-            save_steps(self.run, [*steps[:place], *later])
-            view = self.look()
-            return view, view.item(last.id)
+                return now, None
+            self._write(now.item(last.id), last.before, 0.0)
+            # Later changes of the same example are void; those of other examples may be valid.
+            changes = load_changes(self.run)
+            place = [change.step for change in changes].index(last.step)
+            later = [change for change in changes[place:] if change.id != last.id]
+            save_changes(self.run, [*changes[:place], *later])
+            now = self.snapshot()
+            return now, now.item(last.id)
 
-    def show_model(self, example: str) -> str | None:
-        """The model's own answer, whose having been looked at is kept in the remarks.
+    def show_model_answer(self, example: str) -> str | None:
+        """The model's own answer; None where it gave none. That it was shown is recorded.
 
-        Returns:
-            The answer, None where the model gave none.
-
-        Raises:
-            InputError: no such example, or one of the test set: whose labels must owe nothing
-                to the model that they test.
+        Refused for the test set, whose labels must not depend on the model that they test.
         """
-        if self.look().item(example).set == "test":
+        from labelcast.runs.pool import read_model_answers
+
+        name = self.snapshot().item(example).set
+        if ExampleSet.named(name).role == "test":
             raise InputError("the model's answer is not shown for the test set.")
-        answer = _model_answer(self.run, example)
+        answers = read_model_answers(self.run.file("confidence.parquet"), [example])
         with self.run.locked(wait=PATIENCE):
-            remarks = load_remarks(self.run)
-            before = remarks.get(example, Remark(id=example))
+            notes = load_notes(self.run)
+            before = notes.get(example, ExampleNotes(id=example))
             if not before.model_shown:
-                remarks[example] = before.model_copy(update={"model_shown": True})
-                save_remarks(self.run, remarks)
-        return answer
+                shown = before.model_copy(update={"model_shown": True})
+                save_notes(self.run, notes | {example: shown})
+        return answers[example].answer if example in answers else None
 
     def _change(
         self, example: str, seen: str, seconds: float, changes: Mapping[str, str | bool]
-    ) -> View:
+    ) -> Snapshot:
         with self.run.locked(wait=PATIENCE):
-            item = self.look().item(example)
+            item = self.snapshot().item(example)
             if item.entry.version != seen:
                 raise ChangedMeanwhile(item)
             after = item.entry.model_copy(update=changes)
             if after != item.entry:
-                # First of all, so that whatever else is on disk can be taken back.
-                step = Step(id=example, before=item.entry, after=after)
-                save_steps(self.run, [*load_steps(self.run), step])
+                # Saved first, so that whatever else reaches the disk can be undone.
+                change = LabelChange(id=example, before=item.entry, after=after)
+                save_changes(self.run, [*load_changes(self.run), change])
             self._write(item, after, seconds)
-            return self.look()
+            return self.snapshot()
 
-    def _write(self, item: Item, after: Entry, seconds: float) -> None:
-        """Bring the files from what an item says to another entry; the answer first."""
+    def _write(self, item: LabelItem, after: LabelEntry, seconds: float) -> None:
+        """Save a new entry of an item, the answer first."""
         if after.answer != item.entry.answer:
-            known = known_answers(self.run)
+            known = store.known_answers(self.run)
             known.pop(item.id, None)
             if after.answer is not None:
                 known[item.id] = after.answer
-            save_labels(self.run, known)
+            store.save_labels(self.run, known)
+        notes = load_notes(self.run)
+        before = notes.get(item.id, ExampleNotes(id=item.id))
+        spent = round(before.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)
         marks = {"note": after.note, "unsure": after.unsure, "skipped": after.skipped}
-        remarks = load_remarks(self.run)
-        before = remarks.get(item.id, Remark(id=item.id))
-        spent = round(before.seconds + min(max(seconds, 0.0), LONGEST_LOOK), 1)
-        remark = before.model_copy(update=marks | {"seconds": spent})
-        if remark != before:
-            save_remarks(self.run, remarks | {item.id: remark})
+        now = before.model_copy(update={**marks, "seconds": spent})
+        if now != before:
+            save_notes(self.run, notes | {item.id: now})
 
 
-def _undoable(steps: Sequence[Step], items: Sequence[Item]) -> Step | None:
-    """The newest step whose outcome still stands.
+def _item(drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> LabelItem:
+    # An answer that was imported in the meantime ends a skip.
+    skipped = notes.skipped and answer is None
+    entry = LabelEntry(answer=answer, unsure=notes.unsure, skipped=skipped, note=notes.note)
+    return LabelItem(drawn.id, drawn.set, drawn.fields, entry, notes.seconds)
 
-    One that does not was written just before a kill, or its example was changed by other means.
+
+def _undoable(changes: Sequence[LabelChange], items: Sequence[LabelItem]) -> LabelChange | None:
+    """The newest change whose result is still there.
+
+    It is not if a kill came just after the change was recorded, or if something else changed the
+    example later.
     """
     now = {item.id: item.entry for item in items}
-    return next((step for step in reversed(steps) if now.get(step.id) == step.after), None)
-
-
-def _model_answer(run: Run, example: str) -> str | None:
-    from labelcast.runs.pool import read_model_answers
-
-    found = read_model_answers(run.file("confidence.parquet"), [example])
-    return found[example].answer if example in found else None
+    return next(
+        (change for change in reversed(changes) if now.get(change.id) == change.after), None
+    )

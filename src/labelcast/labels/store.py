@@ -1,60 +1,79 @@
-"""Labels of a run: what was drawn to be labelled, and the answers that came back.
-
-Three sets, no example in two of them: ``low`` (the low-confidence examples that CoS-Low needs),
-``random`` (batches for training) and ``test`` (kept apart for good).
-"""
+"""The examples drawn for labelling and their labels: `draws.jsonl` and `labels.jsonl` of a run."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_jsonl
-from labelcast.runs.pool import fetch, pickable, survey
+from labelcast.files.json_files import read_jsonl, write_jsonl
+from labelcast.runs.records import parse_rows
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import draw_random
-from labelcast.tasks.prompts import (
-    Example,
-    answer_name,
-    flat_row,
-    input_names,
-    read_answer,
-    read_fields,
-)
-from labelcast.tasks.sources import Record, Source, open_source
+from labelcast.tasks.prompts import Example, Render, answer_name, examples, flat_row, input_names
+from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
-from labelcast.tasks.values import as_text, content_hash
 
-SETS = ("low", "random", "test")
-_OURS = ("id", "index", "set", "batch")
+_DRAWS, _LABELS = "draws.jsonl", "labels.jsonl"
+_OWN_FIELDS = ("id", "index", "set", "batch")
+Role = Literal["low", "train", "test"]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What became of the records of an imported file.
+class ExampleSet:
+    """A set of drawn examples: its name in files and options, its use, and how it was chosen.
 
-    Attributes:
-        taken: answers that are new or changed.
-        changed: of these, how many replaced another answer.
-        same: answers that were known already.
-        blank: records without an answer.
-        unmatched: places of records that belong to no drawn example.
+    The role is ``low`` for CoS-Low, ``train`` for fine-tuning or ``test`` for evaluation. No
+    example is in two sets.
     """
 
-    taken: int
-    changed: int
-    same: int
-    blank: int
-    unmatched: tuple[str, ...]
+    name: str
+    role: Role
+    method: str
+
+    @classmethod
+    def named(cls, name: str) -> ExampleSet:
+        """The set of a name; a training set is named for the method that chose its examples."""
+        return next((known for known in SETS if known.name == name), cls(name, "train", name))
+
+
+SETS = (
+    ExampleSet("low", "low", "low-confidence"),
+    ExampleSet("random", "train", "random"),
+    ExampleSet("test", "test", "random"),
+)
+_ROLES: tuple[Role, ...] = ("low", "train", "test")
+
+
+class DrawnExample(BaseModel):
+    """One row of `draws.jsonl`: an example, its position in the pool, its set and draw number."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str
+    index: int = Field(ge=0, lt=2**63)
+    set: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
+    batch: int = Field(default=0, ge=0, lt=2**63)
+    fields: dict[str, str]
+
+    @classmethod
+    def of(cls, example: Example, name: str, batch: int) -> DrawnExample:
+        """An example of the pool as a member of a set."""
+        return cls(id=example.id, index=example.index, set=name, batch=batch, fields=example.fields)
+
+
+class Label(DrawnExample):
+    """One row of `labels.jsonl`: a drawn example with its answer."""
+
+    answer: str
 
 
 @dataclass(frozen=True)
-class Progress:
+class LabelCounts:
     """How many examples of each set are drawn and labelled."""
 
     drawn: dict[str, int]
@@ -67,299 +86,122 @@ class Progress:
 
 
 def check_names(task: Task | None) -> None:
-    """Refuse a task whose fields have names that a run's files need for themselves.
-
-    Raises:
-        InputError: names the field.
-    """
+    """Refuse a task with a field that is named like a column of the run's files."""
     for name in [*input_names(task), answer_name(task)]:
-        if name in _OURS:
+        if name in _OWN_FIELDS:
             raise InputError(
-                f"field {name!r}: a run keeps {', '.join(_OURS)} of its own beside the fields. "
-                "Rename the field in the data and in the task."
+                f"field {name!r}: a run stores its own {', '.join(_OWN_FIELDS)} beside the "
+                "fields. Rename the field in the data and in the task."
             )
 
 
-def draw_row(example: Example, name: str, batch: int, task: Task | None) -> dict[str, Any]:
-    """One drawn example as `draws.jsonl` keeps it."""
-    return {
-        "id": example.id,
-        "index": example.index,
-        "set": name,
-        "batch": batch,
-        **flat_row(example.fields, task, None),
-    }
-
-
-def draw_more(
-    run: Run,
-    counts: Mapping[str, int],
-    check: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
-) -> list[dict[str, Any]]:
-    """Draw more examples at random; never one drawn before. All are drawn or none.
-
-    Args:
-        run: a scored run.
-        counts: how many for ``random`` and for ``test``.
-        check: given the rows before they are kept; what it raises leaves none drawn.
-
-    Returns:
-        The drawn rows, as they stand in `draws.jsonl` now.
-
-    Raises:
-        InputError: the pool is not scored yet, has fewer left, or has changed since.
-    """
-    require(run, "score", "labelcast score POOL --task TASK --out RUN")
-    before, task = drawn_rows(run), run.task
-    confidence = pickable(run.file("confidence.parquet"))
-    taken = [*np.flatnonzero(np.isnan(confidence)).tolist(), *(row["index"] for row in before)]
-    batch = max((row["batch"] for row in before), default=0)
-    places: dict[int, tuple[str, int]] = {}
-    for name, count in counts.items():
-        batch += 1
-        seed = run.question.seed + batch
-        positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
-        places |= dict.fromkeys(positions, (name, batch))
-        taken += positions
-    rows = [draw_row(example, *places[example.index], task) for example in _fetch(run, [*places])]
-    check(rows)
-    write_jsonl(run.file("draws.jsonl"), [*before, *rows])
-    return rows
-
-
-def _fetch(run: Run, positions: Sequence[int]) -> list[Example]:
-    """Examples of the run's pool."""
-    return fetch(pool_of(run), run.task, positions)
-
-
-def pool_of(run: Run) -> Source:
-    """The run's pool, as it was when it was scored.
-
-    Raises:
-        InputError: it has changed since.
-    """
-    source = open_source(run.facts.pool)
-    if survey(source, run.task).digest != run.question.pool_digest:
-        raise InputError(
-            f"{source.spec}: the pool has changed since it was scored. Bring back the file as it "
-            "was (a moved one: run its `labelcast score` again), or score the new one into a new "
-            "run."
-        )
-    return source
-
-
-def export_rows(run: Run, only: Sequence[str] = SETS) -> list[dict[str, str]]:
-    """The drawn examples as rows to fill in: id, set, input fields, answer (known ones filled)."""
-    known = {row["id"]: row for row in label_rows(run)}
-    task = run.task
-    rows = []
-    for row in drawn_rows(run):
-        if row["set"] in only:
-            fields = {name: row[name] for name in input_names(task)}
-            answer = known.get(row["id"], {}).get(answer_name(task))
-            rows.append({"id": row["id"], "set": row["set"], **flat_row(fields, task, answer)})
-    return rows
-
-
-def import_labels(run: Run, records: Iterable[Record]) -> Imported:
-    """Take over answers, matched by the content of the input fields, else by id.
-
-    Order, extra columns and lost rows do no harm. Nothing is taken if any answer is wrong.
-
-    Raises:
-        InputError: an answer is not allowed, or one example has two different answers.
-    """
-    answers, blank, unmatched = read_answers(run, records)
-    return _take_over(run, answers, blank, unmatched)
-
-
-def read_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], int, list[str]]:
-    """Answers by the id of their drawn example, how many are blank, and what matches none.
-
-    Raises:
-        InputError: an answer is not allowed, or one example has two different answers.
-    """
-    task, draws = run.task, drawn_rows(run)
-    by_content = {_content(row, task): row for row in draws}
-    by_id = {row["id"]: row for row in draws}
-    found: dict[str, tuple[str, str]] = {}
-    unmatched: list[str] = []
-    blank = 0
-    for record in records:
-        drawn = _match(record, task, by_content, by_id)
-        if drawn is None:
-            unmatched.append(_place(record))
-            continue
-        value = _answer_value(record, task)
-        if value is None:
-            blank += 1
-            continue
-        where = f"{record.where}, field {answer_name(task)!r}"
-        answer = read_answer(value, task, where)
-        first, place = found.setdefault(drawn["id"], (answer, record.where))
-        if first != answer:
-            raise InputError(
-                f"{record.where}: the example {drawn['id']} is labelled {answer!r} here and "
-                f"{first!r} at {place}. Keep one of the two."
-            )
-    return {key: answer for key, (answer, _) in found.items()}, blank, unmatched
-
-
-def _take_over(run: Run, answers: dict[str, str], blank: int, unmatched: list[str]) -> Imported:
-    known = known_answers(run)
-    changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
-    same = sum(known.get(key) == answer for key, answer in answers.items())
-    if len(answers) > same:
-        save_labels(run, known | answers)
-    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
-
-
-def save_labels(run: Run, answers: dict[str, str]) -> None:
-    """Write `labels.jsonl`: one row for each drawn example that has an answer, in drawn order.
-
-    Labels of examples that are drawn no more, because `draws.jsonl` came to harm, stay at its end.
-    """
-    task = run.task
-    rows = []
-    drawn = drawn_rows(run)
-    for row in drawn:
-        if row["id"] in answers:
-            fields = {name: row[name] for name in input_names(task)}
-            ours = {name: row[name] for name in _OURS}
-            rows.append({**ours, **flat_row(fields, task, answers[row["id"]])})
-    places = {row["id"] for row in drawn}
-    rows += [row for row in label_rows(run) if row["id"] not in places]
-    write_jsonl(run.file("labels.jsonl"), rows)
-
-
-def progress(run: Run) -> Progress:
-    """How far labelling is."""
-    drawn = Counter(row["set"] for row in drawn_rows(run)) if run.is_done("score") else {}
-    labelled = Counter(row["set"] for row in label_rows(run))
-    return Progress(dict(drawn), dict(labelled))
-
-
-def labelled_examples(run: Run, name: str, render: Any) -> list[Example]:
-    """The labelled examples of one set, rendered.
-
-    Raises:
-        InputError: there are fewer than two; says how many are still to be labelled.
-    """
-    task = run.task
-    rows = [row for row in label_rows(run) if row["set"] == name]
-    if len(rows) < 2:
-        wanted = sum(row["set"] == name for row in drawn_rows(run))
-        raise InputError(
-            f"{run.path}: {len(rows)} of {wanted} examples are labelled. Label them first: "
-            f"`labelcast label {run.path}` (or in a file, with --export and --import)."
-        )
-    found = []
-    for row in rows:
-        where = f"{run.path.name}/labels.jsonl id {row['id']}"
-        fields = read_fields(row, task, where)
-        prompt = (
-            fields[input_names(None)[0]]
-            if task is None
-            else render(task.instruction.strip(), task.user_text(row, where))
-        )
-        answer = read_answer(row.get(answer_name(task)), task, where)
-        found.append(
-            Example(
-                row["id"], row.get("index", 0), where, fields, prompt, answer, content_hash(fields)
-            )
-        )
-    return found
-
-
-def require(run: Run, step: str, command: str) -> None:
-    """Refuse to go on before a step is done.
-
-    Raises:
-        InputError: it is not done; says which command does it.
-    """
-    if not run.is_done(step):
-        raise InputError(f"{run.path}: {step} is not finished yet. Run `{command}` first.")
-
-
-def drawn_rows(run: Run) -> list[dict[str, Any]]:
-    """What was drawn, in drawn order, as `draw_row` made it.
+def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
+    """The drawn examples of some sets (None: all of them), in drawn order.
 
     Raises:
         InputError: the pool is not scored yet, or a row is damaged.
     """
-    require(run, "score", f"labelcast score POOL --task TASK --out {run.path}")
-    rows = run.rows("draws.jsonl")
-    texts = ("id", *input_names(run.task))
-    for number, row in enumerate(rows, 1):
-        whole = all(isinstance(row.get(name), str) for name in texts) and _has_place(row)
-        if not whole or not isinstance(row.get("batch"), int):
-            raise InputError(f"{run.file('draws.jsonl')} line {number}: damaged (fields missing).")
-    return rows
+    if not run.is_done("score"):
+        raise InputError(
+            f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
+            f"--out {run.path}` first."
+        )
+    return [draw for draw in draws_so_far(run) if only is None or draw.set in only]
 
 
-def label_rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of `labels.jsonl`.
+def draws_so_far(run: Run) -> list[DrawnExample]:
+    """The drawn examples, none without a file. Raises InputError for a damaged row."""
+    return _read_examples(run, _DRAWS, DrawnExample)
 
-    Raises:
-        InputError: a row is damaged.
-    """
-    rows = run.rows("labels.jsonl")
-    texts = ("id", answer_name(run.task))
-    for number, row in enumerate(rows, 1):
-        if not all(isinstance(row.get(name), str) for name in texts) or not _has_place(row):
-            raise InputError(
-                f"{run.file('labels.jsonl')} line {number}: damaged (fields missing). "
-                "Mend or remove that line; an example whose line is gone is labelled again."
-            )
-    return rows
+
+def require_drawn(run: Run, only: Collection[str] | None) -> None:
+    """Refuse sets without examples."""
+    if not read_draws(run, only):
+        names = f" for {', '.join(only)}" if only else ""
+        raise InputError(f"{run.path}: nothing has been drawn{names}.")
+
+
+def read_labels(run: Run) -> list[Label]:
+    """The labels of a run. Errors as `read_draws`."""
+    return _read_examples(run, _LABELS, Label)
 
 
 def known_answers(run: Run) -> dict[str, str]:
-    """The answers of a run by the id of their example. Errors as `label_rows`."""
-    name = answer_name(run.task)
-    return {row["id"]: row[name] for row in label_rows(run)}
+    """The answers of a run by the id of their example."""
+    return {label.id: label.answer for label in read_labels(run)}
 
 
-def _has_place(row: dict[str, Any]) -> bool:
-    """Whether a row says where its example stands in the pool, and in which set."""
-    return isinstance(row.get("index"), int) and row.get("set") in SETS
+def sets_of(draws: Sequence[DrawnExample]) -> list[ExampleSet]:
+    """The sets of drawn examples: low, then training sets, then test."""
+    found = [ExampleSet.named(name) for name in dict.fromkeys(draw.set for draw in draws)]
+    return sorted(found, key=lambda one: _ROLES.index(one.role))
 
 
-def _content(row: dict[str, Any], task: Task | None) -> str:
-    return content_hash({name: row[name] for name in input_names(task)})
+def save_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
+    """Write `draws.jsonl`."""
+    task = run.task
+    write_jsonl(run.file(_DRAWS), [_row(draw, task, None) for draw in draws])
 
 
-def _match(
-    record: Record,
-    task: Task | None,
-    by_content: dict[str, dict[str, Any]],
-    by_id: dict[str, dict[str, Any]],
-) -> dict[str, Any] | None:
-    values = record.values
-    names = input_names(task)
-    if all(isinstance(values.get(name), str | int | float | list) for name in names):
-        fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
-        if content_hash(fields) in by_content:
-            return by_content[content_hash(fields)]
-        # Other content under a known id is another example, not a relabelled one.
-        return None
-    own = values.get("id")
-    return by_id.get(as_text(own, f"{record.where}, field 'id'")) if own is not None else None
+def save_labels(run: Run, answers: Mapping[str, str]) -> None:
+    """Write `labels.jsonl` from answers by id, in drawn order.
+
+    Labels of examples that are no longer in `draws.jsonl` are kept at the end of the file.
+    """
+    draws, task = read_draws(run), run.task
+    rows = [_row(d, task, answers[d.id]) for d in draws if d.id in answers]
+    drawn = {draw.id for draw in draws}
+    rows += [_row(old, task, old.answer) for old in read_labels(run) if old.id not in drawn]
+    write_jsonl(run.file(_LABELS), rows)
 
 
-def _answer_value(record: Record, task: Task | None) -> Any:
-    """The answer of a record; None where it is blank."""
-    name = answer_name(task)
-    if name not in record.values:
+def count_labels(run: Run) -> LabelCounts:
+    """How many examples of each set are drawn and labelled."""
+    draws = read_draws(run) if run.is_done("score") else []
+    return LabelCounts(
+        dict(Counter(draw.set for draw in draws)),
+        dict(Counter(label.set for label in read_labels(run))),
+    )
+
+
+def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
+    """The labelled examples of one set, rendered.
+
+    Raises:
+        InputError: fewer than two are labelled; says how many are missing.
+    """
+    labels = [label for label in read_labels(run) if label.set == name]
+    if len(labels) < 2:
         raise InputError(
-            f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
+            f"{run.path}: {len(labels)} of {len(read_draws(run, [name]))} examples are labelled. "
+            f"Label them first: `labelcast label {run.path}` (or in a file, with --export and "
+            "--import)."
         )
-    value = record.values[name]
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    return None if isinstance(value, str) and not value.strip() else value
+    task, file = run.task, f"{run.path.name}/{_LABELS}"
+    records = [
+        Record(n.index, f"{file} id {n.id}", {"id": n.id, **flat_row(n.fields, task, n.answer)})
+        for n in labels
+    ]
+    source = Source(file, lambda: iter(records))
+    return list(examples(source, task, render, need_answer=True))
 
 
-def _place(record: Record) -> str:
-    own = record.values.get("id")
-    return record.where if own is None else f"{record.where} (id {str(own)[:40]})"
+def is_blank(value: object) -> bool:
+    """Whether a record's answer is left open: None, NaN, or only white space."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def _read_examples(run: Run, name: str, model: type[Model]) -> list[Model]:
+    # The file is flat: the task's fields are columns beside our own.
+    task = run.task
+    inputs, answer = input_names(task), answer_name(task)
+    rows = (
+        row | {"fields": {key: row.get(key) for key in inputs}, "answer": row.get(answer)}
+        for row in read_jsonl(run.file(name))
+    )
+    return parse_rows(model, rows, run.file(name))
+
+
+def _row(drawn: DrawnExample, task: Task | None, answer: str | None) -> dict[str, Any]:
+    own = {"id": drawn.id, "index": drawn.index, "set": drawn.set, "batch": drawn.batch}
+    return own | flat_row(drawn.fields, task, answer)

@@ -1,197 +1,178 @@
-"""Labelling in a terminal: the same desk as the page, one example at a time, by typing.
+"""Label in a terminal, one example at a time, by typing; works from a pipe too.
 
-Works from a pipe as well; its end is the end of the session. What is typed is an answer unless it
-begins with a colon.
+A line is an answer unless it begins with a colon.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
-from labelcast.labels.page.answer_names import answer_names
-from labelcast.labels.session import ChangedMeanwhile, Desk, Item, View
+from labelcast.labels.session import ChangedMeanwhile, LabelItem, LabelSession
+from labelcast.labels.store import require_drawn
 from labelcast.runs.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _HELP = (
-    "An answer: its number, or its first letters. A colon begins a command:\n"
+    "Type the number of an answer, or its first letters. A colon starts a command:\n"
     "  :undo  :skip  :back  :note TEXT  :unsure  :help  :quit"
 )
 _FEW = 12
-_GRACE = 600.0
+_MAX_PAUSE = 600.0
 
 
-class Session:
-    """One sitting at a desk."""
+def label_in_terminal(run: Run, only: Collection[str] | None = None) -> None:
+    """Label a run by typing, until everything is labelled or the input ends.
 
-    def __init__(self, desk: Desk, console: Console) -> None:
-        """Sit down."""
-        self._desk, self._console = desk, console
-        task = desk.run.task
-        self._answers = () if task is None else task.answers
-        self._labels = {} if task is None else {i.field: i.label for i in task.inputs}
-        self._instruction = "" if task is None else task.instruction.strip()
-        self._glosses = answer_names(self._instruction, self._answers)
+    Raises:
+        InputError: nothing is drawn.
+    """
+    from rich.console import Console
+
+    require_drawn(run, only)
+    # stdout is for results. Text of the data is never markup.
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    try:
+        _Prompt(LabelSession(run, only), console).run()
+    except KeyboardInterrupt:
+        console.print()
+
+
+class _Prompt:
+    """Shows an example, reads a line, and does what it says."""
+
+    def __init__(self, session: LabelSession, console: Console) -> None:
+        self._session, self._console, self._task = session, console, session.task
+        # Where an answer is itself a number, a typed number is that answer, not a list position.
+        self._numbered = not any(answer.isdecimal() for answer in session.task.answers)
         self._shown_at = 0.0
 
     def run(self) -> None:
-        """Label until all is done, the input ends, or the person quits."""
-        if self._instruction:
-            self._say(self._instruction, style="italic")
+        if self._task.instruction:
+            self._say(self._task.instruction, style="italic")
         self._say(_HELP, style="dim")
-        view = self._desk.look()
-        skipped = (one for one in view.items if one.entry.skipped)
-        item = view.first_open() or next(skipped, None)
+        now = self._session.snapshot()
+        skipped = (item for item in now.items if item.entry.skipped)
+        item = now.first_open() or next(skipped, None)
         while item is not None:
-            self._show(self._desk.look(), item)
+            self._show(item)
             line = _read()
             if line is None or line == ":quit":
                 self._say("")
                 return
             item = self._do(item, line)
 
-    def _do(self, item: Item, line: str) -> Item | None:
-        """Do what a line says; the example to show next, None when none is left."""
-        command, _, rest = line.partition(" ")
-        seconds = min(time.monotonic() - self._shown_at, _GRACE)
+    def _do(self, item: LabelItem, line: str) -> LabelItem | None:
+        """Do what a line says; returns the example to show next."""
+        seconds = min(time.monotonic() - self._shown_at, _MAX_PAUSE)
         try:
             if not line:
                 return item
-            if not line.startswith(":") or line in self._answers:
-                answer = self._meant(line)
-                seen = item.entry.version
-                view = self._desk.take(item.id, answer, seen=seen, seconds=seconds)
-                return _following(view, item)
-            return self._command(item, command, rest, seconds)
+            if line.startswith(":") and line not in self._task.answers:
+                return self._command(item, line, seconds)
+            answer, seen = self._answer(line), item.entry.version
+            now = self._session.label(item.id, answer, seen=seen, seconds=seconds)
+            return now.next_after(item.id) or now.first_open()
         except ChangedMeanwhile as error:
-            self._say("It was changed meanwhile. Here it is as it stands now.", style="yellow")
-            return error.item or self._desk.look().first_open()
+            self._say("It was changed in the meantime. This is its current state.", style="yellow")
+            return error.item or self._session.snapshot().first_open()
         except InputError as error:
             self._say(str(error), style="yellow")
             return item
 
-    def _command(self, item: Item, command: str, rest: str, seconds: float) -> Item | None:
-        seen = item.entry.version
+    def _command(self, item: LabelItem, line: str, seconds: float) -> LabelItem | None:
+        session, seen = self._session, item.entry.version
+        command, _, rest = line.partition(" ")
         if command == ":undo":
-            return self._undo(item)
+            _, back = session.undo()
+            self._say("Undone." if back else "There is nothing to undo.", style="yellow")
+            return back or item
         if command == ":skip":
-            return _following(self._desk.skip(item.id, seen=seen, seconds=seconds), item)
+            now = session.skip(item.id, seen=seen, seconds=seconds)
+            return now.next_after(item.id) or now.first_open()
         if command == ":back":
-            items = self._desk.look().items
+            items = session.snapshot().items
             return items[max([one.id for one in items].index(item.id) - 1, 0)]
         if command == ":note":
-            return self._desk.note(item.id, rest, seen=seen).item(item.id)
+            return session.set_note(item.id, rest, seen=seen).item(item.id)
         if command == ":unsure":
-            view = self._desk.unsure(item.id, not item.entry.unsure, seen=seen)
-            return view.item(item.id)
-        self._say(_HELP if command == ":help" else f"{command}: no such command.\n{_HELP}")
+            return session.set_unsure(item.id, not item.entry.unsure, seen=seen).item(item.id)
+        self._say(_HELP if command == ":help" else f"{command}: unknown command.\n{_HELP}")
         return item
 
-    def _undo(self, item: Item) -> Item:
-        _, back = self._desk.undo()
-        self._say("Taken back." if back else "There is nothing to take back.", style="yellow")
-        return back or item
-
-    def _meant(self, line: str) -> str:
-        """The answer that a line means: an allowed one, its number in the list, its beginning.
+    def _answer(self, line: str) -> str:
+        """The answer of a line: an allowed one, its number in the list, or its beginning.
 
         Raises:
-            InputError: it is the beginning of several, or of none.
+            InputError: it begins several answers, or none.
         """
-        if not self._answers or line in self._answers:
+        answers = self._task.answers
+        if not answers or line in answers:
             return line
-        # Where an answer is a number itself, a number is that answer and never a place in the list.
-        numbered = not any(answer.isdecimal() for answer in self._answers)
-        if numbered and line.isdecimal() and 1 <= int(line) <= len(self._answers):
-            return self._answers[int(line) - 1]
-        wanted = line.casefold()
+        if self._numbered and line.isdecimal() and 1 <= int(line) <= len(answers):
+            return answers[int(line) - 1]
+        typed = line.casefold()
         found = [
             answer
-            for answer in self._answers
-            if answer.casefold().startswith(wanted)
-            or self._glosses.get(answer, "").casefold().startswith(wanted)
+            for answer in answers
+            if answer.casefold().startswith(typed)
+            or self._task.meanings.get(answer, "").casefold().startswith(typed)
         ]
-        exact = [answer for answer in found if answer.casefold() == wanted]
-        if len(exact or found) == 1:
-            return (exact or found)[0]
-        some = ", ".join((found or self._answers)[:_FEW])
+        found = [answer for answer in found if answer.casefold() == typed] or found
+        if len(found) == 1:
+            return found[0]
+        some = ", ".join((found or answers)[:_FEW])
         raise InputError(
-            f"{line[:40]!r} may be any of {some}: type more of it."
+            f"{line[:40]!r} could be any of {some}: type more of it."
             if found
             else f"{line[:40]!r} is none of the allowed answers: {some}."
         )
 
-    def _show(self, view: View, item: Item) -> None:
+    def _show(self, item: LabelItem) -> None:
         self._shown_at = time.monotonic()
-        tally = view.tally(item.set)
-        left = "" if tally.seconds_left is None else f", {_minutes(tally.seconds_left)} left"
-        self._console.rule(f"{item.set}: {tally.labelled} of {tally.drawn} labelled{left}")
-        for name, text in item.fields.items():
-            label = self._labels.get(name)
-            if label or len(item.fields) > 1:
-                self._say(f"{label or name}:", style="bold")
-            self._say(text)
+        counts = self._session.snapshot().counts(item.set)
+        left = counts.seconds_left
+        time_left = "" if left is None else f", about {max(round(left / 60), 1)} min left"
+        self._console.rule(f"{item.set}: {counts.labelled} of {counts.drawn} labelled{time_left}")
+        for name, title in self._task.titled:
+            if title != name or len(item.fields) > 1:
+                self._say(f"{title}:", style="bold")
+            self._say(item.fields[name])
         entry = item.entry
-        marks = ["unsure"] * entry.unsure + ["skipped"] * entry.skipped
-        if entry.answer is not None:
-            marks.insert(0, f"labelled {entry.answer}")
-        if entry.note:
-            marks.append(f"note: {entry.note}")
+        marks = [f"labelled {entry.answer}"] if entry.answer is not None else []
+        marks += ["unsure"] * entry.unsure + ["skipped"] * entry.skipped
+        marks += [f"note: {entry.note}"] if entry.note else []
         if marks:
             self._say(f"({'; '.join(marks)})", style="cyan")
         self._say(self._choices(), style="dim")
 
     def _choices(self) -> str:
-        if not self._answers:
+        answers, meanings = self._task.answers, self._task.meanings
+        if not answers:
             return "Type the answer."
-        numbered = not any(answer.isdecimal() for answer in self._answers)
-        if len(self._answers) > _FEW:
-            return f"Type the beginning of one of the {len(self._answers)} allowed answers."
+        if len(answers) > _FEW:
+            return f"Type the beginning of one of the {len(answers)} allowed answers."
         return "   ".join(
-            (f"{number} {answer}" if numbered else answer)
-            + (f" ({self._glosses[answer]})" if answer in self._glosses else "")
-            for number, answer in enumerate(self._answers, 1)
+            (f"{number} {answer}" if self._numbered else answer)
+            + (f" ({meanings[answer]})" if answer in meanings else "")
+            for number, answer in enumerate(answers, 1)
         )
 
     def _say(self, text: str, style: str | None = None) -> None:
         self._console.print(printable(text), style=style)
 
 
-def label_in_terminal(run: Run, sets: Sequence[str]) -> None:
-    """Label a run by typing, until all is done or the input ends. All that was taken is kept.
-
-    Raises:
-        InputError: nothing is drawn in these sets.
-    """
-    from rich.console import Console
-
-    desk = Desk(run, sets)
-    if not desk.look().items:
-        raise InputError(f"{run.path}: nothing has been drawn for {', '.join(sets)}.")
-    # On stderr, as all that is no result. Data is never markup.
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    try:
-        Session(desk, console).run()
-    except KeyboardInterrupt:
-        console.print()
-
-
 def printable(text: str) -> str:
-    """Text with what could steer the terminal replaced."""
+    """Text with control characters replaced, so that it cannot steer the terminal."""
     return "".join(
         char if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160) else "\ufffd"
         for char in text.replace("\r\n", "\n")
     )
-
-
-def _following(view: View, item: Item) -> Item | None:
-    return view.next_after(item.id) or view.first_open()
 
 
 def _read() -> str | None:
@@ -200,7 +181,3 @@ def _read() -> str | None:
     sys.stderr.flush()
     line = sys.stdin.readline()
     return line.strip() if line else None
-
-
-def _minutes(seconds: float) -> str:
-    return f"about {max(round(seconds / 60), 1)} min"

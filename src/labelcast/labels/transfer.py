@@ -1,96 +1,157 @@
-"""Files that the drawn examples leave and come back by, for labelling in other tools."""
+"""Export the drawn examples to a file for another tool, and import the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_target
-from labelcast.labels import exchange
-from labelcast.labels.store import SETS, export_rows, known_answers, read_answers
+from labelcast.labels import exchange, store
+from labelcast.labels.label_task import LabelTask
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import answer_name, input_names
+from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
-from labelcast.tasks.task import Task
+from labelcast.tasks.values import as_text, content_hash
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found.
+
+    Attributes:
+        taken: answers that are new or changed; `changed` of them replaced another.
+        same: answers that were known already.
+        blank: records without an answer.
+        unmatched: places of records that match no drawn example.
+    """
+
+    taken: int
+    changed: int
+    same: int
+    blank: int
+    unmatched: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """How many examples were written, and the second file, where the form has one."""
+    """How many examples were written, and the tool's configuration file, if it has one."""
 
     rows: int
     config: Path | None
 
 
-def sheet(task: Task | None) -> exchange.Sheet:
-    """What whoever labels is asked."""
-    fields, answer = tuple(input_names(task)), answer_name(task)
-    if task is None:
-        return exchange.Sheet(f"Give {answer}.", fields, fields, answer)
-    titles = tuple(item.label or item.field for item in task.inputs)
-    return exchange.Sheet(task.instruction.strip(), fields, titles, answer, task.answers)
+def read_file(run: Run, path: Path, file_format: str | None = None) -> Iterator[Record]:
+    """The records of a label file, under the names of the run's fields."""
+    return exchange.read(path, LabelTask.of(run.task), file_format)
 
 
-def read_file(run: Run, path: Path, form: str | None = None) -> Iterator[Record]:
-    """The records of a label file, by the names of the run's fields, as `import_labels` takes them.
+def import_labels(run: Run, records: Iterable[Record]) -> Imported:
+    """Save the answers of records, matched by the content of the input fields, else by id.
+
+    Order, extra columns and missing rows do not matter. Nothing is saved if any answer is wrong.
 
     Raises:
-        InputError: the file is missing, broken, or of no known form.
+        InputError: an answer is not allowed, or one example has two different answers.
     """
-    return exchange.read(path, sheet(run.task), form)
+    answers, done = match_answers(run, records)
+    if done.taken:
+        store.save_labels(run, store.known_answers(run) | answers)
+    return done
 
 
-def check_replaceable(run: Run, path: Path, form: str) -> None:
-    """Refuse to replace a file that holds more than the run does.
+def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], Imported]:
+    """The answers of records by the id of their example, and what importing them would change."""
+    task, draws = run.task, store.read_draws(run)
+    by_content = {content_hash(draw.fields): draw.id for draw in draws}
+    ids, name = {draw.id for draw in draws}, answer_name(task)
+    found: dict[str, tuple[str, str]] = {}
+    unmatched: list[str] = []
+    blank = 0
+    for record in records:
+        drawn = _match(record, input_names(task), by_content)
+        if drawn not in ids:
+            own = record.values.get("id")
+            unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
+            continue
+        if name not in record.values:
+            raise InputError(
+                f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
+            )
+        if store.is_blank(record.values[name]):
+            blank += 1
+            continue
+        answer = read_answer(record.values[name], task, f"{record.where}, field {name!r}")
+        first, place = found.setdefault(drawn, (answer, record.where))
+        if first != answer:
+            raise InputError(
+                f"{record.where}: the example {drawn} is labelled {answer!r} here and "
+                f"{first!r} at {place}. Keep one of the two."
+            )
+    answers, known = {key: answer for key, (answer, _) in found.items()}, store.known_answers(run)
+    changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
+    same = sum(known.get(key) == answer for key, answer in answers.items())
+    return answers, Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
+
+
+def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
+    """The drawn examples as rows to fill in: id, set, input fields, answer (where known)."""
+    known, task = store.known_answers(run), run.task
+    return [
+        {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, known.get(draw.id))}
+        for draw in store.read_draws(run, only)
+    ]
+
+
+def write_export(
+    run: Run, path: Path, file_format: str, only: Collection[str] | None = None
+) -> Exported:
+    """Write the drawn examples of some sets (None: all) in one of `exchange.FORMATS`.
 
     Raises:
-        InputError: it holds answers that are not imported, or other records; the second file of
-            the form is there and is another; or no file can be written there.
+        InputError: nothing is drawn, the format cannot hold a text, or the file exists and
+            replacing it would lose answers.
+        RunError: the file cannot be written.
     """
+    check_replaceable(run, path, file_format)
+    store.require_drawn(run, only)
+    rows = export_rows(run, only)
+    return Exported(len(rows), exchange.write(path, file_format, rows, LabelTask.of(run.task)))
+
+
+def check_replaceable(run: Run, path: Path, file_format: str) -> None:
+    """Refuse to overwrite a file that has more than the run, or a different configuration."""
     refuse_target(path)
-    second = exchange.companion(path, form, sheet(run.task))
-    if second is not None and second[0].exists() and second[0].read_bytes() != second[1].encode():
-        raise InputError(f"{second[0]}: is there already and is another. Choose another name.")
+    config = exchange.config_file(path, file_format, LabelTask.of(run.task))
+    if config is not None and config[0].exists() and config[0].read_bytes() != config[1].encode():
+        raise InputError(f"{config[0]}: already exists and differs. Choose another name.")
     if not path.exists():
         return
-    known = known_answers(run)
     try:
-        answers, _, unmatched = read_answers(run, read_file(run, path, form))
+        _, found = match_answers(run, read_file(run, path, file_format))
     except InputError as error:
         raise InputError(
-            f"{path}: is there already and cannot be compared with this run ({error}) "
+            f"{path}: already exists and cannot be compared with this run ({error}) "
             "Choose another name."
         ) from None
-    new = sum(known.get(key) != answer for key, answer in answers.items())
-    if unmatched:
+    if found.unmatched:
         raise InputError(
-            f"{path}: is there already and is no export of this run. Choose another name."
+            f"{path}: already exists and is no export of this run. Choose another name."
         )
-    if new:
+    if found.taken:
         raise InputError(
-            f"{path}: holds {new} answers that are not imported yet. Import them first "
+            f"{path}: has {found.taken} answers that are not imported yet. Import them first "
             f"(`labelcast label {run.path} --import {path}`), or choose another name."
         )
 
 
-def write_export(run: Run, path: Path, form: str, only: Sequence[str] = SETS) -> Exported:
-    """Write the drawn examples to a file to be labelled elsewhere.
-
-    Args:
-        run: the run.
-        path: of the file.
-        form: one of `exchange.FORMS`.
-        only: which sets.
-
-    Raises:
-        InputError: nothing is drawn, the form cannot hold a text, or the file is there and
-            replacing it would lose answers.
-        RunError: the file cannot be written.
-    """
-    check_replaceable(run, path, form)
-    rows = export_rows(run, only)
-    if not rows:
-        raise InputError(f"{run.path}: nothing has been drawn for {', '.join(only)}.")
-    return Exported(len(rows), exchange.write(path, form, rows, sheet(run.task)))
+def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:
+    """The id that a record gives or that its content has, if any."""
+    values = record.values
+    if all(values.get(name) is not None for name in names):
+        fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
+        # Other content under a known id is another example, not a relabelled one.
+        return by_content.get(content_hash(fields))
+    own = values.get("id")
+    return None if own is None else as_text(own, f"{record.where}, field 'id'")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from labelcast.forecast.answer import Forecast
+from labelcast.labels.store import draws_so_far
 from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.run import Run
 
@@ -77,7 +78,7 @@ def _label_and_tune(
     run: Run, answer: Forecast, budget: int, asked: Mapping[str, Any]
 ) -> list[NextStep]:
     """Label up to a budget, fine-tune there, and forecast again."""
-    sets = [row.get("set") for row in run.rows("draws.jsonl")]
+    sets = [draw.set for draw in draws_so_far(run)]
     short = budget - sets.count("random")
     parts: list[str] = []
     words: list[object] = []

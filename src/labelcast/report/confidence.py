@@ -50,14 +50,13 @@ def read_confidence(run: Run) -> PoolConfidence | None:
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
-    from labelcast.labels.store import drawn_rows
+    from labelcast.labels.store import read_draws
     from labelcast.runs.pool import pickable
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = pickable(path)
-    low = [row["index"] for row in drawn_rows(run) if row["set"] == "low"]
-    positions = [index for index in low if index < len(values)]
+    positions = [draw.index for draw in read_draws(run, ["low"]) if draw.index < len(values)]
     return count_by_confidence(values, np.asarray(positions, dtype=np.int64))
 
 

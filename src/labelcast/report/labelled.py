@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from labelcast.labels.notes import Remark, load_remarks
-from labelcast.labels.store import drawn_rows, label_rows
+from labelcast.labels.notes import ExampleNotes, load_notes
+from labelcast.labels.store import read_draws, read_labels
 from labelcast.report.formatting import Shown, shorten
 from labelcast.runs.run import Run
-from labelcast.tasks.prompts import answer_name, input_names
+from labelcast.tasks.prompts import input_names
 
 MOST = 200
 """Examples in the table."""
@@ -57,40 +57,40 @@ class LabelledExamples:
 
 def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExamples:
     """The labelled low-confidence examples of a run; `mean_cosines` is by id."""
-    names, answer = input_names(run.task), answer_name(run.task)
-    labels = [row for row in label_rows(run) if row["set"] == "low"]
+    names = input_names(run.task)
+    labels = [label for label in read_labels(run) if label.set == "low"]
     table, rows = run.file("confidence.parquet"), []
     answers = {}
     if table.exists():
         from labelcast.runs.pool import read_model_answers
 
-        answers = read_model_answers(table, [row["id"] for row in labels[:MOST]])
-    remarks = load_remarks(run)
-    for number, row in enumerate(labels[:MOST], 1):
-        model, remark = answers.get(row["id"]), remarks.get(row["id"], Remark(id=row["id"]))
+        answers = read_model_answers(table, [label.id for label in labels[:MOST]])
+    notes = load_notes(run)
+    for number, label in enumerate(labels[:MOST], 1):
+        model, own = answers.get(label.id), notes.get(label.id, ExampleNotes(id=label.id))
         said = None if model is None else model.answer
         rows.append(
             LabelledExample(
                 number=number,
-                id=shorten(row["id"], SHORT),
-                texts=tuple(shorten(str(row.get(name, "")), TEXT) for name in names),
-                answer=shorten(row[answer], SHORT),
+                id=shorten(label.id, SHORT),
+                texts=tuple(shorten(label.fields[name], TEXT) for name in names),
+                answer=shorten(label.answer, SHORT),
                 model_answer=None if said is None else shorten(said.strip(), SHORT),
                 confidence=None if model is None else model.confidence,
-                mean_cosine=mean_cosines.get(row["id"]),
-                note=shorten(remark.note, TEXT) if remark.note else None,
-                unsure=remark.unsure,
+                mean_cosine=mean_cosines.get(label.id),
+                note=shorten(own.note, TEXT) if own.note else None,
+                unsure=own.unsure,
             )
         )
-    drawn = [row["id"] for row in drawn_rows(run) if row["set"] == "low"]
-    of_drawn = [remarks[key] for key in drawn if key in remarks]
-    times = [remark.seconds for remark in of_drawn if remark.seconds]
+    drawn = [draw.id for draw in read_draws(run, ["low"])]
+    of_drawn = [notes[key] for key in drawn if key in notes]
+    times = [one.seconds for one in of_drawn if one.seconds]
     return LabelledExamples(
         fields=tuple(shorten(name, SHORT) for name in names),
         rows=tuple(rows),
         count=len(labels),
         drawn=max(len(drawn), len(labels)),
-        skipped=sum(remark.skipped for remark in of_drawn),
+        skipped=sum(one.skipped for one in of_drawn),
         seconds=median(times) if times else None,
-        numbers={row["id"]: number for number, row in enumerate(labels[:MOST], 1)},
+        numbers={label.id: number for number, label in enumerate(labels[:MOST], 1)},
     )

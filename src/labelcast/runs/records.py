@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -128,23 +128,6 @@ class CosLowFile(Form):
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
-
-
-class Drawn(Form):
-    """A row of `draws.jsonl`, without the task's own fields."""
-
-    id: str
-    index: Natural
-    set: Literal["low", "random", "test"]
-    batch: Natural
-
-
-class Labelled(Form):
-    """A row of `labels.jsonl`, without the task's own fields."""
-
-    id: str
-    index: Natural = 0
-    set: Literal["low", "random", "test"]
 
 
 class TunedScore(OpenForm):

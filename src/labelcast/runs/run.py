@@ -23,9 +23,6 @@ from labelcast.files.json_files import disk_faults, read_jsonl, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.runs.records import (
     CosLowFile,
-    Drawn,
-    Form,
-    Labelled,
     Manifest,
     ModelPart,
     RunFacts,
@@ -38,7 +35,6 @@ from labelcast.runs.records import (
 from labelcast.tasks.task import Task
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
-_ROWS: dict[str, type[Form]] = {"draws.jsonl": Drawn, "labels.jsonl": Labelled}
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 PATIENCE = 5.0
 """Seconds that a short step, such as saving an answer on the page, waits for another one."""
@@ -158,10 +154,7 @@ class Run:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a JSONL file; none if it is missing. Raises InputError for a damaged line."""
-        rows = read_jsonl(self.file(name))
-        if name in _ROWS:
-            parse_rows(_ROWS[name], rows, self.file(name))
-        return rows
+        return read_jsonl(self.file(name))
 
     def tuned_scores(self) -> list[TunedScore]:
         """The scores that `labelcast tune` measured, oldest first. Raises like `rows`."""

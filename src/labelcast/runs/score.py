@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
-from labelcast.labels.store import check_names, draw_row
+from labelcast.labels.store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.loading import LanguageModel, load_model
@@ -310,9 +310,9 @@ def _draw_low(run: Run, source: Source, confidence: NDArray[np.float64]) -> None
     if not run.file("draws.jsonl").exists():
         positions = pick_low_confidence(confidence, question.n_label, seed=question.seed).tolist()
         drawn = fetch(source, task, positions)
-        write_jsonl(run.file("draws.jsonl"), [draw_row(e, "low", 0, task) for e in drawn])
+        save_draws(run, [DrawnExample.of(e, "low", 0) for e in drawn])
         with disk_faults(to_label):
             to_label.unlink(missing_ok=True)
     if not to_label.exists():
-        low = [row for row in run.rows("draws.jsonl") if row["set"] == "low"]
-        write_jsonl(to_label, [{"id": row["id"]} | flat_row(row, task, None) for row in low])
+        low = [draw for draw in draws_so_far(run) if draw.set == "low"]
+        write_jsonl(to_label, [{"id": n.id} | flat_row(n.fields, task, None) for n in low])

@@ -9,8 +9,7 @@ from shutil import rmtree
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels.store import labelled_examples
-from labelcast.labels.store import progress as count_labels
+from labelcast.labels.store import count_labels, labelled_examples
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model

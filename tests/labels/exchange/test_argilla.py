@@ -1,4 +1,4 @@
-"""Argilla: records and settings as its own library reads and writes them."""
+"""Argilla: records and settings, checked with its own library."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import argilla as rg
 import pytest
 from argilla.records._io import GenericIO, JsonIO
 from hypothesis import given, settings
-from sheets_made import comes_back, filled
+from label_tasks_made import comes_back, filled
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
-from labelcast.labels.exchange import Sheet, argilla
+from labelcast.labels.exchange import argilla
+from labelcast.labels.label_task import LabelTask
 
-SHEET = Sheet("Say it.", ("Text", "text"), ("Text:", "T"), "Label", ("yes", "no"))
+TASK = LabelTask("Say it.", ("Text", "text"), ("Text:", "T"), "Label", ("yes", "no"))
 USERS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)]
 
 
 class _Greeting(BaseHTTPRequestHandler):
-    """All that a client asks for before it lets settings be made: who it is."""
+    """Answers the one request of a client that only makes settings: who am I."""
 
     def do_GET(self) -> None:
         body = json.dumps({"id": USERS[1], "username": "me", "role": "owner"}).encode()
@@ -42,7 +43,7 @@ class _Greeting(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[rg.Argilla]:
-    """A client of the real library; its settings cannot be made without one."""
+    """A client of the real library, which settings need."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Greeting)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -52,36 +53,36 @@ def client() -> Iterator[rg.Argilla]:
     server.server_close()
 
 
-def read(path: Path, content: Any, sheet: Sheet = SHEET) -> list[dict[str, Any]]:
+def read(path: Path, content: Any, task: LabelTask = TASK) -> list[dict[str, Any]]:
     path.write_text(json.dumps(content))
-    return [record.values for record in exchange.read(path, sheet)]
+    return [record.values for record in exchange.read(path, task)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(made=filled())
-def test_through_its_own_library(made: tuple[Sheet, list[dict[str, str]]]) -> None:
-    """What the library reads and writes again, nested (`to_json`) or flat, is ours."""
-    sheet, rows = made
+def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -> None:
+    """Records that the library reads and writes, nested (`to_json`) or flat, are read back."""
+    task, rows = made
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.json"
-        exchange.write(path, "argilla", rows, sheet)
+        exchange.write(path, "argilla", rows, task)
         records = JsonIO._records_from_json(path)
         nested = JsonIO.to_json(records, path.with_suffix(".again.json"))
-        comes_back([r.values for r in exchange.read(nested, sheet)], rows, sheet)
+        comes_back([r.values for r in exchange.read(nested, task)], rows, task)
         flat = GenericIO.to_list(records, flatten=True)
-        comes_back(read(path, flat, sheet), rows, sheet)
+        comes_back(read(path, flat, task), rows, task)
 
 
 @settings(max_examples=30, deadline=None)
 @given(made=filled())
-def test_its_library_takes_the_settings(
-    client: rg.Argilla, made: tuple[Sheet, list[dict[str, str]]]
+def test_its_library_accepts_the_settings(
+    client: rg.Argilla, made: tuple[LabelTask, list[dict[str, str]]]
 ) -> None:
-    """Every name is one that the server takes, and each record fits the settings."""
-    sheet, rows = made
+    """Every name is valid on the server, and each record fits the settings."""
+    task, rows = made
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.json"
-        made_settings = exchange.write(path, "argilla", rows, sheet)
+        made_settings = exchange.write(path, "argilla", rows, task)
         assert made_settings is not None
         loaded = rg.Settings.from_json(made_settings)
         loaded.validate()
@@ -91,17 +92,17 @@ def test_its_library_takes_the_settings(
         assert all(re.fullmatch(r"(?=.*[a-z0-9])[a-z0-9_-]+", name) for name in fields | questions)
         (question,) = loaded.questions
         if isinstance(question, rg.LabelQuestion):
-            assert question.labels == list(sheet.answers)
+            assert question.labels == list(task.answers)
         for record in JsonIO._records_from_json(path):
             assert set(record.fields) == fields
             assert {response.question_name for response in record.responses} <= questions
             assert all(r.status == rg.ResponseStatus.submitted for r in record.responses)
 
 
-def test_its_settings(client: rg.Argilla, tmp_path: Path) -> None:
-    """Fields by their titles, a question of labels, the instruction as guidelines."""
+def test_settings(client: rg.Argilla, tmp_path: Path) -> None:
+    """Fields with titles, a label question, the instruction as guidelines."""
     path = tmp_path / "a.settings.json"
-    path.write_text(argilla.settings(SHEET))
+    path.write_text(argilla.settings(TASK))
     loaded = rg.Settings.from_json(path)
     assert [(field.name, field.title) for field in loaded.fields] == [
         ("text_2", "Text:"),
@@ -113,10 +114,10 @@ def test_its_settings(client: rg.Argilla, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answers", [(), ("yes",), ("a" * 201, "b"), tuple(map(str, range(501)))])
-def test_labels_that_it_does_not_take(answers: tuple[str, ...]) -> None:
-    """One alone, too many or too long ones become a question of text."""
-    sheet = Sheet("", ("text",), ("T",), "label", answers)
-    assert json.loads(argilla.settings(sheet))["questions"][0]["settings"]["type"] == "text"
+def test_labels_that_it_does_not_accept(answers: tuple[str, ...]) -> None:
+    """A single one, too many or too long ones become a text question."""
+    task = LabelTask("", ("text",), ("T",), "label", answers)
+    assert json.loads(argilla.settings(task))["questions"][0]["settings"]["type"] == "text"
 
 
 def record(*responses: dict[str, Any], **keys: Any) -> dict[str, Any]:
@@ -151,8 +152,8 @@ def test_answers(made: dict[str, Any], answer: str | None, tmp_path: Path) -> No
     assert values == {"id": "1", "Text": "a", "text": "b", "Label": answer}
 
 
-def test_states_of_flat_records(tmp_path: Path) -> None:
-    """The flat form says of each response whether it was submitted."""
+def test_statuses_of_flat_records(tmp_path: Path) -> None:
+    """Flat records have a status for each response."""
     made = rg.Record(
         id="1",
         fields={"text": "b", "text_2": "a"},
@@ -165,8 +166,8 @@ def test_states_of_flat_records(tmp_path: Path) -> None:
     assert values == {"id": "1", "Text": "a", "text": "b", "Label": "yes"}
 
 
-def test_users_who_do_not_agree(tmp_path: Path) -> None:
-    """The record is named with both answers."""
+def test_users_who_disagree(tmp_path: Path) -> None:
+    """The error names the record and both answers."""
     made = record({"value": "yes", "user_id": USERS[0]}, {"value": "no", "user_id": USERS[1]})
     with pytest.raises(InputError, match=r"record 2, .*'label': several answers \(no, yes\)"):
         read(tmp_path / "a.json", [record(), made])
@@ -175,21 +176,24 @@ def test_users_who_do_not_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (record() | {"responses": []}, "field 'responses': an object"),
-        (record() | {"responses": {"label": "yes"}}, "field 'label': a list"),
-        (record() | {"responses": {"label": ["yes"]}}, "field 'label' item 1: an object"),
+        (record() | {"responses": []}, "field 'responses': must be an object"),
+        (record() | {"responses": {"label": "yes"}}, "field 'label': must be a list"),
+        (record() | {"responses": {"label": ["yes"]}}, "field 'label' item 1: must be an object"),
         (record({"value": ["yes"]}), None),
         (record({"value": {"a": 1}}), "record 1, response to 'label': .*dict"),
-        (record() | {"metadata": 3}, "field 'metadata': an object"),
-        (record() | {"fields": 3, "metadata": {"labelcast_id": "1"}}, "field 'fields': an object"),
+        (record() | {"metadata": 3}, "field 'metadata': must be an object"),
+        (
+            record() | {"fields": 3, "metadata": {"labelcast_id": "1"}},
+            "field 'fields': must be an object",
+        ),
         (
             {"_server_id": None, "status": "", "label.responses": ["a"]},
-            "'label.responses': 1 values and 0 states",
+            "'label.responses': 1 values and 0 statuses",
         ),
     ],
 )
 def test_wrong_shapes(made: dict[str, Any], says: str | None, tmp_path: Path) -> None:
-    """The record and the field are named; a list of one is that one."""
+    """The error names the record and the field; a list of one is accepted."""
     if says is None:
         assert read(tmp_path / "a.json", [made])[0]["Label"] == "yes"
         return

@@ -1,4 +1,4 @@
-"""Prodigy: its documented form, since the program itself is sold and cannot be installed here."""
+"""Prodigy: its documented format, since the program is not free."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
-from labelcast.labels.exchange import Sheet
+from labelcast.labels.label_task import LabelTask
 
-SHEET = Sheet("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
-FREE = Sheet("Say it.", ("text", "more"), ("T", "M"), "label", ())
+TASK = LabelTask("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
+FREE = LabelTask("Say it.", ("text", "more"), ("T", "M"), "label", ())
 HASHES = {"_input_hash": 1, "_task_hash": 2, "_session_id": None, "_view_id": "choice"}
 
 
-def read(path: Path, *records: Any, sheet: Sheet = SHEET) -> list[dict[str, Any]]:
+def read(path: Path, *records: Any, task: LabelTask = TASK) -> list[dict[str, Any]]:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return [record.values for record in exchange.read(path, sheet)]
+    return [record.values for record in exchange.read(path, task)]
 
 
 def test_tasks_of_the_choice_interface(tmp_path: Path) -> None:
-    """Text as text, an option for each allowed answer; a known one is accepted."""
+    """Plain text, an option for each allowed answer, and a known answer is accepted."""
     row = {"id": "a", "set": "low", "text": "<script>x</script>", "label": "no"}
     path = tmp_path / "a.jsonl"
-    assert exchange.write(path, "prodigy", [row, row | {"label": ""}], SHEET) is None
+    assert exchange.write(path, "prodigy", [row, row | {"label": ""}], TASK) is None
     known, blank = (json.loads(line) for line in path.read_text().splitlines())
     assert blank["text"] == row["text"] and "html" not in blank
     assert blank["options"] == [{"id": "yes", "text": "yes"}, {"id": "no", "text": "no"}]
@@ -36,7 +36,7 @@ def test_tasks_of_the_choice_interface(tmp_path: Path) -> None:
 
 
 def test_tasks_of_the_text_input_interface(tmp_path: Path) -> None:
-    """The answer stands under the key that `field_id` names; several fields show their titles."""
+    """The answer has the key that `field_id` names; several fields show their titles."""
     row = {"id": "a", "set": "low", "text": "x", "more": "y", "label": "free"}
     path = tmp_path / "a.jsonl"
     exchange.write(path, "prodigy", [row], FREE)
@@ -58,18 +58,18 @@ def test_tasks_of_the_text_input_interface(tmp_path: Path) -> None:
     ],
 )
 def test_answers(keys: dict[str, Any], answer: str | None, tmp_path: Path) -> None:
-    """What was accepted with one option counts; the rest is blank."""
+    """An accepted task with one option counts; others are blank."""
     task = {"text": "x", "options": [{"id": "yes", "text": "yes"}], "meta": {"id": "a"}}
     (values,) = read(tmp_path / "a.jsonl", task | HASHES | keys)
     assert values == {"id": "a", "text": "x", "label": answer}
 
 
 def test_free_answers_of_other_recipes(tmp_path: Path) -> None:
-    """Under their `field_id`, or under Prodigy's own key; fields by their own names."""
+    """Under their `field_id` or Prodigy's own key."""
     task = {"text": "x", "more": "y", "answer": "accept"} | HASHES
     named = {"field_id": "note", "note": "a"}
     read_back = read(
-        tmp_path / "a.jsonl", task | named, task | {"user_input": "b"}, task, sheet=FREE
+        tmp_path / "a.jsonl", task | named, task | {"user_input": "b"}, task, task=FREE
     )
     assert [values["label"] for values in read_back] == ["a", "b", None]
     assert read_back[0]["more"] == "y"
@@ -79,17 +79,23 @@ def test_free_answers_of_other_recipes(tmp_path: Path) -> None:
     ("keys", "says"),
     [
         ({"accept": ["yes", "no"]}, r"record|line 1, field 'accept': several answers \(no, yes\)"),
-        ({"accept": "yes"}, "line 1, field 'accept': a list"),
-        ({"accept": [["yes"]]}, "line 1, field 'accept': the ids"),
-        ({"options": [3], "accept": []}, "line 1, field 'options' item 1: an object"),
-        ({"answer": "maybe"}, "line 1, field 'answer': 'maybe' is none of accept"),
+        ({"accept": "yes"}, "line 1, field 'accept': must be a list"),
+        ({"accept": [["yes"]]}, "line 1, field 'accept': must list the ids"),
+        ({"options": [3], "accept": []}, "line 1, field 'options' item 1: must be an object"),
+        (
+            {"answer": "maybe"},
+            "line 1, field 'answer': must be one of accept, reject, ignore",
+        ),
         ({"answer": ["accept"]}, "line 1, field 'answer'"),
-        ({"meta": 3}, "line 1, field 'meta': an object"),
-        ({"labelcast": {"fields": 3}}, "line 1, field 'labelcast', field 'fields': an object"),
+        ({"meta": 3}, "line 1, field 'meta': must be an object"),
+        (
+            {"labelcast": {"fields": 3}},
+            "line 1, field 'labelcast', field 'fields': must be an object",
+        ),
     ],
 )
 def test_wrong_shapes(keys: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """The line and the field are named."""
+    """The error names the line and the field."""
     task = {"text": "x", "options": [{"id": "yes", "text": "yes"}], "answer": "accept"}
     with pytest.raises(InputError, match=says):
         read(tmp_path / "a.jsonl", task | HASHES | keys)

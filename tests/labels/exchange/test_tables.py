@@ -1,4 +1,4 @@
-"""Flat label files: JSONL and CSV, and what spreadsheets make of them."""
+"""Flat label files: JSONL and CSV, also as spreadsheets save them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import pytest
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
-from labelcast.labels.exchange import Sheet
+from labelcast.labels.label_task import LabelTask
 
-SHEET = Sheet("", ("text", "more"), ("T", "M"), "label", ())
+TASK = LabelTask("", ("text", "more"), ("T", "M"), "label", ())
 ROW = {"id": "a", "set": "low", "text": "x; y", "more": "\u00e9", "label": "yes"}
 
 
-def test_csv_is_for_spreadsheets(tmp_path: Path) -> None:
+def test_csv_for_spreadsheets(tmp_path: Path) -> None:
     """It begins with a byte order mark, and the answer is the last column."""
     path = tmp_path / "a.csv"
-    exchange.write(path, "csv", [ROW], SHEET)
+    exchange.write(path, "csv", [ROW], TASK)
     assert path.read_bytes().startswith(b"\xef\xbb\xbfid,set,text,more,label")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "\uff1d1"])
 def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
-    """What a spreadsheet would run goes out behind an apostrophe and comes back as it was."""
+    """Text that a spreadsheet would run is written behind an apostrophe and read back unchanged."""
     path = tmp_path / "a.csv"
-    exchange.write(path, "csv", [ROW | {"text": text, "label": text}], SHEET)
+    exchange.write(path, "csv", [ROW | {"text": text, "label": text}], TASK)
     assert f"'{text}" in path.read_bytes().decode("utf-8")
-    (record,) = exchange.read(path, SHEET)
+    (record,) = exchange.read(path, TASK)
     assert (record.values["text"], record.values["label"]) == (text, text)
 
 
-def test_an_apostrophe_of_another_file_stays(tmp_path: Path) -> None:
-    """A file that was not written here (no column `set`) is taken as it is."""
+def test_an_apostrophe_in_other_files_stays(tmp_path: Path) -> None:
+    """A file without our column `set` is read as it is."""
     path = tmp_path / "a.csv"
     path.write_text("text,more,label\n'=1,2,yes\n")
-    (record,) = exchange.read(path, SHEET)
+    (record,) = exchange.read(path, TASK)
     assert record.values["text"] == "'=1"
 
 
@@ -47,21 +47,21 @@ def test_as_spreadsheets_save_it(delimiter: str, encoding: str, tmp_path: Path) 
     path = tmp_path / "a.csv"
     cells = [f'"{cell}"' for cell in ROW.values()]
     path.write_text(f"{delimiter.join(ROW)}\r\n{delimiter.join(cells)}\r\n", encoding, newline="")
-    assert [record.values for record in exchange.read(path, SHEET)] == [ROW]
+    assert [record.values for record in exchange.read(path, TASK)] == [ROW]
 
 
 def test_another_encoding_is_refused(tmp_path: Path) -> None:
-    """The message says what to save it as."""
+    """The message says how to save it."""
     path = tmp_path / "a.csv"
     path.write_bytes("text,more,label\n\u00e9,1,yes\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"a\.csv: not UTF-8 text.*Save the file as UTF-8"):
-        list(exchange.read(path, SHEET))
+        list(exchange.read(path, TASK))
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("ending", ["json", "jsonl"])
-def test_an_array_whatever_its_name(mark: bytes, ending: str, tmp_path: Path) -> None:
-    """A JSON array is read as one; a byte order mark before it does no harm."""
+def test_an_array_in_any_file(mark: bytes, ending: str, tmp_path: Path) -> None:
+    """A JSON array is recognised, also after a byte order mark."""
     path = tmp_path / f"a.{ending}"
     path.write_bytes(mark + b" " + json.dumps([ROW]).encode())
-    assert [record.values for record in exchange.read(path, SHEET)] == [ROW]
+    assert [record.values for record in exchange.read(path, TASK)] == [ROW]

@@ -1,4 +1,4 @@
-"""A browser for the tests of the page."""
+"""A browser for the tests of the label page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from browser import browser
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless Chromium; closed after each module, since two cannot be driven at once."""
+    """A headless Chromium; closed after each module, since two cannot be controlled at once."""
     with browser() as started:
         yield started

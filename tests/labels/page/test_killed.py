@@ -1,4 +1,4 @@
-"""The label page killed at random, and others that write to its run meanwhile."""
+"""The label page is killed at random, or another process writes to its run."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from command_line import Outcome, in_process
 from label_pages import plain_run
 from label_server import Serving, serving
 
-from labelcast.labels.notes import Entry
+from labelcast.labels.notes import LabelEntry
 from labelcast.runs.run import Run
 
 ANSWERS = ("billing", "returns", "account")
 
 
 def kept(run: Run) -> dict[str, str]:
-    """Answers on the disk by the ids of their examples."""
+    """Answers on disk by the ids of their examples."""
     return {row["id"]: row["team"] for row in run.rows("labels.jsonl")}
 
 
 def visitor(server: Serving) -> httpx.Client:
-    """A browser that comes from the page itself."""
+    """A client with the page's own origin."""
     return httpx.Client(base_url=server.origin, headers={"Origin": server.origin}, timeout=60)
 
 
 def label_all(
     server: Serving, ids: list[str], answer: str, then: Mapping[int, Callable[[], None]] = {}
 ) -> dict[str, str]:
-    """Answer one example after the other while the page lives; what it says that it has taken.
+    """Label one example after the other until the page dies; returns what it confirmed.
 
-    After so many answers something is done.
+    `then` has what to do after a number of answers.
     """
     taken: dict[str, str] = {}
     with visitor(server) as client:
         client.get(server.link)
         for name in ids:
-            body = {"id": name, "seen": Entry().version, "answer": answer}
+            body = {"id": name, "seen": LabelEntry().version, "answer": answer}
             try:
-                done = client.post("/api/take", json=body)
+                done = client.post("/api/label", json=body)
             except httpx.TransportError:
                 break
             assert done.status_code == 200, done.text
@@ -54,8 +54,8 @@ def label_all(
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.slow)])
-def test_what_the_page_has_taken_outlives_it(kills: int, tmp_path: Path) -> None:
-    """Killed amid the answers, it keeps every one that it confirmed, and no half of another."""
+def test_confirmed_answers_survive_a_kill(kills: int, tmp_path: Path) -> None:
+    """No answer is lost or written halfway."""
     run = plain_run(tmp_path, 64)
     left = [row["id"] for row in run.rows("draws.jsonl")]
     confirmed: dict[str, str] = {}
@@ -70,7 +70,7 @@ def test_what_the_page_has_taken_outlives_it(kills: int, tmp_path: Path) -> None
             assert len(confirmed) > number
         found = kept(run)
         assert found.items() >= confirmed.items()
-        # One that was written and not yet confirmed may be there too.
+        # One more may be written but not confirmed.
         assert len(found) <= len(confirmed) + number + 1
         assert set(found.values()) <= set(ANSWERS)
         left = [name for name in left if name not in found]
@@ -79,7 +79,7 @@ def test_what_the_page_has_taken_outlives_it(kills: int, tmp_path: Path) -> None
 
 
 def test_an_import_while_the_page_is_open(tmp_path: Path) -> None:
-    """Both write one after the other: no answer is lost, and the page shows the imported ones."""
+    """No answer is lost, and the page shows the imported ones."""
     run = plain_run(tmp_path, 40)
     file = tmp_path / "half.csv"
     assert in_process(["label", run.path, "--export", file]).status == 0

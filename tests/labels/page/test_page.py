@@ -1,4 +1,4 @@
-"""The label page in a real browser, on a server as the user starts it."""
+"""The label page in a real browser, served as the user starts it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from runs_made import run_of
 from shared_data import shared
 
 from labelcast.labels import store
-from labelcast.labels.session import Desk
+from labelcast.labels.draw import draw_more
+from labelcast.labels.notes import load_notes
+from labelcast.labels.session import LabelSession
 from labelcast.tasks.task import Task
 
 NASTY = (
@@ -46,7 +48,7 @@ NASTY_TASK = {
 
 
 def test_a_short_pass(chromium: Any, tmp_path: Path) -> None:
-    """By keyboard, over a reload, with texts of every bad kind, which are shown as text."""
+    """By keyboard, with a reload; hostile texts are shown as text."""
     one, two = (item["field"] for item in NASTY_TASK["inputs"])  # type: ignore[index]
     rows = [{one: text, two: f"{n} {text[:50]}"} for n, text in enumerate(NASTY)]
     run = run_of(tmp_path, [*rows, {one: "x", two: "y"}], len(NASTY), Task.build(NASTY_TASK))
@@ -82,26 +84,26 @@ def test_a_short_pass(chromium: Any, tmp_path: Path) -> None:
         assert quiet(heard), heard
     answers = NASTY_TASK["answers"]
     assert on_disk(run) == [answers[n % 5] for n in range(len(NASTY)) if n != 3]  # type: ignore[index]
-    entry = Desk(run).look().items[0].entry
+    entry = LabelSession(run).snapshot().items[0].entry
     assert (entry.note, entry.unsure) == ("<b>12</b> s", True)
 
 
-def test_the_server_is_stopped_by_hand(tmp_path: Path) -> None:
-    """Ctrl-C: a line that says how to go on, no traceback, status 0."""
+def test_the_server_is_stopped_by_ctrl_c(tmp_path: Path) -> None:
+    """It says how to continue, without a traceback, and exits with status 0."""
     run = plain_run(tmp_path, 2)
     with serving(run.path) as server:
         server.process.send_signal(signal.SIGINT)
         out, err = server.process.communicate()
         assert server.process.returncode == 0
         assert out == ""
-        assert "To go on:" in err
+        assert "To continue:" in err
         assert f"labelcast label {run.path}" in err
         assert "Traceback" not in err
 
 
 @pytest.mark.slow
 def test_32_by_keyboard_with_a_crash_in_the_middle(chromium: Any, tmp_path: Path) -> None:
-    """Killed and started anew on its port: the open window says so, and then goes on."""
+    """Killed and restarted on its port: the open window says so, and works again."""
     run = plain_run(tmp_path)
     with serving(run.path) as server, open_page(chromium) as (page, heard):
         started(page, server.link)
@@ -129,7 +131,7 @@ def test_32_by_keyboard_with_a_crash_in_the_middle(chromium: Any, tmp_path: Path
             assert page.input_value("#note") == "half a thought"
             page.keyboard.press("Enter")
             page.wait_for_selector(".mark.note")
-            # What was done before the crash can still be taken back: the note, then an answer.
+            # Changes made before the crash can still be undone: the note, then an answer.
             page.keyboard.press("u")
             page.wait_for_selector(".mark.note", state="detached")
             for place in range(14, 32):
@@ -141,12 +143,12 @@ def test_32_by_keyboard_with_a_crash_in_the_middle(chromium: Any, tmp_path: Path
 
 @pytest.mark.slow
 def test_two_windows(chromium: Any, tmp_path: Path) -> None:
-    """The second is told what the first did, and decides; neither writes over the other unasked."""
+    """The second shows what the first changed, and the user decides; nothing is overwritten."""
     run = plain_run(tmp_path, 6)
     with serving(run.path) as server, open_page(chromium) as (one, heard):
         started(one, server.link)
         two = one.context.new_page()
-        # So that the second learns of nothing before it acts.
+        # So that the second sees no change before it acts.
         two.route(
             "**/api/state", lambda route: route.fulfill(json=kept) if kept else route.continue_()
         )
@@ -159,15 +161,15 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         assert on_disk(run) == ["billing"]
         assert "labelled “billing” now; you chose “returns”" in two.text_content("#notice")
         assert two.evaluate("document.activeElement.textContent") == "Keep “billing”"
-        two.keyboard.press("2")  # not taken while the question stands
+        two.keyboard.press("2")  # ignored until the question is answered
         two.keyboard.press("Tab")
         press(two, "Enter")
         assert on_disk(run) == ["returns"]
         kept.clear()
         one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 1")
         # A new draw and an import show up by themselves.
-        store.draw_more(run, {"random": 2})
-        ids = [item.id for item in Desk(run).look().items]
+        draw_more(run, {"random": 2})
+        ids = [item.id for item in LabelSession(run).snapshot().items]
         with run.locked(wait=5):
             store.save_labels(run, dict.fromkeys(ids[:6], "account"))
         one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 6")
@@ -180,14 +182,14 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_phone(chromium: Any, tmp_path: Path) -> None:
-    """Touched only: nothing wider than the window, everything to be touched large enough."""
+    """By touch: nothing is wider than the window, and every button is large enough."""
     run = plain_run(tmp_path, 4)
     window = {"viewport": {"width": 360, "height": 640}, "is_mobile": True, "has_touch": True}
     with serving(run.path) as server, open_page(chromium, **window) as (page, heard):
         started(page, server.link)
         for name in PLAIN["answers"]:
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            for button in page.locator(".desk button").all():
+            for button in page.locator(".controls button").all():
                 assert button.bounding_box()["height"] >= 44
             before = title(page)
             page.tap(f".answer >> text={name}")
@@ -204,8 +206,8 @@ def test_a_phone(chromium: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_77_answers_are_found_by_typing(chromium: Any, tmp_path: Path) -> None:
-    """By what a number stands for, by the number itself, and with the arrows."""
+def test_many_answers_are_searched(chromium: Any, tmp_path: Path) -> None:
+    """By their meaning, by their number, and with the arrow keys."""
     lines = (shared() / "tasks/banking77.jsonl").read_text("utf-8").splitlines()[:9]
     task = Task.load("banking77")
     run = run_of(tmp_path, [json.loads(line) for line in lines], 5, task)
@@ -219,7 +221,7 @@ def test_77_answers_are_found_by_typing(chromium: Any, tmp_path: Path) -> None:
                 page.keyboard.press("ArrowDown")
             assert serious_faults(page) == []
             press(page, "Enter")
-        page.keyboard.type("sub s")  # in the field the keys of the actions are letters
+        page.keyboard.type("sub s")  # in the field, action keys type letters
         assert page.input_value("#find") == "sub s"
         page.keyboard.press("Escape")
         press(page, "u")
@@ -230,7 +232,7 @@ def test_77_answers_are_found_by_typing(chromium: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_free_text(chromium: Any, tmp_path: Path) -> None:
-    """Lines are kept; what is half typed outlives a reload; a long one is refused in words."""
+    """Line breaks are kept, a draft survives a reload, and a text that is too long is refused."""
     task = Task.build({k: v for k, v in PLAIN.items() if k != "answers"})
     run = run_of(tmp_path, [{"text": f"t {n}"} for n in range(5)], 3, task)
     with serving(run.path) as server, open_page(chromium) as (page, heard):
@@ -254,31 +256,32 @@ def test_free_text(chromium: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_models_answer_is_hidden_until_asked_for(chromium: Any, tmp_path: Path) -> None:
-    """No request brings it before; the test set never has it."""
+def test_the_models_answer_is_hidden_until_requested(chromium: Any, tmp_path: Path) -> None:
+    """It is not sent before, and never for the test set."""
     run = plain_run(tmp_path, 2)
-    store.draw_more(run, {"test": 1})
+    draw_more(run, {"test": 1})
     said: list[str] = []
     with serving(run.path) as server, open_page(chromium) as (page, heard):
         page.on("response", lambda answer: said.append(answer.url))
         started(page, server.link)
-        assert not page.is_visible(".model-said")
+        assert not page.is_visible(".model-answer")
         assert not any("model" in url for url in said)
         page.keyboard.press("m")
-        page.wait_for_selector(".model-said >> text=returns")
+        page.wait_for_selector(".model-answer >> text=returns")
         press(page, "1")
-        assert not page.is_visible(".model-said")
+        assert not page.is_visible(".model-answer")
         press(page, "1")
         page.click("text=Label the test set examples")
         page.wait_for_selector("text=Example 1 of 1")
         assert not page.is_visible("text=Model")
         page.keyboard.press("m")
         assert quiet(heard), heard
-    assert [item.model_shown for item in Desk(run).look().items] == [True, False, False]
+    shown = [notes.id for notes in load_notes(run).values() if notes.model_shown]
+    assert shown == [LabelSession(run).snapshot().items[0].id]
 
 
-def test_a_taken_port_is_told(tmp_path: Path) -> None:
-    """Which, and what to do."""
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    """The message names it and says what to do."""
     from command_line import check_message, labelcast
 
     run = plain_run(tmp_path, 2)

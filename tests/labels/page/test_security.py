@@ -1,4 +1,4 @@
-"""Who may talk to the label page; whoever may not leaves the run byte for byte as it was."""
+"""Access to the label page; a refused request changes no byte of the run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from command_line import snapshot
 from runs_made import scored_run
 from starlette.testclient import TestClient
 
-from labelcast.labels.notes import Entry
-from labelcast.labels.page.app import build_app
-from labelcast.labels.page.coslow_job import Job
-from labelcast.labels.page.security import HEADERS, LARGEST_BODY, Keys
-from labelcast.labels.session import Desk
+from labelcast.labels.notes import LabelEntry
+from labelcast.labels.page.app import LARGEST_BODY, build_app
+from labelcast.labels.page.coslow_job import CoslowJob
+from labelcast.labels.page.security import HEADERS, Keys
+from labelcast.labels.session import LabelSession
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)
 HOME = "http://127.0.0.1:4711"
-BLANK = Entry().version
+BLANK = LabelEntry().version
 
 
 @pytest.fixture
@@ -32,14 +32,16 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def client(run: Run) -> Iterator[TestClient]:
     """A browser that has opened the link."""
-    with TestClient(build_app(Desk(run), Job(run.path), KEYS), base_url=HOME) as client:
+    with TestClient(
+        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
+    ) as client:
         answer = client.get(KEYS.link, follow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         yield client
 
 
 def first(run: Run) -> str:
-    return Desk(run).look().items[0].id
+    return LabelSession(run).snapshot().items[0].id
 
 
 def body(run: Run, **changes: Any) -> dict[str, Any]:
@@ -47,32 +49,34 @@ def body(run: Run, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
-    """By either name of this machine; what is answered is on disk."""
-    done = client.post("/api/take", json=body(run), headers={"Origin": HOME})
+    """The answer is on disk."""
+    done = client.post("/api/label", json=body(run), headers={"Origin": HOME})
     assert done.status_code == 200
     assert [row["label"] for row in run.rows("labels.jsonl")] == ["yes"]
     assert client.get("/").status_code == 200
 
 
 def test_the_cookie(run: Run) -> None:
-    """It is the page's alone: no script reads it, no other site sends it, its name has the port."""
-    with TestClient(build_app(Desk(run), Job(run.path), KEYS), base_url=HOME) as client:
+    """Scripts cannot read it, other sites do not send it, and its name has the port."""
+    with TestClient(
+        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
+    ) as client:
         cookie = client.get(KEYS.link, follow_redirects=False).headers["set-cookie"].lower()
     assert cookie.startswith("labelcast-4711=")
     assert "httponly" in cookie and "samesite=strict" in cookie
     assert KEYS.token.lower() not in cookie
 
 
-def test_cookies_of_other_programs_do_no_harm(client: TestClient) -> None:
-    """Ports share their cookies, and not every program writes them well."""
+def test_cookies_of_other_programs_are_ignored(client: TestClient) -> None:
+    """Ports share their cookies, and not all of them are well formed."""
     ours = client.cookies[KEYS.cookie]
     client.cookies.clear()
     cookie = f'odd[name]=1; _xsrf="a b"; =; bare; {KEYS.cookie}={ours}; {{}}=2'
     assert client.get("/api/state", headers={"Cookie": cookie}).status_code == 200
 
 
-def test_every_answer_bears_the_policy(client: TestClient) -> None:
-    """Pages, data, files, refusals and what is not there."""
+def test_every_response_has_the_policy(client: TestClient) -> None:
+    """Pages, data, files, refusals and missing pages."""
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
     for path in ("/", "/api/state", "/static/main.js", "/nothing", "/api/example?id=x"):
@@ -90,9 +94,9 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
         ({"Origin": "http://127.0.0.1:4712"}, 403),
         ({"Origin": "https://127.0.0.1:4711"}, 403),
         ({}, 403),
-        ({"Origin": HOME, "Host": "evil.example:4711"}, 403),
+        ({"Origin": HOME, "Host": "evil.example:4711"}, 400),
         ({"Origin": HOME, "Host": "127.0.0.1"}, 403),
-        ({"Origin": HOME, "Host": ""}, 403),
+        ({"Origin": HOME, "Host": ""}, 400),
         ({"Origin": HOME, "Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": HOME, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": HOME, "Content-Type": "text/plain"}, 415),
@@ -101,11 +105,11 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
         ({"Origin": HOME, "Cookie": f"other={KEYS.session}"}, 403),
     ],
 )
-@pytest.mark.parametrize("path", ["/api/take", "/api/measure"])
+@pytest.mark.parametrize("path", ["/api/label", "/api/measure"])
 def test_foreign_requests_change_nothing(
     client: TestClient, run: Run, headers: dict[str, str], status: int, path: str
 ) -> None:
-    """Another host, another origin, a form, a guessed cookie."""
+    """From another host or origin, as a form, or with a guessed cookie."""
     before = snapshot(run.path)
     if "Cookie" in headers:
         client.cookies.clear()
@@ -116,8 +120,8 @@ def test_foreign_requests_change_nothing(
 
 
 @pytest.mark.parametrize("path", ["/", "/api/state", "/api/task", "/api/example", "/?token=", "/x"])
-def test_without_the_token_nothing_is_told(client: TestClient, run: Run, path: str) -> None:
-    """Neither data nor the run's name; the page says what to do."""
+def test_nothing_is_shown_without_the_token(client: TestClient, run: Run, path: str) -> None:
+    """No data; the page says what to do."""
     client.cookies.clear()
     answer = client.get(path, follow_redirects=False)
     assert answer.status_code == 403
@@ -129,22 +133,22 @@ def test_without_the_token_nothing_is_told(client: TestClient, run: Run, path: s
 @pytest.mark.parametrize(
     ("path", "sent", "status"),
     [
-        ("/api/take", {"id": "made up"}, 404),
+        ("/api/label", {"id": "made up"}, 404),
         ("/api/skip", {"id": "../../etc/passwd"}, 404),
-        ("/api/take", {"answer": "perhaps"}, 422),
-        ("/api/take", {"answer": ""}, 422),
-        ("/api/take", {"answer": 1}, 422),
-        ("/api/take", {"more": "yes"}, 422),
-        ("/api/take", {"seconds": -1}, 422),
-        ("/api/take", {"seconds": 1e300}, 422),
-        ("/api/take", {"seen": "another"}, 409),
-        ("/api/take", {"answer": "x" * LARGEST_BODY}, 413),
+        ("/api/label", {"answer": "perhaps"}, 422),
+        ("/api/label", {"answer": ""}, 422),
+        ("/api/label", {"answer": 1}, 422),
+        ("/api/label", {"more": "yes"}, 422),
+        ("/api/label", {"seconds": -1}, 422),
+        ("/api/label", {"seconds": 1e300}, 422),
+        ("/api/label", {"seen": "another"}, 409),
+        ("/api/label", {"answer": "x" * LARGEST_BODY}, 413),
     ],
 )
-def test_made_up_requests_change_nothing(
+def test_invalid_requests_change_nothing(
     client: TestClient, run: Run, path: str, sent: dict[str, Any], status: int
 ) -> None:
-    """An id that was not drawn, an answer that is not allowed, a body of another form."""
+    """Unknown ids, answers that are not allowed, wrong bodies."""
     before = snapshot(run.path)
     content = body(run, **sent)
     if path == "/api/skip":
@@ -156,20 +160,20 @@ def test_made_up_requests_change_nothing(
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[]", b"null", b"\xff\xfe", b'{"id": "\\ud800"}'])
-def test_bodies_that_are_no_json(client: TestClient, run: Run, content: bytes) -> None:
-    """Refused in words."""
+def test_bodies_that_are_not_json(client: TestClient, run: Run, content: bytes) -> None:
+    """They are refused."""
     headers = {"Origin": HOME, "Content-Type": "application/json"}
-    assert client.post("/api/take", content=content, headers=headers).status_code == 422
+    assert client.post("/api/label", content=content, headers=headers).status_code == 422
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_ten_megabytes(client: TestClient, run: Run, told: bool) -> None:
-    """Refused by the length that is told, and by what comes where none is."""
+@pytest.mark.parametrize("with_length", [True, False])
+def test_ten_megabytes(client: TestClient, run: Run, with_length: bool) -> None:
+    """Refused with or without a content length."""
     before = snapshot(run.path)
     whole = b'{"id": "' + b"x" * 10_000_000 + b'"}'
     parts = iter([whole[n : n + 65_536] for n in range(0, len(whole), 65_536)])
     headers = {"Origin": HOME, "Content-Type": "application/json"}
-    answer = client.post("/api/take", content=whole if told else parts, headers=headers)
+    answer = client.post("/api/label", content=whole if with_length else parts, headers=headers)
     assert answer.status_code == 413
     assert snapshot(run.path) == before
 
@@ -177,21 +181,21 @@ def test_ten_megabytes(client: TestClient, run: Run, told: bool) -> None:
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"]
 )
-def test_only_the_pages_own_files(client: TestClient, path: str) -> None:
-    """No way leads out of their folder."""
+def test_only_static_files_are_served(client: TestClient, path: str) -> None:
+    """No path leads out of their folder."""
     assert client.get(path).status_code in (403, 404)
 
 
 def test_other_methods(client: TestClient, run: Run) -> None:
-    """Reading is for GET, changing for POST, and nothing for the rest."""
+    """GET reads, POST changes, and other methods are refused."""
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-        answer = client.request(method, "/api/take", json=body(run), headers={"Origin": HOME})
+        answer = client.request(method, "/api/label", json=body(run), headers={"Origin": HOME})
         assert answer.status_code == 405
-    assert client.get("/api/take").status_code == 405
+    assert client.get("/api/label").status_code == 405
 
 
 def test_two_servers_have_two_cookies() -> None:
-    """And neither secret is the other's."""
+    """And different secrets."""
     one, two = Keys(1), Keys(2)
     assert one.cookie != two.cookie
     assert len({one.token, one.session, two.token, two.session}) == 4

@@ -1,6 +1,6 @@
-"""Label files of other tools, out and in: JSONL, CSV, Label Studio, Prodigy, Argilla.
+"""Label files of other tools, written and read: JSONL, CSV, Label Studio, Prodigy, Argilla.
 
-A row holds ``id``, ``set``, the input fields and the answer, all of them texts.
+A row has ``id``, ``set``, the input fields and the answer, all of them texts.
 """
 
 from __future__ import annotations
@@ -9,120 +9,109 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl, write_text
 from labelcast.labels.exchange import argilla, label_studio, prodigy, tables
-from labelcast.labels.exchange.sheet import Row, Sheet, texts
+from labelcast.labels.exchange.foreign import ForeignFormat, Row
+from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
-from labelcast.tasks.values import as_text
 
-__all__ = ["FORMS", "Sheet", "companion", "form_of", "read", "write"]
-
-FORMS = ("jsonl", "csv", "label-studio", "prodigy", "argilla")
-# In the order in which they are asked whether a record is theirs.
-_NESTED: dict[str, ModuleType] = {
+FORMATS = ("jsonl", "csv", "label-studio", "prodigy", "argilla")
+# In the order in which a record is checked against them.
+_FOREIGN: dict[str, ForeignFormat] = {
     "argilla": argilla,
     "prodigy": prodigy,
     "label-studio": label_studio,
 }
-_SECOND: dict[str, tuple[str, Callable[[Sheet], str]]] = {
+_CONFIGS: dict[str, tuple[str, Callable[[LabelTask], str]]] = {
     "label-studio": (".config.xml", label_studio.config),
     "argilla": (".settings.json", argilla.settings),
 }
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "label-studio"}
 
 
-def form_of(path: Path, wanted: str | None) -> str:
-    """The form to write: the one named, else by the file's ending.
-
-    Raises:
-        InputError: an unknown form or ending.
-    """
-    form = wanted or _ENDINGS.get(path.suffix.lower())
-    if form not in FORMS:
+def format_of(path: Path, wanted: str | None) -> str:
+    """The format to write: the one given, else by the file's ending."""
+    file_format = wanted or _ENDINGS.get(path.suffix.lower())
+    if file_format not in FORMATS:
         raise InputError(
-            f"{path}: in which form? Give --format {', '.join(FORMS)}, "
+            f"{path}: in which format? Give --format {', '.join(FORMATS)}, "
             f"or a name that ends in {', '.join(_ENDINGS)}."
         )
-    return form
+    return file_format
 
 
-def companion(path: Path, form: str, sheet: Sheet) -> tuple[Path, str] | None:
-    """The second file that a form needs, with its text: how its tool is to show the examples.
-
-    Raises:
-        InputError: the form cannot hold the task.
-    """
-    if form not in _SECOND:
+def config_file(path: Path, file_format: str, task: LabelTask) -> tuple[Path, str] | None:
+    """The file that configures the tool for a task, with its text; None if it needs none."""
+    if file_format not in _CONFIGS:
         return None
-    ending, make = _SECOND[form]
-    return path.with_suffix(ending), make(sheet)
+    ending, make = _CONFIGS[file_format]
+    return path.with_suffix(ending), make(task)
 
 
-def write(path: Path, form: str, rows: Sequence[Row], sheet: Sheet) -> Path | None:
-    """Write rows in a form of `FORMS`.
-
-    Returns:
-        The second file, where the form has one.
+def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) -> Path | None:
+    """Write rows in one of `FORMATS`; returns the tool's configuration file, if it needs one.
 
     Raises:
-        InputError: the form cannot hold a text.
+        InputError: the format cannot hold a text.
         RunError: a file cannot be written.
     """
-    for place, text in texts(rows, sheet):
-        as_text(text, place)
-    second = companion(path, form, sheet)
-    records = _NESTED[form].pack(rows, sheet) if form in _NESTED else [dict(row) for row in rows]
-    if second is not None:
-        write_text(*second)
-    if form == "csv":
+    config = config_file(path, file_format, task)
+    if config is not None:
+        for row in rows:
+            for name in (name for name, text in row.items() if "\0" in text):
+                raise InputError(
+                    f"example {row['id']}, field {name!r}: has a null character, which "
+                    f"{file_format} cannot store. Export as jsonl."
+                )
+    foreign = _FOREIGN.get(file_format)
+    records = foreign.pack(rows, task) if foreign else [dict(row) for row in rows]
+    if config is not None:
+        write_text(*config)
+    if file_format == "csv":
         tables.write_csv(path, rows)
-    # Prodigy goes by the ending: an array in .json, one task a line in .jsonl.
-    elif form in _SECOND or (form == "prodigy" and path.suffix.lower() == ".json"):
-        # As ASCII, since Argilla's library reads it in whatever encoding the machine has.
+    # Prodigy reads by the ending: an array in .json, one task a line in .jsonl.
+    elif config is not None or (file_format == "prodigy" and path.suffix.lower() == ".json"):
+        # ASCII, since Argilla's library reads it in the machine's own encoding.
         write_text(path, json.dumps(records, indent=1) + "\n")
     else:
         write_jsonl(path, records)
-    return second[0] if second else None
+    return config[0] if config else None
 
 
-def read(path: Path, sheet: Sheet, form: str | None = None) -> Iterator[Record]:
-    """The records of a label file, each with id, input fields and answer, whatever its form.
+def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterator[Record]:
+    """The records of a label file, with id, input fields and answer.
 
-    Args:
-        path: of the file.
-        sheet: what was asked; the names of its fields go first in telling the forms apart.
-        form: one of `FORMS`; told from each record where it is not given.
+    Without a format it is recognised for each record; one with all fields of the task is flat.
 
     Raises:
-        InputError: an unknown form, or the file is missing, broken, or not of the form.
+        InputError: an unknown format, or the file is missing, broken, or in another format.
     """
-    if form is not None:
-        form_of(path, form)
-    names = {sheet.answer, label_studio.names(sheet)[sheet.answer]}
-    for record in tables.records(path, form, names):
-        nested = _NESTED.get(form) if form else _told(record.values, sheet)
-        if nested is None:
+    if file_format is not None:
+        format_of(path, file_format)
+    names = {task.answer, label_studio.names(task)[task.answer]}
+    for record in tables.records(path, file_format, names):
+        foreign = _FOREIGN.get(file_format) if file_format else _recognised(record.values, task)
+        if foreign is None:
             yield record
         else:
-            yield replace(record, values=nested.unpack(record.values, sheet, record.where))
+            yield replace(record, values=foreign.unpack(record.values, task, record.where))
 
 
-def _told(values: Mapping[str, Any], sheet: Sheet) -> ModuleType | None:
-    """The module of a record's form; None where it is flat."""
-    for nested in _NESTED.values():
-        if nested.is_ours(values, sheet):
-            return nested
-    if all(name in values and _is_plain(values[name]) for name in sheet.names):
+def _recognised(values: dict[str, Any], task: LabelTask) -> ForeignFormat | None:
+    """The tool that a record comes from; None where it is flat."""
+    for foreign in _FOREIGN.values():
+        if foreign.is_ours(values, task):
+            return foreign
+    if all(name in values and _is_plain(values[name]) for name in task.names):
         return None
-    return next((nested for nested in _NESTED.values() if nested.is_theirs(values)), None)
+    return next((foreign for foreign in _FOREIGN.values() if foreign.is_theirs(values)), None)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value may stand in a flat record: a text, a number, choices, or a list of texts."""
+    """Whether a flat record may have a value: text, a number, choices, or a list of texts."""
     if isinstance(value, Mapping):
         return set(value) == {"label", "text"}
     return not isinstance(value, list) or not any(isinstance(item, dict | list) for item in value)

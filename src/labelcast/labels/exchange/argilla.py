@@ -1,89 +1,84 @@
-"""Argilla 2: records and the settings of their data set out; records, nested or flat, in.
+"""Argilla 2: writes records and dataset settings; reads records, nested or flat.
 
-Records are what ``Record.to_dict`` gives and ``Record.from_dict`` takes. ``to_json`` leaves out
-whether a response was submitted; ``to_list(flatten=True)`` says it. Both are read.
+Nested records are those of ``Record.to_dict``; ``to_json`` leaves out whether a response was
+submitted. Flat ones are those of ``to_list(flatten=True)``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.sheet import (
-    Row,
-    Sheet,
-    expect,
-    objects,
-    one_answer,
-    own_key,
-    refuse_nul,
-    renamed,
-    safe_names,
-)
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
+from labelcast.labels.label_task import LabelTask
 
 _SUBMITTED = "submitted"
-# A response must have a user. This one is nobody; who logs the records takes it over.
+# A response needs a user. This one does not exist; whoever logs the records takes its place.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
-# What the server takes.
+# Limits of the server.
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,200}")
 _LABELS = range(2, 501)
 _LABEL, _TITLE, _GUIDELINES = 200, 500, 10_000
-# The parts of a record, which its flat form puts beside the fields or takes away.
+# Names that the flat form of a record uses beside the fields.
 _THEIRS = (
     *("id", "status", "score", "_server_id"),
     *("fields", "metadata", "vectors", "responses", "suggestions"),
 )
 
 
-def names(sheet: Sheet) -> dict[str, str]:
+class _Response(ForeignRecord):
+    value: Any = None
+    status: Any = None
+
+
+class _Record(ForeignRecord):
+    fields: JsonObject | None = None
+    metadata: JsonObject | None = None
+    responses: dict[str, list[_Response] | None] | None = None
+
+
+def names(task: LabelTask) -> dict[str, str]:
     """Argilla's name of each input field and of the answer field."""
-    return safe_names(sheet.names, _NAME, (*_own(sheet), *_THEIRS))
+    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
 
 
-def _own(sheet: Sheet) -> tuple[str, str]:
-    """The keys of the example's id and set, which tell a record that was exported from here."""
-    return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
+def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
+    """Records for `Record.from_dict`; a known answer is a submitted response."""
+    safe, (own, group) = names(task), foreign.own_keys(task)
+    question = safe[task.answer]
+    packed = []
+    for row in rows:
+        answer = row[task.answer]
+        response = {"value": answer, "user_id": _NOBODY, "status": _SUBMITTED}
+        packed.append(
+            {
+                "id": row["id"],
+                "fields": {safe[name]: row[name] for name in task.fields},
+                "metadata": {own: row["id"], group: row["set"]},
+                "suggestions": {},
+                "responses": {question: [response]} if answer else {},
+                "vectors": {},
+                "status": "completed" if answer else "pending",
+            }
+        )
+    return packed
 
 
-def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
-    """Records in the form of `Record.to_dict`; a known answer is a submitted response.
-
-    Raises:
-        InputError: a text has a null character.
-    """
-    refuse_nul(rows, sheet, "Argilla")
-    safe = names(sheet)
-    return [_record(row, sheet, safe) for row in rows]
-
-
-def _record(row: Row, sheet: Sheet, safe: Mapping[str, str]) -> dict[str, Any]:
-    answer, (own, group) = row[sheet.answer], _own(sheet)
-    response = {"value": answer, "user_id": _NOBODY, "status": _SUBMITTED}
-    return {
-        "id": row["id"],
-        "fields": {safe[name]: row[name] for name in sheet.fields},
-        "metadata": {own: row["id"], group: row["set"]},
-        "suggestions": {},
-        "responses": {safe[sheet.answer]: [response]} if answer else {},
-        "vectors": {},
-        "status": "completed" if answer else "pending",
-    }
-
-
-def settings(sheet: Sheet) -> str:
-    """The settings of the data set, as `Settings.from_json` reads them."""
-    safe = names(sheet)
+def settings(task: LabelTask) -> str:
+    """The settings of the dataset, for `Settings.from_json`."""
+    safe = names(task)
     fields = [
         _named(safe[name], title) | {"settings": {"type": "text", "use_markdown": False}}
-        for name, title in sheet.titled
+        for name, title in task.titled
     ]
     parts = {
-        "guidelines": sheet.instruction[:_GUIDELINES],
+        "guidelines": task.guidelines[:_GUIDELINES],
         "fields": fields,
-        "questions": [_named(safe[sheet.answer], sheet.answer) | {"settings": _question(sheet)}],
+        "questions": [_named(safe[task.answer], task.answer) | {"settings": _question(task)}],
         "vectors": [],
         "metadata": [],
         "allow_extra_metadata": True,
@@ -93,70 +88,69 @@ def settings(sheet: Sheet) -> str:
     return json.dumps(parts, indent=1) + "\n"
 
 
-def _named(name: str, title: str) -> dict[str, Any]:
+def _named(name: str, title: str) -> JsonObject:
     return {"name": name, "title": title[:_TITLE] or name, "required": True}
 
 
-def _question(sheet: Sheet) -> dict[str, Any]:
-    """A choice of labels, or a text where any is allowed or the labels are none that it takes."""
-    if len(sheet.answers) in _LABELS and all(0 < len(text) <= _LABEL for text in sheet.answers):
-        options = [{"value": text, "text": text} for text in sheet.answers]
+def _question(task: LabelTask) -> JsonObject:
+    """A choice of labels, or free text where the server does not accept the labels."""
+    if len(task.answers) in _LABELS and all(0 < len(text) <= _LABEL for text in task.answers):
+        options = [{"value": text, "text": text} for text in task.answers]
         return {"type": "label_selection", "options": options, "visible_options": None}
     return {"type": "text", "use_markdown": False}
 
 
-def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
-    """Whether a record is one that was exported from here."""
-    own, metadata = _own(sheet)[0], values.get("metadata")
+def is_ours(values: JsonObject, task: LabelTask) -> bool:
+    """Whether a record was exported by labelcast."""
+    own, metadata = foreign.own_keys(task)[0], values.get("metadata")
     return (isinstance(metadata, dict) and own in metadata) or {own, "_server_id"} <= values.keys()
 
 
-def is_theirs(values: Mapping[str, Any]) -> bool:
-    """Whether a record has the shape of Argilla's."""
+def is_theirs(values: JsonObject) -> bool:
+    """Whether a record looks like one of Argilla's."""
     fields, flat = values.get("fields"), any(str(key).endswith(".responses") for key in values)
     return (isinstance(fields, dict) and "responses" in values) or (flat and "status" in values)
 
 
-def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any]:
-    """Id, input fields and answer of a record; blank where no response is submitted.
-
-    Raises:
-        InputError: its shape is not Argilla's, or users gave different answers.
-    """
-    safe, key = names(sheet), _own(sheet)[0]
-    question = safe[sheet.answer]
+def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
+    """Id, input fields and answer of a record; blank where no response is submitted."""
+    safe, key = names(task), foreign.own_keys(task)[0]
+    question = safe[task.answer]
     if isinstance(values.get("fields"), dict) or isinstance(values.get("responses"), dict):
-        fields = expect(values, "fields", dict, where)
-        own = expect(values, "metadata", dict, where).get(key)
-        given = _nested(values, question, where)
+        record = foreign.parse(_Record, values, where)
+        fields = record.fields or {}
+        own = (record.metadata or {}).get(key)
+        given = _nested(record, values, question)
     else:
         fields, own = values, values.get(key)
         given = _flat(values, question, where)
-    place = f"{where}, response to {question!r}"
-    answer = one_answer((value for value in given if value is not None), place)
+    answer = foreign.one_answer(given, f"{where}, response to {question!r}")
     own = values.get("id") if own is None else own
-    return {"id": own, **renamed(fields, sheet, safe), sheet.answer: answer}
+    return {"id": own, **foreign.renamed(fields, task, safe), task.answer: answer}
 
 
-def _nested(values: Mapping[str, Any], question: str, where: str) -> list[Any]:
-    """Responses as in `Record.to_dict`.
+def _nested(record: _Record, values: JsonObject, question: str) -> list[Any]:
+    """Submitted answers of a nested record.
 
-    Without a status of their own they count where the record's says that it is completed, or
-    where it has not been on a server, which alone sets it.
+    A response without a status counts if the record is completed, or if it has never been on a
+    server, which alone sets the status.
     """
-    responses = objects(expect(values, "responses", dict, where), question, where)
     done = values.get("status") in (None, "completed") or values.get("_server_id") is None
     return [
-        item.get("value")
-        for _, item in responses
-        if item.get("status") == _SUBMITTED or (item.get("status") is None and done)
+        response.value
+        for response in (record.responses or {}).get(question) or []
+        if response.status == _SUBMITTED or (response.status is None and done)
     ]
 
 
-def _flat(values: Mapping[str, Any], question: str, where: str) -> list[Any]:
-    """Responses as in `to_list(flatten=True)`: a list of values and a list of their states."""
+def _flat(values: JsonObject, question: str, where: str) -> list[Any]:
+    """Submitted answers of a flat record: a list of values beside a list of their statuses."""
     key = f"{question}.responses"
-    given, states = (expect(values, name, list, where) for name in (key, f"{key}.status"))
-    if len(given) != len(states):
-        raise InputError(f"{where}, field {key!r}: {len(given)} values and {len(states)} states.")
-    return [value for value, state in zip(given, states, strict=True) if state == _SUBMITTED]
+    given, statuses = values.get(key) or [], values.get(f"{key}.status") or []
+    if not isinstance(given, list) or not isinstance(statuses, list):
+        raise InputError(f"{where}, field {key!r}: must be a list, and its '.status' another.")
+    if len(given) != len(statuses):
+        raise InputError(
+            f"{where}, field {key!r}: {len(given)} values and {len(statuses)} statuses."
+        )
+    return [value for value, status in zip(given, statuses, strict=True) if status == _SUBMITTED]

@@ -1,32 +1,24 @@
-"""Label Studio: tasks and a labelling configuration out; its JSON, JSON-MIN and CSV in.
+"""Label Studio: writes tasks and a labelling configuration; reads its JSON, JSON-MIN and CSV.
 
-A field's key in the data is a name that the configuration can refer to as ``$key``. Answers are
-annotations, never predictions; predictions that come back are not read.
+Each field is stored in the data under a name that the configuration can refer to as ``$name``.
+Answers are annotations. Predictions are neither written nor read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.sheet import (
-    Row,
-    Sheet,
-    expect,
-    objects,
-    one_answer,
-    own_key,
-    refuse_nul,
-    renamed,
-    safe_names,
-)
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
+from labelcast.labels.label_task import LabelTask
 
-# Label Studio reads a name that says true or false as no name.
+# Label Studio does not accept `true` or `false` as a name.
 _NAME = re.compile(r"(?!(?i:true|false)$)[A-Za-z_][A-Za-z0-9_]*")
-# What JSON-MIN and CSV put beside the data, and so over a field of such a name; what is no name
-# to the page; what tells a record of Argilla.
+# Keys that JSON-MIN and CSV put beside the data, replacing a field of the same name; names that
+# the page cannot use; a key that marks a record of Argilla.
 _THEIRS = (
     *("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"),
     *("true", "false", "__proto__", "_server_id"),
@@ -35,63 +27,64 @@ _HOTKEYS = "1234567890"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 _ESCAPES |= {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
-# Label Studio puts data in the place of ``$name`` in any text; this keeps the two apart, unseen.
+# Label Studio replaces ``$name`` by data in any text; an invisible character prevents that.
 _DOLLAR = "$\u2060"
 
 
-def names(sheet: Sheet) -> dict[str, str]:
+class _Result(ForeignRecord):
+    from_name: Any = None
+    type: Any = None
+    value: JsonObject | None = None
+
+
+class _Annotation(ForeignRecord):
+    was_cancelled: Any = False
+    ground_truth: Any = None
+    result: list[_Result] | None = None
+
+
+class _Task(ForeignRecord):
+    data: JsonObject | None = None
+    annotations: list[_Annotation] | None = None
+
+
+def names(task: LabelTask) -> dict[str, str]:
     """Label Studio's name of each input field and of the answer field."""
-    return safe_names(sheet.names, _NAME, (*_own(sheet), *_THEIRS))
+    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
 
 
-def _own(sheet: Sheet) -> tuple[str, str]:
-    """The keys of the example's id and set, which tell a record that was exported from here."""
-    return own_key("labelcast_id", sheet), own_key("labelcast_set", sheet)
-
-
-def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
-    """Tasks that Label Studio imports; a known answer is an annotation.
-
-    Raises:
-        InputError: a text has a null character.
-    """
-    refuse_nul(rows, sheet, "Label Studio")
-    safe, (own, group) = names(sheet), _own(sheet)
-    kind = "choices" if sheet.answers else "textarea"
+def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
+    """Tasks for Label Studio to import; a known answer is an annotation."""
+    safe, (own, group) = names(task), foreign.own_keys(task)
+    kind, key = ("choices", "choices") if task.answers else ("textarea", "text")
     found = []
     for row in rows:
-        data = {own: row["id"], group: row["set"]}
-        task: dict[str, Any] = {"data": data | {safe[name]: row[name] for name in sheet.fields}}
-        if row[sheet.answer]:
-            key = "choices" if sheet.answers else "text"
-            result: dict[str, Any] = {
-                "from_name": safe[sheet.answer],
-                "to_name": safe[sheet.fields[0]],
+        data = {own: row["id"], group: row["set"]} | {safe[name]: row[name] for name in task.fields}
+        packed: JsonObject = {"data": data}
+        if row[task.answer]:
+            result = {
+                "from_name": safe[task.answer],
+                "to_name": safe[task.fields[0]],
+                "type": kind,
+                "value": {key: [row[task.answer]]},
             }
-            result |= {"type": kind, "value": {key: [row[sheet.answer]]}}
-            task["annotations"] = [{"result": [result]}]
-        found.append(task)
+            packed["annotations"] = [{"result": [result]}]
+        found.append(packed)
     return found
 
 
-def config(sheet: Sheet) -> str:
-    """The labelling configuration to which the tasks belong.
-
-    Raises:
-        InputError: an allowed answer has a character that XML cannot hold.
-    """
-    safe = names(sheet)
-    lines = [
-        _tag("Header", value=_shown(sheet.instruction), size="4", style="white-space: pre-wrap")
-    ]
-    for name, title in sheet.titled:
+def config(task: LabelTask) -> str:
+    """The labelling configuration of the tasks."""
+    safe = names(task)
+    lines = [_tag("Header", value=_shown(task.guidelines), size="4", style="white-space: pre-wrap")]
+    for name, title in task.titled:
         lines.append(_tag("Header", value=_shown(title), size="5"))
         lines.append(_tag("Text", name=safe[name], value=f"${safe[name]}", valueType="text"))
-    answer = {"name": safe[sheet.answer], "toName": safe[sheet.fields[0]], "required": "true"}
-    lines.append(_tag("Header", value=_shown(sheet.answer), size="5"))
-    if sheet.answers:
+    answer = {"name": safe[task.answer], "toName": safe[task.fields[0]], "required": "true"}
+    lines.append(_tag("Header", value=_shown(task.answer), size="5"))
+    if task.answers:
         lines.append(_tag("Choices", close=">", **answer, choice="single-radio", showInline="true"))
-        lines += [f"  {_choice(text, n)}" for n, text in enumerate(sheet.answers)]
+        lines += [f"  {_choice(text, n)}" for n, text in enumerate(task.answers)]
         lines.append("</Choices>")
     else:
         lines.append(_tag("TextArea", **answer, rows="3", editable="true", maxSubmissions="1"))
@@ -102,7 +95,7 @@ def _choice(text: str, number: int) -> str:
     if _NOT_XML.search(text):
         raise InputError(
             f"allowed answer {text!r}: has a character that Label Studio's configuration (XML) "
-            "cannot hold. Export as jsonl."
+            "cannot contain. Export as jsonl."
         )
     shown = _shown(text)
     keys = {"value": shown} | ({"alias": text} if shown != text else {})
@@ -116,64 +109,53 @@ def _shown(text: str) -> str:
 
 
 def _tag(tag: str, close: str = "/>", **keys: str) -> str:
-    # Always with double quotes: Label Studio looks for names with a pattern that knows no others.
+    # Always double quotes: Label Studio finds names with a pattern that matches no others.
     escaped = {key: "".join(_ESCAPES.get(c, c) for c in text) for key, text in keys.items()}
     return " ".join([f"<{tag}", *(f'{key}="{text}"' for key, text in escaped.items())]) + close
 
 
-def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
-    """Whether a record is one that was exported from here."""
-    own, data = _own(sheet)[0], values.get("data")
+def is_ours(values: JsonObject, task: LabelTask) -> bool:
+    """Whether a record was exported by labelcast."""
+    own, data = foreign.own_keys(task)[0], values.get("data")
     return own in values or (isinstance(data, dict) and own in data)
 
 
-def is_theirs(values: Mapping[str, Any]) -> bool:
-    """Whether a record has the shape of Label Studio's exports."""
+def is_theirs(values: JsonObject) -> bool:
+    """Whether a record looks like one of Label Studio's exports."""
     return isinstance(values.get("data"), dict) or {"annotation_id", "lead_time"} <= values.keys()
 
 
-def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any]:
-    """Id, input fields and answer of a record.
-
-    Raises:
-        InputError: its shape is not Label Studio's, or people gave different answers.
-    """
-    safe, key = names(sheet), _own(sheet)[0]
+def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
+    """Id, input fields and answer of a record."""
+    safe, key = names(task), foreign.own_keys(task)[0]
     if "data" in values and key not in values:
-        data = expect(values, "data", dict, where)
-        answer = _annotated(values, {safe[sheet.answer], sheet.answer}, where)
+        theirs = foreign.parse(_Task, values, where)
+        data = theirs.data or {}
+        answer = foreign.one_answer(_annotated(theirs, (safe[task.answer], task.answer)), where)
     else:
         data = values
-        name = safe[sheet.answer] if safe[sheet.answer] in values else sheet.answer
-        answer = one_answer(_given(values.get(name), where), f"{where}, field {name!r}")
+        name = safe[task.answer] if safe[task.answer] in values else task.answer
+        answer = foreign.one_answer(_given(values.get(name)), f"{where}, field {name!r}")
     own = data.get(key, data.get("id"))
-    return {"id": own, **renamed(data, sheet, safe), sheet.answer: answer}
+    return {"id": own, **foreign.renamed(data, task, safe), task.answer: answer}
 
 
-def _annotated(values: Mapping[str, Any], wanted: Collection[Any], where: str) -> str | None:
-    """The answer in a task's annotations; the one marked as ground truth goes before the rest."""
-    key = "annotations" if values.get("annotations") is not None else "completions"
-    found = [
-        (place, item)
-        for place, item in objects(values, key, where)
-        if not item.get("was_cancelled") and not item.get("skipped")
+def _annotated(theirs: _Task, wanted: tuple[str, str]) -> list[Any]:
+    """The answers in a task's annotations; those marked as ground truth take precedence."""
+    found = [one for one in theirs.annotations or [] if not one.was_cancelled]
+    found = [one for one in found if one.ground_truth is True] or found
+    results = [result for one in found for result in one.result or []]
+    # With our own configuration, other controls hold other things, such as notes.
+    results = [result for result in results if result.from_name in wanted] or results
+    return [
+        answer for result in results if result.type != "relation" for answer in _given(result.value)
     ]
-    found = [pair for pair in found if pair[1].get("ground_truth") is True] or found
-    results = [pair for place, item in found for pair in objects(item, "result", place)]
-    # Where the configuration is ours, other controls hold other things, such as notes.
-    named = [pair for pair in results if isinstance(pair[1].get("from_name"), str)]
-    results = [pair for pair in named if pair[1]["from_name"] in wanted] or results
-    answers: list[Any] = []
-    for place, result in results:
-        if result.get("type") != "relation":
-            answers += _given(expect(result, "value", dict, place), place)
-    return one_answer(answers, where)
 
 
-def _given(value: Any, where: str) -> list[Any]:
+def _given(value: Any) -> list[Any]:
     """The answers in a value: a choice, a text, a number, or several of them."""
     if isinstance(value, dict):
-        return [a for key in ("choices", "text", "number") for a in _given(value.get(key), where)]
+        return _given([value.get(key) for key in ("choices", "text", "number")])
     if isinstance(value, list):
-        return [answer for item in value for answer in _given(item, where)]
+        return [answer for item in value for answer in _given(item)]
     return [] if value is None else [value]

@@ -1,110 +1,109 @@
-"""Prodigy: tasks for its ``choice`` or ``text_input`` interface out, what ``db-out`` writes in.
+"""Prodigy: tasks for its ``choice`` or ``text_input`` interface; reads what ``db-out`` writes.
 
 Texts go into ``text``, which Prodigy shows as plain text, and never into ``html``. The input
-fields travel whole under a key of our own, which Prodigy keeps and does not show.
+fields also travel under a key of our own, which Prodigy keeps and does not show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.labels.exchange.sheet import Row, Sheet, expect, objects, one_answer, own_key
+from labelcast.labels.exchange import foreign
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
+from labelcast.labels.label_task import LabelTask
 
 _OURS = "labelcast"
 _TEXT_KEY = "labelcast_answer"
 _DECISIONS = ("accept", "reject", "ignore")
 
 
-def pack(rows: Sequence[Row], sheet: Sheet) -> list[dict[str, Any]]:
-    """Tasks in Prodigy's form; a known answer is accepted already."""
-    return [_task(row, sheet) for row in rows]
+class _Option(ForeignRecord):
+    id: Any = None
+    text: Any = None
 
 
-def _task(row: Row, sheet: Sheet) -> dict[str, Any]:
-    fields = {name: row[name] for name in sheet.fields}
-    task: dict[str, Any] = {
-        "text": "\n".join(f"{title}: {fields[name]}" for name, title in sheet.titled)
+class _Ours(ForeignRecord):
+    id: Any = None
+    fields: JsonObject
+
+
+class _Task(ForeignRecord):
+    meta: JsonObject | None = None
+    options: list[_Option] | None = None
+    accept: list[Any] | None = None
+    answer: Any = None
+    field_id: Any = None
+
+
+def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
+    """Tasks for Prodigy; a known answer is accepted already."""
+    return [_packed(row, task) for row in rows]
+
+
+def _packed(row: Row, task: LabelTask) -> JsonObject:
+    fields = {name: row[name] for name in task.fields}
+    packed: JsonObject = {
+        "text": "\n".join(f"{title}: {fields[name]}" for name, title in task.titled)
         if len(fields) > 1
         else next(iter(fields.values())),
         "meta": {"id": row["id"], "set": row["set"]},
-        own_key(_OURS, sheet): {"id": row["id"], "set": row["set"], "fields": fields},
+        foreign.own_key(_OURS, task): {"id": row["id"], "set": row["set"], "fields": fields},
     }
-    answer = row[sheet.answer]
-    if sheet.answers:
-        task["options"] = [{"id": text, "text": text} for text in sheet.answers]
-        known: dict[str, Any] = {"accept": [answer]}
+    answer = row[task.answer]
+    if task.answers:
+        packed["options"] = [{"id": text, "text": text} for text in task.answers]
+        known: JsonObject = {"accept": [answer]}
     else:
-        task |= {"field_id": _TEXT_KEY, "field_label": sheet.answer, "field_rows": 3}
+        packed |= {"field_id": _TEXT_KEY, "field_label": task.answer, "field_rows": 3}
         known = {_TEXT_KEY: answer}
-    return task | (known | {"answer": "accept"} if answer else {})
+    return packed | (known | {"answer": "accept"} if answer else {})
 
 
-def is_ours(values: Mapping[str, Any], sheet: Sheet) -> bool:
-    """Whether a record is one that was exported from here."""
-    ours = values.get(own_key(_OURS, sheet))
+def is_ours(values: JsonObject, task: LabelTask) -> bool:
+    """Whether a record was exported by labelcast."""
+    ours = values.get(foreign.own_key(_OURS, task))
     return isinstance(ours, dict) and "fields" in ours
 
 
-def is_theirs(values: Mapping[str, Any]) -> bool:
-    """Whether a record has the shape of Prodigy's tasks."""
-    options = values.get("options")
-    return (
-        {"_input_hash", "_task_hash"} <= values.keys()
-        or "field_id" in values
-        or (isinstance(options, list) and any(isinstance(item, dict) for item in options))
-        or (isinstance(values.get("accept"), list) and values.get("answer") in _DECISIONS)
-    )
+def is_theirs(values: JsonObject) -> bool:
+    """Whether a record looks like one of Prodigy's tasks."""
+    return bool({"_input_hash", "options", "accept", "field_id"} & values.keys())
 
 
-def unpack(values: Mapping[str, Any], sheet: Sheet, where: str) -> dict[str, Any]:
-    """Id, input fields and answer of a record; blank where it was rejected or ignored.
-
-    Raises:
-        InputError: its shape is not Prodigy's, or several options are accepted.
-    """
-    if is_ours(values, sheet):
-        key = own_key(_OURS, sheet)
-        ours = values[key]
-        fields = expect(ours, "fields", dict, f"{where}, field {key!r}")
-        found = {"id": ours.get("id"), **{n: fields[n] for n in sheet.fields if n in fields}}
+def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
+    """Id, input fields and answer of a task; blank where it was rejected or ignored."""
+    theirs = foreign.parse(_Task, values, where)
+    if is_ours(values, task):
+        key = foreign.own_key(_OURS, task)
+        ours = foreign.parse(_Ours, values[key], f"{where}, field {key!r}")
+        found = {"id": ours.id, **{n: ours.fields[n] for n in task.fields if n in ours.fields}}
     else:
-        found = {n: values[n] for n in sheet.fields if n in values}
-        if len(sheet.fields) == 1 and "text" in values:
-            found = {sheet.fields[0]: values["text"], **found}
-        found["id"] = expect(values, "meta", dict, where).get("id", values.get("id"))
-    return found | {sheet.answer: _answer(values, where)}
+        found = {n: values[n] for n in task.fields if n in values}
+        if len(task.fields) == 1 and "text" in values:
+            found = {task.fields[0]: values["text"], **found}
+        found["id"] = (theirs.meta or {}).get("id", values.get("id"))
+    return found | {task.answer: _answer(theirs, values, where)}
 
 
-def _answer(values: Mapping[str, Any], where: str) -> str | None:
-    decision = values.get("answer")
-    if decision is not None and decision not in _DECISIONS:
-        raise InputError(
-            f"{where}, field 'answer': {str(decision)[:40]!r} is none of {', '.join(_DECISIONS)}."
-        )
-    if decision != "accept":
+def _answer(theirs: _Task, values: JsonObject, where: str) -> str | None:
+    if theirs.answer not in (None, *_DECISIONS):
+        raise InputError(f"{where}, field 'answer': must be one of {', '.join(_DECISIONS)}.")
+    if theirs.answer != "accept":
         return None
     if "accept" in values or "options" in values:
-        texts = {
-            item["id"]: item.get("text")
-            for _, item in objects(values, "options", where)
-            if isinstance(item.get("id"), str | int)
-        }
-        chosen = expect(values, "accept", list, where)
-        return one_answer(
-            (_chosen(key, texts, where) for key in chosen), f"{where}, field 'accept'"
-        )
-    keys = (_TEXT_KEY, values.get("field_id"), "user_input")
+        place = f"{where}, field 'accept'"
+        chosen = [_chosen(key, theirs.options or [], place) for key in theirs.accept or []]
+        return foreign.one_answer(chosen, place)
+    keys = (_TEXT_KEY, theirs.field_id, "user_input")
     key = next((key for key in keys if isinstance(key, str) and key in values), _TEXT_KEY)
-    value = values.get(key)
-    return None if value is None else one_answer([value], f"{where}, field {key!r}")
+    return foreign.one_answer([values.get(key)], f"{where}, field {key!r}")
 
 
-def _chosen(key: Any, texts: Mapping[Any, Any], where: str) -> Any:
-    """What an accepted option stands for: its id is a number where people numbered them."""
-    if isinstance(key, int) and isinstance(texts.get(key), str):
-        return texts[key]
+def _chosen(key: Any, options: Sequence[_Option], where: str) -> Any:
+    """The text of an accepted option, whose id may be a number."""
     if not isinstance(key, str | int):
-        raise InputError(f"{where}, field 'accept': the ids of options must stand here.")
-    return key
+        raise InputError(f"{where}: must list the ids of options.")
+    text = next((option.text for option in options if option.id == key), None)
+    return text if isinstance(key, int) and isinstance(text, str) else key

@@ -1,9 +1,9 @@
 """Flat label files: JSONL for programs, CSV for spreadsheets.
 
-A spreadsheet program runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula, and
-would write its result over the text. Such a cell gets an apostrophe before it, one more where it
-begins with some already, and loses it again when it is read, so every text comes back exactly. A
-file is known to be written here by its column ``set``; cells of others are taken as they are.
+A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula and would
+replace the text by its result. So an apostrophe is written before such a cell (one more if it
+begins with some already) and removed when the file is read. Files that labelcast wrote are
+recognised by their column ``set``; cells of other files are read as they are.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from labelcast.files.json_files import write_text
-from labelcast.labels.exchange.sheet import Row
+from labelcast.labels.exchange.foreign import Row
 from labelcast.tasks.sources import Record, check_file, open_csv, open_source
 
-_MARK = "set"
+_OWN_COLUMN = "set"
 _DELIMITERS = ",;\t"
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-_CSV, _ARRAY, _LINES = ".csv", ".json", (".jsonl", ".ndjson")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -34,35 +33,30 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, "\ufeff" + text.getvalue())
 
 
-def records(path: Path, form: str | None, names: Collection[str]) -> Iterator[Record]:
-    """The records of a file as they stand there.
+def records(path: Path, file_format: str | None, names: Collection[str]) -> Iterator[Record]:
+    """The records of a file, unchanged.
 
-    Args:
-        path: of the file; its ending says how it is written, else its first character does.
-        form: ``csv`` or ``jsonl`` say it too, before the ending.
-        names: one of these is in the header of a CSV file, whatever separates its columns.
-
-    Raises:
-        InputError: the file is missing, broken or empty.
+    The format says how to read it, else the ending, else the first character. One of `names` is in
+    the header of a CSV file, whatever separates its columns.
     """
-    ending = _ending(path, form)
-    if ending == _CSV:
+    check_file(path)
+    ending = _ending(path, file_format)
+    if ending == ".csv":
         yield from _csv_records(path, names)
     else:
         yield from open_source(path, ending=ending).records()
 
 
-def _ending(path: Path, form: str | None) -> str:
-    """The ending that a file's way of writing would have."""
-    check_file(path)
+def _ending(path: Path, file_format: str | None) -> str:
+    """The ending of the reader for a file."""
     ending = path.suffix.lower()
-    if form == "csv":
-        return _CSV
-    if ending in (_CSV, _ARRAY, ".parquet") and form != "jsonl":
+    if file_format == "csv":
+        return ".csv"
+    if ending in (".csv", ".json", ".parquet") and file_format != "jsonl":
         return ending
-    if form is None and ending not in _LINES:
+    if file_format is None and ending not in (".jsonl", ".ndjson"):
         return ending
-    return _ARRAY if _is_array(path) else _LINES[0]
+    return ".json" if _is_array(path) else ".jsonl"
 
 
 def _is_array(path: Path) -> bool:
@@ -70,15 +64,14 @@ def _is_array(path: Path) -> bool:
         with path.open("rb") as stream:
             head = stream.read(4096)
     except OSError:
-        return False  # the reader meets it again and says so
+        return False  # the reader reports it
     return head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
 
 
 def _csv_records(path: Path, names: Collection[str]) -> Iterator[Record]:
-    check_file(path)
     encoding, delimiter = _dialect(path, names)
     for record in open_csv(path, delimiter, encoding).records():
-        if _MARK in record.values:
+        if _OWN_COLUMN in record.values:
             plain = {_plain(name): _plain(cell) for name, cell in record.values.items()}
             yield Record(record.index, record.where, plain)
         else:
@@ -87,7 +80,7 @@ def _csv_records(path: Path, names: Collection[str]) -> Iterator[Record]:
 
 def _dialect(path: Path, names: Collection[str]) -> tuple[str, str]:
     """Encoding and separator; spreadsheets also write semicolons, and UTF-16 with tabs."""
-    encoding, found = "utf-8-sig", _DELIMITERS[0]
+    encoding = "utf-8-sig"
     try:
         with path.open("rb") as stream:
             if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -98,8 +91,8 @@ def _dialect(path: Path, names: Collection[str]) -> tuple[str, str]:
             if {_plain(name) for name in header} & {*names}:
                 return encoding, delimiter
     except (OSError, UnicodeError, csv.Error):
-        pass  # the reader meets it again and says where
-    return encoding, found
+        pass  # the reader reports it, with the place
+    return encoding, _DELIMITERS[0]
 
 
 def _guarded(cell: str) -> str:

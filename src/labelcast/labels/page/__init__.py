@@ -1,1 +1,1 @@
-"""The local page on which a person labels, and the same in a terminal."""
+"""The local web page for labelling."""

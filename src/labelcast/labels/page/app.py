@@ -1,242 +1,266 @@
-"""The page's app: the run as JSON, the changes a person makes, CoS-Low and the forecast."""
+"""The label page's web app: its pages and its JSON API."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TypeVar
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_jsonable_python
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from labelcast.errors import InputError, LabelcastError, RunError
+from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_json
-from labelcast.labels.page import request_bodies
-from labelcast.labels.page.answer_names import answer_names
-from labelcast.labels.page.coslow_job import Job
-from labelcast.labels.page.security import Guard, Keys
-from labelcast.labels.session import ChangedMeanwhile, Desk, Item, NoSuchExample, View
+from labelcast.labels.page.coslow_job import CoslowJob
+from labelcast.labels.page.security import Keys, protected, refusal
+from labelcast.labels.session import (
+    MAX_SECONDS,
+    ChangedMeanwhile,
+    LabelItem,
+    LabelSession,
+    NoSuchExample,
+    Snapshot,
+)
 from labelcast.runs.forecast import coslow_is_stale, forecast_run
-from labelcast.tasks.prompts import answer_name, input_names
 
+Json = dict[str, object]
+"""A JSON object; dataclasses and pydantic models in it are converted when it is sent."""
+
+LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
 
 
-class Page:
-    """What the page can ask for and do. Each method answers with what becomes JSON."""
+class _Request(BaseModel):
+    """The body of a request: only the named keys, each of its exact type."""
 
-    def __init__(self, desk: Desk, job: Job) -> None:
-        """Serve one desk; the job is CoS-Low of its run."""
-        self._desk, self._job = desk, job
-        self._asking = Lock()
-        self._forecast: dict[str, Any] | None = None
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    def task(self) -> dict[str, Any]:
-        """What does not change: the instruction, the fields, the allowed answers."""
-        task = self._desk.run.task
-        labels = {} if task is None else {item.field: item.label for item in task.inputs}
-        answers = [] if task is None else list(task.answers)
-        instruction = "" if task is None else task.instruction.strip()
-        ceiling = None if task is None or task.ceiling is None else task.ceiling.score
+
+class _Undo(_Request):
+    step: str
+
+
+class _ModelAnswer(_Request):
+    id: str
+
+
+class _Forecast(_Request):
+    target: float = 0.9
+    zero_shot: float | None = None
+    ceiling: float | None = None
+
+
+class _Change(_Request):
+    """About one example, with the version of its entry that the page showed."""
+
+    id: str
+    seen: str
+
+
+class _Unsure(_Change):
+    unsure: bool
+
+
+class _Note(_Change):
+    note: str
+
+
+class _Skip(_Change):
+    seconds: float = Field(default=0.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
+
+
+class _Label(_Skip):
+    answer: str
+
+
+_Body = TypeVar("_Body", bound=_Request)
+
+
+class _Api:
+    """What the page can ask for and do."""
+
+    def __init__(self, session: LabelSession, job: CoslowJob) -> None:
+        self._session, self._job, self._run = session, job, session.run
+        self._forecasting = Lock()
+        self._forecast: Json | None = None
+
+    def task(self) -> Json:
+        asked, task = self._session.task, self._run.task
         return {
-            "name": "" if task is None else task.name,
-            "instruction": instruction,
-            "fields": [{"name": n, "label": labels.get(n) or n} for n in input_names(task)],
-            "answer": answer_name(task),
-            "answers": answers,
-            "glosses": answer_names(instruction, answers),
-            "ceiling": ceiling,
-            # As it stands in the commands that the page names.
-            "run": shlex.quote(str(self._desk.run.path)),
+            "instruction": asked.instruction,
+            "fields": [{"name": name, "label": title} for name, title in asked.titled],
+            "answer": asked.answer,
+            "answers": asked.answers,
+            "meanings": asked.meanings,
+            "ceiling": task.ceiling.score if task and task.ceiling else None,
+            # As it appears in the commands that the page shows.
+            "run": shlex.quote(str(self._run.path)),
         }
 
-    def state(self) -> dict[str, Any]:
-        """How far labelling and measuring are."""
-        view = self._desk.look()
-        first = view.first_open()
-        return _of_view(view) | {
-            "first": None if first is None else first.id,
-            "job": asdict(self._job.status),
+    def state(self) -> Json:
+        now = self._session.snapshot()
+        first = now.first_open()
+        return _overview(now) | {
+            "first": first.id if first else None,
+            "job": self._job.status,
             "coslow": self._coslow(),
             "forecast": self._forecast,
         }
 
-    def example(self, example: str) -> dict[str, Any]:
-        """One example whole."""
-        return _of_item(self._desk.look().item(example))
+    def example(self, example: str) -> Json:
+        return _details(self._session.snapshot().item(example))
 
-    def take(self, body: request_bodies.Take) -> dict[str, Any]:
-        """Take an answer."""
-        view = self._desk.take(body.id, body.answer, seen=body.seen, seconds=body.seconds)
-        return _changed(view, body.id)
+    def label(self, body: _Label) -> Json:
+        seen, seconds = body.seen, body.seconds
+        now = self._session.label(body.id, body.answer, seen=seen, seconds=seconds)
+        return _changed(now, body.id)
 
-    def skip(self, body: request_bodies.Looked) -> dict[str, Any]:
-        """Put an example off."""
-        return _changed(self._desk.skip(body.id, seen=body.seen, seconds=body.seconds), body.id)
+    def skip(self, body: _Skip) -> Json:
+        return _changed(self._session.skip(body.id, seen=body.seen, seconds=body.seconds), body.id)
 
-    def unsure(self, body: request_bodies.Unsure) -> dict[str, Any]:
-        """Mark an example as in doubt, or no longer so."""
-        return _changed(self._desk.unsure(body.id, body.unsure, seen=body.seen), body.id)
+    def unsure(self, body: _Unsure) -> Json:
+        return _changed(self._session.set_unsure(body.id, body.unsure, seen=body.seen), body.id)
 
-    def note(self, body: request_bodies.Note) -> dict[str, Any]:
-        """Leave a note."""
-        return _changed(self._desk.note(body.id, body.note, seen=body.seen), body.id)
+    def note(self, body: _Note) -> Json:
+        return _changed(self._session.set_note(body.id, body.note, seen=body.seen), body.id)
 
-    def undo(self, body: request_bodies.Undo) -> dict[str, Any]:
-        """Take back the last change."""
-        view, item = self._desk.undo(body.step)
-        return _of_view(view) | {"item": None if item is None else _of_item(item)}
+    def undo(self, body: _Undo) -> Json:
+        now, item = self._session.undo(body.step)
+        return _overview(now) | {"item": _details(item) if item else None}
 
-    def model(self, body: request_bodies.ModelAnswer) -> dict[str, Any]:
-        """The model's own answer, for one who asks."""
-        return {"answer": self._desk.show_model(body.id)}
+    def model(self, body: _ModelAnswer) -> Json:
+        return {"answer": self._session.show_model_answer(body.id)}
 
-    def measure(self, body: request_bodies.Body) -> dict[str, Any]:
-        """Start CoS-Low."""
+    def measure(self, body: _Request) -> Json:
         self._forecast = None
-        return {"job": asdict(self._job.start())}
+        return {"job": self._job.start()}
 
-    def stop(self, body: request_bodies.Body) -> dict[str, Any]:
-        """Stop CoS-Low."""
-        return {"job": asdict(self._job.stop())}
+    def stop(self, body: _Request) -> Json:
+        return {"job": self._job.stop()}
 
-    def forecast(self, body: request_bodies.Ask) -> dict[str, Any]:
-        """Ask the forecast, and keep its answer in the run as `labelcast forecast` does."""
-        with self._asking:
-            answer, found = forecast_run(self._desk.run, **body.model_dump())
+    def forecast(self, body: _Forecast) -> Json:
+        """Forecast, and save the result in the run as `labelcast forecast` does."""
+        with self._forecasting:
+            answer, found = forecast_run(self._run, **body.model_dump())
             self._forecast = answer.to_dict() | {
                 "sentence": answer.sentence(),
                 "basis": answer.basis(),
                 "warnings": [*found, *answer.warnings],
-                "asked": body.model_dump(),
+                "asked": body,
             }
             return {"forecast": self._forecast}
 
-    def _coslow(self) -> dict[str, Any] | None:
-        run = self._desk.run
-        if not run.is_done("coslow"):
+    def _coslow(self) -> Json | None:
+        if not self._run.is_done("coslow"):
             return None
-        kept = read_json(run.file("coslow.json"))
-        shown = {key: kept[key] for key in ("coslow", "low", "high", "examples") if key in kept}
-        return shown | {"stale": coslow_is_stale(run)}
+        saved = read_json(self._run.file("coslow.json"))
+        shown = {key: saved[key] for key in ("coslow", "low", "high", "examples") if key in saved}
+        return shown | {"stale": coslow_is_stale(self._run)}
 
 
-def build_app(desk: Desk, job: Job, keys: Keys) -> ASGIApp:
-    """The app behind its guard."""
-    page = Page(desk, job)
+def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
+    """The app, protected by keys."""
+    api = _Api(session, job)
     html = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape())
-    whole = html.get_template("page.html").render(run=desk.run.path.resolve().name)
+    page = html.get_template("page.html").render(run=session.run.path.resolve().name)
     locked_out = html.get_template("locked_out.html").render()
 
     async def index(request: Request) -> Response:
-        return HTMLResponse(whole)
-
-    async def example(request: Request) -> Response:
-        return await _answer(lambda: page.example(request.query_params.get("id", "")))
-
-    async def state(request: Request) -> Response:
-        return await _answer(page.state)
-
-    async def task(request: Request) -> Response:
-        return await _answer(page.task)
+        return HTMLResponse(page)
 
     routes = [
         Route("/", index),
-        Route("/api/task", task),
-        Route("/api/state", state),
-        Route("/api/example", example),
-        _post("/api/take", page.take, request_bodies.Take),
-        _post("/api/skip", page.skip, request_bodies.Looked),
-        _post("/api/unsure", page.unsure, request_bodies.Unsure),
-        _post("/api/note", page.note, request_bodies.Note),
-        _post("/api/undo", page.undo, request_bodies.Undo),
-        _post("/api/model", page.model, request_bodies.ModelAnswer),
-        _post("/api/measure", page.measure, request_bodies.Body),
-        _post("/api/stop", page.stop, request_bodies.Body),
-        _post("/api/forecast", page.forecast, request_bodies.Ask),
+        _get("/api/task", lambda query: api.task()),
+        _get("/api/state", lambda query: api.state()),
+        _get("/api/example", lambda query: api.example(query.get("id", ""))),
+        _post("/api/label", api.label, _Label),
+        _post("/api/skip", api.skip, _Skip),
+        _post("/api/unsure", api.unsure, _Unsure),
+        _post("/api/note", api.note, _Note),
+        _post("/api/undo", api.undo, _Undo),
+        _post("/api/model", api.model, _ModelAnswer),
+        _post("/api/measure", api.measure, _Request),
+        _post("/api/stop", api.stop, _Request),
+        _post("/api/forecast", api.forecast, _Forecast),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
-    return Guard(Starlette(routes=routes), keys, locked_out)
+    return protected(Starlette(routes=routes), keys, locked_out)
 
 
-def _post(
-    path: str, act: Callable[[Any], dict[str, Any]], form: type[request_bodies.Body]
-) -> Route:
-    """A route that reads a body of a form and does something with it."""
+def _get(path: str, act: Callable[[QueryParams], Json]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await _respond(lambda: act(request.query_params))
+
+    return Route(path, endpoint)
+
+
+def _post(path: str, act: Callable[[_Body], Json], model: type[_Body]) -> Route:
+    """A route that parses a request's body and acts on it."""
 
     async def endpoint(request: Request) -> Response:
+        content = bytearray()
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > LARGEST_BODY:
+                return refusal("That is too long.", 413)
         try:
-            body = form.model_validate_json(await request.body())
+            body = model.model_validate_json(content)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"])) or "body"
-            return JSONResponse({"message": f"{where}: {problem['msg']}"}, 422)
-        return await _answer(lambda: act(body))
+            return refusal(f"{where}: {problem['msg']}", 422)
+        return await _respond(lambda: act(body))
 
     return Route(path, endpoint, methods=["POST"])
 
 
-async def _answer(act: Callable[[], dict[str, Any]]) -> Response:
-    """What a method answers as JSON; what a user did wrong as a message with its status."""
+async def _respond(act: Callable[[], Json]) -> Response:
+    """The result of an action, or the message of its error."""
     try:
-        return JSONResponse(await run_in_threadpool(act))
+        return JSONResponse(to_jsonable_python(await run_in_threadpool(act)))
     except ChangedMeanwhile as error:
-        item = None if error.item is None else _of_item(error.item)
-        return JSONResponse({"message": str(error), "item": item}, 409)
+        item = _details(error.item) if error.item else None
+        return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
     except LabelcastError as error:
-        return JSONResponse({"message": str(error)}, _status(error))
+        missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
+        return refusal(str(error), 404 if missing else 422 if wrong else 503)
 
 
-def _status(error: LabelcastError) -> int:
-    if isinstance(error, NoSuchExample):
-        return 404
-    if isinstance(error, InputError):
-        return 422
-    return 503 if isinstance(error, RunError) else 500
-
-
-def _changed(view: View, example: str) -> dict[str, Any]:
-    following = view.next_after(example)
-    return _of_view(view) | {
-        "item": _of_item(view.item(example)),
-        "next": None if following is None else following.id,
+def _changed(now: Snapshot, example: str) -> Json:
+    following = now.next_after(example)
+    return _overview(now) | {
+        "item": _details(now.item(example)),
+        "next": following.id if following else None,
     }
 
 
-def _of_view(view: View) -> dict[str, Any]:
-    return {
-        "items": [
-            {
-                "id": item.id,
-                "set": item.set,
-                "version": item.entry.version,
-                "labelled": item.entry.answer is not None,
-                "skipped": item.entry.skipped,
-                "unsure": item.entry.unsure,
-                "noted": bool(item.entry.note),
-            }
-            for item in view.items
-        ],
-        "sets": [{"name": name, **asdict(view.tally(name))} for name in view.sets],
-        "undo": None if view.undo is None else view.undo.step,
-    }
+def _overview(now: Snapshot) -> Json:
+    items = [
+        {
+            "id": item.id,
+            "set": item.set,
+            "version": item.entry.version,
+            "labelled": item.entry.answer is not None,
+            "skipped": item.entry.skipped,
+            "unsure": item.entry.unsure,
+            "noted": bool(item.entry.note),
+        }
+        for item in now.items
+    ]
+    sets = [now.counts(one.name) for one in now.sets]
+    return {"items": items, "sets": sets, "undo": now.undo.step if now.undo else None}
 
 
-def _of_item(item: Item) -> dict[str, Any]:
-    return {
-        "id": item.id,
-        "set": item.set,
-        "fields": item.fields,
-        "entry": item.entry.model_dump(),
-        "version": item.entry.version,
-    }
+def _details(item: LabelItem) -> Json:
+    return {**vars(item), "version": item.entry.version}

@@ -1,130 +1,128 @@
-"""The one long job that the page can start: CoS-Low, in a process of its own."""
+"""Measure CoS-Low of a run in a process of its own, so that the page can go on and stop it."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
+import signal
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock, Thread
-from typing import IO, Any
+from typing import Literal
 
-import labelcast
+from labelcast.errors import LabelcastError, brief
 
-_PATIENCE = 5.0
+_GRACE = 5.0
 
 
 @dataclass(frozen=True)
-class Status:
-    """How far the job is.
+class JobStatus:
+    """How far the job is: its stage while it runs, and the examples done in stage gradients."""
 
-    Attributes:
-        state: idle, running, done, failed or stopped.
-        stage: loading, gradients or saving, while it runs.
-        done, total: examples, in the stage gradients.
-        message: what went wrong.
-    """
-
-    state: str = "idle"
+    state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
     stage: str = ""
     done: int = 0
     total: int = 0
     message: str = ""
 
 
-class Job:
-    """CoS-Low of one run; at most one at a time."""
+class CoslowJob:
+    """CoS-Low of one run; at most one measurement at a time."""
 
     def __init__(self, run: Path) -> None:
         """Take the run's folder; nothing is started yet."""
         self._run = run
         self._lock = Lock()
-        self._status = Status()
-        self._process: subprocess.Popen[str] | None = None
+        self.status = JobStatus()
+        self._process: BaseProcess | None = None
 
-    @property
-    def status(self) -> Status:
-        """How far it is."""
-        return self._status
-
-    def start(self) -> Status:
-        """Start it, unless it runs already."""
+    def start(self) -> JobStatus:
+        """Start it, unless it is running already."""
         with self._lock:
-            if self._status.state == "running":
-                return self._status
-            # The package that runs here, and never a file of that name in the working folder.
-            home = str(Path(labelcast.__file__).parents[1])
-            paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-            said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "labelcast.labels.page.coslow_process",
-                    str(self._run),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-                encoding="utf-8",
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-                # Ctrl-C in the terminal goes to the server, which stops the job itself.
-                start_new_session=True,
-            )
+            if self.status.state == "running":
+                return self.status
+            context = get_context("spawn")
+            reports, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_run_job, args=(self._run, sender), daemon=True)
+            process.start()
+            sender.close()
             self._process = process
-            self._status = Status("running", "loading")
-        Thread(target=self._follow, args=(process, said), daemon=True).start()
-        return self._status
+            self.status = JobStatus("running", "loading")
+        Thread(target=self._follow, args=(process, reports), daemon=True).start()
+        return self.status
 
-    def stop(self) -> Status:
-        """Stop it, if it runs; returns when its process has ended."""
+    def stop(self) -> JobStatus:
+        """Stop it, if it is running; returns when its process has ended."""
         with self._lock:
             process = self._process
-            if process is None or self._status.state != "running":
-                return self._status
-            self._status = Status("stopped")
+            if process is None or self.status.state != "running":
+                return self.status
+            self.status = JobStatus("stopped")
         process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
+        process.join(_GRACE)
+        if process.is_alive():
             process.kill()
-            process.wait()
-        return self._status
+            process.join()
+        return self.status
 
-    def _follow(self, process: subprocess.Popen[str], said: IO[str]) -> None:
-        assert process.stdout is not None
-        error = ""
-        with process.stdout, said:
-            for line in process.stdout:
-                facts = _facts(line)
-                error = str(facts.pop("error", error))
-                if facts:
-                    self._set(process, Status("running", **facts))
-            if process.wait() == 0:
-                self._set(process, Status("done"))
-            else:
-                said.seek(0)
-                last = [line for line in said.read().splitlines() if line.strip()][-1:]
-                message = error or "".join(last) or f"it ended with status {process.returncode}."
-                self._set(process, Status("failed", message=message))
+    def _follow(self, process: BaseProcess, reports: Connection) -> None:
+        with reports:
+            try:
+                while True:
+                    self._set(process, reports.recv())
+            except (EOFError, OSError):
+                process.join()
+        ended = f"the process ended with status {process.exitcode}."
+        self._set(process, JobStatus("failed", message=ended))
 
-    def _set(self, process: subprocess.Popen[str], status: Status) -> None:
+    def _set(self, process: BaseProcess, status: JobStatus) -> None:
         with self._lock:
-            # One that was stopped has nothing more to say.
-            if self._process is process and self._status.state == "running":
-                self._status = status
+            # A stopped job, or one that has reported its end, keeps its status.
+            if self._process is process and self.status.state == "running":
+                self.status = status
 
 
-def _facts(line: str) -> dict[str, Any]:
-    """What a line of the job tells, without what the page does not show."""
+def _run_job(run: Path, reports: Connection) -> None:
+    """The process: measures, and reports each step."""
+    # Ctrl-C in the terminal goes to the server, which stops this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What libraries print would appear in the user's terminal.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
-        facts = json.loads(line)
-    except ValueError:
-        return {}
-    shown = ("stage", "done", "total", "error")
-    return {key: facts[key] for key in shown if key in facts} if isinstance(facts, dict) else {}
+        _measure(run, reports)
+        reports.send(JobStatus("done"))
+    except BrokenPipeError:
+        pass  # the server was killed; nobody is waiting for a result
+    except MemoryError:
+        message = "out of memory. Try `labelcast coslow` with a smaller --batch-size."
+        reports.send(JobStatus("failed", message=message))
+    except Exception as error:
+        kind = "" if isinstance(error, LabelcastError) else f"{type(error).__name__}: "
+        reports.send(JobStatus("failed", message=kind + brief(error, 2000)))
+
+
+def _measure(path: Path, reports: Connection) -> None:
+    """Measure CoS-Low and save it in the run, as `labelcast coslow RUN` does."""
+    from labelcast.models.coslow import cos_low
+    from labelcast.models.loading import load_model
+    from labelcast.runs.coslow import run_examples, save
+    from labelcast.runs.run import Run
+
+    run = Run.open(path)
+    lm = load_model(run.model.name)
+    # Before the examples are read: if a label changes later, the result counts as stale.
+    labels = run.labels_digest("low")
+    examples = run_examples(run, lm)
+    done = 0
+
+    def progress(more: int) -> None:
+        nonlocal done
+        done += more
+        reports.send(JobStatus("running", "gradients", done, len(examples)))
+
+    progress(0)
+    result = cos_low(lm, examples, progress=progress)
+    reports.send(JobStatus("running", "saving"))
+    save(run, result, labels=labels)

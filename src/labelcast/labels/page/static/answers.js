@@ -1,4 +1,4 @@
-// The ways to answer: buttons with number keys, type-to-find among many, free text.
+// The controls for an answer: buttons with number keys, a search field, or free text.
 
 import { el, fill, keyButton, shown } from "./dom.js";
 import { draft, keep } from "./drafts.js";
@@ -6,43 +6,43 @@ import { draft, keep } from "./drafts.js";
 const FEW = 9;
 const DIGITS = /^\d+$/;
 
-/** The way that fits the allowed answers: "buttons", "find" or "free". */
-export function wayOf(answers) {
+/** The control for the allowed answers: "buttons", "find" or "free". */
+export function controlFor(answers) {
   if (answers.length === 0) return "free";
-  // Where answers are numbers of several digits, a digit key could not mean one of them.
+  // With answers of several digits, one digit key cannot stand for an answer.
   const numbers = answers.every((answer) => DIGITS.test(answer));
   const long = numbers && answers.some((answer) => answer.length > 1);
   return answers.length > FEW || long ? "find" : "buttons";
 }
 
-/** The key of each answer: its place, or the answer itself where all are single digits. */
+/** The key of each answer: its position, or the answer itself if all are single digits. */
 export function keysOf(answers) {
   const own = answers.every((answer) => /^\d$/.test(answer));
   return answers.map((answer, place) => (own ? answer : String(place + 1)));
 }
 
-/** Fills `place` with the way to answer; `take(answer)` is called with what was chosen. */
-export function showAnswers(place, task, item, take) {
-  const way = wayOf(task.answers);
-  place.className = `answers ${way}`;
-  if (way === "buttons") return buttons(place, task, item, take);
-  return way === "find" ? find(place, task, item, take) : free(place, task, item, take);
+/** Fills `place` with the control; `choose(answer)` is called with the answer. */
+export function showAnswers(place, task, item, choose) {
+  const control = controlFor(task.answers);
+  place.className = `answers ${control}`;
+  if (control === "buttons") return buttons(place, task, item, choose);
+  return control === "find" ? find(place, task, item, choose) : free(place, task, item, choose);
 }
 
-function buttons(place, task, item, take) {
+function buttons(place, task, item, choose) {
   const keys = keysOf(task.answers);
-  const longest = Math.max(...task.answers.map((answer) => (answer + (task.glosses[answer] ?? "")).length));
+  const longest = Math.max(...task.answers.map((answer) => (answer + (task.meanings[answer] ?? "")).length));
   place.classList.toggle("short", longest <= 18 && task.answers.length > 3);
   place.classList.toggle("long", longest > 22);
   fill(place, ...task.answers.map((answer, number) => keyButton(
-    task.glosses[answer] ? `${answer}  ${task.glosses[answer]}` : answer, keys[number], {
+    task.meanings[answer] ? `${answer}  ${task.meanings[answer]}` : answer, keys[number], {
       className: "answer",
-      onclick: () => take(answer),
+      onclick: () => choose(answer),
       attrs: { "aria-pressed": String(item.entry.answer === answer) },
     })));
 }
 
-function find(place, task, item, take) {
+function find(place, task, item, choose) {
   const chosen = item.entry.answer;
   const list = el("ul", { id: "found", attrs: { role: "listbox", "aria-label": "Allowed answers" } });
   const input = el("input", {
@@ -69,9 +69,9 @@ function find(place, task, item, take) {
     const found = matching(task, input.value);
     options = found.map((answer, number) => el("li", {
       id: `found-${number}`, className: answer === chosen ? "option chosen" : "option",
-      onclick: () => take(answer), attrs: { role: "option" },
+      onclick: () => choose(answer), attrs: { role: "option" },
     }, el("b", { dir: "auto" }, answer),
-      task.glosses[answer] ? el("span", { dir: "auto" }, task.glosses[answer]) : null,
+      task.meanings[answer] ? el("span", { dir: "auto" }, task.meanings[answer]) : null,
       answer === chosen ? el("em", {}, "chosen") : null));
     options.forEach((option, number) => { option.answer = found[number]; });
     fill(list, ...options);
@@ -84,34 +84,34 @@ function find(place, task, item, take) {
   input.addEventListener("keydown", (event) => {
     const moves = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + 8, PageUp: active - 8 };
     if (event.key in moves) mark(moves[event.key]);
-    else if (event.key === "Enter" && !event.isComposing && options[active]) take(options[active].answer);
+    else if (event.key === "Enter" && !event.isComposing && options[active]) choose(options[active].answer);
     else if (event.key === "Escape") leave(input);
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  fill(place, input, list, nothing, hint("Arrows and Enter choose. Esc, then the keys below."));
+  fill(place, input, list, nothing, hint("Choose with the arrow keys and Enter. Press Esc to use the keys below."));
   refill();
   return input;
 }
 
-/** The allowed answers that hold every word that was typed; those that begin with it come first. */
+/** The allowed answers that contain every typed word; those that begin with the text come first. */
 export function matching(task, typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return task.answers;
   const words = wanted.split(/\s+/);
-  const of = (answer) => `${answer} ${task.glosses[answer] ?? ""}`.toLowerCase();
+  const of = (answer) => `${answer} ${task.meanings[answer] ?? ""}`.toLowerCase();
   const found = task.answers.filter((answer) => words.every((word) => of(answer).includes(word)));
   const rank = (answer) => (answer.toLowerCase() === wanted ? 0 : of(answer).startsWith(wanted) ? 1 : 2);
   return found.sort((one, other) => rank(one) - rank(other));
 }
 
-function free(place, task, item, take) {
+function free(place, task, item, choose) {
   const area = el("textarea", {
     id: "free", rows: 3, value: draft("text", item.id) || (item.entry.answer ?? ""),
     spellcheck: true, attrs: { "aria-label": `Answer: ${shown(task.answer)}`, dir: "auto" },
   });
-  const send = () => { if (area.value.trim()) take(area.value); };
+  const send = () => { if (area.value.trim()) choose(area.value); };
   area.addEventListener("input", () => keep("text", item.id, area.value));
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send();
@@ -120,14 +120,14 @@ function free(place, task, item, take) {
     event.preventDefault();
     event.stopPropagation();
   });
-  fill(place, area, keyButton("Take this answer", "Enter", { className: "primary", onclick: send }),
-    hint("Shift+Enter begins a new line. Esc, then the keys below."));
+  fill(place, area, keyButton("Save answer", "Enter", { className: "primary", onclick: send }),
+    hint("Shift+Enter starts a new line. Press Esc to use the keys below."));
   return area;
 }
 
-const hint = (words) => el("p", { className: "hint keys" }, words);
+const hint = (text) => el("p", { className: "hint keys" }, text);
 
-/** From a field to the page, where the keys of the actions work. */
+/** Moves the focus from a field to the page, where the keys of the actions work. */
 export function leave(field) {
   field.blur();
   document.getElementById("example-title").focus();

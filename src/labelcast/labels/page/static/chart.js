@@ -1,4 +1,4 @@
-// The forecast curve with its band, drawn as SVG. Numbers alone go in.
+// The forecast curve and its interval as SVG. Only numbers are drawn, no text from data.
 
 const NAMES = "http://www.w3.org/2000/svg";
 const [WIDEST, HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [680, 260, 40, 24, 40, 30];
@@ -11,9 +11,9 @@ function draw(name, attrs, text) {
   return node;
 }
 
-/** The curve of a forecast; its text alternative says what it shows. */
+/** The curve of a forecast, with a text alternative. */
 export function curve(forecast) {
-  // In the pixels of the window, so that the words keep their size on a phone.
+  // In pixels of the window, so that the text keeps its size on a phone.
   const width = Math.max(280, Math.min(WIDEST, window.innerWidth - 40));
   const points = forecast.curve.filter((point) => point.n > 0);
   const most = Math.log2(points.at(-1).n);

@@ -1,4 +1,4 @@
-// How long a person looks at an example. A long pause counts in part, a hidden window not at all.
+// Time spent on an example. A long pause counts in part, a hidden window not at all.
 
 const IDLE = 120;
 const LONGEST = 3600;
@@ -6,13 +6,13 @@ const LONGEST = 3600;
 let lastMove = 0;
 let spent = 0;
 
-/** A new example is on show. */
+/** Starts the time of a new example. */
 export function startClock() {
   lastMove = performance.now();
   spent = 0;
 }
 
-/** Seconds since it was asked last. */
+/** Seconds since the last call or the start. */
 export function secondsSpent() {
   pass(true);
   const now = Math.min(spent, LONGEST);
@@ -29,5 +29,5 @@ function pass(seen) {
 const moved = () => pass(!document.hidden);
 document.addEventListener("keydown", moved, true);
 document.addEventListener("pointerdown", moved);
-// While the window was hidden nothing is seen; until it is hidden, it was.
+// When the window is hidden, the time until now counts; when it is shown again, it does not.
 document.addEventListener("visibilitychange", () => pass(document.hidden));

@@ -1,6 +1,6 @@
-// Making elements. Text of any origin goes in as text alone.
+// Creates elements. Text from data is always inserted as text, never as HTML.
 
-/** Text as it is shown: null bytes have no form of their own. */
+/** Text to show: null bytes are replaced. */
 export const shown = (text) => String(text).replaceAll("\0", "\uFFFD");
 
 /** An element with properties, event handlers (onclick, ...), attributes in `attrs`, children. */
@@ -15,13 +15,13 @@ export function el(name, { attrs = {}, ...props } = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Puts children into an element in place of what was there. */
+/** Replaces the children of an element. */
 export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null).map(
     (child) => (typeof child === "string" ? shown(child) : child)));
 }
 
-/** A text block that scrolls when it is long; then it can be reached by keyboard. */
+/** A text block that scrolls if it is long, and then can be focused by keyboard. */
 export function textBlock(text, label) {
   const block = el("div", { className: "text", dir: "auto" }, text);
   new ResizeObserver(() => {
@@ -34,7 +34,7 @@ export function textBlock(text, label) {
   return block;
 }
 
-/** A button with the key that does the same. */
+/** A button that shows its key. */
 export function keyButton(text, key, props) {
   const hint = key ? el("kbd", { attrs: { "aria-hidden": "true" } }, key) : null;
   const attrs = { ...(key ? { "aria-keyshortcuts": key } : {}), ...(props.attrs ?? {}) };
@@ -42,7 +42,7 @@ export function keyButton(text, key, props) {
     el("span", { dir: "auto" }, text), hint);
 }
 
-/** Whether the keyboard types into this element. */
+/** Whether keys type into this element. */
 export function types(element) {
   return element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement ||
     (element instanceof HTMLInputElement && !["checkbox", "button"].includes(element.type));

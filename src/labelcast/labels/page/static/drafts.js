@@ -1,4 +1,4 @@
-// What was typed and not yet taken, so that a reload does not lose it. Of this tab alone.
+// Text that is typed but not saved yet, kept for this tab so that a reload does not lose it.
 
 const key = (kind, id) => `labelcast ${kind} ${id}`;
 
@@ -9,6 +9,6 @@ export function keep(kind, id, text) {
     if (text) sessionStorage.setItem(key(kind, id), text);
     else sessionStorage.removeItem(key(kind, id));
   } catch {
-    // The store is full: what is typed stays in its field.
+    // The storage is full; the text stays in its field.
   }
 }

@@ -1,54 +1,54 @@
-// The label page: one example at a time. What is shown as taken is on disk.
+// The label page: one example at a time. An answer that is shown as saved is on disk.
 
-import { keysOf, showAnswers, wayOf } from "./answers.js";
+import { controlFor, keysOf, showAnswers } from "./answers.js";
+import { GONE, get, post } from "./api.js";
 import { secondsSpent, startClock } from "./clock.js";
 import { byId, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
 import { draft, keep } from "./drafts.js";
+import { showProgress, titleOf } from "./progress.js";
 import { showResult } from "./result.js";
-import { TITLES, showStrip } from "./strip.js";
-import { GONE, get, post } from "./talk.js";
 
-const CALM = 4000;
-const LIVELY = 700;
+// Milliseconds between two refreshes, without and with a running job.
+const [SLOW, FAST] = [4000, 700];
 
 let task = null;
 let state = null;
-let item = null; // the example on show; null while the result is
+let item = null; // the example that is shown; null while the result is shown
 let busy = false;
-let seesModel = false;
+let modelShown = false;
 
-// ---------------------------------------------------------------- talking
+// ---------------------------------------------------------------- the server
 
-/** Asks, and says so where nobody answers. */
-async function talk(request) {
-  const answer = await request;
-  const gone = answer.status === GONE;
-  const stranger = answer.status === 403;
+/** Waits for a response; shows a banner if the server is gone or refuses. */
+async function ask(request) {
+  const response = await request;
+  const gone = response.status === GONE;
+  const refused = response.status === 403;
   const banner = byId("banner");
-  if (gone || stranger) {
-    const words = gone
-      ? "The server has stopped. What was taken is kept, and what you typed stays here. Start it " +
-        "again in the terminal and open the link that it prints:"
-      : "This page was started anew. Open the new link from the terminal; then this window goes " +
-        "on as well. What you typed stays here.";
-    if (banner.dataset.why !== String(answer.status)) {
-      fill(banner, el("p", {}, words), gone ? el("code", {}, `labelcast label ${task?.run ?? "RUN"}`) : null);
-      banner.dataset.why = answer.status;
+  if (gone || refused) {
+    const text = gone
+      ? "The server has stopped. All saved answers are kept, and what you typed stays here. Start " +
+        "it again in the terminal and open the link that it prints:"
+      : "The server was restarted. Open the new link from the terminal; then this window works " +
+        "again too. What you typed stays here.";
+    if (banner.dataset.why !== String(response.status)) {
+      fill(banner, el("p", {}, text), gone ? el("code", {}, `labelcast label ${task?.run ?? "RUN"}`) : null);
+      banner.dataset.why = response.status;
     }
     banner.hidden = false;
-  } else if (answer.status < 500 || answer.data.message === undefined) {
+  } else if (response.status < 500 || response.data.message === undefined) {
     banner.hidden = true;
     delete banner.dataset.why;
   } else {
-    fill(banner, answer.data.message);
+    fill(banner, response.data.message);
     banner.hidden = false;
   }
-  return answer;
+  return response;
 }
 
-/** Tells in a low voice; screen readers read it out. */
-function tell(words) {
-  fill(byId("saved"), words);
+/** Shows a short status message, which screen readers read out. */
+function say(text) {
+  fill(byId("status"), text);
 }
 
 function notice(...children) {
@@ -58,23 +58,23 @@ function notice(...children) {
 }
 
 async function refresh() {
-  const answer = await talk(get("/api/state"));
-  if (answer.status !== 200 || busy) return;
+  const response = await ask(get("/api/state"));
+  if (response.status !== 200 || busy) return;
   const before = state;
-  state = answer.data;
+  state = response.data;
   if (item) {
     const now = state.items.find((one) => one.id === item.id);
     if (!now) await go();
     else if (now.version !== item.version && !byId("notice").querySelector("button")) await open(item.id, false);
-    else showProgress();
+    else updateProgress();
   } else if (before) {
-    showProgress();
+    updateProgress();
     showResult(resultPlace());
   }
 }
 
-function showProgress() {
-  showStrip(state, item, (id) => open(id));
+function updateProgress() {
+  showProgress(state, item, (id) => open(id));
   const low = state.sets.find((set) => set.name === "low");
   byId("to-result").hidden = !item || !low || low.labelled < 2;
 }
@@ -82,9 +82,8 @@ function showProgress() {
 // ---------------------------------------------------------------- an example
 
 async function open(id, focus = true) {
-  const answer = await talk(get(`/api/example?id=${encodeURIComponent(id)}`));
-  if (answer.status !== 200) return;
-  show(answer.data, focus);
+  const response = await ask(get(`/api/example?id=${encodeURIComponent(id)}`));
+  if (response.status === 200) show(response.data, focus);
 }
 
 function show(example, focus = true) {
@@ -92,8 +91,8 @@ function show(example, focus = true) {
   item = example;
   if (other) {
     startClock();
-    seesModel = false;
-    fill(byId("beside"));
+    modelShown = false;
+    fill(byId("extra"));
   }
   notice();
   byId("result").hidden = true;
@@ -108,13 +107,13 @@ function show(example, focus = true) {
       textBlock(item.fields[name], label))));
   }
   const typed = byId("find")?.value;
-  const field = showAnswers(byId("answers"), task, item, take);
+  const field = showAnswers(byId("answers"), task, item, label);
   if (!other && typed && field?.id === "find") {
     field.value = typed;
     field.dispatchEvent(new Event("input"));
   }
   showActions();
-  showProgress();
+  updateProgress();
   if (focus) {
     (field ?? byId("example-title")).focus({ preventScroll: true });
     if (other) window.scrollTo(0, 0);
@@ -123,7 +122,7 @@ function show(example, focus = true) {
 
 function showMarks() {
   const { answer, unsure, skipped, note } = item.entry;
-  const marks = [el("span", { className: "mark set" }, TITLES[item.set])];
+  const marks = [el("span", { className: "mark set" }, titleOf(item.set))];
   if (answer !== null) marks.push(el("span", { className: "mark done" }, "labelled"));
   if (skipped) marks.push(el("span", { className: "mark" }, "skipped"));
   if (unsure) marks.push(el("span", { className: "mark unsure" }, "unsure"));
@@ -157,36 +156,30 @@ function showActions() {
 
 // ---------------------------------------------------------------- actions
 
-/** Sends one change; nothing else is sent meanwhile. */
+/** Sends one change; nothing else is sent until its response is here. */
 async function change(path, body) {
   if (busy) return null;
   busy = true;
   byId("example").setAttribute("aria-busy", "true");
-  const answer = await talk(post(path, body));
+  const response = await ask(post(path, body));
   busy = false;
   byId("example").removeAttribute("aria-busy");
-  if (answer.status === 200) {
-    if (answer.data.items) state = { ...state, ...answer.data };
-    return answer.data;
+  if (response.status === 200) {
+    if (response.data.items) state = { ...state, ...response.data };
+    return response.data;
   }
-  if (answer.status === 409) return conflict(answer.data, path, body);
-  if (answer.data.message && answer.status !== 403) notice(el("p", {}, answer.data.message));
+  if (response.status === 409) return conflict(response.data, body);
+  if (response.data.message && response.status !== 403) notice(el("p", {}, response.data.message));
   return null;
 }
 
-function about() {
-  return { id: item.id, seen: item.version };
-}
+const about = () => ({ id: item.id, seen: item.version });
 
-async function take(answer) {
-  const done = await change("/api/take", { ...about(), answer, seconds: secondsSpent() });
+async function label(answer) {
+  const done = await change("/api/label", { ...about(), answer, seconds: secondsSpent() });
   if (!done) return;
-  taken(done, answer);
-}
-
-function taken(done, answer) {
   keep("text", done.item.id, "");
-  tell(`Saved: ${shorten(answer)}`);
+  say(`Saved: ${shorten(answer)}`);
   follow(done);
 }
 
@@ -202,14 +195,14 @@ async function follow(done) {
 async function skip() {
   const done = await change("/api/skip", { ...about(), seconds: secondsSpent() });
   if (!done) return;
-  tell(done.item.entry.skipped ? "Skipped." : "Kept as it is.");
+  say(done.item.entry.skipped ? "Skipped." : "The answer is kept.");
   follow(done);
 }
 
 async function unsure() {
   const done = await change("/api/unsure", { ...about(), unsure: !item.entry.unsure });
   if (!done) return;
-  tell(done.item.entry.unsure ? "Marked as unsure." : "No longer unsure.");
+  say(done.item.entry.unsure ? "Marked as unsure." : "No longer unsure.");
   show(done.item, false);
 }
 
@@ -217,7 +210,7 @@ async function undo() {
   if (!state.undo) return;
   const done = await change("/api/undo", { step: state.undo });
   if (!done) return;
-  tell(done.item ? "Taken back." : "There is nothing to take back.");
+  say(done.item ? "Undone." : "There is nothing to undo.");
   if (done.item) show(done.item);
 }
 
@@ -234,13 +227,13 @@ function editNote() {
   });
   const close = () => {
     keep("note", id, "");
-    fill(byId("beside"));
+    fill(byId("extra"));
     byId("example-title").focus();
   };
   const save = async () => {
     const done = await change("/api/note", { ...about(), note: area.value });
     if (!done) return;
-    tell("Note saved.");
+    say("Note saved.");
     show(done.item, false);
     close();
   };
@@ -252,42 +245,42 @@ function editNote() {
     event.preventDefault();
     event.stopPropagation();
   });
-  fill(byId("beside"), el("div", { className: "note-desk" }, area,
+  fill(byId("extra"), el("div", { className: "note-editor" }, area,
     keyButton("Save note", "Enter", { className: "primary", onclick: save }),
     keyButton("Cancel", "Esc", { className: "quiet", onclick: close })));
   area.focus();
 }
 
 async function showModel() {
-  if (item.set === "test" || seesModel) return;
+  if (item.set === "test" || modelShown) return;
   const { id } = item;
-  const answer = await talk(post("/api/model", { id }));
-  if (answer.status !== 200 || item?.id !== id) return;
-  seesModel = true;
-  const said = answer.data.answer;
-  fill(byId("beside"), el("div", { className: "model-said", attrs: { role: "status" } },
+  const response = await ask(post("/api/model", { id }));
+  if (response.status !== 200 || item?.id !== id) return;
+  modelShown = true;
+  const { answer } = response.data;
+  fill(byId("extra"), el("div", { className: "model-answer", attrs: { role: "status" } },
     el("h2", {}, "The model's answer"),
-    textBlock(said === null || said === "" ? "It gave none." : said, "The model's answer")));
+    textBlock(answer === null || answer === "" ? "The model gave no answer." : answer, "The model's answer")));
 }
 
-/** Another window or command was faster: shows what stands there now, and asks. */
-function conflict(data, path, body) {
+/** The example was changed elsewhere: shows its current state and asks which answer to keep. */
+function conflict(data, body) {
   if (!data.item || data.item.id !== item?.id) {
-    tell("Changed meanwhile; nothing was done.");
+    say("Changed in the meantime; nothing was done.");
     refresh();
     return null;
   }
   const now = data.item.entry.answer;
   const mine = body.answer;
   show(data.item, false);
-  const stands = now === null ? "It has no answer now" : `It is labelled “${shorten(now)}” now`;
+  const current = now === null ? "It has no answer now" : `It is labelled “${shorten(now)}” now`;
   const keepIt = el("button", { type: "button", className: "primary",
     onclick: () => { notice(); keep("text", data.item.id, ""); show(data.item); } },
   now === null ? "Leave it open" : `Keep “${shorten(now)}”`);
   const again = mine === undefined || mine === now ? null : el("button", {
-    type: "button", className: "quiet", onclick: () => { notice(); take(mine); },
-  }, `Take “${shorten(mine)}”`);
-  notice(el("p", {}, `This example was changed meanwhile, in another window or by another command. ${stands}` +
+    type: "button", className: "quiet", onclick: () => { notice(); label(mine); },
+  }, `Use “${shorten(mine)}”`);
+  notice(el("p", {}, `This example was changed in another window or by another command. ${current}` +
     (mine === undefined ? "." : `; you chose “${shorten(mine)}”.`)),
   el("div", { className: "actions" }, keepIt, again));
   keepIt.focus();
@@ -299,19 +292,19 @@ const shorten = (text) => (text.length > 60 ? `${shown(text).slice(0, 60)}…` :
 
 // ---------------------------------------------------------------- the result
 
-/** To the next open example, or to the result where none is left in the set just finished. */
+/** Goes to the next open example, or to the result if there is none. */
 async function go() {
   if (state.first) return open(state.first);
   const name = item?.set;
   item = null;
   await refresh();
   byId("result").dataset.phase = "";
-  showProgress();
+  updateProgress();
   showResult(resultPlace(name));
-  // Only now, so that the page is never blank in between.
+  // Hidden last, so that the page is never blank.
   byId("example").hidden = true;
   byId("result").hidden = false;
-  tell("");
+  say("");
   byId("result-title")?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
   return undefined;
@@ -323,10 +316,10 @@ function resultPlace(name = finished) {
   finished = name;
   return {
     place: byId("result"), task, state, finished, open,
-    ask: async (path, body) => {
-      const answer = await talk(post(path, body));
+    send: async (path, body) => {
+      const response = await ask(post(path, body));
       await refresh();
-      return answer;
+      return response;
     },
   };
 }
@@ -340,13 +333,13 @@ byId("to-result").addEventListener("click", () => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
-  // A question that stands must be answered first.
+  // An open question must be answered first.
   if (!item || busy || types(event.target) || byId("notice").querySelector("button")) return;
   if (["Enter", " "].includes(event.key) && event.target.closest("button, summary, a")) return;
-  const place = wayOf(task.answers) === "buttons" ? keysOf(task.answers).indexOf(event.key) : -1;
+  const place = controlFor(task.answers) === "buttons" ? keysOf(task.answers).indexOf(event.key) : -1;
   const action = ACTIONS.find(({ key }) => key === event.key.toLowerCase());
   const field = byId("find") ?? byId("free");
-  if (place >= 0) take(task.answers[place]);
+  if (place >= 0) label(task.answers[place]);
   else if (action && !byId("actions").querySelector(`[data-key="${CSS.escape(action.key)}"]`)?.disabled) action.act();
   else if (event.key === "ArrowLeft") step(-1);
   else if (event.key === "ArrowRight") step(1);
@@ -359,20 +352,20 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 
-// ---------------------------------------------------------------- the start
+// ---------------------------------------------------------------- start
 
 async function followServer() {
   const running = state?.job?.state === "running";
   setTimeout(async () => {
     if (!document.hidden) await (state ? refresh() : start());
     followServer();
-  }, running ? LIVELY : CALM);
+  }, running ? FAST : SLOW);
 }
 
 async function start() {
-  const [asked, now] = [await talk(get("/api/task")), await talk(get("/api/state"))];
-  if (asked.status !== 200 || now.status !== 200) return;
-  task = asked.data;
+  const [given, now] = [await ask(get("/api/task")), await ask(get("/api/state"))];
+  if (given.status !== 200 || now.status !== 200) return;
+  task = given.data;
   state = now.data;
   const lines = task.instruction.split("\n").length;
   byId("instruction").hidden = !task.instruction;

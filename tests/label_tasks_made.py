@@ -1,4 +1,4 @@
-"""Sheets and rows of any kind, for what every form of label file must carry."""
+"""Random labelling tasks with rows, for tests of label files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from labelcast.labels.exchange import Sheet
+from labelcast.labels.label_task import LabelTask
 
-# What spreadsheets, XML, templates and the forms themselves are known to break on.
+# Texts that break spreadsheets, XML, templates or the formats themselves.
 ODD_TEXTS = (
     *("", " ", "null", "None", "NaN", "nan", "true", "0", "1.0", "007", "[]", "{}", "''", "'='"),
     *("=1+1", "'=1", "''=x", "+5", "-5", "@a", "\t=1", "\uff1dx", "a,b;c\td", 'say "x"', "a\r\nb"),
@@ -48,25 +48,25 @@ ANSWERS = st.one_of(
 
 
 @st.composite
-def filled(draw: st.DrawFn) -> tuple[Sheet, list[dict[str, str]]]:
-    """A sheet, and rows of which any part is labelled."""
+def filled(draw: st.DrawFn) -> tuple[LabelTask, list[dict[str, str]]]:
+    """A task and rows, some of them labelled."""
     names = draw(st.lists(_NAMES, min_size=2, max_size=5, unique=True))
     fields, answer = tuple(names[:-1]), names[-1]
     answers = tuple(draw(st.lists(ANSWERS, max_size=12, unique=True)))
     titles = tuple(draw(TEXTS) for _ in fields)
-    sheet = Sheet(draw(TEXTS), fields, titles, answer, answers)
+    task = LabelTask(draw(TEXTS), fields, titles, answer, answers)
     given = st.sampled_from(answers) if answers else TEXTS.filter(lambda text: bool(text.strip()))
     rows = []
     for number in range(draw(st.integers(1, 4))):
         row: dict[str, Any] = {"id": f"{number}{draw(TEXTS)}", "set": "low"}
         row |= {name: draw(TEXTS) for name in fields}
         rows.append(row | {answer: draw(st.one_of(st.just(""), given))})
-    return sheet, rows
+    return task, rows
 
 
-def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], sheet: Sheet) -> None:
-    """Asserts that ids, input fields and answers are those that went out; a blank is a blank."""
-    assert [{n: r[n] for n in ("id", *sheet.fields)} for r in read] == [
-        {n: r[n] for n in ("id", *sheet.fields)} for r in rows
+def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], task: LabelTask) -> None:
+    """Assert that ids, input fields and answers are read back as they were written."""
+    assert [{n: r[n] for n in ("id", *task.fields)} for r in read] == [
+        {n: r[n] for n in ("id", *task.fields)} for r in rows
     ]
-    assert [r[sheet.answer] or "" for r in read] == [r[sheet.answer] for r in rows]
+    assert [r[task.answer] or "" for r in read] == [r[task.answer] for r in rows]

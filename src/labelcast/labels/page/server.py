@@ -1,4 +1,4 @@
-"""Serving the page on this machine until it is stopped by hand."""
+"""Serve the label page on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,61 +7,52 @@ import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 import uvicorn
 
 from labelcast.errors import InputError
 from labelcast.labels.page.app import build_app
-from labelcast.labels.page.coslow_job import Job
+from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
-from labelcast.labels.session import Desk
+from labelcast.labels.session import LabelSession
+from labelcast.labels.store import require_drawn
 from labelcast.runs.run import Run
-
-_GOODBYE = 2
 
 
 def serve(
     run: Run,
     *,
-    sets: Sequence[str],
+    only: Collection[str] | None = None,
     port: int = 0,
     browser: bool = True,
-    tell: Callable[[str], None],
+    on_link: Callable[[str], None],
 ) -> None:
-    """Serve the label page of a run on 127.0.0.1 until Ctrl-C.
+    """Serve the label page of a run, or of some of its sets, on 127.0.0.1 until Ctrl-C.
 
-    Args:
-        run: a scored run.
-        sets: to be labelled.
-        port: 0 for a free one.
-        browser: open it there, where there is one.
-        tell: called with the link once the page can be opened.
+    `on_link` is called with the link once the page can be opened.
 
     Raises:
-        InputError: the port is taken, or nothing is drawn in these sets.
+        InputError: the port cannot be used, or nothing is drawn.
     """
-    desk = Desk(run, sets)
-    if not desk.look().items:
-        raise InputError(f"{run.path}: nothing has been drawn for {', '.join(sets)}.")
-    job = Job(run.path)
+    require_drawn(run, only)
+    job = CoslowJob(run.path)
     with _listen(port) as listening:
         keys = Keys(listening.getsockname()[1])
         config = uvicorn.Config(
-            build_app(desk, job, keys),
+            build_app(LabelSession(run, only), job, keys),
             log_level="error",
             lifespan="off",
             ws="none",
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=_GOODBYE,
+            timeout_graceful_shutdown=2,
         )
-        # Stopped by another process is stopped as by hand.
+        # SIGTERM stops it as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            # The socket listens by now, so that the link works as soon as it is told.
-            tell(keys.link)
+            on_link(keys.link)
             if browser and has_browser():
                 webbrowser.open(keys.link)
             uvicorn.Server(config).run(sockets=[listening])
@@ -72,7 +63,7 @@ def serve(
 
 
 def has_browser() -> bool:
-    """Whether a browser may be opened: a screen is there, and no automation is at work."""
+    """Whether a browser can be opened: there is a screen, and this is no CI job."""
     if os.environ.get("CI"):
         return False
     if sys.platform.startswith("linux"):
@@ -81,16 +72,15 @@ def has_browser() -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket that listens on this machine alone."""
+    """A socket that listens on this machine only."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         listening.listen()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
-        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"--port {port}: cannot be used ({reason}). Choose another, or 0 for a free one."
+            f"--port {port}: cannot be used ({error.strerror}). Choose another, or 0."
         ) from None
     return listening

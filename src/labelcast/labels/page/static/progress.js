@@ -1,8 +1,12 @@
-// How far labelling is: the line at the top and one cell an example.
+// The progress line at the top and the strip with one cell for each example.
 
 import { byId, el, fill } from "./dom.js";
 
-export const TITLES = { low: "Low confidence", random: "Random", test: "Test set" };
+const TITLES = { low: "Low confidence", random: "Random", test: "Test set" };
+
+/** The title of a set of examples. */
+export const titleOf = (name) => TITLES[name] ?? name;
+
 const MOST_CELLS = 240;
 
 export function minutes(seconds) {
@@ -10,19 +14,19 @@ export function minutes(seconds) {
   return seconds < 45 ? "under a minute left" : `about ${Math.max(1, Math.round(seconds / 60))} min left`;
 }
 
-/** Shows progress within the set of the current example; `open(id)` is called for a cell. */
-export function showStrip(state, current, open) {
+/** Shows the progress of the current example's set; `open(id)` is called when a cell is clicked. */
+export function showProgress(state, current, open) {
   const name = current?.set ?? state.sets[0].name;
-  const tally = state.sets.find((set) => set.name === name);
+  const counts = state.sets.find((set) => set.name === name);
   const items = state.items.filter((item) => item.set === name);
-  const left = minutes(tally.seconds_left);
-  fill(byId("progress"), el("b", {}, `${tally.labelled} of ${tally.drawn}`), " labelled",
+  const left = minutes(counts.seconds_left);
+  fill(byId("progress"), el("b", {}, `${counts.labelled} of ${counts.drawn}`), " labelled",
     left ? el("span", { className: "left" }, ` · ${left}`) : null);
-  document.title = `${tally.labelled} of ${tally.drawn} · ${byId("run").textContent}`;
+  document.title = `${counts.labelled} of ${counts.drawn} · ${byId("run").textContent}`;
   const strip = byId("strip");
   strip.hidden = items.length > MOST_CELLS;
   if (strip.hidden) return;
-  // Cells are kept, so that the focus stays on the one that has it.
+  // Cells are reused, so that the focus stays where it is.
   while (strip.children.length > items.length) strip.lastChild.remove();
   while (strip.children.length < items.length) strip.append(el("button", { type: "button" }));
   items.forEach((item, place) => {

@@ -21,7 +21,7 @@ from labelcast.tasks.task import Task
 
 
 def measured_run(folder: Path, lm: LanguageModel) -> Run:
-    """A run of the embedded model with six drawn of a generated task."""
+    """A run of the embedded model with six drawn examples of a generated task."""
     task = Task.load("boolean_expressions")
     rows = [record.values for record in open_source("generated:boolean_expressions:20").records()]
     run = run_of(folder, rows, 6, task)
@@ -33,7 +33,7 @@ def measured_run(folder: Path, lm: LanguageModel) -> Run:
 
 @pytest.mark.slow
 def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: LanguageModel) -> None:
-    """CoS-Low is stopped, started, followed and shown, then the forecast; the run keeps both."""
+    """CoS-Low can be stopped and started, its result and the forecast are shown and saved."""
     run = measured_run(tmp_path, smollm2)
     with serving(run.path) as server, open_page(chromium) as (page, heard):
         started(page, server.link)
@@ -41,7 +41,7 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
             press(page, str(place % 2 + 1))
         page.click("#measure")
         page.click("#stop")
-        page.wait_for_selector("text=It was stopped")
+        page.wait_for_selector("text=The measurement was stopped")
         assert not run.is_done("coslow")
         page.click("#measure")
         page.wait_for_function(
@@ -57,12 +57,13 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
         page.wait_for_selector("#forecast-message:not([hidden])")
         page.fill("#target", "0.8")
         page.click("#forecast")
-        page.wait_for_selector("#answer-sentence", timeout=60_000)
-        assert "labels" in page.text_content("#answer-sentence")
+        page.wait_for_selector("#forecast-sentence", timeout=60_000)
+        assert "labels" in page.text_content("#forecast-sentence")
         assert serious_faults(page) == []
         assert json.loads(run.file("forecast.json").read_text())["target"]["gain"] == 0.8
-        # A label that changes makes CoS-Low an old one, and the page says so.
+        # After a label changes, CoS-Low is stale.
         page.click("#strip button >> nth=0")
+        page.wait_for_selector("#example:not([hidden])")
         press(page, "2")
         page.click("#to-result") if page.is_visible("#to-result") else None
         page.wait_for_selector("text=Labels have changed since")
@@ -71,13 +72,13 @@ def test_the_forecast_from_the_page(chromium: Any, tmp_path: Path, smollm2: Lang
 
 
 @pytest.mark.slow
-def test_a_measurement_that_cannot_be_done_is_told(chromium: Any, tmp_path: Path) -> None:
-    """A model that is not there any more: the message, and the page goes on."""
+def test_a_failed_measurement_shows_its_message(chromium: Any, tmp_path: Path) -> None:
+    """The model is missing; the page stays usable."""
     run = plain_run(tmp_path, 2)
     with serving(run.path) as server, open_page(chromium) as (page, _):
         started(page, server.link)
         press(page, "1")
         press(page, "2")
         page.click("#measure")
-        page.wait_for_selector("text=It failed", timeout=120_000)
+        page.wait_for_selector("text=The measurement failed", timeout=120_000)
         assert page.is_visible("#measure")

@@ -1,0 +1,113 @@
+"""Draw more examples of a run's pool, and take labels that the pool itself has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelcast.errors import InputError
+from labelcast.labels import store
+from labelcast.labels.store import DrawnExample
+from labelcast.runs.pool import fetch, pickable, survey
+from labelcast.runs.run import Run
+from labelcast.selection.low_confidence import draw_random
+from labelcast.tasks.prompts import read_answer
+from labelcast.tasks.sources import Source, open_source
+
+
+@dataclass(frozen=True)
+class GoldCounts:
+    """How many examples got the answer of their record, kept their label, or have no answer."""
+
+    taken: int
+    kept: int
+    blank: int
+
+
+def draw_more(
+    run: Run,
+    counts: Mapping[str, int],
+    check: Callable[[Sequence[DrawnExample]], None] = lambda draws: None,
+) -> list[DrawnExample]:
+    """Draw more examples at random, none of which was drawn before. All are drawn or none.
+
+    `counts` has the number for each set; `check` may refuse the new draws before they are saved.
+
+    Raises:
+        InputError: the pool is not scored yet, has too few examples left, or has changed.
+    """
+    before = store.read_draws(run)
+    confidence = pickable(run.file("confidence.parquet"))
+    taken = [*np.flatnonzero(np.isnan(confidence)).tolist(), *(draw.index for draw in before)]
+    batch = max((draw.batch for draw in before), default=0)
+    places: dict[int, tuple[str, int]] = {}
+    for name, count in counts.items():
+        batch += 1
+        seed = run.question.seed + batch
+        positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        places |= dict.fromkeys(positions, (name, batch))
+        taken += positions
+    found = fetch(_open_pool(run), run.task, [*places])
+    draws = [DrawnExample.of(example, *places[example.index]) for example in found]
+    check(draws)
+    store.save_draws(run, [*before, *draws])
+    return draws
+
+
+def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> GoldCounts:
+    """Label the drawn examples of some sets with the answers in a field of the pool's records.
+
+    Existing labels stay. Nothing is written if any answer is wrong. The caller holds the lock.
+
+    Raises:
+        InputError: a record lacks the field, its answer is not allowed, or the pool has changed.
+    """
+    known, draws = store.known_answers(run), store.read_draws(run, only)
+    found = _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
+    if found:
+        store.save_labels(run, known | found)
+    kept = sum(draw.id in known for draw in draws)
+    return GoldCounts(len(found), kept, len(draws) - kept - len(found))
+
+
+def check_gold(
+    run: Run, field: str | None, new: Sequence[DrawnExample], only: Collection[str] | None = None
+) -> None:
+    """Refuse what `take_gold` would refuse once new draws are saved; nothing without a field."""
+    if field is not None:
+        known = store.known_answers(run)
+        new = [draw for draw in new if only is None or draw.set in only]
+        draws = [*store.read_draws(run, only), *new]
+        _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
+
+
+def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[str, str]:
+    """The answers in the records of drawn examples, by id, without the blank ones."""
+    wanted = {draw.index: draw.id for draw in draws}
+    found: dict[str, str] = {}
+    for record in _open_pool(run).records() if wanted else ():
+        if record.index not in wanted:
+            continue
+        if field not in record.values:
+            raise InputError(
+                f"--gold {field}: {record.where} has no such field. It has: "
+                f"{', '.join(list(record.values)[:12])}."
+            )
+        value = record.values[field]
+        if not store.is_blank(value):
+            answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
+            found[wanted[record.index]] = answer
+    return found
+
+
+def _open_pool(run: Run) -> Source:
+    """The run's pool; an error if it has changed since it was scored."""
+    source = open_source(run.facts.pool)
+    if survey(source, run.task).digest != run.question.pool_digest:
+        raise InputError(
+            f"{source.spec}: the pool has changed since it was scored. Restore the file (if it "
+            "has moved, run its `labelcast score` again), or score the new one into a new run."
+        )
+    return source

@@ -1,0 +1,68 @@
+"""What a labeller is asked: the instruction, the input fields and the allowed answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from labelcast.tasks.prompts import answer_name, input_names
+from labelcast.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """What a labeller is asked.
+
+    Attributes:
+        instruction: what to do; empty where the prompts say it themselves.
+        fields, titles: the names of the input fields, and the title of each.
+        answer: the name of the answer field.
+        answers: the allowed answers; empty where any text is allowed.
+    """
+
+    instruction: str
+    fields: tuple[str, ...]
+    titles: tuple[str, ...]
+    answer: str
+    answers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task | None) -> LabelTask:
+        """The labelling task of a run's task; None for prompts that are already rendered."""
+        fields, answer = tuple(input_names(task)), answer_name(task)
+        if task is None:
+            return cls("", fields, fields, answer)
+        titles = tuple(item.label or item.field for item in task.inputs)
+        return cls(task.instruction.strip(), fields, titles, answer, task.answers)
+
+    @property
+    def titled(self) -> list[tuple[str, str]]:
+        """Each input field with its title."""
+        return list(zip(self.fields, self.titles, strict=True))
+
+    @property
+    def names(self) -> list[str]:
+        """The input fields and the answer field."""
+        return [*self.fields, self.answer]
+
+    @property
+    def guidelines(self) -> str:
+        """The instruction, or the name of the answer field where there is none."""
+        return self.instruction or f"Give {self.answer}."
+
+    @cached_property
+    def meanings(self) -> dict[str, str]:
+        """What each answer means; empty unless the instruction has one line for every answer.
+
+        The allowed answers of banking77 are numbers, and its instruction says ``11 card arrival``.
+        """
+        lines = [line.strip() for line in self.instruction.splitlines()]
+        found = {}
+        for answer in self.answers:
+            line = re.compile(rf"{re.escape(answer)}\s*(?:[:.)=\-\u2013\u2014]\s*|\s)(\S.*)")
+            matches = [match[1] for match in map(line.fullmatch, lines) if match]
+            if len(matches) != 1:
+                return {}
+            found[answer] = matches[0]
+        return found

@@ -1,0 +1,133 @@
+"""Draw more examples, and take labels from the pool."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from command_line import labelcast, snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs_made import TASK, run_of, scored_run
+
+from labelcast.errors import InputError
+from labelcast.labels import store
+from labelcast.labels.draw import draw_more, take_gold
+from labelcast.runs.run import Run
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(4, 30),
+    low=st.integers(2, 4),
+    draws=st.lists(st.tuples(st.sampled_from(["random", "test"]), st.integers(1, 9)), max_size=8),
+    seed=st.integers(0, 5),
+)
+def test_no_example_is_drawn_twice(
+    size: int, low: int, draws: list[tuple[str, int]], seed: int
+) -> None:
+    """The sets share no example, until the pool is used up; then it is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = scored_run(Path(folder), [f"text {n}" for n in range(size)], low, seed)
+        left = size - low
+        for name, count in draws:
+            before = run.file("draws.jsonl").read_bytes()
+            if count > left:
+                with pytest.raises(InputError, match=f"{left} left"):
+                    draw_more(run, {name: count})
+                assert run.file("draws.jsonl").read_bytes() == before
+                continue
+            assert len(draw_more(run, {name: count})) == count
+            assert run.file("draws.jsonl").read_bytes().startswith(before)
+            left -= count
+        if left:
+            draw_more(run, {"random": left})
+        rows = run.rows("draws.jsonl")
+        assert len({row["index"] for row in rows}) == len({row["id"] for row in rows}) == size
+        assert all(row["text"] == f"text {row['index']}" for row in rows)
+
+
+def test_two_draws_at_once_are_all_or_nothing(tmp_path: Path) -> None:
+    """And another seed draws other examples."""
+    run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
+    with pytest.raises(InputError, match="6 left"):
+        draw_more(run, {"random": 10, "test": 7})
+    assert store.count_labels(run).drawn == {"low": 4}
+    first = draw_more(run, {"random": 5, "test": 5})
+    assert store.count_labels(run).drawn == {"low": 4, "random": 5, "test": 5}
+    (tmp_path / "b").mkdir()
+    other = scored_run(tmp_path / "b", [f"text {n}" for n in range(20)], 4, seed=1)
+    again = draw_more(other, {"random": 5, "test": 5})
+    assert {draw.index for draw in again} != {draw.index for draw in first}
+
+
+def run_with(folder: Path, *known: object) -> Run:
+    rows = [{"text": f"t{n}", "more": n, "gold": value} for n, value in enumerate(known)]
+    return run_of(folder, rows, len(rows) - 1, TASK)
+
+
+def test_known_answers_become_labels(tmp_path: Path) -> None:
+    """Numbers become text, blanks stay open, and existing labels are kept."""
+    run = run_with(tmp_path, "yes", 1, None, " ", "no", "yes")
+    ids = [draw.id for draw in store.read_draws(run)]
+    store.save_labels(run, {ids[0]: "no"})
+    done = take_gold(run, "gold")
+    assert (done.taken, done.kept, done.blank) == (2, 1, 2)
+    known = {row["id"]: row["label"] for row in run.rows("labels.jsonl")}
+    assert known == {ids[0]: "no", ids[1]: "1", ids[4]: "no"}
+    again = take_gold(run, "gold")
+    assert (again.taken, again.kept, again.blank) == (0, 3, 2)
+
+
+def test_only_one_set(tmp_path: Path) -> None:
+    """The others stay open."""
+    run = run_with(tmp_path, "yes", "no", "yes")
+    draw_more(run, {"test": 1})
+    assert take_gold(run, "gold", ["test"]).taken == 1
+    assert [row["set"] for row in run.rows("labels.jsonl")] == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("field", "known", "says"),
+    [
+        ("gold", ("yes", "perhaps", "no"), r"line 2, field 'gold'.*'perhaps'.*allowed"),
+        ("nowhere", ("yes", "no", "no"), r"--gold nowhere: .*line 1 has no such field.*gold"),
+    ],
+)
+def test_nothing_is_taken_if_one_answer_is_wrong(
+    tmp_path: Path, field: str, known: tuple[object, ...], says: str
+) -> None:
+    """The message names the record, and nothing is written."""
+    run = run_with(tmp_path, *known)
+    before = snapshot(run.path)
+    with pytest.raises(InputError, match=says):
+        take_gold(run, field)
+    assert snapshot(run.path) == before
+
+
+@pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no such field")])
+def test_nothing_is_drawn_if_its_answer_is_wrong(tmp_path: Path, field: str, says: str) -> None:
+    """The new example has an answer that is not allowed, or lacks the field."""
+    run = run_with(tmp_path, "perhaps", "perhaps", "perhaps")
+    store.save_labels(run, {draw.id: "no" for draw in store.read_draws(run)})
+    before = snapshot(run.path)
+    done = labelcast("label", run.path, "--more", 1, "--gold", field)
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
+    assert snapshot(run.path) == before
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    """It prints counts as JSON, and labels a new draw in the same call."""
+    run = run_with(tmp_path, "yes", "no", None, "yes", "no")
+    done = labelcast("label", run.path, "--gold", "gold", "--more", 1, "--json").json
+    assert done["gold"] == {"taken": 4, "kept": 0, "blank": 1}
+    assert done["labelled"] == {"low": 3, "random": 1}
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text(pool.read_text() + json.dumps({"text": "x", "more": 9}) + "\n")
+    store.save_labels(run, {})
+    done = labelcast("label", run.path, "--gold", "gold")
+    assert done.status == 2
+    assert "the pool has changed" in done.err

@@ -1,0 +1,187 @@
+"""Exports and imports: matched by content, all or nothing, no answer lost."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs_made import scored_run
+
+from labelcast.errors import InputError
+from labelcast.labels import exchange, store, transfer
+from labelcast.labels.draw import draw_more
+from labelcast.labels.label_task import LabelTask
+from labelcast.runs.run import Run
+from labelcast.tasks.sources import Record
+
+ANSWERS = ("yes", "no", "1", "=2")
+# Texts that break spreadsheets and labelling tools.
+TEXTS = st.text(
+    st.one_of(
+        st.sampled_from('",;\n\r\t=+-@\u2028\u00e9\U0001f600 '), st.characters(codec="utf-8")
+    ).filter(lambda c: c != "\0"),
+)
+
+
+def records(rows: list[dict[str, Any]]) -> list[Record]:
+    return [Record(n, f"row {n + 1}", row) for n, row in enumerate(rows)]
+
+
+def known(run: Run) -> dict[str, str]:
+    return {row["id"]: row["label"] for row in run.rows("labels.jsonl")}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    texts=st.lists(TEXTS, min_size=2, max_size=6),
+    shuffle=st.randoms(use_true_random=False),
+    drop=st.integers(0, 3),
+)
+def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, drop: int) -> None:
+    """In any order, with other columns, without ids, with missing rows, numbers as numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = scored_run(Path(folder), texts, len(texts))
+        rows: list[dict[str, Any]] = list(transfer.export_rows(run))
+        wanted = {}
+        for number, row in enumerate(rows):
+            wanted[row["id"]] = ANSWERS[number % 4]
+            row["label"] = 1 if number % 4 == 2 else ANSWERS[number % 4]
+            row["more"] = int(row["more"])
+            row["note"] = None
+            del row["set"]
+        shuffle.shuffle(rows)
+        kept = rows[drop:]
+        wanted = {row["id"]: wanted[row["id"]] for row in kept}
+        for row in kept:
+            del row["id"]
+        done = transfer.import_labels(run, records(kept))
+        assert (done.taken, done.blank, done.unmatched) == (len(kept), 0, ())
+        assert known(run) == wanted
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=2, max_size=5), file_format=st.sampled_from(exchange.FORMATS))
+def test_a_round_trip_through_a_file(texts: list[str], file_format: str) -> None:
+    """Exported, filled in, imported: every example gets its answer."""
+    ending = {"jsonl": "jsonl", "csv": "csv"}.get(file_format, "json")
+    with tempfile.TemporaryDirectory() as folder:
+        run = scored_run(Path(folder), texts, len(texts))
+        path = Path(folder) / f"out.{ending}"
+        assert transfer.write_export(run, path, file_format).rows == len(texts)
+        blank = transfer.import_labels(run, transfer.read_file(run, path))
+        assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
+        filled = [
+            row | {"label": ANSWERS[number % 4]}
+            for number, row in enumerate(transfer.export_rows(run))
+        ]
+        exchange.write(path, file_format, filled, LabelTask.of(run.task))
+        done = transfer.import_labels(run, transfer.read_file(run, path))
+        assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
+        assert known(run) == {row["id"]: row["label"] for row in filled}
+        transfer.write_export(run, path, file_format)
+        assert transfer.import_labels(run, transfer.read_file(run, path)).same == len(texts)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run with four drawn examples."""
+    return scored_run(tmp_path, ["a", "b", "c", "d", "e", "f"], 4)
+
+
+def filled(run: Run, *answers: str) -> list[dict[str, Any]]:
+    rows = transfer.export_rows(run)
+    return [row | {"label": answer} for row, answer in zip(rows, answers, strict=False)]
+
+
+def test_records_without_a_match_are_listed(run: Run) -> None:
+    """Another text is another example, even with a known id; a known id alone matches."""
+    rows = filled(run, "yes", "yes", "yes", "no")
+    rows[0] |= {"text": "changed"}
+    rows[1] |= {"id": "unknown"}
+    rows[2] = {"id": rows[2]["id"], "label": "yes"}
+    rows.append({"text": "x", "more": 9, "label": "not even allowed"})
+    done = transfer.import_labels(run, records(rows))
+    assert done.taken == 3
+    assert done.unmatched == (f"row 1 (id {rows[0]['id']})", "row 5")
+
+
+def test_a_second_import_changes_only_what_differs(run: Run) -> None:
+    """New, changed, same and blank answers are counted; a blank removes nothing."""
+    transfer.import_labels(run, records(filled(run, "yes", "no", "1")))
+    before = run.file("labels.jsonl").stat().st_mtime_ns
+    same = transfer.import_labels(run, records(filled(run, "yes", "no", "1")))
+    assert (same.taken, same.same) == (0, 3)
+    assert run.file("labels.jsonl").stat().st_mtime_ns == before
+    done = transfer.import_labels(run, records(filled(run, "yes", "1", " ", "no")))
+    assert (done.taken, done.changed, done.same, done.blank) == (2, 1, 1, 1)
+    assert list(known(run).values()) == ["yes", "1", "1", "no"]
+    assert store.count_labels(run).left == 0
+
+
+def test_nothing_is_imported_if_one_answer_is_wrong(run: Run) -> None:
+    """Or if the answer field is missing."""
+    with pytest.raises(InputError, match="row 3, field 'label'"):
+        transfer.import_labels(run, records(filled(run, "yes", "no", "maybe")))
+    rows = filled(run, "yes", "no")
+    del rows[1]["label"]
+    with pytest.raises(InputError, match="row 2: no answer field 'label'"):
+        transfer.import_labels(run, records(rows))
+    assert not run.file("labels.jsonl").exists()
+
+
+def test_the_same_example_twice(run: Run) -> None:
+    """One answer counts once; for two different ones the error names both places."""
+    rows = filled(run, "yes", "no")
+    assert transfer.import_labels(run, records([*rows, rows[0]])).taken == 2
+    with pytest.raises(InputError, match=r"row 3: .*'no' here and 'yes' at row 1"):
+        transfer.import_labels(run, records([*rows, rows[0] | {"label": "no"}]))
+
+
+def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
+    """Each set can be exported alone."""
+    draw_more(run, {"test": 2})
+    assert len(transfer.export_rows(run)) == 6
+    assert {row["set"] for row in transfer.export_rows(run, ["test"])} == {"test"}
+    assert transfer.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
+    with pytest.raises(InputError, match="nothing has been drawn for random"):
+        transfer.write_export(run, tmp_path / "r.csv", "csv", ["random"])
+
+
+def test_a_file_with_new_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    """An export may replace an earlier one without new answers."""
+    path = tmp_path / "out.csv"
+    transfer.write_export(run, path, "csv")
+    transfer.write_export(run, path, "csv")
+    exchange.write(path, "csv", filled(run, "yes", "", "", ""), LabelTask.of(run.task))
+    with pytest.raises(InputError, match="1 answers that are not imported"):
+        transfer.write_export(run, path, "csv")
+    transfer.import_labels(run, transfer.read_file(run, path))
+    transfer.write_export(run, path, "csv")
+    assert "yes" in path.read_text("utf-8-sig")
+
+
+@pytest.mark.parametrize("text", ["text,more,label\nother,1,yes\n", "x\n1\n", "text,more\na,0\n"])
+def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> None:
+    """Only an export of this run is replaced."""
+    path = tmp_path / "out.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match="already exists"):
+        transfer.write_export(run, path, "csv")
+    assert path.read_text() == text
+
+
+def test_another_configuration_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    """Only the same configuration is replaced."""
+    path, second = tmp_path / "t.json", tmp_path / "t.config.xml"
+    assert transfer.write_export(run, path, "label-studio").config == second
+    transfer.write_export(run, path, "label-studio")
+    second.write_text("mine")
+    with pytest.raises(InputError, match=r"t\.config\.xml: already exists"):
+        transfer.write_export(run, path, "label-studio")
+    assert second.read_text() == "mine"
+    assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

@@ -58,11 +58,9 @@ POOLS = [
     pool("UTF-16 array", "p.json", json.dumps(WORDS).encode("utf-16"), "p.json"),
     pool("a null character in JSON", "p.jsonl", '{"text": "a\0b"}\n', "line 1", "valid JSON"),
     pool("100,000 digits", "p.json", f'[{{"text": {"9" * 100_000}}}]', "p.json"),
-    pool("1e400 in an array", "p.json", '[{"text": 1e400}]', "p.json", "overflow"),
+    pool("1e400 in an array", "p.json", '[{"text": 1e400}]', "record 1", "inf"),
     pool("array, 10,000 deep", "p.json", f'[{{"text": {nested(10_000)}}}]', "p.json"),
     pool("10,000 deep", "p.jsonl", f'{{"text": {nested(10_000)}}}\n', "line 1", "too deep"),
-    pool("a key twice", "p.jsonl", '{"text": "a", "text": "b"}\n', "line 1", "'text'", "twice"),
-    pool("a key twice in an array", "p.json", '[{"text": "a", "text": "b"}]', "record 1", "twice"),
     pool("half a character in a key", "p.jsonl", '{"\\ud83d": "a"}\n', "line 1", "\\ud83d"),
     pool("encoded halves", "p.jsonl", b'{"text": "\xed\xa0\x80"}\n', "p.jsonl", "UTF-8"),
     pool("an escape in a key", "p.jsonl", lines({ESC: "a"}), "line 1", "\\x1b]0;owned\\x07"),
@@ -78,7 +76,6 @@ LABELS = [
         "import: 10,000 deep", IMPORT, ("line 1", "deep"), "a.jsonl", f'{{"a":{nested(10_000)}}}\n'
     ),
     Case("import: an array, 10,000 deep", IMPORT, ("a.json",), "a.json", nested(10_000)),
-    Case("import: a key twice", IMPORT, ("twice",), "a.jsonl", '{"label": "a", "label": "b"}\n'),
     foreign("Label Studio, nested", STUDIO | {"annotations": [{"result": [[[]]]}]}, "item 1"),
     foreign("Argilla, nested", RECORD | {"responses": {"label": [[[]]]}}, "item 1"),
     Case(
@@ -115,8 +112,7 @@ CARD = {"name": "mine", "model": "m", "hub_ids": [], "recipe": "r", "source": "s
     **{"slope": 0.5, "intercept": 0.3, "residual_sd": 0.1, "tasks": 8}
 }
 CARDS = [
-    card("10,000 deep", '{"a": ' + nested(10_000) + "}", "too deep"),
-    card("a key twice", '{"slope": 1, "slope": 2}', "'slope'", "twice"),
+    card("10,000 deep", '{"a": ' + nested(10_000) + "}", "JSON", "depth"),
     card("NaN", CARD | {"slope": float("nan")}, "slope"),
     card("a text for the slope", CARD | {"slope": ESC}, "slope"),
     card("an escape for a key", CARD | {ESC: 1}, "\\x1b]0;owned\\x07"),

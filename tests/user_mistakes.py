@@ -168,7 +168,7 @@ LABELS = [
     ),
     labelled("one id twice", lines(*({"id": 1, **row} for row in LABELLED)), "id"),
     Case("import: missing file", IMPORT, ("no.jsonl", "no such file"), "no.jsonl"),
-    Case("import: broken JSON", IMPORT, ("a.json after record 0", "valid JSON"), "a.json", "[{"),
+    Case("import: broken JSON", IMPORT, ("a.json", "valid JSON"), "a.json", "[{"),
     Case("import: JSON without an array", IMPORT, ("a.json", "array"), "a.json", "{}"),
     Case("import: JSON, no records", IMPORT, ("a.json", "no records"), "a.json", "[]"),
     Case("import: JSON with a number", IMPORT, ("a.json record 1", "object"), "a.json", "[3]"),

@@ -55,7 +55,7 @@ RANDOM = st.randoms(use_true_random=False)
 @pytest.fixture(autouse=True)
 def quick_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and coarse forecasts: their values do not matter here."""
-    monkeypatch.setattr("labelcast.report.content.target_rows", lambda *given: [])
+    monkeypatch.setattr("labelcast.report.content._targets", lambda *given: ())
     monkeypatch.setattr(families, "DRAWS", 256)
     monkeypatch.setattr(particles, "FEW", 2.0)
     monkeypatch.setattr(particles, "_AMPLE", 10.0)

@@ -82,7 +82,7 @@ def test_a_pipe_or_device_is_not_read(
     make(place / name)
     before = snapshot(place)
     words = (str(models.tiny) if word == "TINY" else word for word in READERS[name])
-    check_message(labelcast(*words), 2, (name, "where a file is needed"))
+    check_message(labelcast(*words), 2, (name, "but a file is needed"))
     assert snapshot(place) == before
 
 
@@ -91,7 +91,7 @@ def test_a_pipe_is_not_replaced(name: str, place: Path, monkeypatch: pytest.Monk
     """An output never replaces a pipe."""
     monkeypatch.chdir(place)
     os.mkfifo(place / name)
-    check_message(labelcast(*WRITERS[name]), 2, (name, "where a file is needed"))
+    check_message(labelcast(*WRITERS[name]), 2, (name, "but a file is needed"))
     assert (place / name).is_fifo()
 
 

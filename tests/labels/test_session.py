@@ -227,5 +227,5 @@ def test_a_damaged_row_is_named(tmp_path: Path, name: str) -> None:
     """With its file, its line and what to do."""
     run = run_in(tmp_path)
     run.file(name).write_text('{"id": 3}\n')
-    with pytest.raises(InputError, match=rf"{name} line 1: damaged .*Fix or delete"):
+    with pytest.raises(InputError, match=rf"{name} line 1: damaged .*Fix or remove"):
         LabelSession(run).snapshot()

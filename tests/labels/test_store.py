@@ -84,5 +84,5 @@ def test_a_damaged_row_is_named(run: Run, key: str, value: object) -> None:
     rows = run.rows("draws.jsonl")
     rows[2][key] = value
     write_jsonl(run.file("draws.jsonl"), rows)
-    with pytest.raises(InputError, match=rf"draws.jsonl line 3: damaged .*{key}.*Fix or delete"):
+    with pytest.raises(InputError, match=rf"draws.jsonl line 3: damaged .*{key}.*Fix or remove"):
         store.read_draws(run)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 
-_PART = ".part"
+_PART = re.compile(r"\.(.+)\.\d+\.part")
+"""Name of a temporary file: that of the file, and the process that writes it."""
 
 
 @contextmanager
@@ -21,8 +22,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written, or the disk is full; the old file stays.
     """
-    clear(path.parent.glob(f".{escape(path.name)}.*{_PART}"))
-    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
+    parts = ((_PART.fullmatch(entry.name), entry) for entry in path.parent.iterdir())
+    clear(entry for match, entry in parts if match and match[1] == path.name)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("ab") as held:
             # The lock tells other processes that this file is still being written.
@@ -40,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def parts_below(folder: Path) -> Iterator[Path]:
     """All temporary files in a folder, at any depth."""
-    return folder.rglob(f".*{_PART}")
+    return (path for path in folder.rglob(".*.part") if _PART.fullmatch(path.name))
 
 
 def clear(parts: Iterable[Path]) -> None:

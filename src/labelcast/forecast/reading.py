@@ -107,7 +107,8 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
     """Return the labels needed within the horizon, with their interval and the chance."""
     if question.met_by_zero_shot:
         return LabelsNeeded(0, 0, 0, 1.0, 0, 0, 0, 0)
-    reachable = min(found.at(question.horizon), 1.0)
+    # Rounded, so that sums over draws in another order keep the order of targets.
+    reachable = min(round(found.at(question.horizon), 12), 1.0)
     tail = (1 - question.level) / 2
     low = tail
     if question.target is not None and not question.scores.all:

@@ -234,8 +234,9 @@ def score_run(
     earlier = Run(out)
     if earlier.exists():
         _check_runtime(earlier, engine)
-        batch_size = batch_size or earlier.facts.batch_size
-    chosen = choose_batch(batch_size or engine.batch_size, lm.device.value, "confidence")
+        batch_size = earlier.facts.batch_size if batch_size is None else batch_size
+    batch_size = engine.batch_size if batch_size is None else batch_size
+    chosen = choose_batch(batch_size, lm.device.value, "confidence")
     facts = RunFacts(
         pool=source.spec,
         size=found.size,

@@ -13,11 +13,9 @@ import numpy as np
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_object, write_json
 from labelcast.forecast.distributions import t_quantile
-from labelcast.forecast.efficiency import Array
 from labelcast.forecast.line import (
     STRICT,
     Difference,
-    LineFit,
     TaskPoint,
     checked_points,
     fit_points,
@@ -48,15 +46,6 @@ class AucEstimate:
     high: float
     clipped: bool
     warnings: tuple[str, ...]
-
-    def quantile(self, probability: float) -> float:
-        """Return a quantile of the AUC, clipped to 0.05 to 0.95."""
-        return _within(self.mean + self.sd * t_quantile(probability, self.df))
-
-    def sample(self, n: int, seed: int) -> Array:
-        """Draw n AUCs, [n], clipped to 0.05 to 0.95."""
-        draws = np.random.default_rng(seed).standard_t(self.df, size=n)
-        return np.clip(self.mean + self.sd * draws, AUC_LOW, AUC_HIGH)
 
 
 @dataclass(frozen=True)
@@ -228,22 +217,6 @@ class Calibration:
         """Whether the line was tried and not shown to err less than the mean of the tasks."""
         tried = self.loto_difference
         return tried is not None and not tried.line_is_better
-
-    @property
-    def residuals(self) -> dict[str, float]:
-        """AUC minus the line by task, where the tasks are known."""
-        return {p.task: p.auc - self._line_at(p.coslow) for p in self.points}
-
-    def diagnostics(self) -> LineFit | None:
-        """Return standard errors, leverage, influence and jackknife+; None without the tasks."""
-        if not self.points:
-            return None
-        return fit_points(self.points)
-
-    def most_influential_task(self) -> str | None:
-        """Return the task that moves the line most (Cook's distance); None without the tasks."""
-        line = self.diagnostics()
-        return None if line is None else self.points[line.most_influential].task
 
     def predict(self, coslow: float, level: float = 0.9) -> AucEstimate:
         """Predict the AUC of a task from its CoS-Low.

@@ -52,11 +52,6 @@ def normal_quantile(probability: float) -> float:
     return z
 
 
-def t_log_density(values: Array, df: float) -> Array:
-    """Return the logarithm of Student's t density, up to a constant, of the same shape."""
-    return np.asarray(-(df + 1) / 2 * np.log1p(values**2 / df))
-
-
 def t_quantile(probability: float, df: float) -> float:
     """Return Student's t quantile.
 

@@ -1,8 +1,5 @@
-"""A least-squares line through tasks, and everything that judges it.
-
-Fits AUC against CoS-Low: leave-one-out errors, leverage, influence, intervals, and whether the line
-predicts a new task better than the mean of the tasks does. What a forecast makes of a line is in
-`calibration`.
+"""A least-squares line of AUC against CoS-Low over tasks, its leave-one-task-out error, and whether
+it predicts a new task better than the mean of the tasks does.
 """
 
 import math
@@ -14,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from labelcast.errors import InputError
-from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import Array
 
 STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -44,7 +40,6 @@ class LineFit:
         loo_residuals: each y minus the line through the others, [n].
         loo_mae: their mean absolute value.
         loo_mae_of_mean: the same when the mean of the others is the prediction.
-        cooks_distance: how far the line moves when a point is left out, [n].
     """
 
     x: Array
@@ -62,40 +57,6 @@ class LineFit:
     loo_residuals: Array
     loo_mae: float
     loo_mae_of_mean: float
-    cooks_distance: Array
-
-    @property
-    def most_influential(self) -> int:
-        """Index of the point that moves the line most (largest Cook's distance)."""
-        return int(np.argmax(self.cooks_distance))
-
-    def prediction_sd(self, x: float) -> float:
-        """Return the standard deviation of a new y at x: residual and line, leverage included."""
-        return self.residual_sd * math.sqrt(1 + 1 / len(self.x) + (x - self.mean_x) ** 2 / self.sxx)
-
-    def prediction_interval(self, x: float, level: float = 0.9) -> tuple[float, float]:
-        """Return the parametric interval (t with n - 2 degrees of freedom) of a new y at x."""
-        middle = self.slope * x + self.intercept
-        half = t_quantile((1 + level) / 2, len(self.x) - 2) * self.prediction_sd(x)
-        return middle - half, middle + half
-
-    def jackknife_plus(self, x: float, level: float = 0.9) -> tuple[float, float]:
-        """Return the jackknife+ interval of a new y at x, which assumes no distribution.
-
-        Infinite ends where there are too few points for the level.
-
-        Source: Barber, Candes, Ramdas and Tibshirani (2021), Annals of Statistics 49(1), eq. 1.2.
-        """
-        n = len(self.x)
-        moved = self.loo_residuals / self.sxx * (self.x - self.mean_x)
-        slopes = self.slope - moved
-        intercepts = self.intercept - self.loo_residuals / n + moved * self.mean_x
-        middle = slopes * x + intercepts
-        spread = np.abs(self.loo_residuals)
-        rank = math.ceil(level * (n + 1) - 1e-9)
-        if rank > n:
-            return -math.inf, math.inf
-        return float(np.sort(middle - spread)[n - rank]), float(np.sort(middle + spread)[rank - 1])
 
 
 def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
@@ -128,7 +89,6 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
     residuals = dy - slope * dx
     residual_sd = math.sqrt(float(residuals @ residuals) / (n - 2))
     loo = residuals / (1 - leverage)
-    variance = max(residual_sd**2, np.finfo(float).tiny)
     return LineFit(
         x=xs,
         y=ys,
@@ -145,7 +105,6 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
         loo_residuals=loo,
         loo_mae=float(np.abs(loo).mean()),
         loo_mae_of_mean=float(np.abs(dy * n / (n - 1)).mean()),
-        cooks_distance=residuals**2 * leverage / (2 * variance * (1 - leverage) ** 2),
     )
 
 

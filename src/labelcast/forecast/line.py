@@ -1,6 +1,4 @@
-"""A least-squares line of AUC against CoS-Low over tasks, its leave-one-task-out error, and whether
-it predicts a new task better than the mean of the tasks does.
-"""
+"""A least-squares line of AUC against CoS-Low over tasks, and whether it beats their mean."""
 
 import math
 from collections.abc import Sequence

@@ -107,8 +107,9 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
     """Return the labels needed within the horizon, with their interval and the chance."""
     if question.met_by_zero_shot:
         return LabelsNeeded(0, 0, 0, 1.0, 0, 0, 0, 0)
-    # Rounded, so that sums over draws in another order keep the order of targets.
-    reachable = min(round(found.at(question.horizon), 12), 1.0)
+    reachable = found.at(question.horizon)
+    # A sum of all weights may be 1 less the last digit, and a higher target must not look easier.
+    reachable = 1.0 if reachable > 1 - 1e-12 else reachable
     tail = (1 - question.level) / 2
     low = tail
     if question.target is not None and not question.scores.all:

@@ -23,7 +23,7 @@ FALLBACK = "post_room"
 
 @dataclass(frozen=True)
 class Material:
-    """Examples, and where they come from in words."""
+    """Examples, and a text that says where they come from."""
 
     examples: list[Example]
     source: str

@@ -10,7 +10,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def restart_peak() -> int:
-    """Reset the peak; return the bytes that are resident now.
+    """Reset the peak and return the bytes in memory now.
 
     If the system cannot reset it, the peak stays that of the process so far.
     """
@@ -22,7 +22,7 @@ def restart_peak() -> int:
 
 
 def peak() -> int:
-    """The most bytes that were resident since `restart_peak`, if the system supports it."""
+    """The most bytes in memory since `restart_peak`, if the system supports it."""
     if _STATUS.exists():
         return _status("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024

@@ -2,8 +2,8 @@
 
     python benchmarks/peer_ways.py WAY [the options of peers.py]
 
-`peers.py` runs each way as a child process, to measure its memory separately. A way that is not
-installed says so. Two kinds of gradient are compared: those of LoRA's B at B = 0 with one A
+`peers.py` runs each way as a child process, to measure its memory separately. A way whose package
+is not installed says so. Two kinds of gradient are compared: those of LoRA's B at B = 0 with one A
 ("sketch"), and those of the complete weights ("full"), whose inner products have the weight
 1 / d_in per layer in labelcast's `exact` and 1 in the plain sum ("unweighted").
 
@@ -333,7 +333,7 @@ def measure(way: str, args: Any) -> dict[str, Any]:
     except ImportError as error:
         return {"way": way, "absent": f"installed, but cannot be imported ({error})"}
     with torch.no_grad():
-        # So that every weight is resident before the baseline is taken.
+        # So that every weight is in memory before the baseline is taken.
         lm.model(input_ids=torch.tensor([given.pairs[0].tokens[:8]], device=lm.model.device))
     before = memory.restart_peak()
     start = time.perf_counter()

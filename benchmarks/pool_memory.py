@@ -2,7 +2,7 @@
 
     python benchmarks/pool_memory.py --sizes 1000,10000,100000
 
-The model is random and has one layer, so that the pool is measured and not the model.
+The model is random and has one layer, so that the pool's memory is measured and not the model's.
 """
 
 from __future__ import annotations

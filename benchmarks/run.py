@@ -103,7 +103,7 @@ def commit() -> str:
 
 
 def facts(outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """The text under the table: which examples each benchmark ran on, and how often."""
+    """The text under the table: which examples each benchmark ran on, and how many turns."""
     return "\n".join(
         f"- {one['benchmark']}: {one['examples']}; turns: {one['turns']}."
         for one in outcomes

@@ -1,4 +1,4 @@
-"""What the pictures of the documentation share: colours, the axis of labels, saving."""
+"""What the documentation's pictures share: colours, the axis of labels, and saving."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LABELS = "datum.value < 0.01 ? '0' : format(round(pow(5000, datum.value)), ',')
 
 
 def chart_of(rows: Rows) -> Chart:
-    """Return a chart over rows of our own."""
+    """Return a chart of these rows."""
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
 
 

@@ -25,7 +25,7 @@ class MeasuredCurve:
 
     Attributes:
         source, model, task: names.
-        scores: (labels, score) of every training run, by rising labels, at 1 label or more.
+        scores: (labels, score) of every training run with 1 label or more, sorted by labels.
         zero_shot: score before any training example, None if unknown.
         test_size: test examples behind each score, None if unknown.
     """
@@ -39,7 +39,7 @@ class MeasuredCurve:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The task, which is held out with all its curves."""
+        """The task; all its curves are held out together."""
         return self.source, self.task
 
     def means(self) -> tuple[Array, Array]:

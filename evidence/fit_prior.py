@@ -42,7 +42,7 @@ STEPS: dict[str, dict[str, int]] = {"scores": {}, "losses": {"rounds": 25, "step
 
 CHAINS = 32
 LEFT_OUT = ("fewsquad",)
-"""Sources that only show the start of a curve; they are not fitted."""
+"""Sources that show only the start of a curve; they are not fitted."""
 
 CURVES = Path(__file__).parent / "curves"
 """The measured curves that may be shared."""
@@ -68,7 +68,7 @@ class Packed:
 
     @classmethod
     def of(cls, curves: Sequence[MeasuredCurve]) -> "Packed":
-        """Pack curves; a long one keeps 60 runs at equal steps."""
+        """Pack curves; of a long curve, 60 evenly spaced runs are kept."""
         rows = []
         for curve in curves:
             runs = list(curve.scores)
@@ -114,7 +114,7 @@ class Packed:
 
 
 def _odds(score: float) -> float:
-    """Return the log odds of a score, smoothed by half an example right and half wrong, of 500."""
+    """Return the log odds of a score on 500 examples, plus half a right and half a wrong one."""
     return float(np.log((500 * score + 0.5) / (500 * (1 - score) + 0.5)))
 
 
@@ -320,8 +320,8 @@ def refit(samples: Array, weights: Array, mixture: Mixture, steps: int) -> Mixtu
 def headroom_shares(curves: Sequence[MeasuredCurve]) -> list[float]:
     """Return the share of the headroom that published curves gain on average, for `HEADROOM_N`.
 
-    The mean over budgets 2, 4, 8, 16 and 32 times as large, up to 5,000 labels. Curves are linear
-    in log(labels) after the running maximum, and start at zero-shot at one label.
+    It is the mean over budgets 2, 4, 8, 16 and 32 times as large, up to 5,000 labels. Between its
+    budgets the running maximum of a curve is linear in log(labels), from zero-shot at one label.
     """
     return [
         float(np.mean([np.mean(gained(curves, n, n * f)) for f in FACTORS if n * f <= 5000]))
@@ -344,7 +344,7 @@ def gained(curves: Sequence[MeasuredCurve], first: float, last: float) -> Array:
 
 @cache
 def _rising(curve: MeasuredCurve) -> tuple[Array, Array]:
-    """Return log(labels) and the running maximum of the scores, from zero-shot at one label on."""
+    """Return log(labels) and the running maximum of the scores, with zero-shot at one label."""
     budgets, scores = curve.means()
     x = np.log(budgets)
     if curve.zero_shot is not None and budgets[0] > 1:

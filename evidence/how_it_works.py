@@ -140,7 +140,7 @@ def draw_calibration() -> Chart:
 
 
 def draw_area() -> Chart:
-    """The power law for three areas, with the labels at which each reaches part of the gain."""
+    """The power law for three areas, with the labels at which each reaches 0.7 of the gain."""
     rows: Rows = []
     ends: Rows = []
     for auc in AUCS:

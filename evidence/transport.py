@@ -3,8 +3,8 @@
 `python -m evidence.transport RESULTS CURVES [--json]` observes the first one, two and three mean
 scores of every measured curve from 10 labels up, forecasts every later score, and compares with the
 last value, a power law, and the headroom rule (last score + share of what is left to 1, the median
-share of the published curves). Every curve of the same task, of any source and model, is left out
-of the prior and of the rule. Five minutes on one core.
+share of the published curves). Every curve of the same task, from any source and model, is left out
+of the prior and of the rule. It takes five minutes on one core.
 """
 
 import argparse
@@ -37,7 +37,7 @@ LEVEL = 0.9
 _LARGEST = 10**6
 
 GRID = np.geomspace(10, _LARGEST, 41)
-"""Budgets at which the headroom rule is asked for labels."""
+"""Budgets at which the headroom rule looks for the labels needed."""
 
 
 class Case(NamedTuple):

@@ -2,7 +2,7 @@
 
     python scripts/wheel_check.py FOLDER
 
-Tests what a user without the source tree gets: the wheel, the versions of constraints.txt, and the
+Tests what a user without the source tree gets: the wheel, the versions in constraints.txt, and the
 embedded model. Prints the seconds of each step; exits with status 1 at the first that fails.
 """
 
@@ -33,7 +33,7 @@ def run(what: str, command: Sequence[str | Path], folder: Path) -> str:
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel from the source archive, which tests that one too."""
+    """Build the wheel from the source archive, which tests the archive too."""
     command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation"]
     run("source archive, and the wheel from it", [*command, "--outdir", folder, ROOT], folder)
     (wheel,) = folder.glob("*.whl")

@@ -87,7 +87,7 @@ def _difference(
 
 
 def _mean_over_rows(values: Array) -> Array:
-    """Return the mean over the rows of every curve; a curve's rows apply all or none."""
+    """Return each curve's mean over rows; either all of a curve's rows have a value, or none."""
     return np.asarray(values.mean(axis=1))
 
 

@@ -23,7 +23,7 @@ COSLOW_FILE = "coslow_llama_figure.csv"
 
 
 def steps(curves: Sequence[PublishedCurve]) -> int:
-    """Return how often `reproduce` reports progress in all."""
+    """Return how many times `reproduce` reports progress."""
     return refinement_steps(curves) + len({curve.task for curve in curves})
 
 
@@ -43,7 +43,7 @@ def reproduce(
         without_task: gives the fit of the score curves without a task.
         draws: of the error of the AUC, in every row that has one.
         seed: of these draws and of the bootstrap.
-        progress: is called with 1 for each of `steps`.
+        progress: called with 1 for each of `steps`.
 
     Returns:
         JSON-ready figures; None for one that is not available, with the reason in `notes`.
@@ -107,7 +107,7 @@ def _auc_error(curves: tuple[PublishedCurve, ...]) -> tuple[float | None, list[s
 
 
 def find_coslow(results: Path) -> Path | None:
-    """Return the file of CoS-Low values in or next to the results folder; None if there is none."""
+    """Return the file of CoS-Low values in or next to the results folder, or None."""
     places = (results / COSLOW_FILE, results.resolve().parent / COSLOW_FILE)
     return next((path for path in places if path.is_file()), None)
 

@@ -20,8 +20,8 @@ from labelcast.forecast.question import Question
 from labelcast.forecast.reading import POINT
 
 GAIN_NOISE_SD = 0.015
-"""Noise of a published score, in units of the gain. The row's truth contains this score itself; the
-noise allows for the shape of the curves between the budgets."""
+"""Noise of a published score, in units of the gain. The row's truth contains the score itself, so
+the noise only allows for the shape of the curves between budgets."""
 
 _HARDLY = 1e-3
 """If the chance of reaching a target is lower, its labels are those of the largest budget."""

@@ -78,7 +78,7 @@ def held_out(
 
 
 def steps(curves: Sequence[PublishedCurve]) -> int:
-    """Return how often `measure_all` reports progress in all."""
+    """Return how many times `measure_all` reports progress."""
     return len({curve.task for curve in curves}) * len(CEILINGS) * 3
 
 

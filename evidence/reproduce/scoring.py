@@ -14,7 +14,7 @@ TARGETS = (0.5, 0.7, 0.9)
 """Targets, as fractions of the gain."""
 
 FLOOR = 50
-"""Nothing was measured below this number of labels, so all smaller numbers count as this one."""
+"""Nothing was measured below this number of labels, so smaller numbers count as this one."""
 
 LEVEL = 0.9
 """Confidence level of the intervals."""
@@ -231,7 +231,7 @@ class TaskBootstrap:
         return once, drawn
 
     def spread(self, times: int) -> "TaskBootstrap":
-        """Return the resamples of values that each curve has so many of, one after the other."""
+        """Return the resamples for data in which each curve has `times` values in a row."""
         return TaskBootstrap(np.repeat(self.counts, times, axis=1))
 
     def mean(self, values: Array) -> Estimate:

@@ -96,7 +96,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def show_probes(tasks: dict[str, Row]) -> None:
-    """Show what was measured of each task without training."""
+    """Show what was measured for each task without training."""
     table(
         f"Zero-shot and baselines, {len(tasks)} tasks",
         ("task", "zero-shot (sd)", "allowed answers", "confidence", "random cosine", "norm"),
@@ -156,7 +156,7 @@ def show_correlations(tasks: dict[str, Row]) -> None:
 
 
 def show_lines(tasks: dict[str, Row], aucs_of: dict[str, float]) -> None:
-    """Show the line of AUC on each predictor, beside predicting the mean."""
+    """Show the line of AUC on each predictor, next to predicting the mean."""
     names = [task for task in tasks if task in aucs_of]
     aucs = [aucs_of[task] for task in names]
     rows: list[tuple[object, ...]] = []

@@ -171,7 +171,7 @@ def curves(making: Making) -> None:
 
 
 def _by_budgets(making: Making) -> Iterator[tuple[tuple[int, ...], list[CardTask]]]:
-    """Tasks with the budgets that their data allows beside the test set."""
+    """Tasks with the budgets that their data allows besides the test set."""
     from labelcast.sweeps.job import SweepSettings, split
     from labelcast.sweeps.sweep import sweep_task
     from labelcast.training.recipe import FULL
@@ -198,7 +198,7 @@ def few_steps(making: Making) -> None:
 
 
 def card(making: Making) -> None:
-    """Fit the card to the measured curves, with the CPU's probes."""
+    """Fit the card to the measured curves and the probes measured on the CPU."""
     options = [f"--{k.replace('_', '-')}={v}" for k, v in making.config["probes"].items()]
     folders = (str(making.work / "curves"), "--probes", str(making.work / "cpu"))
     name = ("--name", making.config["model"], "--out", str(making.card), "--force")

@@ -27,7 +27,7 @@ def collect(work: Path, measured: Path) -> None:
         folder, out = file.parent, measured / file.parent.name
         content = read_json(file)
         for entry in content["tasks"].values():
-            # Where the data was is of no use to others.
+            # Where the data was is no use to others.
             if not entry["data"].startswith(("generated:", "hub:")):
                 entry["data"] = Path(entry["data"]).name
         layers = read_jsonl(folder / "layers.jsonl")
@@ -43,7 +43,7 @@ def collect(work: Path, measured: Path) -> None:
 
 
 def restore(measured: Path, work: Path) -> None:
-    """Copy rows that were measured elsewhere to where the sweeps look for them."""
+    """Copy rows that were measured elsewhere into the sweeps' folders."""
     for file in sorted(measured.glob("*/sweep.json")):
         folder = work / file.parent.name
         if not (folder / "sweep.json").exists():

@@ -27,7 +27,7 @@ LARGEST = 10**6
 LEVEL = 0.9
 
 Forecast = Callable[[Array, Array, Array], tuple[Array, Array | None]]
-"""Takes budgets, losses there and later budgets; returns later losses, [k], and intervals, [k, 2]."""
+"""Takes budgets, losses and later budgets; returns later losses, [k], and intervals, [k, 2]."""
 
 
 def last_loss(budgets: Array, losses: Array, later: Array) -> tuple[Array, None]:

@@ -223,7 +223,7 @@ class Harness:
         """The same command without a fault gives the same folder as if nothing had happened."""
         whole = self.reference(command)
         if not command.again:
-            # A command that had finished adds to its work when it is run again.
+            # A finished command that is run again adds to its work.
             before = {k: v for k, v in state(folder).items() if not k.endswith(".part")}
             untouched = before == state(self.stages[command.start])
             assert untouched or before == whole

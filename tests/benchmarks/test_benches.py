@@ -183,7 +183,7 @@ def found_by(way: str, lm: LanguageModel) -> Any:
     ],
 )
 def test_a_peer_finds_the_same_cosines(fresh: LanguageModel, way: str, ours: str) -> None:
-    """Sketched or full, one gradient at a time or all at once: the same numbers."""
+    """With sketched or full gradients, one at a time or all at once, the numbers are the same."""
     if way == "kronfluence" and find_spec(way) is None:
         pytest.skip("kronfluence is not installed")
     wanted = found_by(ours, fresh)
@@ -195,6 +195,6 @@ def test_a_peer_finds_the_same_cosines(fresh: LanguageModel, way: str, ours: str
 
 
 def test_a_missing_peer_is_reported() -> None:
-    """It is not a failure."""
+    """This is not a failure."""
     with pytest.raises(peer_ways.Absent, match="not installed"):
         peer_ways.needs("no_such_peer_of_labelcast")

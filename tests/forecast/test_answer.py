@@ -1,4 +1,4 @@
-"""The forms of an answer: HTML for a notebook."""
+"""How a forecast is shown in a notebook."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def shown(answer: Forecast) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_notebook_shows_the_numbers_of_the_answer(case: dict[str, Any]) -> None:
-    """Sentence, advice, warnings and every band of the curve; no script and no address."""
+def test_a_notebook_shows_the_numbers_of_the_forecast(case: dict[str, Any]) -> None:
+    """It has sentence, advice, warnings and the whole curve, and no script or address."""
     answer = forecast(**({"calibration": "pooled"} | case))
     root = shown(answer)
     paragraphs = ["".join(p.itertext()) for p in root.findall("p")]
@@ -43,7 +43,7 @@ def test_a_notebook_shows_the_numbers_of_the_answer(case: dict[str, Any]) -> Non
 
 
 def test_text_in_a_notebook_is_escaped() -> None:
-    """A warning may quote what a user or a file gave."""
+    """A warning may quote a user or a file."""
     hostile = "<script>alert('1')</script> & \"more\""
     answer = replace(forecast(coslow=0.4, calibration="pooled"), warnings=(hostile,))
     assert "<script" not in answer._repr_html_()

@@ -67,14 +67,14 @@ def test_prediction_is_the_parametric_interval() -> None:
 
 @given(st.floats(-1, 1), st.floats(0.05, 0.95), st.floats(0.05, 0.95))
 def test_intervals_nest_as_the_level_grows(coslow: float, a: float, b: float) -> None:
-    """A higher level holds the interval of a lower one; all lie within 0.05 to 0.95."""
+    """The interval of a higher level contains that of a lower one; all lie within 0.05 to 0.95."""
     inner, outer = (_mine().predict(coslow, level) for level in sorted((a, b)))
     assert 0.05 <= outer.low <= inner.low + 1e-9 and inner.high <= outer.high + 1e-9 <= 0.95 + 1e-9
     assert inner.low <= inner.mean == outer.mean <= inner.high
 
 
-def test_caveats_are_said() -> None:
-    """Beyond the tasks' CoS-Low and outside the AUC's range the prediction warns."""
+def test_caveats_are_warnings() -> None:
+    """A CoS-Low beyond the tasks' and an AUC outside its range give a warning."""
     card = Calibration.fit(X, [1.2 * x + 0.05 for x in X], name="steep")
     estimate = card.predict(0.95)
     assert estimate.clipped and estimate.mean == 0.95
@@ -97,17 +97,17 @@ def test_caveats_are_said() -> None:
         (X, Y, ["a"] * 9, "twice"),
     ],
 )
-def test_bad_tasks_are_refused(
+def test_unusable_tasks_are_refused(
     coslow: list[float], auc: list[float], tasks: list[str] | None, words: str
 ) -> None:
-    """Too few tasks, a CoS-Low that does not vary and bad values are refused with the reason."""
+    """Too few tasks, a CoS-Low that does not vary, and bad values: the message gives the reason."""
     with pytest.raises(InputError, match=words):
         Calibration.fit(coslow, auc, name="bad", tasks=tasks)
 
 
 @pytest.mark.parametrize("coslow", [-1.1, 1.1, math.nan])
 def test_coslow_out_of_range(coslow: float) -> None:
-    """A CoS-Low that no median of cosines can be is refused."""
+    """A CoS-Low outside -1 to 1 is refused."""
     with pytest.raises(InputError, match="--coslow"):
         _mine().predict(coslow)
 

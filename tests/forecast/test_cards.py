@@ -51,14 +51,14 @@ def test_lines_are_the_published_ones(name: str) -> None:
     assert card.residual_sd == round(0.086 * math.sqrt(math.pi / 2), 3)
 
 
-def test_borrowed_residuals_are_said() -> None:
-    """A prediction with borrowed residuals says whose they are; Llama's has nothing to say."""
+def test_borrowed_residuals_give_a_warning() -> None:
+    """The warning says whose they are; Llama's card has its own, and no warning."""
     assert any("borrowed from llama" in w for w in by_name("pooled").predict(0.3).warnings)
     assert by_name("llama-3.1-8b-instruct").predict(0.3).warnings == ()
 
 
 @pytest.mark.parametrize("coslow", [0.0, 0.3, 0.6])
-def test_pooled_card_follows_from_the_three(coslow: float) -> None:
+def test_the_pooled_card_follows_from_the_three(coslow: float) -> None:
     """The pooled line is the mean of the three; its error adds their spread at that CoS-Low."""
     pooled = by_name("pooled")
     values = [slope * coslow + intercept for slope, intercept in PUBLISHED.values()]
@@ -122,8 +122,8 @@ def test_wrong_cards_are_refused(tmp_path: Path, changes: dict[str, object], wor
         ("{}", "'name' is missing"),
     ],
 )
-def test_files_that_are_no_card(tmp_path: Path, text: str, words: str) -> None:
-    """An empty file, a list and an empty object are refused by name of the file."""
+def test_files_that_are_not_cards(tmp_path: Path, text: str, words: str) -> None:
+    """An empty file, a list and an empty object are refused; the message names the file."""
     path = tmp_path / "card.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=words) as error:
@@ -132,7 +132,7 @@ def test_files_that_are_no_card(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
-    """A file that is absent, or is no text, is refused."""
+    """A missing file and a file that is not text are refused."""
     with pytest.raises(InputError, match="no such file"):
         by_name(str(tmp_path / "none.json"))
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
@@ -160,8 +160,8 @@ def test_exact_hub_id_finds_the_card(card: Calibration) -> None:
         assert find(hub_id=hub_id) == (card, [])
 
 
-def test_likeness_is_never_identity() -> None:
-    """The base model gets the pooled card, and a warning that names the card it is like."""
+def test_a_similar_model_is_not_the_same_model() -> None:
+    """The base model gets the pooled card, and a warning that names the similar model's card."""
     llama = by_name("llama-3.1-8b-instruct")
     config = {**llama.architecture, "torch_dtype": "bfloat16"}
     card, warnings = find(hub_id="meta-llama/Llama-3.1-8B", architecture=config)
@@ -170,7 +170,7 @@ def test_likeness_is_never_identity() -> None:
 
 
 def test_unknown_model_gets_the_pooled_card() -> None:
-    """A model with no card, or a run without any identity, is told so plainly."""
+    """For a model without a card, or a run without a model's identity, a warning says so."""
     for given in ({}, {"hub_id": "a/b"}, {"fingerprint": "0" * 64}):
         card, warnings = find(**given)  # type: ignore[arg-type]
         assert card.name == "pooled" and "no calibration exists" in warnings[0]

@@ -1,4 +1,4 @@
-"""Costs in money, and the plan that they make."""
+"""Costs in money, and the plan that follows from them."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ SEEN: dict[str, Any] = {"observations": [(50, 0.5), (100, 0.58)], "observe_size"
 
 @pytest.mark.parametrize("label", [0.05, 0.5, 4.0])
 @pytest.mark.parametrize("run", [0.0, 12.5, 300.0])
-def test_the_plan_sums_up(label: float, run: float) -> None:
-    """Labels to add at their price, the run, and the sum of both; the advice says them."""
+def test_the_plan_adds_up(label: float, run: float) -> None:
+    """It has the cost of the labels, of the run, and their sum; the advice states them."""
     answer = forecast(target_score=0.8, label_cost=label, run_cost=run, value=1e6, **SEEN)
     plan = answer.plan
     assert plan is not None and answer.next_budget is not None
@@ -24,7 +24,7 @@ def test_the_plan_sums_up(label: float, run: float) -> None:
     assert (f"{plan.total:,.2f} in all" in answer.advice()) == (run > 0)
 
 
-def test_dearer_labels_never_buy_more() -> None:
+def test_a_higher_label_price_never_buys_more() -> None:
     """With the run and the value fixed, the next budget falls with the price of a label."""
     budgets = [
         forecast(target_score=0.8, label_cost=c, run_cost=50.0, value=5000.0, **SEEN).next_budget
@@ -34,8 +34,8 @@ def test_dearer_labels_never_buy_more() -> None:
     assert numbers == sorted(numbers, reverse=True) and numbers[0] > numbers[-1]
 
 
-def test_dearer_runs_never_buy_less_and_value_decides_to_stop() -> None:
-    """A dear run is not repeated often; a target that is worth nothing is not bought."""
+def test_costlier_runs_never_buy_less_and_the_value_decides_when_to_stop() -> None:
+    """A costly run is not repeated often; for a target that is worth nothing, nothing is bought."""
     cheap, dear = (
         forecast(target_score=0.8, label_cost=1.0, run_cost=c, **SEEN).next_budget
         for c in (1.0, 1000.0)
@@ -55,14 +55,14 @@ def test_the_unit_of_money_does_not_matter() -> None:
     assert one.next_budget == two.next_budget
 
 
-def test_no_price_no_plan() -> None:
-    """Without the price of a label, and where the target is met, there is no plan."""
+def test_without_a_price_there_is_no_plan() -> None:
+    """There is none without the price of a label, or if the target is met."""
     assert forecast(target_score=0.8, **SEEN).plan is None
     assert forecast(target_score=0.55, label_cost=1.0, **SEEN).plan is None
 
 
-def test_coslow_alone_is_told_what_a_first_run_adds() -> None:
-    """After CoS-Low the advice says it; after a score it does not."""
+def test_after_coslow_alone_the_advice_says_what_a_first_run_adds() -> None:
+    """After a score it does not."""
     alone = forecast(0.4, "llama-3.1-8b-instruct", target=0.9)
     assert "first run on as few as 50 labels" in alone.advice()
     after = forecast(0.4, "llama-3.1-8b-instruct", target_score=0.8, **SEEN)

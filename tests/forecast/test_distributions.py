@@ -1,4 +1,4 @@
-"""Distributions against scipy, and the lattice of normal numbers."""
+"""Distributions compared with scipy's, and the lattice of normal numbers."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ PROBABILITIES = st.floats(0.0005, 0.9995)
 
 @given(PROBABILITIES, st.floats(2, 500))
 def test_t_quantile_is_scipys(probability: float, df: float) -> None:
-    """Student's t quantile agrees with scipy's, for whole and broken degrees of freedom."""
+    """Student's t quantile agrees with scipy's, also for degrees of freedom that are not whole."""
     expected = float(stdtrit(df, probability))
     assert t_quantile(probability, df) == pytest.approx(expected, rel=1e-5, abs=1e-8)
 
@@ -45,8 +45,8 @@ def test_normal_cdf_is_scipys(values: list[float]) -> None:
     assert normal_cdf(z.reshape(-1, 1)).shape == (len(values), 1)
 
 
-def test_numbers_are_normal_and_unrelated() -> None:
-    """Every column has the normal's quantiles, and no two columns go together."""
+def test_numbers_are_normal_and_uncorrelated() -> None:
+    """Every column has normal quantiles, and no two columns are correlated."""
     for seed in (0, 1, 17):
         normals = lattice_normals(2000, 7, seed)
         for column in normals.T:
@@ -57,7 +57,7 @@ def test_numbers_are_normal_and_unrelated() -> None:
 
 
 def test_every_run_of_rows_is_spread_evenly() -> None:
-    """A hundred rows in a row, such as one component's, have a mean near 0 and an sd near 1."""
+    """A hundred successive rows, such as one component's, have a mean near 0 and an sd near 1."""
     normals = lattice_normals(2000, 7, 0)
     for start in range(0, 1900, 100):
         run = normals[start : start + 100]

@@ -29,14 +29,14 @@ def _curve(scores: list[float], ceiling: float | None = None) -> EfficiencyCurve
 
 
 def test_axis_runs_from_zero_shot_to_the_largest_budget() -> None:
-    """Zero-shot and one label stand at 0, 5,000 at 1, and the way back is the inverse."""
+    """Zero-shot and one label are at 0, 5,000 labels at 1, and the inverse leads back."""
     assert log_position([0, 1, 5000]).tolist() == [0.0, 0.0, 1.0]
     np.testing.assert_allclose(budget_at(log_position(GRID[1:])), GRID[1:])
 
 
 @given(SCORES)
 def test_gains_rise_from_zero_to_at_most_one(scores: list[float]) -> None:
-    """A cleaned curve never falls, starts at 0 and ends at 1 where its best is the ceiling."""
+    """A cleaned curve never falls, starts at 0, and ends at 1 if its best score is the ceiling."""
     curve = _curve(scores)
     assert curve.gains[0] == 0 and curve.gains[-1] == 1
     assert all(a <= b for a, b in zip(curve.gains, curve.gains[1:], strict=False))
@@ -66,20 +66,20 @@ def test_largest_area_on_the_grid() -> None:
 
 
 def test_ceiling_is_the_larger_of_given_and_best() -> None:
-    """A ceiling below the best score gives way to it, one above leaves room."""
+    """A ceiling below the best score is replaced by it; one above leaves room to gain."""
     assert _curve([0.2] + [0.8] * 7, ceiling=0.5).ceiling == 0.8
     assert _curve([0.2] + [0.8] * 7, ceiling=1.0).gains[-1] == pytest.approx(0.75)
 
 
-def test_short_curve_is_censored_and_carried_on() -> None:
-    """A curve that ends at 500 keeps its score to 5,000 and says that it is censored."""
+def test_a_short_curve_is_censored_and_carried_forward() -> None:
+    """A curve that ends at 500 keeps its last score up to 5,000 and is marked as censored."""
     short = EfficiencyCurve.from_scores({0: 0.0, 50: 0.5, 500: 0.8}, ceiling=1.0)
     carried = EfficiencyCurve.from_scores({0: 0.0, 50: 0.5, 500: 0.8, 5000: 0.8}, ceiling=1.0)
     assert short.censored and not carried.censored
     assert short.auc == pytest.approx(carried.auc, abs=1e-12)
 
 
-def test_missing_zero_shot_is_not_made_up() -> None:
+def test_a_missing_zero_shot_is_not_invented() -> None:
     """Without budget 0 the curve starts at its smallest budget, at gain 0."""
     curve = EfficiencyCurve.from_scores({50: 0.4, 5000: 0.8})
     assert curve.zero_shot == 0.4 and curve.gains == (0.0, 1.0)
@@ -87,7 +87,7 @@ def test_missing_zero_shot_is_not_made_up() -> None:
     assert curve.labels_for_gain(0.0) == pytest.approx(50)
 
 
-def test_budget_above_the_axis_only_interpolates() -> None:
+def test_a_budget_above_the_axis_is_only_interpolated_to() -> None:
     """A score at 10,000 sets the score at 5,000 by interpolation, and the axis ends there."""
     curve = EfficiencyCurve.from_scores({0: 0.0, 2500: 0.4, 10000: 0.6}, ceiling=1.0)
     assert curve.budgets == (0, 2500, 5000)
@@ -96,7 +96,7 @@ def test_budget_above_the_axis_only_interpolates() -> None:
 
 @given(SCORES, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_more_gain_never_needs_fewer_labels(scores: list[float], f: float, g: float) -> None:
-    """Labels for a gain rise with the gain, and the curve there has that gain."""
+    """The labels for a gain rise with it, and the curve has that gain there."""
     curve = _curve(scores, ceiling=1.0)
     low, high = (curve.labels_for_gain(v) for v in sorted((f, g)))
     assert high is None or (low is not None and low <= high)
@@ -105,7 +105,7 @@ def test_more_gain_never_needs_fewer_labels(scores: list[float], f: float, g: fl
 
 
 def test_labels_between_zero_shot_and_fifty() -> None:
-    """Below 50 labels the way goes straight from position 0; a gain of 0 needs no label."""
+    """Below 50 labels the curve is a straight line from position 0; a gain of 0 needs no label."""
     curve = EfficiencyCurve.from_scores({0: 0.0, 50: 1.0})
     assert curve.labels_for_gain(0.0) == 0
     assert curve.labels_for_gain(0.5) == pytest.approx(math.sqrt(50))
@@ -119,7 +119,7 @@ def test_area_of_a_power_law(auc: float) -> None:
 
 
 def test_labels_needed_of_many_curves() -> None:
-    """Every row is answered by itself; a curve that stays below is infinite."""
+    """Every row is treated by itself; for a curve that stays below the target it is infinite."""
     x = log_position(GRID)
     curves = np.stack([x, x**2, 0.5 * x])
     labels = labels_needed(x, curves, 0.6)

@@ -34,7 +34,7 @@ def _drawn(name: str) -> tuple[Array, Array]:
 
 
 def test_the_shipped_prior_is_finite_and_survives_json() -> None:
-    """Read, written and read again it is the same, and holds no number that JSON does not have."""
+    """Read, written and read again it is the same, with only numbers that JSON has."""
     text = files("labelcast.forecast").joinpath("prior.json").read_text("utf-8")
     again = Prior.from_dict(json.loads(json.dumps(PRIOR.to_dict(), allow_nan=False)))
     assert PRIOR.to_dict() == again.to_dict() == Prior.from_dict(json.loads(text)).to_dict()
@@ -51,7 +51,7 @@ def test_mixtures_are_proper(name: str) -> None:
 
 
 def test_vectors_are_ordered_shares() -> None:
-    """Quantiles rise within 0 and 1; shares of the headroom too lie within 0 and 1."""
+    """Quantiles rise within 0 and 1; shares of the headroom are within 0 and 1 too."""
     for quantiles in (PRIOR.zero_shots, PRIOR.ceilings):
         assert (np.diff(quantiles) >= 0).all() and 0 <= quantiles[0] <= quantiles[-1] <= 1
     assert (np.diff(PRIOR.headroom_n) > 0).all()
@@ -72,7 +72,7 @@ def test_draws_are_deterministic_and_weighted(name: str) -> None:
 def test_draws_are_curves_between_their_ends(
     name: str, ends: tuple[float | None, float | None]
 ) -> None:
-    """Curves never fall and stay within 0 and a known ceiling; ends are as given and in order."""
+    """Curves never fall and stay between 0 and a known ceiling; ends are as given and in order."""
     family: Family = GainFamily(PRIOR, *ends) if name == "gains" else ScoreFamily(*ends)
     parameters, _ = _drawn(name)
     curves = family.curves(parameters)
@@ -92,7 +92,7 @@ def test_draws_are_curves_between_their_ends(
 
 @pytest.mark.parametrize("losses", [False, True])
 def test_assumed_columns_are_standard_normal(losses: bool) -> None:
-    """So a move that keeps mean and spread keeps what they stand for, whatever the metric."""
+    """So a move that keeps mean and spread keeps their meaning, whatever the metric."""
     parameters, _ = score_draws(PRIOR, losses=losses)
     assert parameters.shape[1] == BEND + 1
     assumed = parameters[:, JUMP:]
@@ -100,8 +100,8 @@ def test_assumed_columns_are_standard_normal(losses: bool) -> None:
     np.testing.assert_allclose(np.cov(assumed.T), np.eye(4), atol=0.05)
 
 
-def test_second_jumps_have_the_assumed_shares_and_places() -> None:
-    """A share of the curves jumps, by up to all of the headroom, from 8 to 300,000 labels on."""
+def test_second_jumps_have_the_assumed_sizes_and_places() -> None:
+    """A share of the curves jumps, by up to the full headroom, at 8 to 300,000 labels."""
     jumps, places = families._with_jump(score_draws(PRIOR)[0])[:, -2:].T
     assert ((jumps >= 0) & (jumps <= 1)).all()
     assert (jumps > 0).mean() == pytest.approx(JUMPING, abs=0.01)
@@ -110,7 +110,7 @@ def test_second_jumps_have_the_assumed_shares_and_places() -> None:
 
 
 def test_an_unknown_ceiling_is_often_the_last_score_and_sometimes_1() -> None:
-    """As on the published tasks: the gap to the ceiling has mass at both ends of the headroom."""
+    """As on the published tasks, the gap to the ceiling has mass at both ends of the headroom."""
     parameters, _ = score_draws(PRIOR)
     family = ScoreFamily()
     curves = family.curves(parameters)
@@ -123,8 +123,8 @@ def test_an_unknown_ceiling_is_often_the_last_score_and_sometimes_1() -> None:
     assert (gap > 1 - 1e-9).mean() == pytest.approx(0.2, abs=0.02)
 
 
-def test_a_bend_changes_only_what_lies_below_10_labels() -> None:
-    """A higher power keeps a curve near zero-shot for longer; from 10 labels on it is the same."""
+def test_a_bend_changes_a_curve_only_below_10_labels() -> None:
+    """A higher power keeps a curve near zero-shot for longer; from 10 labels on nothing changes."""
     parameters, _ = score_draws(PRIOR)
     early, late = parameters.copy(), parameters.copy()
     early[:, BEND], late[:, BEND] = -1.0, 1.0
@@ -144,8 +144,8 @@ def _others(*columns: int) -> list[int]:
     return [i for i in range(score_curves.FITTED) if i not in columns]
 
 
-def test_making_a_curve_small_multiplies_it() -> None:
-    """The curve at every budget and the zero-shot score take the factor; the rest is kept."""
+def test_scaling_a_curve_down_multiplies_its_scores() -> None:
+    """The scores at every budget and zero-shot are multiplied; the rest is kept."""
     parameters = _drawn_parameters()
     factors = np.geomspace(0.02, 1, 500)
     small = families._made_small(parameters, factors)
@@ -179,8 +179,8 @@ def test_moving_a_curve_keeps_its_share_of_the_headroom() -> None:
     assert np.array_equal(moved[:, kept], parameters[:, kept])
 
 
-def test_known_ends_speak_for_what_lies_near() -> None:
-    """A zero-shot near the curve's own and a ceiling just above its end weigh more.
+def test_known_ends_favour_curves_near_them() -> None:
+    """Curves with a zero-shot near the known one, or an end just below the ceiling, weigh more.
 
     A ceiling bounds the curves, and speaks against those that would pass it or end below.
     """
@@ -203,8 +203,8 @@ def test_known_ends_speak_for_what_lies_near() -> None:
         assert (curves[:, -1] == np.minimum(free[:, -1], ceiling)).all()
 
 
-def test_a_mixture_draws_its_own_moments() -> None:
-    """Components have their share, mean and covariance in the draws."""
+def test_draws_have_the_moments_of_the_mixture() -> None:
+    """Each component has its share, mean and covariance."""
     mixture = Mixture(
         np.array([0.25, 0.75]),
         np.array([[-10.0, 0.0], [10.0, 1.0]]),

@@ -1,4 +1,4 @@
-"""The forecast: its answer, its honesty, and what it refuses."""
+"""The forecast: its figures, its warnings, and what it refuses."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def test_more_gain_never_needs_fewer_labels(coslow: float, a: float, b: float) -
 def test_intervals_nest_as_the_level_grows(
     coslow: float, a: float, b: float, observed: bool
 ) -> None:
-    """Every interval of a higher level holds that of a lower; medians and means stay."""
+    """A higher level's interval contains a lower one's; medians and means stay the same."""
     scores: dict[str, Any] = {**KNOWN, "observations": [(50, 0.6)]} if observed else {}
     inner, outer = (_llama(coslow, level=v, budget=300, **scores) for v in sorted((a, b)))
     assert outer.auc.low <= inner.auc.low + 1e-9
@@ -62,13 +62,13 @@ def test_intervals_nest_as_the_level_grows(
 @given(st.permutations([(0, 0.4), (50, 0.55), (100, 0.5), (700, 0.8)]))
 @settings(max_examples=5, deadline=None)
 def test_order_of_observations_does_not_matter(observations: list[tuple[int, float]]) -> None:
-    """Observations in any order give the same answer."""
+    """Observations in any order give the same forecast."""
     first = _llama(observations=sorted(observations), ceiling=0.9)
     assert _llama(observations=observations, ceiling=0.9) == first
 
 
-def test_a_score_of_a_tiny_test_set_says_less() -> None:
-    """One test example behind a score moves the AUC less than a thousand do."""
+def test_a_score_from_a_tiny_test_set_counts_less() -> None:
+    """A score from one test example moves the AUC less than a score from a thousand."""
     scores = {**KNOWN, "observations": [(50, 0.85)]}
     none, one, many = (
         _llama(**KNOWN).auc.mean,
@@ -78,14 +78,14 @@ def test_a_score_of_a_tiny_test_set_says_less() -> None:
     assert abs(one - none) < 0.1 * abs(many - none)
 
 
-def test_scores_sharpen_the_answer() -> None:
+def test_scores_narrow_the_forecast() -> None:
     """With scores at 50, 100 and 200 the interval of the AUC is narrower than without."""
     before = _llama(**KNOWN).auc
     after = _llama(**KNOWN, observations=[(50, 0.5), (100, 0.55), (200, 0.62)]).auc
     assert after.high - after.low < 0.7 * (before.high - before.low)
 
 
-def test_calibrated_auc_is_not_shrunk() -> None:
+def test_the_calibrated_auc_is_not_shrunk() -> None:
     """Without scores the AUC is the calibration's own prediction and interval, at any level."""
     for level in (0.5, 0.9, 0.98):
         estimate = by_name(LLAMA).predict(0.6, level)
@@ -102,8 +102,8 @@ def test_power_law_is_the_papers_figure() -> None:
     assert law.labels_needed == math.ceil(power_law.labels_for_gain(0.9, law.auc))
 
 
-def test_fields_are_those_of_the_design_and_json_ready() -> None:
-    """The dict goes through JSON unchanged and has the promised fields."""
+def test_the_dict_has_the_documented_fields_and_is_json_ready() -> None:
+    """It goes through JSON unchanged."""
     answer = _llama(0.3, target=0.9, budget=500).to_dict()
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     promised = "level auc labels_needed at_budget next_budget curve calibration warnings"
@@ -118,8 +118,8 @@ def test_fields_are_those_of_the_design_and_json_ready() -> None:
     assert answer["calibration"] == LLAMA and answer["answered_by"] == ["coslow", "prior"]
 
 
-def test_curve_comes_in_scores_where_both_ends_are_known() -> None:
-    """With zero-shot and ceiling the curve runs from the one towards the other.
+def test_the_curve_is_in_scores_if_both_ends_are_known() -> None:
+    """With zero-shot and ceiling the curve runs from one towards the other.
 
     A model fine-tuned on few labels may score below zero-shot, but not above the ceiling.
     """
@@ -134,12 +134,12 @@ def test_curve_comes_in_scores_where_both_ends_are_known() -> None:
 
 
 def test_the_curve_stays_below_a_known_ceiling() -> None:
-    """With both ends and CoS-Low no end of an interval lies above the ceiling."""
+    """With both ends and CoS-Low no interval ends above the ceiling."""
     assert max(band.high for band in _llama(**KNOWN).curve) <= 0.9 + 1e-12
 
 
 def test_reverse_question_agrees_with_the_forward_one() -> None:
-    """The chance at 5,000 is `reachable`; at the median it is about a half; at 0 it is none."""
+    """The chance at 5,000 is `reachable`; at the median it is about a half; at 0 it is 0."""
     whole = _llama(0.5, budget=5000)
     assert whole.at_budget is not None
     assert whole.at_budget.chance == pytest.approx(whole.labels_needed.reachable, abs=1e-3)
@@ -150,8 +150,8 @@ def test_reverse_question_agrees_with_the_forward_one() -> None:
     assert none is not None and none.chance == 0
 
 
-def test_score_target_is_the_same_question() -> None:
-    """A target as a score answers as the fraction of the gain that it is."""
+def test_a_score_target_equals_the_same_fraction() -> None:
+    """A target score gives the same forecast as the fraction of the gain that it equals."""
     by_score = _llama(target_score=0.8, **KNOWN)
     by_gain = _llama(target=0.8, **KNOWN)
     assert by_score.labels_needed == by_gain.labels_needed
@@ -160,7 +160,7 @@ def test_score_target_is_the_same_question() -> None:
 
 
 def test_none_needed() -> None:
-    """Where zero-shot meets the target no label is needed, whatever else is known."""
+    """If zero-shot meets the target no label is needed, whatever else is known."""
     given: tuple[dict[str, Any], ...] = ({"coslow": 0.3, "calibration": LLAMA}, {})
     for options in given:
         answer = forecast(target_score=0.3, **KNOWN, **options)
@@ -170,8 +170,8 @@ def test_none_needed() -> None:
         assert answer.sentence().startswith("None needed")
 
 
-def test_met_target_needs_no_next_budget() -> None:
-    """An observed score at the target ends the search; before that the next budget is new."""
+def test_a_met_target_needs_no_next_budget() -> None:
+    """An observed score at the target ends the search; before that the next budget is a new one."""
     met = forecast(observations=[(0, 0.4), (100, 0.86)], ceiling=0.9)
     assert met.next_budget is None and met.met and met.calibration is None
     going = forecast(observations=[(0, 0.4), (100, 0.7)], ceiling=0.9)
@@ -182,15 +182,15 @@ def test_met_target_needs_no_next_budget() -> None:
 
 @given(COSLOWS, st.floats(0.05, 1.0), st.sampled_from([0, 50, 300, 2000]))
 @settings(max_examples=5, deadline=None)
-def test_next_budget_lies_above_what_is_owned(coslow: float, target: float, owned: int) -> None:
-    """The next budget is none, or more than was trained with, at most 5,000."""
+def test_the_next_budget_is_above_what_is_owned(coslow: float, target: float, owned: int) -> None:
+    """It is None, or more than was trained with and at most 5,000."""
     seen: dict[str, Any] = {**KNOWN, "observations": [(owned, 0.42)]} if owned else {}
     budget = _llama(coslow, target=target, **seen).next_budget
     assert budget is None or owned < budget <= 5000
 
 
-def test_unreached_quantiles_are_null_and_said_in_words() -> None:
-    """A quantile beyond 5,000 is None; the sentence says so for one end and for the median."""
+def test_unreached_quantiles_are_none_and_reported_in_words() -> None:
+    """A quantile beyond 5,000 is None; the sentence says so for an end and for the median."""
     open_above = _llama(0.4, target=0.9)
     assert open_above.labels_needed.high is None and open_above.labels_needed.median is not None
     assert "to more than 5,000)" in open_above.sentence()
@@ -200,7 +200,7 @@ def test_unreached_quantiles_are_null_and_said_in_words() -> None:
 
 
 def test_sentence_of_a_closed_interval() -> None:
-    """The best guess and a closed interval read as two digits, with level and chance."""
+    """It has the best guess and both ends with two digits, the level and the chance."""
     answer = _llama(0.65, target=0.5)
     needed = answer.labels_needed._replace(
         point=417, median=380, low=152, high=1896, reachable=0.971
@@ -212,7 +212,7 @@ def test_sentence_of_a_closed_interval() -> None:
 
 
 def test_warnings_of_card_and_recipe() -> None:
-    """Pooled by default, another recipe, a clipped AUC and an unused card are said."""
+    """There is one for the pooled default, another recipe, a clipped AUC and an unused card."""
     assert "pooled" in forecast(0.3).warnings[0] and forecast(0.3).calibration == "pooled"
     assert any("LoRA" in w for w in _llama(recipe="LoRA").warnings)
     assert _llama(recipe="Full fine-tuning").warnings == ()
@@ -221,15 +221,15 @@ def test_warnings_of_card_and_recipe() -> None:
     assert any("not used" in w for w in unused.warnings) and unused.calibration is None
 
 
-def test_score_above_the_ceiling_lifts_it() -> None:
+def test_a_score_above_the_ceiling_raises_it() -> None:
     """An observed score above the ceiling becomes the ceiling, and a warning says so."""
     answer = _llama(observations=[(50, 0.95)], **KNOWN)
     assert answer.target.ceiling == 0.95 and any("ceiling" in w for w in answer.warnings)
 
 
 @pytest.mark.parametrize("coslow", [None, 0.5])
-def test_same_question_same_answer(coslow: float | None) -> None:
-    """Nothing is drawn at random: two calls give equal answers, with and without CoS-Low."""
+def test_the_same_question_gives_the_same_forecast(coslow: float | None) -> None:
+    """Nothing is random: two calls give equal forecasts, with and without CoS-Low."""
     seen: dict[str, Any] = {"observations": [(50, 0.5), (50, 0.52), (200, 0.6)], "budget": 300}
     one, two = (forecast(coslow, LLAMA, target_score=0.8, **seen) for _ in range(2))
     assert one == two and one.to_dict() == two.to_dict()
@@ -252,10 +252,10 @@ def test_starts_without_the_heavy_libraries() -> None:
 @pytest.mark.parametrize("zero_shot", [None, 0.2])
 @pytest.mark.parametrize("ceiling", [None, 0.95])
 @pytest.mark.parametrize("score", [None, 0.7])
-def test_unknown_ends_are_answered_and_said(
+def test_unknown_ends_are_estimated_with_a_warning(
     score: float | None, zero_shot: float | None, ceiling: float | None
 ) -> None:
-    """An unknown end has an interval; a warning says so where the target depends on it."""
+    """An unknown end has an interval; there is a warning if the target depends on it."""
     answer = forecast(
         target_score=score,
         zero_shot=zero_shot,
@@ -277,10 +277,10 @@ def test_unknown_ends_are_answered_and_said(
 
 @given(st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.sampled_from([None, 0.3]))
 @settings(max_examples=5, deadline=None)
-def test_a_higher_score_never_needs_fewer_labels(
+def test_a_higher_target_score_never_needs_fewer_labels(
     a: float, b: float, zero_shot: float | None
 ) -> None:
-    """Score targets with unknown ends keep the order too."""
+    """This also holds if the ends are unknown."""
     low, high = (
         forecast(0.4, LLAMA, target_score=t, zero_shot=zero_shot).labels_needed
         for t in sorted((a, b))
@@ -290,7 +290,7 @@ def test_a_higher_score_never_needs_fewer_labels(
     assert low.reachable >= high.reachable
 
 
-def test_an_unknown_ceiling_widens_the_answer() -> None:
+def test_an_unknown_ceiling_widens_the_forecast() -> None:
     """Without --ceiling the interval of the score at 5,000 is wider."""
     scores: dict[str, Any] = {"observations": [(0, 0.4), (50, 0.6)], "observe_size": 1000}
     known, unknown = (forecast(**scores, ceiling=c).curve[-1] for c in (0.9, None))
@@ -299,10 +299,10 @@ def test_an_unknown_ceiling_widens_the_answer() -> None:
 
 @given(COSLOWS, st.lists(st.tuples(st.integers(1, 5000), st.floats(0.4, 0.9)), max_size=3))
 @settings(max_examples=5, deadline=None)
-def test_shares_sum_to_one_and_are_said(
+def test_shares_sum_to_one_and_are_printed(
     coslow: float, observations: list[tuple[int, float]]
 ) -> None:
-    """Shares lie within 0 and 1 and sum to 1; what is not given has none."""
+    """Shares are within 0 and 1 and sum to 1; what is not given has a share of 0."""
     unique = dict(observations)
     answer = _llama(coslow, observations=list(unique.items()), observe_size=500, **KNOWN)
     shares = answer.shares
@@ -322,8 +322,8 @@ def test_scores_take_over_from_coslow() -> None:
     assert alone.shares.coslow == 0 and "CoS-Low" not in alone.basis()
 
 
-def test_huge_noise_changes_nothing() -> None:
-    """A score whose own noise is huge leaves the curve and the labels as they are."""
+def test_a_score_with_huge_noise_changes_nothing() -> None:
+    """It leaves the curve and the labels needed as they are."""
     without = _llama(0.3, **KNOWN, budget=300)
     with_it = _llama(0.3, **KNOWN, budget=300, observations=[(130, 0.88, 1e6)])
     assert with_it.labels_needed == pytest.approx(without.labels_needed)
@@ -331,8 +331,8 @@ def test_huge_noise_changes_nothing() -> None:
         assert (a.mean, a.low, a.high) == pytest.approx((b.mean, b.low, b.high), abs=1e-6)
 
 
-def test_noise_not_said_is_assumed_and_said() -> None:
-    """Without size or sd 500 test examples are assumed, with a warning; an sd is as good."""
+def test_unknown_noise_is_assumed_with_a_warning() -> None:
+    """Without size or sd, 500 test examples are assumed, with a warning; an sd is enough."""
     assumed = forecast(observations=[(50, 0.6)], **KNOWN)
     sized = forecast(observations=[(50, 0.6)], observe_size=500, **KNOWN)
     assert any("500" in w for w in assumed.warnings) and sized.warnings == ()
@@ -342,8 +342,8 @@ def test_noise_not_said_is_assumed_and_said() -> None:
 
 
 @pytest.mark.parametrize("target", [0.3, 0.6, 0.9, 1.0])
-def test_the_best_guess_is_what_is_needed_where_the_target_is_reached(target: float) -> None:
-    """It is given where the target is probably reached, and lies in its own interval.
+def test_the_best_guess_assumes_that_the_target_is_reached(target: float) -> None:
+    """It is given if the target is probably reached, and lies in its own interval.
 
     It is the .6 quantile of the draws that reach the target: below the median of all where a sixth
     of them never do.
@@ -363,16 +363,18 @@ def test_the_best_guess_is_what_is_needed_where_the_target_is_reached(target: fl
 
 @pytest.mark.parametrize("ends", [{}, {"zero_shot": 0.4}, KNOWN])
 @pytest.mark.parametrize("seen", [[(50, 0.6), (200, 0.7)], [(100, 0.5), (1000, 0.83)]])
-def test_two_precise_scores_are_met(seen: list[tuple[int, float]], ends: dict[str, Any]) -> None:
-    """With an sd of .001 the curve passes within .01 of both."""
+def test_precise_scores_are_on_the_curve(
+    seen: list[tuple[int, float]], ends: dict[str, Any]
+) -> None:
+    """With an sd of .001 it is within .01 of both."""
     answer = forecast(observations=[(n, s, 1e-3) for n, s in seen], target_score=0.85, **ends)
     bands = {band.n: band for band in answer.curve}
     for n, score in seen:
         assert bands[n].mean == pytest.approx(score, abs=0.01)
 
 
-def test_contradicting_clues_are_said() -> None:
-    """A CoS-Low that says quick and scores that say slow are called a contradiction."""
+def test_contradicting_evidence_gives_a_warning() -> None:
+    """A CoS-Low of a quick task and scores of a slow one are called a contradiction."""
     seen = [(50, 0.4), (500, 0.41), (1000, 0.42)]
     answer = _llama(0.7, observations=seen, observe_size=5000, **KNOWN)
     assert any("contradict" in w for w in answer.warnings)

@@ -22,7 +22,7 @@ def _draws(slopes: np.ndarray) -> Draws:
 
 @given(st.floats(0.1, 0.9), st.floats(0, 1))
 def test_a_normal_gain_moves_by_the_weight(rule: float, weight: float) -> None:
-    """The mean goes that share of its way to the rule, by at most one sd.
+    """The mean moves that share of the distance to the rule, by at most one sd.
 
     The normal score of a rank is a logistic approximation with heavier tails: the shift comes out
     too large, by under a tenth up to half an sd and by a sixth at one sd.
@@ -47,8 +47,8 @@ def test_factors_do_not_depend_on_the_sum_of_the_weights(weights: list[float], u
     assert (one > 0).all()
 
 
-def test_equal_gains_stay() -> None:
-    """Draws without any spread are weighed alike."""
+def test_equal_gains_keep_equal_weights() -> None:
+    """Draws without any spread get the same weight."""
     factors = Tilt(np.full(4, 0.2), 0.9, 0.5).factors(np.full((4, 1), 0.25))
     np.testing.assert_allclose(factors, factors[0, 0])
 
@@ -60,7 +60,7 @@ def test_factors_are_finite() -> None:
 
 
 def test_the_rule_is_read_at_the_last_budget() -> None:
-    """Its share is that of the published curves; near 5,000 labels it is silent."""
+    """Its share is that of the published curves; near 5,000 labels the rule is not used."""
     draws = _draws(np.linspace(0.0, 0.05, 50))
     found = tilt(draws, PRIOR, (50, 0.5), 1)
     assert found is not None
@@ -74,7 +74,7 @@ def test_the_rule_is_read_at_the_last_budget() -> None:
 def test_the_rule_weakens_with_more_budgets_and_with_a_low_score(
     score: float, distinct: int
 ) -> None:
-    """It goes WEIGHT / budgets of the way, and below a score of .2 in proportion less."""
+    """It is weighted WEIGHT / budgets, and proportionally less below a score of .2."""
     found = tilt(_draws(np.linspace(0.0, 0.05, 5)), PRIOR, (50, score), distinct)
     assert found is not None
     assert found.weight == pytest.approx(WEIGHT / distinct * min(1, score / 0.2))

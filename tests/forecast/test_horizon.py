@@ -19,7 +19,7 @@ def _all(target: float) -> list[LabelsNeeded]:
 
 @pytest.mark.parametrize("target", [0.7, 0.8, 0.95])
 def test_labels_beyond_the_horizon_are_none(target: float) -> None:
-    """No number exceeds the horizon; one within a smaller horizon stays the same in a larger."""
+    """No number exceeds the horizon; one within a small horizon is the same in a larger one."""
     found = _all(target)
     for name in ("low", "median", "high"):
         values = [getattr(answer, name) for answer in found]
@@ -35,15 +35,15 @@ def test_labels_beyond_the_horizon_are_none(target: float) -> None:
 
 @pytest.mark.parametrize("target", [0.7, 0.8, 0.95])
 def test_more_labels_never_reach_less(target: float) -> None:
-    """The chance rises with the horizon, and a million labels do not reach everything."""
+    """The chance rises with the horizon, and stays below 1 at a million labels."""
     chances = [answer.reachable for answer in _all(target)]
     assert chances == sorted(chances)
     assert chances[0] < chances[-1] < 1
     assert chances[-1] - chances[-2] < 0.3
 
 
-def test_a_median_is_a_half() -> None:
-    """It is None exactly where the chance of reaching the target lies below a half."""
+def test_the_median_is_where_the_chance_is_a_half() -> None:
+    """It is None exactly if the chance of reaching the target is below a half."""
     for target in (0.7, 0.8, 0.95):
         for answer in _all(target):
             assert (answer.median is None) == (answer.reachable < 0.5)
@@ -62,8 +62,8 @@ def test_the_curve_reaches_to_the_horizon(horizon: int) -> None:
     assert answer.next_budget is None or 100 < answer.next_budget <= horizon
 
 
-def test_scores_and_budgets_may_lie_beyond_5000() -> None:
-    """A score at 100,000 counts, and so does a reverse question there."""
+def test_scores_and_budgets_may_be_beyond_5000() -> None:
+    """A score at 100,000 labels counts, and the reverse question works there."""
     seen = [(1000, 0.6), (100_000, 0.72)]
     answer = forecast(
         observations=seen, target_score=0.75, horizon=10**6, budget=100_000, observe_size=5000
@@ -88,10 +88,10 @@ def test_scores_and_budgets_may_lie_beyond_5000() -> None:
         (100, 2 * 10**6, 10**6),
     ],
 )
-def test_the_default_horizon_lies_beyond_what_is_known(
+def test_the_default_horizon_is_beyond_what_is_known(
     tried: int, pool_size: int, horizon: int
 ) -> None:
-    """5,000 labels, the pool's size, or four times 5,000 and more labels that were tried."""
+    """It is 5,000 labels, the pool's size, or four times the largest budget from 5,000 up."""
     question = Question.of(target_score=0.9, observations=[(tried, 0.7)], pool_size=pool_size)
     assert question.horizon == horizon
 

@@ -19,8 +19,8 @@ from labelcast.forecast.forecasting import forecast
 from labelcast.forecast.line import Difference
 
 
-def test_a_leaning_card_answers_the_same_whatever_the_coslow() -> None:
-    """Its AUC is the mean of its tasks with a further task's spread; the warning says so."""
+def test_a_leaning_card_predicts_the_same_for_any_coslow() -> None:
+    """Its AUC is the mean of its tasks with the spread of a further task; a warning says so."""
     card = made_up_card(0.0)
     assert card.leans_on_prior
     aucs = np.array([point.auc for point in card.points])
@@ -34,7 +34,7 @@ def test_a_leaning_card_answers_the_same_whatever_the_coslow() -> None:
 
 
 def test_a_forecast_with_a_leaning_card_rests_on_prior_and_scores() -> None:
-    """CoS-Low has no share and no formula; a score is heard; the answer says why."""
+    """CoS-Low has no share and no formula; a score counts; the forecast says why."""
     card = made_up_card(0.0)
     alone = forecast(0.6, card, target=0.9)
     assert alone.shares.coslow == 0 and alone.shares.prior == 1
@@ -48,14 +48,14 @@ def test_a_forecast_with_a_leaning_card_rests_on_prior_and_scores() -> None:
 
 
 def test_a_score_has_a_share_beside_a_leaning_card() -> None:
-    """One precise score takes part of the answer from the prior."""
+    """One precise score takes a part of the forecast over from the prior."""
     seen = [(0, 0.5), (100, 0.7)]
     answer = forecast(0.6, made_up_card(0.0), observations=seen, observe_size=1000)
     assert answer.shares.scores > 0
 
 
-def test_a_card_whose_line_is_better_answers_as_before() -> None:
-    """The trial changes nothing where it is won, nor on a card without one."""
+def test_a_card_whose_line_is_better_predicts_as_before() -> None:
+    """The test changes nothing if the line passes it, nor on a card without one."""
     won = made_up_card(0.95)
     assert not won.leans_on_prior
     before = replace(won, loto_difference=None)
@@ -64,15 +64,15 @@ def test_a_card_whose_line_is_better_answers_as_before() -> None:
 
 
 def test_a_leaning_card_must_name_its_tasks() -> None:
-    """Without the tasks there is no mean to lean on."""
+    """Without the tasks there is no mean to fall back on."""
     with pytest.raises(InputError, match="points"):
         replace(made_up_card(0.0), points=())
 
 
-def test_a_tried_card_is_kept_in_a_file_and_ships_like_any_other(
+def test_a_card_with_a_test_is_saved_and_shipped_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Saved and loaded it is the same; in the shipped folder it is found by its model's name."""
+    """Saved and loaded it is the same; in the shipped folder it is found by its model."""
     card = replace(made_up_card(0.0), hub_ids=("smollm2",), fingerprints=("0123456789abcdef",))
     folder = tmp_path / "shipped_cards"
     folder.mkdir()
@@ -89,8 +89,8 @@ def test_a_tried_card_is_kept_in_a_file_and_ships_like_any_other(
         cards.shipped.cache_clear()
 
 
-def test_a_damaged_trial_is_refused(tmp_path: Path) -> None:
-    """An unknown key of the trial is named."""
+def test_a_damaged_test_of_a_card_is_refused(tmp_path: Path) -> None:
+    """The message names an unknown key."""
     path = tmp_path / "card.json"
     made_up_card(0.0).save(path)
     content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A least-squares line and what judges it."""
+"""A least-squares line and the tests of it."""
 
 import math
 
@@ -21,7 +21,7 @@ def _random_line(seed: int, n: int = 20) -> LineFit:
 @given(st.integers(0, 10_000))
 @settings(max_examples=30)
 def test_leave_one_out_is_a_refit(seed: int) -> None:
-    """The closed-form leave-one-out errors are those of real refits."""
+    """The closed-form leave-one-out errors equal those of real refits."""
     fit = _random_line(seed)
     refits = [np.polyfit(np.delete(fit.x, i), np.delete(fit.y, i), 1) for i in range(len(fit.x))]
     left_out = fit.y - [np.polyval(refit, x) for refit, x in zip(refits, fit.x, strict=True)]
@@ -55,7 +55,7 @@ def test_undetermined_lines_are_refused(x: list[float], y: list[float]) -> None:
 
 @given(st.integers(0, 200))
 def test_the_difference_is_that_of_the_leave_one_task_out_errors(seed: int) -> None:
-    """Its mean is the difference of the two errors that `fit_line` gives; the interval holds it."""
+    """Its mean is the difference of the two errors from `fit_line`; the interval contains it."""
     x, y = made_up(0.5, 10, seed)
     line = fit_line(x, y)
     found = loto_difference(x, y, resamples=50)
@@ -64,7 +64,7 @@ def test_the_difference_is_that_of_the_leave_one_task_out_errors(seed: int) -> N
 
 
 def test_a_resample_is_refitted_without_any_copy_of_the_task() -> None:
-    """By hand: lines through the drawn tasks that are not the one predicted, copies and all."""
+    """Computed by hand: lines through the drawn tasks other than the predicted one, with copies."""
     x, y = (np.array(values) for values in made_up(0.6, 9, 4))
     rng = np.random.default_rng(0)
     by_hand = []
@@ -81,7 +81,7 @@ def test_a_resample_is_refitted_without_any_copy_of_the_task() -> None:
 
 
 def test_a_strong_line_is_better_and_no_line_is_not() -> None:
-    """A correlation of 0.95 shows; one of 0 does not; a constant CoS-Low is refused."""
+    """A correlation of 0.95 is detected, one of 0 is not; a constant CoS-Low is refused."""
     assert loto_difference(*made_up(0.95)).line_is_better
     assert not loto_difference(*made_up(0.0)).line_is_better
     with pytest.raises(InputError, match="does not vary"):

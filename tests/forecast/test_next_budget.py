@@ -1,4 +1,4 @@
-"""The policy of what to label next."""
+"""The policy that chooses the next budget."""
 
 import math
 
@@ -17,15 +17,15 @@ OWNED = st.integers(0, 6000)
 def test_the_choice_is_above_what_is_owned(
     labels: list[float], owned: int, fail: bool, value: float
 ) -> None:
-    """More is bought or nothing; never fewer than owned, never more than 5,000."""
+    """More is bought, or nothing; never less than is owned, never more than 5,000."""
     tried = [owned] if fail and owned else []
     chosen = choose(labels, np.ones(len(labels)), owned, tried, value=value)
     assert chosen is None or owned < chosen <= 5000
 
 
 @given(labels=LABELS, owned=OWNED)
-def test_nothing_is_bought_where_it_cannot_help(labels: list[float], owned: int) -> None:
-    """None where the target is met for certain, and where 5,000 labels never meet it."""
+def test_nothing_is_bought_if_it_cannot_help(labels: list[float], owned: int) -> None:
+    """None if the target is certainly met, or if 5,000 labels never meet it."""
     ones = np.ones(len(labels))
     assert choose(np.minimum(labels, owned), ones, owned) is None
     assert choose(np.full(len(labels), INF), ones, owned, [owned] if owned else []) is None
@@ -35,7 +35,7 @@ def test_nothing_is_bought_where_it_cannot_help(labels: list[float], owned: int)
 def test_a_higher_value_never_stops_earlier(
     labels: list[float], owned: int, run_cost: float, value: float
 ) -> None:
-    """Where buying pays at a value, it pays at every higher one."""
+    """If buying pays at a value, it pays at every higher one."""
     ones = np.ones(len(labels))
     if choose(labels, ones, owned, run_cost=run_cost, value=value) is not None:
         assert choose(labels, ones, owned, run_cost=run_cost, value=3 * value + 1) is not None
@@ -45,7 +45,7 @@ def test_a_higher_value_never_stops_earlier(
 def test_order_and_scale_of_the_weights_do_not_matter(
     labels: list[float], owned: int, seed: int
 ) -> None:
-    """The sample is a set: shuffled, or with its weights in another unit, the choice stays."""
+    """With the sample shuffled, or its weights in another unit, the choice is the same."""
     generator = np.random.default_rng(seed)
     values, weights = np.array(labels), generator.integers(1, 9, len(labels)).astype(float)
     order = generator.permutation(len(values))
@@ -53,8 +53,8 @@ def test_order_and_scale_of_the_weights_do_not_matter(
     assert choose(values[order], 4 * weights[order], owned) == once
 
 
-def test_a_dear_run_takes_larger_steps() -> None:
-    """The dearer a run, the more is bought at once; the worth of a step is that of the formula."""
+def test_costlier_runs_take_larger_steps() -> None:
+    """The more a run costs, the more is bought at once; a step's worth follows the formula."""
     labels = np.geomspace(60, 2000, 50)
     cheap, dear = (choose(labels, np.ones(50), 0, run_cost=cost) for cost in (0, 500))
     assert cheap is not None
@@ -67,7 +67,7 @@ def test_a_dear_run_takes_larger_steps() -> None:
 
 
 def test_a_failed_run_rules_out_what_it_tried() -> None:
-    """A run that failed says that more is needed, even where the whole sample denies it."""
+    """After a failed run more is needed, even if no sample agrees."""
     assert choose([100.0, 400.0], [0.9, 0.1], 100, tried=[100]) == 400
     assert choose([60.0], [1.0], 100, tried=[100]) == 168
     assert choose([60.0], [1.0], 4000, tried=[4000]) is None

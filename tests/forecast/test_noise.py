@@ -23,15 +23,15 @@ def _at(answer: Forecast, n: int) -> CurveBand:
 
 
 def test_seed_noise_is_learned() -> None:
-    """Scattered seeds have a larger noise than one seed says, equal ones a smaller."""
+    """Scattered seeds give more noise than one seed, equal seeds less."""
     equal, one, scattered = (_tau(seen) for seen in (EQUAL, EQUAL[:1], SCATTERED))
     assert equal < one < scattered
     assert scattered > 2 * equal
     assert scattered > 0.5 * np.std([score for _, score in SCATTERED])
 
 
-def test_scattered_seeds_widen_the_interval_and_are_said() -> None:
-    """The same mean with more scatter says less of the curve, and a warning asks for seeds."""
+def test_scattered_seeds_widen_the_interval_and_give_a_warning() -> None:
+    """The same mean with more scatter says less about the curve; a warning asks for more seeds."""
     calm, wild = (
         forecast(observations=seen, observe_size=5000, target_score=0.8, budget=100)
         for seen in (EQUAL, SCATTERED)
@@ -46,8 +46,8 @@ def test_scattered_seeds_widen_the_interval_and_are_said() -> None:
     assert runs[1] > runs[0] and all(r > w for r, w in zip(runs, widths, strict=True))
 
 
-def test_an_erratic_series_widens_the_interval_and_is_said() -> None:
-    """A series that jumps up and down is less certain later than one that rises."""
+def test_an_erratic_series_widens_the_interval_and_gives_a_warning() -> None:
+    """A series that jumps up and down gives a less certain later score than one that rises."""
     steady = [(50, 0.5), (100, 0.55), (200, 0.6), (400, 0.65), (800, 0.7)]
     erratic = [(50, 0.5), (100, 0.7), (200, 0.45), (400, 0.8), (800, 0.6)]
     one, two = (
@@ -61,7 +61,7 @@ def test_an_erratic_series_widens_the_interval_and_is_said() -> None:
     assert one.warnings == ()
 
 
-def test_a_fall_within_the_noise_is_not_said() -> None:
+def test_a_fall_within_the_noise_gives_no_warning() -> None:
     """A small test set explains a fall that a large one does not."""
     seen = [(50, 0.6), (100, 0.5)]
     small, large = (
@@ -71,15 +71,15 @@ def test_a_fall_within_the_noise_is_not_said() -> None:
     assert small == () and any("fall from 0.6 at 50 to 0.5 at 100" in w for w in large)
 
 
-def test_a_rising_loss_is_said_in_its_own_words() -> None:
-    """For losses and errors it is a rise, in the user's unit."""
+def test_a_rising_loss_has_its_own_warning() -> None:
+    """For losses and errors the warning speaks of a rise, in the user's unit."""
     seen = [(50, 40.0), (100, 50.0)]
     answer = forecast(observations=seen, metric="error", scale=100, observe_size=5000)
     assert any("rise from 40 at 50 to 50 at 100" in w for w in answer.warnings)
 
 
 def test_each_score_keeps_its_own_noise() -> None:
-    """The precise one of two scores decides, and the sd given is the sd kept."""
+    """The more precise of two scores decides, and the given sd is kept."""
     first, second = (
         forecast(observations=[(100, 0.5, a), (100, 0.7, b)], target_score=0.8)
         for a, b in ((0.01, 0.1), (0.1, 0.01))
@@ -100,8 +100,8 @@ def test_the_noise_of_a_test_set_comes_on_top_of_the_seed() -> None:
     assert by_sd.sd > 0.02 and small.sd > large.sd > 0.005
 
 
-def test_a_score_may_bring_the_size_of_its_own_test_set() -> None:
-    """A fourth number is that size, as --observe-size for one score; an sd beside it counts."""
+def test_a_score_may_have_its_own_test_size() -> None:
+    """A fourth number is that size, like --observe-size for one score; an sd takes precedence."""
     asked: dict[str, Any] = {"target_score": 0.8, "zero_shot": 0.4}
     own = forecast(observations=[(50, 0.6, None, 300)], **asked)
     assert own == forecast(observations=[(50, 0.6)], observe_size=300, **asked)

@@ -1,4 +1,4 @@
-"""Observed scores: their noise, their groups, and what they say of a curve."""
+"""Observed scores: their noise, their groups, and their likelihood under a curve."""
 
 import math
 
@@ -27,9 +27,9 @@ def _scores(pairs: list[tuple[float, float]], noise: Noise | None = None) -> Sco
 
 
 def test_noise_adds_test_set_and_seed() -> None:
-    """A test set's noise, an own sd in its place, or a total sd without the seed's.
+    """A test set's noise, a given sd instead of it, or a total sd without the seed's noise.
 
-    To each the misfit of the curves is added.
+    The misfit of the curves is added to each.
     """
     seed = float(seed_variance(HALF, 50, TAU))
     least = (SMALLEST_SD + MISFIT) ** 2
@@ -44,7 +44,7 @@ def test_noise_adds_test_set_and_seed() -> None:
 
 @given(st.floats(0, 1))
 def test_the_misfit_is_largest_at_one_half(score: float) -> None:
-    """It falls to both ends of the scale, where the smallest sd is left, alike on both sides."""
+    """It falls symmetrically to both ends of the scale, where the smallest sd is left."""
     exact = Noise(math.inf, 0.0, total=True)
     variance, mirrored, most = (
         float(exact.variance(np.float64(s), 50, TAU)) for s in (score, 1 - score, 0.5)
@@ -56,7 +56,7 @@ def test_the_misfit_is_largest_at_one_half(score: float) -> None:
 
 @given(SEEN)
 def test_groups_keep_every_score_in_order(pairs: list[tuple[int, float]]) -> None:
-    """Each score is in one group, groups rise, and few budgets are never joined."""
+    """Each score is in one group, groups rise, and a few budgets are never joined."""
     scores = _scores(pairs)  # type: ignore[arg-type]
     groups = scores.groups()
     assert [score for _, members in groups for score in members] == list(scores.all)
@@ -75,7 +75,7 @@ def test_many_close_budgets_are_joined() -> None:
         assert members[-1].n <= 1.031 * members[0].n
 
 
-def test_last_is_the_mean_at_the_largest_budget() -> None:
+def test_the_last_score_is_the_mean_at_the_largest_budget() -> None:
     """Several seeds at one budget count as their mean."""
     n, score = _scores([(50, 0.3), (100, 0.5), (100, 0.7)]).last
     assert n == 100 and score == pytest.approx(0.6)

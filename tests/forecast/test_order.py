@@ -1,4 +1,4 @@
-"""The order that labels needed have in scores, targets and CoS-Low."""
+"""How the labels needed depend on scores, targets and CoS-Low."""
 
 from itertools import pairwise
 from typing import Any
@@ -48,7 +48,7 @@ def test_a_better_score_never_needs_more_labels(size: int, ends: dict[str, Any])
 def test_a_better_last_score_never_needs_more_labels(
     ends: dict[str, Any], before: list[tuple[int, float]], size: int
 ) -> None:
-    """The last of several scores that do not fall, in steps of .005: the median never rises."""
+    """The last of several rising scores, in steps of .005: the median never rises."""
     last = 2 * before[-1][0]
     answers = [
         needed(
@@ -95,7 +95,7 @@ def test_a_higher_coslow_never_needs_more_labels(known: dict[str, Any]) -> None:
 @pytest.mark.parametrize("size", [200, 2000])
 @pytest.mark.parametrize("ends", ENDS[:2], ids=["no ends", "zero-shot"])
 def test_a_repeated_score_does_not_widen_the_interval(size: int, ends: dict[str, Any]) -> None:
-    """A second seed with the same score narrows the curve at later budgets, or leaves it."""
+    """A second seed with the same score narrows the curve at later budgets, or changes nothing."""
     seen = [(50, 0.5), (100, 0.56)]
     once, twice = (
         forecast(observations=scores, observe_size=size, target_score=0.8, **ends).curve

@@ -1,4 +1,4 @@
-"""The chance by labels."""
+"""The chance of reaching the target by a number of labels."""
 
 import math
 
@@ -26,7 +26,7 @@ def some_chances(draw: st.DrawFn) -> Chances:
 
 @given(some_chances(), st.floats(0.01, 1.0))
 def test_quantile_is_the_inverse_of_the_chance(found: Chances, share: float) -> None:
-    """At a quantile the chance is at least the probability, and not before."""
+    """The chance first reaches the probability at its quantile."""
     probability = share * float(found.by_labels[-1])
     labels = found.quantile(probability)
     assert 1 <= labels <= 1e6 * (1 + 1e-9)
@@ -47,8 +47,8 @@ def test_chance_and_quantile_never_fall(
 
 
 @given(some_chances())
-def test_beyond_the_last_chance_lies_nothing(found: Chances) -> None:
-    """A probability above the chance at a million is never reached; the sample agrees."""
+def test_a_probability_above_the_last_chance_is_never_reached(found: Chances) -> None:
+    """The last chance is that at a million labels; the sample agrees."""
     last = float(found.by_labels[-1])
     assert found.quantile(last + 1e-6) == math.inf
     labels, weights = found.sample()
@@ -56,7 +56,7 @@ def test_beyond_the_last_chance_lies_nothing(found: Chances) -> None:
     assert weights[np.isinf(labels)].sum() == pytest.approx(1 - last, abs=1e-12)
 
 
-def test_draws_are_counted_where_they_reach_the_target() -> None:
+def test_draws_count_from_where_they_reach_the_target() -> None:
     """A draw counts from its own labels on; one that never reaches it counts nowhere."""
     labels = np.array([10.0, 1000.0, 1e6, np.inf])
     curves = np.zeros((4, len(NODES)))

@@ -1,4 +1,4 @@
-"""Weighted draws: reading them, joining them, and weighing them by scores."""
+"""Weighted draws: reading them, joining them, and weighting them by scores."""
 
 import math
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def _seen(*pairs: tuple[float, float], sd: float) -> Scores:
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.98])
 @pytest.mark.parametrize("sd", [0.02, 0.005])
 def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> None:
-    """With few draws near the score the posterior is that of very many draws."""
+    """With few draws near the score, the posterior agrees with that of very many draws."""
     scores = _seen((50, level), (100, level), sd=sd)
     few = 1.5 * lattice_normals(2000, 1, 0)
     _, found = condition(Levels(), few, np.full(2000, 1 / 2000), scores)
@@ -84,7 +84,7 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
 @pytest.mark.parametrize("ends", [(None, None), (0.4, None), (0.4, 0.9)])
 @pytest.mark.parametrize("sd", [0.1, 0.003])
 def test_posterior_draws_are_curves(ends: tuple[float | None, float | None], sd: float) -> None:
-    """Weights sum to 1, curves are finite scores that never fall, enough draws count."""
+    """Weights sum to 1, curves are finite and never fall, and enough draws count."""
     scores = _seen((50, 0.55), (100, 0.57), (100, 0.6), (700, 0.7), sd=sd)
     _, found = condition(ScoreFamily(*ends), *score_draws(Prior.load()), scores, FEW)
     assert found.weights.sum() == pytest.approx(1) and (found.weights >= 0).all()
@@ -109,8 +109,8 @@ BLURRED = pytest.mark.xfail(
         pytest.param(0.5, 1e-5, marks=BLURRED),
     ],
 )
-def test_a_precise_score_is_met(score: float, sd: float) -> None:
-    """The curve lies within a few sds, and within 0.01, of a precise score."""
+def test_curves_pass_through_a_precise_score(score: float, sd: float) -> None:
+    """The curve is within a few sds, and within 0.01, of a precise score."""
     _, found = condition(ScoreFamily(), *score_draws(Prior.load()), _seen((100, score), sd=sd))
     low, high = interval(found.at(100), found.weights, 0.9)
     reach = min(5 * max(sd, 1e-3), 0.011)
@@ -132,7 +132,7 @@ def test_pooled_parts_keep_their_shares(shares: list[float]) -> None:
 
 
 def test_areas_are_the_trapezoid_of_the_gains() -> None:
-    """By hand: 0 for a curve at zero-shot, the grid's largest at the ceiling, else the area."""
+    """Computed by hand: 0 at zero-shot, the grid's largest at the ceiling, else the area."""
     curves = np.stack([np.full(len(NODES), 0.1), np.full(len(NODES), 0.9), *SHAPES.values()])
     draws = _draws(curves)
     x = log_position(GRID)
@@ -144,7 +144,7 @@ def test_areas_are_the_trapezoid_of_the_gains() -> None:
 
 @given(st.sampled_from(sorted(SHAPES)), st.floats(0, 1), st.floats(0, 1))
 def test_labels_for_score_is_the_inverse_of_the_curve(shape: str, a: float, b: float) -> None:
-    """The curve has the score at the labels needed and not before; a higher one needs no fewer."""
+    """The curve first has the score at the labels needed; a higher score needs no fewer."""
     draws = _draws(SHAPES[shape][None])
     low, high = (float(draws.labels_for_score(s)[0]) for s in sorted((a, b)))
     assert low <= high
@@ -158,7 +158,7 @@ def test_labels_for_score_is_the_inverse_of_the_curve(shape: str, a: float, b: f
 
 
 def test_a_draw_is_read_at_both_ends() -> None:
-    """0 labels give zero-shot, a million the last node; gains lie within 0 and 1."""
+    """0 labels give zero-shot, a million the last node; gains are within 0 and 1."""
     draws = _draws(np.stack(list(SHAPES.values())))
     assert draws.at(0).tolist() == [0.1] * 3
     assert draws.at(10**6).tolist() == draws.curves[:, -1].tolist()
@@ -169,7 +169,7 @@ def test_a_draw_is_read_at_both_ends() -> None:
 
 @given(st.lists(st.floats(-800, 800), min_size=3, max_size=3))
 def test_reweighting_multiplies_and_normalises(logs: list[float]) -> None:
-    """Weights keep the sum 1 and the ratios that were asked for, at any size of the factors."""
+    """Weights sum to 1 and have the ratios of the factors, however large these are."""
     found = _draws(np.stack(list(SHAPES.values()))).reweighted(np.array(logs)).weights
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(found, normalised(np.array(logs)), atol=1e-12)

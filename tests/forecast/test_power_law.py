@@ -45,7 +45,7 @@ def test_published_example() -> None:
 
 
 def test_clipping_says_so() -> None:
-    """An AUC within the range is left alone; one outside is clipped with a warning."""
+    """An AUC within the range is kept; one outside is clipped with a warning."""
     assert clip_auc(0.5) == (0.5, None)
     for auc, clipped in ((-0.2, 0.05), (1.3, 0.95)):
         value, warning = clip_auc(auc)
@@ -74,6 +74,6 @@ def test_budget_out_of_range(n: float) -> None:
 
 
 def test_clip_refuses_nan() -> None:
-    """No number is made out of NaN."""
+    """NaN does not become a number."""
     with pytest.raises(InputError):
         clip_auc(math.nan)

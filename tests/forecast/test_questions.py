@@ -1,4 +1,4 @@
-"""Questions at every edge of what may be asked: answered in finite numbers, or refused in words."""
+"""Forecasts with options at every edge: finite numbers, or a refusal in words."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def answered_or_refused(question: dict[str, Any]) -> None:
 
 @given(QUESTIONS)
 @settings(max_examples=50, deadline=None, derandomize=True)
-def test_every_question_is_answered_or_refused(question: dict[str, Any]) -> None:
-    """No warning of numpy's, no number that JSON does not have, no other error."""
+def test_every_question_gets_a_forecast_or_a_refusal(question: dict[str, Any]) -> None:
+    """No numpy warning, no number that JSON does not have, no other error."""
     answered_or_refused(question)
 
 
 @pytest.mark.slow
 @given(QUESTIONS)
 @settings(max_examples=20_000, deadline=None, derandomize=True, database=None)
-def test_very_many_questions_are_answered_or_refused(question: dict[str, Any]) -> None:
+def test_very_many_questions_get_a_forecast_or_a_refusal(question: dict[str, Any]) -> None:
     """The same for twenty thousand."""
     answered_or_refused(question)

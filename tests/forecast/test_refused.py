@@ -1,4 +1,4 @@
-"""What a forecast refuses, and in which words."""
+"""What a forecast refuses, and what the message says."""
 
 import math
 from typing import Any
@@ -92,7 +92,7 @@ def test_bad_options_are_named(options: dict[str, Any], words: str) -> None:
     ],
 )
 def test_contradictions_of_the_scale_are_named(options: dict[str, Any], words: str) -> None:
-    """What no scale has, and what contradicts the kind of metric, ends with exit code 2."""
+    """Scores that the scale cannot have, or that contradict the metric, give exit status 2."""
     with pytest.raises(InputError, match=words) as error:
         forecast(observations=[(50, 0.5)], **options)
     assert error.value.status == 2

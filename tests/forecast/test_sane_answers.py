@@ -1,4 +1,4 @@
-"""Questions that once got absurd answers, and what a statistician would sign."""
+"""Questions that once got absurd forecasts, and what a statistician would accept."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_twice_a_tiny_score_needs_far_more_labels(size: int | None) -> None:
 
 
 def test_worse_scores_never_need_fewer_labels() -> None:
-    """Zero-shot .70, target .80: from .75 down to .20 the labels needed rise."""
+    """Zero-shot .70, target .80: as a score goes from .75 down to .20, the labels needed rise."""
     found = [
         needed(zero_shot=0.7, target_score=0.8, observe_size=1000, observations=[(50, score)])
         for score in (0.75, 0.70, 0.65, 0.55, 0.40, 0.30, 0.20)
@@ -68,8 +68,8 @@ def test_below_50_labels_little_is_known() -> None:
     assert found.high >= 8 * found.low
 
 
-def test_the_interval_given_that_it_is_reached_is_closed() -> None:
-    """An open end still says something: median and interval of the curves that get there."""
+def test_the_interval_given_that_the_target_is_reached_is_closed() -> None:
+    """If the other interval is open, these are the median and interval of curves that get there."""
     found = needed(zero_shot=0.4, target_score=0.85, observations=[(50, 0.5)], observe_size=1000)
     assert found.high is None
     assert found.if_reached is not None and found.if_reached_low is not None
@@ -77,16 +77,16 @@ def test_the_interval_given_that_it_is_reached_is_closed() -> None:
     assert found.if_reached_low <= found.if_reached <= found.if_reached_high <= 5000
 
 
-def test_a_higher_coslow_is_not_absurd() -> None:
-    """.8 once needed 330 labels and 1.0 needed 350."""
+def test_a_higher_coslow_never_needs_more_labels_at_the_top() -> None:
+    """A CoS-Low of .8 once needed 330 labels and 1.0 needed 350."""
     low, high = (
         forecast(coslow, "llama-3.1-8b-instruct", target=0.9).labels_needed for coslow in (0.8, 1.0)
     )
     assert number(high.median) <= number(low.median)
 
 
-def test_a_thousand_scores_give_a_sane_answer() -> None:
-    """The curve passes through the middle of the scores, and is sure of it."""
+def test_a_thousand_scores_give_a_sane_forecast() -> None:
+    """The curve passes through the middle of the scores, with a narrow interval."""
     budgets = np.unique(np.geomspace(10, 5000, 1000).astype(int))
     steps = np.arange(len(budgets))
     noise = 0.02 * np.sin(steps * 2.4)
@@ -105,10 +105,8 @@ def test_a_thousand_scores_give_a_sane_answer() -> None:
 @pytest.mark.parametrize(
     ("n", "score", "sd"), [(1, 1.0, 0.0), (1, 1.0, None), (50, 0.8, 0.0), (5000, 0.9, 0.02)]
 )
-def test_a_score_that_meets_the_target_is_acknowledged(
-    n: int, score: float, sd: float | None
-) -> None:
-    """However precise, and wherever: it is met, and the answer says by which score."""
+def test_a_score_that_meets_the_target_is_reported(n: int, score: float, sd: float | None) -> None:
+    """However precise, at any budget: the target is met, and the forecast says by which score."""
     answer = forecast(observations=[(n, score)], observe_sd=sd, target_score=0.8, zero_shot=0.4)
     assert answer.met and answer.next_budget is None
     assert answer.sentence().startswith(f"Reached: the score of {score:.3g} at {n:,} labels")
@@ -116,8 +114,8 @@ def test_a_score_that_meets_the_target_is_acknowledged(
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
-def test_scores_at_the_ends_of_the_scale_are_answered(score: float) -> None:
-    """Nothing right or all right is a score too."""
+def test_scores_at_the_ends_of_the_scale_are_accepted(score: float) -> None:
+    """None right and all right are scores too."""
     found = needed(observations=[(50, score)], target_score=0.5, zero_shot=0.2)
     assert 0 <= found.reachable <= 1 and number(found.low) <= number(found.median)
     assert (found.reachable > 0.9) == (score == 1.0)

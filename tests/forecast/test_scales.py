@@ -14,14 +14,14 @@ SEEN = [(50, 0.5), (50, 0.53), (200, 0.62)]
 
 
 @given(st.floats(0.001, 1), st.sampled_from([Scale(), Scale("score", 100), Scale("error", 100)]))
-def test_a_bounded_scale_has_a_way_back(share: float, scale: Scale) -> None:
-    """From the user's scale to 0 to 1 and back is the identity, of scores and of sds."""
+def test_a_bounded_scale_can_be_inverted(share: float, scale: Scale) -> None:
+    """From the user's scale to 0 to 1 and back, scores and sds stay the same."""
     assert scale.to_unit(scale.from_unit(share)) == pytest.approx(share)
     assert scale.sd_to_unit(scale.sd_from_unit(0.02, share), share) == pytest.approx(0.02)
 
 
 @given(st.floats(0, 20), st.floats(0, 20))
-def test_a_loss_has_a_way_back_and_falls(a: float, b: float) -> None:
+def test_a_loss_can_be_inverted_and_falls_as_the_score_rises(a: float, b: float) -> None:
     """The lower the loss, the higher the score."""
     loss = Scale("loss")
     assert loss.falls and loss.from_unit(loss.to_unit(a)) == pytest.approx(a, abs=1e-12)
@@ -75,8 +75,8 @@ def _loss(**options: Any) -> Forecast:
     return forecast(observations=seen, metric="loss", observe_sd=0.02, **options)
 
 
-def test_a_loss_is_answered_in_its_own_unit() -> None:
-    """It falls with labels, near the observed losses where they are, and never below 0."""
+def test_a_loss_is_forecast_in_its_own_unit() -> None:
+    """It falls with labels, is close to the observed losses, and is never below 0."""
     answer = _loss(target_score=2.0, budget=2000)
     means = [band.mean for band in answer.curve]
     assert means == sorted(means, reverse=True) and answer.lower_is_better
@@ -91,7 +91,7 @@ def test_a_loss_is_answered_in_its_own_unit() -> None:
 
 
 def test_a_lower_loss_needs_more_labels() -> None:
-    """Targets below the observed losses lie beyond their budgets, in order."""
+    """Targets below the observed losses need more labels than were tried, in order."""
     easy, hard = (_loss(target_score=t, horizon=10**6).labels_needed for t in (2.1, 1.9))
     assert easy.median is not None and easy.low is not None
     assert 800 < easy.low <= easy.median
@@ -102,6 +102,6 @@ def test_a_lower_loss_needs_more_labels() -> None:
 
 @pytest.mark.parametrize("options", [{"metric": "loss"}, {"lower_is_better": True}])
 def test_lower_is_better_without_a_scale_is_a_loss(options: dict[str, Any]) -> None:
-    """Both ways to say it are the same."""
+    """Both ways to ask are the same."""
     found = forecast(observations=[(50, 3.2)], target_score=2.0, **options)
     assert found == forecast(observations=[(50, 3.2)], target_score=2.0, metric="loss")

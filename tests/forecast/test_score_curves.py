@@ -46,8 +46,8 @@ def test_a_curve_rises_from_its_bottom_to_its_top(row: tuple[float, ...]) -> Non
     assert curve[-1] == pytest.approx(top, abs=1e-6)
 
 
-def test_the_middle_is_where_it_is_said() -> None:
-    """With both exponents 1 half of the rise is done at the labels in the middle."""
+def test_the_middle_parameter_is_where_half_is_gained() -> None:
+    """With both exponents 1, half of the rise is done at the labels of the middle."""
     row = np.array([[-1.0, 0.5, math.log(200), 0.0, 0.0, -3.0, 0.0]])
     bottom, top = _ends(tuple(row[0]))
     found = curve_scores(row, np.log([200.0]))[0, 0]
@@ -58,7 +58,7 @@ def test_the_middle_is_where_it_is_said() -> None:
 def test_a_jump_takes_a_share_of_the_headroom(
     row: tuple[float, ...], jump: float, log_n: float
 ) -> None:
-    """Far before it nothing changes, in its middle half of it is done, far behind it all."""
+    """Far before it nothing changes, in its middle half of it is done, far after it all of it."""
     at = np.array([log_n - 40 * JUMP_WIDTH, log_n, log_n + 40 * JUMP_WIDTH])
     plain = curve_scores(np.array([row]), at)[0]
     jumping = curve_scores(np.array([[*row, jump, log_n]]), at)[0]

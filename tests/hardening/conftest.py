@@ -1,4 +1,4 @@
-"""The harness in which commands are broken."""
+"""The harness that breaks commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes on one folder: one waits or is refused, and no data is mixed or lost."""
+"""Two processes on one folder: one waits or is refused; nothing is mixed up or lost."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_running_process_keeps_its_temporary_file(harness: Harness) -> None:
 
 @each(quick=("score",), names=TOGETHER)
 def test_two_commands_at_once(harness: Harness, name: str) -> None:
-    """At least one succeeds; the folder is the same as after one or two runs in turn."""
+    """At least one succeeds; the folder is the same as after one run, or two in turn."""
     command = COMMANDS[name]
     folder = harness.copy(command.start)
     both = [harness.start(command, folder) for _ in range(2)]
@@ -89,7 +89,7 @@ def test_two_commands_at_once(harness: Harness, name: str) -> None:
 
 
 def test_two_sweeps_at_once_keep_both_tasks(harness: Harness) -> None:
-    """A task that another process adds while a sweep begins is kept."""
+    """A task that another process adds while a sweep starts is kept."""
     place = harness.place
     first = place.begin("joined", ("one",), test_size=10)
     entered = Run.locked
@@ -107,7 +107,7 @@ def test_two_sweeps_at_once_keep_both_tasks(harness: Harness) -> None:
 
 
 def test_a_reader_leaves_an_unfinished_line_to_its_writer(harness: Harness) -> None:
-    """Reading a sweep while a line is being added cuts nothing off."""
+    """Reading a sweep while a line is being added does not cut off the line."""
     folder = harness.copy("swept")
     path = folder / "sweep/scores.jsonl"
     whole = path.read_bytes()
@@ -121,8 +121,8 @@ def test_a_reader_leaves_an_unfinished_line_to_its_writer(harness: Harness) -> N
     assert [one.seed for one in sweep.scores.rows()][-1] == 7
 
 
-def test_a_disk_without_locks_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the file system has no locks, the message says so."""
+def test_a_disk_without_locks_is_reported(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the file system has no locks, the message says so."""
 
     def none(*args: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")

@@ -1,4 +1,4 @@
-"""Damaged files of a run are named, or made again; never a crash."""
+"""Damaged files of a run are reported or created again; nothing crashes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(scope="module")
 def full(harness: Harness) -> Path:
-    """A run with every file that one can have."""
+    """A run with every file that a run can have."""
     folder = harness.copy("tunable")
     for text in ("label run --terminal", "label run --gold y", "forecast run --target 0.8"):
         done = harness.run(Command("make", words(text), "", stdin="typed.txt"), folder)
@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def damage(harness: Harness, file: str, kind: str, text: str) -> Outcome:
-    """Damage one file of a copy of the run and run a command there."""
+    """Damage one file in a copy of the run, and run a command there."""
     folder = harness.copy("full")
     path = folder / file
     before = {name: content for name, content in contents(folder).items() if name != file}
@@ -72,8 +72,8 @@ def damage(harness: Harness, file: str, kind: str, text: str) -> Outcome:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", LOOKS)
-def test_every_file_in_every_way(harness: Harness, full: Path, text: str) -> None:
-    """Any damage to any file gives one clear message, or none is needed."""
+def test_every_file_damaged_in_every_way(harness: Harness, full: Path, text: str) -> None:
+    """It gives one clear message, or no message is needed."""
     for file in contents(full):
         for kind in DAMAGES:
             damage(harness, file, kind, text)
@@ -89,8 +89,8 @@ REPAIRED = {
 
 
 @pytest.mark.parametrize("file", REPAIRED)
-def test_a_damaged_result_is_made_again(harness: Harness, file: str) -> None:
-    """The command that made a file makes it again, the same; a report names it until then."""
+def test_a_damaged_result_is_created_again(harness: Harness, file: str) -> None:
+    """The command that wrote a file writes the same one again; until then a report names it."""
     folder = harness.copy("answered")
     whole = state(folder)
     path = folder / file

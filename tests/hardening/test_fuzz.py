@@ -54,7 +54,7 @@ RANDOM = st.randoms(use_true_random=False)
 
 @pytest.fixture(autouse=True)
 def quick_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few and coarse forecasts: their values do not matter here."""
+    """Make forecasts fast and coarse: their values do not matter here."""
     monkeypatch.setattr("labelcast.report.content._targets", lambda *given: ())
     monkeypatch.setattr(families, "DRAWS", 256)
     monkeypatch.setattr(particles, "FEW", 2.0)
@@ -62,7 +62,7 @@ def quick_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def damaged(content: bytes, random: Random) -> bytes:
-    """Bytes with a few pieces cut out, doubled, or inserted."""
+    """Bytes with a few pieces cut out, repeated, or inserted."""
     for _ in range(random.randint(1, 3)):
         begin = random.randint(0, len(content))
         end = min(begin + random.choice([0, 1, 1, 4, 50]), len(content))
@@ -231,7 +231,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_label_files(
     form: str, given_form: bool, random: Random, drawn: Run, tmp_path: Path
 ) -> None:
-    """Answers in every format, named by the option or recognised by the file."""
+    """Answers in every format, given by the option or recognised from the file."""
     path = tmp_path / ("answers.csv" if form == "csv" else "answers.json")
     if form == "csv":
         path.write_bytes(damaged(TABLE, random))
@@ -265,7 +265,7 @@ def test_cards(random: Random, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run with every file that a run may have."""
+    """A run with every file that a run can have."""
     run = answered_run(tmp_path_factory.mktemp("answered"), low=6)
     row = {"budget": 50, "score": 0.6, "test_size": 90, "recipe": "r", "metric": "accuracy"}
     ids = [one["id"] for one in run.rows("labels.jsonl")]
@@ -289,7 +289,7 @@ RUN_FILES = (
 @fuzzed(max_examples=40)
 @given(random=RANDOM, name=st.sampled_from(RUN_FILES))
 def test_runs(random: Random, name: str, answered: Run) -> None:
-    """Every file of a run, read by all that reads runs without a model."""
+    """Every file of a run, with every function that reads runs without a model."""
     run, file = Run(answered.path), answered.file(name)
     whole = file.read_bytes()
 

@@ -1,4 +1,4 @@
-"""Hostile input gets one clear line; nothing runs, hangs, or changes a file."""
+"""Hostile input gives one clear line; nothing runs, hangs, or changes a file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_pipe_or_device_is_not_read(
     models: Models,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A pipe, a device or a socket in place of any file: no hang, and a message."""
+    """For a pipe, device or socket in place of any file there is a message and no hang."""
     monkeypatch.chdir(place)
     (place / name).unlink(missing_ok=True)
     make(place / name)
@@ -103,7 +103,7 @@ LINKED = (".lock", "labels.jsonl", "manifests", "tuning/x/y")
 def test_a_link_that_leaves_the_folder_is_refused(
     name: str, harness: Harness, tmp_path: Path
 ) -> None:
-    """A run or sweep with such a link: nothing is read or written where the link leads."""
+    """In a run or sweep with such a link, nothing is read or written at its target."""
     command = COMMANDS[name]
     for number, place in enumerate(LINKED):
         folder = harness.copy(command.start)
@@ -123,7 +123,7 @@ def test_a_link_that_leaves_the_folder_is_refused(
 
 
 def test_links_inside_the_folder_are_followed(harness: Harness, tmp_path: Path) -> None:
-    """A run that is itself a link, and a file linked to another name in the same run."""
+    """A run that is itself a link works, and so does a link to another file of the run."""
     command = COMMANDS["forecast"]
     folder = harness.copy(command.start)
     (folder / "run").rename(tmp_path / "elsewhere")
@@ -135,7 +135,7 @@ def test_links_inside_the_folder_are_followed(harness: Harness, tmp_path: Path) 
 
 
 def test_escape_sequences_are_written_out() -> None:
-    """Controls, text direction marks and half characters; letters of all scripts are kept."""
+    """So are text direction marks and half characters; letters of all scripts are kept."""
     assert escaped("\x1b[2J\x9b\u202e\ud83d") == "\\x1b[2J\\x9b\\u202e\\ud83d"
     assert escaped("Ärger, שלום, 日本, 👩\u200d🚀\t\n") == "Ärger, שלום, 日本, 👩\u200d🚀\t\n"
     assert one_line("a\nlabelcast: all is well") == "a\\nlabelcast: all is well"

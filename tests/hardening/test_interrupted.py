@@ -20,7 +20,7 @@ MOST = 60
 
 
 def places(calls: Sequence[str], kind: str, count: int, seed: int = 0) -> list[int]:
-    """Which calls to break at; only a file that is flushed can be torn."""
+    """The calls to break at; only a file that is flushed can be torn."""
     fit = [n for n, call in enumerate(calls, 1) if kind != "torn" or call.startswith("fsync")]
     return sorted(random.Random(f"{seed} {kind}").sample(fit, min(count, len(fit))))
 
@@ -49,7 +49,7 @@ def check_end(done: Outcome, kind: str) -> None:
 
 @each(quick=("score", "label --import", "coslow"))
 def test_at_some_calls(harness: Harness, name: str) -> None:
-    """Killed, stopped, torn or full at a random call: the same result after a rerun."""
+    """Killed, stopped, torn file or full disk at a random call: the same result after a rerun."""
     command = COMMANDS[name]
     calls = harness.calls(command)
     for seed, kind in enumerate(("kill", "kill", "torn", "full", "term")):
@@ -61,7 +61,7 @@ def test_at_some_calls(harness: Harness, name: str) -> None:
 @pytest.mark.parametrize("kind", list(STATUS))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_at_many_calls(harness: Harness, name: str, kind: str) -> None:
-    """At every call, or at sixty of them."""
+    """The same at every call, or at sixty of them."""
     command = COMMANDS[name]
     for at in places(harness.calls(command), kind, MOST if not command.slow else 8):
         break_at(harness, command, kind, at)
@@ -74,7 +74,7 @@ TERMINAL = Command(
 
 
 def label_and_break(harness: Harness, kind: str, at: int) -> int:
-    """Type six answers, break off at one call, type the rest; how many were kept."""
+    """Type six answers, stop at one call, type the rest; returns how many were kept."""
     typed = harness.place.path / "answers.txt"
     typed.write_text("\n".join(TYPED) + "\n")
     folder = harness.copy("scored")
@@ -94,7 +94,7 @@ def label_and_break(harness: Harness, kind: str, at: int) -> int:
 
 @pytest.mark.slow
 def test_answers_typed_before_a_kill_are_kept(harness: Harness) -> None:
-    """Killed while an answer is written, all earlier answers are on disk, in order."""
+    """If it is killed while an answer is written, all earlier answers are on disk, in order."""
     (harness.place.path / "answers.txt").write_text("\n".join(TYPED) + "\n")
     calls = harness.calls(TERMINAL)
     renamed = [n for n, call in enumerate(calls, 1) if call.startswith("replace run/.labels")]

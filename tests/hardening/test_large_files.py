@@ -1,4 +1,4 @@
-"""Large files, and small ones that expand: bounded memory and a message."""
+"""Large files, and small ones that expand, use bounded memory or give a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw are one line too; a traceback comes only on request."""
+"""Unexpected errors are one line too; a traceback is printed only on request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def faulty(error: Exception) -> typer.Typer:
 def test_an_unexpected_error_is_one_line(
     error: Exception, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status 1, what it was, and what to do; no traceback and no escape sequence."""
+    """Status 1, what happened, and what to do; no traceback and no escape sequence."""
     monkeypatch.delenv("LABELCAST_TRACEBACK", raising=False)
     status, err = outcome(faulty(error), monkeypatch)
     assert status == 1
@@ -60,7 +60,7 @@ def test_an_unexpected_error_is_one_line(
 
 
 def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The traceback comes first, the line last."""
+    """The traceback is printed first, the line last."""
     monkeypatch.setenv("LABELCAST_TRACEBACK", "1")
     status, err = outcome(faulty(ValueError("odd")), monkeypatch)
     assert status == 1
@@ -83,7 +83,7 @@ def test_a_device_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_path_that_no_disk_could_hold_is_bad_input(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Status 2 and the way out, as for any other wrong path."""
+    """Status 2 and what to do, as for any other wrong path."""
     status, err = outcome(faulty(OSError(number, os.strerror(number), "some/path")), monkeypatch)
     assert status == 2
     assert err == f"labelcast: some/path: {NO_PATH[number]}.\n"
@@ -96,13 +96,13 @@ def test_a_path_that_is_too_long(word: str) -> None:
     check_message(labelcast(*word.replace("LONG", "x" * 300).split()), 2, ("too long", "shorter"))
 
 
-def test_a_word_with_a_newline() -> None:
+def test_an_argument_with_a_newline() -> None:
     """A usage error is one line, whatever it quotes."""
     check_message(labelcast("init", "a.jsonl", "b\nc"), 2, ("unexpected extra", r"b\nc", "--help"))
 
 
 def test_a_misspelled_command() -> None:
-    """The likely command is named, once."""
+    """The message suggests the likely command once."""
     done = labelcast("scor")
     check_message(
         done, 2, ("No such command 'scor'. Did you mean 'score'? See", "labelcast --help")
@@ -112,7 +112,7 @@ def test_a_misspelled_command() -> None:
 
 @pytest.mark.parametrize("words", ["label RUN --gold", "score pool.jsonl --out", "report --out"])
 def test_an_option_without_its_value(words: str) -> None:
-    """The same line as for every other usage error, with the command's own help."""
+    """One line as for every other usage error, with the command's own help."""
     command, option = words.split()[0], words.split()[-1]
     expected = (f"'{option}' requires an argument", f"labelcast {command} --help")
     check_message(labelcast(*words.split()), 2, expected)

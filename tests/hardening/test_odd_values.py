@@ -1,4 +1,4 @@
-"""Commands with odd values in options and arguments: they work, or one line says why not."""
+"""Commands with odd values in options and arguments work, or one line says why not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def options(command: str) -> Iterator[str]:
 
 
 def odd(start: Command) -> Iterator[Command]:
-    """A command with one option, or one of its words, replaced by each odd value."""
+    """A command with one option or argument replaced by each odd value."""
     for option in options(start.argv[0]):
         for value in ODD:
             yield replace(start, argv=(*start.argv, option, value))
@@ -102,6 +102,6 @@ def test_some_values(harness: Harness, start: Command) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS, ids=lambda start: start.name)
 def test_many_values(harness: Harness, start: Command) -> None:
-    """A hundred of them."""
+    """A hundred random cases of each command."""
     for case in Random(start.name).sample(list(odd(start)), 100):
         check(harness, case)

@@ -82,7 +82,7 @@ EXACT = (
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """Hashes of the files that must be equal to the bit, and results without their times."""
+    """Hashes of the files that must be equal bit by bit, and results without times."""
     found: dict[str, Any] = {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in EXACT
     }

@@ -76,7 +76,7 @@ def test_no_command_calls_the_network(
 
 @pytest.mark.slow
 def test_the_embedded_model_calls_no_network(place: Path) -> None:
-    """It is part of the installation."""
+    """Its weights are part of the installation."""
     args = ["score", place / "pool.jsonl", "--task", place / "task.yaml", "--out", place / "new"]
     args += ["--n-label", 8, "--max-new-tokens", 2]
     done = in_process(args, code=WATCH, HF_HUB_OFFLINE="0")
@@ -86,7 +86,7 @@ def test_the_embedded_model_calls_no_network(place: Path) -> None:
 def test_pickles_in_a_model_are_not_read(
     place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even under the names that a library looks for beside the weights."""
+    """Not even under the names that a library looks for next to the weights."""
     monkeypatch.chdir(place)
     shutil.copytree(models.tiny, place / "m")
     names = ("pytorch_model.bin", "optimizer.pt", "rng_state.pth", "training_args.bin", "a.pkl")
@@ -154,7 +154,7 @@ def test_a_chat_template_stays_in_its_sandbox(
     models: Models,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it tries, one line says that it fails, and no run is made."""
+    """Whatever it tries, one line says that it failed, and no run is created."""
     monkeypatch.chdir(place)
     folder = with_template(models, place, template, own_file=template.startswith("{%"))
     before = snapshot(place)
@@ -189,7 +189,7 @@ def test_data_cannot_steer_the_terminal(place: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_formulas_come_back_exactly(place: Path, models: Models) -> None:
-    """No cell of an exported sheet starts a formula, and an import finds every text."""
+    """No cell of an exported sheet is a formula, and an import restores every text."""
     texts = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "''=1", "\uff1d1"]
     pool = [{"id": f"{text}../../{n}", "text": text} for n, text in enumerate(texts)]
     (place / "p.jsonl").write_text(lines(*pool))

@@ -114,7 +114,7 @@ def test_usage_errors_name_the_command(tmp_path: Path) -> None:
 
 
 def test_help_shows_every_option() -> None:
-    """And an example, as in every command's help."""
+    """It also has an example, like every command's help."""
     done = reproduce("--help")
     assert done.status == 0
     for words in (
@@ -128,7 +128,7 @@ def test_help_shows_every_option() -> None:
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    """No results, no human scores, an unreadable curve, too few tasks: status 2, and why."""
+    """No results, no human scores, an unreadable curve, too few tasks: status 2 and the reason."""
     check_message(reproduce(tmp_path), 2, ("finetune_results",))
     results = write_folder(tmp_path / "few", models=("solo",), tasks=2)
     check_message(reproduce(results), 2, ("2 tasks", "4 tasks or more"))

@@ -91,7 +91,7 @@ def test_without_curves_only_the_probes_are_shown(
 def test_with_curves_every_predictor_is_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error of each line is shown beside that of the mean, then the variants."""
+    """The error of each line is shown next to that of the mean, then the variants."""
     run(make_measured(tmp_path / "m", curves=True), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
     for words in ("CoS-Low, exact", "zero-shot score", "the mean of the other tasks"):

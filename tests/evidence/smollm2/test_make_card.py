@@ -23,7 +23,7 @@ NAMES = [f"made-{number}" for number in range(8)]
 
 
 def make_home(path: Path) -> Path:
-    """A folder like the card's: eight tasks, one more for the learning rate, tiny budgets."""
+    """A folder like the card's, with eight tasks, one for the learning rate, and tiny budgets."""
     save_model(path / "model")
     (path / "tasks").mkdir()
     rows = records(400)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from command_line import SOURCE, Outcome
-from sweeps_made import TASK_TEXT, Place, make_place
-from tuning_made import records
+from small_sweeps import TASK_TEXT, Place, make_place
+from small_training import records
 
 from labelcast.sweeps.sweep import Sweep
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from browser import Heard
-from runs_made import run_of
+from example_runs import run_of
 
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task

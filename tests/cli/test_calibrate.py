@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import labelcast
-from sweeps_made import Place, make_place
+from small_sweeps import Place, make_place
 
 from labelcast.sweeps.sweep import Sweep
 

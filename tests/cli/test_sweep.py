@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import labelcast
-from sweeps_made import Place, make_place, scores
+from small_sweeps import Place, make_place, scores
 
 from labelcast.sweeps.job import SweepTask, split
 from labelcast.tasks.sources import open_source

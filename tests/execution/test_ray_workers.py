@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_sweeps import Place, make_place, scores
 from square_jobs import SquareJob, run
-from sweeps_made import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
 from labelcast.execution.local import LocalWorkers

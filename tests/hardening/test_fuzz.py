@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from bad_input import CHOICE, LABELLED, RECORD, STUDIO, TASK, lines, parquet
 from command_line import snapshot
+from coslow_runs import answered_run
+from example_runs import scored_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reports_made import answered_run
-from runs_made import scored_run
 
 from labelcast.errors import LabelcastError
 from labelcast.files.untrusted import one_line

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from command_line import SOURCE, labelcast
-from sweeps_made import TASK_TEXT, Place, make_place
+from small_sweeps import TASK_TEXT, Place, make_place
 
 HERE = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-4

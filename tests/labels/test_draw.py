@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from command_line import labelcast, snapshot
+from example_runs import TASK, run_of, scored_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs_made import TASK, run_of, scored_run
 
 from labelcast.errors import InputError
 from labelcast.labels import store

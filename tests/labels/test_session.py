@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from command_line import snapshot
+from example_runs import scored_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs_made import scored_run
 
 from labelcast.errors import InputError
 from labelcast.labels import store

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from runs_made import scored_run
+from example_runs import scored_run
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from command_line import Outcome, check_message, labelcast
-from runs_made import run_of, scored_run
+from example_runs import run_of, scored_run
 
 from labelcast.labels.session import LabelSession
 from labelcast.labels.terminal import printable

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from command_line import labelcast, snapshot
-from reports_made import answered_run
+from coslow_runs import answered_run
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from browser import browser, open_page, serious_faults
-from reports_made import MODEL, TASK, answered_run
+from coslow_runs import MODEL, TASK, answered_run
 
 from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.cards import by_name

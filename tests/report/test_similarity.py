@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reports_made import answered_run, cosines
+from coslow_runs import answered_run, cosines
 
 from labelcast.report.similarity import MOST, Similarity, clustered, read_similarity
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweeps_made import SHORT, Place, make_place
-from tuning_made import TASK, load, records
+from small_sweeps import SHORT, Place, make_place
+from small_training import TASK, load, records
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl

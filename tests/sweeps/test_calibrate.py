@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps_made import Begun, Place, make_place
+from small_sweeps import Begun, Place, make_place
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_jsonl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sweeps_made import make_place
+from small_sweeps import make_place
 
 from labelcast.sweeps.estimate import Speed, measure_speed, seconds, steps, total
 from labelcast.training.recipe import FULL

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from shared_data import shared
-from tuning_made import QUICK, QUICK_LORA, TASK, load, records, save_model, write_records
+from small_training import QUICK, QUICK_LORA, TASK, load, records, save_model, write_records
 
 from labelcast.execution.workers import JobProgress
 from labelcast.sweeps import run_job

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweeps_made import Place, make_place, scores
+from small_sweeps import Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
 from labelcast.execution.workers import Ended, Job, Moved, Started

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tuning_made import QUICK, load, made_examples, records
+from small_training import QUICK, load, made_examples, records
 
 from labelcast.training.backend import Placement
 from labelcast.training.finetune import CausalBackend

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tuning_made import load, made_examples, records, save_model
+from small_training import load, made_examples, records, save_model
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import score_confidence

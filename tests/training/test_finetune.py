@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.loading import LanguageModel

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tuning_made import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
 
 from labelcast.errors import RunError
 from labelcast.models.loading import LanguageModel

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tuning_made import made_examples, records
+from small_training import made_examples, records
 
 from labelcast.errors import InputError
 from labelcast.tasks.prompts import Example

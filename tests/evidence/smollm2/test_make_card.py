@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sweeps_made import TASK_TEXT
-from tuning_made import records, save_model
+from small_sweeps import TASK_TEXT
+from small_training import records, save_model
 
 from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.calibration import Calibration

@@ -15,7 +15,7 @@ import argilla as rg
 import pytest
 from argilla.records._io import GenericIO, JsonIO
 from hypothesis import given, settings
-from label_tasks_made import comes_back, filled
+from random_label_tasks import comes_back, filled
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange

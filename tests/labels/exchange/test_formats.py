@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from label_tasks_made import comes_back, filled
+from random_label_tasks import comes_back, filled
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
-from label_tasks_made import comes_back, filled
+from random_label_tasks import comes_back, filled
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runs_made import run_of, scored_run
+from example_runs import run_of, scored_run
 from starlette.testclient import TestClient
 
 from labelcast.labels.page.app import build_app

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from browser import open_page, serious_faults
+from example_runs import run_of
 from label_pages import plain_run, press, started
 from label_server import serving
-from runs_made import run_of
 
 from labelcast.files.json_files import write_json
 from labelcast.models.loading import LanguageModel

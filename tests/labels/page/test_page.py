@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from browser import open_page, serious_faults
+from example_runs import run_of
 from label_pages import PLAIN, on_disk, plain_run, press, quiet, started, title
 from label_server import serving
-from runs_made import run_of
 from shared_data import shared
 
 from labelcast.labels import store

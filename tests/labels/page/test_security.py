@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command_line import snapshot
-from runs_made import scored_run
+from example_runs import scored_run
 from starlette.testclient import TestClient
 
 from labelcast.labels.notes import LabelEntry

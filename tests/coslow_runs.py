@@ -69,7 +69,7 @@ def answered_run(
         task: of the run.
         answers: of the drawn examples, repeated.
         coslow: whether CoS-Low is measured.
-        facts: of `run.json`, beside invented ones.
+        facts: of `run.json`, besides invented ones.
     """
     rows = records(400) if rows is None else rows
     resolved = Task.build(task or TASK)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning_made import TASK, save_model, write_records
+from small_training import TASK, save_model, write_records
 
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
 from labelcast.sweeps.sweep import Sweep

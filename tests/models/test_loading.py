@@ -207,7 +207,7 @@ def test_without_a_system_turn_the_instruction_opens_the_user_turn(
 
 
 def test_a_template_always_gets_the_same_date(tmp_path: Path) -> None:
-    """A run that is resumed tomorrow has the prompts of today."""
+    """A run that is resumed on another day has the same prompts."""
     asks = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}|{% endif %}"
     asks += '{{- strftime_now("%Y-%m-%d") }}|{% set form = "%H" %}{{ strftime_now(form) }}|'
     lm = load_llama(tmp_path, template=asks + TEMPLATE)

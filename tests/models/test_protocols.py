@@ -14,10 +14,9 @@ from labelcast.models.confidence import Confidence, score_confidence
 from labelcast.models.coslow import cos_low
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import Gram
-from labelcast.models.identity import ModelIdentity
 from labelcast.models.likelihood import mean_hidden_states
 from labelcast.models.loading import LanguageModel
-from labelcast.models.protocols import Differentiable, Embedder, Predictor, Progress, Trainable
+from labelcast.models.protocols import Differentiable, Embedder, Predictor, Progress
 from labelcast.tasks.prompts import rendered_example
 from labelcast.training.evaluate import Scoring, evaluate
 
@@ -26,14 +25,9 @@ class Classifier:
     """A model of another kind: it answers `yes` to prompts with an `a`, else `no`."""
 
     name = "classifier"
-    identity = ModelIdentity("classifier", None, "0" * 16)
     device = Choice("cpu", "test")
-    dtype = Choice(torch.float32, "test")
     tokenizer = tokenizer()
     context = 100
-
-    def render(self, instruction: str, user: str) -> str:
-        return user
 
     def predict(self, prompts: Iterable[str], **options: Any) -> list[Confidence]:
         answers = ["yes" if "a" in prompt else "no" for prompt in prompts]
@@ -74,7 +68,6 @@ def test_a_causal_model_has_every_protocol(tiny: LanguageModel) -> None:
     predictor: Predictor = tiny
     differentiable: Differentiable = tiny
     embedder: Embedder = tiny
-    trainable: Trainable = tiny
     assert score_confidence(predictor, ["ab"], max_new_tokens=2)[0].answer_tokens <= 2
-    assert differentiable.context == trainable.context
+    assert differentiable.context == tiny.model.config.max_position_embeddings
     assert mean_hidden_states(embedder, ["ab"]).shape == (1, tiny.model.config.hidden_size)

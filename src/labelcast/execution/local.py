@@ -1,7 +1,7 @@
-"""Jobs in processes of this machine, side by side.
+"""Run jobs in processes of this machine, side by side.
 
-A process is kept for the following jobs, so that a model is loaded once. If it dies, its job has
-failed one try and the next job gets a new process. It ends when its parent does.
+A process is kept for the following jobs, so that a model is loaded once. If it dies, that try of
+its job has failed and the next job gets a new process. It ends when its parent does.
 """
 
 from __future__ import annotations
@@ -50,16 +50,13 @@ class LocalWorkers(Generic[R]):
         Args:
             size: how many jobs run side by side.
             logs: a folder for what the processes print; None discards it.
-            gpus: values for CUDA_VISIBLE_DEVICES, assigned in turn; see `gpu_groups`.
+            gpus: values for CUDA_VISIBLE_DEVICES that the processes take in turn.
         """
         self._logs = logs
-        self._workers = [
-            _Worker(
-                f"worker {number + 1}",
-                {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {},
-            )
-            for number in range(size)
-        ]
+        self._workers = []
+        for number in range(size):
+            environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+            self._workers.append(_Worker(f"worker {number + 1}", environment))
 
     def free(self) -> bool:
         """Whether a worker has no job."""
@@ -87,15 +84,16 @@ class LocalWorkers(Generic[R]):
             try:
                 kind, value = worker.pipe.recv()
             except (EOFError, OSError):
-                kind, value = "died", self._stop(worker)
+                worker.job = None
+                events.append(Ended(number, None, self._stop(worker)))
+                continue
             if kind == "started":
                 events.append(Started(number, worker.name))
             elif kind == "moved":
                 events.append(Moved(number, value))
             else:
                 worker.job = None
-                died = kind == "died"
-                events.append(Ended(number, None, value) if died else Ended(number, value))
+                events.append(Ended(number, value))
         return events
 
     def close(self) -> None:
@@ -118,19 +116,15 @@ class LocalWorkers(Generic[R]):
             if log is not None:
                 with disk_faults(log):
                     log.parent.mkdir(parents=True, exist_ok=True)
-            worker.process = context.Process(
-                target=_serve,
-                args=(theirs, worker.environment, log),
-                name=worker.name,
-                daemon=False,
-            )
+            served = (theirs, worker.environment, log)
+            worker.process = context.Process(target=_serve, args=served, name=worker.name)
             worker.process.start()
             theirs.close()
             worker.pipe = ours
         return worker.pipe
 
     def _stop(self, worker: _Worker) -> str:
-        """Let a process end; returns how it died."""
+        """Wait for a process to end; returns how it died."""
         process, worker.process = worker.process, None
         if worker.pipe is not None:
             worker.pipe.close()
@@ -148,7 +142,7 @@ class LocalWorkers(Generic[R]):
 
 
 def _serve(pipe: Connection, environment: dict[str, str], log: Path | None) -> None:
-    """Run in a worker's process: jobs come in through the pipe, events and results go out."""
+    """Run in a worker's process: read jobs from the pipe, and send events and results."""
     os.environ.update(environment)
     _redirect_output(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
@@ -178,14 +172,14 @@ class _Reporter:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone, even in the middle of a training step."""
+    """End this process when its parent is gone, even during a training step."""
     parent: Any = parent_process()
     connection.wait([parent.sentinel])
     os._exit(1)
 
 
 def _redirect_output(log: Path | None) -> None:
-    """Send what jobs print to the log: standard output belongs to the command."""
+    """Send what jobs print to the log; standard output is for the command's result."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     target = os.open(os.devnull if log is None else log, flags, 0o644)
     sys.stdout.flush()
@@ -211,7 +205,7 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def gpu_groups(gpus: Sequence[str], per_job: float) -> tuple[tuple[str, ...], int]:
-    """GPUs in the groups that jobs get, and how many jobs run at once.
+    """The groups of GPUs that jobs get, and how many jobs run at once.
 
     >>> gpu_groups(("0", "1"), 0.5)
     (('0', '1'), 4)

@@ -25,11 +25,11 @@ class Engine:
 
     Attributes:
         name: one of `ENGINES`.
-        runtime: the code that computes the probabilities, ``transformers`` or ``vllm``. Values of
-            one runtime differ by rounding at most; values of both do not belong in one table.
-        lm: the model's tokenizer, identity, device and dtype; has weights only if they are here.
+        runtime: what computes the probabilities, ``transformers`` or ``vllm``. Values of one
+            runtime differ by rounding at most; those of both must not be mixed in a table.
+        lm: the model; has weights only if this process runs it.
         batch_size: the engine's default; None leaves the choice to the device.
-        where: what runs the model, in words.
+        where: what runs the model, for people.
     """
 
     name: EngineName = "local"
@@ -45,16 +45,13 @@ class Engine:
         keep: KeepTable,
         progress: Callable[[int], None],
     ) -> None:
-        """Score shards, each once.
+        """Score the shards with these rising numbers, each once.
 
-        Args:
-            pool: what to score.
-            numbers: of the shards, rising.
-            keep: called with each shard's number and table, in any order.
-            progress: called with the number of examples done.
+        `keep` is called with each shard's number and table, in any order; `progress` with the
+        number of examples done.
 
         Raises:
-            InputError: a record is wrong, or the engine does not support an option.
+            InputError: a record is wrong.
             RunError: scoring failed.
         """
         raise NotImplementedError
@@ -76,7 +73,7 @@ class LocalEngine(Engine):
         keep: KeepTable,
         progress: Callable[[int], None],
     ) -> None:
-        """Score shards one after the other; see `Engine`."""
+        """Score shards one after another; see `Engine`."""
         answers, reader = self._answers(pool.batch_size), ShardReader(self.lm.render)
         for number in numbers:
             shard = reader.read(pool, number)
@@ -96,11 +93,7 @@ class VllmEngine(LocalEngine):
     where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
-        """Choose the dtype; the weights are loaded when there is something to score.
-
-        Raises:
-            InputError: vllm is not installed, no such model, or the device is not a GPU.
-        """
+        """Choose the dtype; the weights are loaded later, if there is something to score."""
         from labelcast.models.choices import Choice
         from labelcast.models.generation_vllm import BATCH, import_vllm
         from labelcast.models.loading import load_unweighted
@@ -122,9 +115,9 @@ class Spread:
     """How Ray spreads the work.
 
     Attributes:
-        workers: copies of the model; None takes what the cluster has room for.
-        gpus_per_worker: a GPU or a fraction of one, in (0, 1]; None is one, if there are any.
-        address: of a cluster; None starts a local one.
+        workers: copies of the model; None means as many as the cluster has room for.
+        gpus_per_worker: in (0, 1]; None means 1 if the cluster has GPUs.
+        address: address of a cluster; None starts a local one.
     """
 
     workers: int | None = None
@@ -133,11 +126,7 @@ class Spread:
 
 
 def check_options(name: str, spread: Spread) -> None:
-    """Refuse an unknown engine and options that it does not take.
-
-    Raises:
-        InputError: names the option.
-    """
+    """Refuse an unknown engine and options that it does not have."""
     if name not in ENGINES:
         raise InputError(f"--engine {name}: choose {', '.join(ENGINES[:-1])} or {ENGINES[-1]}.")
     if spread.workers is not None and spread.workers < 1:
@@ -160,14 +149,7 @@ def open_engine(
     dtype: str = "auto",
     spread: Spread = Spread(),
 ) -> Engine:
-    """An engine by name, with its model.
-
-    Args:
-        name: ``local``, ``ray`` or ``vllm``.
-        model: as `load_model` takes it.
-        device: likewise.
-        dtype: likewise.
-        spread: for ``ray`` only.
+    """An engine by name, with a model as `load_model` takes it; `spread` is for ``ray`` only.
 
     Raises:
         InputError: a wrong option, a package that is not installed, or no such model.

@@ -1,12 +1,13 @@
 """Score a pool on a Ray cluster: one model per worker, one shard per job.
 
-Every node needs labelcast, the model and the pool under the same paths. Each worker reads and
-renders its own shards, so little passes through the process that waits and writes the run folder.
+Every node needs labelcast, the model and the pool under the same paths: each worker reads and
+renders its own shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,13 +45,8 @@ class RayEngine(Engine):
     ):
         """Join a cluster, or start one on this machine, and choose what a worker gets.
 
-        Workers start when there is something to score.
-
-        Args:
-            model: as `load_model` takes it.
-            device: ``auto`` takes GPUs if the cluster has any.
-            dtype: as `load_model` takes it; the same for every worker.
-            spread: the cluster and its workers.
+        The device ``auto`` means GPUs if the cluster has any. Workers start when there is something
+        to score.
 
         Raises:
             InputError: ray is not installed, no such model, or no room for the workers.
@@ -98,9 +94,9 @@ class RayEngine(Engine):
                 raise result.refusal
             if result.table is None:
                 raise RunError(
-                    f"the process of a worker died {TRIES} times at the same examples (shard "
-                    f"{number}). If memory is short, try a smaller --batch-size or fewer "
-                    "--workers. What has been scored is kept."
+                    f"a worker died {TRIES} times at the same examples (shard {number}). If memory "
+                    "is short, try a smaller --batch-size or fewer --workers. What has been scored "
+                    "is kept."
                 )
             keep(number, result.table)
             progress(pool.rows(number))
@@ -109,13 +105,13 @@ class RayEngine(Engine):
         run_jobs(workers, jobs, retries=TRIES - 1, on_result=take)
 
     def close(self) -> None:
-        """Leave the cluster; one started here ends."""
+        """Leave the cluster; stop it if it was started here."""
         if self._owned and self._ray.is_initialized():
             self._ray.shutdown()
 
 
 class Share(NamedTuple):
-    """How many workers, and what each has: a GPU or a fraction of one, else CPU cores."""
+    """The number of workers, and the GPUs (or a fraction of one) or CPU cores of each."""
 
     workers: int
     gpus: float
@@ -126,7 +122,7 @@ def _share(ray: Any, workers: int | None, gpus: float) -> Share:
     """Divide the cluster among workers, none of which spans two nodes.
 
     Raises:
-        InputError: it has no room for so many workers.
+        InputError: it has no room for that many workers.
     """
     kind = "GPU" if gpus else "CPU"
     nodes = on_each_node(ray, kind)
@@ -134,30 +130,26 @@ def _share(ray: Any, workers: int | None, gpus: float) -> Share:
     def room(each: float) -> int:
         return sum(int(node / each + 1e-9) for node in nodes)
 
-    if gpus:
-        share = Share(workers or room(gpus), gpus, 1)
-        fits = room(gpus)
-    else:
+    cpus = 1
+    if not gpus:
         most = max(1, int(max(nodes, default=1)))
         cpus = min(most, max(1, int(sum(nodes) / workers)) if workers else CORES)
         while workers and cpus > 1 and room(cpus) < workers:
             cpus -= 1
-        share = Share(workers or max(1, room(cpus)), 0.0, cpus)
-        fits = room(cpus)
-    if share.workers > fits or not fits:
+    fits = room(gpus or cpus)
+    if not fits or (workers or 1) > fits:
         raise InputError(
             f"--workers {workers or 1}: the cluster has room for {fits}, by its {kind}s "
             f"({', '.join(f'{node:g}' for node in nodes) or 'none'} on its nodes)."
         )
-    return share
+    return Share(workers or fits, gpus, cpus)
 
 
 def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> LanguageModel:
     """The model without its weights, with the device and dtype that a worker will have."""
     if not share.gpus:
-        return load_unweighted(
-            model, Choice("cpu", "no GPU in the cluster, or not asked for"), dtype
-        )
+        cpu = Choice("cpu", "no GPU in the cluster, or not asked for")
+        return load_unweighted(model, cpu, dtype)
     # Only a process that has the GPU knows what fits on it.
     ask = ray.remote(num_gpus=share.gpus, num_cpus=0)(_choose_on_gpu)
     try:
@@ -168,7 +160,7 @@ def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> La
             raise cause from None
         raise RunError(f"a worker failed: {type(error).__name__}: {brief(error, 300)}") from None
     lm = load_unweighted(model, chosen[0], str(chosen[1].value).removeprefix("torch."))
-    return type(lm)(lm.model, lm.tokenizer, lm.identity, *chosen)
+    return replace(lm, dtype=chosen[1])
 
 
 def _choose_on_gpu(model: str, device: str, dtype: str) -> tuple[Choice[str], Choice[torch.dtype]]:

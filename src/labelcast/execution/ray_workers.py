@@ -1,7 +1,6 @@
-"""Jobs on a Ray cluster: an existing one, or one started on this machine.
+"""Run jobs on a Ray cluster: an existing one, or one started on this machine.
 
-Needs the extra `labelcast[ray]`. Every node needs labelcast and the files that a job uses under
-the same paths.
+Every node needs labelcast and the files of a job under the same paths.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from labelcast.execution.workers import Ended, Job, Moved, R, Started
 _WAIT = 1.0
 _CONNECT = 10.0
 _LOCAL = "local"
-"""The address at which Ray starts a cluster of its own."""
+"""The address for which Ray starts a new cluster."""
 _UNLIMITED = 10**6
 
 
@@ -41,7 +40,7 @@ class RayWorkers(Generic[R]):
             address: as `join` takes it.
             gpus_per_job: GPUs or a fraction of one for each job, if the cluster has any.
             cpus_per_job: CPUs that a job reserves.
-            size: most jobs at once; None takes what the cluster has room for.
+            size: most jobs at once; None means as many as the cluster has room for.
 
         Raises:
             InputError: ray is not installed, or no node has what a job needs.
@@ -82,7 +81,7 @@ class RayWorkers(Generic[R]):
     def wait(self) -> list[Started | Moved | Ended[R]]:
         """Jobs that have started or ended."""
         if self._starting and self._idle:
-            # No job waits any more: make room for actors that could not start yet.
+            # No job is waiting: make room for actors that could not start yet.
             for actor in self._idle:
                 self._ray.kill(actor)
             self._idle.clear()
@@ -107,7 +106,7 @@ class RayWorkers(Generic[R]):
         return events
 
     def _ended(self, number: int, actor: Any, error: Exception) -> Ended[R]:
-        """The end of a job whose actor has died, or whose result was lost."""
+        """The end of a job whose actor died or whose result was lost."""
         exceptions = self._ray.exceptions
         lost = (
             isinstance(error, exceptions.ActorUnavailableError | exceptions.ObjectLostError)
@@ -119,7 +118,7 @@ class RayWorkers(Generic[R]):
         return Ended(number, None, f"{type(error).__name__}: {brief(error, 200)}", lost)
 
     def close(self) -> None:
-        """Stop the actors and leave the cluster; a cluster started here ends."""
+        """Stop the actors and leave the cluster; stop it if it was started here."""
         if self._ray.is_initialized():
             for actor in [*self._idle, *(actor for _, actor in self._calls.values())]:
                 self._ray.kill(actor)
@@ -143,11 +142,7 @@ class _Actor:
 
 
 def import_ray() -> Any:
-    """The package `ray`.
-
-    Raises:
-        InputError: it is not installed; says how to install it.
-    """
+    """The package `ray`; if it is missing, the error says how to install it."""
     try:
         import ray
         import ray.exceptions
@@ -159,15 +154,13 @@ def import_ray() -> Any:
 
 
 def join(ray: Any, address: str | None) -> bool:
-    """Join the cluster at an address, or start one here; returns whether this call did either.
+    """Join a cluster or start one here, unless this process is connected to one already.
 
-    A process that is connected to a cluster already stays connected to it.
+    The address is ``auto``, ``HOST:PORT`` or ``ray://...``. Without one, ``RAY_ADDRESS`` of the
+    environment is used, as in Ray's own jobs, or a new cluster is started.
 
-    Args:
-        ray: the package.
-        address: ``auto``, ``HOST:PORT`` or ``ray://...``; None takes ``RAY_ADDRESS`` from the
-            environment, as Ray's own jobs do, or else starts a cluster of its own, whatever other
-            clusters run on this machine.
+    Returns:
+        Whether this call joined or started a cluster.
 
     Raises:
         RunError: the cluster cannot be reached or started.
@@ -183,7 +176,7 @@ def join(ray: Any, address: str | None) -> bool:
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
     names = ("HF_HUB_OFFLINE", "HF_HOME", "LABELCAST_CACHE", "TOKENIZERS_PARALLELISM")
     passed_on = {name: os.environ[name] for name in names if name in os.environ}
-    # Ray's C++ code logs to the standard error of this process otherwise.
+    # Otherwise Ray's C++ code logs to the standard error of this process.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray.init(

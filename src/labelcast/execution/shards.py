@@ -1,4 +1,4 @@
-"""A pool in shards: read any of them, score it, and get the same table in any process."""
+"""Read and score a pool shard by shard, with the same result in any process."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ShardedPool:
-    """A pool and how it is scored, apart from the model.
+    """A pool and how it is scored, without the model.
 
     Attributes:
         source: the pool.
         task: how to read its records; None if they are already rendered.
         size: examples in the pool.
         shard: examples in a shard; the last one has the rest.
-        seals: for each shard what `seal` gave when the pool was first read.
+        seals: for each shard the `seal` of its first reading.
         duplicates: positions of examples that occur earlier in the pool.
         batch_size: prompts that run at once.
         max_new_tokens: where an answer is cut off.
@@ -86,7 +86,7 @@ class ShardedPool:
 
 
 def seal(rows: Iterable[tuple[str, str]]) -> int:
-    """64 bits for the contents and ids of a shard's examples, in order."""
+    """A 64-bit hash of the contents and ids of a shard's examples, in order."""
     digest = hashlib.blake2b(digest_size=8)
     for content, name in rows:
         digest.update(f"{content} {len(name)} {name}".encode())
@@ -94,11 +94,7 @@ def seal(rows: Iterable[tuple[str, str]]) -> int:
 
 
 class ShardReader:
-    """Reads shards by number, rendered for a model.
-
-    Rising numbers take one pass over the pool, which skips what is not asked for; a number that is
-    not above the last one starts another pass.
-    """
+    """Reads shards by number, rendered for a model; rising numbers take one pass over the pool."""
 
     def __init__(self, render: Render):
         self.render = render
@@ -110,7 +106,7 @@ class ShardReader:
         """The examples of a shard.
 
         Raises:
-            InputError: they differ from those of the first reading of the pool.
+            InputError: they have changed since the first reading of the pool.
         """
         self._first = number * pool.shard
         if self._first < self._at:
@@ -157,8 +153,7 @@ class ShardModel:
     """The model that a worker scores shards with.
 
     Attributes:
-        name: as `load_model` takes it.
-        device, dtype: likewise; the same for every worker.
+        name, device, dtype: as `load_model` takes them.
         threads: torch threads on a CPU.
         folder: working directory, which relative paths refer to.
     """
@@ -176,7 +171,7 @@ class ShardResult:
 
     Attributes:
         table: in the columns of `SCHEMA`.
-        refusal: the error that ends the scoring of the pool; another try would not help.
+        refusal: an error after which another try would not help.
         error: how the worker's process died.
     """
 
@@ -194,7 +189,7 @@ class ShardJob:
     number: int
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without what concerns other shards: a large pool has many."""
+        """Pickle without the other shards' seals, since a large pool has many."""
         return ShardJob, (self.model, self.pool.only(self.number), self.number)
 
     def run(self, report: ReportProgress) -> ShardResult:
@@ -207,7 +202,13 @@ class ShardJob:
             return ShardResult(refusal=error)
         except Exception as error:
             traceback.print_exc()  # into the cluster's log
-            return ShardResult(refusal=_failure(error))
+            text = f"a worker failed: {type(error).__name__}: {brief(error, 300)}"
+            if is_out_of_memory(error):
+                text = (
+                    "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on "
+                    "a machine or a GPU."
+                )
+            return ShardResult(refusal=RunError(text))
 
     def died(self, fault: str, seconds: float) -> ShardResult:
         """The result if the worker's process dies."""
@@ -231,12 +232,3 @@ def _ready(model: ShardModel, batch_size: int) -> tuple[LanguageModel, Answers, 
         torch.set_num_threads(model.threads)
     lm = load_model(model.name, device=model.device, dtype=model.dtype)
     return lm, LocalAnswers(lm, batch_size), ShardReader(lm.render)
-
-
-def _failure(error: Exception) -> RunError:
-    if is_out_of_memory(error):
-        return RunError(
-            "a worker is out of memory. Try a smaller --batch-size, or fewer --workers on a "
-            "machine or a GPU."
-        )
-    return RunError(f"a worker failed: {type(error).__name__}: {brief(error, 300)}")

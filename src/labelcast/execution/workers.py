@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 LOSSES = 3
-"""How often a job may be lost with its machine before that counts as a failure."""
+"""How often a job may lose its machine before that counts as a failure."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Job(Protocol[R_co]):
         """The result if the worker's process dies."""
 
     def after_loss(self, losses: int) -> Job[R_co]:
-        """The job to run after it was lost with its machine so many times.
+        """The job to run after this number of lost machines.
 
         The lost process may still be running, so the new job must not write to the same files.
         """
@@ -55,7 +55,7 @@ class Job(Protocol[R_co]):
 
 @dataclass(frozen=True)
 class Started:
-    """Job `number` has started at a place, such as ``worker 1`` or ``node 4f2a``."""
+    """Job `number` has started on, for example, ``worker 1`` or ``node 4f2a``."""
 
     number: int
     where: str
@@ -77,7 +77,7 @@ class Ended(Generic[R]):
         number: position of the job.
         result: what the job returned; None if its process died.
         fault: how the process died.
-        lost: whether its machine went down, which does not count as a failure.
+        lost: whether its machine went down.
     """
 
     number: int
@@ -113,15 +113,6 @@ class Workers(Protocol[R]):
         """Stop everything that still runs. May be called twice."""
 
 
-@dataclass
-class _Tries:
-    """The tries of one job so far."""
-
-    failures: int = 0
-    losses: int = 0
-    begun: float = field(default_factory=time.monotonic)
-
-
 def run_jobs(
     workers: Workers[R],
     jobs: Sequence[Job[R]],
@@ -132,8 +123,8 @@ def run_jobs(
 ) -> None:
     """Run every job and pass on one result for each, failed ones after their retries.
 
-    A failed job is tried again after the jobs that are waiting. A job that is lost with its
-    machine is tried again up to `LOSSES` times before that counts as a failure.
+    A failed job is tried again after the jobs that are waiting. A job that loses its machine is
+    tried again up to `LOSSES` times before that counts as a failure.
 
     Args:
         workers: where the jobs run; closed at the end, also after an error.
@@ -143,38 +134,32 @@ def run_jobs(
         on_event: called with every event.
     """
     waiting = deque(range(len(jobs)))
-    tries = [_Tries() for _ in jobs]
+    started: dict[int, float] = {}
+    losses, failures = Counter[int](), Counter[int]()
     left = len(jobs)
     try:
         while left:
             while waiting and workers.free():
                 number = waiting.popleft()
-                tries[number].begun = time.monotonic()
-                losses = tries[number].losses
-                job = jobs[number]
-                workers.start(number, job.after_loss(losses) if losses else job)
+                job, lost = jobs[number], losses[number]
+                started[number] = time.monotonic()
+                workers.start(number, job.after_loss(lost) if lost else job)
             for event in workers.wait():
                 on_event(event)
                 if not isinstance(event, Ended):
                     continue
                 number, result = event.number, event.result
                 if result is None:
-                    seconds = time.monotonic() - tries[number].begun
+                    seconds = time.monotonic() - started[number]
                     result = jobs[number].died(event.fault, seconds)
-                if result.error and _try_again(tries[number], event.lost, retries):
-                    waiting.append(number)
-                    on_event(Retried(number, result.error))
-                    continue
+                if result.error:
+                    excused = event.lost and losses[number] < LOSSES
+                    (losses if excused else failures)[number] += 1
+                    if excused or failures[number] <= retries:
+                        waiting.append(number)
+                        on_event(Retried(number, result.error))
+                        continue
                 left -= 1
                 on_result(number, result)
     finally:
         workers.close()
-
-
-def _try_again(tries: _Tries, lost: bool, retries: int) -> bool:
-    """Count a failed try and say whether another one follows."""
-    if lost and tries.losses < LOSSES:
-        tries.losses += 1
-        return True
-    tries.failures += 1
-    return tries.failures <= retries

@@ -1,4 +1,4 @@
-"""A causal language model with its tokenizer: the chat template, and what it can be asked."""
+"""A causal language model with its tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ _ASKS_DATE = re.compile(r"strftime_now\(\s*(['\"])([^'\"\\]*)\1\s*\)")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A causal language model with its tokenizer, ready to run.
-
-    It meets every protocol in `protocols`.
+    """A causal language model with its tokenizer, ready to run; has every protocol of `protocols`.
 
     Attributes:
         model: the transformers model, in evaluation mode.
@@ -55,10 +53,10 @@ class LanguageModel:
 
     @property
     def input_device(self) -> torch.device:
-        """Where token ids go; the first layer of a spread model may be offloaded."""
+        """Where token ids go."""
         import torch
 
-        device: torch.device = self.model.device
+        device: torch.device = self.model.device  # meta if the first layer is offloaded
         return torch.device(self.device.value) if device.type == "meta" else device
 
     @cached_property
@@ -83,9 +81,9 @@ class LanguageModel:
         return "@sys@" in text and "@usr@" in text
 
     def render(self, instruction: str, user: str) -> str:
-        """The prompt, by the model's chat template, up to where its answer begins.
+        """The prompt in the model's chat template, up to where the answer begins.
 
-        The instruction is the system turn; without one in the template it opens the user turn.
+        If the template has no system turn, the instruction opens the user turn.
 
         Raises:
             InputError: the model has no chat template, or the template fails.
@@ -103,14 +101,10 @@ class LanguageModel:
         return self.turns(turns, answering=True)
 
     def turns(self, turns: Sequence[Mapping[str, str]], *, answering: bool = False) -> str:
-        """The turns of a conversation as the chat template writes them.
+        """Turns, each with `role` and `content`, as the chat template writes them.
 
-        A template that asks for the date (Llama 3.2's does) always gets the same day, so that a run
-        does not depend on when it was made.
-
-        Args:
-            turns: each with `role` and `content`.
-            answering: add the beginning of the model's answer.
+        `answering` adds the beginning of the model's answer. A template that asks for the date
+        (Llama 3.2's does) always gets the same day, so that runs on different days are equal.
         """
         try:
             text = self.tokenizer.apply_chat_template(
@@ -166,7 +160,7 @@ class LanguageModel:
 
 
 def _with_fixed_date(template: str) -> str:
-    """A chat template in which it is always the same day."""
+    """A chat template in which the date is always `_DAY`."""
     if "strftime_now" not in template:
         return template
     formats = sorted({found[2] for found in _ASKS_DATE.finditer(template)})

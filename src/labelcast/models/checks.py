@@ -1,4 +1,4 @@
-"""Checks of a model's files: complete, safe to load, belonging together, fitting into memory."""
+"""Checks of a model's files: complete, safe to load, matching, and fitting into memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ _FROM_HUB = ("_attn_implementation", "_experts_implementation")
 
 
 def check_folder(spec: str, path: Path) -> None:
-    """Refuse a folder that is not a model in safetensors, or that points outside itself.
-
-    In each check `spec` is what the user called the model.
-    """
+    """Refuse a folder that is not a model in safetensors, or that points outside itself."""
     if not (path / "config.json").is_file():
         raise InputError(f"model {spec}: not a model folder, it has no config.json.")
     if not any(path.glob("*.safetensors")):
@@ -35,7 +32,7 @@ def check_folder(spec: str, path: Path) -> None:
 
 
 def _check_index(spec: str, index: Path) -> None:
-    """Refuse an index of weights that names files outside its folder, or pickles."""
+    """Refuse an index of weights that names pickles or files outside its folder."""
     content = read_json(index)
     places = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(places, dict):
@@ -49,7 +46,7 @@ def _check_index(spec: str, index: Path) -> None:
 
 
 def count_numbers(spec: str, path: Path) -> int:
-    """How many numbers the weights in a folder are; refuse files that are damaged or cut off."""
+    """How many weights a folder has; refuse files that are damaged or cut off."""
     from safetensors import SafetensorError, safe_open
 
     count = 0
@@ -80,7 +77,7 @@ def check_config(spec: str, config: Any) -> None:
 
 
 def check_tokenizer(spec: str, config: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer with more tokens than the weights, as that of another model."""
+    """Refuse a tokenizer with more tokens than the model: it belongs to another one."""
     known = int(config.get_text_config().vocab_size)
     # Added tokens may have higher numbers, but no prompt contains one.
     if tokenizer.vocab_size > known:
@@ -91,7 +88,7 @@ def check_tokenizer(spec: str, config: Any, tokenizer: Any) -> None:
 
 
 def check_complete(spec: str, found: Mapping[str, Any]) -> None:
-    """Refuse incomplete weights, by transformers' loading info: it draws missing ones at random."""
+    """Refuse incomplete weights: transformers draws missing ones at random, and lists them."""
     missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
     if missing:
         raise InputError(

@@ -45,7 +45,7 @@ def choose_device(wanted: str = "auto") -> Choice[str]:
 
 
 def computes_bf16(device: str) -> bool:
-    """Whether a device computes in bfloat16 by itself."""
+    """Whether a device has instructions for bfloat16."""
     import torch
 
     return device.startswith("cuda") and torch.cuda.is_bf16_supported()
@@ -61,7 +61,7 @@ def refuse_spread(wanted: str) -> None:
 
 
 def choose_entry() -> Choice[str]:
-    """The device that token ids go to when a model is spread over all devices."""
+    """The device of the first layer when a model is spread over all devices."""
     import torch
 
     if not torch.cuda.is_available():
@@ -102,17 +102,17 @@ def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[in
         if wanted < 1:
             raise InputError(f"--batch-size {wanted}: must be at least 1.")
         return Choice(wanted, "asked for")
-    if device.startswith("cuda"):
-        if purpose == "confidence":
-            return Choice(64, "a usual size for a GPU")
-        return Choice(8, "if the GPU cannot hold all examples at once")
+    gpu = device.startswith("cuda")
     if purpose == "confidence":
-        return Choice(64, "fastest on two cores: the weights are read once for 64 prompts")
+        cpu = "fastest on two cores: the weights are read once for 64 prompts"
+        return Choice(64, "a usual size for a GPU" if gpu else cpu)
+    if gpu:
+        return Choice(8, "if the GPU cannot hold all examples at once")
     return Choice(4, "fastest on a CPU, with one batch per thread")
 
 
 def threads() -> int:
-    """How many threads torch sums with; another number changes the last digits."""
+    """How many threads torch uses; another number changes the last digits of sums."""
     import torch
 
     return int(torch.get_num_threads())

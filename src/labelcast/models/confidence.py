@@ -20,7 +20,7 @@ MAX_NEW_TOKENS = 30
 
 @dataclass(frozen=True)
 class Confidence:
-    """The model's greedy answer to one prompt and how confident it was.
+    """A model's greedy answer to one prompt and its confidence.
 
     Attributes:
         confidence: mean of the largest probabilities of the counted tokens, in [0, 1]; NaN if the
@@ -118,26 +118,21 @@ def confidences(
 
 
 class _Counter:
-    """Decides which tokens count, and remembers it for each token."""
+    """Decides which tokens count, once for each token."""
 
     def __init__(self, lm: LanguageModel):
         from labelcast.models.generation import end_tokens
 
         self.tokenizer = lm.tokenizer
-        self.skipped = set(end_tokens(lm)) | {lm.tokenizer.pad_token_id}
-        self.newline: dict[int, bool] = {}
-
-    def counts(self, token: int) -> bool:
-        if token in self.skipped:
-            return False
-        if token not in self.newline:
-            text = self.tokenizer.decode([token])
-            self.newline[token] = bool(text) and not text.strip("\r\n")
-        return not self.newline[token]
+        self.counts = dict.fromkeys({*end_tokens(lm), lm.tokenizer.pad_token_id}, False)
 
     def confidence(self, generated: Generated) -> Confidence:
+        for token in generated.tokens:
+            if token not in self.counts:
+                text = self.tokenizer.decode([token])
+                self.counts[token] = not text or bool(text.strip("\r\n"))
         pairs = zip(generated.tokens, generated.probabilities, strict=True)
-        counted = [probability for token, probability in pairs if self.counts(token)]
+        counted = [probability for token, probability in pairs if self.counts[token]]
         return Confidence(
             *summarise(counted or generated.probabilities[:1]),
             answer=self.tokenizer.decode(generated.tokens, skip_special_tokens=True).strip(),

@@ -16,10 +16,9 @@ from labelcast.tasks.prompts import Example, rendered_example
 if TYPE_CHECKING:
     from labelcast.models.encoding import Encoded
     from labelcast.models.gradients import Method
-    from labelcast.models.protocols import Differentiable, Model, Progress
+    from labelcast.models.protocols import Differentiable, Progress
 
 _RESAMPLES = 2000
-_FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class CosLow:
 
     Attributes:
         coslow: median cosine over all pairs, in [-1, 1]; with several seeds, their mean.
-        low: lower end of its 90% bootstrap interval over examples.
-        high: upper end.
+        low, high: its 90% bootstrap interval over examples.
         mean: mean cosine over all pairs.
         pairs: number of pairs, N (N - 1) / 2.
         examples: N.
@@ -70,10 +68,10 @@ class CosLow:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values, without the matrices and the layers' names."""
-        names = [item.name for item in fields(self)]
-        values = {n: getattr(self, n) for n in names if n not in ("cosines", "layers", "grams")}
-        values["ids"], values["per_seed"] = list(self.ids), list(self.per_seed)
-        return values
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("cosines", "layers", "grams"):
+            del values[name]
+        return values | {"ids": list(self.ids), "per_seed": list(self.per_seed)}
 
 
 def cos_low(
@@ -96,9 +94,9 @@ def cos_low(
         method: ``sketch``: gradients of fresh LoRA B matrices at B = 0; ``exact``: the expectation
             of the sketch, from full gradients.
         rank: rank of the sketch.
-        seed: of the first sketch; the others follow it.
+        seed: seed of the first sketch; each further one adds 1.
         seeds: how many sketches, in one pass.
-        batch_size: None chooses one for the device. It does not change the value.
+        batch_size: None chooses one for the device. It changes no value beyond rounding.
         progress: called with the number of examples done.
 
     Raises:
@@ -174,8 +172,8 @@ def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
         raise InputError("--seeds must be from 1 to 1024 and --seed from 0 to 2**62.")
 
 
-def encode_labelled(lm: Model, examples: Sequence[Example]) -> list[Encoded]:
-    """The tokens of labelled examples, checked."""
+def encode_labelled(lm: Differentiable, examples: Sequence[Example]) -> list[Encoded]:
+    """The checked tokens of labelled examples."""
     from labelcast.models.encoding import encode_pair
 
     if len(examples) < 2:
@@ -216,11 +214,11 @@ def bootstrap_median(
 ) -> tuple[float, float]:
     """Interval of the median over pairs of [N,N] cosines, by resampling examples.
 
-    Pairs of one example with itself are left out, since their cosine is 1 by definition. With
-    fewer than four examples it is -1 to 1.
+    Pairs of an example with itself are left out. With fewer than four examples the interval is -1
+    to 1.
     """
     n = len(cosines)
-    if n < _FEWEST:
+    if n < 4:
         return -1.0, 1.0
     rng = np.random.default_rng(seed)
     first, second = np.triu_indices(n, 1)
@@ -236,9 +234,8 @@ def bootstrap_median(
 
 
 def _check_norms(grams: NDArray[np.float64], examples: Sequence[Example]) -> None:
-    norms = np.stack([np.diagonal(gram) for gram in grams])  # [K,N]
-    for position, example in enumerate(examples):
-        values = norms[:, position]
+    norms = np.diagonal(grams, axis1=1, axis2=2)  # [K,N]
+    for example, values in zip(examples, norms.T, strict=True):
         finite = np.isfinite(values).all()
         if not finite or (values <= 0).any():
             raise InputError(
@@ -249,10 +246,10 @@ def _check_norms(grams: NDArray[np.float64], examples: Sequence[Example]) -> Non
 
 
 def _seed_sd(parts: NDArray[np.float64], per_seed: Sequence[float]) -> float:
-    """How much another seed would change CoS-Low.
+    """The standard deviation of CoS-Low over seeds.
 
-    From the seeds if there are several; else from the parts of the one sketch. Each part is a
-    sketch of smaller rank, whose variance is larger by the number of parts.
+    With one seed, from the parts of its sketch: each is a sketch of smaller rank, whose variance is
+    larger by the number of parts.
     """
     if len(per_seed) > 1:
         return float(np.std(per_seed, ddof=1))

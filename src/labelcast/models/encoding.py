@@ -25,7 +25,7 @@ class Encoded:
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """The tokens of a rendered prompt, which already contains its special tokens as text."""
+    """The tokens of a rendered prompt, which contains its special tokens as text."""
     try:
         return list(tokenizer.encode(prompt, add_special_tokens=False))
     except Exception as error:  # the library raises bare exceptions
@@ -36,8 +36,8 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
 def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
     """The tokens of a prompt and its answer, without an end-of-turn token.
 
-    If the tokenizer would merge across the boundary, the two are encoded separately, so that the
-    prompt's own tokens always come first.
+    The prompt's tokens always come first: if the tokenizer would merge across the boundary, the two
+    are encoded separately.
     """
     first = encode_prompt(tokenizer, prompt)
     both = encode_prompt(tokenizer, prompt + answer)
@@ -47,7 +47,7 @@ def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all sequences share, if each keeps at least one of its own.
+    """How many first tokens all sequences share, leaving each at least one more.
 
     Examples:
         >>> shared_prefix([[1, 2, 3], [1, 2, 4], [1, 2, 3, 5]])
@@ -66,15 +66,10 @@ def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
 def by_length(
     sequences: Sequence[Sequence[int]], rows: int, *, equal: bool = False
 ) -> list[list[int]]:
-    """Positions grouped into batches of similar length, longest first.
+    """Positions grouped into batches of similar (or `equal`) length, longest first.
 
-    A batch of very long sequences gets fewer rows, so that it takes no more memory than `rows`
-    sequences of 512 tokens (or than one sequence, if that is longer).
-
-    Args:
-        sequences: token lists.
-        rows: how many sequences a batch has at most.
-        equal: put only sequences of equal length together.
+    A batch has at most `rows` sequences, and fewer if they are very long: it takes no more memory
+    than `rows` sequences of 512 tokens, or than one sequence if that is longer.
 
     Examples:
         >>> by_length([[1], [1, 2, 3], [1, 2]], 2)

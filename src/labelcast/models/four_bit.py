@@ -1,4 +1,4 @@
-"""4-bit layers of bitsandbytes: the same values on every CPU, and no warning at import."""
+"""4-bit layers of bitsandbytes: equal values on every CPU, and no warning at import."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 # An attribute of each 4-bit layer since bitsandbytes 0.49.
 _REPACKS = "support_avx512bf16_for_cpu"
-# The smallest block that bitsandbytes accepts.
-_SMALLEST = 32
 
 
 def compute_alike(model: Any) -> None:
@@ -20,7 +18,7 @@ def compute_alike(model: Any) -> None:
     On a CPU with AVX512-BF16, bitsandbytes repacks the weights of a layer in its first evaluation
     pass and computes in bfloat16. Values then differ from those of other CPUs, and a layer with
     fewer inputs than a block has weights fails. On any CPU with AVX512 it takes the wrong scales
-    for a layer whose rows do not end with a block. Other layers are not changed.
+    for a layer whose rows do not end with a block.
     """
     for module in model.modules():
         if hasattr(module, _REPACKS):
@@ -31,13 +29,10 @@ def compute_alike(model: Any) -> None:
 
 
 def _end_blocks_with_rows(state: Any) -> None:
-    """Split the blocks of a weight so that none crosses rows; its values do not change.
-
-    Rows of 16, 48, 80, ... inputs are not changed: they need blocks of 16, which bitsandbytes
-    rejects.
-    """
+    """Split the blocks of a weight so that none crosses rows; its values do not change."""
     size = math.gcd(state.shape[-1], state.blocksize)
-    if not _SMALLEST <= size < state.blocksize:
+    # Rows of 16, 48, 80, ... inputs would need blocks of 16, which bitsandbytes rejects.
+    if not 32 <= size < state.blocksize:
         return
     if state.nested:
         from bitsandbytes.functional import dequantize_blockwise

@@ -1,7 +1,6 @@
 """Greedy generation in batches, with the largest probability at each token.
 
 The tokens that all prompts share run once, and their keys and values are copied into every batch.
-The probabilities come from generation itself, so no second forward pass is needed.
 
 Shapes: B rows, H heads, S slots of the cache, D features of a head, V words.
 """
@@ -21,7 +20,7 @@ from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.protocols import Progress
 
 _WORTH_SHARING = 8
-# Tokens allowed for the answer when the attention window is compared with the prompts.
+# Tokens that an answer may have when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
 
 
@@ -32,8 +31,7 @@ class Generated:
     Attributes:
         tokens: the generated tokens, with the end-of-sequence token if there was one.
         probabilities: the largest softmax probability at each token, in [0, 1].
-        margin: the smallest difference between the largest and the second probability at any step;
-            if it is tiny, another machine may take the other token.
+        margin: the smallest difference between the two largest probabilities at any step.
     """
 
     tokens: list[int]
@@ -59,8 +57,8 @@ class Answers(Protocol):
 class LocalAnswers:
     """A model in this process, in batches of similar length.
 
-    The tokens that all prompts of a call share are run once, and again in the next call only if
-    that one shares others. An answer depends only on the prompts of its own call.
+    The tokens that all prompts of a call share run once; the next call reuses them if it shares the
+    same ones. An answer depends only on the prompts of its own call.
     """
 
     def __init__(self, lm: LanguageModel, batch_size: int):
@@ -75,7 +73,10 @@ class LocalAnswers:
     ) -> list[Generated]:
         """Greedy answers to prompts, in order; see `Answers`."""
         found: dict[int, Generated] = {}
-        self._read(prompts)
+        known = self._prefix.tokens
+        same = len(prompts) > 1 and list(prompts[0][: len(known)]) == known
+        if not (known and same and shared_prefix(prompts) == len(known)):
+            self._prefix = read_prefix(self.lm, prompts)
         for batch in batches(self.lm, prompts, self.batch_size):
             chosen = [prompts[i] for i in batch]
             answers = generate(self.lm, chosen, self._prefix, max_new_tokens)
@@ -83,15 +84,9 @@ class LocalAnswers:
             progress(len(batch))
         return [found[i] for i in range(len(prompts))]
 
-    def _read(self, prompts: Sequence[Sequence[int]]) -> None:
-        known = self._prefix.tokens
-        same = len(prompts) > 1 and list(prompts[0][: len(known)]) == known
-        if not (known and same and shared_prefix(prompts) == len(known)):
-            self._prefix = read_prefix(self.lm, prompts)
-
 
 class _Slots(DynamicLayer):
-    """A cache layer allocated in advance, so that a step copies one token, not all."""
+    """A cache layer allocated in advance, so that a step copies only one token."""
 
     def __init__(self, rows: int, capacity: int, prefix: tuple[torch.Tensor, torch.Tensor] | None):
         super().__init__()
@@ -133,10 +128,7 @@ class _Slots(DynamicLayer):
 
 @dataclass(frozen=True)
 class Prefix:
-    """First tokens that all prompts share, with their keys and values, [1,H,S,D] per layer.
-
-    An empty prefix has no layers.
-    """
+    """First tokens that all prompts share, with keys and values [1,H,S,D] of each layer, if any."""
 
     tokens: list[int]
     layers: list[tuple[torch.Tensor, torch.Tensor]]
@@ -144,7 +136,7 @@ class Prefix:
 
 @torch.inference_mode()
 def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
-    """Run the tokens that all prompts share; none if they are too few to be worth it."""
+    """Run the tokens that all prompts share, unless they are too few to gain anything."""
     if getattr(lm.model, "_is_stateful", False):
         raise InputError(
             f"model {lm.name}: it is recurrent, and labelcast needs a model of attention only."
@@ -168,8 +160,8 @@ def batches(
 ) -> list[list[int]]:
     """Positions of prompts grouped into batches, as `by_length` does.
 
-    If the model's attention window is shorter than the longest prompt, only prompts of equal length
-    share a batch: otherwise padding would push tokens out of the window.
+    If a prompt may be longer than the model's attention window, only prompts of equal length share
+    a batch: padding would push tokens out of the window.
     """
     config = lm.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 2**31
@@ -222,10 +214,8 @@ def generate(
             cache.batch_select_indices(chosen)
             mask, tokens, positions = mask[chosen], tokens[chosen], positions[chosen]
         ids, positions = tokens[:, None], positions[:, -1:] + 1
-    return [
-        Generated([t for t, _, _ in a], [p for _, p, _ in a], min(m for _, _, m in a))
-        for a in answers
-    ]
+    columns = [tuple(zip(*answer, strict=True)) for answer in answers]
+    return [Generated(list(t), list(p), min(margins)) for t, p, margins in columns]
 
 
 def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -236,13 +226,10 @@ def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def end_tokens(lm: LanguageModel) -> frozenset[int]:
-    """The tokens that end an answer, by the model's generation config or its tokenizer."""
+    """The tokens that end an answer, from the model's generation config or its tokenizer."""
     ends = lm.model.generation_config.eos_token_id
-    if ends is None:
-        ends = lm.tokenizer.eos_token_id
-    if ends is None:
-        return frozenset()
-    return frozenset([ends] if isinstance(ends, int) else ends)
+    ends = lm.tokenizer.eos_token_id if ends is None else ends
+    return frozenset([ends] if isinstance(ends, int) else ends or ())
 
 
 def _empty_cache(

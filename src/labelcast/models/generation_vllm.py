@@ -1,8 +1,7 @@
 """Greedy answers by vLLM (experimental): paged attention and continuous batching.
 
-Never run: written to vLLM's documented interface (`LLM`, `SamplingParams`, `TokensPrompt`,
-`RequestOutput`); `generated`, which reads its results, is tested. vLLM's own kernels and batches
-round differently from transformers. Needs the extra `labelcast[vllm]`.
+Written to vLLM's documentation and never run; only `generated`, which reads its results, is tested.
+Its kernels round differently from transformers. Needs the extra `labelcast[vllm]`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from labelcast.models.loading import LanguageModel, weights_folder
 from labelcast.models.protocols import Progress
 
 BATCH = 256
-"""The default number of prompts at once; vLLM fills the GPU's memory by itself."""
-_TOP = 2
+"""The default number of prompts at once."""
 # By default it logs to standard output, where a command's result belongs.
 _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -67,8 +65,8 @@ class VllmAnswers:
         sampling = self._vllm.SamplingParams(
             temperature=0.0,
             max_tokens=max_new_tokens,
-            logprobs=_TOP,
-            # Only these tokens end an answer, as for every other engine.
+            logprobs=2,
+            # Only these tokens end an answer, as in other engines.
             ignore_eos=True,
             stop_token_ids=sorted(ends),
             detokenize=False,
@@ -97,13 +95,13 @@ def import_vllm() -> Any:
 
 
 def generated(completion: Any) -> Generated:
-    """A `CompletionOutput` of vLLM in the form that every engine gives."""
+    """Convert a `CompletionOutput` of vLLM."""
     steps = completion.logprobs
     if steps is None or len(steps) != len(completion.token_ids) or not len(steps):
-        raise RunError("vLLM gave an answer without the probabilities of its tokens.")
+        raise RunError("vLLM returned an answer without the probabilities of its tokens.")
     probabilities, margins = [], []
     for step in steps:
-        # The generated token may be listed beside the most probable ones.
+        # The generated token may be listed in addition to the most probable ones.
         first, second = sorted(math.exp(value.logprob) for value in step.values())[-1:-3:-1]
         probabilities.append(min(first, 1.0))
         margins.append(first - second)

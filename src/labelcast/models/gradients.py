@@ -1,7 +1,6 @@
 """Inner products of per-example gradients, computed without storing full gradients.
 
-Each layer's inputs and output gradients are contracted as soon as `passes` delivers them. Fresh
-LoRA adapters with B = 0 change no output, so the unmodified model is run.
+Fresh LoRA adapters with B = 0 change no output, so the unmodified model is run.
 
 Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds, P parts of a rank.
 """
@@ -9,7 +8,7 @@ Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, K seeds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,7 +19,7 @@ from torch import Tensor
 from labelcast.models.causal import LanguageModel
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded, by_length
-from labelcast.models.layers import Layer, linear_layers
+from labelcast.models.layers import Contraction, Layer, linear_layers
 from labelcast.models.memory import check_room, free_memory
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
@@ -38,7 +37,7 @@ class Gram:
     Attributes:
         values: [K,P,N,N] float64 on the CPU; summed over P they are the inner products for each
             seed. `exact` has K = P = 1.
-        held_bytes: the most memory used for per-example gradients at once, in bytes.
+        held_bytes: the most memory used for per-example gradients at once.
         layers: names of the L layers that the inner products are summed over.
         by_layer: the terms of that sum, [L,K,N,N] float64.
         batch_size: examples that ran at once.
@@ -72,15 +71,14 @@ def gram(
 
 
 def gradient_memory() -> int:
-    """Bytes that `exact` may take: a quarter of what is free, at least 1 GiB."""
+    """Bytes that `exact` may use: a quarter of free memory, at least 1 GiB."""
     return max(free_memory() // 4, 1 << 30)
 
 
 def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
-    """The fixed A of one layer's adapter, [R,I] float32, uniform in +-1/sqrt(I).
+    """The fixed A of one layer's adapter, [R,I] float32, uniform in +-1/sqrt(I) as peft draws it.
 
-    This is how peft draws a fresh A (Kaiming uniform with a = sqrt(5)). The draw depends only on
-    the layer's name and the seed, not on the order of the layers.
+    The draw depends only on the layer's name and the seed, not on the order of the layers.
     """
     # torch's CPU generator uses only the lower 32 bits of a seed.
     digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=4).digest()
@@ -124,7 +122,15 @@ def sketched_gram(
     layers = linear_layers(lm)
     memory = gpu_memory(lm) if at_once is None else at_once
     plan = plan_at_once(lm, pairs, memory) if memory else None
-    _check_room(layers.values(), len(pairs), rank * len(seeds), stored=plan is None)
+    rows = rank * len(seeds)
+    needed = sum(4 * rows * layer.in_features for layer in layers.values())  # A in float32
+    if plan is None:  # G in float16
+        needed += sum(2 * rows * layer.out_features * len(pairs) for layer in layers.values())
+    check_room(
+        f"the gradients of {len(pairs):,} examples",
+        needed,
+        "Use fewer examples (the paper has 32) or --seeds, a lower --rank, or --method exact.",
+    )
     kind = _Stored if plan is None else _AtOnce
     sketch = kind(layers, len(pairs), rank, seeds)
     plan = plan or plan_batches(lm, pairs, batch_size)
@@ -132,20 +138,7 @@ def sketched_gram(
     return replace(sketch.gram(), batch_size=len(pairs) if plan.at_once else batch_size)
 
 
-def _check_room(layers: Iterable[Layer], examples: int, rank: int, *, stored: bool) -> None:
-    """Refuse sketches that memory cannot hold, before the first batch runs."""
-    needed = 0
-    for layer in layers:
-        needed += 4 * rank * layer.in_features  # A in float32
-        needed += 2 * rank * layer.out_features * examples * stored  # G in float16
-    check_room(
-        f"the gradients of {examples:,} examples",
-        needed,
-        "Take fewer examples (the paper takes 32) or --seeds, a lower --rank, or --method exact.",
-    )
-
-
-class _Sketch:
+class _Sketch(Contraction):
     """The matrices A of every layer, [KR,I], and how the rows of a sketch are grouped."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
@@ -157,14 +150,20 @@ class _Sketch:
             inputs = layers[name].in_features
             return torch.cat([sketch_matrix(name, inputs, rank, seed) for seed in seeds])
 
-        # One thread draws some 2e8 numbers per second, and a large model needs half as many.
+        # A large model needs 1e8 numbers; one thread draws about 2e8 per second.
         with ThreadPoolExecutor() as pool:
             self.projections = dict(zip(layers, pool.map(draw, layers), strict=True))
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        # The inputs show the device and dtype; a 4-bit or offloaded weight does not.
+        # The inputs have the device and dtype to use; a 4-bit or offloaded weight has others.
         a = self.projections[name] = self.projections[name].to(h.device, h.dtype)
         return h @ a.T  # [N,S,I] @ [I,KR] -> [N,S,KR]
+
+    def grouped(self, g: Tensor) -> Tensor:
+        """Gradients [N,O,KR] as [KP,N,OR/P], a row for each part of a sketch."""
+        n, o, _ = g.shape
+        g = g.view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
+        return g.reshape(self.groups, n, -1)
 
     def summed(self, found: Mapping[str, Tensor], held: int) -> Gram:
         """The result, from each layer's inner products [KP,N,N]."""
@@ -178,28 +177,20 @@ class _AtOnce(_Sketch):
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
         super().__init__(layers, count, rank, seeds)
-        # Zeros for an expert that no token reaches.
         self.found = {name: torch.zeros(self.groups, count, count) for name in layers}
         self.held = 0
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        g = torch.bmm(d.transpose(1, 2), kept)  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
-        n, o, _ = g.shape
-        g = g.view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3).float()
-        g = g.reshape(self.groups, n, -1)
+        g = self.grouped(torch.bmm(d.transpose(1, 2), kept).float())
         self.held = max(self.held, g.numel() * g.element_size())
         chosen = torch.tensor(rows, device=g.device)
-        # It stays on its device, since a copy to the CPU would make the GPU wait.
+        # The sum stays on its device, since a copy to the CPU would make the GPU wait.
         total = self.found[name] = self.found[name].to(g.device)
         total[:, chosen[:, None], chosen] += torch.bmm(g, g.transpose(1, 2))
 
-    def finish(self, rows: Sequence[int]) -> None:
-        """Nothing to do."""
-
     def gram(self) -> Gram:
-        return self.summed(
-            {name: one.cpu().double() for name, one in self.found.items()}, self.held
-        )
+        found = {name: total.cpu().double() for name, total in self.found.items()}
+        return self.summed(found, self.held)
 
 
 class _Stored(_Sketch):
@@ -212,7 +203,7 @@ class _Stored(_Sketch):
         self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
         for name, layer in layers.items():
             size = layer.out_features * self.part_rank
-            # Always on the CPU: it has more room, and this is used once per batch.
+            # On the CPU, which has more memory; it is used once per batch.
             self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
@@ -231,9 +222,7 @@ class _Stored(_Sketch):
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
-            n, o, _ = g.shape
-            g = g.half().view(n, o, self.groups, self.part_rank).permute(2, 0, 1, 3)
-            self.stored[name][:, seen] = g.reshape(self.groups, n, -1).cpu()
+            self.stored[name][:, seen] = self.grouped(g.half()).cpu()
             self.scales[name][seen] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
@@ -254,7 +243,6 @@ def exact_gram(
 
     Here G = d^T h is the full gradient of a layer's weight. Inputs and output gradients are kept
     for as many layers as fit into `memory` (bytes); for the other layers the batches run again.
-    `progress` counts the examples of each pass.
     """
     layers = linear_layers(lm)
     count = len(pairs)
@@ -272,7 +260,7 @@ def exact_gram(
     return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, batch_size)
 
 
-class _Factors:
+class _Factors(Contraction):
     """Keeps h [S,I] and d [S,O] of every example and layer, for `_exact_layer`."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int):
@@ -286,20 +274,16 @@ class _Factors:
         for row, one, h in zip(rows, d.detach().float().cpu(), kept, strict=True):
             self.kept.setdefault((name, row), []).append((h, one))
 
-    def finish(self, rows: Sequence[int]) -> None:
-        """Nothing to do: the factors are kept unchanged."""
-
     def take(self, name: str) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the two factors of every example, and drop them."""
+        """Remove the two factors of every example and return them."""
         layer = self.layers[name]
-        # An expert may have seen no token of an example.
         none = (torch.empty(0, layer.in_features), torch.empty(0, layer.out_features))
         found = [self.kept.pop((name, row), [none]) for row in range(self.count)]
         inputs = [torch.cat([h for h, _ in pairs]) for pairs in found]
         return inputs, [torch.cat([d for _, d in pairs]) for pairs in found]
 
     def held_bytes(self) -> int:
-        """Bytes kept; memory that examples share counts once."""
+        """Bytes kept, those that examples share counted once."""
         tensors = (t for pairs in self.kept.values() for pair in pairs for t in pair)
         return sum({t.data_ptr(): t.numel() * 4 for t in tensors}.values())
 
@@ -310,12 +294,9 @@ def _exact_layer(inputs: list[Tensor], outputs: list[Tensor]) -> Tensor:
     step = max(1, _CHUNK_BYTES // (4 * count * width))
     total = torch.zeros(count, count, dtype=torch.float64)
     for start in range(0, height, step):
-        g = torch.stack(
-            [
-                (d[:, start : start + step].T @ h).flatten()  # [o,S] @ [S,I] -> [o,I]
-                for d, h in zip(outputs, inputs, strict=True)
-            ]
-        )
+        rows = [d[:, start : start + step].T for d in outputs]
+        # [o,S] @ [S,I] -> [o,I]
+        g = torch.stack([(d @ h).flatten() for d, h in zip(rows, inputs, strict=True)])
         total += (g @ g.T).double()
     return total / width
 
@@ -335,10 +316,9 @@ def _inner_products(kept: Tensor, scales: Tensor) -> Tensor:
 def _passes(
     layers: Mapping[str, Layer], pairs: Sequence[Encoded], memory: int, batch_size: int
 ) -> list[list[str]]:
-    tokens = sum(
-        len(batch) * max(len(pairs[i].tokens) for i in batch)
-        for batch in by_length([pair.tokens for pair in pairs], batch_size)
-    )
+    """The layers in groups whose factors fit into memory."""
+    batches = by_length([pair.tokens for pair in pairs], batch_size)
+    tokens = sum(len(batch) * len(pairs[batch[0]].tokens) for batch in batches)
     passes: list[list[str]] = [[]]
     used = 0
     for name, layer in layers.items():

@@ -1,4 +1,4 @@
-"""Which model it is, from its config and tokenizer, so that its calibration can be found."""
+"""The identity of a model, from its config and tokenizer, so that its calibration can be found."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from labelcast.models.embedded import NAME
 
 _ARCHITECTURE = (
     *("model_type", "hidden_size", "num_hidden_layers", "intermediate_size"),
     *("num_attention_heads", "num_key_value_heads", "vocab_size"),
 )
-# How a model was saved or is run, not which model it is.
+# These say how a model was saved or is run, not which model it is.
 _NOT_IDENTITY = (
     *("_name_or_path", "_model_name_or_path", "transformers_version", "dtype", "torch_dtype"),
     *("use_cache", "quantization_config", "_attn_implementation", "architectures"),
@@ -21,10 +24,10 @@ _NOT_IDENTITY = (
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What identifies a model; no weights are needed to compare two.
+    """What identifies a model, without its weights.
 
     Attributes:
-        name: what the user gave.
+        name: what the user called it.
         hub_id: the hub id, if the model was named by one (or is the embedded default).
         fingerprint: hash of the config and the tokenizer with its chat template.
         architecture: the sizes that models of one family share.
@@ -33,19 +36,20 @@ class ModelIdentity:
     name: str
     hub_id: str | None
     fingerprint: str
-    architecture: dict[str, Any] = field(default_factory=dict)
+    architecture: dict[str, int | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a model without its weights: its identity and its number of weights."""
+    """A model's identity and its number of weights."""
 
     identity: ModelIdentity
     parameters: int
 
 
-def identify(spec: str, hub_id: str | None, config: Any, tokenizer: Any) -> ModelIdentity:
-    """The identity of a model, from its transformers config and tokenizer."""
+def identify(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
+    """The identity of a model with a transformers config and tokenizer."""
+    hub_id = spec if spec == NAME or not Path(spec).exists() else None
     text = config.get_text_config()
     architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
     return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
@@ -54,7 +58,7 @@ def identify(spec: str, hub_id: str | None, config: Any, tokenizer: Any) -> Mode
 def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
     """16 hexadecimal digits for a model's config and tokenizer, including the chat template.
 
-    The same in another folder, dtype or quantisation. A base model and its instruction-tuned
+    It does not depend on folder, dtype or quantisation. A base model and its instruction-tuned
     version differ, since their chat templates or special tokens do.
     """
     parts = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,27 +47,24 @@ class Contraction(Protocol):
     """Receives the factors of the gradients."""
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        """What to keep of a layer's inputs h, [N,S,I], until its backward pass.
-
-        Its dtype and device are those that the layer computes in; the weight's may differ.
-        """
+        """What to keep of a layer's inputs h, [N,S,I], until its backward pass."""
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` gave it.
+        """Add d^T h of some tokens to examples `rows`; d is [N,S,O], kept as `keep` returned it.
 
-        An example's tokens may come in several calls, which add up, or in none: an expert that sees
-        none of its tokens has no gradient for it. Examples with fewer tokens are filled with zeros.
+        Several calls for one example add up. There may be none: an expert has no gradient for an
+        example whose tokens it does not see. Examples with fewer tokens are filled with zeros.
         """
 
     def finish(self, rows: Sequence[int]) -> None:
-        """Called when all tokens of these examples have come."""
+        """Called after the last call of `contract` for these examples."""
+        return
 
 
 def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
-    """The layers that LoRA adapters would sit on, by name; each expert is a layer of its own.
+    """The layers that LoRA adapters would sit on, by name; routers get none.
 
-    An expert's name has its number: ``model.layers.0.mlp.experts.7.down_proj``. Routers get no
-    adapter.
+    Each expert is a separate layer, such as ``model.layers.0.mlp.experts.7.down_proj``.
     """
     found: dict[str, Layer] = {}
     for name, module in lm.model.named_modules():
@@ -90,13 +87,13 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
 
 def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
     return InputError(
-        f"model {lm.name}: its experts ({what}) are built in a way that labelcast does not know, "
+        f"model {lm.name}: its experts ({what}) have a structure that labelcast does not know, "
         "so CoS-Low cannot be computed for it. `labelcast score` still works."
     )
 
 
 def _known_experts(module: nn.Module) -> bool:
-    """Whether transformers can switch how a block runs, and its weights are not quantised."""
+    """Whether transformers can switch a block's implementation and its weights are unquantised."""
     switched = hasattr(module, "_apply_gate") and hasattr(module, "is_transposed")
     return switched and all(weight.dtype.itemsize > 1 for weight in module.parameters())
 
@@ -126,7 +123,7 @@ class Running(threading.local):
     Attributes:
         count: how many examples the forward pass has.
         rows: which ones. Empty in the forward pass of the shared tokens; set before the backward
-            pass of each example, in the thread that runs it.
+            pass of each example.
     """
 
     count: int = 1
@@ -145,19 +142,15 @@ def hooked(
         Where the caller sets which examples it runs.
     """
     taps = _Taps(layers, contraction, again)
-    handles = []
     blocks: dict[Any, str] = {}
-    for name, layer in layers.items():
-        if isinstance(layer.module, nn.Linear):
-            handles.append(layer.module.register_forward_hook(taps.linear(name)))
-        else:
-            blocks[layer.module] = name.rsplit(".", 2)[0]
-    try:
-        with _run_by(_forward_of(blocks, taps), blocks):
-            yield taps.running
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            if isinstance(layer.module, nn.Linear):
+                hooks.callback(layer.module.register_forward_hook(taps.linear(name)).remove)
+            else:
+                blocks[layer.module] = name.rsplit(".", 2)[0]
+        hooks.enter_context(_run_by(_forward_of(blocks, taps), blocks))
+        yield taps.running
 
 
 class _Taps:
@@ -290,7 +283,7 @@ def _linear(block: Any, projection: str, expert: int, h: Tensor) -> Tensor:
 def _run_by(forward: Callable[..., Tensor], blocks: Mapping[Any, str]) -> Iterator[None]:
     """Run blocks of experts by `forward` for a while, through transformers' own switch.
 
-    Replacing their method instead would skip the hooks that load offloaded weights.
+    To replace their method would skip the hooks that load offloaded weights.
     """
     # Blocks share a config, which has the switch.
     configs = list({id(block.config): block.config for block in blocks}.values())

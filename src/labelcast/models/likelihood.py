@@ -1,7 +1,5 @@
 """The likelihood of given answers, and one vector per text, without gradients.
 
-Both run in batches of similar length. On a CPU the tokens that all prompts share run once.
-
 Shapes: N texts, F features of a token.
 """
 
@@ -18,7 +16,13 @@ from labelcast.errors import InputError
 from labelcast.models.causal import LanguageModel
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import by_length, encode_pair, encode_prompt
-from labelcast.models.passes import cache_of, forward_prefix, shared_length
+from labelcast.models.passes import (
+    answer_weights,
+    cached,
+    forward_prefix,
+    padded,
+    shared_length,
+)
 from labelcast.models.protocols import Embedder, Progress
 
 
@@ -36,7 +40,7 @@ def answer_log_likelihoods(
     Args:
         lm: the model.
         prompts: rendered for it, N of them.
-        answers: one per prompt; only its text counts, not the token that ends a turn.
+        answers: one per prompt; only the text counts, not the token that ends a turn.
         batch_size: texts at once; None chooses a number for the device.
         progress: called with the number of texts done.
 
@@ -57,15 +61,11 @@ def answer_log_likelihoods(
     start = shared_length(lm, [pair.prompt for pair in pairs]) if pairs else 0
     shared = forward_prefix(lm, pairs[0].tokens[:start]) if start else []
     for batch in _batches(lm, [pair.tokens for pair in pairs], batch_size):
-        ids = _padded(lm, [pairs[row].tokens[start:] for row in batch])
-        predicts = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
-        for place, row in enumerate(batch):
-            end = len(pairs[row].tokens) - start
-            predicts[place, end - pairs[row].answer_length - 1 : end - 1] = True
+        ids = padded(lm, [pairs[row].tokens[start:] for row in batch])
+        predicts = answer_weights([pairs[row] for row in batch], ids, start) > 0
         used = predicts.any(dim=0).nonzero().flatten()
-        logits = lm.model(
-            input_ids=ids, logits_to_keep=used, **_cached(shared, len(batch))
-        ).logits.float()
+        past = cached([states.expand(len(batch), -1, -1, -1) for states in shared])
+        logits = lm.model(input_ids=ids, logits_to_keep=used, **past).logits.float()
         read = predicts[:, used].to(logits.device)
         wanted = ids[:, used + 1].to(logits.device)
         losses = nn.functional.cross_entropy(logits[read], wanted[read], reduction="none")
@@ -104,7 +104,7 @@ def mean_hidden_states(
 def embed(
     lm: LanguageModel, texts: Sequence[str], batch_size: int | None, progress: Progress
 ) -> NDArray[np.float32]:
-    """Mean hidden states of a causal model; see `mean_hidden_states`."""
+    """`mean_hidden_states` of a causal model."""
     tokens = [encode_prompt(lm.tokenizer, text) for text in texts]
     for number, sequence in enumerate(tokens, 1):
         if not sequence:
@@ -121,8 +121,9 @@ def embed(
         total = decoder(input_ids=ids, use_cache=False).last_hidden_state.float().sum(dim=1)
     for batch in _batches(lm, tokens, batch_size):
         tails = [tokens[row][start:] for row in batch]
-        ids = _padded(lm, tails)
-        states = decoder(input_ids=ids, **_cached(shared, len(batch))).last_hidden_state.float()
+        ids = padded(lm, tails)
+        past = cached([states.expand(len(batch), -1, -1, -1) for states in shared])
+        states = decoder(input_ids=ids, **past).last_hidden_state.float()
         lengths = torch.tensor([len(tail) for tail in tails], device=states.device)
         inside = torch.arange(ids.shape[1], device=states.device) < lengths[:, None]
         sums = (states * inside[:, :, None]).sum(dim=1) + total
@@ -145,19 +146,3 @@ def _batches(
 ) -> Iterator[list[int]]:
     size = choose_batch(batch_size, lm.device.value, "confidence").value
     yield from by_length(sequences, size) if sequences else []
-
-
-def _padded(lm: LanguageModel, tails: Sequence[Sequence[int]]) -> Tensor:
-    """Tokens [N,S], padded on the right, where a causal model's earlier tokens cannot see it."""
-    ids = torch.zeros(len(tails), max(map(len, tails)), dtype=torch.long)
-    for place, tail in enumerate(tails):
-        ids[place, : len(tail)] = torch.tensor(tail)
-    return ids.to(lm.input_device)
-
-
-def _cached(shared: Sequence[Tensor], rows: int) -> dict[str, object]:
-    """Arguments that give the model the keys and values of the shared tokens."""
-    if not shared:
-        return {"use_cache": False}
-    copies = [states.expand(rows, -1, -1, -1) for states in shared]
-    return {"past_key_values": cache_of(copies), "use_cache": True}

@@ -26,7 +26,7 @@ from labelcast.models.checks import (
 )
 from labelcast.models.choices import SPREAD, Choice, choose_device, choose_dtype, choose_entry
 from labelcast.models.four_bit import compute_alike, quiet_import
-from labelcast.models.identity import Description, ModelIdentity, identify
+from labelcast.models.identity import Description, identify
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,7 @@ _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 
 @embedded.uncollected()
 def load_model(
-    spec: str = embedded.NAME,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
+    spec: str = embedded.NAME, *, device: str = "auto", dtype: str = "auto"
 ) -> LanguageModel:
     """Load a model and its tokenizer.
 
@@ -72,33 +69,29 @@ def load_model(
     quantised = getattr(config, "quantization_config", None) is not None
     places = "auto" if spread else {"": chosen_device.value} if quantised else None
     if Path(folder).is_dir():
-        numbers = count_numbers(spec, Path(folder))
+        count = count_numbers(spec, Path(folder))
         if chosen_device.value == "cpu" and places is None:
-            check_fits(spec, numbers, chosen_dtype.value)
+            check_fits(spec, count, chosen_dtype.value)
     model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
     if places is None:
         model.to(chosen_device.value)
     model.eval().requires_grad_(False)
     compute_alike(model)
     return LanguageModel(
-        model, tokenizer, _identity(spec, config, tokenizer), chosen_device, chosen_dtype
+        model, tokenizer, identify(spec, config, tokenizer), chosen_device, chosen_dtype
     )
 
 
 @dataclass(frozen=True)
 class Unweighted:
-    """What is known of a transformers model before its weights are read."""
+    """The parts of a transformers model that need no weights."""
 
     config: Any
     generation_config: Any
 
 
 def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> LanguageModel:
-    """A model without its weights, for a process that lets others run it on `device`.
-
-    Returns:
-        All that needs no weights: `model` is an `Unweighted`.
-    """
+    """A model that other processes run on `device`; its `model` is an `Unweighted`."""
     from transformers import GenerationConfig
 
     folder = weights_folder(spec)
@@ -107,14 +100,14 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> Lang
     tokenizer = _tokenizer(spec, folder, config)
     try:
         generation = GenerationConfig.from_pretrained(folder)
-    except OSError:  # it has none of its own
+    except OSError:  # it has none
         generation = GenerationConfig.from_model_config(config)
-    identity = _identity(spec, config, tokenizer)
-    return LanguageModel(Unweighted(config, generation), tokenizer, identity, device, chosen)
+    bare = Unweighted(config, generation)
+    return LanguageModel(bare, tokenizer, identify(spec, config, tokenizer), device, chosen)
 
 
 def describe(spec: str) -> Description:
-    """A model's identity and size, from its config and tokenizer alone."""
+    """A model's identity and size, without reading its weights."""
     lm = load_unweighted(spec, Choice("cpu", "not run"))
     return Description(lm.identity, _count_weights(lm.model.config))
 
@@ -224,8 +217,3 @@ def _count_weights(config: Any) -> int:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     return sum(weight.numel() for weight in model.parameters())
-
-
-def _identity(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
-    hub_id = spec if spec == embedded.NAME or not Path(spec).exists() else None
-    return identify(spec, hub_id, config, tokenizer)

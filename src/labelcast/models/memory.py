@@ -20,15 +20,15 @@ _GROUP_FILES = {
 
 
 def free_memory(*, swap: bool = False) -> int:
-    """Bytes that this process may still take, by the machine and by its container's limit."""
+    """Bytes that this process may still use, within the machine's and its container's limits."""
     free = psutil.virtual_memory().available + (psutil.swap_memory().free if swap else 0)
     return max(min(int(free), *_group_rooms()), 0)
 
 
 def check_room(what: str, needed: int, advice: str) -> None:
-    """Refuse work that needs more bytes than are free with swap space, before the system kills it.
+    """Refuse work that needs more bytes than are free with swap space.
 
-    `what`, in the plural, fills the memory; `advice` is a sentence on what to do instead.
+    `what`, in the plural, fills the memory; `advice` says what to do instead.
     """
     free = free_memory(swap=True)
     if needed > free:
@@ -39,7 +39,7 @@ def check_room(what: str, needed: int, advice: str) -> None:
 
 
 def reset_peak(device: str) -> None:
-    """Start a new peak on a GPU; on the CPU a process has one peak for its whole life."""
+    """Reset `peak_memory` of a GPU; that of a process on a CPU cannot be reset."""
     if device.startswith("cuda"):
         import torch
 
@@ -57,7 +57,7 @@ def peak_memory(device: str = "cpu") -> int:
 
 
 def _group_rooms() -> Iterator[int]:
-    """What each control group of this process leaves, its parents included.
+    """What the limits of this process's control groups and their parents leave.
 
     psutil does not read these limits. A container sees its own group as the root.
     """

@@ -1,31 +1,46 @@
 """Forward and backward passes over labelled examples, with the two factors of each gradient.
 
-The gradient of a linear layer's weight for one example is d^T h, with its inputs h and the
-gradients d of its outputs. `layers` passes both to a `Contraction`.
+For one example, the gradient of a linear layer's weight is d^T h, with the layer's inputs h and the
+gradients d of its outputs.
 
-Shapes: N examples of a batch, S tokens, U used positions, V words.
+Shapes: N examples of a batch, S tokens, U used positions, F features, V words.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
 from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import Encoded, shared_prefix
-from labelcast.models.last_layer import Used, trimmed
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.plan import Plan
 from labelcast.models.protocols import Progress
 from labelcast.models.recompute import offloaded, recomputed
 
-# With fewer shared tokens, saving their forward pass is not worth its overhead.
+# With fewer shared tokens, running them once is not worth the overhead.
 _WORTH_SHARING = 64
+
+
+class _Used(threading.local):
+    """What this thread's pass needs.
+
+    Attributes:
+        positions: [U] of the last layer; None for all.
+        read: [N,U], whether the logits there are read; None for all.
+        tokens: S, set by the hooks.
+    """
+
+    positions: Tensor | None = None
+    read: Tensor | None = None
+    tokens: int = 0
 
 
 def run_batches(
@@ -39,16 +54,15 @@ def run_batches(
 ) -> None:
     """Differentiate each example's mean answer loss and contract the gradients on the way.
 
-    The tokens that all prompts share run forward once; their backward pass runs per example. The
-    model is restored at the end, after an error too.
+    The tokens that all prompts share run forward once; their backward pass runs per example.
     """
     with (
         _frozen(lm),
         recomputed(lm, plan.recomputed) as again,
         hooked(lm, layers, contraction, again) as running,
-        trimmed(lm) as used,
+        _trimmed(lm) as used,
     ):
-        # If gradients are dropped at once, all tokens of an example must come together.
+        # If gradients are dropped at once, an example's tokens must all run in one pass.
         length = 0 if plan.at_once else shared_length(lm, [pair.prompt for pair in pairs])
         shared = forward_prefix(lm, pairs[0].tokens[:length]) if length else []
         differentiable = [states for states in shared if states.requires_grad]
@@ -72,8 +86,8 @@ def _in_parallel(
 ) -> Iterator[int]:
     """Run batches on threads, and yield what `run` returns as they finish.
 
-    Small matrix products fill one core, and several cores share one badly: a thread per batch is
-    faster than many threads per product, and gives the same bits whatever runs in parallel.
+    Matrix products are small: a thread per batch is faster than many threads per product, and gives
+    the same bits whatever runs in parallel.
     """
     if workers == 1:
         yield from map(run, batches)
@@ -92,11 +106,10 @@ def _in_parallel(
 
 
 def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
-    """How many first tokens of all sequences to run forward once; 0 if nothing is gained.
+    """How many first tokens of all sequences to run forward once; 0 if that gains nothing.
 
-    A GPU is faster with complete batches. Sharing is impossible if attention does not reach back
-    over a whole example, or if offloaded layers run again in the backward pass, which would fill a
-    cache twice.
+    A GPU is faster with complete batches. Sharing is impossible if attention does not span a
+    complete example, or if offloaded layers run again in the backward pass and fill a cache twice.
     """
     config = lm.model.config.get_text_config()
     longest = max(map(len, sequences))
@@ -115,19 +128,36 @@ def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
 
 
 def forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
-    """Keys and values of the shared tokens in turn, two tensors [1,heads,S,features] per layer."""
+    """Keys and values of the shared tokens, two tensors [1,heads,S,features] per layer."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], device=lm.input_device)
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return [states for layer in cache.layers for states in (layer.keys, layer.values)]
 
 
-def cache_of(shared: Sequence[Tensor]) -> DynamicCache:
-    """A cache with the given keys and values, in the order of `forward_prefix`."""
+def cached(states: Sequence[Tensor]) -> dict[str, object]:
+    """Arguments that give a model the keys and values of shared tokens, if there are any."""
+    if not states:
+        return {"use_cache": False}
     cache = DynamicCache()
-    for layer, (keys, values) in enumerate(zip(shared[::2], shared[1::2], strict=True)):
+    for layer, (keys, values) in enumerate(zip(states[::2], states[1::2], strict=True)):
         cache.update(keys, values, layer)
-    return cache
+    return {"past_key_values": cache, "use_cache": True}
+
+
+def padded(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Tokens [N,S], padded on the right, where a causal model's earlier tokens cannot see it."""
+    ids = [torch.tensor(tokens) for tokens in sequences]
+    return pad_sequence(ids, batch_first=True).to(lm.input_device)
+
+
+def answer_weights(pairs: Sequence[Encoded], tails: Tensor, start: int) -> Tensor:
+    """1 / (length of the answer) where an answer token is predicted, else 0, like `tails` [N,S]."""
+    weights = torch.zeros(tails.shape)
+    for row, pair in enumerate(pairs):
+        end = len(pair.tokens) - start - 1
+        weights[row, end - pair.answer_length : end] = 1 / pair.answer_length
+    return weights.to(tails.device)
 
 
 def _run(
@@ -135,40 +165,28 @@ def _run(
     pairs: Sequence[Encoded],
     shared: Sequence[Tensor],
     start: int,
-    used_of: Used,
+    used_of: _Used,
 ) -> list[Tensor]:
     """Run forward and backward on the sum over examples of each one's mean answer loss.
 
-    Padding goes on the right, where a causal model's earlier tokens cannot see it: no mask is
-    needed, and its gradient is zero. Logits are computed only where an answer token is predicted.
-    `shared` are keys and values of the first `start` tokens, or nothing.
+    Padding needs no mask, and its gradient is zero. Logits are computed only where an answer token
+    is predicted. `shared` are keys and values of the first `start` tokens, or nothing.
 
     Returns:
         Each example's gradient with respect to the `shared` tensors that have one,
         [N,heads,S,features] each.
     """
-    device = lm.input_device
-    tails = [pair.tokens[start:] for pair in pairs]
-    width = max(map(len, tails))
-    ids = torch.zeros(len(pairs), width, dtype=torch.long, device=device)
-    weights = torch.zeros(len(pairs), width, device=device)
-    for row, (pair, tail) in enumerate(zip(pairs, tails, strict=True)):
-        ids[row, : len(tail)] = torch.tensor(tail)
-        weights[row, len(tail) - pair.answer_length - 1 : len(tail) - 1] = 1 / pair.answer_length
+    ids = padded(lm, [pair.tokens[start:] for pair in pairs])
+    weights = answer_weights(pairs, ids, start)
     used = weights.any(dim=0).nonzero().flatten()
     copies = [
         states.detach().expand(len(pairs), -1, -1, -1).requires_grad_(states.requires_grad)
         for states in shared
     ]
     read = weights[:, used] > 0  # [N,U]
-    used_of.positions, used_of.read = used if 2 * len(used) <= width else None, read
+    used_of.positions, used_of.read = used if 2 * len(used) <= ids.shape[1] else None, read
     with torch.enable_grad():  # the mode belongs to the thread
-        logits = lm.model(
-            input_ids=ids,
-            past_key_values=cache_of(copies) if copies else None,
-            use_cache=bool(copies),
-            logits_to_keep=used,
-        ).logits.float()
+        logits = lm.model(input_ids=ids, logits_to_keep=used, **cached(copies)).logits.float()
         if logits.dim() == 3:
             logits = logits[read.to(logits.device)]
         device = logits.device
@@ -192,3 +210,62 @@ def _frozen(lm: LanguageModel) -> Iterator[None]:
     finally:
         for weight in trainable:
             weight.requires_grad_(True)
+
+
+@contextmanager
+def _trimmed(lm: LanguageModel) -> Iterator[_Used]:
+    """Run the end of a model only at the positions that a loss reads, if its structure is known.
+
+    After its attention, a transformer's last layer mixes no positions. Hooks drop the positions
+    that predict no answer token before the attention's output projection and the feed-forward
+    block, and put zeros in their place after each. The output embeddings get only the positions
+    that are read, M of the N U, so the logits are [M,V].
+
+    Yields:
+        Where the caller sets what each pass needs.
+    """
+    used = _Used()
+
+    def cut(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if used.positions is None:
+            return None
+        used.tokens = args[0].shape[1]
+        kept = args[0].index_select(1, used.positions.to(args[0].device))  # [N,S,F] -> [N,U,F]
+        return (kept, *args[1:])
+
+    def fill(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if used.positions is None:
+            return None
+        filled = output.new_zeros(len(output), used.tokens, output.shape[-1])
+        return filled.index_copy(1, used.positions.to(output.device), output)  # [N,U,F] -> [N,S,F]
+
+    def read(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if used.read is None:
+            return None
+        return (args[0][used.read.to(args[0].device)], *args[1:])  # [N,U,F] -> [M,F]
+
+    with ExitStack() as hooks:
+        for module in _per_position(lm):
+            hooks.callback(module.register_forward_pre_hook(cut).remove)
+            hooks.callback(module.register_forward_hook(fill).remove)
+        head = lm.model.get_output_embeddings()
+        if head is not None:
+            hooks.callback(head.register_forward_pre_hook(read).remove)
+        yield used
+
+
+def _per_position(lm: LanguageModel) -> list[nn.Module]:
+    """The parts of the last layer that mix no positions; none if its structure is unknown."""
+    layers = getattr(lm.model.get_decoder(), "layers", None)
+    last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
+    projection = getattr(getattr(last, "self_attn", None), "o_proj", None)
+    block = getattr(last, "mlp", None)
+    # Experts get all positions: their router counts tokens.
+    plain = block is not None and all(
+        isinstance(part, nn.Linear)
+        for part in block.children()
+        if next(part.parameters(), None) is not None
+    )
+    if not isinstance(projection, nn.Linear) or block is None or not plain:
+        return []
+    return [projection, block]

@@ -37,7 +37,7 @@ class Plan:
 
 
 def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
-    """Batches of a given size; on a CPU as many in parallel as there are threads and memory.
+    """Batches of a given size; on a CPU as many run in parallel as threads and memory allow.
 
     On a GPU, or with offloaded weights, one batch runs at a time.
     """
@@ -51,7 +51,7 @@ def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -
 
 
 def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:
-    """One batch of all examples in `memory` bytes, or None if even that is too little.
+    """One batch of all examples, or None if that needs more than `memory` bytes.
 
     As many layers keep their activations as fit; the others run forward again.
     """
@@ -69,7 +69,7 @@ def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Pl
 
 
 def gpu_memory(lm: LanguageModel) -> int:
-    """Free bytes on the model's GPU, with what torch reserves but does not use; 0 on a CPU."""
+    """Free bytes on the model's GPU, including what torch reserves; 0 on a CPU."""
     device = lm.input_device
     if device.type != "cuda" or hasattr(lm.model, "hf_device_map"):
         return 0

@@ -11,51 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from labelcast.models.choices import Choice
     from labelcast.models.confidence import Confidence
     from labelcast.models.encoding import Encoded
     from labelcast.models.gradients import Gram, Method
-    from labelcast.models.identity import ModelIdentity
 
 Progress = Callable[[int], None]
-"""Called with the number of examples that were done since the last call."""
+"""Called with the number of examples done since the last call."""
 
 
-class Model(Protocol):
-    """What every model has."""
-
-    @property
-    def name(self) -> str:
-        """What the user called it."""
-
-    @property
-    def identity(self) -> ModelIdentity:
-        """Which model it is."""
-
-    @property
-    def device(self) -> Choice[str]:
-        """Where it runs."""
-
-    @property
-    def dtype(self) -> Choice[torch.dtype]:
-        """The dtype of its weights."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its transformers tokenizer."""
-
-    @property
-    def context(self) -> int:
-        """The longest input in tokens."""
-
-    def render(self, instruction: str, user: str) -> str:
-        """The prompt that it reads for an instruction and a user text."""
-
-
-class Predictor(Model, Protocol):
+class Predictor(Protocol):
     """Answers prompts, with the probability of each answer."""
 
     def predict(
@@ -69,8 +36,24 @@ class Predictor(Model, Protocol):
         """Answer each prompt, in order; see `confidence.score_confidence`."""
 
 
-class Differentiable(Model, Protocol):
+class Differentiable(Protocol):
     """Has a loss on given answers whose gradients can be compared."""
+
+    @property
+    def name(self) -> str:
+        """What the user called the model."""
+
+    @property
+    def device(self) -> Choice[str]:
+        """Where it runs."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its transformers tokenizer."""
+
+    @property
+    def context(self) -> int:
+        """The longest input in tokens."""
 
     def gram(
         self,
@@ -82,21 +65,13 @@ class Differentiable(Model, Protocol):
         batch_size: int | None,
         progress: Progress,
     ) -> Gram:
-        """Inner products of the gradients of the examples; see `gradients.gram`."""
+        """Inner products of the examples' gradients; see `gradients.gram`."""
 
 
-class Embedder(Model, Protocol):
+class Embedder(Protocol):
     """Turns a text into a vector."""
 
     def embed(
         self, texts: Sequence[str], *, batch_size: int | None, progress: Progress
     ) -> NDArray[np.float32]:
         """One vector per text, [N,F]; see `likelihood.mean_hidden_states`."""
-
-
-class Trainable(Predictor, Protocol):
-    """Can be fine-tuned: its weights are a torch module in transformers' form."""
-
-    @property
-    def model(self) -> Any:
-        """The transformers model."""

@@ -1,14 +1,14 @@
 """Layers that run forward again in the backward pass, instead of keeping their activations.
 
-Used for layers whose activations do not fit into memory, and for layers whose weights accelerate
-loads for one forward pass and unloads again: autograd would otherwise keep all of these weights.
+For layers whose activations do not fit into memory, and for layers whose weights accelerate loads
+only for a forward pass: autograd would keep all of these weights.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -32,18 +32,23 @@ def offloaded(model: nn.Module) -> bool:
 
 @contextmanager
 def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
-    """Recompute the first `count` layers of the model, and all with offloaded weights.
-
-    Yields:
-        What tells a layer's second run from its first.
-    """
+    """Recompute the first `count` layers of the model, and all with offloaded weights."""
     again = Again()
+
+    @contextmanager
+    def second_run() -> Iterator[None]:
+        again.now = True
+        try:
+            yield
+        finally:
+            again.now = False
+
     layers = [m for m in lm.model.modules() if isinstance(m, GradientCheckpointingLayer)]
     chosen = [m for place, m in enumerate(layers) if place < count or offloaded(m)]
-    run = partial(checkpoint, use_reentrant=False, context_fn=partial(_contexts, again))
+    run = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), second_run()))
     with ExitStack() as stack:
         if any(map(offloaded, chosen)):
-            # A layer that stops half-way would keep the weights that it has loaded.
+            # A layer that stops early would keep the weights that it has loaded.
             stack.enter_context(set_checkpoint_early_stop(False))
         for layer in chosen:
             stack.enter_context(_attribute(layer, "gradient_checkpointing", True))
@@ -51,20 +56,6 @@ def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
             stack.enter_context(_attribute(layer, "training", True))
             stack.enter_context(_attribute(layer, "_gradient_checkpointing_func", run))
         yield again
-
-
-def _contexts(again: Again) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """The contexts of a layer's first and second run."""
-    return nullcontext(), _second(again)
-
-
-@contextmanager
-def _second(again: Again) -> Iterator[None]:
-    again.now = True
-    try:
-        yield
-    finally:
-        again.now = False
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What fine-tunes and scores a model: one backend per kind of model, chosen by the recipe.
+"""Backends, which fine-tune and score one kind of model each; the recipe chooses one.
 
 `labelcast tune` and every job of a sweep use the same backend, so that their scores compare.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import TypeAdapter
+
+from labelcast.files.json_files import read_json
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import METHODS, Recipe
 from labelcast.training.splits import Budget
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from labelcast.training.evaluate import Evaluation, Scoring
 
 OnStep = Callable[[int, int, float | None], None]
-"""Called after each step with steps taken, most steps, and the last validation loss."""
+"""Called after each step with steps taken, the maximum, and the last validation loss."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Placement:
 
     Attributes:
         device: as `choose_device` takes it.
-        dtype: of all weights and all computing, or ``auto``.
-        processes: above 1 trains in so many processes, one per GPU.
+        dtype: for weights and computing; ``auto`` lets the backend choose.
+        processes: how many processes train, one per GPU.
     """
 
     device: str = "auto"
@@ -47,7 +50,7 @@ class TrainingLog:
         losses: validation loss by step; step 0 is before training.
         train_loss: mean over the last steps between two measurements.
         best_step: the step of the lowest validation loss after step 0.
-        waited: measurements since then.
+        waited: measurements after `best_step`.
         seconds: spent training, with checkpoints and validation, in earlier processes too.
         stopped_early: whether the validation loss had stopped falling.
         peak_bytes: most memory used on the device, or by the process on a CPU.
@@ -74,7 +77,7 @@ class TrainingLog:
         return dict(self.losses).get(self.best_step, math.inf) if self.best_step else math.inf
 
     def facts(self) -> dict[str, Any]:
-        """What a row of scores says about the training, as JSON values."""
+        """The part of a row of scores that describes the training."""
         return {
             "steps": self.steps,
             "best_step": self.best_step,
@@ -88,11 +91,9 @@ class TrainingLog:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingLog:
-        """The log of a JSON object; unknown keys are ignored."""
-        known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
-        losses = [(int(step), float(loss)) for step, loss in values["losses"]]
-        return cls(**known | {"losses": losses})
+    def read(cls, file: Path) -> TrainingLog:
+        """The log in a JSON file; unknown keys are ignored."""
+        return TypeAdapter(cls).validate_python(read_json(file))
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,10 @@ class FineTuned:
 
 
 class Backend(Protocol):
-    """Fine-tunes and scores one kind of model. Precision, processes and checkpoints are its own."""
+    """Fine-tunes and scores one kind of model, and decides on precision and checkpoints."""
 
     def load(self, model: str, recipe: Recipe, placement: Placement) -> LanguageModel:
-        """Load a model as `fit` needs it.
-
-        Raises:
-            InputError: no such model or device.
-        """
+        """Load a model as `fit` needs it."""
 
     def fit(
         self,
@@ -124,11 +121,11 @@ class Backend(Protocol):
         folder: Path | None = None,
         progress: OnStep = lambda step, steps, loss: None,
     ) -> FineTuned:
-        """Fine-tune a model on the labels of a budget; its own weights are changed.
+        """Fine-tune a model from `load` on the labels of a budget; its weights are changed.
 
         Args:
-            lm: from `load`.
-            labels: to train on, and to stop by.
+            lm: the model.
+            labels: what to train on, and what to stop by.
             recipe: how to train.
             seed: training seed: order of examples, adapters, dropout.
             placement: where to train.
@@ -149,17 +146,13 @@ class Backend(Protocol):
         placement: Placement,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Evaluation:
-        """Score a model, tuned or not, on a labelled test set; its own weights may be changed.
+        """Score a model, tuned or not, on a labelled test set; this may change its dtype.
 
         `progress` is called with the number of examples done.
         """
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
-        """Save a model into a folder, each file atomically; other files there are kept.
-
-        Raises:
-            RunError: the folder cannot be written.
-        """
+        """Save a model into a folder, each file atomically; other files there are kept."""
 
 
 def backend_of(recipe: Recipe) -> Backend:

@@ -1,8 +1,7 @@
-"""What is kept while a model trains: the best weights, the losses, and checkpoints to resume from.
+"""Keep the best weights, the losses, and checkpoints to resume from, while a model trains.
 
-A checkpoint is the trainer's own folder plus the best weights so far and, written last, a manifest
-with the losses. A folder without the manifest is unfinished and is not used. If several processes
-train, each keeps its own part of the best weights.
+A checkpoint is the trainer's folder with the best weights so far (each process's part in a file)
+and, written last, a manifest with the losses. Without the manifest it is unfinished and not used.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labelcast.files.json_files import disk_faults, read_json, write_json
+from labelcast.files.json_files import disk_faults, write_json
 from labelcast.models.four_bit import quiet_import
 from labelcast.training.backend import OnStep, TrainingLog
 
@@ -44,7 +43,7 @@ class Keeper(TrainerCallback):
 
     Attributes:
         log: what has been measured.
-        running: whether a step has begun, so that everything has been read from the checkpoint.
+        running: whether a step has started, so the checkpoint to resume from has been read.
     """
 
     def __init__(
@@ -62,19 +61,20 @@ class Keeper(TrainerCallback):
         self.best: dict[str, Tensor] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Read what an earlier process kept."""
+        """Read the log and best weights of the checkpoint to resume from."""
         self.rank, self.model = args.process_index, others["model"]
         weights = trained_parts(self.model)
         place = _place(weights)
         self.best = {n: torch.empty_like(w, device=place or w.device) for n, w in weights.items()}
         if self.resume is not None:
-            self.log = TrainingLog.from_dict(read_json(self.resume / _MANIFEST))
+            self.log = TrainingLog.read(self.resume / _MANIFEST)
             for name, weight in load_file(self.resume / self._best_file()).items():
                 self.best[name].copy_(weight)
-        self.begun, self.saved = time.monotonic() - self.log.seconds, time.monotonic()
+        self.saved = time.monotonic()
+        self.started = self.saved - self.log.seconds
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Note that training runs."""
+        """Note that training has started."""
         self.running = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -90,7 +90,7 @@ class Keeper(TrainerCallback):
             self.log.train_loss = float(others["logs"]["loss"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Note the validation loss, then keep the weights, stop, or ask for a checkpoint."""
+        """Note the validation loss, then keep the weights, stop, or request a checkpoint."""
         log, step = self.log, int(state.global_step)
         loss = float(others["metrics"]["eval_loss"])
         if any(step == measured for measured, _ in log.losses):
@@ -98,7 +98,7 @@ class Keeper(TrainerCallback):
         log.losses.append((step, loss))
         if step == 0:
             return
-        # NaN is not below any loss.
+        # NaN is below no loss.
         if loss < log.best_loss:
             log.best_step, log.waited = step, 0
             for name, weight in trained_parts(self.model).items():
@@ -120,27 +120,26 @@ class Keeper(TrainerCallback):
         return due[0]
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Complete the checkpoint that the trainer has just written; delete older ones."""
+        """Complete the checkpoint that the trainer just wrote; delete older ones."""
         assert self.folder is not None
         path = self.folder / f"checkpoint-{state.global_step}"
         with disk_faults(path):
-            save_file(
-                {name: w.contiguous() for name, w in self.best.items()}, path / self._best_file()
-            )
+            best = {name: weight.contiguous() for name, weight in self.best.items()}
+            save_file(best, path / self._best_file())
             if args.world_size > 1:
                 torch.distributed.barrier()
             self.saved = time.monotonic()
             if self.rank:
                 return
-            self.log.seconds = self.saved - self.begun
+            self.log.seconds = self.saved - self.started
             write_json(path / _MANIFEST, asdict(self.log))
             for older in self.folder.glob("checkpoint-*"):
                 if older != path:
                     shutil.rmtree(older, ignore_errors=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Put the best weights back."""
-        self.log.seconds = time.monotonic() - self.begun
+        """Restore the best weights."""
+        self.log.seconds = time.monotonic() - self.started
         if self.log.best_step:
             with torch.no_grad():
                 for name, weight in trained_parts(self.model).items():
@@ -152,7 +151,7 @@ class Keeper(TrainerCallback):
 
 
 def trained_parts(model: nn.Module) -> dict[str, Tensor]:
-    """This process's part of every weight that is trained."""
+    """This process's part of each trained weight."""
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
@@ -162,7 +161,7 @@ def trained_parts(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _place(weights: dict[str, Tensor]) -> str | None:
-    """Where to keep a copy: beside the weights (None) if it is small, else on the CPU."""
+    """Where to keep a copy: with the weights (None) if it is small, else on the CPU."""
     first = next(iter(weights.values()))
     if first.device.type != "cuda":
         return None

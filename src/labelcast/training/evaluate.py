@@ -1,8 +1,8 @@
-"""Score a model on a test set: greedy answers, as in the confidence step, and a metric."""
+"""Score a model's greedy answers on a test set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
-from labelcast.models.protocols import Predictor
-from labelcast.tasks.metrics import Scored, comparison, score_answers
+from labelcast.models.protocols import Predictor, Progress
+from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
 
 _RESAMPLES = 1000
@@ -41,7 +41,7 @@ class Evaluation:
     Attributes:
         value: the score, in [0, 1].
         sd: its standard error over test sets of this size, above 0.
-        size: how many examples were scored.
+        size: number of examples.
         metric: one of `tasks.metrics.METRICS`.
     """
 
@@ -51,13 +51,20 @@ class Evaluation:
     metric: str
 
 
-def answers(
+def evaluate(
     lm: Predictor,
     examples: Sequence[Example],
     scoring: Scoring,
-    progress: Callable[[int], None] = lambda done: None,
-) -> list[str]:
-    """The greedy answer to each example, in order; empty if a prompt does not fit the model."""
+    *,
+    progress: Progress = lambda done: None,
+) -> Evaluation:
+    """Score a model on labelled examples; there must be one, and all need answers."""
+    gold = [example.answer for example in examples if example.answer is not None]
+    if not gold or len(gold) < len(examples):
+        raise InputError(
+            f"{len(examples) - len(gold)} of {len(examples)} test examples have no answer; "
+            "a test set needs at least one example, all of them labelled."
+        )
     found = score_confidence(
         lm,
         [example.prompt for example in examples],
@@ -65,35 +72,8 @@ def answers(
         max_new_tokens=scoring.max_new_tokens,
         progress=progress,
     )
-    return [value.answer for value in found]
-
-
-def evaluate(
-    lm: Predictor,
-    examples: Sequence[Example],
-    scoring: Scoring,
-    *,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Evaluation:
-    """Score a model on labelled examples.
-
-    Args:
-        lm: the model.
-        examples: labelled, rendered for it.
-        scoring: how to score.
-        progress: called with the number of examples done.
-
-    Raises:
-        InputError: there are no examples, or one has no answer.
-    """
-    gold = [example.answer for example in examples if example.answer is not None]
-    if not gold or len(gold) < len(examples):
-        raise InputError(
-            f"{len(examples) - len(gold)} of {len(examples)} test examples have no answer; "
-            "a test set needs at least one example, all of them labelled."
-        )
-    found = answers(lm, examples, scoring, progress)
-    return summarise(scoring.metric, found, gold, scoring.allowed)
+    answers = [value.answer for value in found]
+    return summarise(scoring.metric, answers, gold, scoring.allowed)
 
 
 def summarise(
@@ -105,29 +85,19 @@ def summarise(
     answers, so that it is above 0 if all answers are right or wrong. For F1 and ROUGE-L it is the
     spread over bootstrap resamples of the test set, but at least 1 / (2 n).
     """
-    scored = score_answers(metric, found, gold, allowed)
-    sd = _spread(metric, scored, found, gold, allowed)
-    return Evaluation(scored.total, sd, len(gold), metric)
-
-
-def _spread(
-    metric: str,
-    scored: Scored,
-    found: Sequence[str],
-    gold: Sequence[str],
-    allowed: Sequence[str],
-) -> float:
-    n = len(gold)
+    scored, n = score_answers(metric, found, gold, allowed), len(gold)
     if metric in ("accuracy", "exact_match"):
         p = (sum(scored.values) + 1) / (n + 2)
-        return float(np.sqrt(p * (1 - p) / n))
-    picks = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
-    if metric == "macro_f1":
-        form = comparison(gold, allowed)
-        totals = _macro_f1s([form(g) for g in gold], [form(a) for a in found], picks)
+        sd = float(np.sqrt(p * (1 - p) / n))
     else:
-        totals = np.asarray(scored.values)[picks].mean(axis=1)
-    return max(float(totals.std()), 1 / (2 * n))
+        picks = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
+        if metric == "macro_f1":
+            form = comparison(gold, allowed)
+            totals = _macro_f1s([form(g) for g in gold], [form(a) for a in found], picks)
+        else:
+            totals = np.asarray(scored.values)[picks].mean(axis=1)
+        sd = max(float(totals.std()), 1 / (2 * n))
+    return Evaluation(scored.total, sd, n, metric)
 
 
 def _macro_f1s(

@@ -1,4 +1,4 @@
-"""Fine-tuning and scoring causal language models: all weights, or LoRA adapters."""
+"""Fine-tune all weights or LoRA adapters of a causal language model, and score it."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class CausalBackend:
     checkpoint_seconds = 300.0
 
     def load(self, model: str, recipe: Recipe, placement: Placement) -> LanguageModel:
-        """Load a model in the dtype that it is trained in.
+        """Load a model in the dtype to train it in.
 
-        Weights that are trained stay in float32, where small steps are not lost; frozen weights
-        that carry adapters take half of that where the device computes in bfloat16.
+        Trained weights are in float32, which keeps small steps; frozen weights under adapters are
+        in bfloat16 if the device has instructions for it.
         """
         device = choose_device(placement.device).value
         dtype = placement.dtype
         if dtype == "auto":
             half = recipe.method == "lora" and computes_bf16(device)
             dtype = "bfloat16" if half else "float32"
-        # The training processes need the room on the device.
+        # The training processes need the device's memory.
         return load_model(model, device="cpu" if placement.processes > 1 else device, dtype=dtype)
 
     def fit(
@@ -80,12 +80,12 @@ class CausalBackend:
 
         Source: paper, section on fine-tuning (recipe `FULL`).
         """
+        train = self.train
         if placement.processes > 1:
             from labelcast.training.processes import train_in_processes
 
-            tuned = train_in_processes(lm, labels, recipe, seed, placement, folder, progress)
-        else:
-            tuned = self.train(lm, labels, recipe, seed, placement, folder, progress)
+            train = train_in_processes
+        tuned = train(lm, labels, recipe, seed, placement, folder, progress)
         return replace(tuned, lm=replace(lm, model=_merged(tuned.lm.model)))
 
     def train(
@@ -98,10 +98,10 @@ class CausalBackend:
         folder: Path | None,
         progress: OnStep,
     ) -> FineTuned:
-        """Train in this process; the model keeps separate adapters.
+        """Train in this process, without merging the adapters.
 
-        Under `accelerate launch` every process calls it. The model is then loaded on the CPU and
-        moved in parts to the device.
+        Under `accelerate launch` every process calls it with the model on the CPU, and the trainer
+        moves parts of it to the devices.
         """
         parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
         _check(parts, recipe)
@@ -123,7 +123,7 @@ class CausalBackend:
         if not log.best_step:
             raise RunError(
                 f"the validation loss was never a number (recipe {recipe.name!r}). "
-                "Give a recipe with a lower learning_rate."
+                "Use a recipe with a lower learning_rate."
             )
         log.peak_bytes, log.dropped = peak_memory(device), sum(part.dropped for part in parts)
         return FineTuned(replace(lm, model=model), log)
@@ -137,8 +137,16 @@ class CausalBackend:
         placement: Placement,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Evaluation:
-        """Score a model on its device, in bfloat16 where that computes in it; see `Backend`."""
-        return evaluate(_ready_to_score(lm, placement), test, scoring, progress=progress)
+        """Score a model, in bfloat16 where the device has instructions for it; see `Backend`."""
+        device = choose_device(placement.device)
+        lm.model.to(device.value)
+        lm = replace(lm, device=device)
+        if placement.dtype == "auto" and computes_bf16(device.value):
+            # Only the parameters: the position buffers must stay in float32.
+            for weight in lm.model.parameters():
+                weight.data = weight.data.to(torch.bfloat16)
+            lm = replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
+        return evaluate(lm, test, scoring, progress=progress)
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
         """Save a model into a folder; see `Backend`."""
@@ -158,26 +166,14 @@ class CausalBackend:
 
 
 def _trains_in_bf16(device: str) -> bool:
-    """Whether a device multiplies matrices in bfloat16 by itself: GPUs, and CPUs with AMX."""
+    """Whether a device has instructions for bfloat16 matrix products: GPUs, and CPUs with AMX."""
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return computes_bf16(device) or (device == "cpu" and bool(amx()))
 
 
-def _ready_to_score(lm: LanguageModel, placement: Placement) -> LanguageModel:
-    device = choose_device(placement.device)
-    lm.model.to(device.value)
-    lm = replace(lm, device=device)
-    if placement.dtype != "auto" or not computes_bf16(device.value):
-        return lm
-    # Only the parameters: the position buffers must stay in float32.
-    for weight in lm.model.parameters():
-        weight.data = weight.data.to(torch.bfloat16)
-    return replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
-
-
 @contextmanager
 def _damage_reported(checkpoint: Path | None, keeper: Keeper) -> Iterator[None]:
-    """Delete a checkpoint that cannot be read, so that the next try starts without it."""
+    """Delete a checkpoint that cannot be read, so that the next run starts without it."""
     try:
         yield
     except Exception as error:
@@ -191,7 +187,7 @@ def _damage_reported(checkpoint: Path | None, keeper: Keeper) -> Iterator[None]:
 
 
 def _merged(model: Any) -> Any:
-    """The model with its adapters merged, in evaluation mode and with all weights frozen."""
+    """The model with merged adapters, in evaluation mode and with all weights frozen."""
     with quiet():
         if hasattr(model, "merge_and_unload"):
             model = model.merge_and_unload()
@@ -218,11 +214,7 @@ def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
 
 
 def _prepare_folder(folder: Path, identity: str) -> None:
-    """Make a folder for checkpoints; those of another training in it are deleted.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Make a folder for checkpoints, and delete those of another training in it."""
     if os.environ.get("RANK", "0") != "0":
         return
     with disk_faults(folder):

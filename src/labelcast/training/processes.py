@@ -1,7 +1,7 @@
-"""Training in several processes, one per GPU, started by `accelerate launch`.
+"""Train in several processes, one per GPU, started by `accelerate launch`.
 
-With the settings in `fsdp.yaml` the processes share weights, gradients and optimizer. The tuned
-weights come back as one safetensors file.
+By `fsdp.yaml` the processes divide weights, gradients and optimizer. The tuned weights come back in
+one safetensors file.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
 from labelcast.errors import LabelcastError, RunError
 from labelcast.files.json_files import read_json, write_json, write_with
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel
-from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
@@ -31,7 +31,18 @@ from labelcast.training.trainer import with_adapters
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
 _STEP = "labelcast-step "
-_WHAT, _WEIGHTS, _LOG, _OUTPUT = "processes.json", "tuned.safetensors", "tuned.json", "launch.log"
+_WANTED, _WEIGHTS, _LOG, _OUTPUT = "processes.json", "tuned.safetensors", "tuned.json", "launch.log"
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What the processes are to do."""
+
+    model: str
+    recipe: Recipe
+    seed: int
+    placement: Placement
+    labels: Budget
 
 
 def train_in_processes(
@@ -43,22 +54,15 @@ def train_in_processes(
     folder: Path | None,
     progress: OnStep,
 ) -> FineTuned:
-    """Train in several processes and load the tuned weights, with separate adapters, into `lm`.
+    """Train in several processes and load the tuned weights, without merging adapters, into `lm`.
 
     Raises:
-        RunError: a process failed; gives its last error. ``FOLDER/launch.log`` has all output.
+        RunError: a process failed, with its last error; ``FOLDER/launch.log`` has all output.
     """
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
-        what = {
-            "model": lm.name,
-            "recipe": recipe.model_dump(mode="json"),
-            "seed": seed,
-            "placement": asdict(placement),
-            "train": [asdict(example) for example in labels.train],
-            "validation": [asdict(example) for example in labels.validation],
-        }
-        write_json(work / _WHAT, what)
+        wanted = _Training(lm.name, recipe, seed, placement, labels)
+        write_json(work / _WANTED, TypeAdapter(_Training).dump_python(wanted))
         with (work / _OUTPUT).open("w") as log:
             process = subprocess.Popen(
                 command(placement, work),
@@ -86,11 +90,11 @@ def train_in_processes(
         weights = load_file(work / _WEIGHTS)
         unknown = model.load_state_dict(weights, strict=False).unexpected_keys
         assert not unknown, unknown[:3]
-        return FineTuned(replace(lm, model=model), TrainingLog.from_dict(read_json(work / _LOG)))
+        return FineTuned(replace(lm, model=model), TrainingLog.read(work / _LOG))
 
 
 def command(placement: Placement, folder: Path) -> list[str]:
-    """The command line that trains what is described in a folder."""
+    """The command line that does the work described in a folder."""
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)),
         *("--num_processes", str(placement.processes), "--main_process_port", "0"),
@@ -99,9 +103,9 @@ def command(placement: Placement, folder: Path) -> list[str]:
 
 
 def environment(placement: Placement) -> dict[str, str]:
-    """The environment of the processes: this package on the path, and whether there are GPUs.
+    """The environment of the processes, with this package on the path.
 
-    FSDP is not for CPUs, where each process holds the complete model (gloo).
+    On CPUs FSDP is not available, so each process has the complete model (gloo).
     """
     package = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -116,17 +120,16 @@ def _last_fault(log: Path) -> str:
 
 
 def main(folder: Path) -> None:
-    """Run in each process: train what is described in a folder, and write the weights there."""
-    what = read_json(folder / _WHAT)
-    placement, recipe = Placement(**what["placement"]), Recipe.model_validate(what["recipe"])
+    """Run in each process: train as described in a folder, and write the weights there."""
+    wanted = TypeAdapter(_Training).validate_python(read_json(folder / _WANTED))
     backend = CausalBackend()
     first = os.environ.get("RANK", "0") == "0"
     trained = backend.train(
-        backend.load(what["model"], recipe, placement),
-        Budget(*(tuple(Example(**row) for row in what[part]) for part in ("train", "validation"))),
-        recipe,
-        what["seed"],
-        placement,
+        backend.load(wanted.model, wanted.recipe, wanted.placement),
+        wanted.labels,
+        wanted.recipe,
+        wanted.seed,
+        wanted.placement,
         folder,
         _print_step if first else lambda step, steps, loss: None,
     )
@@ -140,7 +143,7 @@ def main(folder: Path) -> None:
 
 
 def full_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Every trained weight on the CPU, put together from the parts of all processes."""
+    """Every trained weight on the CPU, assembled from the parts of all processes."""
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:

@@ -1,4 +1,4 @@
-"""How a model is fine-tuned: a recipe, one of the two that ship or a YAML file."""
+"""Recipes for fine-tuning: two that ship, or a YAML file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
 from labelcast.tasks.schema import LARGEST, read_yaml, validated
 
-# How YAML writes a missing value.
+# YAML's missing values.
 _NOTHING = ("", "null", "~")
 
 
@@ -34,8 +34,7 @@ class Method:
 
     Attributes:
         backend: ``module:class`` of the `training.backend.Backend` that trains.
-        section: settings that only this method has. They are the field of `Recipe` with the
-            method's name.
+        section: settings of this method only, the field of `Recipe` with the method's name.
     """
 
     backend: str
@@ -49,22 +48,22 @@ METHODS = {
 
 
 class Recipe(BaseModel):
-    """One way to fine-tune. A score depends on it, so a calibration card names it.
+    """One way to fine-tune. Scores depend on it, so a calibration card names it.
 
     Attributes:
         name: what a card calls it.
         method: a key of `METHODS`: all weights (``full``), or adapters that are merged at the end
             (``lora``).
         learning_rate: the highest, after the warm-up.
-        batch_size: sequences per step, over all devices together.
-        max_steps: the most steps that are trained.
+        batch_size: sequences per step on all devices together.
+        max_steps: the most steps of a training.
         warmup: fraction of `max_steps` in which the learning rate rises from 0.
         schedule: how the learning rate falls after that.
         evaluate_every: steps between two measurements of the validation loss.
-        patience: training stops after so many measurements in a row without a better one.
+        patience: measurements in a row without a better one after which training stops.
         validation_share: fraction of the budget that is held out for early stopping, at most 0.5.
         max_length: a sequence of this many tokens or more is left out.
-        micro_batch: sequences run at once on one device; None runs the complete batch.
+        micro_batch: sequences at once on one device; None means the complete batch.
         gradient_checkpointing: compute activations twice to save memory.
         lora: sizes of the adapters.
     """
@@ -111,13 +110,13 @@ class Recipe(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits for what the recipe does, without its name and memory savings."""
+        """16 hexadecimal digits for what changes a result: not the name or memory savings."""
         saves = {"name", "micro_batch", "gradient_checkpointing"}
         kept = self.model_dump(mode="json", exclude=saves | _SECTIONS.keys())
         if self.method in _SECTIONS:
             section = getattr(self, self.method) or _SECTIONS[self.method]()
             kept[self.method] = section.model_dump(mode="json")
-        kept.setdefault("lora", None)  # as in digests from before there were other sections
+        kept.setdefault("lora", None)  # older digests have it
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod

@@ -1,7 +1,6 @@
 """Split labelled examples into test, training and validation sets.
 
-The place of an example follows from a seed and a hash of its content, so the order of the file
-does not matter.
+Where an example goes depends on a seed and a hash of its content, not on its place in the file.
 """
 
 from __future__ import annotations
@@ -51,10 +50,10 @@ class Splits:
 
         Args:
             examples: labelled; of several with the same content one is used.
-            test_size: how many to test on, at least 1; with `test` None uses all of them.
-            seed: of the training order.
-            split_seed: of the test set, so that several seeds can share it.
-            test: labelled; the test set is drawn from these instead, and no training example has
+            test_size: how many to test on, at least 1; None uses all of `test`.
+            seed: seed of the training order.
+            split_seed: seed of the test set, so that several seeds can share it.
+            test: labelled; if given, the test set is drawn from these, and no training example has
                 the content of one of them.
 
         Raises:
@@ -80,7 +79,7 @@ class Splits:
 
     @property
     def largest_budget(self) -> int:
-        """How many labels there are to train and validate on."""
+        """The number of labels to train and validate on."""
         return len(self.order)
 
     @property
@@ -89,11 +88,7 @@ class Splits:
         return digest(self.test)
 
     def budget(self, size: int, validation_share: float = 0.2) -> Budget:
-        """The labels of a budget, those for validation included.
-
-        Args:
-            size: number of labels, at least 2.
-            validation_share: fraction that validates, at most 0.5; at least one label does.
+        """The `size` >= 2 labels of a budget; a share of them, at least one, validates.
 
         Raises:
             InputError: fewer than 2, or more than there are; says how many are missing.
@@ -124,25 +119,22 @@ def digest(examples: Iterable[Example]) -> str:
 
 def _validates(position: int, share: float) -> bool:
     """Whether the example at a position validates: with a share of 0.2 the 2nd, 7th, 12th, ..."""
-    # The small addend corrects binary rounding of whole numbers.
+    # The small term corrects binary rounding of integers.
     before, after = (math.floor((position - k) * share + 1e-9) for k in (2, 1))
     return after > before and position >= 1
 
 
 def _distinct(examples: Iterable[Example]) -> list[Example]:
     """One example for each content; which one does not depend on their order."""
-    chosen: dict[str, Example] = {}
+    chosen: dict[str, tuple[str, str, Example]] = {}
     for example in examples:
         if example.answer is None:
             raise InputError(f"{example.where}: no answer; labelled examples are needed.")
-        held = chosen.get(example.content)
-        if held is None or _tie(example) < _tie(held):
-            chosen[example.content] = example
-    return list(chosen.values())
-
-
-def _tie(example: Example) -> tuple[str, str]:
-    return (example.answer or "", example.id)
+        one = (example.answer, example.id, example)
+        held = chosen.setdefault(example.content, one)
+        if one[:2] < held[:2]:
+            chosen[example.content] = one
+    return [example for _, _, example in chosen.values()]
 
 
 def _ranked(examples: Sequence[Example], purpose: str, seed: int) -> tuple[Example, ...]:

@@ -1,4 +1,4 @@
-"""The transformers trainer, set up by a recipe, with logits at the answers' tokens only.
+"""The transformers trainer for a recipe, with logits only at the answers' tokens.
 
 Shapes: N sequences, S tokens of the longest one, M tokens of answers, V words.
 """
@@ -10,7 +10,7 @@ import math
 import os
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from labelcast.errors import InputError, RunError
 from labelcast.files.json_files import disk_faults
+from labelcast.models.embedded import quietly
 from labelcast.models.encoding import encode_pair
 from labelcast.models.four_bit import quiet_import
 from labelcast.models.generation import end_tokens
@@ -44,7 +46,7 @@ class Sequences:
     """Encoded examples.
 
     Attributes:
-        rows: for each example its tokens (``input_ids``) and as many labels, `IGNORED` except for
+        rows: the tokens (``input_ids``) of each example and as many labels, `IGNORED` except for
             the answer's tokens.
         dropped: how many examples were left out because they are too long.
     """
@@ -54,12 +56,9 @@ class Sequences:
 
 
 def encode(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> Sequences:
-    """Prompt, answer and end of turn of each example, in order.
+    """Prompt, answer and end of turn of each labelled example, in order.
 
-    Args:
-        lm: the model.
-        examples: labelled, rendered for it.
-        max_length: a sequence of this many tokens, or longer than the model's context, is left out.
+    Sequences of `max_length` tokens or more, or longer than the model's context, are left out.
     """
     end = end_of_turn(lm)
     rows = []
@@ -74,10 +73,7 @@ def encode(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> S
 
 
 def end_of_turn(lm: LanguageModel) -> list[int]:
-    """The token that ends an answer: that of the chat template, if generation stops there.
-
-    Empty if generation stops at no token.
-    """
+    """The token that ends an answer, preferably the chat template's; empty if there is none."""
     ends = end_tokens(lm)
     if lm.has_chat_template:
         turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "@end@"}]
@@ -92,31 +88,35 @@ def end_of_turn(lm: LanguageModel) -> list[int]:
 
 def collate(rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
     """A batch of rows, padded on the right: tokens, mask and labels, [N,S] each."""
-    width = max(len(row["input_ids"]) for row in rows)
-    batch = {
-        "input_ids": torch.zeros(len(rows), width, dtype=torch.long),
-        "attention_mask": torch.zeros(len(rows), width, dtype=torch.long),
-        "labels": torch.full((len(rows), width), IGNORED),
+    tokens = [torch.tensor(row["input_ids"]) for row in rows]
+    labels = [torch.tensor(row["labels"]) for row in rows]
+    return {
+        "input_ids": pad_sequence(tokens, batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(t) for t in tokens], batch_first=True),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
     }
-    for number, row in enumerate(rows):
-        length = len(row["input_ids"])
-        batch["input_ids"][number, :length] = torch.tensor(row["input_ids"])
-        batch["attention_mask"][number, :length] = 1
-        batch["labels"][number, :length] = torch.tensor(row["labels"])
-    return batch
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
     """A trainer that computes logits only where an answer's token is predicted.
 
-    A vocabulary has tens of thousands of words and a prompt hundreds of tokens, so a small model
-    would spend most of its time on logits that the loss ignores.
+    Otherwise a small model spends most of its time on logits that the loss ignores.
     """
 
     def __init__(self, head: nn.Module | None, **settings: Any) -> None:
         """Take the layer that turns states into logits; None computes all logits."""
         super().__init__(compute_loss_func=answer_loss, **settings)
         self.head = head
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; if the disk is full, delete the unfinished one and say so."""
+        folder = Path(self.args.output_dir)
+        try:
+            with disk_faults(folder):
+                super()._save_checkpoint(*args, **kwargs)
+        except RunError:
+            last_checkpoint(folder)
+            raise
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
         """Compute the loss; the head sees only the states that predict an answer's token."""
@@ -146,9 +146,9 @@ def answer_loss(
     """The mean negative log likelihood of the answers' tokens.
 
     Args:
-        outputs: of the model, with logits of the answers' tokens, [M,V], or of all, [N,S,V].
+        outputs: the model's, with logits of the answers' tokens, [M,V], or of all, [N,S,V].
         labels: [N,S].
-        num_items_in_batch: tokens of all answers of a step; M by default.
+        num_items_in_batch: number of answer tokens in a step; M by default.
     """
     predicts = predicts_answer(labels)
     logits = outputs["logits"]
@@ -168,19 +168,16 @@ def make_trainer(
     device: str,
     bf16: bool,
 ) -> Any:
-    """A trainer that follows a recipe. It prints nothing and makes no checkpoint by itself.
+    """A trainer that follows a recipe, prints nothing and saves checkpoints only if `Keeper` asks.
 
     Args:
         lm: the model whose weights are trained, or that gets adapters.
-        parts: what to train on, and what to measure the validation loss on.
+        parts: the sequences to train on, and those for the validation loss.
         recipe: how to train.
-        seed: of the order of examples, the adapters and the dropout.
-        folder: for checkpoints, which `Keeper` asks for.
-        device: what to train on.
+        seed: seed of the order of examples, the adapters and the dropout.
+        folder: where checkpoints go.
+        device: where to train.
         bf16: compute in bfloat16.
-
-    Raises:
-        InputError: the recipe's batch cannot be divided among the processes.
     """
     micro, accumulation = _micro_batch(recipe)
     cpu = not device.startswith("cuda")
@@ -191,9 +188,7 @@ def make_trainer(
         per_device_eval_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
-            recipe.schedule, recipe.schedule
-        ),
+        lr_scheduler_type=recipe.schedule.replace("constant", "constant_with_warmup"),
         warmup_steps=math.ceil(recipe.warmup * recipe.max_steps),
         eval_strategy="steps",
         eval_steps=recipe.evaluate_every,
@@ -218,8 +213,7 @@ def make_trainer(
         settings._n_gpu = 1
     lm.model.requires_grad_(True)
     head = lm.model.get_output_embeddings()
-    # Adapters start at random.
-    set_seed(seed)
+    set_seed(seed)  # for the adapters' initial weights
     trainer = AnswerTrainer(
         head,
         model=with_adapters(lm, recipe),
@@ -230,26 +224,11 @@ def make_trainer(
         processing_class=lm.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer._save_checkpoint = _deleted_if_unfinished(trainer._save_checkpoint, folder)
     return trainer
 
 
-def _deleted_if_unfinished(save: Callable[..., None], folder: Path) -> Callable[..., None]:
-    """Save a checkpoint; if the disk is full, free what it took and say so."""
-
-    def saved(*args: Any, **kwargs: Any) -> None:
-        try:
-            with disk_faults(folder):
-                save(*args, **kwargs)
-        except RunError:
-            last_checkpoint(folder)
-            raise
-
-    return saved
-
-
 def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
-    """The model to train: with new adapters, if the recipe has them."""
+    """The model to train, with new adapters if the recipe has them."""
     from peft import LoraConfig, get_peft_model
 
     sizes = recipe.adapters
@@ -267,7 +246,7 @@ def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
 
 
 def unpatched(model: Any) -> Any:
-    """The model without the forward functions that the trainer put on it."""
+    """The model without the forward functions that the trainer set on it."""
     for module in (model, model.get_base_model() if hasattr(model, "get_base_model") else model):
         vars(module).pop("forward", None)
         vars(module).pop("_original_forward", None)
@@ -275,11 +254,7 @@ def unpatched(model: Any) -> Any:
 
 
 def _micro_batch(recipe: Recipe) -> tuple[int, int]:
-    """Sequences at once on one device, and how many such batches make a step.
-
-    Raises:
-        InputError: the batch cannot be divided evenly among the processes.
-    """
+    """Sequences at once on one device, and how many of these batches make a step."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     share, rest = divmod(recipe.batch_size, processes)
     micro = min(recipe.micro_batch or share, share)
@@ -293,20 +268,15 @@ def _micro_batch(recipe: Recipe) -> tuple[int, int]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings, log lines or progress bars of the training libraries."""
-    from transformers.utils import logging as transformers_logging
-
-    level, bars = logging.root.manager.disable, transformers_logging.is_progress_bar_enabled()
+    """Drop warnings, log lines and progress bars of the training libraries."""
+    level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with quietly(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

@@ -105,12 +105,12 @@ def results(out: Path) -> tuple[bytes, bytes]:
 
 @pytest.mark.usefixtures("cluster", "_one_thread")
 def test_two_workers_write_what_one_process_would(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Byte for byte, though one worker is killed in a shard; then nothing is scored again."""
+    """Byte for byte, though one is killed in the last shard; then nothing is scored again."""
     run_score(tiny, tmp_path / "local", words())
     driver, killed = os.getpid(), tmp_path / "killed"
 
     def die(number: int) -> None:
-        if number == 30 and os.getpid() != driver and not killed.exists():
+        if number == 50 and os.getpid() != driver and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

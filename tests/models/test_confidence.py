@@ -16,7 +16,7 @@ from labelcast.models.confidence import Confidence, score_confidence, summarise
 from labelcast.models.encoding import encode_prompt
 from labelcast.models.loading import LanguageModel, load_model
 
-# Where the two best tokens are nearer than this, answers may part: they are counted, not compared.
+# If the two best tokens are closer than this, answers may differ: they are counted, not compared.
 TIE = 1e-4
 
 
@@ -53,16 +53,13 @@ def test_confidence_equals_a_second_forward_pass(
 
 
 def test_confidence_on_the_embedded_model(smollm2: LanguageModel) -> None:
-    """On the embedded model and published prompts, for two batch sizes."""
+    """On published prompts, in a padded batch and alone, with a shared beginning."""
     path = shared() / "paper/results/coslow_data/task_data_unannotated.json"
-    prompts = [record["input_text"] for record in json.loads(path.read_text())[:40:8]]
-    whole = score_confidence(smollm2, prompts, batch_size=8, max_new_tokens=6)
-    worst, ties = compare(smollm2, prompts, whole, 6)
+    prompts = [record["input_text"] for record in json.loads(path.read_text())[:24:8]]
+    found = score_confidence(smollm2, prompts, batch_size=2, max_new_tokens=4)
+    worst, ties = compare(smollm2, prompts, found, 4)
     assert worst <= 1e-4
-    assert ties <= 1
-    three = score_confidence(smollm2, prompts, batch_size=3, max_new_tokens=6)
-    clear = [(a, b) for a, b in zip(whole, three, strict=True) if a.margin > TIE]
-    assert all(abs(a.confidence - b.confidence) <= 1e-4 for a, b in clear)
+    assert ties == 0
 
 
 def test_the_order_of_prompts_changes_nothing(tiny: LanguageModel) -> None:

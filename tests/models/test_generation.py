@@ -43,10 +43,10 @@ def answers(
     return [found[i] for i in range(len(prompts))]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 1000),
-    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=9),
+    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=7),
     shared=st.sampled_from([0, 3, 12, 40]),
     batch_size=st.sampled_from([1, 3, 8]),
 )
@@ -55,8 +55,8 @@ def test_answers_equal_greedy_decoding_one_at_a_time(
 ) -> None:
     """Tokens and probabilities equal the model's own generate and a second pass."""
     prompts = random_prompts(seed, lengths, shared)
-    for prompt, found in zip(prompts, answers(tiny, prompts, batch_size, 12), strict=True):
-        expected = published.confidence(tiny, prompt, 12)
+    for prompt, found in zip(prompts, answers(tiny, prompts, batch_size, 8), strict=True):
+        expected = published.confidence(tiny, prompt, 8)
         if expected.margin < TIE:
             continue
         assert found.tokens == expected.tokens

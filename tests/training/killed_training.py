@@ -1,8 +1,11 @@
-"""Train and kill the process after a step: MODEL_FOLDER CHECKPOINT_FOLDER STEP.
+"""Train and kill the process after a step: MODEL_FOLDER CHECKPOINT_FOLDER MAX_STEPS STEP.
 
 Needs `src` and `tests` on the path.
 """
 
+import avx512_bf16  # first, so that all that is imported finds it
+
+# isort: split
 import os
 import signal
 import sys
@@ -15,19 +18,20 @@ from labelcast.training.finetune import CausalBackend
 from labelcast.training.splits import Budget
 
 
-def main(model: str, folder: str, last: int) -> None:
+def main(model: str, folder: str, steps: int, last: int) -> None:
     lm = load(Path(model))
     examples = made_examples(lm, records(60))
 
     def stop(step: int, steps: int, loss: float | None) -> None:
         if step == last:
+            assert avx512_bf16.found()
             os.kill(os.getpid(), signal.SIGKILL)
 
     CausalBackend.checkpoint_seconds = 0.0
     CausalBackend().fit(
         lm,
         Budget(tuple(examples[:40]), tuple(examples[40:])),
-        QUICK,
+        QUICK.model_copy(update={"max_steps": steps}),
         seed=5,
         placement=Placement("cpu", "float32"),
         folder=Path(folder),
@@ -36,4 +40,4 @@ def main(model: str, folder: str, last: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -27,7 +27,8 @@ from labelcast.training.splits import Budget
 from labelcast.training.trainer import IGNORED, collate, encode, end_of_turn, make_trainer
 
 TEXTS = records(500)
-EXACT = Scoring("accuracy")
+EXACT = Scoring("accuracy", max_new_tokens=4)
+SHORT = 20
 
 
 @pytest.fixture(scope="module")
@@ -288,14 +289,17 @@ def test_a_loss_that_is_not_a_number(lm: LanguageModel, examples: list[Example])
 def test_resuming_after_a_kill(
     folder: Path, lm: LanguageModel, examples: list[Example], tmp_path: Path
 ) -> None:
-    """After SIGKILL between two checkpoints the same call ends as without it."""
+    """After SIGKILL between two checkpoints the same call ends as without it.
+
+    Nothing is printed, not even what bitsandbytes logs on a CPU with AVX512-BF16.
+    """
     script = Path(__file__).with_name("killed_training.py")
-    line = [sys.executable, str(script), str(folder), str(tmp_path), "22"]
+    line = [sys.executable, str(script), str(folder), str(tmp_path), str(SHORT), "10"]
     places = (script.parents[1], script.parents[2] / "src")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     killed = subprocess.run(line, capture_output=True, text=True, check=False, env=env)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    ends_as_undisturbed(lm, examples, QUICK, tmp_path)
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")
+    ends_as_undisturbed(lm, examples, QUICK.model_copy(update={"max_steps": SHORT}), tmp_path)
 
 
 @pytest.mark.usefixtures("_eager")
@@ -303,33 +307,34 @@ def test_resuming_adapters(lm: LanguageModel, examples: list[Example], tmp_path:
     """Stopped between two checkpoints, the same call trains the adapters as without it."""
 
     def stop(step: int, steps: int, loss: float | None) -> None:
-        if step == 22:
+        if step == 10:
             raise KeyboardInterrupt
 
+    recipe = QUICK_LORA.model_copy(update={"max_steps": SHORT})
     with pytest.raises(KeyboardInterrupt):
-        tune(lm, examples, QUICK_LORA, folder=tmp_path, progress=stop)
-    ends_as_undisturbed(lm, examples, QUICK_LORA, tmp_path)
+        tune(lm, examples, recipe, folder=tmp_path, progress=stop)
+    ends_as_undisturbed(lm, examples, recipe, tmp_path)
 
 
 def ends_as_undisturbed(
     lm: LanguageModel, examples: list[Example], recipe: Recipe, tmp_path: Path
 ) -> None:
-    """From the checkpoint of step 20 a training ends as one that was never stopped."""
+    """From the checkpoint of step 8 a training ends as one that was never stopped."""
     kept = last_checkpoint(tmp_path)
     assert kept is not None
-    assert kept.name == "checkpoint-20"
+    assert kept.name == "checkpoint-8"
     assert (kept / "best-0.safetensors").exists()
     steps: list[int] = []
     resumed = tune(
         lm, examples, recipe, folder=tmp_path, progress=lambda step, *_: steps.append(step)
     )
     undisturbed = tune(lm, examples, recipe)
-    assert steps[0] == 21
+    assert steps[0] == 9
     assert [s for s, _ in resumed.log.losses] == [s for s, _ in undisturbed.log.losses]
     for (_, one), (_, two) in zip(resumed.log.losses, undisturbed.log.losses, strict=True):
         assert one == pytest.approx(two, rel=1e-4, abs=1e-5)
     assert resumed.log.best_step == undisturbed.log.best_step
-    test = examples[100:200]
+    test = examples[100:150]
     assert answers(resumed.lm, test) == answers(undisturbed.lm, test)
 
 

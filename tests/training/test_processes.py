@@ -49,12 +49,12 @@ def fit(
 )
 def test_two_processes_train_as_one(lm: LanguageModel, recipe: Recipe, tmp_path: Path) -> None:
     """In two processes on a CPU a training takes the steps that it takes in one."""
-    recipe = recipe.model_copy(update={"max_steps": 12})
+    recipe = recipe.model_copy(update={"max_steps": 8})
     seen: list[int] = []
     two, score_of_two = fit(lm, recipe, TWO, tmp_path / "two", seen)
-    assert seen == list(range(1, 13))
+    assert seen == list(range(1, 9))
     one, score_of_one = fit(lm, recipe, Placement("cpu"), tmp_path / "one", seen)
-    assert two.log.steps == one.log.steps == 12
+    assert two.log.steps == one.log.steps == 8
     assert two.log.train_loss == pytest.approx(one.log.train_loss, rel=0.05)
     # The validation loss is a mean over batches, which two processes divide differently.
     losses = [tuned.log.best_loss for tuned in (one, two)]

@@ -24,6 +24,7 @@ from outcome import Ratio, tell
 from turns import in_turns
 
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.training.finetune import random_state_kept
 from labelcast.training.recipe import FULL, Recipe
 from labelcast.training.trainer import (
     IGNORED,
@@ -31,7 +32,6 @@ from labelcast.training.trainer import (
     collate,
     make_trainer,
     quiet,
-    random_state_kept,
 )
 
 ROWS, TOKENS, ANSWER = 16, 160, 3

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
+    from labelcast.models.protocols import Progress
 
 EngineName = Literal["local", "ray", "vllm"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -39,11 +40,7 @@ class Engine:
     where = "this process"
 
     def score(
-        self,
-        pool: ShardedPool,
-        numbers: Sequence[int],
-        keep: KeepTable,
-        progress: Callable[[int], None],
+        self, pool: ShardedPool, numbers: Sequence[int], keep: KeepTable, progress: Progress
     ) -> None:
         """Score the shards with these rising numbers, each once.
 
@@ -67,11 +64,7 @@ class LocalEngine(Engine):
         self.lm = lm
 
     def score(
-        self,
-        pool: ShardedPool,
-        numbers: Sequence[int],
-        keep: KeepTable,
-        progress: Callable[[int], None],
+        self, pool: ShardedPool, numbers: Sequence[int], keep: KeepTable, progress: Progress
     ) -> None:
         """Score shards one after another; see `Engine`."""
         answers, reader = self._answers(pool.batch_size), ShardReader(self.lm.render)
@@ -112,17 +105,11 @@ class VllmEngine(LocalEngine):
 
 @dataclass(frozen=True)
 class Spread:
-    """How Ray spreads the work.
+    """How Ray spreads the work."""
 
-    Attributes:
-        workers: copies of the model; None means as many as the cluster has room for.
-        gpus_per_worker: in (0, 1]; None means 1 if the cluster has GPUs.
-        address: address of a cluster; None starts a local one.
-    """
-
-    workers: int | None = None
-    gpus_per_worker: float | None = None
-    address: str | None = None
+    workers: int | None = None  # copies of the model; None: as many as the cluster has room for
+    gpus_per_worker: float | None = None  # in (0, 1]; None: 1 if the cluster has GPUs
+    address: str | None = None  # None starts a local cluster
 
 
 def check_options(name: str, spread: Spread) -> None:

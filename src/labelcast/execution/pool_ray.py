@@ -6,7 +6,7 @@ renders its own shards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from labelcast.models.loading import LanguageModel
+    from labelcast.models.protocols import Progress
 
 TRIES = 4
 """How often a shard is tried if the worker's process dies each time."""
@@ -67,21 +68,13 @@ class RayEngine(Engine):
         self.where = f"Ray, {share.workers} worker{'s' * (share.workers > 1)}, {each} each"
 
     def score(
-        self,
-        pool: ShardedPool,
-        numbers: Sequence[int],
-        keep: KeepTable,
-        progress: Callable[[int], None],
+        self, pool: ShardedPool, numbers: Sequence[int], keep: KeepTable, progress: Progress
     ) -> None:
         """Score shards as workers become free; see `Engine`."""
         share = self.share
-        model = ShardModel(
-            name=self.lm.name,
-            device=self.lm.device.value,
-            dtype=str(self.lm.dtype.value).removeprefix("torch."),
-            threads=share.cpus,
-            folder=str(Path.cwd()),
-        )
+        dtype = str(self.lm.dtype.value).removeprefix("torch.")
+        device = self.lm.device.value
+        model = ShardModel(self.lm.name, device, dtype, share.cpus, str(Path.cwd()))
         workers: RayWorkers[ShardResult] = RayWorkers(
             gpus_per_job=share.gpus,
             cpus_per_job=0 if share.gpus else share.cpus,

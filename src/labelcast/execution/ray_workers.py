@@ -154,13 +154,10 @@ def import_ray() -> Any:
 
 
 def join(ray: Any, address: str | None) -> bool:
-    """Join a cluster or start one here, unless this process is connected to one already.
+    """Join a cluster or start one here; false if this process is already connected to one.
 
     The address is ``auto``, ``HOST:PORT`` or ``ray://...``. Without one, ``RAY_ADDRESS`` of the
     environment is used, as in Ray's own jobs, or a new cluster is started.
-
-    Returns:
-        Whether this call joined or started a cluster.
 
     Raises:
         RunError: the cluster cannot be reached or started.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +23,9 @@ from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from labelcast.models.generation import Answers
     from labelcast.models.loading import LanguageModel
+    from labelcast.models.protocols import Progress
     from labelcast.tasks.prompts import Example
 
 SCHEMA = pa.schema(
@@ -46,35 +45,24 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ShardedPool:
-    """A pool and how it is scored, without the model.
-
-    Attributes:
-        source: the pool.
-        task: how to read its records; None if they are already rendered.
-        size: examples in the pool.
-        shard: examples in a shard; the last one has the rest.
-        seals: for each shard the `seal` of its first reading.
-        duplicates: positions of examples that occur earlier in the pool.
-        batch_size: prompts that run at once.
-        max_new_tokens: where an answer is cut off.
-    """
+    """A pool and how it is scored, without the model."""
 
     source: Source
-    task: Task | None
-    size: int
-    shard: int
-    seals: Sequence[int] | Mapping[int, int]
-    duplicates: AbstractSet[int]
+    task: Task | None  # None if the records are already rendered
+    size: int  # number of examples
+    shard: int  # examples in a shard; the last one has the rest
+    seals: Sequence[int] | Mapping[int, int]  # by shard, from the first reading
+    duplicates: AbstractSet[int]  # positions of examples that occur earlier in the pool
     batch_size: int
     max_new_tokens: int
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
+        """The number of shards."""
         return -(-self.size // self.shard)
 
     def rows(self, number: int) -> int:
-        """How many examples shard `number` has."""
+        """The number of examples in a shard."""
         return min(self.shard, self.size - number * self.shard)
 
     def only(self, number: int) -> ShardedPool:
@@ -129,7 +117,7 @@ def score_shard(
     answers: Answers,
     shard: Sequence[Example],
     pool: ShardedPool,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> pa.Table:
     """The table of a shard, one row per example, in the columns of `SCHEMA`."""
     # Imported here because drawing and labelling work without torch.
@@ -150,34 +138,22 @@ def score_shard(
 
 @dataclass(frozen=True)
 class ShardModel:
-    """The model that a worker scores shards with.
-
-    Attributes:
-        name, device, dtype: as `load_model` takes them.
-        threads: torch threads on a CPU.
-        folder: working directory, which relative paths refer to.
-    """
+    """The model that a worker loads, as `load_model` takes it."""
 
     name: str
     device: str
     dtype: str
-    threads: int
-    folder: str
+    threads: int  # of torch on a CPU
+    folder: str  # which relative paths refer to
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A scored shard, or why it could not be scored.
-
-    Attributes:
-        table: in the columns of `SCHEMA`.
-        refusal: an error after which another try would not help.
-        error: how the worker's process died.
-    """
+    """A scored shard (in the columns of `SCHEMA`), or why it could not be scored."""
 
     table: pa.Table | None = None
-    refusal: LabelcastError | None = None
-    error: str = ""
+    refusal: LabelcastError | None = None  # another try would not help
+    error: str = ""  # how the worker's process died
 
 
 @dataclass(frozen=True)

@@ -71,19 +71,12 @@ class Moved:
 
 @dataclass(frozen=True)
 class Ended(Generic[R]):
-    """One try of job `number` is over.
-
-    Attributes:
-        number: position of the job.
-        result: what the job returned; None if its process died.
-        fault: how the process died.
-        lost: whether its machine went down.
-    """
+    """One try of job `number` is over; without a result if its process died."""
 
     number: int
     result: R | None
-    fault: str = ""
-    lost: bool = False
+    fault: str = ""  # how the process died
+    lost: bool = False  # whether its machine went down
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from labelcast.models.encoding import encode_prompt
 
 if TYPE_CHECKING:
     from labelcast.models.causal import LanguageModel
-    from labelcast.models.generation import Answers, Generated
+    from labelcast.models.generation import Answers
     from labelcast.models.protocols import Predictor, Progress
 
 MAX_NEW_TOKENS = 30
@@ -95,6 +95,8 @@ def confidences(
 
     `answers` generates the answers; only the tokenizer, context and end tokens of `lm` are used.
     """
+    from labelcast.models.generation import end_tokens
+
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
@@ -104,7 +106,7 @@ def confidences(
     results = [SKIPPED] * len(tokens)
     fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
     progress(len(tokens) - len(fitting))
-    counter = _Counter(lm)
+    counts = dict.fromkeys({*end_tokens(lm), lm.tokenizer.pad_token_id}, False)
     generated = answers.answer([tokens[i] for i in fitting], max_new_tokens, progress)
     for position, answer in zip(fitting, generated, strict=True):
         if not all(map(math.isfinite, answer.probabilities)):
@@ -113,34 +115,20 @@ def confidences(
                 f"model {lm.name}: its probabilities are not finite in {dtype}. Score with --dtype "
                 "float32 into another --out; if that does not help, its weights are damaged."
             )
-        results[position] = counter.confidence(answer)
-    return results
-
-
-class _Counter:
-    """Decides which tokens count, once for each token."""
-
-    def __init__(self, lm: LanguageModel):
-        from labelcast.models.generation import end_tokens
-
-        self.tokenizer = lm.tokenizer
-        self.counts = dict.fromkeys({*end_tokens(lm), lm.tokenizer.pad_token_id}, False)
-
-    def confidence(self, generated: Generated) -> Confidence:
-        for token in generated.tokens:
-            if token not in self.counts:
-                text = self.tokenizer.decode([token])
-                self.counts[token] = not text or bool(text.strip("\r\n"))
-        pairs = zip(generated.tokens, generated.probabilities, strict=True)
-        counted = [probability for token, probability in pairs if self.counts[token]]
-        return Confidence(
-            *summarise(counted or generated.probabilities[:1]),
-            answer=self.tokenizer.decode(generated.tokens, skip_special_tokens=True).strip(),
+        for token in set(answer.tokens) - counts.keys():
+            text = lm.tokenizer.decode([token])
+            counts[token] = not text or bool(text.strip("\r\n"))
+        pairs = zip(answer.tokens, answer.probabilities, strict=True)
+        counted = [probability for token, probability in pairs if counts[token]]
+        results[position] = Confidence(
+            *summarise(counted or answer.probabilities[:1]),
+            answer=lm.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip(),
             answer_tokens=len(counted),
             token_probabilities=tuple(counted),
-            margin=generated.margin,
+            margin=answer.margin,
             flag="" if counted else "no_counted_token",
         )
+    return results
 
 
 def summarise(probabilities: Sequence[float]) -> tuple[float, float]:

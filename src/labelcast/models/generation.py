@@ -19,6 +19,7 @@ from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.protocols import Progress
 
+Prompts = Sequence[Sequence[int]]
 _WORTH_SHARING = 8
 # Tokens that an answer may have when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
@@ -43,10 +44,7 @@ class Answers(Protocol):
     """Generates greedy answers to prompts of tokens: transformers here, or vLLM."""
 
     def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        progress: Progress = lambda done: None,
+        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
     ) -> list[Generated]:
         """Greedy answers to prompts, in order.
 
@@ -66,10 +64,7 @@ class LocalAnswers:
         self._prefix = Prefix([], [])
 
     def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        progress: Progress = lambda done: None,
+        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
     ) -> list[Generated]:
         """Greedy answers to prompts, in order; see `Answers`."""
         found: dict[int, Generated] = {}
@@ -135,7 +130,7 @@ class Prefix:
 
 
 @torch.inference_mode()
-def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
+def read_prefix(lm: LanguageModel, prompts: Prompts) -> Prefix:
     """Run the tokens that all prompts share, unless they are too few to gain anything."""
     if getattr(lm.model, "_is_stateful", False):
         raise InputError(
@@ -146,18 +141,12 @@ def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix:
         return Prefix([], [])
     tokens = list(prompts[0][:length])
     cache = _empty_cache(lm, 1, length)
-    lm.model(
-        input_ids=torch.tensor([tokens], device=lm.input_device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
+    ids = torch.tensor([tokens], device=lm.input_device)
+    lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return Prefix(tokens, [(layer.keys, layer.values) for layer in cache.layers])
 
 
-def batches(
-    lm: LanguageModel, prompts: Sequence[Sequence[int]], batch_size: int
-) -> list[list[int]]:
+def batches(lm: LanguageModel, prompts: Prompts, batch_size: int) -> list[list[int]]:
     """Positions of prompts grouped into batches, as `by_length` does.
 
     If a prompt may be longer than the model's attention window, only prompts of equal length share
@@ -171,7 +160,7 @@ def batches(
 
 @torch.inference_mode()
 def generate(
-    lm: LanguageModel, prompts: Sequence[Sequence[int]], prefix: Prefix, max_new_tokens: int = 30
+    lm: LanguageModel, prompts: Prompts, prefix: Prefix, max_new_tokens: int = 30
 ) -> list[Generated]:
     """Greedy answers to one batch of prompts, each beginning with the prefix's tokens."""
     device, start = lm.input_device, len(prefix.tokens)
@@ -191,10 +180,9 @@ def generate(
     for step in range(max_new_tokens):
         seen = mask[:, : start + width + step]
         # Without padding no mask is needed, and attention takes its fastest path.
-        masked = None if bool(seen.all()) else seen
         logits = lm.model(
             input_ids=ids,
-            attention_mask=masked,
+            attention_mask=None if bool(seen.all()) else seen,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,

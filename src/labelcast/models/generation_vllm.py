@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from labelcast.errors import InputError, RunError, brief
-from labelcast.models.generation import Generated, end_tokens
+from labelcast.models.generation import Generated, Prompts, end_tokens
 from labelcast.models.loading import LanguageModel, weights_folder
 from labelcast.models.protocols import Progress
 
@@ -30,12 +29,7 @@ class VllmAnswers:
     """A model that vLLM runs in this process; see `generation.Answers`."""
 
     def __init__(self, lm: LanguageModel, batch_size: int = BATCH):
-        """Load the weights of `lm`, and run at most `batch_size` prompts at once.
-
-        Raises:
-            InputError: vllm is not installed.
-            RunError: vLLM cannot run the model here.
-        """
+        """Load the weights of `lm`, and run at most `batch_size` prompts at once."""
         vllm = import_vllm()
         try:
             self._llm = vllm.LLM(
@@ -53,10 +47,7 @@ class VllmAnswers:
         self._lm, self._vllm = lm, vllm
 
     def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        progress: Progress = lambda done: None,
+        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
     ) -> list[Generated]:
         """Greedy answers to prompts, in order; see `Answers`."""
         if not prompts:

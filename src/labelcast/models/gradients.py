@@ -32,14 +32,13 @@ _CHUNK_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Gram:
-    """Inner products of the gradients of N examples.
+    """Inner products of the gradients of N examples, float64 on the CPU.
 
     Attributes:
-        values: [K,P,N,N] float64 on the CPU; summed over P they are the inner products for each
-            seed. `exact` has K = P = 1.
+        values: [K,P,N,N]; summed over P, the inner products for each seed. `exact` has K = P = 1.
         held_bytes: the most memory used for per-example gradients at once.
         layers: names of the L layers that the inner products are summed over.
-        by_layer: the terms of that sum, [L,K,N,N] float64.
+        by_layer: the terms of that sum, [L,K,N,N].
         batch_size: examples that ran at once.
     """
 
@@ -103,6 +102,8 @@ def sketched_gram(
     examples, G is dropped as soon as its inner products are computed. Otherwise it is kept in half
     precision, each example scaled by about its largest element, until every batch has run.
 
+    The result has P parts per seed: parts of A's rows, whose spread shows the sketch's noise.
+
     Args:
         lm: the model, weights frozen.
         pairs: encoded prompts with answers.
@@ -112,12 +113,6 @@ def sketched_gram(
         at_once: bytes that the activations of all examples may take; 0 runs them in batches. None
             means the free memory of the model's GPU, and batches on a CPU, where they are faster.
         progress: called with the number of examples done.
-
-    Returns:
-        `Gram` with P parts per seed: parts of A's rows, whose spread shows the sketch's noise.
-
-    Raises:
-        RunError: memory cannot hold the sketches.
     """
     layers = linear_layers(lm)
     memory = gpu_memory(lm) if at_once is None else at_once

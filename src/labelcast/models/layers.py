@@ -28,19 +28,12 @@ _ONE_EXPERT = re.compile(r"\.experts\.\d+\.")
 
 @dataclass(frozen=True)
 class Layer:
-    """One linear map h -> h W^T that an adapter would sit on.
+    """One linear map h -> h W^T that an adapter would sit on."""
 
-    Attributes:
-        module: has the weight: a linear layer, or all experts of a block.
-        in_features: I.
-        out_features: O.
-        share: the share of tokens that it sees: 1, or an even share for an expert.
-    """
-
-    module: nn.Module
+    module: nn.Module  # a linear layer, or all experts of a block
     in_features: int
     out_features: int
-    share: float = 1.0
+    share: float = 1.0  # of the tokens: 1, or an even share for an expert
 
 
 class Contraction(Protocol):
@@ -118,12 +111,9 @@ def _projections(block: Any) -> tuple[str, str]:
 
 
 class Running(threading.local):
-    """The examples of the pass that this thread runs.
+    """The number of examples in this thread's pass, and which.
 
-    Attributes:
-        count: how many examples the forward pass has.
-        rows: which ones. Empty in the forward pass of the shared tokens; set before the backward
-            pass of each example.
+    `rows` are empty in the forward pass of the shared tokens, and set before each backward pass.
     """
 
     count: int = 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labelcast.errors import InputError, brief, is_out_of_memory
 from labelcast.files.untrusted import refuse_special
@@ -27,9 +27,6 @@ from labelcast.models.checks import (
 from labelcast.models.choices import SPREAD, Choice, choose_device, choose_dtype, choose_entry
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, identify
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["LanguageModel", "describe", "load_model", "load_unweighted", "weights_folder"]
 
@@ -72,14 +69,27 @@ def load_model(
         count = count_numbers(spec, Path(folder))
         if chosen_device.value == "cpu" and places is None:
             check_fits(spec, count, chosen_dtype.value)
-    model, tokenizer = _load(spec, folder, config, chosen_dtype.value, places)
+    with embedded.quietly(), quiet_import(), _load_faults(spec):
+        from transformers import AutoModelForCausalLM
+
+        tokenizer = _tokenizer(spec, folder, config)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=chosen_dtype.value,
+            device_map=places,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    check_complete(spec, found)
     if places is None:
         model.to(chosen_device.value)
     model.eval().requires_grad_(False)
     compute_alike(model)
-    return LanguageModel(
-        model, tokenizer, identify(spec, config, tokenizer), chosen_device, chosen_dtype
-    )
+    identity = identify(spec, config, tokenizer)
+    return LanguageModel(model, tokenizer, identity, chosen_device, chosen_dtype)
 
 
 @dataclass(frozen=True)
@@ -154,27 +164,6 @@ def _tokenizer(spec: str, folder: str, config: Any) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     check_tokenizer(spec, config, tokenizer)
     return tokenizer
-
-
-def _load(
-    spec: str, folder: str, config: Any, dtype: torch.dtype, places: str | dict[str, str] | None
-) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM
-
-    with embedded.quietly(), quiet_import(), _load_faults(spec):
-        tokenizer = _tokenizer(spec, folder, config)
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            device_map=places,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    check_complete(spec, found)
-    return model, tokenizer
 
 
 @contextmanager

@@ -30,17 +30,11 @@ _WORTH_SHARING = 64
 
 
 class _Used(threading.local):
-    """What this thread's pass needs.
+    """What this thread's pass needs; None means all positions."""
 
-    Attributes:
-        positions: [U] of the last layer; None for all.
-        read: [N,U], whether the logits there are read; None for all.
-        tokens: S, set by the hooks.
-    """
-
-    positions: Tensor | None = None
-    read: Tensor | None = None
-    tokens: int = 0
+    positions: Tensor | None = None  # [U] of the last layer
+    read: Tensor | None = None  # [N,U], whether the logits there are read
+    tokens: int = 0  # S, set by the hooks
 
 
 def run_batches(

@@ -20,20 +20,12 @@ _CPU_SHARE, _GPU_SHARE = 0.5, 0.8
 
 @dataclass(frozen=True)
 class Plan:
-    """The batches of a run.
-
-    Attributes:
-        batches: positions of the examples, the longest first.
-        at_once: whether one batch has all examples, so that no gradient outlives its layer.
-        recomputed: how many of the first layers run forward again in the backward pass, instead of
-            keeping their activations.
-        workers: how many batches run in parallel, one thread each.
-    """
+    """The batches of a run, as positions of examples, the longest first."""
 
     batches: list[list[int]]
-    at_once: bool = False
-    recomputed: int = 0
-    workers: int = 1
+    at_once: bool = False  # one batch has all examples, so no gradient outlives its layer
+    recomputed: int = 0  # how many of the first layers run forward again in the backward pass
+    workers: int = 1  # batches in parallel, one thread each
 
 
 def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:

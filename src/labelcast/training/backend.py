@@ -21,6 +21,7 @@ from labelcast.training.splits import Budget
 
 if TYPE_CHECKING:
     from labelcast.models.loading import LanguageModel
+    from labelcast.models.protocols import Progress
     from labelcast.training.evaluate import Evaluation, Scoring
 
 OnStep = Callable[[int, int, float | None], None]
@@ -29,42 +30,25 @@ OnStep = Callable[[int, int, float | None], None]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and in which precision a model is trained and scored.
-
-    Attributes:
-        device: as `choose_device` takes it.
-        dtype: for weights and computing; ``auto`` lets the backend choose.
-        processes: how many processes train, one per GPU.
-    """
+    """Where and in which precision a model is trained and scored."""
 
     device: str = "auto"
-    dtype: str = "auto"
-    processes: int = 1
+    dtype: str = "auto"  # of weights and computing; ``auto`` lets the backend choose
+    processes: int = 1  # that train, one per GPU
 
 
 @dataclass
 class TrainingLog:
-    """What is measured while a model trains.
+    """What is measured while a model trains."""
 
-    Attributes:
-        losses: validation loss by step; step 0 is before training.
-        train_loss: mean over the last steps between two measurements.
-        best_step: the step of the lowest validation loss after step 0.
-        waited: measurements after `best_step`.
-        seconds: spent training, with checkpoints and validation, in earlier processes too.
-        stopped_early: whether the validation loss had stopped falling.
-        peak_bytes: most memory used on the device, or by the process on a CPU.
-        dropped: examples left out because they are too long.
-    """
-
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    train_loss: float | None = None
-    best_step: int = 0
-    waited: int = 0
-    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)  # by step; 0 is before training
+    train_loss: float | None = None  # mean over the last steps between two measurements
+    best_step: int = 0  # the step of the lowest validation loss after step 0
+    waited: int = 0  # measurements after `best_step`
+    seconds: float = 0.0  # with checkpoints and validation, in earlier processes too
     stopped_early: bool = False
-    peak_bytes: int = 0
-    dropped: int = 0
+    peak_bytes: int = 0  # most memory used on the device, or by the process on a CPU
+    dropped: int = 0  # examples that are too long
 
     @property
     def steps(self) -> int:
@@ -123,14 +107,8 @@ class Backend(Protocol):
     ) -> FineTuned:
         """Fine-tune a model from `load` on the labels of a budget; its weights are changed.
 
-        Args:
-            lm: the model.
-            labels: what to train on, and what to stop by.
-            recipe: how to train.
-            seed: training seed: order of examples, adapters, dropout.
-            placement: where to train.
-            folder: for checkpoints, from which the same call resumes; None keeps none.
-            progress: called after each step.
+        `seed` decides the order of examples, the adapters' initial weights and the dropout.
+        Checkpoints go to `folder`, from which the same call resumes; without one there are none.
 
         Raises:
             InputError: no example is left to train or validate on, or the recipe does not fit.
@@ -144,12 +122,9 @@ class Backend(Protocol):
         scoring: Scoring,
         *,
         placement: Placement,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress = lambda done: None,
     ) -> Evaluation:
-        """Score a model, tuned or not, on a labelled test set; this may change its dtype.
-
-        `progress` is called with the number of examples done.
-        """
+        """Score a model, tuned or not, on a labelled test set; this may change its dtype."""
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
         """Save a model into a folder, each file atomically; other files there are kept."""

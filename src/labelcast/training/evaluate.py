@@ -19,35 +19,21 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a model is scored.
+    """How a model is scored."""
 
-    Attributes:
-        metric: one of `tasks.metrics.METRICS`.
-        allowed: the task's allowed answers.
-        batch_size: prompts at once; None chooses for the device.
-        max_new_tokens: where an answer is cut off.
-    """
-
-    metric: str
-    allowed: Sequence[str] = ()
-    batch_size: int | None = None
+    metric: str  # one of `tasks.metrics.METRICS`
+    allowed: Sequence[str] = ()  # the task's allowed answers
+    batch_size: int | None = None  # None chooses one for the device
     max_new_tokens: int = MAX_NEW_TOKENS
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a model on a test set.
+    """The score of a model on a test set."""
 
-    Attributes:
-        value: the score, in [0, 1].
-        sd: its standard error over test sets of this size, above 0.
-        size: number of examples.
-        metric: one of `tasks.metrics.METRICS`.
-    """
-
-    value: float
-    sd: float
-    size: int
+    value: float  # in [0, 1]
+    sd: float  # its standard error over test sets of this size, above 0
+    size: int  # number of examples
     metric: str
 
 

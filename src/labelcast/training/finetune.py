@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from labelcast.errors import InputError, LabelcastWarning, RunError, brief, is_out_of_memory
@@ -20,20 +22,14 @@ from labelcast.files.json_files import disk_faults, write_text
 from labelcast.models.choices import Choice, choose_device, computes_bf16
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
+from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement
 from labelcast.training.checkpoints import Keeper, last_checkpoint
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget, digest
-from labelcast.training.trainer import (
-    Sequences,
-    encode,
-    make_trainer,
-    quiet,
-    random_state_kept,
-    unpatched,
-)
+from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
 
 _IDENTITY = "training.json"
 _UNFINISHED = ".unfinished"
@@ -135,7 +131,7 @@ class CausalBackend:
         scoring: Scoring,
         *,
         placement: Placement,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress = lambda done: None,
     ) -> Evaluation:
         """Score a model, in bfloat16 where the device has instructions for it; see `Backend`."""
         device = choose_device(placement.device)
@@ -169,6 +165,18 @@ def _trains_in_bf16(device: str) -> bool:
     """Whether a device has instructions for bfloat16 matrix products: GPUs, and CPUs with AMX."""
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return computes_bf16(device) or (device == "cpu" and bool(amx()))
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore the process's random state afterwards, since trainers seed it."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -145,10 +143,8 @@ def answer_loss(
 ) -> Tensor:
     """The mean negative log likelihood of the answers' tokens.
 
-    Args:
-        outputs: the model's, with logits of the answers' tokens, [M,V], or of all, [N,S,V].
-        labels: [N,S].
-        num_items_in_batch: number of answer tokens in a step; M by default.
+    The logits are those of the answers' tokens, [M,V], or all, [N,S,V]; labels are [N,S];
+    `num_items_in_batch` is the number of answer tokens in a step, M by default.
     """
     predicts = predicts_answer(labels)
     logits = outputs["logits"]
@@ -170,14 +166,8 @@ def make_trainer(
 ) -> Any:
     """A trainer that follows a recipe, prints nothing and saves checkpoints only if `Keeper` asks.
 
-    Args:
-        lm: the model whose weights are trained, or that gets adapters.
-        parts: the sequences to train on, and those for the validation loss.
-        recipe: how to train.
-        seed: seed of the order of examples, the adapters and the dropout.
-        folder: where checkpoints go.
-        device: where to train.
-        bf16: compute in bfloat16.
+    `parts` are the sequences to train on and those for the validation loss; `bf16` computes in
+    bfloat16.
     """
     micro, accumulation = _micro_batch(recipe)
     cpu = not device.startswith("cuda")
@@ -248,8 +238,8 @@ def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
 def unpatched(model: Any) -> Any:
     """The model without the forward functions that the trainer set on it."""
     for module in (model, model.get_base_model() if hasattr(model, "get_base_model") else model):
-        vars(module).pop("forward", None)
-        vars(module).pop("_original_forward", None)
+        for name in ("forward", "_original_forward"):
+            vars(module).pop(name, None)
     return model
 
 
@@ -277,15 +267,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Restore the process's random state afterwards, since trainers seed it."""
-    state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)

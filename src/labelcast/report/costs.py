@@ -13,14 +13,10 @@ from labelcast.runs.records import TunedScore
 
 
 class Prices(NamedTuple):
-    """Prices given by the user; None if not given.
+    """Prices given by the user.
 
-    Attributes:
-        per_label: of one label.
-        gpu_hour: of one GPU hour.
-        gpu_hours: that one fine-tuning run takes; None takes those that `labelcast tune` measured.
-        currency: a sign or a code.
-        per_run: of one fine-tuning run; used without `gpu_hour`.
+    `gpu_hours` is the time of one fine-tuning run; None takes what `labelcast tune` measured.
+    `per_run` is the price of such a run, used without `gpu_hour`.
     """
 
     per_label: float | None = None
@@ -92,11 +88,8 @@ def cost_model(
 
 
 def _check(prices: Prices) -> None:
-    for option, value in (
-        ("--cost-per-label", prices.per_label),
-        ("--gpu-hour", prices.gpu_hour),
-        ("--gpu-hours", prices.gpu_hours),
-    ):
+    given = (prices.per_label, prices.gpu_hour, prices.gpu_hours)
+    for option, value in zip(("--cost-per-label", "--gpu-hour", "--gpu-hours"), given, strict=True):
         if value is not None and not (isfinite(value) and value >= 0):
             raise InputError(f"{option} {value:g}: give a number of 0 or more.")
     if prices.gpu_hours is not None and prices.gpu_hour is None:
@@ -114,8 +107,8 @@ def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple
             "--gpu-hour: no fine-tuning in this run was measured on a GPU. Give the hours of one "
             "run with --gpu-hours."
         )
-    runs = "run" if len(seconds) == 1 else "runs"
-    return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured {runs}"
+    plural = "s" * (len(seconds) > 1)
+    return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured run{plural}"
 
 
 def money(amount: float, currency: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ import typer
 from labelcast.cli.console import Json, print_json, say, say_command
 
 if TYPE_CHECKING:
-    from labelcast.labels.store import LabelCounts
+    from labelcast.runs.label_store import LabelCounts
     from labelcast.runs.run import Run
 
 _SHOWN = 10
@@ -58,8 +57,9 @@ def label(
     Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
-    from labelcast.labels import exchange, store, transfer
-    from labelcast.labels.draw import check_gold, draw_more, take_gold
+    from labelcast.labels import exchange, transfer
+    from labelcast.labels.draw import draw_more, take_gold
+    from labelcast.runs import label_store as store
     from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
@@ -86,7 +86,7 @@ def label(
     done: dict[str, Any] = {}
     with opened.locked(wait=PATIENCE) if changes else nullcontext():
         if counts:
-            draw_more(opened, counts, partial(check_gold, opened, gold, only=sets))
+            draw_more(opened, counts, gold=gold, only=sets)
             done |= {f"drawn_{name}": count for name, count in counts.items()}
         if import_ is not None:
             records = transfer.read_file(opened, import_, file_format)
@@ -108,7 +108,7 @@ def label(
 
 def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: bool) -> None:
     """Label on the page or in the terminal, then say how far it is and what to do next."""
-    from labelcast.labels.store import count_labels
+    from labelcast.runs.label_store import count_labels
 
     sets = [only] if only else None
     if terminal:

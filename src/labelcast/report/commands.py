@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
-from labelcast.labels.store import draws_so_far
 from labelcast.runs.forecast import OPTIONS, RunOptions, coslow_is_stale
+from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.run import Run
 
 TEST_SIZE = 200

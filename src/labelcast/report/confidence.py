@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelcast.labels.store import read_draws
+from labelcast.runs.label_store import read_draws
 from labelcast.runs.pool import pickable
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import SHARE

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.labels.notes import ExampleNotes, load_notes
-from labelcast.labels.store import read_draws, read_labels
 from labelcast.report.formatting import Shown, shorten
+from labelcast.runs.label_store import read_draws, read_labels
 from labelcast.runs.pool import ModelAnswer, read_model_answers
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import input_names

@@ -10,10 +10,10 @@ import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import write_json, write_with
-from labelcast.labels.store import labelled_examples
 from labelcast.models.choices import threads
 from labelcast.models.coslow import CosLow
 from labelcast.models.loading import LanguageModel
+from labelcast.runs.label_store import labelled_examples
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
-from labelcast.labels.store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.runs.label_store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run

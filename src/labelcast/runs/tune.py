@@ -9,10 +9,10 @@ from shutil import rmtree
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels.store import count_labels, labelled_examples
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model
+from labelcast.runs.label_store import count_labels, labelled_examples
 from labelcast.runs.records import TunedScore
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example

@@ -1,4 +1,4 @@
-"""What every command shares: options, output, progress bars, errors and exit statuses."""
+"""Output of the commands: results, messages, progress bars, errors and exit statuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import typer
@@ -29,29 +29,6 @@ _TRACEBACK = "LABELCAST_TRACEBACK"
 # For a path that is read; where a file is written, ENOTDIR has exit status 1.
 _BAD_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model", "-m", help="smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        help="auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and "
-        "the CPU's memory where they are full."
-    ),
-]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Examples per batch. Default: chosen for the device.")
-]
-TaskFile = Annotated[
-    str | None,
-    typer.Option("--task", "-t", help="A task file, or the name of a task in the catalogue."),
-]
-
 
 def stderr() -> Console:
     """The console for progress."""
@@ -67,9 +44,9 @@ def stdout() -> Console:
     return Console(highlight=False)
 
 
-def say_command(*words: object) -> None:
-    """Print a command to run next on stderr, quoted for the shell."""
-    say(f"  labelcast {shlex.join(map(str, words))}")
+def suggest(text: str, *words: object) -> None:
+    """Print a message and a command to run on stderr, quoted for the shell."""
+    say(f"{text}\n  labelcast {shlex.join(map(str, words))}")
 
 
 def say(text: str) -> None:

@@ -6,10 +6,11 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import Json, print_json, say, takes_unicode, tell
+from labelcast.cli.console import print_json, say, takes_unicode, tell
 from labelcast.cli.forecast_options import takes_forecast_options
+from labelcast.cli.options import Json
 from labelcast.files.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _WIDTH = 79
 def forecast(
     asked: dict[str, Any],
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder; none with --coslow or scores alone.")
+        Path | None, Argument(help="A run folder; none with --coslow or scores alone.")
     ] = None,
-    coslow: Annotated[float | None, typer.Option(help="CoS-Low, measured elsewhere.")] = None,
+    coslow: Annotated[float | None, Option(help="CoS-Low, measured elsewhere.")] = None,
     as_json: Json = False,
 ) -> None:
     """Forecast how many labels the task needs, with an interval.

@@ -1,7 +1,7 @@
 """Prodigy: tasks for its ``choice`` or ``text_input`` interface; reads what ``db-out`` writes.
 
-Texts go into ``text``, which Prodigy shows as plain text, and never into ``html``. The input
-fields also travel under a key of our own, which Prodigy keeps and does not show.
+Texts are in ``text``, which Prodigy shows as plain text. The input fields are also under a key of
+our own, which Prodigy keeps and does not show.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Task(ForeignRecord):
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
-    """Tasks for Prodigy; a known answer is accepted already."""
+    """Tasks for Prodigy; a known answer is already accepted."""
     return [_packed(row, task) for row in rows]
 
 
@@ -73,7 +73,7 @@ def is_theirs(values: JsonObject) -> bool:
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a task; blank where it was rejected or ignored."""
+    """Id, input fields and answer of a task; blank if it was rejected or ignored."""
     theirs = foreign.parse(_Task, values, where)
     if is_ours(values, task):
         key = foreign.own_key(_OURS, task)

@@ -1,4 +1,4 @@
-"""Measure CoS-Low of a run in a process of its own, so that the page can go on and stop it."""
+"""Measure CoS-Low of a run in a separate process that the label page can stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far the job is: its stage while it runs, and the examples done in stage gradients."""
+    """The state of the job: its stage while it runs, and in stage gradients the examples done."""
 
     state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
     stage: str = ""
@@ -33,9 +33,7 @@ class CoslowJob:
 
     def __init__(self, run: Path) -> None:
         """Take the run's folder; nothing is started yet."""
-        self._run = run
-        self._lock = Lock()
-        self.status = JobStatus()
+        self._run, self._lock, self.status = run, Lock(), JobStatus()
         self._process: BaseProcess | None = None
 
     def start(self) -> JobStatus:
@@ -88,7 +86,7 @@ def _run_job(run: Path, reports: Connection) -> None:
     """The process: measures, and reports each step."""
     # Ctrl-C in the terminal goes to the server, which stops this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What libraries print would appear in the user's terminal.
+    # Otherwise what libraries print appears in the user's terminal.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         _measure(run, reports)

@@ -1,8 +1,8 @@
 """Access control of the label page: only the browser that opened the link, only from the page.
 
-A request must name this machine as its host (another site's name could point here) and carry the
-cookie that the link's token is exchanged for. One that changes anything must also be JSON from
-the page's own origin. Every response has a policy that allows no scripts but the page's own.
+A request must name this machine as its host (another site's name could point here) and have the
+cookie that the link's token is exchanged for. A request that changes anything must be JSON from
+the page's own origin. Responses allow only the page's own scripts.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
 
 def refusal(message: str, status: int) -> Response:
     """A response that says why a request is refused."""
-    # The rest of a long body is not read, so the connection cannot be used again.
+    # The rest of a long body is not read, so the connection cannot be reused.
     headers = {"Connection": "close"} if status == 413 else None
     return JSONResponse({"message": message}, status, headers)
 
@@ -87,7 +87,7 @@ class _Guard:
         await (refused or self._app)(scope, receive, send)
 
     def _check(self, scope: Scope) -> Response | None:
-        """The response to a request that the app must not see."""
+        """The response to a request that does not reach the app; None if it may."""
         request = Request(scope)
         headers, path, safe = request.headers, scope["path"], request.method in ("GET", "HEAD")
         if path == "/" and safe and "token" in request.query_params:

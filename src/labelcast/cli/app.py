@@ -27,6 +27,16 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
 
 
+_HELP = """How many labelled examples will this fine-tuning task need?
+
+With scores: forecast is all you need. With data and no scores, in this order: init, score, label,
+coslow, forecast. To see every step on an example: demo.
+
+\b
+Example: labelcast forecast --observe 50=0.71 --target-score 0.85
+Example: labelcast init tickets.csv"""
+
+
 class GroupedCommands(TyperGroup):
     """Lists the commands under headings."""
 
@@ -47,13 +57,7 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     app = typer.Typer(
         name="labelcast",
         cls=GroupedCommands,
-        help=(
-            "How many labelled examples will this fine-tuning task need?\n\n"
-            "With scores: forecast is all you need. With data and no scores, in this order: init, "
-            "score, label, coslow, forecast. To see every step on an example: demo.\n\n"
-            "\b\nExample: labelcast forecast --observe 50=0.71 --target-score 0.85\n"
-            "Example: labelcast init tickets.csv"
-        ),
+        help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

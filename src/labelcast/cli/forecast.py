@@ -67,8 +67,7 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     tell()
     tell(_table(answer))
     tell(draw_curve(answer, unicode=takes_unicode()))
-    if answer.advice():
-        advice = answer.advice()
+    if advice := answer.advice():
         words = f"Next: {advice[0].lower()}{advice[1:]}"
         tell("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False))
     for warning in (*found, *answer.warnings):
@@ -76,25 +75,23 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
 
 
 def _table(answer: Forecast) -> str:
-    needed = answer.labels_needed
+    needed, auc, lines = answer.labels_needed, answer.auc, []
 
     def count(labels: int | None) -> str:
         return f"> {answer.horizon:,}" if labels is None else f"{labels:,}"
 
-    rows = [
-        (
-            "data efficiency (AUC)",
-            f"{answer.auc.mean:.3f}",
-            f"{answer.auc.low:.3f} to {answer.auc.high:.3f}",
-        ),
-        ("labels needed", count(needed.point), f"{count(needed.low)} to {count(needed.high)}"),
-    ]
+    def row(name: str, value: str, low: str = "", high: str = "") -> None:
+        ends = f"{low} to {high}" if low else ""
+        lines.append(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n")
+
+    row("data efficiency (AUC)", f"{auc.mean:.3f}", f"{auc.low:.3f}", f"{auc.high:.3f}")
+    row("labels needed", count(needed.point), count(needed.low), count(needed.high))
     if needed.if_reached is not None:
-        ends = f"{count(needed.if_reached_low)} to {count(needed.if_reached_high)}"
-        rows.append((f"  if {answer.horizon:,} suffice", count(needed.if_reached), ends))
-    rows.append(("  half of the curves by", count(needed.median), ""))
+        ends = count(needed.if_reached_low), count(needed.if_reached_high)
+        row(f"  if {answer.horizon:,} suffice", count(needed.if_reached), *ends)
+    row("  half of the curves by", count(needed.median))
     if answer.power_law is not None:
-        rows.append(("  by the paper's formula", count(answer.power_law.labels_needed), ""))
-    rows.append(("calibration", one_line(answer.calibration or "none"), ""))
-    rows.append(("rests on", answer.basis(), ""))
-    return "".join(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n" for name, value, ends in rows)
+        row("  by the paper's formula", count(answer.power_law.labels_needed))
+    row("calibration", one_line(answer.calibration or "none"))
+    row("rests on", answer.basis())
+    return "".join(lines)

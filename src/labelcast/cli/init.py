@@ -62,7 +62,6 @@ def init(
 
 
 def _name(data: str) -> str:
-    """The default name of a task: that of the file or of the dataset."""
     kind, colon, rest = data.partition(":")
     if colon and kind in ("hub", "generated"):
         return Path(rest.split(":")[0]).name

@@ -217,7 +217,6 @@ class LabelSession:
         self._note(item.id, **marks, seconds=spent)
 
     def _note(self, example: str, **changes: object) -> None:
-        """Change the notes of an example."""
         notes = load_notes(self.run)
         before = notes.get(example, ExampleNotes(id=example))
         now = before.model_copy(update=changes)

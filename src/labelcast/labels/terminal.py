@@ -64,7 +64,6 @@ class _Prompt:
             item = self._do(item, line)
 
     def _do(self, item: LabelItem, line: str) -> LabelItem | None:
-        """Act on a line; returns the example to show next."""
         seconds = min(time.monotonic() - self._shown_at, _MAX_PAUSE)
         try:
             if not line:
@@ -166,7 +165,6 @@ def printable(text: str) -> str:
 
 
 def _read() -> str | None:
-    """The next line; None at the end of the input."""
     sys.stderr.write("> ")
     sys.stderr.flush()
     line = sys.stdin.readline()

@@ -55,13 +55,16 @@ def next_steps(run: Run | None, answer: Forecast, asked: RunOptions) -> tuple[Ne
         return (NextStep(answer.advice() or _NO_LABELS, again),)
     steps = []
     if coslow_is_stale(run):
-        again = labelcast("coslow", run.path)
-        steps.append(NextStep("The labels have changed: measure CoS-Low again.", again))
+        steps.append(_step("The labels have changed: measure CoS-Low again.", "coslow", run.path))
     if answer.answered_by == ("zero-shot",):
-        return (*steps, NextStep(_NO_LABELS, labelcast("tune", run.path, "--budget", 0)))
+        return (*steps, _step(_NO_LABELS, "tune", run.path, "--budget", 0))
     if answer.next_budget is None:
         return (*steps, NextStep(answer.advice(), ""))
     return (*steps, *_label_and_tune(run, answer, answer.next_budget, asked))
+
+
+def _step(text: str, *words: object) -> NextStep:
+    return NextStep(text, labelcast(*words))
 
 
 def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) -> str:
@@ -72,32 +75,23 @@ def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) ->
 
 
 def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) -> list[NextStep]:
-    """Label up to a budget, fine-tune there, and forecast again."""
     sets = [draw.set for draw in draws_so_far(run)]
-    short = budget - sets.count("random")
-    parts: list[str] = []
-    words: list[object] = []
-    if short > 0:
-        parts.append(f"{short:,} more examples")
-        words += ["--more", short]
+    short, steps = budget - sets.count("random"), []
+    draws = [(f"{short:,} more examples", "--more", short)] if short > 0 else []
     if "test" not in sets:
-        parts.append(f"a test set of {TEST_SIZE}")
-        words += ["--test", TEST_SIZE]
-    steps = [
-        NextStep(f"Label them, up to {budget:,}.", labelcast("label", run.path)),
-        NextStep(
-            "Fine-tune on them, score on the test set, and forecast again.",
-            labelcast("tune", run.path, "--budget", budget),
-        ),
-        NextStep(
-            "Or fine-tune in your own way and give the score.",
-            _with_another_score(run, answer, asked),
-        ),
+        draws.append((f"a test set of {TEST_SIZE}", "--test", TEST_SIZE))
+    if draws:
+        text = f"Draw {' and '.join(text for text, *_ in draws)} at random."
+        options = [word for _, *words in draws for word in words]
+        steps.append(_step(text, "label", run.path, *options))
+    tune = "Fine-tune on them, score on the test set, and forecast again."
+    yourself = "Or fine-tune in your own way and give the score."
+    return [
+        *steps,
+        _step(f"Label them, up to {budget:,}.", "label", run.path),
+        _step(tune, "tune", run.path, "--budget", budget),
+        NextStep(yourself, _with_another_score(run, answer, asked)),
     ]
-    if words:
-        text = f"Draw {' and '.join(parts)} at random."
-        steps.insert(0, NextStep(text, labelcast("label", run.path, *words)))
-    return steps
 
 
 def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
@@ -105,11 +99,8 @@ def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
     if run is None:
         return [labelcast("report", *_run_and_options(None, asked))]
     question = run.question.to_dict()
-    scoring: list[object] = [
-        "score",
-        run.facts.pool or "POOL",
-        *([] if run.task is None else ["--task", "TASK"]),
-    ]
+    task = [] if run.task is None else ["--task", "TASK"]
+    scoring: list[object] = ["score", run.facts.pool or "POOL", *task]
     scoring += ["--model", run.model.name, "--out", run.path]
     for name in ("n_label", "seed", "max_new_tokens"):
         if name in question:

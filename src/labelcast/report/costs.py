@@ -67,24 +67,22 @@ def cost_model(
     _check(prices)
     if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
         return None
-    assumed = []
+    assumed, training, currency = [], prices.per_run or 0.0, prices.currency
     if prices.per_label is not None:
-        assumed.append(f"A label costs {_exact(prices.per_label, prices.currency)}.")
-    training = 0.0
+        assumed.append(f"A label costs {_exact(prices.per_label, currency)}.")
     if prices.gpu_hour is not None:
         hours, source = _hours(prices, measured, device)
         training = hours * prices.gpu_hour
         assumed.append(
             f"One fine-tuning run on the labels needed takes {hours:.3g} GPU hours ({source}) at "
-            f"{_exact(prices.gpu_hour, prices.currency)} per hour."
+            f"{_exact(prices.gpu_hour, currency)} per hour."
         )
     elif prices.per_run is not None:
-        training = prices.per_run
-        assumed.append(f"One fine-tuning run costs {_exact(training, prices.currency)}.")
+        assumed.append(f"One fine-tuning run costs {_exact(training, currency)}.")
     assumed.append(
         "Not counted: the examples labelled for CoS-Low, a test set, runs at smaller budgets."
     )
-    return CostModel(prices.per_label or 0.0, training, prices.currency, tuple(assumed), horizon)
+    return CostModel(prices.per_label or 0.0, training, currency, tuple(assumed), horizon)
 
 
 def _check(prices: Prices) -> None:

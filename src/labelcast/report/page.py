@@ -63,7 +63,6 @@ def write_report(
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to replace a file that is not a report."""
     if path.is_dir():
         raise InputError(f"--out {path}: a folder. Give the name of a file, such as {NAME}.")
     if not path.is_file():
@@ -134,8 +133,8 @@ def _charts(content: Content) -> dict[str, str]:
 def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
     """A number of labels; None is more than the horizon.
 
-    >>> labels(1200), labels(None), labels(None, 20_000)
-    ('1,200', '> 5,000', '> 20,000')
+    >>> labels(1200), labels(None, 20_000)
+    ('1,200', '> 20,000')
     """
     return f"> {horizon:,}" if count is None else f"{count:,}"
 

@@ -43,21 +43,19 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
 
 
 def _packed(row: Row, task: LabelTask) -> JsonObject:
-    fields = {name: row[name] for name in task.fields}
+    fields, answer = {name: row[name] for name in task.fields}, row[task.answer]
+    lines = [f"{title}: {fields[name]}" for name, title in task.titled]
+    own = {"id": row["id"], "set": row["set"]}
     packed: JsonObject = {
-        "text": "\n".join(f"{title}: {fields[name]}" for name, title in task.titled)
-        if len(fields) > 1
-        else next(iter(fields.values())),
-        "meta": {"id": row["id"], "set": row["set"]},
-        foreign.own_key(_OURS, task): {"id": row["id"], "set": row["set"], "fields": fields},
+        "text": "\n".join(lines if len(lines) > 1 else fields.values()),
+        "meta": own,
+        foreign.own_key(_OURS, task): own | {"fields": fields},
     }
-    answer = row[task.answer]
     if task.answers:
         packed["options"] = [{"id": text, "text": text} for text in task.answers]
-        known: JsonObject = {"accept": [answer]}
     else:
         packed |= {"field_id": _TEXT_KEY, "field_label": task.answer, "field_rows": 3}
-        known = {_TEXT_KEY: answer}
+    known = {"accept": [answer]} if task.answers else {_TEXT_KEY: answer}
     return packed | (known | {"answer": "accept"} if answer else {})
 
 

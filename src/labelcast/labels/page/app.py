@@ -180,7 +180,6 @@ def _post(path: str, act: Callable[..., Json]) -> Route:
 
 
 async def _respond(act: Callable[[], Json]) -> Response:
-    """The result of an action, or the message of its error."""
     try:
         return JSONResponse(to_jsonable_python(await run_in_threadpool(act)))
     except ChangedMeanwhile as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -83,7 +83,6 @@ class CoslowJob:
 
 
 def _run_job(run: Path, reports: Connection) -> None:
-    """The process: measures, and reports each step."""
     # Ctrl-C in the terminal goes to the server, which stops this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Otherwise what libraries print appears in the user's terminal.
@@ -113,12 +112,12 @@ def _measure(path: Path, reports: Connection) -> None:
     # Before the examples are read: if a label changes later, the result counts as stale.
     labels = run.labels_digest("low")
     examples = run_examples(run, lm)
-    done = 0
+    status = JobStatus("running", "gradients", total=len(examples))
 
     def progress(more: int) -> None:
-        nonlocal done
-        done += more
-        reports.send(JobStatus("running", "gradients", done, len(examples)))
+        nonlocal status
+        status = replace(status, done=status.done + more)
+        reports.send(status)
 
     progress(0)
     result = cos_low(lm, examples, progress=progress)

@@ -72,7 +72,6 @@ def has_browser() -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket that listens on this machine only."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -13,7 +13,6 @@ from command_line import Outcome, check_message, labelcast
 from example_runs import run_of, scored_run
 
 from labelcast.labels.session import LabelSession
-from labelcast.labels.terminal import printable
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
 
@@ -67,7 +66,6 @@ def test_data_cannot_control_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in done.err
     assert "\x07" not in done.err
     assert "[red]x[/red]" in done.err
-    assert printable("a\x00\tb\r\nc") == "a\ufffd\tb\nc"
 
 
 def test_terminal_is_not_combined_with_other_steps(tmp_path: Path) -> None:

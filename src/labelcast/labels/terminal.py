@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
+from labelcast.files.untrusted import escaped
 from labelcast.labels.session import ChangedMeanwhile, LabelItem, LabelSession
 from labelcast.runs.label_store import require_drawn
 from labelcast.runs.run import Run
@@ -153,15 +154,7 @@ class _Prompt:
         )
 
     def _say(self, text: str, style: str | None = None) -> None:
-        self._console.print(printable(text), style=style)
-
-
-def printable(text: str) -> str:
-    """Text with control characters replaced, so that it cannot steer the terminal."""
-    return "".join(
-        char if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160) else "\ufffd"
-        for char in text.replace("\r\n", "\n")
-    )
+        self._console.print(escaped(text.replace("\r\n", "\n")), style=style)
 
 
 def _read() -> str | None:

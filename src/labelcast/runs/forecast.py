@@ -74,20 +74,30 @@ def answer_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    known = with_run(run, options)
-    if _scale(options).metric == "loss" and (run.tuned_scores() or _ceiling(run) is not None):
+    scale = _scale(options)
+    ceiling = run.task.ceiling if run.task else None
+    if scale.metric == "loss" and (run.tuned_scores() or ceiling):
         warnings.append(
             "the scores are losses, so the task's ceiling and the scores of `labelcast tune`, "
             "which are not losses, are left out"
         )
-    coslow, examples = _coslow(run, known)
-    if examples is not None and examples < PUBLISHED_EXAMPLES:
+    known = with_observations(run, options)
+    if known.get("ceiling") is None and ceiling and scale.metric != "loss":
+        known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
+    found = run.coslow()
+    if found is None and not known.get("observations"):
+        raise InputError(
+            f"{run.path}: CoS-Low is not measured yet. Label the examples "
+            f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
+        )
+    if found and found.examples is not None and found.examples < PUBLISHED_EXAMPLES:
         warnings.append(
-            f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
-            "each: the intervals are too narrow; label more of them"
+            f"CoS-Low rests on {found.examples} examples, and the calibrations on "
+            f"{PUBLISHED_EXAMPLES} each: the intervals are too narrow; label more of them"
         )
     question = Question.of(pool_size=run.facts.size, **known)
-    return RunAnswer(answer(question, coslow, card), tuple(warnings), card, known)
+    forecast = answer(question, found.coslow if found else None, card)
+    return RunAnswer(forecast, tuple(warnings), card, known)
 
 
 def forecast_run(
@@ -98,7 +108,8 @@ def forecast_run(
     Args:
         run: with `coslow.json`, unless scores are observed.
         calibration: None finds the card of the run's model.
-        options: as `labelcast.forecast` takes them; what the run knows is added (`with_run`).
+        options: as `labelcast.forecast` takes them. The task's ceiling and the scores of
+            `labelcast tune` are added.
 
     Returns:
         The forecast, and warnings about the calibration and the labels.
@@ -161,17 +172,6 @@ def card_asked(calibration: Calibration | str | Path | None) -> str | None:
     return str(Path(name).resolve()) if Path(name).is_file() else name
 
 
-def _coslow(run: Run, options: Options) -> tuple[float | None, int | None]:
-    """CoS-Low of the run and its number of examples, None where unknown."""
-    found = run.coslow()
-    if found is None and not options.get("observations"):
-        raise InputError(
-            f"{run.path}: CoS-Low is not measured yet. Label the examples "
-            f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
-        )
-    return (None, None) if found is None else (found.coslow, found.examples)
-
-
 def _of_another_model(card: Calibration, model: ModelPart) -> list[str]:
     """A warning if a card is for other models than the run's."""
     named = bool(card.hub_ids or card.fingerprints) and not card.lines
@@ -193,27 +193,12 @@ def coslow_is_stale(run: Run) -> bool:
     return measured_on is not None and measured_on != run.labels_digest("low")
 
 
-def with_run(run: Run, options: Options) -> Options:
-    """Options of a forecast, with what the run knows added; the options take precedence.
-
-    The run knows the task's ceiling and the scores that were measured in it (`with_observations`).
-    If the scores are losses, these are left out.
-
-    Raises:
-        InputError: a file of the run is damaged, or an option is wrong.
-    """
-    scale, ceiling = _scale(options), _ceiling(run)
-    if options.get("ceiling") is None and ceiling is not None and scale.metric != "loss":
-        options = {**options, "ceiling": _on_scale(ceiling, scale)}
-    return with_observations(run, options)
-
-
 def with_observations(run: Run, options: Options) -> Options:
     """Options of a forecast, with the scores that were measured in the run added.
 
     Each score has the size of its own test set. Only those of one recipe are used: the one asked
     for, else the last one measured; zero-shot is used for all. A score that the options also give
-    counts once. Errors as `with_run`.
+    counts once. If the scores are losses, none is added.
     """
     rows, scale = run.tuned_scores(), _scale(options)
     if not rows or scale.metric == "loss":
@@ -248,12 +233,6 @@ def _scale(options: Options) -> Scale:
     return scale_of(
         options.get("scale"), options.get("lower_is_better", False), options.get("metric")
     )
-
-
-def _ceiling(run: Run) -> float | None:
-    """The task's ceiling, from 0 to 1."""
-    ceiling = None if run.task is None else run.task.ceiling
-    return None if ceiling is None else ceiling.score
 
 
 def _on_scale(score: float, scale: Scale) -> float:

@@ -50,7 +50,8 @@ def test_every_command(tmp_path: Path) -> None:
 def test_a_second_session_continues(tmp_path: Path) -> None:
     """It starts at the first open example, and the last answer ends it."""
     run = scored_run(tmp_path, [f"text {n}" for n in range(5)], 4)
-    assert "low 1 of 4" in typed(run, "yes").err
+    err = typed(run, "yes").err
+    assert "low 1 of 4" in err and f"To continue:\n  labelcast label {run.path} --terminal" in err
     done = typed(run, "no", "=2", ":quit", "yes")
     assert answers(run) == ["yes", "no", "=2", None]
     assert "low 3 of 4" in typed(run, ":skip").err

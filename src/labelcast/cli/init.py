@@ -62,7 +62,5 @@ def init(
 
 
 def _name(data: str) -> str:
-    kind, colon, rest = data.partition(":")
-    if colon and kind in ("hub", "generated"):
-        return Path(rest.split(":")[0]).name
-    return Path(data).stem
+    kind, *rest = data.split(":")
+    return Path(rest[0]).name if rest and kind in ("hub", "generated") else Path(data).stem

@@ -25,16 +25,13 @@ def score(
     n_label: Annotated[int, Option(help="How many examples to pick for labelling.")] = 32,
     seed: Annotated[int, Option(help="Seed for the draw of examples to label.", min=0)] = 0,
     engine: Annotated[
-        str,
-        Option(help="local, ray (a cluster), or vllm (experimental)."),
+        str, Option(help="local, ray (a cluster), or vllm (experimental).")
     ] = "local",
     workers: Annotated[
-        int | None,
-        Option(help="With ray: copies of the model.  [default: as many as fit]"),
+        int | None, Option(help="With ray: copies of the model.  [default: as many as fit]")
     ] = None,
     gpus_per_worker: Annotated[
-        float | None,
-        Option(help="With ray: 1, or a fraction of a GPU such as 0.5.  [default: 1]"),
+        float | None, Option(help="With ray: 1, or a fraction of a GPU such as 0.5.  [default: 1]")
     ] = None,
     address: Annotated[
         str | None, Option(help="With ray: the cluster.  [default: start a local one]")

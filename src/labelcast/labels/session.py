@@ -232,11 +232,6 @@ def _item(drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> Label
 
 
 def _undoable(changes: Sequence[LabelChange], items: Sequence[LabelItem]) -> LabelChange | None:
-    """The newest change whose result is still there.
-
-    It is not if a kill came just after the change was recorded, or if the example changed again.
-    """
+    """The newest change whose result is still there: no kill came before, no change after it."""
     now = {item.id: item.entry for item in items}
-    return next(
-        (change for change in reversed(changes) if now.get(change.id) == change.after), None
-    )
+    return next((c for c in reversed(changes) if now.get(c.id) == c.after), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -74,7 +75,7 @@ def styled(layers: list[Any], **properties: Any) -> alt.LayerChart:
     )
 
 
-def data(*rows: dict[str, Any]) -> Any:
+def data(rows: Iterable[dict[str, Any]]) -> Any:
     """A chart of some rows."""
     return alt.Chart(alt.Data(values=list(rows)))
 
@@ -115,10 +116,8 @@ def _value_axis(frame: Frame) -> alt.Y:
 def _curve(answer: Forecast, frame: Frame) -> list[Any]:
     place = frame.labels.place
     base = data(
-        *(
-            {"x": place(b.n), "y": b.low, "high": b.high, "mean": b.mean, "labels": b.n}
-            for b in answer.curve
-        )
+        {"x": place(b.n), "y": b.low, "high": b.high, "mean": b.mean, "labels": b.n}
+        for b in answer.curve
     )
     return [
         base.mark_area(color=PALETTE.accent, opacity=0.16).encode(y2="high:Q"),
@@ -143,7 +142,7 @@ def _rules(answer: Forecast, frame: Frame) -> list[Any]:
 
 def _line(value: float, name: str, side: str, *, of_target: bool = False) -> list[Any]:
     colour, dash, dy = (PALETTE.accent, [6, 4], 11) if of_target else (PALETTE.muted, [2, 3], -9)
-    base = data({"x": 0.0, "end": 1.0, "y": value, "name": name})
+    base = data([{"x": 0.0, "end": 1.0, "y": value, "name": name}])
     rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2="end:Q")
     x, dx = ("x:Q", 4) if side == "left" else ("end:Q", -2)
     return [rule, *text(base, colour, x=x, align=side, dx=dx, dy=dy)]
@@ -157,21 +156,21 @@ def _needed(answer: Forecast, frame: Frame) -> list[Any]:
         for n in (needed.low, needed.point, needed.high)
     )
     name, lane = needed_in_words(answer), frame.lane(0.76)
-    words = data({"x": frame.inside(middle, name), "y": frame.lane(0.42), "name": name})
+    words = data([{"x": frame.inside(middle, name), "y": frame.lane(0.42), "name": name}])
     layers = text(words, accent, align="center")
     if answer.answered_by == ("zero-shot",):
         return layers
-    bar = data({"x": low, "end": high, "y": lane}).encode(x2="end:Q")
+    bar = data([{"x": low, "end": high, "y": lane}]).encode(x2="end:Q")
     layers.append(bar.mark_rule(color=accent, strokeWidth=6, opacity=0.35, strokeCap="round"))
     point = {"filled": True, "color": accent, "opacity": 1}
     if needed.high is None:
         layers.append(
-            data({"x": high, "y": lane}).mark_point(shape="triangle-right", size=110, **point)
+            data([{"x": high, "y": lane}]).mark_point(shape="triangle-right", size=110, **point)
         )
     if needed.point is not None:
         target = target_value(answer)
         # The line ends above the text.
-        drop = data({"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target})
+        drop = data([{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}])
         if target is not None:
             line = drop.mark_rule(color=accent, strokeDash=[2, 3], strokeWidth=1.2)
             layers.append(line.encode(y2="high:Q"))
@@ -182,17 +181,11 @@ def _needed(answer: Forecast, frame: Frame) -> list[Any]:
 def _scores(answer: Forecast, frame: Frame) -> list[Any]:
     """Observed scores with the interval of their noise; a few have their values written."""
     scores, ink = observed(answer), PALETTE.ink
+    place = frame.labels.place
     base = data(
-        *(
-            {
-                "x": frame.labels.place(o.n),
-                "y": o.score,
-                "low": o.low,
-                "high": o.high,
-                "name": f"{shown(o.score)} at {o.n:,}",
-            }
-            for o in scores
-        )
+        {"x": place(o.n), "y": o.score, "low": o.low, "high": o.high}
+        | {"name": f"{shown(o.score)} at {o.n:,}"}
+        for o in scores
     )
     bars = base.encode(y="low:Q", y2="high:Q")
     if len(scores) > MOST_NAMED:

@@ -60,10 +60,7 @@ class LabelsAxis(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where things are in the plot: the range and ticks of the curve's axis, the axis of labels.
-
-    The step between ticks is 1, 2 or 5 times a power of ten; the width is in pixels.
-    """
+    """Where things are in the plot: both axes, the step between ticks, the width in pixels."""
 
     bottom: float
     top: float
@@ -107,11 +104,7 @@ class Frame(NamedTuple):
 
 
 def _step(span: float) -> float:
-    """The smallest step of 1, 2 or 5 times a power of ten that gives few ticks.
-
-    >>> _step(0.4), _step(37.0)
-    (0.1, 10.0)
-    """
+    """The smallest step of 1, 2 or 5 times a power of ten that gives few ticks."""
     power = 10.0 ** floor(log10(max(span, 0.01) / _TICKS))
     return next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= _TICKS)
 

@@ -99,7 +99,7 @@ def _rounded(number: re.Match[str]) -> str:
 def _histogram(pool: PoolConfidence, width: int) -> alt.LayerChart:
     bins = zip(pool.edges, pool.edges[1:], pool.counts, pool.picked, strict=False)
     keys = ("x", "end", "y", "picked")
-    base = data(*(dict(zip(keys, row, strict=True)) | {"zero": 0} for row in bins))
+    base = data(dict(zip(keys, row, strict=True)) | {"zero": 0} for row in bins)
     first, top = pool.edges[0], max(pool.counts) * 1.18
     x_axis = alt.Axis(title="confidence", format=".2~f", grid=False, tickCount=6)
     y_axis = alt.Axis(title=None, tickCount=4, tickMinStep=1, domain=False, ticks=False)
@@ -111,7 +111,7 @@ def _histogram(pool: PoolConfidence, width: int) -> alt.LayerChart:
     )
     right = pool.limit > (first + 1) / 2
     name = "lowest tenth" if right else "← lowest tenth"
-    mark = data({"x": pool.limit, "y": top, "zero": 0, "name": name}).encode(x, y)
+    mark = data([{"x": pool.limit, "y": top, "zero": 0, "name": name}]).encode(x, y)
     layers = [
         bars.encode(x, y, x2="end:Q", y2="zero:Q"),
         picked.encode(x, alt.Y("picked:Q"), x2="end:Q", y2="zero:Q"),
@@ -128,7 +128,7 @@ def _heat_map(found: Similarity, numbers: Mapping[str, int]) -> alt.LayerChart:
     shade = ((found.cosines - low) / (1 - low)).clip(_FAINTEST)
     places = list(enumerate(found.shown, 1))
     cells = data(
-        *({"x": m, "y": n, "value": float(shade[i, j])} for n, i in places for m, j in places)
+        {"x": m, "y": n, "value": float(shade[i, j])} for n, i in places for m, j in places
     )
     size = len(places) + 1
     x = alt.X("x:Q", scale=scale(0, size), axis=None)
@@ -144,6 +144,6 @@ def _heat_map(found: Similarity, numbers: Mapping[str, int]) -> alt.LayerChart:
         beside = [{"x": 0.8, "y": n + 0.5, "name": name} for n, name in names]
         above = [{"x": n + 0.5, "y": 0.75, "name": name} for n, name in names]
         for rows, align in ((beside, "right"), (above, "center")):
-            marks = data(*rows).mark_text(align=align, fontSize=9, color=PALETTE.muted)
+            marks = data(rows).mark_text(align=align, fontSize=9, color=PALETTE.muted)
             layers.append(marks.encode(x, y, text="name:N"))
     return styled(layers, width=_SIDE, height=_SIDE, padding=0)

@@ -86,7 +86,6 @@ def survey(source: Source, task: Task | None) -> Survey:
 
 
 def _repeats(hashes: array[int]) -> list[int]:
-    """Positions of values that occur earlier, in order."""
     values = np.frombuffer(hashes, dtype=np.uint64)
     _, first = np.unique(values, return_index=True)
     return np.delete(np.arange(len(values)), first).tolist()
@@ -158,11 +157,7 @@ def read_model_answers(path: Path, ids: Iterable[str]) -> dict[str, ModelAnswer]
 
 
 def read_column(path: Path, name: str) -> NDArray[Any]:
-    """One column of a scored pool; missing numbers are NaN.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """One column of a scored pool; missing numbers are NaN. Errors as `read_model_answers`."""
     column: NDArray[Any] = _read_columns(path, [name])[name].to_numpy()
     return column
 

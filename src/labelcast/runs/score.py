@@ -270,7 +270,6 @@ def _check_answer_length(lm: LanguageModel, max_new_tokens: int) -> None:
 
 
 def _check_runtime(run: Run, engine: Engine) -> None:
-    """Refuse to continue a run whose values were computed by another library."""
     before = run.question.runtime
     if before != engine.runtime:
         allowed = "--engine local or ray" if before == TRANSFORMERS else f"--engine {before}"

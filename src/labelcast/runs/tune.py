@@ -60,10 +60,6 @@ def tune(
     Raises:
         InputError: labels are missing, or the model is not the run's.
         RunError: training failed, or the folder cannot be written.
-
-    Examples:
-        >>> tune("run", 100, recipe="lora").score  # doctest: +SKIP
-        0.74
     """
     from labelcast.training.backend import Placement, backend_of
     from labelcast.training.evaluate import Scoring
@@ -117,12 +113,7 @@ def tune(
 
 
 def load_run_model(
-    run: Run,
-    recipe: Recipe,
-    model: str | None = None,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
+    run: Run, recipe: Recipe, model: str | None = None, *, device: str = "auto", dtype: str = "auto"
 ) -> LanguageModel:
     """Load the model of a run as `tune` needs it; arguments and errors as for `tune`."""
     from labelcast.training.backend import Placement, backend_of

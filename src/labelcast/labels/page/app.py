@@ -203,15 +203,9 @@ def _changed(now: Snapshot, example: str) -> Json:
 
 def _overview(now: Snapshot) -> Json:
     items = [
-        {
-            "id": item.id,
-            "set": item.set,
-            "version": item.entry.version,
-            "labelled": item.entry.answer is not None,
-            "skipped": item.entry.skipped,
-            "unsure": item.entry.unsure,
-            "noted": bool(item.entry.note),
-        }
+        {"id": item.id, "set": item.set, "version": item.entry.version}
+        | {"labelled": item.entry.answer is not None, "noted": bool(item.entry.note)}
+        | {"skipped": item.entry.skipped, "unsure": item.entry.unsure}
         for item in now.items
     ]
     sets = [now.counts(one.name) for one in now.sets]

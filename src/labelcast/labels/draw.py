@@ -97,7 +97,6 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
 
 
 def _open_pool(run: Run) -> Source:
-    """The run's pool; an error if it has changed since it was scored."""
     source = open_source(run.facts.pool)
     if survey(source, run.task).digest != run.question.pool_digest:
         raise InputError(

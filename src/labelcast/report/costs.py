@@ -115,13 +115,10 @@ def money(amount: float, currency: str) -> str:
     >>> money(1240.5, "$"), money(80, "EUR")
     ('$1,240', '80 EUR')
     """
-    return _with_currency(f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}", currency)
+    number = f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}"
+    return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
 
 
 def _exact(amount: float, currency: str) -> str:
     number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
-    return _with_currency(number, currency)
-
-
-def _with_currency(number: str, currency: str) -> str:
     return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"

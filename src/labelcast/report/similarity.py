@@ -65,7 +65,7 @@ class Similarity:
 def clustered(cosines: Array) -> tuple[int, ...]:
     """An order with similar examples next to each other, for symmetric cosines, [N,N].
 
-    Average linkage over 1 - cosine; neighbouring leaves are as similar as possible.
+    Average linkage over 1 - cosine.
 
     >>> clustered(np.array([[1, 0, 0.9], [0, 1, 0.1], [0.9, 0.1, 1]]))
     (0, 2, 1)

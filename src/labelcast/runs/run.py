@@ -105,7 +105,7 @@ class Run:
         return run
 
     def exists(self) -> bool:
-        """Whether the folder holds a run."""
+        """Whether the folder has a run in it."""
         return self.file("run.json").exists()
 
     def _is_blank(self) -> bool:

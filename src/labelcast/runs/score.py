@@ -136,7 +136,6 @@ class ScoredRun:
     """A pool scored into a run folder.
 
     Attributes:
-        size: examples in the pool.
         duplicates: examples whose content occurs earlier in the pool; never picked.
         skipped: prompts that do not fit the model's context; never picked.
         picked: ids of the examples to label.

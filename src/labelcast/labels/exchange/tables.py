@@ -47,7 +47,6 @@ def records(path: Path, file_format: str | None, names: Collection[str]) -> Iter
 
 
 def _ending(path: Path, file_format: str | None) -> str:
-    """The ending of the reader for a file."""
     ending = path.suffix.lower()
     if file_format == "csv":
         return ".csv"

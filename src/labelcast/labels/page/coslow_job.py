@@ -32,7 +32,7 @@ class CoslowJob:
     """CoS-Low of one run; at most one measurement at a time."""
 
     def __init__(self, run: Path) -> None:
-        """Take the run's folder; nothing is started yet."""
+        """Take a run's folder; nothing is started."""
         self._run, self._lock, self.status = run, Lock(), JobStatus()
         self._process: BaseProcess | None = None
 

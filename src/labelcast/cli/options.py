@@ -11,7 +11,7 @@ _MODEL = "smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
 _OWN_MODEL = "The model.  [default: the run's own; smollm2 for a file]"
 _DEVICE = (
     "auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and the CPU's "
-    "memory where they are full."
+    "memory if they are full."
 )
 
 RunFolder = Annotated[Path, Argument(help="The run folder.")]

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from labelcast.execution.shards import SCHEMA
 from labelcast.files.json_files import write_json
-from labelcast.labels import store
-from labelcast.runs import pool
+from labelcast.runs import label_store, pool
 from labelcast.runs.records import RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
@@ -90,10 +89,10 @@ def answered_run(
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
-    store.save_draws(run, [store.DrawnExample.of(e, "low", 0) for e in drawn])
+    label_store.save_draws(run, [label_store.DrawnExample.of(e, "low", 0) for e in drawn])
     run.finish("score", seconds=12.5, seed=0)
     given = answers or resolved.answers
-    store.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
+    label_store.save_labels(run, {e.id: given[n % len(given)] for n, e in enumerate(drawn)})
     if coslow:
         save_coslow(run, [example.id for example in drawn])
     return run

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcast.execution.shards import SCHEMA
-from labelcast.labels import store
-from labelcast.runs import pool
+from labelcast.runs import label_store, pool
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
@@ -56,6 +55,8 @@ def run_of(
         "flag": [""] * len(rows),
     }
     pq.write_table(pa.table(table, schema=SCHEMA), run.file("confidence.parquet"))
-    store.save_draws(run, [store.DrawnExample.of(example, "low", 0) for example in drawn])
+    label_store.save_draws(
+        run, [label_store.DrawnExample.of(example, "low", 0) for example in drawn]
+    )
     run.finish("score")
     return run

@@ -11,7 +11,8 @@ from evidence.reproduce.figures import calibration_figures, find_coslow, reprodu
 from evidence.reproduce.labelcast_method import fit_scores
 from evidence.reproduce.published import read_published
 from labelcast.cli.app import command_help
-from labelcast.cli.console import Json, bar, print_json, run_app, say, stdout, tell
+from labelcast.cli.console import bar, print_json, run_app, say, stdout, tell
+from labelcast.cli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from labelcast.errors import LabelcastError
 from labelcast.files.untrusted import one_line
 from labelcast.forecast import Calibration, families, forecast, particles
-from labelcast.labels.store import count_labels, labelled_examples
 from labelcast.labels.transfer import export_rows, match_answers, read_file
 from labelcast.report.content import gather
+from labelcast.runs.label_store import count_labels, labelled_examples
 from labelcast.runs.run import Run
 from labelcast.sweeps.calibrate import calibrate
 from labelcast.sweeps.probes import ProbeSettings

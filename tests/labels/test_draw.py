@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.labels import store
 from labelcast.labels.draw import draw_more, take_gold
+from labelcast.runs import label_store
 from labelcast.runs.run import Run
 
 
@@ -54,9 +54,9 @@ def test_two_draws_at_once_are_all_or_nothing(tmp_path: Path) -> None:
     run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
     with pytest.raises(InputError, match="6 left"):
         draw_more(run, {"random": 10, "test": 7})
-    assert store.count_labels(run).drawn == {"low": 4}
+    assert label_store.count_labels(run).drawn == {"low": 4}
     first = draw_more(run, {"random": 5, "test": 5})
-    assert store.count_labels(run).drawn == {"low": 4, "random": 5, "test": 5}
+    assert label_store.count_labels(run).drawn == {"low": 4, "random": 5, "test": 5}
     (tmp_path / "b").mkdir()
     other = scored_run(tmp_path / "b", [f"text {n}" for n in range(20)], 4, seed=1)
     again = draw_more(other, {"random": 5, "test": 5})
@@ -71,8 +71,8 @@ def run_with(folder: Path, *known: object) -> Run:
 def test_known_answers_become_labels(tmp_path: Path) -> None:
     """Numbers become text, blanks stay open, and existing labels are kept."""
     run = run_with(tmp_path, "yes", 1, None, " ", "no", "yes")
-    ids = [draw.id for draw in store.read_draws(run)]
-    store.save_labels(run, {ids[0]: "no"})
+    ids = [draw.id for draw in label_store.read_draws(run)]
+    label_store.save_labels(run, {ids[0]: "no"})
     done = take_gold(run, "gold")
     assert (done.taken, done.kept, done.blank) == (2, 1, 2)
     known = {row["id"]: row["label"] for row in run.rows("labels.jsonl")}
@@ -111,7 +111,7 @@ def test_nothing_is_taken_if_one_answer_is_wrong(
 def test_nothing_is_drawn_if_its_answer_is_wrong(tmp_path: Path, field: str, says: str) -> None:
     """The new example has an answer that is not allowed, or lacks the field."""
     run = run_with(tmp_path, "perhaps", "perhaps", "perhaps")
-    store.save_labels(run, {draw.id: "no" for draw in store.read_draws(run)})
+    label_store.save_labels(run, {draw.id: "no" for draw in label_store.read_draws(run)})
     before = snapshot(run.path)
     done = labelcast("label", run.path, "--more", 1, "--gold", field)
     assert (done.status, done.out) == (2, "")
@@ -127,7 +127,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert done["labelled"] == {"low": 3, "random": 1}
     pool = tmp_path / "pool.jsonl"
     pool.write_text(pool.read_text() + json.dumps({"text": "x", "more": 9}) + "\n")
-    store.save_labels(run, {})
+    label_store.save_labels(run, {})
     done = labelcast("label", run.path, "--gold", "gold")
     assert done.status == 2
     assert "the pool has changed" in done.err

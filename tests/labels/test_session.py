@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.labels import store
 from labelcast.labels.draw import draw_more
 from labelcast.labels.notes import LabelEntry, load_notes
 from labelcast.labels.session import ChangedMeanwhile, LabelSession, NoSuchExample
+from labelcast.runs import label_store
 from labelcast.runs.run import Run
 
 SIZE = 4
@@ -119,7 +119,7 @@ def test_an_import_is_shown_and_kept(tmp_path: Path) -> None:
     one, two, *_ = session.snapshot().items
     session.label(one.id, "yes", seen=one.entry.version)
     session.skip(two.id, seen=two.entry.version)
-    store.save_labels(run, {one.id: "no", two.id: "no"})
+    label_store.save_labels(run, {one.id: "no", two.id: "no"})
     view = session.snapshot()
     assert [item.entry.answer for item in view.items[:2]] == ["no", "no"]
     assert not view.item(two.id).entry.skipped

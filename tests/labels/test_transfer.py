@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.labels import exchange, store, transfer
+from labelcast.labels import exchange, transfer
 from labelcast.labels.draw import draw_more
 from labelcast.labels.label_task import LabelTask
+from labelcast.runs import label_store
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import Record
 
@@ -120,7 +121,7 @@ def test_a_second_import_changes_only_what_differs(run: Run) -> None:
     done = transfer.import_labels(run, records(filled(run, "yes", "1", " ", "no")))
     assert (done.taken, done.changed, done.same, done.blank) == (2, 1, 1, 1)
     assert list(known(run).values()) == ["yes", "1", "1", "no"]
-    assert store.count_labels(run).left == 0
+    assert label_store.count_labels(run).left == 0
 
 
 def test_nothing_is_imported_if_one_answer_is_wrong(run: Run) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from labelcast.files.json_files import read_json, read_jsonl
-from labelcast.labels.store import count_labels
 from labelcast.report.content import gather
 from labelcast.report.page import render
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
+from labelcast.runs.label_store import count_labels
 from labelcast.runs.run import Run
 
 

@@ -13,8 +13,8 @@ from small_training import TASK, load, records
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.forecast.options import Options
-from labelcast.labels import store
 from labelcast.models.loading import LanguageModel
+from labelcast.runs import label_store
 from labelcast.runs.forecast import with_observations
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
@@ -45,7 +45,7 @@ def make_run(folder: Path, lm: LanguageModel, random: int = 12, test: int = 10) 
     ]
     write_jsonl(run.file("draws.jsonl"), rows)
     run.finish("score")
-    store.save_labels(run, {row["id"]: row["y"] for row in rows})
+    label_store.save_labels(run, {row["id"]: row["y"] for row in rows})
     return run
 
 
@@ -81,7 +81,7 @@ def test_missing_labels_are_reported_with_the_commands(tmp_path: Path, lm: Langu
     with pytest.raises(InputError, match=r"labelcast label .* --more 38`"):
         check_labels(run, 50)
     known = {row["id"]: row["y"] for row in run.rows("labels.jsonl") if row["set"] != "random"}
-    store.save_labels(run, known)
+    label_store.save_labels(run, known)
     with pytest.raises(InputError, match=r"0 of the 10 .* of the random set are labelled"):
         check_labels(run, 10)
     check_labels(run, 0)

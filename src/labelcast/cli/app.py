@@ -27,6 +27,16 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
 
 
+_HELP = """How many labelled examples will this fine-tuning task need?
+
+With scores: forecast is all you need. With data and no scores, in this order: init, score, label,
+coslow, forecast. To see every step on an example: demo.
+
+\b
+Example: labelcast forecast --observe 50=0.71 --target-score 0.85
+Example: labelcast init tickets.csv"""
+
+
 class GroupedCommands(TyperGroup):
     """Lists the commands under headings."""
 
@@ -35,12 +45,8 @@ class GroupedCommands(TyperGroup):
         width = max(map(len, COMMANDS))
         limit = formatter.width - width - 6
         for heading, names in GROUPS.items():
-            found = {name: self.get_command(ctx, name) for name in names}
-            rows = [
-                (name.ljust(width), command.get_short_help_str(limit))
-                for name, command in found.items()
-                if command is not None
-            ]
+            found = [self.commands[name] for name in names if name in self.commands]
+            rows = [(str(c.name).ljust(width), c.get_short_help_str(limit)) for c in found]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
@@ -51,13 +57,7 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     app = typer.Typer(
         name="labelcast",
         cls=GroupedCommands,
-        help=(
-            "How many labelled examples will this fine-tuning task need?\n\n"
-            "With scores: forecast is all you need. With data and no scores, in this order: init, "
-            "score, label, coslow, forecast. To see every step on an example: demo.\n\n"
-            "\b\nExample: labelcast forecast --observe 50=0.71 --target-score 0.85\n"
-            "Example: labelcast init tickets.csv"
-        ),
+        help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -68,7 +68,8 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     app.callback()(options)
     for name in names:
         command = getattr(import_module(f"labelcast.cli.{_MODULES.get(name, name)}"), name)
-        app.command(name, help=command_help(command), short_help=_summary(command))(command)
+        summary = _docstring(command).split("\n")[0].rstrip(".")
+        app.command(name, help=command_help(command), short_help=summary)(command)
     return app
 
 
@@ -93,11 +94,6 @@ def command_help(command: Callable[..., None]) -> str:
     blocks = _docstring(command).split("\n\n")
     # \b: click does not rewrap this block.
     return "\n\n".join(f"\b\n{b}" if b.startswith("Example:") else b for b in blocks)
-
-
-def _summary(command: Callable[..., None]) -> str:
-    """The first sentence of a command's docstring."""
-    return _docstring(command).split("\n")[0].rstrip(".")
 
 
 def _docstring(command: Callable[..., None]) -> str:

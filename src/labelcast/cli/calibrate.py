@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import Device, Dtype, Json, cell, print_json, say, tell
+from labelcast.cli.console import cell, print_json, say, tell
+from labelcast.cli.options import Device, Dtype, Json
 
 if TYPE_CHECKING:
     from labelcast.sweeps.calibrate import Calibrated

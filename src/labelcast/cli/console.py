@@ -1,4 +1,4 @@
-"""What every command shares: options, output, progress bars, errors and exit statuses."""
+"""Output of the commands: results, messages, progress bars, errors and exit statuses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import typer
@@ -29,29 +29,6 @@ _TRACEBACK = "LABELCAST_TRACEBACK"
 # For a path that is read; where a file is written, ENOTDIR has exit status 1.
 _BAD_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model", "-m", help="smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        help="auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and "
-        "the CPU's memory where they are full."
-    ),
-]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Examples per batch. Default: chosen for the device.")
-]
-TaskFile = Annotated[
-    str | None,
-    typer.Option("--task", "-t", help="A task file, or the name of a task in the catalogue."),
-]
-
 
 def stderr() -> Console:
     """The console for progress."""
@@ -67,9 +44,9 @@ def stdout() -> Console:
     return Console(highlight=False)
 
 
-def say_command(*words: object) -> None:
-    """Print a command to run next on stderr, quoted for the shell."""
-    say(f"  labelcast {shlex.join(map(str, words))}")
+def suggest(text: str, *words: object) -> None:
+    """Print a message and a command to run on stderr, quoted for the shell."""
+    say(f"{text}\n  labelcast {shlex.join(map(str, words))}")
 
 
 def say(text: str) -> None:
@@ -116,10 +93,7 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def waiting(label: str) -> Iterator[None]:
     """Show on a terminal what the command is waiting for."""
     console = stderr()
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(cell(label)):
+    with console.status(cell(label)) if console.is_terminal else nullcontext():
         yield
 
 
@@ -132,11 +106,9 @@ def show_warning(
 
 
 def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
-    """Run the command line: an error becomes one line on stderr and an exit status.
+    """Run an app: an error becomes one line on stderr and an exit status.
 
-    Args:
-        app: the app of `labelcast`, or another without subcommands.
-        program: how the app is started, for usage messages.
+    `program` is how the app is started, for usage messages.
     """
     before = signal.signal(signal.SIGTERM, _stop)
     with warnings.catch_warnings():
@@ -180,11 +152,7 @@ def _run(app: typer.Typer, program: str) -> int:
 
 
 def _check_arguments() -> None:
-    """Refuse an argument that a run folder cannot record.
-
-    Raises:
-        InputError: an argument is not UTF-8.
-    """
+    """Refuse an argument that is not UTF-8, which a run folder cannot record."""
     for number, word in enumerate(sys.argv[1:], 1):
         try:
             word.encode()
@@ -195,7 +163,7 @@ def _check_arguments() -> None:
 
 
 def _print_usage_error(error: click.UsageError, program: str) -> None:
-    """Print a wrong option or argument as one line; no arguments at all show the help."""
+    """Print a wrong option or argument as one line; without any arguments, show the help."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
@@ -223,9 +191,9 @@ def _print_os_error(error: OSError) -> int:
 
 def _print_bug(error: Exception) -> None:
     """Print that labelcast has a bug; the traceback only on request."""
-    hint = f"run again with {_TRACEBACK}=1 to see where, and "
-    if os.environ.get(_TRACEBACK):
-        hint = ""
+    shown = os.environ.get(_TRACEBACK)
+    hint = "" if shown else f"run again with {_TRACEBACK}=1 to see where, and "
+    if shown:
         say("".join(traceback.format_exception(error)).rstrip())
     fault = f"{type(error).__name__}: {one_line(str(error)[:300])}".rstrip(": .")
     say(f"labelcast: unexpected {fault}. This is a bug in labelcast; {hint}please report it.")

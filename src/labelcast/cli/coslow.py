@@ -5,37 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import (
-    BatchSize,
-    Device,
-    Dtype,
-    Json,
-    TaskFile,
-    bar,
-    print_json,
-    say,
-    say_command,
-    waiting,
-)
+from labelcast.cli.console import bar, print_json, say, suggest, waiting
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, TaskFile
 
 
 def coslow(
-    examples: Annotated[str, typer.Argument(help="A run folder, or a file of labelled examples.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model.  [default: the run's own; smollm2 for a file]"
-        ),
-    ] = None,
+    examples: Annotated[str, Argument(help="A run folder, or a file of labelled examples.")],
+    model: OwnModel = None,
     task: TaskFile = None,
     method: Annotated[
-        str, typer.Option(help="sketch (as in the paper) or exact (its limit).")
+        str, Option(help="sketch (as in the paper) or exact (its limit).")
     ] = "sketch",
-    rank: Annotated[int, typer.Option(help="Rank of the sketch.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of the (first) sketch.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Number of sketches to average.")] = 1,
+    rank: Annotated[int, Option(help="Rank of the sketch.")] = 64,
+    seed: Annotated[int, Option(help="Seed of the (first) sketch.")] = 0,
+    seeds: Annotated[int, Option(help="Number of sketches to average.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
@@ -84,8 +69,7 @@ def coslow(
     if result.seed_sd is not None:
         say(f"  another seed of the sketch would change it by about {result.seed_sd:.4f}")
     say(f"  mean cosine {result.mean:.4f}; {result.seconds:.0f} s")
-    say("Next:")
-    if run:
-        say_command("forecast", run.path, "--target", 0.9)
-    else:
-        say(f"  labelcast forecast --coslow {result.coslow:.4f} --calibration NAME --target 0.9")
+    given: tuple[object, ...] = (
+        (run.path,) if run else ("--coslow", f"{result.coslow:.4f}", "--calibration", "NAME")
+    )
+    suggest("Next:", "forecast", *given, "--target", 0.9)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from labelcast.cli.console import Json, bar, say, waiting
+from labelcast.cli.console import bar, say, waiting
+from labelcast.cli.options import Json
 
 TASK, SIZE = "boolean_expressions", 400
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("demo-run"),
-    target: Annotated[float, typer.Option(help="Fraction of the gain.")] = 0.9,
+    out: Annotated[Path, Option("--out", "-o", help="The run folder.")] = Path("demo-run"),
+    target: Annotated[float, Option(help="Fraction of the gain.")] = 0.9,
     as_json: Json = False,
 ) -> None:
     """Run every step on smollm2 and a generated task.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from labelcast.report.frame import LabelsAxis, target_value
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
 
 WIDTH, HEIGHT = 60, 12
+KEYS = ("low", "mean", "high")
 
 
 def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
@@ -36,8 +39,9 @@ def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
     marked = row(inside[0]) if inside else None
     if marked is not None:
         grid[marked] = [line] * (WIDTH + 1)
-    for column in range(WIDTH + 1):
-        low, mean, high = _at(answer, axis, column / WIDTH)
+    x, places = np.linspace(0, 1, WIDTH + 1), [axis.place(p.n) for p in answer.curve]
+    ends = (np.interp(x, places, [getattr(p, k) for p in answer.curve]) for k in KEYS)
+    for column, (low, mean, high) in enumerate(zip(*ends, strict=True)):
         for height in range(row(high), row(low) + 1):
             grid[height][column] = shade
         grid[row(mean)][column] = dot
@@ -50,21 +54,6 @@ def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
     lines.append(_ticks(axis))
     lines.append(f"{'':8}{answer.curve_unit} against labels; band: {100 * answer.level:.4g}%")
     return "\n".join(lines)
-
-
-def _at(answer: Forecast, axis: LabelsAxis, x: float) -> tuple[float, float, float]:
-    """Low, mean and high of the curve at a position from 0 to 1 on the log axis."""
-    points = answer.curve
-    positions = [axis.place(point.n) for point in points]
-    right = next((i for i, p in enumerate(positions) if p >= x and i > 0), len(points) - 1)
-    left = right - 1
-    share = (x - positions[left]) / (positions[right] - positions[left])
-    a, b = points[left], points[right]
-    return (
-        a.low + share * (b.low - a.low),
-        a.mean + share * (b.mean - a.mean),
-        a.high + share * (b.high - a.high),
-    )
 
 
 def _ticks(axis: LabelsAxis) -> str:

@@ -6,10 +6,11 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import Json, print_json, say, takes_unicode, tell
+from labelcast.cli.console import print_json, say, takes_unicode, tell
 from labelcast.cli.forecast_options import takes_forecast_options
+from labelcast.cli.options import Json
 from labelcast.files.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _WIDTH = 79
 def forecast(
     asked: dict[str, Any],
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder; none with --coslow or scores alone.")
+        Path | None, Argument(help="A run folder; none with --coslow or scores alone.")
     ] = None,
-    coslow: Annotated[float | None, typer.Option(help="CoS-Low, measured elsewhere.")] = None,
+    coslow: Annotated[float | None, Option(help="CoS-Low, measured elsewhere.")] = None,
     as_json: Json = False,
 ) -> None:
     """Forecast how many labels the task needs, with an interval.
@@ -66,8 +67,7 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     tell()
     tell(_table(answer))
     tell(draw_curve(answer, unicode=takes_unicode()))
-    if answer.advice():
-        advice = answer.advice()
+    if advice := answer.advice():
         words = f"Next: {advice[0].lower()}{advice[1:]}"
         tell("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False))
     for warning in (*found, *answer.warnings):
@@ -75,25 +75,23 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
 
 
 def _table(answer: Forecast) -> str:
-    needed = answer.labels_needed
+    needed, auc, lines = answer.labels_needed, answer.auc, []
 
     def count(labels: int | None) -> str:
         return f"> {answer.horizon:,}" if labels is None else f"{labels:,}"
 
-    rows = [
-        (
-            "data efficiency (AUC)",
-            f"{answer.auc.mean:.3f}",
-            f"{answer.auc.low:.3f} to {answer.auc.high:.3f}",
-        ),
-        ("labels needed", count(needed.point), f"{count(needed.low)} to {count(needed.high)}"),
-    ]
+    def row(name: str, value: str, low: str = "", high: str = "") -> None:
+        ends = f"{low} to {high}" if low else ""
+        lines.append(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n")
+
+    row("data efficiency (AUC)", f"{auc.mean:.3f}", f"{auc.low:.3f}", f"{auc.high:.3f}")
+    row("labels needed", count(needed.point), count(needed.low), count(needed.high))
     if needed.if_reached is not None:
-        ends = f"{count(needed.if_reached_low)} to {count(needed.if_reached_high)}"
-        rows.append((f"  if {answer.horizon:,} suffice", count(needed.if_reached), ends))
-    rows.append(("  half of the curves by", count(needed.median), ""))
+        ends = count(needed.if_reached_low), count(needed.if_reached_high)
+        row(f"  if {answer.horizon:,} suffice", count(needed.if_reached), *ends)
+    row("  half of the curves by", count(needed.median))
     if answer.power_law is not None:
-        rows.append(("  by the paper's formula", count(answer.power_law.labels_needed), ""))
-    rows.append(("calibration", one_line(answer.calibration or "none"), ""))
-    rows.append(("rests on", answer.basis(), ""))
-    return "".join(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n" for name, value, ends in rows)
+        row("  by the paper's formula", count(answer.power_law.labels_needed))
+    row("calibration", one_line(answer.calibration or "none"))
+    row("rests on", answer.basis())
+    return "".join(lines)

@@ -5,25 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import Json, print_json, say, say_command
+from labelcast.cli.console import print_json, say, suggest
+from labelcast.cli.options import Json
 
 
 def init(
-    data: Annotated[str, typer.Argument(help="JSONL, JSON, CSV, Parquet or hub:OWNER/NAME.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The task file to write.")] = Path(
-        "task.yaml"
-    ),
+    data: Annotated[str, Argument(help="JSONL, JSON, CSV, Parquet or hub:OWNER/NAME.")],
+    out: Annotated[Path, Option("--out", "-o", help="The task file to write.")] = Path("task.yaml"),
     name: Annotated[
-        str | None, typer.Option(help="Name of the task. Default: the name of the file.")
+        str | None, Option(help="Name of the task. Default: the name of the file.")
     ] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="An input field; repeatable.")
+        list[str] | None, Option("--input", help="An input field; repeatable.")
     ] = None,
-    answer: Annotated[str | None, typer.Option(help="The field that holds the answer.")] = None,
-    instruction: Annotated[str | None, typer.Option(help="The instruction in the prompt.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    answer: Annotated[str | None, Option(help="The field that holds the answer.")] = None,
+    instruction: Annotated[str | None, Option(help="The instruction in the prompt.")] = None,
+    force: Annotated[bool, Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a task file from the columns of a data file.
@@ -51,13 +50,17 @@ def init(
     shown = ", ".join(item.field for item in task.inputs)
     allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
     say(f"Wrote {out}: input {shown}, answer {task.answer!r} ({allowed}).")
-    say("Next: check it, improve the instruction, then run")
-    say_command("score", data, "--task", out, "--out", "run")
+    suggest(
+        "Next: check it, improve the instruction, then run",
+        "score",
+        data,
+        "--task",
+        out,
+        "--out",
+        "run",
+    )
 
 
 def _name(data: str) -> str:
-    """The default name of a task: that of the file or of the dataset."""
-    kind, colon, rest = data.partition(":")
-    if colon and kind in ("hub", "generated"):
-        return Path(rest.split(":")[0]).name
-    return Path(data).stem
+    kind, *rest = data.split(":")
+    return Path(rest[0]).name if rest and kind in ("hub", "generated") else Path(data).stem

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from labelcast.cli.console import Json, print_json, say, say_command
+from labelcast.cli.console import print_json, say, suggest
+from labelcast.cli.options import Json, RunFolder
 
 if TYPE_CHECKING:
-    from labelcast.labels.store import LabelCounts
+    from labelcast.labels.transfer import Imported
+    from labelcast.runs.label_store import LabelCounts
     from labelcast.runs.run import Run
 
 _SHOWN = 10
@@ -22,25 +23,22 @@ _FORMAT = "jsonl, csv, label-studio, prodigy or argilla. An import recognises it
 
 
 def label(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
-    export: Annotated[Path | None, typer.Option(help="Write the drawn examples to a file.")] = None,
+    run: RunFolder,
+    export: Annotated[Path | None, Option(help="Write the drawn examples to a file.")] = None,
     import_: Annotated[
-        Path | None, typer.Option("--import", help="Import the answers in a file.")
+        Path | None, Option("--import", help="Import the answers in a file.")
     ] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help=_FORMAT)] = None,
-    only: Annotated[
-        str | None, typer.Option("--set", help="Only one set: low, random or test.")
-    ] = None,
-    more: Annotated[int | None, typer.Option(help="Draw more at random, for training.")] = None,
-    test: Annotated[int | None, typer.Option(help="Draw a test set at random.")] = None,
+    file_format: Annotated[str | None, Option("--format", help=_FORMAT)] = None,
+    only: Annotated[str | None, Option("--set", help="Only one set: low, random or test.")] = None,
+    more: Annotated[int | None, Option(help="Draw more at random, for training.")] = None,
+    test: Annotated[int | None, Option(help="Draw a test set at random.")] = None,
     gold: Annotated[
-        str | None,
-        typer.Option(help="Take labels from this field of the pool. Existing labels stay."),
+        str | None, Option(help="Take labels from this field of the pool. Existing labels stay.")
     ] = None,
-    terminal: Annotated[bool, typer.Option("--terminal", help="Label in the terminal.")] = False,
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
+    terminal: Annotated[bool, Option("--terminal", help="Label in the terminal.")] = False,
+    port: Annotated[int, Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the page's link, but do not open it.")
+        bool, Option("--no-browser", help="Print the page's link, but do not open it.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -58,12 +56,13 @@ def label(
     Example: labelcast label run --more 100 --test 200 --export more.csv
     """
     from labelcast.errors import InputError
-    from labelcast.labels import exchange, store, transfer
-    from labelcast.labels.draw import check_gold, draw_more, take_gold
+    from labelcast.labels import exchange, transfer
+    from labelcast.labels.draw import draw_more, take_gold
+    from labelcast.runs import label_store as store
     from labelcast.runs.run import PATIENCE, Run
 
     opened = Run.open(run)
-    known = dict.fromkeys([one.name for one in store.SETS])
+    known = [one.name for one in store.SETS]
     if only is not None and only not in known and only not in store.count_labels(opened).drawn:
         raise InputError(f"--set {only}: choose {', '.join(known)}.")
     sets = [only] if only else None
@@ -83,32 +82,42 @@ def label(
         return
     # Damaged files are found before anything is drawn.
     store.count_labels(opened)
-    done: dict[str, Any] = {}
+    done: dict[str, object] = {}
+    lines: list[str] = []
     with opened.locked(wait=PATIENCE) if changes else nullcontext():
         if counts:
-            draw_more(opened, counts, partial(check_gold, opened, gold, only=sets))
+            draw_more(opened, counts, gold=gold, only=sets)
             done |= {f"drawn_{name}": count for name, count in counts.items()}
+            lines += [f"Drew {count} examples for the {n} set." for n, count in counts.items()]
         if import_ is not None:
-            records = transfer.read_file(opened, import_, file_format)
-            done["imported"] = asdict(transfer.import_labels(opened, records))
+            found = transfer.import_labels(opened, transfer.read_file(opened, import_, file_format))
+            done["imported"] = asdict(found)
+            lines += _imported(found)
         if gold is not None:
-            done["gold"] = asdict(take_gold(opened, gold, sets))
+            took = take_gold(opened, gold, sets)
+            done["gold"] = asdict(took)
+            lines.append(
+                f"Took {took.taken} labels from the pool; {took.kept} examples had a label already "
+                f"and {took.blank} have none in the pool."
+            )
     if export is not None:
-        exported = transfer.write_export(opened, export, str(file_format), sets)
-        done["exported"] = {"file": str(export), "format": file_format, "rows": exported.rows}
-        if exported.config is not None:
-            done["exported"]["config"] = str(exported.config)
+        wrote = transfer.write_export(opened, export, str(file_format), sets)
+        config = {} if wrote.config is None else {"config": str(wrote.config)}
+        done["exported"] = {"file": str(export), "format": file_format, "rows": wrote.rows} | config
+        lines.append(f"Wrote {wrote.rows} examples to {export}.")
+        lines += [f"Wrote the configuration of the project to {file}." for file in config.values()]
     now = store.count_labels(opened)
     if as_json:
         print_json({"run": str(run), **done, **asdict(now), "left": now.left})
-    else:
-        _say_done(done)
-        _say_next(opened, now, done, export)
+        return
+    for line in lines:
+        say(line)
+    _say_next(opened, now, export, drew=bool(counts))
 
 
 def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: bool) -> None:
     """Label on the page or in the terminal, then say how far it is and what to do next."""
-    from labelcast.labels.store import count_labels
+    from labelcast.runs.label_store import count_labels
 
     sets = [only] if only else None
     if terminal:
@@ -123,12 +132,10 @@ def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, bro
     counts = [f"{name} {now.labelled.get(name, 0)} of {n}" for name, n in now.drawn.items()]
     say(f"Stopped. All labels are saved ({', '.join(counts)}).")
     if now.left:
-        say("To continue:")
         options = ["--terminal"] * terminal + (["--set", only] if only else [])
-        say_command("label", run.path, *options)
+        suggest("To continue:", "label", run.path, *options)
     else:
-        say("Next:")
-        say_command("coslow", run.path)
+        suggest("Next:", "coslow", run.path)
 
 
 def _say_link(link: str) -> None:
@@ -138,44 +145,28 @@ def _say_link(link: str) -> None:
     sys.stdout.flush()
 
 
-def _say_done(done: dict[str, Any]) -> None:
-    for name in ("random", "test"):
-        if f"drawn_{name}" in done:
-            say(f"Drew {done[f'drawn_{name}']} examples for the {name} set.")
-    if found := done.get("imported"):
-        say(
-            f"Imported {found['taken']} answers ({found['changed']} of them changed), "
-            f"{found['same']} were known, {found['blank']} are blank."
-        )
-        for place in found["unmatched"][:_SHOWN]:
-            say(f"  no drawn example matches {place}")
-        if len(found["unmatched"]) > _SHOWN:
-            say(f"  ... and {len(found['unmatched']) - _SHOWN} more")
-    if found := done.get("gold"):
-        say(
-            f"Took {found['taken']} labels from the pool; {found['kept']} examples had a label "
-            f"already, {found['blank']} have none in the pool."
-        )
-    if found := done.get("exported"):
-        say(f"Wrote {found['rows']} examples to {found['file']}.")
-        if "config" in found:
-            say(f"Wrote the configuration of the project to {found['config']}.")
+def _imported(found: Imported) -> list[str]:
+    lines = [
+        f"Imported {found.taken} answers ({found.changed} of them changed), {found.same} were "
+        f"known, {found.blank} are blank."
+    ]
+    lines += [f"  no drawn example matches {place}" for place in found.unmatched[:_SHOWN]]
+    more = len(found.unmatched) - _SHOWN
+    return lines + ([f"  ... and {more} more"] if more > 0 else [])
 
 
-def _say_next(run: Run, now: LabelCounts, done: dict[str, Any], export: Path | None) -> None:
+def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) -> None:
     from labelcast.tasks.prompts import answer_name
 
     low_left = now.labelled.get("low", 0) < now.drawn.get("low", 0)
     for name, drawn in now.drawn.items():
         say(f"{name}: {now.labelled.get(name, 0)} of {drawn} labelled")
     if export is not None:
-        say(f"Next: fill in {answer_name(run.task)!r}, then")
-        say_command("label", run.path, "--import", export)
-    elif {"drawn_random", "drawn_test"} & done.keys() or low_left:
-        say("Next: label them,")
-        say_command("label", run.path)
-        say("or in a file,")
-        say_command("label", run.path, "--export", "to_label.csv")
+        suggest(
+            f"Next: fill in {answer_name(run.task)!r}, then", "label", run.path, "--import", export
+        )
+    elif drew or low_left:
+        suggest("Next: label them,", "label", run.path)
+        suggest("or in a file,", "label", run.path, "--export", "to_label.csv")
     else:
-        say("Next:")
-        say_command("coslow", run.path)
+        suggest("Next:", "coslow", run.path)

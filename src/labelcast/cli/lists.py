@@ -4,43 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
+from typer import Argument
 
-from labelcast.cli.console import Json, print_json, say, tell
+from labelcast.cli.console import print_json, say, tell
+from labelcast.cli.options import Json
 
 
 def tasks(as_json: Json = False) -> None:
     """List the tasks in the catalogue.
 
     `generated` tasks need no data; `hub` tasks are downloaded as the pool task:NAME; `local` tasks
-    read your own file. `verified` is no where the task was not checked against the hub's data.
+    read your own file. `verified` is no if the task was not checked against the hub's data.
 
     Example: labelcast tasks
     Example: labelcast score task:sst2 --task sst2 --out run
     """
     from labelcast.tasks.task import Task, catalogue
 
-    rows = []
-    for name in catalogue():
-        task = Task.load(name)
-        rows.append(
-            {
-                "name": name,
-                "kind": task.kind,
-                "hub": task.hub.id if task.hub else None,
-                "config": task.hub.config if task.hub else None,
-                "splits": task.hub.splits if task.hub else None,
-                "inputs": [item.field for item in task.inputs],
-                "answer": task.answer,
-                "answers": len(task.answers) or None,
-                "metric": task.metric,
-                "ceiling": task.ceiling.score if task.ceiling else None,
-                "ceiling_source": task.ceiling.source if task.ceiling else None,
-                "verified": task.verified,
-                "data": task.data,
-                "note": task.note,
-            }
-        )
+    rows = [
+        {
+            "name": name,
+            "kind": task.kind,
+            "hub": task.hub.id if task.hub else None,
+            "config": task.hub.config if task.hub else None,
+            "splits": task.hub.splits if task.hub else None,
+            "inputs": [item.field for item in task.inputs],
+            "answer": task.answer,
+            "answers": len(task.answers) or None,
+            "metric": task.metric,
+            "ceiling": task.ceiling.score if task.ceiling else None,
+            "ceiling_source": task.ceiling.source if task.ceiling else None,
+            "verified": task.verified,
+            "data": task.data,
+            "note": task.note,
+        }
+        for name, task in ((name, Task.load(name)) for name in catalogue())
+    ]
     hidden = ("config", "splits", "inputs", "answer", "ceiling_source", "data", "note")
     _show(rows, as_json, hidden)
 
@@ -56,14 +55,14 @@ def models(as_json: Json = False) -> None:
 
     own = (embedded.NAME, "SmolLM2-135M-Instruct, embedded", None)
     hub = ((hub_id, "from the hub", card.name) for card in shipped() for hub_id in card.hub_ids)
-    names = ("model", "what", "calibration")
-    _show([dict(zip(names, row, strict=True)) for row in (own, *hub)], as_json)
+    found = [{"model": name, "what": what, "calibration": card} for name, what, card in (own, *hub)]
+    _show(found, as_json)
     if not as_json:
         say("--model also takes any causal language model: a hub id, a folder, or a .gguf file.")
 
 
 def calibrations(
-    name: Annotated[str | None, typer.Argument(help="Print one card in full.")] = None,
+    name: Annotated[str | None, Argument(help="Print one card in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the cards that turn CoS-Low into data efficiency.
@@ -78,13 +77,22 @@ def calibrations(
 
         print_json(asdict(by_name(name)))
         return
-    fields = (
-        *("name", "model", "recipe", "slope", "intercept"),
-        *("residual_sd", "tasks", "loto_mae", "source"),
-    )
-    rows = [{field: getattr(card, field) for field in fields} for card in shipped()]
-    for row, card in zip(rows, shipped(), strict=True):
-        row["uses"] = "the mean of its tasks" if card.leans_on_prior else "CoS-Low"
+    fields = [
+        "name",
+        "model",
+        "recipe",
+        "slope",
+        "intercept",
+        "residual_sd",
+        "tasks",
+        "loto_mae",
+        "source",
+    ]
+    rows = [
+        {field: getattr(card, field) for field in (*fields, "source")}
+        | {"uses": "the mean of its tasks" if card.leans_on_prior else "CoS-Low"}
+        for card in shipped()
+    ]
     _show(rows, as_json, ("source",))
 
 

@@ -5,34 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import Json, print_json, say, tell, waiting
+from labelcast.cli.console import print_json, say, tell, waiting
 from labelcast.cli.forecast_options import takes_forecast_options
+from labelcast.cli.options import Json
 
 
 @takes_forecast_options
 def report(
     asked: dict[str, Any],
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder. Leave it out with --scores or --observe.")
+        Path | None, Argument(help="A run folder. Leave it out with --scores or --observe.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file.  [default: RUN/report.html or report.html]"),
+        Option("--out", "-o", help="The file.  [default: RUN/report.html or report.html]"),
     ] = None,
     cost_per_label: Annotated[
-        float | None, typer.Option(help="Cost of a label.  [default: --label-cost]")
+        float | None, Option(help="Cost of a label.  [default: --label-cost]")
     ] = None,
-    gpu_hour: Annotated[float | None, typer.Option(help="Cost of a GPU hour.")] = None,
+    gpu_hour: Annotated[float | None, Option(help="Cost of a GPU hour.")] = None,
     gpu_hours: Annotated[
         float | None,
-        typer.Option(help="GPU hours of one fine-tuning run.  [default: as measured by `tune`]"),
+        Option(help="GPU hours of one fine-tuning run.  [default: as measured by `tune`]"),
     ] = None,
-    currency: Annotated[str, typer.Option(help="A sign or a code, such as EUR.")] = "$",
-    open_it: Annotated[
-        bool, typer.Option("--open", help="Open the report in the browser.")
-    ] = False,
+    currency: Annotated[str, Option(help="A sign or a code, such as EUR.")] = "$",
+    open_it: Annotated[bool, Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a report: one HTML file that opens offline.

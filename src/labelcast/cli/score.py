@@ -5,55 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from labelcast.cli.console import (
-    BatchSize,
-    Device,
-    Dtype,
-    Json,
-    Model,
-    TaskFile,
-    bar,
-    print_json,
-    say,
-    say_command,
-    waiting,
-)
+from labelcast.cli.console import bar, print_json, say, suggest, waiting
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, TaskFile
 
 
 def score(
     pool: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="JSONL, JSON array, CSV, Parquet, hub:OWNER/NAME[:CONFIG][:SPLIT] "
             "or generated:NAME:SIZE[:SEED]."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")],
+    out: Annotated[Path, Option("--out", "-o", help="The run folder.")],
     task: TaskFile = None,
     model: Model = "smollm2",
-    n_label: Annotated[int, typer.Option(help="How many examples to pick for labelling.")] = 32,
-    seed: Annotated[int, typer.Option(help="Seed for the draw of examples to label.", min=0)] = 0,
+    n_label: Annotated[int, Option(help="How many examples to pick for labelling.")] = 32,
+    seed: Annotated[int, Option(help="Seed for the draw of examples to label.", min=0)] = 0,
     engine: Annotated[
-        str,
-        typer.Option(help="local, ray (a cluster), or vllm (experimental)."),
+        str, Option(help="local, ray (a cluster), or vllm (experimental).")
     ] = "local",
     workers: Annotated[
-        int | None,
-        typer.Option(help="With ray: copies of the model.  [default: as many as fit]"),
+        int | None, Option(help="With ray: copies of the model.  [default: as many as fit]")
     ] = None,
     gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(help="With ray: 1, or a fraction of a GPU such as 0.5.  [default: 1]"),
+        float | None, Option(help="With ray: 1, or a fraction of a GPU such as 0.5.  [default: 1]")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="With ray: the cluster.  [default: start a local one]")
+        str | None, Option(help="With ray: the cluster.  [default: start a local one]")
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 30,
+    max_new_tokens: Annotated[int, Option(help="Where an answer is cut off.")] = 30,
     as_json: Json = False,
 ) -> None:
     """Score the model's confidence on a pool, and pick examples to label.
@@ -116,9 +102,8 @@ def score(
     done = "Already scored" if scored.reused else "Scored"
     say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
     say(f"{len(scored.picked)} examples to label are in {scored.run.file('to_label.jsonl')}.")
-    say("Next: label them,")
-    say_command("label", out)
-    say("or label them in a file,")
-    say_command("label", out, "--export", "to_label.csv")
-    say("and import it once the last column is filled in:")
-    say_command("label", out, "--import", "to_label.csv")
+    suggest("Next: label them,", "label", out)
+    suggest("or label them in a file,", "label", out, "--export", "to_label.csv")
+    suggest(
+        "and import it once the last column is filled in:", "label", out, "--import", "to_label.csv"
+    )

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import (
-    BatchSize,
-    Device,
-    Dtype,
-    Json,
-    Model,
-    print_json,
-    say,
-    tell,
-    waiting,
-)
+from labelcast.cli.console import print_json, say, tell, waiting
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model
 
 if TYPE_CHECKING:
     from labelcast.execution.workers import Workers

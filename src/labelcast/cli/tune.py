@@ -5,43 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from labelcast.cli.console import (
-    BatchSize,
-    Device,
-    Dtype,
-    Json,
-    bar,
-    print_json,
-    say,
-    tell,
-    waiting,
-)
+from labelcast.cli.console import bar, print_json, say, tell, waiting
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, RunFolder
 
 
 def tune(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
-    budget: Annotated[
-        int, typer.Option(help="Labels to use, validation included; 0 scores zero-shot.")
-    ],
-    recipe: Annotated[str, typer.Option(help="full, LoRA, or a YAML file.")] = "full",
-    seed: Annotated[int, typer.Option(help="Training seed.", min=0)] = 1,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model.  [default: the run's own]")
-    ] = None,
+    run: RunFolder,
+    budget: Annotated[int, Option(help="Labels to use, validation included; 0 scores zero-shot.")],
+    recipe: Annotated[str, Option(help="full, LoRA, or a YAML file.")] = "full",
+    seed: Annotated[int, Option(help="Training seed.", min=0)] = 1,
+    model: OwnModel = None,
     keep: Annotated[
-        Path | None, typer.Option(help="Folder for the tuned model.  [default: discard it]")
+        Path | None, Option(help="Folder for the tuned model.  [default: discard it]")
     ] = None,
     target: Annotated[
-        float | None, typer.Option(help="Target of the new forecast.  [default: 0.9]")
+        float | None, Option(help="Target of the new forecast.  [default: 0.9]")
     ] = None,
     ceiling: Annotated[
-        float | None, typer.Option(help="Best possible score.  [default: the task's]")
+        float | None, Option(help="Best possible score.  [default: the task's]")
     ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped card or a card's file.")
-    ] = None,
+    calibration: Annotated[str | None, Option(help="A shipped card or a card's file.")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,

@@ -1,15 +1,15 @@
-"""Draw more examples of a run's pool, and take labels that the pool itself has."""
+"""Draw more examples of a run's pool, and take labels that the pool already has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.labels import store
-from labelcast.labels.store import DrawnExample
+from labelcast.runs import label_store as store
+from labelcast.runs.label_store import DrawnExample
 from labelcast.runs.pool import fetch, pickable, survey
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
@@ -19,7 +19,7 @@ from labelcast.tasks.sources import Source, open_source
 
 @dataclass(frozen=True)
 class GoldCounts:
-    """How many examples got the answer of their record, kept their label, or have no answer."""
+    """How many examples took their record's answer, kept their label, or have no answer."""
 
     taken: int
     kept: int
@@ -29,11 +29,14 @@ class GoldCounts:
 def draw_more(
     run: Run,
     counts: Mapping[str, int],
-    check: Callable[[Sequence[DrawnExample]], None] = lambda draws: None,
+    *,
+    gold: str | None = None,
+    only: Collection[str] | None = None,
 ) -> list[DrawnExample]:
     """Draw more examples at random, none of which was drawn before. All are drawn or none.
 
-    `counts` has the number for each set; `check` may refuse the new draws before they are saved.
+    `counts` has the number for each set. With a field `gold`, nothing is drawn if `take_gold`
+    would then fail.
 
     Raises:
         InputError: the pool is not scored yet, has too few examples left, or has changed.
@@ -51,7 +54,8 @@ def draw_more(
         taken += positions
     found = fetch(_open_pool(run), run.task, [*places])
     draws = [DrawnExample.of(example, *places[example.index]) for example in found]
-    check(draws)
+    if gold is not None:
+        _gold_answers(run, gold, [d for d in (*before, *draws) if only is None or d.set in only])
     store.save_draws(run, [*before, *draws])
     return draws
 
@@ -65,27 +69,17 @@ def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> Gold
         InputError: a record lacks the field, its answer is not allowed, or the pool has changed.
     """
     known, draws = store.known_answers(run), store.read_draws(run, only)
-    found = _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
+    found = _gold_answers(run, field, draws)
     if found:
         store.save_labels(run, known | found)
     kept = sum(draw.id in known for draw in draws)
     return GoldCounts(len(found), kept, len(draws) - kept - len(found))
 
 
-def check_gold(
-    run: Run, field: str | None, new: Sequence[DrawnExample], only: Collection[str] | None = None
-) -> None:
-    """Refuse what `take_gold` would refuse once new draws are saved; nothing without a field."""
-    if field is not None:
-        known = store.known_answers(run)
-        new = [draw for draw in new if only is None or draw.set in only]
-        draws = [*store.read_draws(run, only), *new]
-        _gold_answers(run, field, [draw for draw in draws if draw.id not in known])
-
-
 def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[str, str]:
-    """The answers in the records of drawn examples, by id, without the blank ones."""
-    wanted = {draw.index: draw.id for draw in draws}
+    """The answers in the records of unlabelled examples, by id, without the blank ones."""
+    known = store.known_answers(run)
+    wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
     for record in _open_pool(run).records() if wanted else ():
         if record.index not in wanted:
@@ -103,7 +97,6 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
 
 
 def _open_pool(run: Run) -> Source:
-    """The run's pool; an error if it has changed since it was scored."""
     source = open_source(run.facts.pool)
     if survey(source, run.task).digest != run.question.pool_digest:
         raise InputError(

@@ -15,10 +15,10 @@ class LabelTask:
     """What a labeller is asked.
 
     Attributes:
-        instruction: what to do; empty where the prompts say it themselves.
+        instruction: empty for prompts that are already rendered.
         fields, titles: the names of the input fields, and the title of each.
         answer: the name of the answer field.
-        answers: the allowed answers; empty where any text is allowed.
+        answers: the allowed answers; empty if any text is allowed.
     """
 
     instruction: str
@@ -48,7 +48,7 @@ class LabelTask:
 
     @property
     def guidelines(self) -> str:
-        """The instruction, or the name of the answer field where there is none."""
+        """The instruction; without one, a sentence with the name of the answer field."""
         return self.instruction or f"Give {self.answer}."
 
     @cached_property

@@ -1,7 +1,7 @@
-"""What a labeller leaves beside the labels: notes, marks, time spent, and the undo history.
+"""What is saved beside the labels: notes, marks, time spent, and the undo history.
 
-`RUN/remarks.jsonl` has one row for each example. `RUN/label_steps.jsonl` has the last changes,
-newest last, so that they can be undone after a restart.
+`RUN/remarks.jsonl` has one row per example; `RUN/label_steps.jsonl` has the last changes, newest
+last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT_CHANGES = 200
 
 
 class LabelEntry(BaseModel):
-    """All that a labeller can change about one example."""
+    """Everything that a labeller can change about one example."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -33,17 +33,12 @@ class LabelEntry(BaseModel):
 
     @property
     def version(self) -> str:
-        """A short hash, to check that the entry is still the one that somebody saw."""
+        """A short hash that shows whether the entry has changed since somebody saw it."""
         return hashlib.sha256(json.dumps(self.model_dump()).encode()).hexdigest()[:12]
 
 
 class ExampleNotes(BaseModel):
-    """One row of `remarks.jsonl`.
-
-    Attributes:
-        seconds: time spent on the example.
-        model_shown: whether the labeller looked at the model's own answer.
-    """
+    """One row of `remarks.jsonl`; `model_shown`: the labeller looked at the model's answer."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 

@@ -1,8 +1,7 @@
-"""Label a run one example at a time; every change is saved at once and can be undone.
+"""Label a run one example at a time, on the page or in the terminal.
 
-The page and the terminal share it. Nothing is cached between two calls, so another process (a
-second page, `label --import`, `label --more`) may change the run in the meantime: each change
-names the version of the entry that the labeller saw, and is refused if that has changed.
+Every change is saved at once and can be undone. Another process may change the run in the
+meantime, so nothing is cached, and a change is refused if the labeller saw an older entry.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.errors import InputError, LabelcastError
-from labelcast.labels import store
 from labelcast.labels.label_task import LabelTask
 from labelcast.labels.notes import (
     ExampleNotes,
@@ -23,7 +21,8 @@ from labelcast.labels.notes import (
     save_changes,
     save_notes,
 )
-from labelcast.labels.store import DrawnExample, ExampleSet
+from labelcast.runs import label_store as store
+from labelcast.runs.label_store import DrawnExample, ExampleSet
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
@@ -34,11 +33,11 @@ _ENOUGH_TIMES = 3
 
 
 class NoSuchExample(InputError):
-    """An id that was not drawn."""
+    """No drawn example has this id."""
 
 
 class ChangedMeanwhile(LabelcastError):
-    """Not what the labeller saw any more; `item` is the example now, None for a refused undo."""
+    """The labeller saw an older state; `item` is the example now, None for a refused undo."""
 
     def __init__(self, item: LabelItem | None) -> None:
         super().__init__("changed in the meantime, in another window or by another command.")
@@ -63,7 +62,7 @@ class LabelItem:
 
 @dataclass(frozen=True)
 class SetCounts:
-    """How far the labelling of one set is; the time left is known after a few answers."""
+    """The progress of one set; the time left is known after a few answers."""
 
     name: str
     drawn: int
@@ -75,7 +74,7 @@ class SetCounts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a session on disk: its items set by set, and the change to undo, if any."""
+    """The state on disk: the items set by set, and the change that undo would revert, if any."""
 
     items: tuple[LabelItem, ...]
     sets: tuple[ExampleSet, ...]
@@ -93,25 +92,23 @@ class Snapshot:
         return next((item for item in self.items if item.is_open), None)
 
     def next_after(self, example: str) -> LabelItem | None:
-        """What to show next within the same set: an open item, else a skipped one further on."""
+        """What to show next in the same set: an open item, else a skipped one further on."""
         here = self.item(example)
         peers = [item for item in self.items if item.set == here.set]
         place = peers.index(here)
-        after, before = peers[place + 1 :], peers[:place]
-        found = [item for item in (*after, *before) if item.is_open]
-        found += [item for item in after if item.entry.skipped]
-        return found[0] if found else None
+        after = peers[place + 1 :]
+        found = [item for item in (*after, *peers[:place]) if item.is_open]
+        return next(iter([*found, *(item for item in after if item.entry.skipped)]), None)
 
     def counts(self, name: str) -> SetCounts:
-        """How far the labelling of a set is."""
-        items = [item for item in self.items if item.set == name]
-        labelled = sum(item.entry.answer is not None for item in items)
+        """The progress of a set."""
+        entries = [item.entry for item in self.items if item.set == name]
+        labelled = sum(entry.answer is not None for entry in entries)
+        skipped, unsure = sum(e.skipped for e in entries), sum(e.unsure for e in entries)
         times = [item.seconds for item in self.items if item.entry.answer and item.seconds > 0]
-        pace = median(times) if len(times) >= _ENOUGH_TIMES else None
-        skipped = sum(item.entry.skipped for item in items)
-        unsure = sum(item.entry.unsure for item in items)
-        left = None if pace is None else pace * (len(items) - labelled)
-        return SetCounts(name, len(items), labelled, skipped, unsure, left)
+        enough = len(times) >= _ENOUGH_TIMES
+        left = median(times) * (len(entries) - labelled) if enough else None
+        return SetCounts(name, len(entries), labelled, skipped, unsure, left)
 
 
 class LabelSession:
@@ -119,12 +116,10 @@ class LabelSession:
 
     def __init__(self, run: Run, only: Collection[str] | None = None):
         """Open a session for some sets of a scored run; None for all."""
-        self.run = run
-        self.only = only
-        self.task = LabelTask.of(run.task)
+        self.run, self.only, self.task = run, only, LabelTask.of(run.task)
 
     def snapshot(self) -> Snapshot:
-        """The current state; an error if a file is damaged."""
+        """The current state. Raises InputError if a file is damaged."""
         draws, notes = store.read_draws(self.run, self.only), load_notes(self.run)
         answers, sets = store.known_answers(self.run), store.sets_of(draws)
         items = tuple(
@@ -147,12 +142,12 @@ class LabelSession:
         return self._change(example, seen, seconds, {"answer": text, "skipped": False})
 
     def skip(self, example: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
-        """Skip an example; an answer that it has stays. Errors as `label`."""
+        """Skip an example; if it has an answer, that stays. Errors as `label`."""
         changes = {"skipped": self.snapshot().item(example).entry.answer is None}
         return self._change(example, seen, seconds, changes)
 
     def set_unsure(self, example: str, unsure: bool, *, seen: str) -> Snapshot:
-        """Mark an example as unsure, or not. Errors as `label`."""
+        """Mark an example as unsure, or remove the mark. Errors as `label`."""
         return self._change(example, seen, 0.0, {"unsure": unsure})
 
     def set_note(self, example: str, note: str, *, seen: str) -> Snapshot:
@@ -160,10 +155,9 @@ class LabelSession:
         return self._change(example, seen, 0.0, {"note": as_text(note, "the note").strip()})
 
     def undo(self, step: str | None = None) -> tuple[Snapshot, LabelItem | None]:
-        """Undo the last change whose result is still there: the one named `step`, if given.
+        """Undo the last change whose result is still there; with `step`, only if it is that one.
 
-        Returns:
-            The new state and the example that was changed back; None if there is nothing to undo.
+        Returns the new state and the reverted example, None if there is nothing to undo.
         """
         with self.run.locked(wait=PATIENCE):
             now = self.snapshot()
@@ -176,28 +170,23 @@ class LabelSession:
             # Later changes of the same example are void; those of other examples may be valid.
             changes = load_changes(self.run)
             place = [change.step for change in changes].index(last.step)
-            later = [change for change in changes[place:] if change.id != last.id]
-            save_changes(self.run, [*changes[:place], *later])
+            valid = [c for n, c in enumerate(changes) if n < place or c.id != last.id]
+            save_changes(self.run, valid)
             now = self.snapshot()
             return now, now.item(last.id)
 
     def show_model_answer(self, example: str) -> str | None:
-        """The model's own answer; None where it gave none. That it was shown is recorded.
+        """The model's own answer, None if it gave none; records that it was shown.
 
         Refused for the test set, whose labels must not depend on the model that they test.
         """
         from labelcast.runs.pool import read_model_answers
 
-        name = self.snapshot().item(example).set
-        if ExampleSet.named(name).role == "test":
+        if ExampleSet.named(self.snapshot().item(example).set).role == "test":
             raise InputError("the model's answer is not shown for the test set.")
         answers = read_model_answers(self.run.file("confidence.parquet"), [example])
         with self.run.locked(wait=PATIENCE):
-            notes = load_notes(self.run)
-            before = notes.get(example, ExampleNotes(id=example))
-            if not before.model_shown:
-                shown = before.model_copy(update={"model_shown": True})
-                save_notes(self.run, notes | {example: shown})
+            self._note(example, model_shown=True)
         return answers[example].answer if example in answers else None
 
     def _change(
@@ -223,29 +212,26 @@ class LabelSession:
             if after.answer is not None:
                 known[item.id] = after.answer
             store.save_labels(self.run, known)
+        spent = round(item.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)
+        marks = after.model_dump(exclude={"answer"})
+        self._note(item.id, **marks, seconds=spent)
+
+    def _note(self, example: str, **changes: object) -> None:
         notes = load_notes(self.run)
-        before = notes.get(item.id, ExampleNotes(id=item.id))
-        spent = round(before.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)
-        marks = {"note": after.note, "unsure": after.unsure, "skipped": after.skipped}
-        now = before.model_copy(update={**marks, "seconds": spent})
+        before = notes.get(example, ExampleNotes(id=example))
+        now = before.model_copy(update=changes)
         if now != before:
-            save_notes(self.run, notes | {item.id: now})
+            save_notes(self.run, notes | {example: now})
 
 
 def _item(drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> LabelItem:
-    # An answer that was imported in the meantime ends a skip.
+    # An answer that was imported later ends a skip.
     skipped = notes.skipped and answer is None
     entry = LabelEntry(answer=answer, unsure=notes.unsure, skipped=skipped, note=notes.note)
     return LabelItem(drawn.id, drawn.set, drawn.fields, entry, notes.seconds)
 
 
 def _undoable(changes: Sequence[LabelChange], items: Sequence[LabelItem]) -> LabelChange | None:
-    """The newest change whose result is still there.
-
-    It is not if a kill came just after the change was recorded, or if something else changed the
-    example later.
-    """
+    """The newest change whose result is still there: no kill came before, no change after it."""
     now = {item.id: item.entry for item in items}
-    return next(
-        (change for change in reversed(changes) if now.get(change.id) == change.after), None
-    )
+    return next((c for c in reversed(changes) if now.get(c.id) == c.after), None)

@@ -1,7 +1,4 @@
-"""Label in a terminal, one example at a time, by typing; works from a pipe too.
-
-A line is an answer unless it begins with a colon.
-"""
+"""Label in a terminal, one example at a time; a line is an answer unless it begins with a colon."""
 
 from __future__ import annotations
 
@@ -11,8 +8,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
+from labelcast.files.untrusted import escaped
 from labelcast.labels.session import ChangedMeanwhile, LabelItem, LabelSession
-from labelcast.labels.store import require_drawn
+from labelcast.runs.label_store import require_drawn
 from labelcast.runs.run import Run
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ _MAX_PAUSE = 600.0
 
 
 def label_in_terminal(run: Run, only: Collection[str] | None = None) -> None:
-    """Label a run by typing, until everything is labelled or the input ends.
+    """Label a run until everything is labelled or the input ends.
 
     Raises:
         InputError: nothing is drawn.
@@ -35,7 +33,7 @@ def label_in_terminal(run: Run, only: Collection[str] | None = None) -> None:
     from rich.console import Console
 
     require_drawn(run, only)
-    # stdout is for results. Text of the data is never markup.
+    # stdout is for results. Text from the data is never markup.
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     try:
         _Prompt(LabelSession(run, only), console).run()
@@ -48,7 +46,7 @@ class _Prompt:
 
     def __init__(self, session: LabelSession, console: Console) -> None:
         self._session, self._console, self._task = session, console, session.task
-        # Where an answer is itself a number, a typed number is that answer, not a list position.
+        # If an answer is itself a number, a typed number is that answer, not a list position.
         self._numbered = not any(answer.isdecimal() for answer in session.task.answers)
         self._shown_at = 0.0
 
@@ -57,8 +55,7 @@ class _Prompt:
             self._say(self._task.instruction, style="italic")
         self._say(_HELP, style="dim")
         now = self._session.snapshot()
-        skipped = (item for item in now.items if item.entry.skipped)
-        item = now.first_open() or next(skipped, None)
+        item = now.first_open() or next((i for i in now.items if i.entry.skipped), None)
         while item is not None:
             self._show(item)
             line = _read()
@@ -68,7 +65,6 @@ class _Prompt:
             item = self._do(item, line)
 
     def _do(self, item: LabelItem, line: str) -> LabelItem | None:
-        """Do what a line says; returns the example to show next."""
         seconds = min(time.monotonic() - self._shown_at, _MAX_PAUSE)
         try:
             if not line:
@@ -106,24 +102,18 @@ class _Prompt:
         return item
 
     def _answer(self, line: str) -> str:
-        """The answer of a line: an allowed one, its number in the list, or its beginning.
-
-        Raises:
-            InputError: it begins several answers, or none.
-        """
+        """The answer that a line gives: in full, by its number in the list, or by its beginning."""
         answers = self._task.answers
         if not answers or line in answers:
             return line
         if self._numbered and line.isdecimal() and 1 <= int(line) <= len(answers):
             return answers[int(line) - 1]
-        typed = line.casefold()
-        found = [
-            answer
-            for answer in answers
-            if answer.casefold().startswith(typed)
-            or self._task.meanings.get(answer, "").casefold().startswith(typed)
-        ]
-        found = [answer for answer in found if answer.casefold() == typed] or found
+        typed, meanings = line.casefold(), self._task.meanings
+        texts = {
+            answer: (answer.casefold(), meanings.get(answer, "").casefold()) for answer in answers
+        }
+        found = [one for one in answers if any(text.startswith(typed) for text in texts[one])]
+        found = [one for one in found if texts[one][0] == typed] or found
         if len(found) == 1:
             return found[0]
         some = ", ".join((found or answers)[:_FEW])
@@ -164,19 +154,10 @@ class _Prompt:
         )
 
     def _say(self, text: str, style: str | None = None) -> None:
-        self._console.print(printable(text), style=style)
-
-
-def printable(text: str) -> str:
-    """Text with control characters replaced, so that it cannot steer the terminal."""
-    return "".join(
-        char if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160) else "\ufffd"
-        for char in text.replace("\r\n", "\n")
-    )
+        self._console.print(escaped(text.replace("\r\n", "\n")), style=style)
 
 
 def _read() -> str | None:
-    """The next line; None at the end of the input."""
     sys.stderr.write("> ")
     sys.stderr.flush()
     line = sys.stdin.readline()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_target
-from labelcast.labels import exchange, store
+from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
+from labelcast.runs import label_store as store
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
@@ -20,11 +21,8 @@ from labelcast.tasks.values import as_text, content_hash
 class Imported:
     """What an import found.
 
-    Attributes:
-        taken: answers that are new or changed; `changed` of them replaced another.
-        same: answers that were known already.
-        blank: records without an answer.
-        unmatched: places of records that match no drawn example.
+    `taken` answers are new or changed (`changed` of them replaced another), the `same` were known
+    already, `blank` records have none; `unmatched` has the places of those without an example.
     """
 
     taken: int
@@ -63,7 +61,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
 
 def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], Imported]:
     """The answers of records by the id of their example, and what importing them would change."""
-    task, draws = run.task, store.read_draws(run)
+    task, draws, known = run.task, store.read_draws(run), store.known_answers(run)
     by_content = {content_hash(draw.fields): draw.id for draw in draws}
     ids, name = {draw.id for draw in draws}, answer_name(task)
     found: dict[str, tuple[str, str]] = {}
@@ -89,7 +87,7 @@ def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], 
                 f"{record.where}: the example {drawn} is labelled {answer!r} here and "
                 f"{first!r} at {place}. Keep one of the two."
             )
-    answers, known = {key: answer for key, (answer, _) in found.items()}, store.known_answers(run)
+    answers = {key: answer for key, (answer, _) in found.items()}
     changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
     same = sum(known.get(key) == answer for key, answer in answers.items())
     return answers, Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
@@ -121,7 +119,7 @@ def write_export(
 
 
 def check_replaceable(run: Run, path: Path, file_format: str) -> None:
-    """Refuse to overwrite a file that has more than the run, or a different configuration."""
+    """Refuse to overwrite a file with answers that the run lacks, or another configuration."""
     refuse_target(path)
     config = exchange.config_file(path, file_format, LabelTask.of(run.task))
     if config is not None and config[0].exists() and config[0].read_bytes() != config[1].encode():
@@ -147,7 +145,7 @@ def check_replaceable(run: Run, path: Path, file_format: str) -> None:
 
 
 def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:
-    """The id that a record gives or that its content has, if any."""
+    """The id of the example with a record's content, else the record's own id, if any."""
     values = record.values
     if all(values.get(name) is not None for name in names):
         fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
-from labelcast.labels.store import draws_so_far
-from labelcast.runs.forecast import OPTIONS, coslow_is_stale
+from labelcast.runs.forecast import OPTIONS, RunOptions, coslow_is_stale
+from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.run import Run
 
 TEST_SIZE = 200
@@ -30,95 +30,86 @@ def labelcast(*words: object) -> str:
     return shlex.join(["labelcast", *map(str, words)])
 
 
-def forecast_command(run: Run | None, asked: Mapping[str, Any], *more: object) -> str:
+def forecast_command(run: Run | None, asked: RunOptions, *more: object) -> str:
     """The command that repeats a forecast; SCORES.csv stands for a file of scores."""
     return labelcast("forecast", *_run_and_options(run, asked), *more)
 
 
-def _run_and_options(run: Run | None, asked: Mapping[str, Any]) -> list[object]:
+def _run_and_options(run: Run | None, asked: RunOptions) -> list[object]:
     words: list[object] = [] if run is None else [run.path]
     for name in OPTIONS:
         value = asked.get(name)
         if value is None or value is False or name == "observations":
             continue
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
-    given = asked.get("observations") or ()
+    given = list(asked.get("observations") or ())
     if len(given) > MOST_OBSERVED or any(len(entry) > 2 for entry in given):
-        words += ["--scores", SCORES]
-    else:
-        words += [word for n, score in given for word in ("--observe", f"{n}={score}")]
-    return words
+        return [*words, "--scores", SCORES]
+    return words + [word for e in given for word in ("--observe", f"{e[0]}={e[1]}")]
 
 
-def next_steps(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> tuple[NextStep, ...]:
+def next_steps(run: Run | None, answer: Forecast, asked: RunOptions) -> tuple[NextStep, ...]:
     """What to do next, in order."""
     if run is None:
         again = "" if answer.next_budget is None else _with_another_score(None, answer, asked)
         return (NextStep(answer.advice() or _NO_LABELS, again),)
     steps = []
     if coslow_is_stale(run):
-        again = labelcast("coslow", run.path)
-        steps.append(NextStep("The labels have changed: measure CoS-Low again.", again))
+        steps.append(_step("The labels have changed: measure CoS-Low again.", "coslow", run.path))
     if answer.answered_by == ("zero-shot",):
-        return (*steps, NextStep(_NO_LABELS, labelcast("tune", run.path, "--budget", 0)))
+        return (*steps, _step(_NO_LABELS, "tune", run.path, "--budget", 0))
     if answer.next_budget is None:
         return (*steps, NextStep(answer.advice(), ""))
     return (*steps, *_label_and_tune(run, answer, answer.next_budget, asked))
 
 
-def _with_another_score(run: Run | None, answer: Forecast, asked: Mapping[str, Any]) -> str:
+def _step(text: str, *words: object) -> NextStep:
+    return NextStep(text, labelcast(*words))
+
+
+def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) -> str:
     """The command that repeats the forecast with a score at the next budget."""
     size = [] if asked.get("observe_sd") is not None else ["--observe-size", "M"]
     score = f"{answer.next_budget}=SCORE"
-    others = {name: value for name, value in asked.items() if name != "observe_size"}
-    return forecast_command(run, others, "--observe", score, *size)
+    return forecast_command(run, {**asked, "observe_size": None}, "--observe", score, *size)
 
 
-def _label_and_tune(
-    run: Run, answer: Forecast, budget: int, asked: Mapping[str, Any]
-) -> list[NextStep]:
-    """Label up to a budget, fine-tune there, and forecast again."""
+def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) -> list[NextStep]:
     sets = [draw.set for draw in draws_so_far(run)]
-    short = budget - sets.count("random")
-    parts: list[str] = []
-    words: list[object] = []
-    if short > 0:
-        parts.append(f"{short:,} more examples")
-        words += ["--more", short]
+    short, steps = budget - sets.count("random"), []
+    draws = [(f"{short:,} more examples", "--more", short)] if short > 0 else []
     if "test" not in sets:
-        parts.append(f"a test set of {TEST_SIZE}")
-        words += ["--test", TEST_SIZE]
-    steps = [
-        NextStep(f"Label them, up to {budget:,}.", labelcast("label", run.path)),
-        NextStep(
-            "Fine-tune on them, score on the test set, and forecast again.",
-            labelcast("tune", run.path, "--budget", budget),
-        ),
-        NextStep(
-            "Or fine-tune in your own way and give the score.",
-            _with_another_score(run, answer, asked),
-        ),
+        draws.append((f"a test set of {TEST_SIZE}", "--test", TEST_SIZE))
+    if draws:
+        text = f"Draw {' and '.join(text for text, *_ in draws)} at random."
+        options = [word for _, *words in draws for word in words]
+        steps.append(_step(text, "label", run.path, *options))
+    tune = "Fine-tune on them, score on the test set, and forecast again."
+    yourself = "Or fine-tune in your own way and give the score."
+    return [
+        *steps,
+        _step(f"Label them, up to {budget:,}.", "label", run.path),
+        _step(tune, "tune", run.path, "--budget", budget),
+        NextStep(yourself, _with_another_score(run, answer, asked)),
     ]
-    if words:
-        text = f"Draw {' and '.join(parts)} at random."
-        steps.insert(0, NextStep(text, labelcast("label", run.path, *words)))
-    return steps
 
 
-def made_by(run: Run | None, asked: Mapping[str, Any]) -> Sequence[str]:
+def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
     """The commands that made this report; TASK stands for the task's file."""
     if run is None:
         return [labelcast("report", *_run_and_options(None, asked))]
     question = run.question.to_dict()
     task = [] if run.task is None else ["--task", "TASK"]
-    settings: list[object] = []
+    scoring: list[object] = ["score", run.facts.pool or "POOL", *task]
+    scoring += ["--model", run.model.name, "--out", run.path]
     for name in ("n_label", "seed", "max_new_tokens"):
         if name in question:
-            settings += [f"--{name.replace('_', '-')}", question[name]]
-    scoring = ["score", run.facts.pool or "POOL", *task, "--model", run.model.name]
-    commands = [labelcast(*scoring, "--out", run.path, *settings), labelcast("label", run.path)]
-    if run.coslow() is not None:
-        commands.append(labelcast("coslow", run.path))
-    for score in run.tuned_scores():
-        commands.append(labelcast("tune", run.path, "--budget", score.budget))
-    return [*commands, forecast_command(run, asked), labelcast("report", run.path)]
+            scoring += [f"--{name.replace('_', '-')}", question[name]]
+    return [
+        labelcast(*scoring),
+        labelcast("label", run.path),
+        *([] if run.coslow() is None else [labelcast("coslow", run.path)]),
+        *(labelcast("tune", run.path, "--budget", row.budget) for row in run.tuned_scores()),
+        forecast_command(run, asked),
+        labelcast("report", run.path),
+    ]

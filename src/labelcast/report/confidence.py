@@ -7,13 +7,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from labelcast.runs.label_store import read_draws
+from labelcast.runs.pool import pickable
 from labelcast.runs.run import Run
+from labelcast.selection.low_confidence import SHARE
 
 BINS = 40
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,11 @@ class PoolConfidence:
     """The confidence of a pool.
 
     Attributes:
-        size: examples in the pool.
         left_out: duplicates and prompts that are too long; these are never picked.
         mean, low, high: over the other examples.
         limit: the highest confidence that could be picked.
-        edges: of the bins, [bins + 1].
-        counts: examples per bin, [bins].
-        picked: picked examples per bin, [bins].
+        edges, counts, picked: of a histogram: the edges of its bins, and the examples and the
+            picked examples in each.
     """
 
     size: int
@@ -42,28 +40,14 @@ class PoolConfidence:
 
 
 def read_confidence(run: Run) -> PoolConfidence | None:
-    """The confidence of a run's pool; None if the pool was not scored in this run.
-
-    Raises:
-        InputError: the file is damaged.
-    """
+    """The confidence of a run's pool; None if the pool was not scored in this run."""
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
-    from labelcast.labels.store import read_draws
-    from labelcast.runs.pool import pickable
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = pickable(path)
-    positions = [draw.index for draw in read_draws(run, ["low"]) if draw.index < len(values)]
-    return count_by_confidence(values, np.asarray(positions, dtype=np.int64))
-
-
-def count_by_confidence(values: Array, picked: NDArray[np.int64]) -> PoolConfidence | None:
-    """Count confidences, [N] with NaN for examples never picked, and those at picked positions."""
-    from labelcast.selection.low_confidence import SHARE
-
+    picked = [draw.index for draw in read_draws(run, ["low"]) if draw.index < len(values)]
     usable = np.sort(values[np.isfinite(values)])
     chosen = values[picked]
     chosen = chosen[np.isfinite(chosen)]

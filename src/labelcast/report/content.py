@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from labelcast.errors import InputError
 from labelcast.forecast import Calibration, Forecast, forecast
@@ -15,7 +15,7 @@ from labelcast.report.costs import CostModel, Prices, cost_model
 from labelcast.report.formatting import Shown, shorten
 from labelcast.report.labelled import LabelledExamples, read_labelled
 from labelcast.report.similarity import Similarity, read_similarity
-from labelcast.runs.forecast import answer_run, card_asked, last_asked
+from labelcast.runs.forecast import RunOptions, answer_run, card_asked, last_asked
 from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
 
@@ -55,16 +55,11 @@ class Content:
 
     Attributes:
         name: of the task, or of the run if it has none.
-        answer: the forecast.
-        warnings: all of them.
         targets: labels needed for a range of targets.
         costs: None without prices.
         steps: what to do next.
         commands: that make this report.
-        card: the calibration.
-        run: its question, facts and model.
-        finished: its finished steps.
-        tuned: scores measured in it.
+        finished, tuned: the run's finished steps, and the scores measured in it.
     """
 
     name: str
@@ -89,7 +84,7 @@ def gather(
     run: Run, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
     """Collect what the report of a run says; arguments and errors as `write_report`."""
-    options = last_asked(run) if asked is None else dict(asked)
+    options = last_asked(run) if asked is None else cast("RunOptions", asked)
     try:
         found = answer_run(run, **options)
     except InputError as error:
@@ -101,7 +96,7 @@ def gather(
     tuned = run.tuned_scores()
     costs = cost_model(_filled(prices, options), tuned, run.facts.device, answer.horizon)
     similarity = read_similarity(run)
-    of_command = options | {"calibration": card_asked(options.get("calibration"))}
+    of_command: RunOptions = {**options, "calibration": card_asked(options.get("calibration"))}
     return Content(
         name=run.task.name if run.task else run.path.resolve().name,
         run=run,
@@ -122,12 +117,12 @@ def gather(
 
 
 def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Content:
-    """Collect what a report from scores alone says, without a run; likewise."""
+    """Collect what a report from scores alone says; arguments and errors as `write_report`."""
     if not asked.get("observations") and asked.get("zero_shot") is None:
         raise InputError(
             "give a run folder, or measured scores (--scores FILE or --observe N=SCORE)."
         )
-    options = dict(asked)
+    options = cast("RunOptions", asked)
     answer = forecast(**options)
     return Content(
         name="this task",
@@ -140,7 +135,7 @@ def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Con
     )
 
 
-def _filled(prices: Prices | None, options: Mapping[str, Any]) -> Prices:
+def _filled(prices: Prices | None, options: RunOptions) -> Prices:
     return (prices or Prices()).filled(options.get("label_cost"), options.get("run_cost"))
 
 
@@ -154,7 +149,7 @@ def _finished(run: Run, name: str) -> FinishedStep:
 
 
 def _targets(
-    ask: Callable[[Mapping[str, Any]], Forecast], answer: Forecast, options: Mapping[str, Any]
+    ask: Callable[[RunOptions], Forecast], answer: Forecast, options: RunOptions
 ) -> tuple[TargetRow, ...]:
     """The labels needed for `GAINS` and for the target of `answer`; `ask` makes other forecasts."""
     asked = TargetRow(answer.target.gain, answer.target.score, True, answer.labels_needed)

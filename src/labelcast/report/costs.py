@@ -13,14 +13,10 @@ from labelcast.runs.records import TunedScore
 
 
 class Prices(NamedTuple):
-    """Prices given by the user; None if not given.
+    """Prices given by the user.
 
-    Attributes:
-        per_label: of one label.
-        gpu_hour: of one GPU hour.
-        gpu_hours: that one fine-tuning run takes; None takes those that `labelcast tune` measured.
-        currency: a sign or a code.
-        per_run: of one fine-tuning run; used without `gpu_hour`.
+    `gpu_hours` is the time of one fine-tuning run; None takes what `labelcast tune` measured.
+    `per_run` is the price of such a run, used without `gpu_hour`.
     """
 
     per_label: float | None = None
@@ -71,32 +67,27 @@ def cost_model(
     _check(prices)
     if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
         return None
-    assumed = []
+    assumed, training, currency = [], prices.per_run or 0.0, prices.currency
     if prices.per_label is not None:
-        assumed.append(f"A label costs {_exact(prices.per_label, prices.currency)}.")
-    training = 0.0
+        assumed.append(f"A label costs {_exact(prices.per_label, currency)}.")
     if prices.gpu_hour is not None:
         hours, source = _hours(prices, measured, device)
         training = hours * prices.gpu_hour
         assumed.append(
             f"One fine-tuning run on the labels needed takes {hours:.3g} GPU hours ({source}) at "
-            f"{_exact(prices.gpu_hour, prices.currency)} per hour."
+            f"{_exact(prices.gpu_hour, currency)} per hour."
         )
     elif prices.per_run is not None:
-        training = prices.per_run
-        assumed.append(f"One fine-tuning run costs {_exact(training, prices.currency)}.")
+        assumed.append(f"One fine-tuning run costs {_exact(training, currency)}.")
     assumed.append(
         "Not counted: the examples labelled for CoS-Low, a test set, runs at smaller budgets."
     )
-    return CostModel(prices.per_label or 0.0, training, prices.currency, tuple(assumed), horizon)
+    return CostModel(prices.per_label or 0.0, training, currency, tuple(assumed), horizon)
 
 
 def _check(prices: Prices) -> None:
-    for option, value in (
-        ("--cost-per-label", prices.per_label),
-        ("--gpu-hour", prices.gpu_hour),
-        ("--gpu-hours", prices.gpu_hours),
-    ):
+    given = (prices.per_label, prices.gpu_hour, prices.gpu_hours)
+    for option, value in zip(("--cost-per-label", "--gpu-hour", "--gpu-hours"), given, strict=True):
         if value is not None and not (isfinite(value) and value >= 0):
             raise InputError(f"{option} {value:g}: give a number of 0 or more.")
     if prices.gpu_hours is not None and prices.gpu_hour is None:
@@ -114,8 +105,8 @@ def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple
             "--gpu-hour: no fine-tuning in this run was measured on a GPU. Give the hours of one "
             "run with --gpu-hours."
         )
-    runs = "run" if len(seconds) == 1 else "runs"
-    return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured {runs}"
+    plural = "s" * (len(seconds) > 1)
+    return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured run{plural}"
 
 
 def money(amount: float, currency: str) -> str:
@@ -124,13 +115,10 @@ def money(amount: float, currency: str) -> str:
     >>> money(1240.5, "$"), money(80, "EUR")
     ('$1,240', '80 EUR')
     """
-    return _with_currency(f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}", currency)
+    number = f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}"
+    return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
 
 
 def _exact(amount: float, currency: str) -> str:
     number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
-    return _with_currency(number, currency)
-
-
-def _with_currency(number: str, currency: str) -> str:
     return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"

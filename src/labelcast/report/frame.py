@@ -12,8 +12,7 @@ from labelcast.forecast.efficiency import log_position
 if TYPE_CHECKING:
     from labelcast.forecast.answer import End, Forecast
 
-_LANE = 0.22
-HEADROOM = 0.07
+_LANE, HEADROOM = 0.22, 0.07
 _TICKS = 6
 """The most steps on the axis of scores."""
 
@@ -41,11 +40,7 @@ PALETTE = Palette()
 
 
 class LabelsAxis(NamedTuple):
-    """The axis of labels: log2(labels), with 0 in the place of 1, scaled to [0, 1].
-
-    Attributes:
-        last: labels at its right end, 5,000 or more.
-    """
+    """The axis of labels: log2(labels), with 0 in the place of 1, from 0 to `last` labels."""
 
     last: int
 
@@ -55,7 +50,7 @@ class LabelsAxis(NamedTuple):
         return cls(answer.curve[-1].n)
 
     def place(self, n: float) -> float:
-        """The position of a number of labels, at most 1."""
+        """The position of a number of labels, from 0 to 1."""
         return float(log_position(min(n, self.last)) / log_position(self.last))
 
     def ticks(self, *, few: bool = False) -> list[int]:
@@ -65,14 +60,7 @@ class LabelsAxis(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where things are in the plot.
-
-    Attributes:
-        bottom, top: the range of the curve's axis.
-        step: between two ticks; 1, 2 or 5 times a power of ten.
-        width: of the plot, in pixels.
-        labels: the axis of labels.
-    """
+    """Where things are in the plot: both axes, the step between ticks, the width in pixels."""
 
     bottom: float
     top: float
@@ -116,11 +104,7 @@ class Frame(NamedTuple):
 
 
 def _step(span: float) -> float:
-    """The smallest step of 1, 2 or 5 times a power of ten that gives few ticks.
-
-    >>> _step(0.4), _step(37.0)
-    (0.1, 10.0)
-    """
+    """The smallest step of 1, 2 or 5 times a power of ten that gives few ticks."""
     power = 10.0 ** floor(log10(max(span, 0.01) / _TICKS))
     return next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= _TICKS)
 
@@ -138,17 +122,14 @@ def observed(answer: Forecast) -> list[ScoreBand]:
     """The observed scores with the intervals of their noise, at the forecast's level."""
     quantile = normal_quantile((1 + answer.level) / 2)
     # Scores are at least 0, and at most 1 unless the forecast itself goes above 1.
-    most = 1.0 if max(band.high for band in answer.curve) <= 1 else float("inf")
-    most = float("inf") if answer.lower_is_better else most
-    return [
-        ScoreBand(
-            int(o.budget),
-            o.score,
-            max(o.score - quantile * o.sd, 0.0),
-            min(o.score + quantile * o.sd, most),
-        )
-        for o in answer.observations
-    ]
+    above = answer.lower_is_better or max(band.high for band in answer.curve) > 1
+    most = float("inf") if above else 1.0
+    bands = []
+    for o in answer.observations:
+        noise = quantile * o.sd
+        ends = max(o.score - noise, 0.0), min(o.score + noise, most)
+        bands.append(ScoreBand(int(o.budget), o.score, *ends))
+    return bands
 
 
 def target_value(answer: Forecast) -> float | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from labelcast.labels.notes import ExampleNotes, load_notes
-from labelcast.labels.store import read_draws, read_labels
 from labelcast.report.formatting import Shown, shorten
+from labelcast.runs.label_store import read_draws, read_labels
+from labelcast.runs.pool import ModelAnswer, read_model_answers
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import input_names
 
@@ -21,7 +22,7 @@ TEXT, SHORT = 400, 80
 
 @dataclass(frozen=True)
 class LabelledExample:
-    """A row of the table; None if unknown. `mean_cosine` is that to the other examples."""
+    """A row of the table; None if unknown. `mean_cosine` is over the other examples."""
 
     number: int
     id: Shown
@@ -36,14 +37,10 @@ class LabelledExample:
 
 @dataclass(frozen=True)
 class LabelledExamples:
-    """The labelled examples.
+    """The labelled examples: `rows` are those in the table, with their `numbers` by id.
 
-    Attributes:
-        fields: names of the input fields.
-        rows: those in the table.
-        count, drawn, skipped: how many are labelled, were drawn for it, were skipped by the person.
-        seconds: median time per label, None if unknown.
-        numbers: row numbers by id.
+    `count` examples are labelled of those `drawn`, and the labeller skipped some; `seconds` is the
+    median time per label.
     """
 
     fields: tuple[Shown, ...]
@@ -59,24 +56,20 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
     """The labelled low-confidence examples of a run; `mean_cosines` is by id."""
     names = input_names(run.task)
     labels = [label for label in read_labels(run) if label.set == "low"]
-    table, rows = run.file("confidence.parquet"), []
-    answers = {}
-    if table.exists():
-        from labelcast.runs.pool import read_model_answers
-
-        answers = read_model_answers(table, [label.id for label in labels[:MOST]])
-    notes = load_notes(run)
-    for number, label in enumerate(labels[:MOST], 1):
-        model, own = answers.get(label.id), notes.get(label.id, ExampleNotes(id=label.id))
-        said = None if model is None else model.answer
+    table, rows, notes = run.file("confidence.parquet"), [], load_notes(run)
+    numbers = {label.id: number for number, label in enumerate(labels[:MOST], 1)}
+    answers = read_model_answers(table, numbers) if table.exists() else {}
+    for label in labels[:MOST]:
+        model = answers.get(label.id, ModelAnswer(None, None))
+        own = notes.get(label.id, ExampleNotes(id=label.id))
         rows.append(
             LabelledExample(
-                number=number,
+                number=numbers[label.id],
                 id=shorten(label.id, SHORT),
                 texts=tuple(shorten(label.fields[name], TEXT) for name in names),
                 answer=shorten(label.answer, SHORT),
-                model_answer=None if said is None else shorten(said.strip(), SHORT),
-                confidence=None if model is None else model.confidence,
+                model_answer=None if model.answer is None else shorten(model.answer.strip(), SHORT),
+                confidence=model.confidence,
                 mean_cosine=mean_cosines.get(label.id),
                 note=shorten(own.note, TEXT) if own.note else None,
                 unsure=own.unsure,
@@ -92,5 +85,5 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
         drawn=max(len(drawn), len(labels)),
         skipped=sum(one.skipped for one in of_drawn),
         seconds=median(times) if times else None,
-        numbers={label.id: number for number, label in enumerate(labels[:MOST], 1)},
+        numbers=numbers,
     )

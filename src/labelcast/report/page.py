@@ -18,7 +18,6 @@ from labelcast.report.content import Content, gather, gather_scores
 from labelcast.report.costs import Prices
 from labelcast.report.formatting import clean, shorten
 from labelcast.report.frame import observed
-from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
 from labelcast.runs.run import Run
 
 NAME = "report.html"
@@ -38,14 +37,11 @@ def write_report(
     The forecast is made again and is not saved in the run.
 
     Args:
-        run: with CoS-Low or with observed scores; None makes a report of the scores in `asked`.
+        run: with CoS-Low or observed scores; None makes a report of the scores in `asked`.
         out: the file; by default `RUN/report.html`, or `report.html` without a run.
         asked: options of the forecast, as `labelcast.forecast` takes them; None repeats the run's
             last forecast, else the defaults.
         prices: of labels and GPU hours.
-
-    Returns:
-        The file, and what it says.
 
     Raises:
         InputError: there is no forecast yet, an option is wrong, or `out` is another file.
@@ -67,16 +63,15 @@ def write_report(
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to replace a file that is not a report."""
     if path.is_dir():
         raise InputError(f"--out {path}: a folder. Give the name of a file, such as {NAME}.")
-    if path.is_file():
-        with path.open("rb") as stream:
-            if stream.read(len(MARK)) != MARK.encode():
-                raise InputError(
-                    f"--out {path}: the file exists and is not a labelcast report. Choose "
-                    "another name."
-                )
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        if stream.read(len(MARK)) != MARK.encode():
+            raise InputError(
+                f"--out {path}: already exists and is not a labelcast report. Choose another name."
+            )
 
 
 def render(content: Content) -> str:
@@ -118,6 +113,8 @@ def render(content: Content) -> str:
 
 def _charts(content: Content) -> dict[str, str]:
     """The charts as SVG, by name; charts without data are missing."""
+    from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
+
     wide, narrow = curve_svgs(content.answer, f"The forecast curve. {content.answer.sentence()}")
     charts = {"curve_wide": wide, "curve_narrow": narrow}
     pool, found = content.confidence, content.similarity
@@ -136,8 +133,8 @@ def _charts(content: Content) -> dict[str, str]:
 def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
     """A number of labels; None is more than the horizon.
 
-    >>> labels(1200), labels(None), labels(None, 20_000)
-    ('1,200', '> 5,000', '> 20,000')
+    >>> labels(1200), labels(None, 20_000)
+    ('1,200', '> 20,000')
     """
     return f"> {horizon:,}" if count is None else f"{count:,}"
 
@@ -159,5 +156,4 @@ def _template(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

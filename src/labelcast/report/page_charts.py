@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+import altair as alt
+
 from labelcast.errors import RunError, brief
 from labelcast.forecast.answer import Forecast
-from labelcast.report.chart import axis, data, plot, text, title
+from labelcast.report.chart import data, plot, scale, styled, text
 from labelcast.report.confidence import PoolConfidence
 from labelcast.report.frame import PALETTE
 from labelcast.report.similarity import Similarity
 
 PAGE_COLOURS = {value: f"var(--{name})" for name, value in PALETTE._asdict().items()}
 """The page's own colour for each colour of the palette."""
-_WIDE, _NARROW = 680, 300
+_WIDE, _NARROW, _SIDE = 680, 300, 480
 _FAINTEST = 0.04
-_SIDE = 480
 _NUMBERED = 40
 """With more rows than these, a heat map does not number them."""
 
@@ -29,28 +30,18 @@ _DROPPED = re.compile(r"class|role|aria-.*|font-family|pointer-events|version")
 
 def curve_svgs(answer: Forecast, label: str) -> tuple[str, str]:
     """The forecast curve, for a wide page and for a phone."""
-    return (
-        to_svg(plot(answer, width=_WIDE, height=360), label, PAGE_COLOURS),
-        to_svg(plot(answer, width=_NARROW, height=300), label, PAGE_COLOURS),
-    )
+    charts = plot(answer, width=_WIDE, height=360), plot(answer, width=_NARROW, height=300)
+    return to_svg(charts[0], label, PAGE_COLOURS), to_svg(charts[1], label, PAGE_COLOURS)
 
 
 def confidence_svgs(pool: PoolConfidence, label: str) -> tuple[str, str]:
     """The histogram of the pool's confidence, for a wide page and for a phone."""
-    return (
-        to_svg(_histogram(pool, _WIDE), label, PAGE_COLOURS),
-        to_svg(_histogram(pool, _NARROW), label, PAGE_COLOURS),
-    )
+    charts = _histogram(pool, _WIDE), _histogram(pool, _NARROW)
+    return to_svg(charts[0], label, PAGE_COLOURS), to_svg(charts[1], label, PAGE_COLOURS)
 
 
 def similarity_svg(found: Similarity, numbers: Mapping[str, int], label: str) -> str:
-    """The heat map: one square per cell, after a row and a column of numbers.
-
-    Args:
-        found: the cosines.
-        numbers: row numbers in the table of examples, by id.
-        label: what the map shows.
-    """
+    """The heat map: one square per cell, after a row and a column of row numbers, by id."""
     return to_svg(_heat_map(found, numbers), label, PAGE_COLOURS)
 
 
@@ -67,7 +58,6 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
     Raises:
         RunError: the chart cannot be drawn.
     """
-    import altair as alt
     import vl_convert
 
     # As `chart.save` does, without its slow check against the schema.
@@ -106,91 +96,54 @@ def _rounded(number: re.Match[str]) -> str:
     return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
-def _histogram(pool: PoolConfidence, width: int) -> Any:
-    import altair as alt
-
-    rows = [
-        {"x": left, "end": right, "y": count, "picked": picked, "zero": 0}
-        for left, right, count, picked in zip(
-            pool.edges, pool.edges[1:], pool.counts, pool.picked, strict=False
-        )
-    ]
-    domain = [pool.edges[0], 1.0]
-    x = alt.X(
-        "x:Q",
-        scale=alt.Scale(domain=domain, nice=False, zero=False),
-        axis=axis(alt, title="confidence", format=".2~f", grid=False, tickCount=6),
+def _histogram(pool: PoolConfidence, width: int) -> alt.LayerChart:
+    bins = zip(pool.edges, pool.edges[1:], pool.counts, pool.picked, strict=False)
+    keys = ("x", "end", "y", "picked")
+    base = data(dict(zip(keys, row, strict=True)) | {"zero": 0} for row in bins)
+    first, top = pool.edges[0], max(pool.counts) * 1.18
+    x_axis = alt.Axis(title="confidence", format=".2~f", grid=False, tickCount=6)
+    y_axis = alt.Axis(title=None, tickCount=4, tickMinStep=1, domain=False, ticks=False)
+    x = alt.X("x:Q", scale=scale(first, 1.0), axis=x_axis)
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[0, top], nice=False), axis=y_axis)
+    bars = base.mark_bar(color=PALETTE.muted, opacity=0.4, binSpacing=1)
+    picked = base.transform_filter("datum.picked > 0").mark_bar(
+        color=PALETTE.accent, opacity=1, binSpacing=1
     )
-    top = max(pool.counts) * 1.18
-    y = alt.Y(
-        "y:Q",
-        scale=alt.Scale(domain=[0, top], nice=False),
-        axis=axis(alt, title=None, tickCount=4, tickMinStep=1, domain=False, ticks=False),
-    )
-    base = data(alt, rows)
-    bars = base.mark_bar(color=PALETTE.muted, opacity=0.4, binSpacing=1).encode(
-        x, y, x2="end:Q", y2="zero:Q"
-    )
-    picked = (
-        base.transform_filter("datum.picked > 0")
-        .mark_bar(color=PALETTE.accent, opacity=1, binSpacing=1)
-        .encode(x, alt.Y("picked:Q"), x2="end:Q", y2="zero:Q")
-    )
-    right = pool.limit > (domain[0] + domain[1]) / 2
+    right = pool.limit > (first + 1) / 2
     name = "lowest tenth" if right else "← lowest tenth"
-    mark = data(alt, [{"x": pool.limit, "y": top, "zero": 0, "name": name}]).encode(x, y)
-    rule = mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(y2="zero:Q")
-    place = {"align": "right" if right else "left", "dx": -6 if right else 6, "dy": 8}
-    return (
-        alt.layer(bars, picked, rule, *text(mark, place, PALETTE.accent))
-        .properties(width=width, height=170, title=title(alt, "Examples"), background="transparent")
-        .configure_view(stroke=None)
-        .configure_text(fontSize=12)
-    )
-
-
-def _heat_map(found: Similarity, numbers: Mapping[str, int]) -> Any:
-    import altair as alt
-
-    shown = found.shown
-    low = min(float(found.cosines.min()), 0.0)
-    cells = [
-        {
-            "x": column,
-            "y": row,
-            "value": max(_FAINTEST, (float(found.cosines[i, j]) - low) / (1 - low)),
-        }
-        for row, i in enumerate(shown, 1)
-        for column, j in enumerate(shown, 1)
+    mark = data([{"x": pool.limit, "y": top, "zero": 0, "name": name}]).encode(x, y)
+    layers = [
+        bars.encode(x, y, x2="end:Q", y2="zero:Q"),
+        picked.encode(x, alt.Y("picked:Q"), x2="end:Q", y2="zero:Q"),
+        mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(y2="zero:Q"),
+        *text(
+            mark, PALETTE.accent, align="right" if right else "left", dx=-6 if right else 6, dy=8
+        ),
     ]
-    size = len(shown) + 1
-    x = alt.X("x:Q", scale=alt.Scale(domain=[0, size], nice=False, zero=False), axis=None)
-    y = alt.Y("y:Q", scale=alt.Scale(domain=[size, 0], nice=False, zero=False), axis=None)
-    squares = (
-        data(alt, cells)
-        .transform_calculate(end="datum.x + 1", below="datum.y + 1")
+    return styled(layers, width=width, height=170, title="Examples")
+
+
+def _heat_map(found: Similarity, numbers: Mapping[str, int]) -> alt.LayerChart:
+    low = min(float(found.cosines.min()), 0.0)
+    shade = ((found.cosines - low) / (1 - low)).clip(_FAINTEST)
+    places = list(enumerate(found.shown, 1))
+    cells = data(
+        {"x": m, "y": n, "value": float(shade[i, j])} for n, i in places for m, j in places
+    )
+    size = len(places) + 1
+    x = alt.X("x:Q", scale=scale(0, size), axis=None)
+    y = alt.Y("y:Q", scale=scale(size, 0), axis=None)
+    opacity = alt.Opacity("value:Q", scale=None, legend=None)
+    layers = [
+        cells.transform_calculate(end="datum.x + 1", below="datum.y + 1")
         .mark_rect(color=PALETTE.accent)
-        .encode(
-            x,
-            y,
-            x2="end:Q",
-            y2="below:Q",
-            opacity=alt.Opacity("value:Q", scale=None, legend=None),
-        )
-    )
-    marks = []
-    if len(shown) <= _NUMBERED:
-        names = [str(numbers.get(found.ids[i], "")) for i in shown]
-        beside = [{"x": 0.8, "y": n + 0.5, "name": name} for n, name in enumerate(names, 1)]
-        above = [{"x": n + 0.5, "y": 0.75, "name": name} for n, name in enumerate(names, 1)]
-        marks = [
-            data(alt, rows)
-            .mark_text(align=align, fontSize=9, color=PALETTE.muted)
-            .encode(x, y, text="name:N")
-            for rows, align in ((beside, "right"), (above, "center"))
-        ]
-    return (
-        alt.layer(squares, *marks)
-        .properties(width=_SIDE, height=_SIDE, padding=0, background="transparent")
-        .configure_view(stroke=None)
-    )
+        .encode(x, y, x2="end:Q", y2="below:Q", opacity=opacity)
+    ]
+    if len(places) <= _NUMBERED:
+        names = [(n, str(numbers.get(found.ids[i], ""))) for n, i in places]
+        beside = [{"x": 0.8, "y": n + 0.5, "name": name} for n, name in names]
+        above = [{"x": n + 0.5, "y": 0.75, "name": name} for n, name in names]
+        for rows, align in ((beside, "right"), (above, "center")):
+            marks = data(rows).mark_text(align=align, fontSize=9, color=PALETTE.muted)
+            layers.append(marks.encode(x, y, text="name:N"))
+    return styled(layers, width=_SIDE, height=_SIDE, padding=0)

@@ -30,13 +30,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """Cosines between examples.
-
-    Attributes:
-        ids: of the examples, [N].
-        cosines: in [-1, 1], [N,N].
-        order: positions, with similar examples next to each other, [N].
-    """
+    """Cosines between examples, [N,N], and an order with similar examples next to each other."""
 
     ids: tuple[str, ...]
     cosines: Array
@@ -69,13 +63,9 @@ class Similarity:
 
 
 def clustered(cosines: Array) -> tuple[int, ...]:
-    """An order with similar examples next to each other.
+    """An order with similar examples next to each other, for symmetric cosines, [N,N].
 
-    Average linkage over 1 - cosine, with the leaves ordered so that neighbours are as similar as
-    possible.
-
-    Args:
-        cosines: symmetric, [N,N] with N at least 1.
+    Average linkage over 1 - cosine.
 
     >>> clustered(np.array([[1, 0, 0.9], [0, 1, 0.1], [0.9, 0.1, 1]]))
     (0, 2, 1)

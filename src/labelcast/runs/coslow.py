@@ -1,4 +1,4 @@
-"""CoS-Low of a run or of a file: its labelled examples, and where a run keeps the result."""
+"""CoS-Low of a run or a file: its labelled examples, and where a run saves the result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import write_json, write_with
-from labelcast.labels.store import labelled_examples
 from labelcast.models.choices import threads
 from labelcast.models.coslow import CosLow
 from labelcast.models.loading import LanguageModel
+from labelcast.runs.label_store import labelled_examples
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source
@@ -49,7 +49,6 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
     resolved = None if task is None else Task.load(task)
     found = list(examples(open_source(spec), resolved, lm.render, need_answer=True))
     places: dict[str, str] = {}
-    duplicates = 0
     for example in found:
         first = places.setdefault(example.id, example.where)
         if first != example.where and example.id != example.content:
@@ -57,7 +56,7 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
                 f"{example.where}: the id {example.id!r} is also that of {first}. Make the ids "
                 "different, or drop the field."
             )
-        duplicates += first != example.where
+    duplicates = len(found) - len(places)
     if duplicates:
         warnings.warn(
             f"{spec}: {duplicates} examples are duplicates. Their gradients are equal, which "
@@ -71,13 +70,7 @@ def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Exampl
 def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
     """Save a result in a run: `coslow.json`, and the cosines [N,N] in `gram.npy`.
 
-    Args:
-        run: the run.
-        result: measured on its labelled low-confidence examples.
-        labels: digest of the labels it was measured on; None takes the labels as they are now.
-
-    Raises:
-        RunError: the folder cannot be written.
+    `labels` is the digest of the labels it was measured on; None takes the current labels.
     """
     buffer = io.BytesIO()
     np.save(buffer, result.cosines, allow_pickle=False)

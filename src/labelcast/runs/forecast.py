@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
@@ -24,23 +24,27 @@ PUBLISHED_EXAMPLES = 32
 """Examples behind each CoS-Low that the cards were fitted to."""
 
 OPTIONS = ("calibration", *Options.__annotations__)
-"""Names of what a run's forecast can be asked."""
-
+"""The names in `RunOptions`, in the order in which commands show them."""
 _FORMER = {"seed", "samples"}
 """Options of earlier versions, which changed no more than the last digits."""
-
 _SAME = 5e-4
 """A given score this close to a measured one of the same budget, of 1, is that one, rounded."""
 
 
+class RunOptions(Options, total=False):
+    """What the forecast of a run can be asked."""
+
+    calibration: Calibration | str | Path | None
+
+
 class RunAnswer(NamedTuple):
-    """What a run answers.
+    """A forecast from a run.
 
     Attributes:
         forecast: the answer.
-        found: warnings about the card that was found and the state of the labels.
+        found: warnings about the calibration and the labels.
         card: the calibration that was used.
-        options: of the forecast, with all that the run itself says filled in.
+        options: of the forecast, with what the run knows added.
     """
 
     forecast: Forecast
@@ -50,14 +54,14 @@ class RunAnswer(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """All that should be known before the answer is trusted."""
+        """Warnings about the run, then those about the forecast."""
         return (*self.found, *self.forecast.warnings)
 
 
 def answer_run(
     run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> RunAnswer:
-    """Forecast from a run, and change nothing in it; arguments and errors as `forecast_run`."""
+    """Forecast from a run without saving anything; arguments and errors as `forecast_run`."""
     model = run.model
     warnings: list[str] = []
     if calibration is None:
@@ -70,67 +74,75 @@ def answer_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    known = with_run(run, options)
-    if _scale(options).metric == "loss" and (run.tuned_scores() or _ceiling(run) is not None):
+    scale = _scale(options)
+    ceiling = run.task.ceiling if run.task else None
+    if scale.metric == "loss" and (run.tuned_scores() or ceiling):
         warnings.append(
-            "the scores are losses: the ceiling of the task and the scores that `labelcast tune` "
-            "measured are not, and are left out"
+            "the scores are losses, so the task's ceiling and the scores of `labelcast tune`, "
+            "which are not losses, are left out"
         )
-    coslow, examples = _coslow(run, known)
-    if examples is not None and examples < PUBLISHED_EXAMPLES:
+    known = with_observations(run, options)
+    if known.get("ceiling") is None and ceiling and scale.metric != "loss":
+        known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
+    found = run.coslow()
+    if found is None and not known.get("observations"):
+        raise InputError(
+            f"{run.path}: CoS-Low is not measured yet. Label the examples "
+            f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
+        )
+    if found and found.examples is not None and found.examples < PUBLISHED_EXAMPLES:
         warnings.append(
-            f"CoS-Low rests on {examples} examples, and the calibrations on {PUBLISHED_EXAMPLES} "
-            "each: the intervals are too narrow; label more of them"
+            f"CoS-Low rests on {found.examples} examples, and the calibrations on "
+            f"{PUBLISHED_EXAMPLES} each: the intervals are too narrow; label more of them"
         )
     question = Question.of(pool_size=run.facts.size, **known)
-    return RunAnswer(answer(question, coslow, card), tuple(warnings), card, known)
+    forecast = answer(question, found.coslow if found else None, card)
+    return RunAnswer(forecast, tuple(warnings), card, known)
 
 
 def forecast_run(
     run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> tuple[Forecast, tuple[str, ...]]:
-    """Forecast from a run, and keep the answer in `RUN/forecast.json`.
+    """Forecast from a run, and save the answer in `RUN/forecast.json`.
 
     Args:
         run: with `coslow.json`, unless scores are observed.
         calibration: None finds the card of the run's model.
-        options: as `labelcast.forecast` takes them; what the run knows is added (`with_run`).
+        options: as `labelcast.forecast` takes them. The task's ceiling and the scores of
+            `labelcast tune` are added.
 
     Returns:
-        The forecast, and warnings about which card was found.
+        The forecast, and warnings about the calibration and the labels.
 
     Raises:
         InputError: CoS-Low is not measured yet, or an option is wrong.
     """
     options["observations"] = list(options.get("observations") or ())
     found = answer_run(run, calibration=calibration, **options)
-    made = found.forecast
+    content = found.forecast.to_dict() | {"warnings": list(found.warnings)}
     with run.locked():
-        write_json(run.file("forecast.json"), made.to_dict() | {"warnings": list(found.warnings)})
+        write_json(run.file("forecast.json"), content)
         run.finish(
             "forecast",
             calibration=found.card.name,
             options=_plain(found.options),
             asked=_plain(options) | _plain({"calibration": card_asked(calibration)}),
         )
-    return made, found.found
+    return found.forecast, found.found
 
 
 def check_asked(*, calibration: str | None, **options: Unpack[Options]) -> None:
-    """Refuse what no forecast can be asked, before anything is measured for one.
+    """Check options, before anything is measured for a forecast with them.
 
     Raises:
-        InputError: an option is wrong, named.
+        InputError: names the option that is wrong.
     """
     by_name(calibration or POOLED)
     Question.of(**options)
 
 
-def last_asked(run: Run) -> dict[str, Any]:
-    """What the run's last forecast was asked, to ask it again; nothing where there was none.
-
-    Returns:
-        Arguments of `answer_run`; what the run itself fills in is not among them.
+def last_asked(run: Run) -> RunOptions:
+    """The options of the run's last forecast, without what the run knows; empty if there is none.
 
     Raises:
         InputError: the forecast's manifest is damaged.
@@ -144,89 +156,49 @@ def last_asked(run: Run) -> dict[str, Any]:
     if not isinstance(asked, dict) or not asked.keys() <= {*OPTIONS, *_FORMER}:
         raise InputError(f"{path}: damaged. {again}")
     parse(Asked, asked, str(path), again)
-    asked = {name: value for name, value in asked.items() if name in OPTIONS}
+    known = {name: value for name, value in asked.items() if name in OPTIONS}
     try:
-        Question.of(**{name: value for name, value in asked.items() if name != "calibration"})
+        Question.of(**{name: value for name, value in known.items() if name != "calibration"})
     except InputError as error:
         raise InputError(f"{path}: damaged ({error}). {again}") from None
-    return asked
+    return cast("RunOptions", known)
 
 
 def card_asked(calibration: Calibration | str | Path | None) -> str | None:
-    """A card by the name or the whole path under which it is found again."""
+    """The name or the absolute path under which a card can be loaded again."""
     if calibration is None:
         return None
     name = calibration.name if isinstance(calibration, Calibration) else str(calibration)
     return str(Path(name).resolve()) if Path(name).is_file() else name
 
 
-def _coslow(run: Run, options: Options) -> tuple[float | None, int | None]:
-    """CoS-Low of the run and how many examples it rests on, None where unknown."""
-    found = run.coslow()
-    if found is not None:
-        return found.coslow, found.examples
-    if options.get("observations"):
-        return None, None
-    raise InputError(
-        f"{run.path}: CoS-Low is not measured yet. Label the examples "
-        f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
-    )
-
-
 def _of_another_model(card: Calibration, model: ModelPart) -> list[str]:
-    """A warning where a card names its models, and the run's is not known to be one of them."""
+    """A warning if a card is for other models than the run's."""
     named = bool(card.hub_ids or card.fingerprints) and not card.lines
     known = model.hub_id in card.hub_ids or model.fingerprint in card.fingerprints
     # A local copy has no hub id, and may well be the card's model.
     if not named or known or model.hub_id is None:
         return []
     return [
-        f"the card {card.name} is of {card.model or 'another model'}, and the run's model, "
-        f"{model.name}, is not known to be that one: where it is another model, the interval "
-        "does not hold"
+        f"the card {card.name} is for {card.model or 'another model'}, which does not seem to be "
+        f"the run's model, {model.name}: for another model the interval is not valid"
     ]
 
 
 def coslow_is_stale(run: Run) -> bool:
-    """Whether the labels are no longer those that CoS-Low was measured on.
-
-    Raises:
-        InputError: the manifest is damaged.
-    """
+    """Whether the labels have changed since CoS-Low was measured."""
     if not run.is_done("coslow"):
         return False
     measured_on = run.manifest("coslow").labels
     return measured_on is not None and measured_on != run.labels_digest("low")
 
 
-def with_run(run: Run, options: Options) -> Options:
-    """Options of a forecast, with what the run knows added; what the options say goes first.
-
-    The run knows the task's ceiling and the scores that were measured in it (`with_observations`).
-    Where the scores are losses, they are on another scale and are left out.
-
-    Raises:
-        InputError: a file of the run is damaged, or an option is wrong.
-    """
-    scale, ceiling = _scale(options), _ceiling(run)
-    if options.get("ceiling") is None and ceiling is not None and scale.metric != "loss":
-        options = {**options, "ceiling": _on_scale(ceiling, scale)}
-    return with_observations(run, options)
-
-
 def with_observations(run: Run, options: Options) -> Options:
     """Options of a forecast, with the scores that were measured in the run added.
 
-    Every score counts by itself, with the size of its own test set. Only those of one recipe
-    count: the one asked for, else the last one measured; zero-shot counts for all. A score that
-    the options give too counts once.
-
-    Args:
-        run: whose `observations.jsonl` is read, where there is one.
-        options: as `forecast` takes them.
-
-    Raises:
-        InputError: a row of the file is damaged, or an option is wrong.
+    Each score has the size of its own test set. Only those of one recipe are used: the one asked
+    for, else the last one measured; zero-shot is used for all. A score that the options also give
+    counts once. If the scores are losses, none is added.
     """
     rows, scale = run.tuned_scores(), _scale(options)
     if not rows or scale.metric == "loss":
@@ -234,7 +206,7 @@ def with_observations(run: Run, options: Options) -> Options:
     tuned = [row for row in rows if row.budget]
     recipe = options.get("recipe") or (tuned[-1].recipe if tuned else None)
     given = list(options.get("observations") or ())
-    # Pairs, if the options are right; `Question.of` says what is wrong with them otherwise.
+    # `Question.of` reports an entry that is no pair.
     pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
     known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
     measured = []
@@ -242,18 +214,19 @@ def with_observations(run: Run, options: Options) -> Options:
         n, score = row.budget, _on_scale(row.score, scale)
         counts = row.recipe.lower() == str(recipe).lower() if n else not known_start
         if counts and not any(_is_same(pair, n, score, scale) for pair in pairs):
-            # A noise sd that is given for all scores holds for these too.
+            # A noise sd that is given for all scores is used for these too.
             size = row.test_size if options.get("observe_sd") is None else None
             measured.append((n, score, None, size))
     return {**options, "observations": [*measured, *given], "recipe": recipe}
 
 
-def _is_same(pair: Any, n: int, score: float, scale: Scale) -> bool:
+def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bool:
     """Whether a given score is one that was measured."""
     budget, value = pair
-    # Compared as it is, a whole number of hundreds of digits is no float.
-    lies_on = isinstance(value, int | float) and abs(value) <= scale.top and budget == n
-    return lies_on and abs(value - score) <= _SAME * scale.top
+    # Checked first: an integer with hundreds of digits cannot become a float.
+    if budget != n or not isinstance(value, int | float) or abs(value) > scale.top:
+        return False
+    return abs(value - score) <= _SAME * scale.top
 
 
 def _scale(options: Options) -> Scale:
@@ -262,14 +235,8 @@ def _scale(options: Options) -> Scale:
     )
 
 
-def _ceiling(run: Run) -> float | None:
-    """The task's ceiling, from 0 to 1."""
-    ceiling = None if run.task is None else run.task.ceiling
-    return None if ceiling is None else ceiling.score
-
-
 def _on_scale(score: float, scale: Scale) -> float:
-    """A score of the run, from 0 to 1, on the user's scale, without the dust of binary numbers."""
+    """A score of the run, from 0 to 1, on the user's scale, without rounding noise."""
     return round(scale.from_unit(score), 12)
 
 

@@ -1,8 +1,4 @@
-"""Score a pool of any size into a run folder: in shards, resumable, in nearly constant memory.
-
-The pool is read once before the model runs, to find a broken record in seconds and not after an
-hour. This reading keeps a few numbers per example.
-"""
+"""Score a pool of any size into a run folder: in shards, resumable, in nearly constant memory."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,7 +44,6 @@ class Survey:
     """What the first reading of a pool found.
 
     Attributes:
-        size: number of examples.
         digest: hash of the contents and ids in order, independent of the file format.
         duplicates: positions of examples whose content occurs earlier in the pool.
         seals: 64 bits for the content of each shard.
@@ -60,7 +56,7 @@ class Survey:
 
 
 def survey(source: Source, task: Task | None) -> Survey:
-    """Read a pool once: count it, check every record, find duplicates.
+    """Read a pool once, before a model runs: check every record, find duplicates.
 
     Raises:
         InputError: a broken record, or two records with the same id.
@@ -90,7 +86,6 @@ def survey(source: Source, task: Task | None) -> Survey:
 
 
 def _repeats(hashes: array[int]) -> list[int]:
-    """Positions of values that occur earlier, in order."""
     values = np.frombuffer(hashes, dtype=np.uint64)
     _, first = np.unique(values, return_index=True)
     return np.delete(np.arange(len(values)), first).tolist()
@@ -107,23 +102,20 @@ def score_pool(
     max_new_tokens: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
-    """Score every example of a pool into `RUN/confidence.parquet`.
+    """Score every example of a pool into `RUN/confidence.parquet`; returns its path.
 
     After a kill the same call resumes at the first missing shard, and the file has the same bytes.
-
-    Returns:
-        The path of the table.
     """
-    target = run.file("confidence.parquet")
+    target, folder = run.file("confidence.parquet"), run.file("confidence")
     if _is_complete(target, found.size):
         progress(found.size)
-        _remove_parts(run)
+        _remove(folder)
         return target
     work = ShardedPool(
         *(source, task, found.size, SHARD, found.seals, found.duplicates),
         *(batch_size, max_new_tokens),
     )
-    parts = [run.file(f"confidence/part-{n:06d}.parquet") for n in range(work.shards)]
+    parts = [folder / f"part-{n:06d}.parquet" for n in range(work.shards)]
     missing = [n for n, part in enumerate(parts) if not _is_complete(part, work.rows(n))]
     progress(found.size - sum(map(work.rows, missing)))
 
@@ -135,12 +127,11 @@ def score_pool(
     groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
     joined = (pa.concat_tables(map(_read_table, group)) for group in groups)
     write_with(target, partial(_write, tables=joined))
-    _remove_parts(run)
+    _remove(folder)
     return target
 
 
-def _remove_parts(run: Run) -> None:
-    folder = run.file("confidence")
+def _remove(folder: Path) -> None:
     with disk_faults(folder):
         if folder.exists():
             shutil.rmtree(folder)
@@ -166,11 +157,7 @@ def read_model_answers(path: Path, ids: Iterable[str]) -> dict[str, ModelAnswer]
 
 
 def read_column(path: Path, name: str) -> NDArray[Any]:
-    """One column of a scored pool; missing numbers are NaN.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """One column of a scored pool; missing numbers are NaN. Errors as `read_model_answers`."""
     column: NDArray[Any] = _read_columns(path, [name])[name].to_numpy()
     return column
 
@@ -178,21 +165,19 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
 def _read_columns(path: Path, names: list[str]) -> pa.Table:
     # In this thread: if memory is short, Arrow cannot start threads of its own and hangs.
     with _readable(path), _opened(path) as file:
-        _check_columns(file.schema_arrow, names)
+        found = file.schema_arrow
+        if any(n not in found.names or found.field(n) != SCHEMA.field(n) for n in names):
+            raise pa.ArrowInvalid("it does not have the expected columns")
         return file.read(columns=names, use_threads=False)
 
 
 def pickable(path: Path) -> NDArray[np.float64]:
     """Confidence by position, [N]; NaN for examples that must not be picked."""
-    confidence = read_column(path, "confidence").astype(np.float64)
-    skipped = at = 0
-    # In batches: the flags as Python strings would take many times the memory of the numbers.
-    for batch in _flags(path):
-        flags = batch["flag"]
-        skipped += pc.sum(pc.equal(flags, "too_long")).as_py() or 0
-        never = pc.is_in(flags, value_set=pa.array(["too_long", "duplicate"]))
-        confidence[at : at + len(flags)][never.to_numpy(zero_copy_only=False)] = np.nan
-        at += len(flags)
+    table = _read_columns(path, ["confidence", "flag"])
+    confidence: NDArray[np.float64] = table["confidence"].to_numpy().astype(np.float64)
+    never = pc.is_in(table["flag"], value_set=pa.array(["too_long", "duplicate"]))
+    confidence[never.to_numpy()] = np.nan
+    skipped = pc.sum(pc.equal(table["flag"], "too_long")).as_py()
     if skipped:
         warnings.warn(
             f"{skipped} prompts do not fit the model's context; they are flagged and not picked.",
@@ -200,12 +185,6 @@ def pickable(path: Path) -> NDArray[np.float64]:
             stacklevel=2,
         )
     return confidence
-
-
-def _flags(path: Path) -> Iterator[pa.RecordBatch]:
-    with _readable(path), _opened(path) as table:
-        _check_columns(table.schema_arrow, ["flag"])
-        yield from table.iter_batches(columns=["flag"])
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -216,11 +195,6 @@ def _opened(path: Path) -> pq.ParquetFile:
 def _read_table(path: Path) -> pa.Table:
     with _opened(path) as file:
         return file.read(use_threads=False)
-
-
-def _check_columns(found: pa.Schema, names: Sequence[str]) -> None:
-    if any(name not in found.names or found.field(name) != SCHEMA.field(name) for name in names):
-        raise pa.ArrowInvalid("it does not have the expected columns")
 
 
 @contextmanager
@@ -244,17 +218,14 @@ def fetch(
     Raises:
         InputError: a record is broken, or a position is beyond the end.
     """
-    wanted = {int(position) for position in positions}
+    wanted = set(positions)
     render = render or (lambda instruction, user: user)
-    found: dict[int, Example] = {}
-    for example in examples(source, task, render, wanted=wanted.__contains__):
-        found[example.index] = example
-        if len(found) == len(wanted):
-            break
+    chosen = examples(source, task, render, wanted=wanted.__contains__)
+    found = {example.index: example for example in islice(chosen, len(wanted))}
     missing = wanted - found.keys()
     if missing:
         raise InputError(f"{source.spec}: record {min(missing) + 1} is no longer there.")
-    return [found[int(position)] for position in positions]
+    return [found[position] for position in positions]
 
 
 def _write(path: Path, tables: Iterable[pa.Table]) -> None:

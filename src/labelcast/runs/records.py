@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     field_serializer,
     field_validator,
@@ -54,8 +55,7 @@ class ModelPart(Form):
 class RunQuestion(Form):
     """What a run is about: calls with an equal question belong to one run.
 
-    The task is None if the pool's records are already rendered; `runtime` is what computed the
-    probabilities, ``transformers`` or ``vllm``.
+    The task is None if the pool is already rendered; `runtime` is ``transformers`` or ``vllm``.
     """
 
     task: Task | None = None
@@ -122,12 +122,7 @@ class CosLowFile(Form):
     pairs: Natural | None = None
     method: str | None = None
     seed_sd: Finite | None = None
-    ids: tuple[str, ...] = ()
-
-    @field_validator("ids", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    ids: Annotated[tuple[str, ...], Strict(False)] = ()
 
 
 class TunedScore(OpenForm):
@@ -137,13 +132,8 @@ class TunedScore(OpenForm):
         budget: labels used, validation included; 0 is zero-shot.
         score: on the test set, in [0, 1], higher is better.
         test_size: examples in the test set.
-        metric: of the score.
-        seed: of training.
-        recipe: its name.
-        seconds: of training and evaluation, None where unknown.
+        seconds: of training and evaluation, None if unknown.
         score_sd: standard error of the score, from the test set's size.
-        recipe_digest: hash of the recipe.
-        test_digest: hash of the test set.
     """
 
     budget: Natural
@@ -159,7 +149,7 @@ class TunedScore(OpenForm):
 
 
 class Asked(Form):
-    """What the last forecast was asked; `Question.of` checks its other options."""
+    """Options of the last forecast that `Question.of` does not check."""
 
     calibration: str | None = None
     recipe: str | None = None
@@ -172,7 +162,7 @@ def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
     """A record from untrusted JSON.
 
     Raises:
-        InputError: names the place (`where`), the key, what is wrong with it, and the `fix`.
+        InputError: names the place (`where`), the key, what is wrong, and the `fix`.
     """
     try:
         return form.model_validate(content)

@@ -43,9 +43,7 @@ PATIENCE = 5.0
 class Run:
     """A run folder: `Run.open` opens one, `labelcast score` creates one.
 
-    Its files: `run.json` (task, pool, model, settings; read once), `confidence.parquet`,
-    `to_label.jsonl`, `draws.jsonl`, `labels.jsonl`, `coslow.json`, `gram.npy`,
-    `observations.jsonl`, `forecast.json`, `manifests/STEP.json`.
+    `run.json` has the task, the pool, the model and the settings.
 
     Examples:
         >>> Run.open("no/such/run")
@@ -107,19 +105,16 @@ class Run:
         return run
 
     def exists(self) -> bool:
-        """Whether the folder holds a run."""
+        """Whether the folder has a run in it."""
         return self.file("run.json").exists()
 
     def _is_blank(self) -> bool:
-        """Whether the folder holds nothing but what a killed first step leaves."""
-        return all(
-            entry.name == ".lock" or entry.name.startswith(".run.json.")
-            for entry in self.path.iterdir()
-        )
+        """Whether the folder has nothing but what a killed first step leaves."""
+        names = [entry.name for entry in self.path.iterdir()]
+        return all(name == ".lock" or name.startswith(".run.json.") for name in names)
 
     def _check_question(self, question: RunQuestion) -> None:
-        before, now = (one.model_dump(mode="json") for one in (self.question, question))
-        found = _difference(before, now)
+        found = _difference(self.question.model_dump(mode="json"), question.model_dump(mode="json"))
         if found is not None:
             raise InputError(
                 f"{self.path}: made for another question: {found}. "
@@ -153,7 +148,7 @@ class Run:
         return self.question.task
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSONL file; none if it is missing. Raises InputError for a damaged line."""
+        """The rows of a JSONL file, none if it is missing. Raises InputError for a damaged line."""
         return read_jsonl(self.file(name))
 
     def tuned_scores(self) -> list[TunedScore]:
@@ -187,22 +182,13 @@ class Run:
 
     def finish(self, step: str, **facts: Any) -> None:
         """Write a step's manifest: the date, the versions, and the facts given."""
-        write_json(
-            self.file(f"manifests/{step}.json"),
-            {
-                "step": step,
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": versions(),
-                **facts,
-            },
-        )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        content = {"step": step, "finished": now, "versions": versions(), **facts}
+        write_json(self.file(f"manifests/{step}.json"), content)
 
     @contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Keep other processes from writing to the folder inside the block.
-
-        Args:
-            wait: seconds to wait for a process that is writing.
+        """Keep other processes from writing to the folder; wait some seconds for one that is.
 
         Raises:
             InputError: a link leads out of the folder.
@@ -224,11 +210,7 @@ class Run:
 
 
 def _lock(stream: IO[bytes], deadline: float) -> bool:
-    """Try to lock a file until a moment of `time.monotonic`, at least once.
-
-    Raises:
-        RunError: the file system has no locks.
-    """
+    """Try to lock a file until `time.monotonic` reaches a deadline, at least once."""
     while True:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -258,14 +240,14 @@ def versions() -> dict[str, str]:
 
 def _difference(before: dict[str, Any], now: dict[str, Any], inside: str = "") -> str | None:
     """The first difference between two questions, in words."""
-    for key in sorted(set(before) | set(now)):
-        old, new = before.get(key), now.get(key)
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            return _difference(old, new, f"{key}'s ")
-        return f"its {inside}{key} is {_short(old)}, now it is {_short(new)}"
-    return None
+    keys = sorted(before.keys() | now.keys())
+    key = next((key for key in keys if before.get(key) != now.get(key)), None)
+    if key is None:
+        return None
+    old, new = before.get(key), now.get(key)
+    if isinstance(old, dict) and isinstance(new, dict):
+        return _difference(old, new, f"{key}'s ")
+    return f"its {inside}{key} is {_short(old)}, now it is {_short(new)}"
 
 
 def _short(value: Any) -> str:

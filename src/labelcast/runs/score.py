@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
-from labelcast.labels.store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.runs.label_store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
@@ -40,7 +40,6 @@ class ScoredExample:
         index: position in the pool, from 0.
         confidence: in [0, 1]; NaN if the prompt does not fit the model's context.
         perplexity: of the answer, at least 1; NaN like `confidence`.
-        answer: of the model.
         flag: empty, ``too_long``, ``no_counted_token`` (see `Confidence`) or ``duplicate`` (its
             content occurs earlier in the pool).
     """
@@ -64,7 +63,7 @@ def score(
 ) -> list[ScoredExample]:
     """Score the model's confidence on every example of a pool, in memory.
 
-    `labelcast score` and `score_run` do the same into a run folder, and can resume.
+    `labelcast score` and `score_run` score into a run folder, and can resume.
 
     Args:
         pool: records or texts, or a source (a file, ``hub:OWNER/NAME``, `open_source`). A text is
@@ -72,8 +71,7 @@ def score(
         model: a name as `load_model` takes it, or a loaded model.
         task: a task, a task file, or the name of a task in the catalogue; None if the records are
             already rendered (``input_text``).
-        batch_size: prompts that run at once; None chooses for the device. It changes no value
-            beyond rounding.
+        batch_size: prompts that run at once; None chooses for the device.
         max_new_tokens: where an answer is cut off.
         progress: called with the number of examples done since the last call.
 
@@ -96,12 +94,9 @@ def score(
     source = _as_source(pool, task)
     lm = model if isinstance(model, LanguageModel) else load_model(model)
     found = list(examples(source, task, lm.render))
+    prompts = (example.prompt for example in found)
     scored = score_confidence(
-        lm,
-        (example.prompt for example in found),
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        progress=progress,
+        lm, prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
     )
     seen: set[str] = set()
     results = []
@@ -124,15 +119,15 @@ def _as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> 
         where = f"pool, record {index + 1}"
         if isinstance(entry, str) and len(names) > 1:
             raise InputError(
-                f"{where}: a text, but task {task.name!r} has several input fields "  # type: ignore[union-attr]
-                f"({', '.join(names)}). Give a record with these fields."
+                f"{where}: a text, but the task has several input fields ({', '.join(names)}). "
+                "Give a record with these fields."
             )
         if not isinstance(entry, str | Mapping):
             raise InputError(f"{where}: expected a text or a record, not {entry!r:.60}.")
         values = {names[0]: entry} if isinstance(entry, str) else dict(entry)
         records.append(Record(index, where, values))
     if not records:
-        raise InputError("pool: it is empty.")
+        raise InputError("pool: empty.")
     return Source("pool", lambda: iter(records))
 
 
@@ -141,13 +136,11 @@ class ScoredRun:
     """A pool scored into a run folder.
 
     Attributes:
-        run: the run folder.
-        size: examples in the pool.
         duplicates: examples whose content occurs earlier in the pool; never picked.
         skipped: prompts that do not fit the model's context; never picked.
         picked: ids of the examples to label.
         mean_confidence: over the pool, without skipped prompts.
-        reused: whether the folder already held the result.
+        reused: whether the folder already had the result.
     """
 
     run: Run
@@ -160,7 +153,7 @@ class ScoredRun:
 
 
 def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
-    """Read a pool once, before any model is loaded, to find what is wrong with it.
+    """Read and check a pool once, before a model is loaded.
 
     Raises:
         InputError: a broken record, two records with the same id, fewer than `n_label` examples,
@@ -174,8 +167,7 @@ def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
             LabelcastWarning,
             stacklevel=2,
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         pick_low_confidence(np.zeros(found.size - len(found.duplicates)), n_label)
     return found
 
@@ -248,22 +240,12 @@ def score_run(
     run = Run.create(out, question, facts)
     with run.locked():
         reused = _is_finished(run)
-        table = score_pool(
-            run,
-            engine,
-            source,
-            found,
-            task,
-            batch_size=chosen.value,
-            max_new_tokens=max_new_tokens,
-            progress=progress,
-        )
+        limits = {"batch_size": chosen.value, "max_new_tokens": max_new_tokens}
+        table = score_pool(run, engine, source, found, task, **limits, progress=progress)
         _draw_low(run, source, pickable(table))
         if not reused:
-            seconds = round(time.perf_counter() - begin, 3)
-            run.finish(
-                "score", **question.to_dict(), **facts.to_dict(), threads=threads(), seconds=seconds
-            )
+            timing = {"threads": threads(), "seconds": round(time.perf_counter() - begin, 3)}
+            run.finish("score", **question.to_dict(), **facts.to_dict(), **timing)
     confidence = read_column(table, "confidence").astype(float)
     return ScoredRun(
         run=run,
@@ -287,7 +269,6 @@ def _check_answer_length(lm: LanguageModel, max_new_tokens: int) -> None:
 
 
 def _check_runtime(run: Run, engine: Engine) -> None:
-    """Refuse to continue a run whose values were computed by other code."""
     before = run.question.runtime
     if before != engine.runtime:
         allowed = "--engine local or ray" if before == TRANSFORMERS else f"--engine {before}"
@@ -298,7 +279,6 @@ def _check_runtime(run: Run, engine: Engine) -> None:
 
 
 def _is_finished(run: Run) -> bool:
-    """Whether the step has finished, with a manifest that can be read."""
     try:
         return run.is_done("score") and bool(run.manifest("score"))
     except InputError:
@@ -309,8 +289,8 @@ def _draw_low(run: Run, source: Source, confidence: NDArray[np.float64]) -> None
     """Write `draws.jsonl` and `to_label.jsonl`, each if it is missing."""
     question, task, to_label = run.question, run.task, run.file("to_label.jsonl")
     if not run.file("draws.jsonl").exists():
-        positions = pick_low_confidence(confidence, question.n_label, seed=question.seed).tolist()
-        drawn = fetch(source, task, positions)
+        positions = pick_low_confidence(confidence, question.n_label, seed=question.seed)
+        drawn = fetch(source, task, positions.tolist())
         save_draws(run, [DrawnExample.of(e, "low", 0) for e in drawn])
         with disk_faults(to_label):
             to_label.unlink(missing_ok=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels.store import count_labels, labelled_examples
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model
+from labelcast.runs.label_store import count_labels, labelled_examples
 from labelcast.runs.records import TunedScore
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
@@ -35,7 +37,7 @@ def tune(
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
 ) -> TunedScore:
-    """Fine-tune on the first labels of a run's random set, score on its test set, keep the score.
+    """Fine-tune on the first labels of a run's random set, score on its test set, save the score.
 
     A score with the same budget, recipe and seed is replaced. After a kill the same call resumes
     at the last checkpoint. `forecast_run` then uses the score.
@@ -47,7 +49,7 @@ def tune(
             are changed; None loads the model that scored the pool.
         recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
         seed: training seed.
-        device: as `load_model` takes it, for loading.
+        device: as `load_model` takes it.
         dtype: likewise; ``auto`` trains and scores as a sweep does.
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off; None takes the run's own.
@@ -55,16 +57,9 @@ def tune(
         on_step: called after each training step with the step, the most steps and the last loss.
         on_test: called with the number of test examples scored since the last call.
 
-    Returns:
-        The score, as `RUN/observations.jsonl` has it.
-
     Raises:
         InputError: labels are missing, or the model is not the run's.
         RunError: training failed, or the folder cannot be written.
-
-    Examples:
-        >>> tune("run", 100, recipe="lora").score  # doctest: +SKIP
-        0.74
     """
     from labelcast.training.backend import Placement, backend_of
     from labelcast.training.evaluate import Scoring
@@ -84,15 +79,8 @@ def tune(
         if budget:
             chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
             parts = Splits((), chosen).budget(budget, recipe.validation_share)
-            tuned = backend.fit(
-                lm,
-                parts,
-                recipe,
-                seed=seed,
-                placement=placement,
-                folder=folder,
-                progress=on_step,
-            )
+            fit = partial(backend.fit, lm, parts, recipe, placement=placement, folder=folder)
+            tuned = fit(seed=seed, progress=on_step)
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
@@ -119,20 +107,15 @@ def tune(
         _keep(run, result)
         if keep is not None:
             backend.save(lm, keep)
-        # Only now: a kill while scoring must not cost the training.
+        # Only now: after a kill while scoring, the training need not be repeated.
         rmtree(folder, ignore_errors=True)
     return result
 
 
 def load_run_model(
-    run: Run,
-    recipe: Recipe,
-    model: str | None = None,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
+    run: Run, recipe: Recipe, model: str | None = None, *, device: str = "auto", dtype: str = "auto"
 ) -> LanguageModel:
-    """Load the model of a run as `tune` needs it; arguments and errors as there."""
+    """Load the model of a run as `tune` needs it; arguments and errors as for `tune`."""
     from labelcast.training.backend import Placement, backend_of
 
     refuse_spread(device)
@@ -143,8 +126,7 @@ def check_labels(run: Run, budget: int) -> None:
     """Check, before a model is loaded, that a run has the labels for a budget.
 
     Raises:
-        InputError: the test set or training labels are missing; gives the commands that draw and
-            label them.
+        InputError: labels are missing; gives the commands that draw and label them.
     """
     if budget < 0 or budget == 1:
         raise InputError(
@@ -152,16 +134,21 @@ def check_labels(run: Run, budget: int) -> None:
             "one to decide when to stop."
         )
     counts = count_labels(run)
-    drawn, labelled = counts.drawn, counts.labelled
-    if not drawn.get("test"):
+    drawn, labelled = Counter(counts.drawn), Counter(counts.labelled)
+    if not drawn["test"]:
         raise InputError(
             f"{run.path}: there is no test set to score on. Draw one, of a few hundred examples "
             f"if you can: `labelcast label {run.path} --test 200`. Then label it: "
             f"`labelcast label {run.path} --set test`."
         )
-    if labelled.get("test", 0) < max(2, drawn["test"]):
-        raise InputError(_unlabelled(run, "test", labelled.get("test", 0), drawn["test"]))
-    short = budget - drawn.get("random", 0)
+    short = budget - drawn["random"]
+    for name, needed in (("test", max(2, drawn["test"])), ("random", 0 if short > 0 else budget)):
+        if labelled[name] < needed:
+            raise InputError(
+                f"{run.path}: {labelled[name]} of the {needed} examples needed of the {name} set "
+                f"are labelled. Label them: `labelcast label {run.path} --set {name}` (or in a "
+                "file, with --export and --import)."
+            )
     if short > 0:
         raise InputError(
             f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
@@ -169,16 +156,6 @@ def check_labels(run: Run, budget: int) -> None:
             f"`labelcast label {run.path} --more {short}`. Then label them: "
             f"`labelcast label {run.path} --set random`."
         )
-    if labelled.get("random", 0) < budget:
-        raise InputError(_unlabelled(run, "random", labelled.get("random", 0), budget))
-
-
-def _unlabelled(run: Run, name: str, labelled: int, needed: int) -> str:
-    return (
-        f"{run.path}: {labelled} of the {needed} examples needed of the {name} set are labelled. "
-        f"Label them: `labelcast label {run.path} --set {name}` (or in a file, with --export and "
-        "--import)."
-    )
 
 
 def _first(order: list[Example], test: list[Example], budget: int) -> tuple[Example, ...]:
@@ -196,10 +173,7 @@ def _first(order: list[Example], test: list[Example], budget: int) -> tuple[Exam
 
 def _keep(run: Run, result: TunedScore) -> None:
     """Add a score; it replaces one with the same budget, recipe and seed."""
-
-    def key(score: TunedScore) -> tuple[object, ...]:
-        return score.budget, score.seed, score.recipe_digest
-
-    others = [score for score in run.tuned_scores() if key(score) != key(result)]
-    rows = [score.to_dict() for score in (*others, result)]
+    key = result.budget, result.seed, result.recipe_digest
+    kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]
+    rows = [score.to_dict() for score in (*kept, result)]
     write_jsonl(run.file("observations.jsonl"), rows)

@@ -14,10 +14,10 @@ from label_pages import PLAIN, on_disk, plain_run, press, quiet, started, title
 from label_server import serving
 from shared_data import shared
 
-from labelcast.labels import store
 from labelcast.labels.draw import draw_more
 from labelcast.labels.notes import load_notes
 from labelcast.labels.session import LabelSession
+from labelcast.runs import label_store
 from labelcast.tasks.task import Task
 
 NASTY = (
@@ -171,7 +171,7 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         draw_more(run, {"random": 2})
         ids = [item.id for item in LabelSession(run).snapshot().items]
         with run.locked(wait=5):
-            store.save_labels(run, dict.fromkeys(ids[:6], "account"))
+            label_store.save_labels(run, dict.fromkeys(ids[:6], "account"))
         one.wait_for_function("() => document.querySelectorAll('#strip .labelled').length === 6")
         one.wait_for_selector("#to-result:not([hidden])")
         one.click("#to-result")

@@ -44,11 +44,9 @@ def format_of(path: Path, wanted: str | None) -> str:
 
 
 def config_file(path: Path, file_format: str, task: LabelTask) -> tuple[Path, str] | None:
-    """The file that configures the tool for a task, with its text; None if it needs none."""
-    if file_format not in _CONFIGS:
-        return None
-    ending, make = _CONFIGS[file_format]
-    return path.with_suffix(ending), make(task)
+    """The file that configures the tool for a task, and its text; None if it needs none."""
+    ending, make = _CONFIGS.get(file_format, ("", None))
+    return None if make is None else (path.with_suffix(ending), make(task))
 
 
 def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) -> Path | None:
@@ -59,13 +57,12 @@ def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) ->
         RunError: a file cannot be written.
     """
     config = config_file(path, file_format, task)
-    if config is not None:
-        for row in rows:
-            for name in (name for name, text in row.items() if "\0" in text):
-                raise InputError(
-                    f"example {row['id']}, field {name!r}: has a null character, which "
-                    f"{file_format} cannot store. Export as jsonl."
-                )
+    nulls = [(row["id"], name) for row in rows for name in row if "\0" in row[name]]
+    if config and nulls:
+        raise InputError(
+            f"example {nulls[0][0]}, field {nulls[0][1]!r}: has a null character, which "
+            f"{file_format} cannot store. Export as jsonl."
+        )
     foreign = _FOREIGN.get(file_format)
     records = foreign.pack(rows, task) if foreign else [dict(row) for row in rows]
     if config is not None:
@@ -84,7 +81,7 @@ def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) ->
 def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterator[Record]:
     """The records of a label file, with id, input fields and answer.
 
-    Without a format it is recognised for each record; one with all fields of the task is flat.
+    Without a format, each record's is recognised.
 
     Raises:
         InputError: an unknown format, or the file is missing, broken, or in another format.
@@ -101,7 +98,7 @@ def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterato
 
 
 def _recognised(values: dict[str, Any], task: LabelTask) -> ForeignFormat | None:
-    """The tool that a record comes from; None where it is flat."""
+    """The tool that a record comes from; None if it is flat."""
     for foreign in _FOREIGN.values():
         if foreign.is_ours(values, task):
             return foreign

@@ -1,7 +1,7 @@
-"""Argilla 2: writes records and dataset settings; reads records, nested or flat.
+"""Argilla 2: writes records and dataset settings; reads records.
 
-Nested records are those of ``Record.to_dict``; ``to_json`` leaves out whether a response was
-submitted. Flat ones are those of ``to_list(flatten=True)``.
+It reads nested records from ``Record.to_dict`` and flat ones from ``to_list(flatten=True)``.
+``to_json`` leaves out whether a response was submitted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 
 _SUBMITTED = "submitted"
-# A response needs a user. This one does not exist; whoever logs the records takes its place.
+_TEXT = {"type": "text", "use_markdown": False}
+# A response needs a user. This one does not exist; Argilla replaces it by whoever logs the records.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 # Limits of the server.
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,200}")
@@ -71,14 +72,10 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
 def settings(task: LabelTask) -> str:
     """The settings of the dataset, for `Settings.from_json`."""
     safe = names(task)
-    fields = [
-        _named(safe[name], title) | {"settings": {"type": "text", "use_markdown": False}}
-        for name, title in task.titled
-    ]
     parts = {
         "guidelines": task.guidelines[:_GUIDELINES],
-        "fields": fields,
-        "questions": [_named(safe[task.answer], task.answer) | {"settings": _question(task)}],
+        "fields": [_named(safe[name], title, _TEXT) for name, title in task.titled],
+        "questions": [_named(safe[task.answer], task.answer, _question(task))],
         "vectors": [],
         "metadata": [],
         "allow_extra_metadata": True,
@@ -88,16 +85,16 @@ def settings(task: LabelTask) -> str:
     return json.dumps(parts, indent=1) + "\n"
 
 
-def _named(name: str, title: str) -> JsonObject:
-    return {"name": name, "title": title[:_TITLE] or name, "required": True}
+def _named(name: str, title: str, settings: JsonObject) -> JsonObject:
+    return {"name": name, "title": title[:_TITLE] or name, "required": True, "settings": settings}
 
 
 def _question(task: LabelTask) -> JsonObject:
-    """A choice of labels, or free text where the server does not accept the labels."""
+    """A choice of labels, or free text if the server does not accept the labels."""
     if len(task.answers) in _LABELS and all(0 < len(text) <= _LABEL for text in task.answers):
         options = [{"value": text, "text": text} for text in task.answers]
         return {"type": "label_selection", "options": options, "visible_options": None}
-    return {"type": "text", "use_markdown": False}
+    return _TEXT
 
 
 def is_ours(values: JsonObject, task: LabelTask) -> bool:
@@ -113,7 +110,7 @@ def is_theirs(values: JsonObject) -> bool:
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a record; blank where no response is submitted."""
+    """Id, input fields and answer of a record; blank if no response is submitted."""
     safe, key = names(task), foreign.own_keys(task)[0]
     question = safe[task.answer]
     if isinstance(values.get("fields"), dict) or isinstance(values.get("responses"), dict):
@@ -132,8 +129,8 @@ def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
 def _nested(record: _Record, values: JsonObject, question: str) -> list[Any]:
     """Submitted answers of a nested record.
 
-    A response without a status counts if the record is completed, or if it has never been on a
-    server, which alone sets the status.
+    A response without a status counts if the record is completed or was never on a server, which
+    is what sets the status.
     """
     done = values.get("status") in (None, "completed") or values.get("_server_id") is None
     return [
@@ -148,7 +145,7 @@ def _flat(values: JsonObject, question: str, where: str) -> list[Any]:
     key = f"{question}.responses"
     given, statuses = values.get(key) or [], values.get(f"{key}.status") or []
     if not isinstance(given, list) or not isinstance(statuses, list):
-        raise InputError(f"{where}, field {key!r}: must be a list, and its '.status' another.")
+        raise InputError(f"{where}, fields {key!r} and '{key}.status': both must be lists.")
     if len(given) != len(statuses):
         raise InputError(
             f"{where}, field {key!r}: {len(given)} values and {len(statuses)} statuses."

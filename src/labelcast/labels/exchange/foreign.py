@@ -1,4 +1,4 @@
-"""What the formats of other labelling tools share: safe names, parsed records, one answer."""
+"""Shared by the formats of other labelling tools: safe names, parsed records, one answer."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Model = TypeVar("Model", bound=ForeignRecord)
 
 
 class ForeignFormat(Protocol):
-    """One tool's format. Its records nest the fields and the answer; rows here are flat."""
+    """One tool's format: its records are nested, our rows are flat."""
 
     def pack(self, rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
         """Records for the tool to import; known answers come as finished annotations."""
 
     def unpack(self, values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-        """Id, input fields and answer of a record; the answer is None where it is blank."""
+        """Id, input fields and answer of a record; the answer is None if it is blank."""
 
     def is_ours(self, values: JsonObject, task: LabelTask) -> bool:
         """Whether a record was exported by labelcast."""
@@ -43,7 +43,7 @@ class ForeignFormat(Protocol):
 
 
 def parse(model: type[Model], values: JsonObject, where: str) -> Model:
-    """A tool's record, parsed; a part of the wrong type is an error with its place."""
+    """Parse a tool's record; a part of the wrong type is an error that names its place."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -59,24 +59,23 @@ def parse(model: type[Model], values: JsonObject, where: str) -> Model:
 
 
 def own_key(key: str, task: LabelTask) -> str:
-    """A key for labelcast's own data in a record: one that is no field's name."""
+    """A key for labelcast's own data in a record, different from every field's name."""
     while key in task.names:
         key += "_"
     return key
 
 
 def own_keys(task: LabelTask) -> tuple[str, str]:
-    """The keys of the example's id and set, which mark an exported record."""
+    """The keys of the example's id and set; they mark a record that labelcast exported."""
     return own_key("labelcast_id", task), own_key("labelcast_set", task)
 
 
 def safe_names(
     names: Sequence[str], fits: re.Pattern[str], taken: Collection[str]
 ) -> dict[str, str]:
-    """A name that another tool accepts for each of ours: the same where it fits, else similar.
+    """A name that the tool accepts for each of ours: the same if it `fits`, else a similar one.
 
-    `fits` matches a valid name of the tool (letters, digits and ``_`` at least); it uses the names
-    in `taken` itself. The same arguments give the same names, so an import finds the export's.
+    The tool uses the names in `taken` itself. Import and export get the same names.
     """
     safe = {name: name for name in names if fits.fullmatch(name) and name not in taken}
     for name in names:
@@ -97,7 +96,7 @@ def renamed(values: JsonObject, task: LabelTask, safe: Mapping[str, str]) -> Jso
 
 
 def one_answer(answers: Iterable[Any], where: str) -> str | None:
-    """The one answer that is given, or None; several different ones are an error."""
+    """The one answer among several, or None; different answers are an error."""
     given = {as_text(answer, where) for answer in answers if answer is not None}
     found = sorted(text for text in given if text.strip())
     if len(found) > 1:

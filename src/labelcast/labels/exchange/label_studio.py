@@ -1,7 +1,7 @@
 """Label Studio: writes tasks and a labelling configuration; reads its JSON, JSON-MIN and CSV.
 
-Each field is stored in the data under a name that the configuration can refer to as ``$name``.
-Answers are annotations. Predictions are neither written nor read.
+The configuration refers to each field of the data as ``$name``. Answers are annotations;
+predictions are not used.
 """
 
 from __future__ import annotations
@@ -60,16 +60,14 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
     found = []
     for row in rows:
         data = {own: row["id"], group: row["set"]} | {safe[name]: row[name] for name in task.fields}
-        packed: JsonObject = {"data": data}
-        if row[task.answer]:
-            result = {
-                "from_name": safe[task.answer],
-                "to_name": safe[task.fields[0]],
-                "type": kind,
-                "value": {key: [row[task.answer]]},
-            }
-            packed["annotations"] = [{"result": [result]}]
-        found.append(packed)
+        result = {
+            "from_name": safe[task.answer],
+            "to_name": safe[task.fields[0]],
+            "type": kind,
+            "value": {key: [row[task.answer]]},
+        }
+        known = {"annotations": [{"result": [result]}]} if row[task.answer] else {}
+        found.append({"data": data, **known})
     return found
 
 
@@ -145,7 +143,7 @@ def _annotated(theirs: _Task, wanted: tuple[str, str]) -> list[Any]:
     found = [one for one in theirs.annotations or [] if not one.was_cancelled]
     found = [one for one in found if one.ground_truth is True] or found
     results = [result for one in found for result in one.result or []]
-    # With our own configuration, other controls hold other things, such as notes.
+    # In our own configuration, other controls have other content, such as notes.
     results = [result for result in results if result.from_name in wanted] or results
     return [
         answer for result in results if result.type != "relation" for answer in _given(result.value)

@@ -1,7 +1,7 @@
 """Prodigy: tasks for its ``choice`` or ``text_input`` interface; reads what ``db-out`` writes.
 
-Texts go into ``text``, which Prodigy shows as plain text, and never into ``html``. The input
-fields also travel under a key of our own, which Prodigy keeps and does not show.
+Texts are in ``text``, which Prodigy shows as plain text. The input fields are also under a key of
+our own, which Prodigy keeps and does not show.
 """
 
 from __future__ import annotations
@@ -38,26 +38,24 @@ class _Task(ForeignRecord):
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
-    """Tasks for Prodigy; a known answer is accepted already."""
+    """Tasks for Prodigy; a known answer is already accepted."""
     return [_packed(row, task) for row in rows]
 
 
 def _packed(row: Row, task: LabelTask) -> JsonObject:
-    fields = {name: row[name] for name in task.fields}
+    fields, answer = {name: row[name] for name in task.fields}, row[task.answer]
+    lines = [f"{title}: {fields[name]}" for name, title in task.titled]
+    own = {"id": row["id"], "set": row["set"]}
     packed: JsonObject = {
-        "text": "\n".join(f"{title}: {fields[name]}" for name, title in task.titled)
-        if len(fields) > 1
-        else next(iter(fields.values())),
-        "meta": {"id": row["id"], "set": row["set"]},
-        foreign.own_key(_OURS, task): {"id": row["id"], "set": row["set"], "fields": fields},
+        "text": "\n".join(lines if len(lines) > 1 else fields.values()),
+        "meta": own,
+        foreign.own_key(_OURS, task): own | {"fields": fields},
     }
-    answer = row[task.answer]
     if task.answers:
         packed["options"] = [{"id": text, "text": text} for text in task.answers]
-        known: JsonObject = {"accept": [answer]}
     else:
         packed |= {"field_id": _TEXT_KEY, "field_label": task.answer, "field_rows": 3}
-        known = {_TEXT_KEY: answer}
+    known = {"accept": [answer]} if task.answers else {_TEXT_KEY: answer}
     return packed | (known | {"answer": "accept"} if answer else {})
 
 
@@ -73,7 +71,7 @@ def is_theirs(values: JsonObject) -> bool:
 
 
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
-    """Id, input fields and answer of a task; blank where it was rejected or ignored."""
+    """Id, input fields and answer of a task; blank if it was rejected or ignored."""
     theirs = foreign.parse(_Task, values, where)
     if is_ours(values, task):
         key = foreign.own_key(_OURS, task)

@@ -1,9 +1,8 @@
 """Flat label files: JSONL for programs, CSV for spreadsheets.
 
-A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula and would
-replace the text by its result. So an apostrophe is written before such a cell (one more if it
-begins with some already) and removed when the file is read. Files that labelcast wrote are
-recognised by their column ``set``; cells of other files are read as they are.
+A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula. So such a cell
+is written with an apostrophe before it, which is removed when the file is read. Files that
+labelcast wrote are recognised by their column ``set``; other files are read unchanged.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 def records(path: Path, file_format: str | None, names: Collection[str]) -> Iterator[Record]:
     """The records of a file, unchanged.
 
-    The format says how to read it, else the ending, else the first character. One of `names` is in
-    the header of a CSV file, whatever separates its columns.
+    The format, else the ending, else the first character decides how it is read. `names` helps to
+    find the separator of a CSV file: one of them is in its header.
     """
     check_file(path)
     ending = _ending(path, file_format)
@@ -48,7 +47,6 @@ def records(path: Path, file_format: str | None, names: Collection[str]) -> Iter
 
 
 def _ending(path: Path, file_format: str | None) -> str:
-    """The ending of the reader for a file."""
     ending = path.suffix.lower()
     if file_format == "csv":
         return ".csv"

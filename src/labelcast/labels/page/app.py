@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Annotated
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic_core import from_json, to_jsonable_python
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -32,7 +32,7 @@ from labelcast.labels.session import (
     NoSuchExample,
     Snapshot,
 )
-from labelcast.runs.forecast import coslow_is_stale, forecast_run
+from labelcast.runs.forecast import RunOptions, coslow_is_stale, forecast_run
 
 Json = dict[str, object]
 """A JSON object; dataclasses and pydantic models in it are converted when it is sent."""
@@ -41,50 +41,7 @@ LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
 
 
-class _Request(BaseModel):
-    """The body of a request: only the named keys, each of its exact type."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class _Undo(_Request):
-    step: str
-
-
-class _ModelAnswer(_Request):
-    id: str
-
-
-class _Forecast(_Request):
-    target: float = 0.9
-    zero_shot: float | None = None
-    ceiling: float | None = None
-
-
-class _Change(_Request):
-    """About one example, with the version of its entry that the page showed."""
-
-    id: str
-    seen: str
-
-
-class _Unsure(_Change):
-    unsure: bool
-
-
-class _Note(_Change):
-    note: str
-
-
-class _Skip(_Change):
-    seconds: float = Field(default=0.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
-
-
-class _Label(_Skip):
-    answer: str
-
-
-_Body = TypeVar("_Body", bound=_Request)
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 
 
 class _Api:
@@ -121,43 +78,44 @@ class _Api:
     def example(self, example: str) -> Json:
         return _details(self._session.snapshot().item(example))
 
-    def label(self, body: _Label) -> Json:
-        seen, seconds = body.seen, body.seconds
-        now = self._session.label(body.id, body.answer, seen=seen, seconds=seconds)
-        return _changed(now, body.id)
+    def label(self, *, id: str, seen: str, answer: str, seconds: Seconds = 0.0) -> Json:
+        return _changed(self._session.label(id, answer, seen=seen, seconds=seconds), id)
 
-    def skip(self, body: _Skip) -> Json:
-        return _changed(self._session.skip(body.id, seen=body.seen, seconds=body.seconds), body.id)
+    def skip(self, *, id: str, seen: str, seconds: Seconds = 0.0) -> Json:
+        return _changed(self._session.skip(id, seen=seen, seconds=seconds), id)
 
-    def unsure(self, body: _Unsure) -> Json:
-        return _changed(self._session.set_unsure(body.id, body.unsure, seen=body.seen), body.id)
+    def unsure(self, *, id: str, seen: str, unsure: bool) -> Json:
+        return _changed(self._session.set_unsure(id, unsure, seen=seen), id)
 
-    def note(self, body: _Note) -> Json:
-        return _changed(self._session.set_note(body.id, body.note, seen=body.seen), body.id)
+    def note(self, *, id: str, seen: str, note: str) -> Json:
+        return _changed(self._session.set_note(id, note, seen=seen), id)
 
-    def undo(self, body: _Undo) -> Json:
-        now, item = self._session.undo(body.step)
+    def undo(self, *, step: str) -> Json:
+        now, item = self._session.undo(step)
         return _overview(now) | {"item": _details(item) if item else None}
 
-    def model(self, body: _ModelAnswer) -> Json:
-        return {"answer": self._session.show_model_answer(body.id)}
+    def model(self, *, id: str) -> Json:
+        return {"answer": self._session.show_model_answer(id)}
 
-    def measure(self, body: _Request) -> Json:
+    def measure(self) -> Json:
         self._forecast = None
         return {"job": self._job.start()}
 
-    def stop(self, body: _Request) -> Json:
+    def stop(self) -> Json:
         return {"job": self._job.stop()}
 
-    def forecast(self, body: _Forecast) -> Json:
+    def forecast(
+        self, *, target: float = 0.9, zero_shot: float | None = None, ceiling: float | None = None
+    ) -> Json:
         """Forecast, and save the result in the run as `labelcast forecast` does."""
+        asked: RunOptions = {"target": target, "zero_shot": zero_shot, "ceiling": ceiling}
         with self._forecasting:
-            answer, found = forecast_run(self._run, **body.model_dump())
+            answer, found = forecast_run(self._run, **asked)
             self._forecast = answer.to_dict() | {
                 "sentence": answer.sentence(),
                 "basis": answer.basis(),
                 "warnings": [*found, *answer.warnings],
-                "asked": body,
+                "asked": asked,
             }
             return {"forecast": self._forecast}
 
@@ -176,6 +134,9 @@ def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
     page = html.get_template("page.html").render(run=session.run.path.resolve().name)
     locked_out = html.get_template("locked_out.html").render()
 
+    acts: list[Callable[..., Json]] = [api.label, api.skip, api.unsure, api.note, api.undo]
+    acts += [api.model, api.measure, api.stop, api.forecast]
+
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
@@ -184,15 +145,7 @@ def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
         _get("/api/task", lambda query: api.task()),
         _get("/api/state", lambda query: api.state()),
         _get("/api/example", lambda query: api.example(query.get("id", ""))),
-        _post("/api/label", api.label, _Label),
-        _post("/api/skip", api.skip, _Skip),
-        _post("/api/unsure", api.unsure, _Unsure),
-        _post("/api/note", api.note, _Note),
-        _post("/api/undo", api.undo, _Undo),
-        _post("/api/model", api.model, _ModelAnswer),
-        _post("/api/measure", api.measure, _Request),
-        _post("/api/stop", api.stop, _Request),
-        _post("/api/forecast", api.forecast, _Forecast),
+        *(_post(f"/api/{act.__name__}", act) for act in acts),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     return protected(Starlette(routes=routes), keys, locked_out)
@@ -205,8 +158,9 @@ def _get(path: str, act: Callable[[QueryParams], Json]) -> Route:
     return Route(path, endpoint)
 
 
-def _post(path: str, act: Callable[[_Body], Json], model: type[_Body]) -> Route:
-    """A route that parses a request's body and acts on it."""
+def _post(path: str, act: Callable[..., Json]) -> Route:
+    """A route whose body is a JSON object with the arguments of `act`, each of its exact type."""
+    checked = validate_call(config=ConfigDict(strict=True))(act)
 
     async def endpoint(request: Request) -> Response:
         content = bytearray()
@@ -215,23 +169,25 @@ def _post(path: str, act: Callable[[_Body], Json], model: type[_Body]) -> Route:
             if len(content) > LARGEST_BODY:
                 return refusal("That is too long.", 413)
         try:
-            body = model.model_validate_json(content)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "body"
-            return refusal(f"{where}: {problem['msg']}", 422)
-        return await _respond(lambda: act(body))
+            body = from_json(content, allow_inf_nan=False)
+        except ValueError as error:
+            return refusal(f"body: {error}", 422)
+        if not isinstance(body, dict):
+            return refusal("body: must be a JSON object.", 422)
+        return await _respond(lambda: checked(**body))
 
     return Route(path, endpoint, methods=["POST"])
 
 
 async def _respond(act: Callable[[], Json]) -> Response:
-    """The result of an action, or the message of its error."""
     try:
         return JSONResponse(to_jsonable_python(await run_in_threadpool(act)))
     except ChangedMeanwhile as error:
         item = _details(error.item) if error.item else None
         return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        return refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 422)
     except LabelcastError as error:
         missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
         return refusal(str(error), 404 if missing else 422 if wrong else 503)
@@ -247,15 +203,9 @@ def _changed(now: Snapshot, example: str) -> Json:
 
 def _overview(now: Snapshot) -> Json:
     items = [
-        {
-            "id": item.id,
-            "set": item.set,
-            "version": item.entry.version,
-            "labelled": item.entry.answer is not None,
-            "skipped": item.entry.skipped,
-            "unsure": item.entry.unsure,
-            "noted": bool(item.entry.note),
-        }
+        {"id": item.id, "set": item.set, "version": item.entry.version}
+        | {"labelled": item.entry.answer is not None, "noted": bool(item.entry.note)}
+        | {"skipped": item.entry.skipped, "unsure": item.entry.unsure}
         for item in now.items
     ]
     sets = [now.counts(one.name) for one in now.sets]

@@ -1,10 +1,10 @@
-"""Measure CoS-Low of a run in a process of its own, so that the page can go on and stop it."""
+"""Measure CoS-Low of a run in a separate process that the label page can stop."""
 
 from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,7 +19,7 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far the job is: its stage while it runs, and the examples done in stage gradients."""
+    """The state of the job: its stage while it runs, and in stage gradients the examples done."""
 
     state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
     stage: str = ""
@@ -32,10 +32,8 @@ class CoslowJob:
     """CoS-Low of one run; at most one measurement at a time."""
 
     def __init__(self, run: Path) -> None:
-        """Take the run's folder; nothing is started yet."""
-        self._run = run
-        self._lock = Lock()
-        self.status = JobStatus()
+        """Take a run's folder; nothing is started."""
+        self._run, self._lock, self.status = run, Lock(), JobStatus()
         self._process: BaseProcess | None = None
 
     def start(self) -> JobStatus:
@@ -85,10 +83,9 @@ class CoslowJob:
 
 
 def _run_job(run: Path, reports: Connection) -> None:
-    """The process: measures, and reports each step."""
     # Ctrl-C in the terminal goes to the server, which stops this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What libraries print would appear in the user's terminal.
+    # Otherwise what libraries print appears in the user's terminal.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         _measure(run, reports)
@@ -115,12 +112,12 @@ def _measure(path: Path, reports: Connection) -> None:
     # Before the examples are read: if a label changes later, the result counts as stale.
     labels = run.labels_digest("low")
     examples = run_examples(run, lm)
-    done = 0
+    status = JobStatus("running", "gradients", total=len(examples))
 
     def progress(more: int) -> None:
-        nonlocal done
-        done += more
-        reports.send(JobStatus("running", "gradients", done, len(examples)))
+        nonlocal status
+        status = replace(status, done=status.done + more)
+        reports.send(status)
 
     progress(0)
     result = cos_low(lm, examples, progress=progress)

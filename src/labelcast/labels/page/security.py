@@ -1,8 +1,8 @@
 """Access control of the label page: only the browser that opened the link, only from the page.
 
-A request must name this machine as its host (another site's name could point here) and carry the
-cookie that the link's token is exchanged for. One that changes anything must also be JSON from
-the page's own origin. Every response has a policy that allows no scripts but the page's own.
+A request must name this machine as its host (another site's name could point here) and have the
+cookie that the link's token is exchanged for. A request that changes anything must be JSON from
+the page's own origin. Responses allow only the page's own scripts.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ class Keys:
 
 def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
     """An app behind the access control; visitors without the cookie get the page `locked_out`."""
-    guarded = TrustedHostMiddleware(
-        _Guard(app, keys, locked_out), allowed_hosts=_HOSTS, www_redirect=False
-    )
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        refused = _check(Request(scope), keys, locked_out) if scope["type"] == "http" else None
+        await (refused or app)(scope, receive, send)
+
+    guarded = TrustedHostMiddleware(checked, allowed_hosts=_HOSTS, www_redirect=False)
 
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def sender(message: Message) -> None:
@@ -71,53 +74,36 @@ def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
 
 def refusal(message: str, status: int) -> Response:
     """A response that says why a request is refused."""
-    # The rest of a long body is not read, so the connection cannot be used again.
+    # The rest of a long body is not read, so the connection cannot be reused.
     headers = {"Connection": "close"} if status == 413 else None
     return JSONResponse({"message": message}, status, headers)
 
 
-class _Guard:
-    """Checks token, cookie and origin of each request."""
-
-    def __init__(self, app: ASGIApp, keys: Keys, locked_out: str) -> None:
-        self._app, self._keys, self._locked_out = app, keys, locked_out
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._check(scope) if scope["type"] == "http" else None
-        await (refused or self._app)(scope, receive, send)
-
-    def _check(self, scope: Scope) -> Response | None:
-        """The response to a request that the app must not see."""
-        request = Request(scope)
-        headers, path, safe = request.headers, scope["path"], request.method in ("GET", "HEAD")
-        if path == "/" and safe and "token" in request.query_params:
-            return self._exchange(request.query_params["token"])
-        if not safe:
-            site = headers.get("sec-fetch-site", "same-origin")
-            if headers.getlist("origin") != [f"http://{headers['host']}"] or site != "same-origin":
-                return refusal("Only the page itself may change anything.", 403)
-            if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-                return refusal("Only JSON is accepted.", 415)
-        # The style is no secret, and the page for visitors without the cookie needs it.
-        cookie = request.cookies.get(self._keys.cookie, "")
-        if (path.startswith("/static/") and safe) or _same(cookie, self._keys.session):
-            return None
-        if path.startswith("/api/"):
-            return refusal("Open the link from the terminal.", 403)
-        return self._lock_out()
-
-    def _exchange(self, token: str) -> Response:
-        """The cookie for the token; the redirect removes the token from the address."""
-        if not _same(token, self._keys.token):
-            return self._lock_out()
+def _check(request: Request, keys: Keys, locked_out: str) -> Response | None:
+    """The response to a request that does not reach the app; None if it may."""
+    lock_out = Response(locked_out, 403, media_type="text/html")
+    headers, path, safe = request.headers, request.scope["path"], request.method in ("GET", "HEAD")
+    if path == "/" and safe and "token" in request.query_params:
+        if not _same(request.query_params["token"], keys.token):
+            return lock_out
+        # The redirect removes the token from the address.
         response = RedirectResponse("/", 303)
-        response.set_cookie(
-            self._keys.cookie, self._keys.session, httponly=True, samesite="strict", path="/"
-        )
+        response.set_cookie(keys.cookie, keys.session, httponly=True, samesite="strict", path="/")
         return response
-
-    def _lock_out(self) -> Response:
-        return Response(self._locked_out, 403, media_type="text/html")
+    if not safe:
+        site = headers.get("sec-fetch-site", "same-origin")
+        if headers.getlist("origin") != [f"http://{headers['host']}"] or site != "same-origin":
+            return refusal("Only the page itself may change anything.", 403)
+        if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return refusal("Only JSON is accepted.", 415)
+    # The style is no secret, and the page for visitors without the cookie needs it.
+    if (path.startswith("/static/") and safe) or _same(
+        request.cookies.get(keys.cookie, ""), keys.session
+    ):
+        return None
+    if path.startswith("/api/"):
+        return refusal("Open the link from the terminal.", 403)
+    return lock_out
 
 
 def _same(given: str, secret: str) -> bool:

@@ -16,7 +16,7 @@ from labelcast.labels.page.app import build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
 from labelcast.labels.session import LabelSession
-from labelcast.labels.store import require_drawn
+from labelcast.runs.label_store import require_drawn
 from labelcast.runs.run import Run
 
 
@@ -72,7 +72,6 @@ def has_browser() -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket that listens on this machine only."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,8 +10,8 @@ from example_runs import scored_run
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels import store
 from labelcast.labels.session import LabelSession
+from labelcast.runs import label_store
 from labelcast.runs.run import Run
 
 
@@ -22,15 +22,15 @@ def run(tmp_path: Path) -> Run:
 
 
 def ids(run: Run) -> list[str]:
-    return [draw.id for draw in store.read_draws(run)]
+    return [draw.id for draw in label_store.read_draws(run)]
 
 
 def test_labelled_examples(run: Run) -> None:
     """They are rendered and in drawn order; fewer than two are an error."""
     with pytest.raises(InputError, match="0 of 4"):
-        store.labelled_examples(run, "low", lambda system, user: user)
-    store.save_labels(run, dict(zip(ids(run), ("yes", "no", "1"), strict=False)))
-    found = store.labelled_examples(run, "low", lambda system, user: f"{system}|{user}")
+        label_store.labelled_examples(run, "low", lambda system, user: user)
+    label_store.save_labels(run, dict(zip(ids(run), ("yes", "no", "1"), strict=False)))
+    found = label_store.labelled_examples(run, "low", lambda system, user: f"{system}|{user}")
     assert [example.prompt for example in found] == [
         "Say it.|T: a\nM: 0",
         "Say it.|T: b\nM: 1",
@@ -52,15 +52,15 @@ def test_a_new_set_is_for_training(run: Run) -> None:
         ("random", "train", "random"),
         ("test", "test", "random"),
     ]
-    assert store.count_labels(run).drawn["typiclust"] == 1
+    assert label_store.count_labels(run).drawn["typiclust"] == 1
 
 
 def test_files_are_read_and_written_unchanged(run: Run) -> None:
     """Saving what was read changes no byte; a field beside ours is a column of the file."""
-    store.save_labels(run, dict.fromkeys(ids(run), "yes"))
+    label_store.save_labels(run, dict.fromkeys(ids(run), "yes"))
     draws, labels = (run.file(name).read_bytes() for name in ("draws.jsonl", "labels.jsonl"))
-    store.save_draws(run, store.read_draws(run))
-    store.save_labels(run, store.known_answers(run))
+    label_store.save_draws(run, label_store.read_draws(run))
+    label_store.save_labels(run, label_store.known_answers(run))
     assert run.file("draws.jsonl").read_bytes() == draws
     assert run.file("labels.jsonl").read_bytes() == labels
     row = json.loads(draws.splitlines()[0])
@@ -70,10 +70,10 @@ def test_files_are_read_and_written_unchanged(run: Run) -> None:
 def test_labels_of_lost_draws_are_kept(run: Run) -> None:
     """They stay at the end of the file."""
     one, two, *_ = ids(run)
-    store.save_labels(run, {one: "yes", two: "no"})
-    store.save_draws(run, store.read_draws(run)[1:])
-    store.save_labels(run, {two: "1"})
-    assert store.known_answers(run) == {two: "1", one: "yes"}
+    label_store.save_labels(run, {one: "yes", two: "no"})
+    label_store.save_draws(run, label_store.read_draws(run)[1:])
+    label_store.save_labels(run, {two: "1"})
+    assert label_store.known_answers(run) == {two: "1", one: "yes"}
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_damaged_row_is_named(run: Run, key: str, value: object) -> None:
     rows[2][key] = value
     write_jsonl(run.file("draws.jsonl"), rows)
     with pytest.raises(InputError, match=rf"draws.jsonl line 3: damaged .*{key}.*Fix or remove"):
-        store.read_draws(run)
+        label_store.read_draws(run)

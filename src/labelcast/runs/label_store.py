@@ -1,4 +1,4 @@
-"""The examples drawn for labelling and their labels: `draws.jsonl` and `labels.jsonl` of a run."""
+"""A run's drawn examples and their labels: `draws.jsonl` and `labels.jsonl`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class ExampleSet:
     """A set of drawn examples: its name in files and options, its use, and how it was chosen.
 
-    The role is ``low`` for CoS-Low, ``train`` for fine-tuning or ``test`` for evaluation. No
-    example is in two sets.
+    No example is in two sets. The roles: CoS-Low (``low``), fine-tuning, evaluation.
     """
 
     name: str
@@ -37,7 +36,7 @@ class ExampleSet:
 
     @classmethod
     def named(cls, name: str) -> ExampleSet:
-        """The set of a name; a training set is named for the method that chose its examples."""
+        """The set with a name; a training set is named after the method that chose its examples."""
         return next((known for known in SETS if known.name == name), cls(name, "train", name))
 
 
@@ -96,7 +95,7 @@ def check_names(task: Task | None) -> None:
 
 
 def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
-    """The drawn examples of some sets (None: all of them), in drawn order.
+    """The drawn examples of some sets (None: all), in drawn order.
 
     Raises:
         InputError: the pool is not scored yet, or a row is damaged.
@@ -110,7 +109,7 @@ def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExamp
 
 
 def draws_so_far(run: Run) -> list[DrawnExample]:
-    """The drawn examples, none without a file. Raises InputError for a damaged row."""
+    """The drawn examples, also before score has finished. Raises InputError for a damaged row."""
     return _read_examples(run, _DRAWS, DrawnExample)
 
 
@@ -139,8 +138,7 @@ def sets_of(draws: Sequence[DrawnExample]) -> list[ExampleSet]:
 
 def save_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
     """Write `draws.jsonl`."""
-    task = run.task
-    write_jsonl(run.file(_DRAWS), [_row(draw, task, None) for draw in draws])
+    write_jsonl(run.file(_DRAWS), [_row(draw, run.task, None) for draw in draws])
 
 
 def save_labels(run: Run, answers: Mapping[str, str]) -> None:
@@ -148,10 +146,9 @@ def save_labels(run: Run, answers: Mapping[str, str]) -> None:
 
     Labels of examples that are no longer in `draws.jsonl` are kept at the end of the file.
     """
-    draws, task = read_draws(run), run.task
-    rows = [_row(d, task, answers[d.id]) for d in draws if d.id in answers]
-    drawn = {draw.id for draw in draws}
-    rows += [_row(old, task, old.answer) for old in read_labels(run) if old.id not in drawn]
+    drawn = {draw.id: draw for draw in read_draws(run)}
+    rows = [_row(drawn[key], run.task, answers[key]) for key in drawn if key in answers]
+    rows += [_row(old, run.task, old.answer) for old in read_labels(run) if old.id not in drawn]
     write_jsonl(run.file(_LABELS), rows)
 
 
@@ -168,7 +165,7 @@ def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
     """The labelled examples of one set, rendered.
 
     Raises:
-        InputError: fewer than two are labelled; says how many are missing.
+        InputError: fewer than two are labelled.
     """
     labels = [label for label in read_labels(run) if label.set == name]
     if len(labels) < 2:
@@ -182,12 +179,11 @@ def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
         Record(n.index, f"{file} id {n.id}", {"id": n.id, **flat_row(n.fields, task, n.answer)})
         for n in labels
     ]
-    source = Source(file, lambda: iter(records))
-    return list(examples(source, task, render, need_answer=True))
+    return list(examples(Source(file, lambda: iter(records)), task, render, need_answer=True))
 
 
 def is_blank(value: object) -> bool:
-    """Whether a record's answer is left open: None, NaN, or only white space."""
+    """Whether a record's answer is blank: None, NaN, or only white space."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
@@ -203,5 +199,4 @@ def _read_examples(run: Run, name: str, model: type[Model]) -> list[Model]:
 
 
 def _row(drawn: DrawnExample, task: Task | None, answer: str | None) -> dict[str, Any]:
-    own = {"id": drawn.id, "index": drawn.index, "set": drawn.set, "batch": drawn.batch}
-    return own | flat_row(drawn.fields, task, answer)
+    return drawn.model_dump(include={*_OWN_FIELDS}) | flat_row(drawn.fields, task, answer)

@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+_MODEL = "smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
+_OWN_MODEL = "The model.  [default: the run's own; smollm2 for a file]"
+_DEVICE = (
+    "auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and the CPU's "
+    "memory if they are full."
+)
+
+RunFolder = Annotated[Path, Argument(help="The run folder.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
+Model = Annotated[str, Option("--model", "-m", help=_MODEL)]
+OwnModel = Annotated[str | None, Option("--model", "-m", help=_OWN_MODEL)]
+Device = Annotated[str, Option(help=_DEVICE)]
+Dtype = Annotated[str, Option(help="auto, float32, bfloat16 or float16.")]
+BatchSize = Annotated[
+    int | None, Option(help="Examples per batch.  [default: chosen for the device]")
+]
+TaskFile = Annotated[
+    str | None, Option("--task", "-t", help="A task file, or the name of a task in the catalogue.")
+]

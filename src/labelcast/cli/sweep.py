@@ -14,11 +14,14 @@ from labelcast.cli.console import (
     Dtype,
     Json,
     Model,
+    cell,
     print_json,
     say,
+    stdout,
     tell,
     waiting,
 )
+from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from labelcast.execution.workers import Workers
@@ -81,7 +84,7 @@ def sweep(
 
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
-    from labelcast.errors import InputError
+    from labelcast.cli.sweep_table import SweepTable
     from labelcast.execution.local import cores
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
     from labelcast.sweeps.job import SweepSettings
@@ -93,7 +96,7 @@ def sweep(
     if address is not None and engine != "ray":
         raise InputError("--address: is for --engine ray.")
     if gpus_per_job != gpus_per_job:
-        raise InputError("--gpus-per-job nan: a number from 0.01 up.")
+        raise InputError("--gpus-per-job nan: give a number of at least 0.01.")
     check_dtype(dtype)
     # A cluster may have devices that this machine does not have.
     check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
@@ -127,13 +130,13 @@ def sweep(
     if missing:
         workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
         say(where)
-        _run(found, missing, workers, slots, retries)
+        with SweepTable(missing, slots, found.scores.rows()) as table:
+            result, event = table.on_result, table.on_event
+            found.run(missing, workers, retries=retries, on_result=result, on_event=event)
     _show(found, [source.task.name for source in tasks], len(all_jobs), as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    from labelcast.errors import InputError
-
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -142,10 +145,8 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list[str | None]:
-    """One value for each task; all None if none is given."""
-    from labelcast.errors import InputError
-
+def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> Sequence[str | None]:
+    """One value for each task; None for all if none is given."""
     if not given:
         return [None] * len(task)
     if len(given) != len(task):
@@ -153,20 +154,18 @@ def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list
             f"{option}: given {len(given)} times for {len(task)} tasks. Give one for each --task, "
             "in the same order."
         )
-    return list(given)
+    return given
 
 
 def _workers(
     engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
 ) -> tuple[Workers[ScoreRow], int, str]:
-    """Where jobs run, how many at once, and both in words."""
+    """Where jobs run, how many at once, and a sentence that says so."""
     if engine == "ray":
         from labelcast.execution.ray_workers import RayWorkers
 
         with waiting("Joining the Ray cluster"):
-            cluster: RayWorkers[ScoreRow] = RayWorkers(
-                address, gpus_per_job=gpus_per_job, size=jobs
-            )
+            cluster = RayWorkers[ScoreRow](address, gpus_per_job=gpus_per_job, size=jobs)
         return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
     from labelcast.execution.local import LocalWorkers, gpu_groups, visible_gpus
 
@@ -177,21 +176,6 @@ def _workers(
     return LocalWorkers(size, logs=out / "logs", gpus=groups), size, text
 
 
-def _run(
-    found: Sweep,
-    jobs: Sequence[SweepJob],
-    workers: Workers[ScoreRow],
-    slots: int,
-    retries: int,
-) -> None:
-    from labelcast.cli.sweep_table import SweepTable
-
-    with SweepTable(jobs, slots, found.scores.rows()) as table:
-        found.run(
-            jobs, workers, retries=retries, on_result=table.on_result, on_event=table.on_event
-        )
-
-
 def _estimate(
     every: Sequence[SweepJob],
     missing: Sequence[SweepJob],
@@ -199,6 +183,7 @@ def _estimate(
     gpus_per_job: float,
     as_json: bool,
 ) -> None:
+    """Print how long the missing jobs will take."""
     from labelcast.execution.local import gpu_groups, visible_gpus
     from labelcast.sweeps import estimate
 
@@ -259,8 +244,6 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
     for row in failed:
         say(f"failed: {row.task} budget {row.budget} seed {row.seed}: {row.error}")
     if failed:
-        from labelcast.errors import RunError
-
         raise RunError(
             f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "
             "Run the same command with --retry-failed to try them again."
@@ -270,8 +253,6 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
 
 def _show_curve(name: str, curve: MeasuredCurve) -> None:
     from rich.table import Table
-
-    from labelcast.cli.console import cell, stdout
 
     table = Table(title=cell(f"{name} ({curve.metric})"), box=None, title_justify="left")
     for title in ("labels", "score", "seeds"):

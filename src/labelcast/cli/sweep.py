@@ -85,7 +85,7 @@ def sweep(
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
     from labelcast.cli.sweep_table import SweepTable
-    from labelcast.execution.local import cores
+    from labelcast.execution.local import cores, gpu_groups, visible_gpus
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
     from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.sweep import Sweep, sweep_task
@@ -123,7 +123,9 @@ def sweep(
         all_jobs = found.begin(tasks, settings)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
-        _estimate(all_jobs, missing, jobs, gpus_per_job, as_json)
+        groups, room = gpu_groups(visible_gpus(), gpus_per_job)
+        # Jobs on one device share its speed; only more devices take less time.
+        _estimate(all_jobs, missing, max(1, min(len(groups), jobs or room)), as_json)
         return
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} are done, {len(missing)} to do.")
@@ -177,14 +179,9 @@ def _workers(
 
 
 def _estimate(
-    every: Sequence[SweepJob],
-    missing: Sequence[SweepJob],
-    jobs: int | None,
-    gpus_per_job: float,
-    as_json: bool,
+    every: Sequence[SweepJob], missing: Sequence[SweepJob], devices: int, as_json: bool
 ) -> None:
     """Print how long the missing jobs will take."""
-    from labelcast.execution.local import gpu_groups, visible_gpus
     from labelcast.sweeps import estimate
 
     speeds = {}
@@ -193,10 +190,7 @@ def _estimate(
         with waiting(f"Timing a few steps of {name}"):
             speeds[name] = estimate.measure_speed(job)
     pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
-    groups, room = gpu_groups(visible_gpus(), gpus_per_job)
-    # Jobs on one device share its speed; only more devices take less time.
-    devices = max(1, min(len(groups), jobs or room))
-    low, high = estimate.total(pairs, devices) if pairs else (0.0, 0.0)
+    low, high = estimate.total(pairs, devices)
     if as_json:
         print_json(
             {
@@ -212,10 +206,9 @@ def _estimate(
         return
     few, most = estimate.steps(every[0].settings.recipe)
     tell(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
-    say(
-        f"  measured: {len(speeds)} task{'s' * (len(speeds) > 1)}, a few training steps and "
-        f"answers each, on {next(iter(speeds.values())).device}"
-    )
+    many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
+    device = next(iter(speeds.values())).device
+    say(f"  measured: {many}, a few training steps and answers each, on {device}")
     say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 

@@ -49,12 +49,10 @@ def _join(rng: Random, left: _Expression, right: _Expression) -> _Expression:
 
 def _bracket(rng: Random, expression: _Expression, binding: int) -> str:
     """Bracket where the meaning needs it, and sometimes elsewhere."""
-    if expression.binding >= _NOT:
-        return expression.text
-    needed = expression.binding < binding
-    if needed or rng.random() < _CHANCE_OF_SPARE_BRACKETS:
-        return f"({expression.text})"
-    return expression.text
+    bracketed = expression.binding < _NOT and (
+        expression.binding < binding or rng.random() < _CHANCE_OF_SPARE_BRACKETS
+    )
+    return f"({expression.text})" if bracketed else expression.text
 
 
 def _negate(expression: _Expression) -> _Expression:

@@ -1,7 +1,7 @@
 """Expressions of True, False, and, or, not; the answer is their value."""
 
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 _OPERANDS = (2, 8)
 _CHANCE_OF_NOT = 0.3
@@ -10,8 +10,7 @@ _CHANCE_OF_SPARE_BRACKETS = 0.3
 _OR, _AND, _NOT, _ATOM = range(4)
 
 
-@dataclass(frozen=True)
-class _Expression:
+class _Expression(NamedTuple):
     text: str
     value: bool
     binding: int

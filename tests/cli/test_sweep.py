@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ from labelcast.tasks.sources import open_source
 
 TESTS = Path(__file__).resolve().parents[1]
 SOURCE = TESTS.parent / "src"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Jobs use one thread: two are slow while other tests run on the same cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +48,7 @@ def args(place: Place, out: str, *more: object, steps: int = 4, size: int = 4) -
 
 def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
     """Start the command in its own process; `code` runs before it."""
+    code = f"import labelcast.execution.local as local\nlocal.cores = lambda: 1\n{code}"
     program = f"import os, signal\n{code}\nfrom labelcast.cli.app import main\nmain()"
     environment = os.environ | {"PYTHONPATH": f"{SOURCE}:{TESTS}"}
     return subprocess.Popen(
@@ -50,7 +60,6 @@ def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLS = {
     "in the middle of a row": f"""
-import labelcast.execution.local as local
 import labelcast.sweeps.scores as s
 from small_sweeps import InProcess
 def add(self, row):

@@ -128,7 +128,7 @@ def sweep(
         _estimate(all_jobs, missing, max(1, min(len(groups), jobs or room)), as_json)
         return
     done = len(all_jobs) - len(missing)
-    say(f"{len(all_jobs)} jobs: {done} are done, {len(missing)} to do.")
+    say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
         workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
         say(where)
@@ -245,11 +245,11 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
 
 
 def _show_curve(name: str, curve: MeasuredCurve) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=cell(f"{name} ({curve.metric})"), box=None, title_justify="left")
-    for title in ("labels", "score", "seeds"):
-        table.add_column(title, justify="right")
+    columns = (Column(title, justify="right") for title in ("labels", "score", "seeds"))
+    title = cell(f"{name} ({curve.metric})")
+    table = Table(*columns, title=title, box=None, title_justify="left")
     for budget, score, many in zip(curve.budgets, curve.scores, curve.seeds, strict=True):
         table.add_row(f"{budget:,}", f"{score:.3f}", str(many))
     stdout().print(table)

@@ -51,12 +51,7 @@ def _hint(text: str) -> str:
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, which is then renamed to `path`.
-
-    Raises:
-        InputError: `path` is a folder, a pipe or a device.
-        RunError: the disk is full, or the folder cannot be written.
-    """
+    """Let `write` fill a temporary file, then rename it to `path`; raises as `disk_faults`."""
     refuse_target(path)
     with disk_faults(path):
         make_folder(path.parent)

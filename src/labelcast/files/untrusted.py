@@ -56,13 +56,7 @@ def refuse_links(folder: Path) -> None:
 
 
 def read_small(path: Path, limit: int = SMALL) -> str:
-    """Read a text file of at most `limit` bytes.
-
-    Raises:
-        InputError: a pipe or the like, or a larger file.
-        OSError: it does not exist or cannot be read.
-        UnicodeDecodeError: it is not UTF-8.
-    """
+    """Read a UTF-8 text file; raises InputError if it is larger than `limit` bytes or no file."""
     refuse_special(path)
     size = path.stat().st_size
     if size > limit:

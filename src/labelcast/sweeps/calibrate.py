@@ -138,17 +138,9 @@ def measure_sweeps_probes(
     say: Callable[[str], None] = lambda text: None,
     tasks: Sequence[str] = (),
 ) -> dict[str, Probes]:
-    """Measure the probes of some sweeps' tasks, whether or not they have a curve yet.
+    """Measure the probes of some tasks (by default all), with or without a curve.
 
-    Args:
-        folders: of sweeps with one model and recipe.
-        settings: of the probes.
-        say: called with what is measured next.
-        tasks: which ones; all by default.
-
-    Raises:
-        InputError: the sweeps do not belong together, or none of them has a task.
-        RunError: a sweep's folder cannot be written.
+    The sweeps have one model and recipe. Raises as `calibrate`.
     """
     sweeps = _opened(folders, settings)
     known = [name for sweep in sweeps for name in sweep.read().tasks]
@@ -172,13 +164,7 @@ def fit_card(
 ) -> Calibrated:
     """Fit the card and compare it with its baselines; raises as `Calibration.fit`.
 
-    Args:
-        curves: one per task, 8 or more.
-        probes: of the same tasks.
-        name: of the card.
-        settings: of the probes.
-        content: `sweep.json` of one of the sweeps, for model and recipe.
-        warnings: to add to those found here.
+    There is one curve per task, and `content` is `sweep.json` of one of the sweeps.
     """
     tasks = {
         curve.task: CalibrationTask(
@@ -205,7 +191,7 @@ def fit_card(
         model=model.name,
         hub_ids=[model.hub_id] if model.hub_id else [],
         recipe=content.recipe.name,
-        source=_source(curves, settings, errors, gain),
+        source=_source(len(curves), settings, errors, gain),
         fingerprints=[model.fingerprint],
         architecture={k: v for k, v in (model.architecture or {}).items() if v is not None},
         versions=versions(),
@@ -284,10 +270,7 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
 
 
 def _source(
-    curves: Sequence[TaskCurve],
-    settings: ProbeSettings,
-    errors: Sequence[PredictorError],
-    gain: Difference,
+    size: int, settings: ProbeSettings, errors: Sequence[PredictorError], gain: Difference
 ) -> str:
     shown = "; ".join(
         f"{BASELINES.get(error.name, MEAN)} {error.loto_mae:.3f}"
@@ -295,7 +278,7 @@ def _source(
         if error.loto_mae is not None
     )
     return (
-        f"Measured with labelcast sweep and calibrate on {len(curves)} tasks: CoS-Low is the mean "
+        f"Measured with labelcast sweep and calibrate on {size} tasks: CoS-Low is the mean "
         f"over {settings.draws} draws of {settings.n_label} from the least confident tenth of "
         f"{settings.pool} and {settings.sketch_seeds} sketches each. Leave-one-task-out error of "
         f"the AUC, predicted from: {shown}. The error of the mean is larger than that of CoS-Low "
@@ -316,7 +299,7 @@ def _warnings(curves: Sequence[TaskCurve], card: Calibration) -> list[str]:
     if card.leans_on_prior:
         found.append(
             "on these tasks CoS-Low is not shown to predict the AUC better than the mean of the "
-            "other tasks: a forecast with this card ignores CoS-Low and rests on the AUC of these "
-            "tasks and on the observed scores"
+            "other tasks: a forecast with this card ignores CoS-Low, and uses the AUC of these "
+            "tasks and the observed scores"
         )
     return found

@@ -44,18 +44,10 @@ class SweepTask:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is the same for every job of a sweep.
+    """What all jobs of a sweep share; see `run_sweep.sweep`.
 
     Attributes:
-        model: as `load_model` takes it.
-        recipe: how to fine-tune.
-        budgets: numbers of labels; 0 measures zero-shot.
-        seeds: each draws its own training examples.
-        test_size: test examples of each task.
         split_seed: draws the test set.
-        device, dtype: as `load_model` takes them.
-        batch_size: prompts scored at once; None chooses for the device.
-        max_new_tokens: where an answer is cut off.
         threads: of torch in each job on a CPU; None keeps torch's own number.
         processes: of each job; above 1 it trains under accelerate, one process per GPU.
     """
@@ -114,12 +106,9 @@ def split(
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One score to measure (see `execution.workers.Job`).
+    """One score to measure; see `execution.workers.Job`.
 
-    Attributes:
-        budget: labels to tune on; 0 measures zero-shot.
-        seed: of the training order and of training.
-        folder: for checkpoints, from which a killed job resumes; None keeps none.
+    A budget of 0 measures zero-shot. `folder` is for checkpoints, from which a killed job resumes.
     """
 
     settings: SweepSettings

@@ -134,13 +134,8 @@ def measure_probes(
 ) -> dict[str, Probes]:
     """Measure the missing probes of some tasks into `DIR/probes.jsonl` and return all of them.
 
-    After an interruption, the same call resumes with the first unfinished probe.
-
-    Args:
-        sweep: its model and tasks are used.
-        names: which of its tasks.
-        settings: how to measure.
-        say: called with what is measured next.
+    After an interruption, the same call resumes with the first unfinished probe. `say` is called
+    with what is measured next.
 
     Raises:
         InputError: the pool is too small, or model or data differ from those of the sweep.
@@ -332,8 +327,6 @@ class _Measuring:
 
 def _share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
     """The fraction of answers that are one of the task's; None if any text is allowed."""
-    if not allowed:
-        return None
     form = comparison(allowed, allowed)
     wanted = {form(text) for text in allowed}
-    return float(np.mean([form(answer) in wanted for answer in answers]))
+    return float(np.mean([form(answer) in wanted for answer in answers])) if allowed else None

@@ -30,12 +30,7 @@ _KEPT_BYTES = 2 * 2**30
 
 
 def measure_score(job: SweepJob, report: ReportProgress) -> ScoreRow:
-    """Do a job.
-
-    Raises:
-        InputError: the data, the task, the model or the recipe is wrong.
-        RunError: training or scoring failed.
-    """
+    """Do a job; raises InputError for bad data or settings, and RunError if the work fails."""
     if job.settings.threads:
         torch.set_num_threads(job.settings.threads)
     backend = backend_of(job.settings.recipe)

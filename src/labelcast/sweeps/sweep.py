@@ -154,14 +154,9 @@ class Sweep:
         on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
         on_event: Callable[[Event[ScoreRow]], None] = lambda event: None,
     ) -> None:
-        """Run jobs and append a row for each; the curves are written at the end.
+        """Run jobs from `missing`, append a row for each, and write the curves.
 
-        Args:
-            jobs: from `missing`.
-            workers: where they run; closed at the end.
-            retries: how often a failed job is tried again before its error is recorded.
-            on_result: called with a job's position and row when the row is on the disk.
-            on_event: as `run_jobs` takes it.
+        The arguments are those of `run_jobs`; `on_result` is called when a row is on the disk.
 
         Raises:
             RunError: the folder cannot be written, or another process is using this sweep.

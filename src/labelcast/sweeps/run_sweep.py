@@ -45,7 +45,8 @@ def sweep(
         budgets: labels, validation included; 0 is zero-shot.
         seeds: of the draw of training examples and of training.
         test_size: test examples per task.
-        device, dtype: as `load_model` takes them.
+        device: as `load_model` takes it.
+        dtype: as `load_model` takes it.
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off.
         jobs: how many run at once; None runs one per GPU, or one.

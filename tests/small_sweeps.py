@@ -10,7 +10,9 @@ from typing import Any
 
 from small_training import TASK, save_model, write_records
 
+from labelcast.execution.workers import Ended, Job, JobProgress, Moved, Started
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
+from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.sweep import Sweep
 from labelcast.training.recipe import Recipe
 
@@ -72,6 +74,32 @@ class Begun:
 
     sweep: Sweep
     jobs: tuple[SweepJob, ...]
+
+
+class InProcess:
+    """Workers that run each job in this process, which saves the start of another one."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        self.job: tuple[int, Job[ScoreRow]] | None = None
+
+    def free(self) -> bool:
+        """Whether no job waits."""
+        return self.job is None
+
+    def start(self, number: int, job: Job[ScoreRow]) -> None:
+        """Take a job."""
+        self.job = (number, job)
+
+    def wait(self) -> list[Started | Moved | Ended[ScoreRow]]:
+        """Run the job."""
+        assert self.job is not None
+        (number, job), self.job = self.job, None
+        moved: list[JobProgress] = []
+        row = job.run(moved.append)
+        return [Started(number, "here"), *(Moved(number, p) for p in moved), Ended(number, row)]
+
+    def close(self) -> None:
+        """Nothing runs any more."""
 
 
 def make_place(folder: Path, size: int = 200) -> Place:

@@ -22,8 +22,6 @@ class InputError(LabelcastError, ValueError):
 class RunError(LabelcastError, RuntimeError):
     """The work could not be done: a full disk, a read-only folder, a failed job. Exit status 1."""
 
-    status = 1
-
 
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""
@@ -33,7 +31,7 @@ NO_PATH = {
     errno.EISDIR: "this is a folder; give a file",
     errno.ENAMETOOLONG: "the path is too long; give a shorter one",
 }
-"""What is wrong with a path that no disk can write to: bad input."""
+"""Errors of a path that is bad input."""
 
 DISK = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -44,12 +42,7 @@ DISK = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
 }
-"""What a disk refuses."""
-
-_NO_MEMORY = (
-    *("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc"),
-    *("can't start new thread", "failed to launch worker thread"),  # a limit on processes
-)
+"""Errors of a disk or a folder."""
 
 
 def not_written(path: object, error: OSError) -> LabelcastError:
@@ -66,8 +59,8 @@ def brief(error: object, most: int = 160) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any library means that there was no memory, or no thread, left."""
+    """Whether an error means that memory ran out, on the CPU or on a GPU."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    text = str(error).lower()
-    return not isinstance(error, LabelcastError) and any(words in text for words in _NO_MEMORY)
+    texts = ("out of memory", "can't allocate memory")  # torch on CUDA, and on the CPU
+    return not isinstance(error, LabelcastError) and any(t in str(error).lower() for t in texts)

@@ -9,16 +9,27 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import labelcast
-from small_sweeps import Place, make_place, scores
+from small_sweeps import InProcess, Place, make_place, scores
 
+from labelcast.execution import local
 from labelcast.sweeps.job import SweepTask, split
 from labelcast.tasks.sources import open_source
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+TESTS = Path(__file__).resolve().parents[1]
+SOURCE = TESTS.parent / "src"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Jobs use one thread: two are slow while other tests run on the same cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +48,25 @@ def args(place: Place, out: str, *more: object, steps: int = 4, size: int = 4) -
 
 def start(given: list[str], code: str = "") -> subprocess.Popen[bytes]:
     """Start the command in its own process; `code` runs before it."""
+    code = f"import labelcast.execution.local as local\nlocal.cores = lambda: 1\n{code}"
     program = f"import os, signal\n{code}\nfrom labelcast.cli.app import main\nmain()"
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    environment = os.environ | {"PYTHONPATH": f"{SOURCE}:{TESTS}"}
     return subprocess.Popen(
         [sys.executable, "-c", program, *given], env=environment, stderr=subprocess.DEVNULL
     )
 
 
-# Each kills the process at one point of its work.
+# Each kills the process at one point of its work. The first has no worker process, to be faster.
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLS = {
+    "in the middle of a row": f"""
+import labelcast.sweeps.scores as s
+from small_sweeps import InProcess
+def add(self, row):
+    with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
+    {KILL}
+s.Lines.add = add
+local.LocalWorkers = InProcess""",
     "before the second row": f"""
 import labelcast.sweeps.scores as s
 old, count = s.Lines.add, []
@@ -54,12 +74,6 @@ def add(self, row):
     count.append(1)
     if len(count) == 2: {KILL}
     old(self, row)
-s.Lines.add = add""",
-    "in the middle of a row": f"""
-import labelcast.sweeps.scores as s
-def add(self, row):
-    with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
-    {KILL}
 s.Lines.add = add""",
     "in the middle of training": f"""
 import labelcast.cli.sweep_table as t
@@ -71,15 +85,23 @@ t.SweepTable.on_event = on_event""",
 }
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs of a sweep run in this process."""
+    monkeypatch.setattr(local, "LocalWorkers", InProcess)
+
+
 @pytest.fixture(scope="module")
 def whole(place: Place) -> list[tuple[object, ...]]:
     """The scores of an undisturbed sweep."""
-    assert labelcast(*args(place, "whole")).status == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "LocalWorkers", InProcess)
+        assert labelcast(*args(place, "whole")).status == 0
     return scores(place.path / "whole" / "scores.jsonl")
 
 
 @pytest.mark.parametrize(
-    "points", [list(KILLS)[1:2], pytest.param(list(KILLS), marks=pytest.mark.slow)]
+    "points", [list(KILLS)[:1], pytest.param(list(KILLS), marks=pytest.mark.slow)]
 )
 def test_a_killed_sweep_ends_with_the_same_scores(
     place: Place, whole: list[tuple[object, ...]], points: list[str]
@@ -126,6 +148,7 @@ def curve_rises(place: Place, out: str, budgets: str, test_size: int, steps: int
     assert json.loads((place.path / out / "curve.json").read_text())["first"] == curve
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_small_curve_rises(place: Place) -> None:
     """On an easy task, 50 labels beat no labels and the commonest label."""
     curve_rises(place, "small", "0,50", 100, 60)
@@ -163,6 +186,7 @@ def test_wrong_options(place: Place) -> None:
         assert not (place.path / "wrong").exists()
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_failed_job_does_not_stop_the_others(place: Place) -> None:
     """Exit status 1, and the error is in the job's row; the other job has its score."""
     options = ("--test-size", 20, "--budgets", "1,10", "--retries", 0)

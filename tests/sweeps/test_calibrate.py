@@ -59,8 +59,8 @@ def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
     assert done.card.recipe == "short"
     assert done.card.fingerprints == (begun.sweep.read().model.fingerprint,)
     row = done.tasks["task-0"]
-    assert len(row["coslow"]) == 2
-    assert 0 <= row["overlap"] <= 1
+    assert len(row.coslow) == 2
+    assert row.overlap is not None and 0 <= row.overlap <= 1
     assert {error.name for error in done.errors} >= {"coslow", "random_cosine", "mean"}
     file = begun.sweep.path / "probes.jsonl"
     before = file.read_bytes()

@@ -174,7 +174,7 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     begun = place.begin("sweep")
     begun.sweep.run(begun.jobs[:1], Made("of other data"))
-    assert "another one" in begun.sweep.scores.rows()[0].error
+    assert "test set differs" in begun.sweep.scores.rows()[0].error
     lines = Path(place.data).read_text().splitlines(keepends=True)
     Path(place.data).write_text("".join(lines[:150]))
     with pytest.raises(InputError, match="another test set"):

@@ -367,13 +367,14 @@ def test_draws_do_not_depend_on_the_process(hash_seed: str) -> None:
     assert json.loads(done.stdout) == {name: list(generate(name, 100, 9)) for name in NAMES}
 
 
-def test_a_hundred_thousand_boolean_expressions() -> None:
-    """When the short questions run out, a draw goes on with longer ones."""
-    records = list(generate("boolean_expressions", 100_000))
-    assert len({record["input"] for record in records}) == 100_000
+def test_many_boolean_expressions() -> None:
+    """When the short questions run out, a draw continues with longer ones than 8 operands."""
+    records = list(generate("boolean_expressions", 40_000))
+    assert len({record["input"] for record in records}) == 40_000
     tail = records[-1000:]
     assert all(_solve_boolean(record) == record["target"] for record in tail)
     assert 400 < sum(record["target"] == "True" for record in tail) < 600
+    assert any(len(re.findall("True|False", record["input"])) > 8 for record in tail)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import cell, print_json, say, tell
+from labelcast.cli.console import cell, print_json, say, stdout, tell
 from labelcast.cli.options import Device, Dtype, Json
+from labelcast.errors import InputError
 
 if TYPE_CHECKING:
     from labelcast.sweeps.calibrate import Calibrated
@@ -56,7 +57,6 @@ def calibrate(
     Example: labelcast calibrate sweep --probes-only --task sst2
     Example: labelcast forecast run --calibration my-model.json
     """
-    from labelcast.errors import InputError
     from labelcast.sweeps.calibrate import calibrate as calibrate_sweeps
     from labelcast.sweeps.calibrate import measure_sweeps_probes
     from labelcast.sweeps.probes import ProbeSettings
@@ -96,12 +96,9 @@ def calibrate(
 
 
 def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
-    """Print the probes of some tasks."""
     from dataclasses import asdict
 
     from rich.table import Table
-
-    from labelcast.cli.console import stdout
 
     if as_json:
         print_json({name: asdict(row) for name, row in probes.items()})
@@ -112,20 +109,27 @@ def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
         table.add_row(
             cell(name),
             f"{row.mean_coslow:.3f}",
-            ", ".join(f"{value:.3f}" for value in row.coslow),
-            "-" if row.sketch_sd is None else f"{row.sketch_sd:.4f}",
-            "-" if row.overlap is None else f"{row.overlap:.2f}",
-            "-" if row.exact is None else f"{row.exact:.3f}",
+            _draws(row),
+            _number(row.sketch_sd, 4),
+            _number(row.overlap, 2),
+            _number(row.exact, 3),
             f"{row.random_cosine:.3f}",
             f"{row.mean_confidence:.3f}",
         )
     stdout().print(table)
 
 
+def _draws(row: Probes) -> str:
+    return ", ".join(f"{value:.3f}" for value in row.coslow)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def _show(done: Calibrated) -> None:
     from rich.table import Table
 
-    from labelcast.cli.console import stdout
     from labelcast.sweeps.calibrate import BASELINES, MEAN
 
     card = done.card
@@ -141,16 +145,11 @@ def _show(done: Calibrated) -> None:
         )
     tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
     for name, row in done.tasks.items():
-        mean = sum(row["coslow"]) / len(row["coslow"])
-        draws = ", ".join(f"{value:.3f}" for value in row["coslow"])
-        tasks.add_row(cell(name), f"{row['auc']:.3f}", f"{mean:.3f}", draws)
+        tasks.add_row(cell(name), f"{row.auc:.3f}", f"{row.mean_coslow:.3f}", _draws(row))
     errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
     for error in done.errors:
-        errors.add_row(
-            BASELINES.get(error.name, MEAN),
-            "-" if error.loto_mae is None else f"{error.loto_mae:.3f}",
-            "-" if error.r is None else f"{error.r:.2f}",
-        )
+        name = BASELINES.get(error.name, MEAN)
+        errors.add_row(name, _number(error.loto_mae, 3), _number(error.r, 2))
     console = stdout()
     console.print(tasks)
     console.print("\nLeave-one-task-out mean absolute error:")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import print_json, say, tell, waiting
+from labelcast.cli.console import cell, print_json, say, stdout, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model
+from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from labelcast.execution.workers import Workers
@@ -72,8 +73,8 @@ def sweep(
 
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
-    from labelcast.errors import InputError
-    from labelcast.execution.local import cores
+    from labelcast.cli.sweep_table import SweepTable
+    from labelcast.execution.local import cores, gpu_groups, visible_gpus
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
     from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.sweep import Sweep, sweep_task
@@ -84,7 +85,7 @@ def sweep(
     if address is not None and engine != "ray":
         raise InputError("--address: is for --engine ray.")
     if gpus_per_job != gpus_per_job:
-        raise InputError("--gpus-per-job nan: a number from 0.01 up.")
+        raise InputError("--gpus-per-job nan: give a number of at least 0.01.")
     check_dtype(dtype)
     # A cluster may have devices that this machine does not have.
     check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
@@ -111,20 +112,22 @@ def sweep(
         all_jobs = found.begin(tasks, settings)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
-        _estimate(all_jobs, missing, jobs, gpus_per_job, as_json)
+        groups, room = gpu_groups(visible_gpus(), gpus_per_job)
+        # Jobs on one device share its speed; only more devices take less time.
+        _estimate(all_jobs, missing, max(1, min(len(groups), jobs or room)), as_json)
         return
     done = len(all_jobs) - len(missing)
-    say(f"{len(all_jobs)} jobs: {done} are done, {len(missing)} to do.")
+    say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
         workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
         say(where)
-        _run(found, missing, workers, slots, retries)
+        with SweepTable(missing, slots, found.scores.rows()) as table:
+            result, event = table.on_result, table.on_event
+            found.run(missing, workers, retries=retries, on_result=result, on_event=event)
     _show(found, [source.task.name for source in tasks], len(all_jobs), as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    from labelcast.errors import InputError
-
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -133,10 +136,8 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list[str | None]:
-    """One value for each task; all None if none is given."""
-    from labelcast.errors import InputError
-
+def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> Sequence[str | None]:
+    """One value for each task; None for all if none is given."""
     if not given:
         return [None] * len(task)
     if len(given) != len(task):
@@ -144,20 +145,18 @@ def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> list
             f"{option}: given {len(given)} times for {len(task)} tasks. Give one for each --task, "
             "in the same order."
         )
-    return list(given)
+    return given
 
 
 def _workers(
     engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
 ) -> tuple[Workers[ScoreRow], int, str]:
-    """Where jobs run, how many at once, and both in words."""
+    """Where jobs run, how many at once, and a sentence that says so."""
     if engine == "ray":
         from labelcast.execution.ray_workers import RayWorkers
 
         with waiting("Joining the Ray cluster"):
-            cluster: RayWorkers[ScoreRow] = RayWorkers(
-                address, gpus_per_job=gpus_per_job, size=jobs
-            )
+            cluster = RayWorkers[ScoreRow](address, gpus_per_job=gpus_per_job, size=jobs)
         return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
     from labelcast.execution.local import LocalWorkers, gpu_groups, visible_gpus
 
@@ -168,29 +167,10 @@ def _workers(
     return LocalWorkers(size, logs=out / "logs", gpus=groups), size, text
 
 
-def _run(
-    found: Sweep,
-    jobs: Sequence[SweepJob],
-    workers: Workers[ScoreRow],
-    slots: int,
-    retries: int,
-) -> None:
-    from labelcast.cli.sweep_table import SweepTable
-
-    with SweepTable(jobs, slots, found.scores.rows()) as table:
-        found.run(
-            jobs, workers, retries=retries, on_result=table.on_result, on_event=table.on_event
-        )
-
-
 def _estimate(
-    every: Sequence[SweepJob],
-    missing: Sequence[SweepJob],
-    jobs: int | None,
-    gpus_per_job: float,
-    as_json: bool,
+    every: Sequence[SweepJob], missing: Sequence[SweepJob], devices: int, as_json: bool
 ) -> None:
-    from labelcast.execution.local import gpu_groups, visible_gpus
+    """Print how long the missing jobs will take."""
     from labelcast.sweeps import estimate
 
     speeds = {}
@@ -199,10 +179,7 @@ def _estimate(
         with waiting(f"Timing a few steps of {name}"):
             speeds[name] = estimate.measure_speed(job)
     pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
-    groups, room = gpu_groups(visible_gpus(), gpus_per_job)
-    # Jobs on one device share its speed; only more devices take less time.
-    devices = max(1, min(len(groups), jobs or room))
-    low, high = estimate.total(pairs, devices) if pairs else (0.0, 0.0)
+    low, high = estimate.total(pairs, devices)
     if as_json:
         print_json(
             {
@@ -218,10 +195,9 @@ def _estimate(
         return
     few, most = estimate.steps(every[0].settings.recipe)
     tell(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
-    say(
-        f"  measured: {len(speeds)} task{'s' * (len(speeds) > 1)}, a few training steps and "
-        f"answers each, on {next(iter(speeds.values())).device}"
-    )
+    many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
+    device = next(iter(speeds.values())).device
+    say(f"  measured: {many}, a few training steps and answers each, on {device}")
     say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 
@@ -250,8 +226,6 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
     for row in failed:
         say(f"failed: {row.task} budget {row.budget} seed {row.seed}: {row.error}")
     if failed:
-        from labelcast.errors import RunError
-
         raise RunError(
             f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "
             "Run the same command with --retry-failed to try them again."
@@ -260,13 +234,11 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
 
 
 def _show_curve(name: str, curve: MeasuredCurve) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    from labelcast.cli.console import cell, stdout
-
-    table = Table(title=cell(f"{name} ({curve.metric})"), box=None, title_justify="left")
-    for title in ("labels", "score", "seeds"):
-        table.add_column(title, justify="right")
+    columns = (Column(title, justify="right") for title in ("labels", "score", "seeds"))
+    title = cell(f"{name} ({curve.metric})")
+    table = Table(*columns, title=title, box=None, title_justify="left")
     for budget, score, many in zip(curve.budgets, curve.scores, curve.seeds, strict=True):
         table.add_row(f"{budget:,}", f"{score:.3f}", str(many))
     stdout().print(table)

@@ -1,4 +1,4 @@
-"""The table of a running sweep: which job runs where, how far it is, and when all will be done."""
+"""The table of a running sweep: each job's place and progress, and when all will be done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import fmean
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from labelcast.cli.console import cell, say, stderr
@@ -25,12 +24,9 @@ class SweepTable:
     """Shown live on a terminal; elsewhere one line per result."""
 
     def __init__(self, jobs: Sequence[SweepJob], slots: int, rows: Sequence[ScoreRow]) -> None:
-        """Start.
+        """A table of `jobs`, of which `slots` run at once.
 
-        Args:
-            jobs: to be done.
-            slots: how many run at once.
-            rows: of earlier runs, whose seconds say how long a budget takes.
+        `rows` are those of earlier runs; their seconds say how long a budget takes.
         """
         from rich.live import Live
 
@@ -51,34 +47,28 @@ class SweepTable:
             self.live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the last state on the screen."""
         if self.shown:
             self.live.stop()
 
     def on_event(self, event: Event[ScoreRow]) -> None:
-        """Note what runs where."""
+        """Note where jobs run."""
         if isinstance(event, Started):
             self.running[event.number] = (event.where, time.monotonic(), "")
         elif isinstance(event, Moved) and event.number in self.running:
-            where, begun, _ = self.running[event.number]
             progress = event.progress
             text = f"{progress.stage} {progress.done} of {progress.total}"
             if progress.loss is not None:
                 text += f", loss {progress.loss:.3f}"
-            self.running[event.number] = (where, begun, text)
+            self.running[event.number] = (*self.running[event.number][:2], text)
         elif isinstance(event, Ended):
             self.running.pop(event.number, None)
         elif isinstance(event, Retried):
             self._line(f"retrying {_name(self.jobs[event.number])}: {event.fault}")
 
     def on_result(self, number: int, row: ScoreRow) -> None:
-        """Count a job that is done, and print its result."""
+        """Count a finished job, and print its result."""
         self.left.discard(number)
         if row.error:
             self.failed += 1
@@ -96,7 +86,7 @@ class SweepTable:
             self._line(f"  {note}")
 
     def until(self) -> str:
-        """When all jobs will be done, as far as the results so far allow an estimate."""
+        """When all jobs will be done, by the results so far."""
         if not self.left:
             return "all done"
         if not self.seconds:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PART = re.compile(r"\.(.+)\.\d+\.part")
-"""Name of a temporary file: that of the file, and the process that writes it."""
+"""The name of a temporary file contains that of the file and of the process that writes it."""
 
 
 @contextmanager
@@ -55,18 +55,14 @@ def clear(parts: Iterable[Path]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, and flush their names to the disk."""
-    missing = []
-    place = folder
-    while not place.exists() and place != place.parent:
-        missing.append(place)
-        place = place.parent
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         sync_folder(made.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's names to the disk, where its file system can."""
+    """Flush a folder's names to the disk, if its file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,10 +14,10 @@ from labelcast.errors import DISK, InputError, LabelcastError, RunError, not_wri
 from labelcast.files.atomic import make_folder, replacing
 from labelcast.files.untrusted import read_small, refuse_special, refuse_target
 
-# Libraries that write files raise errors of their own, with the system's number in the text.
+# Libraries that write files raise their own errors, with the system's number in the text.
 _NUMBER = re.compile(r"\bos error (\d+)\b|\[Errno (\d+)\]")
 _FULL = "No space left on device"
-# What torch says of a file that it could not finish writing, whatever the reason.
+# From torch, if it could not finish writing a file for any reason.
 _TORCH_WRITE = ("PytorchStreamWriter failed writing", "inline_container.cc")
 
 
@@ -26,14 +26,14 @@ def disk_faults(path: Path) -> Iterator[None]:
     """Turn a disk error while writing `path` into an error that says what to do.
 
     Raises:
-        InputError: no file can be written at such a path.
+        InputError: the path is a folder or too long.
         RunError: the disk is full, read-only or may not be written.
     """
     try:
         yield
     except OSError as error:
         raise not_written(path, error) from None
-    except (LabelcastError, MemoryError):
+    except LabelcastError:
         raise
     except Exception as error:
         hint = _hint(str(error))
@@ -43,7 +43,7 @@ def disk_faults(path: Path) -> Iterator[None]:
 
 
 def _hint(text: str) -> str:
-    """What a library's error says about the disk; empty if it is about something else."""
+    """The disk's fault in the text of a library's error, or nothing."""
     found = _NUMBER.search(text)
     number = int(found[1] or found[2]) if found else errno.ENOSPC if _FULL in text else 0
     torch_failed = any(words in text for words in _TORCH_WRITE)
@@ -51,12 +51,7 @@ def _hint(text: str) -> str:
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, which is then renamed to `path`.
-
-    Raises:
-        InputError: `path` is a folder, a pipe or a device.
-        RunError: the disk is full, or the folder cannot be written.
-    """
+    """Let `write` fill a temporary file, then rename it to `path`; raises as `disk_faults`."""
     refuse_target(path)
     with disk_faults(path):
         make_folder(path.parent)
@@ -75,7 +70,7 @@ def write_json(path: Path, value: Any, *, indent: int = 2) -> None:
     write_text(path, text + "\n")
 
 
-def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object per line, completely or not at all."""
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     write_text(path, "".join(line + "\n" for line in lines))
@@ -87,7 +82,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object that a user gave."""
+    """Read a JSON object from a user's file."""
     content = _read(path, "not valid JSON ({fault})")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
@@ -114,8 +109,8 @@ def _no_constant(name: str) -> NoReturn:
 def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     """Read a JSONL file that labelcast wrote; a missing file has no rows.
 
-    With `unfinished`, ignore a last line without an end: a killed process leaves one in a file that
-    it appends to.
+    With `unfinished`, ignore a last line without a newline, which a killed process leaves in a file
+    that it appends to.
     """
     refuse_special(path)
     try:
@@ -125,7 +120,7 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
     if unfinished:
         content = content[: content.rfind(b"\n") + 1]
     rows: list[dict[str, Any]] = []
-    # A text may contain other line ends, such as U+2028, where splitlines would cut it.
+    # splitlines would also split at other line ends, such as U+2028.
     for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
         fault = "damaged"
         try:

@@ -1,8 +1,4 @@
-"""Checks of untrusted paths and text.
-
-Paths that a read would block on or a write must not replace, and text that could control a
-terminal.
-"""
+"""Checks of untrusted paths, and of text that could control a terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +10,10 @@ from pathlib import Path
 from labelcast.errors import InputError
 
 SMALL = 64 * 2**20
-"""Bytes of the largest file that is read at once: a card, a manifest, a folder of results."""
+"""Bytes of the largest file that is read at once, such as a card or a manifest."""
 
-# Control characters except tab and newline, changes of the writing direction, surrogates, and line
-# ends that only some programs know.
+# Control characters except tab and newline, changes of writing direction, surrogates, and rare line
+# ends.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
     "\ud800-\udfff\ufeff]"
@@ -26,10 +22,7 @@ _LONG_WORD = re.compile(r"\S{300,}")
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse a pipe, a device or a socket: reading may never end, and writing would replace it.
-
-    A path that does not exist or cannot be looked up passes.
-    """
+    """Refuse a pipe, a device or a socket: reading may never end, and writing would replace it."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -49,10 +42,9 @@ def refuse_target(path: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse an untrusted folder that contains a link to outside, at any depth.
+    """Refuse a folder with a link to outside, through which a run could overwrite other files.
 
-    Otherwise a run could read or overwrite files elsewhere. The folder itself may be a link, since
-    the user named it.
+    The folder itself may be a link, since the user named it.
     """
     inside = Path(os.path.realpath(folder))
     for path in folder.rglob("*"):
@@ -64,13 +56,7 @@ def refuse_links(folder: Path) -> None:
 
 
 def read_small(path: Path, limit: int = SMALL) -> str:
-    """Read a text file of at most `limit` bytes.
-
-    Raises:
-        InputError: a pipe or the like, or a larger file.
-        OSError: it does not exist or cannot be read.
-        UnicodeDecodeError: it is not UTF-8.
-    """
+    """Read a UTF-8 text file; raises InputError if it is larger than `limit` bytes or no file."""
     refuse_special(path)
     size = path.stat().st_size
     if size > limit:
@@ -82,7 +68,7 @@ def read_small(path: Path, limit: int = SMALL) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Write out what could control a terminal, as in ``\x1b``; tabs and newlines stay.
+    r"""Escape characters that could control a terminal, except tabs and newlines.
 
     >>> escaped("a\x1b[2Jb")
     'a\\x1b[2Jb'

@@ -1,4 +1,4 @@
-"""Random draws of examples to label, from all of the pool or from its least confident part."""
+"""Random draws of examples to label, from the pool or from its least confident part."""
 
 from __future__ import annotations
 
@@ -20,16 +20,13 @@ def pick_low_confidence(
     """Draw n positions at random from the share of the pool with the lowest confidence.
 
     Ties are broken by position. If that share has fewer than n examples, the n lowest are taken,
-    with a warning.
+    with a warning. Returns the positions in the order drawn, [n].
 
     Args:
         confidence: one value per example in [0, 1]; NaN is never picked.
         n: how many to draw.
         seed: of the draw.
-        share: which part of the pool counts as low, in (0, 1].
-
-    Returns:
-        n positions in the order drawn.
+        share: the part of the pool that counts as low, in (0, 1].
 
     Raises:
         InputError: fewer than n examples can be picked, or a value is not a number.

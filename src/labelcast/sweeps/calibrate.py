@@ -10,7 +10,8 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
-from labelcast.runs.run import Run, versions
+from labelcast.models.choices import check_dtype, choose_device
+from labelcast.runs.run import versions
 from labelcast.sweeps.probes import Probes, ProbeSettings, measure_probes
 from labelcast.sweeps.records import SweepFile
 from labelcast.sweeps.sweep import Sweep
@@ -28,10 +29,19 @@ MEAN = "the mean of the other tasks"
 
 @dataclass(frozen=True)
 class TaskCurve:
-    """The area of a task's measured curve, and the sweep that holds it."""
+    """The area of a task's measured curve, and the sweep that it comes from."""
 
     sweep: Sweep
     task: str
+    auc: float
+    zero_shot: float
+    censored: bool
+
+
+@dataclass(frozen=True)
+class CalibrationTask(Probes):
+    """A task of a card: its probes, and its measured curve."""
+
     auc: float
     zero_shot: float
     censored: bool
@@ -59,29 +69,24 @@ class Calibrated:
     Attributes:
         card: the calibration.
         errors: of CoS-Low, the baselines and the mean, on the same tasks.
-        tasks: the AUC and the probes of each task.
-        warnings: in words.
+        tasks: by name.
+        warnings: one sentence each.
     """
 
     card: Calibration
     errors: tuple[PredictorError, ...]
-    tasks: dict[str, dict[str, Any]]
+    tasks: dict[str, CalibrationTask]
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {
-            "card": asdict(self.card),
-            "errors": [asdict(error) for error in self.errors],
-            "tasks": self.tasks,
-            "warnings": list(self.warnings),
-        }
+        return asdict(self)
 
 
 def calibrate(
     folders: Sequence[str | Path],
     name: str,
-    settings: ProbeSettings,
+    settings: ProbeSettings | None = None,
     say: Callable[[str], None] = lambda text: None,
     probes_of: str | Path | None = None,
 ) -> Calibrated:
@@ -90,10 +95,10 @@ def calibrate(
     Args:
         folders: of sweeps with one model and recipe.
         name: of the card.
-        settings: of the probes.
+        settings: of the probes; None takes `ProbeSettings()`: 3 draws of 32 examples, 2 sketches.
         say: called with what is measured next.
-        probes_of: a sweep with the probes of all tasks, of the same model and test sets, whatever
-            its recipe; None measures them in the sweeps' own folders.
+        probes_of: a sweep with the probes of all tasks, of the same model and test sets, with any
+            recipe; None measures them in the sweeps' own folders.
 
     Raises:
         InputError: the sweeps do not belong together, or fewer than 8 tasks have a curve.
@@ -101,7 +106,14 @@ def calibrate(
 
     Source: Je and Raffel (2025), the linear map and its baselines. The CoS-Low of a task is the
     mean over draws and sketches.
+
+    Examples:
+        >>> done = calibrate(["sweep"], "my-model")  # doctest: +SKIP
+        >>> done.card.save("my-model.json")  # doctest: +SKIP
+        >>> forecast(0.3, done.card).labels_needed.median  # doctest: +SKIP
+        580
     """
+    settings = settings or ProbeSettings()
     sweeps = _opened(folders, settings)
     probed = None if probes_of is None else Sweep.open(probes_of)
     curves, skipped = _curves(sweeps)
@@ -116,8 +128,7 @@ def calibrate(
     probes: dict[str, Probes] = {}
     for sweep in sweeps if probed is None else [probed]:
         names = [curve.task for curve in curves if probed is not None or curve.sweep is sweep]
-        with Run(sweep.path).locked():
-            probes |= measure_probes(sweep, names, settings, say)
+        probes |= measure_probes(sweep, names, settings, say)
     return fit_card(curves, probes, name, settings, sweeps[0].read(), skipped)
 
 
@@ -127,29 +138,19 @@ def measure_sweeps_probes(
     say: Callable[[str], None] = lambda text: None,
     tasks: Sequence[str] = (),
 ) -> dict[str, Probes]:
-    """Measure the probes of some sweeps' tasks, whether or not they have a curve yet.
+    """Measure the probes of some tasks (by default all), with or without a curve.
 
-    Args:
-        folders: of sweeps with one model and recipe.
-        settings: of the probes.
-        say: called with what is measured next.
-        tasks: which ones; all by default.
-
-    Raises:
-        InputError: the sweeps do not belong together, or none of them has a task.
-        RunError: a sweep's folder cannot be written.
+    The sweeps have one model and recipe. Raises as `calibrate`.
     """
     sweeps = _opened(folders, settings)
-    by_sweep = [list(sweep.read().tasks) for sweep in sweeps]
-    known = [name for names in by_sweep for name in names]
+    known = [name for sweep in sweeps for name in sweep.read().tasks]
     for name in tasks:
         if name not in known:
             raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
     probes: dict[str, Probes] = {}
-    for sweep, names in zip(sweeps, by_sweep, strict=True):
-        wanted = [name for name in names if name in (tasks or known)]
-        with Run(sweep.path).locked():
-            probes |= measure_probes(sweep, wanted, settings, say)
+    for sweep in sweeps:
+        names = [name for name in sweep.read().tasks if name in (tasks or known)]
+        probes |= measure_probes(sweep, names, settings, say)
     return probes
 
 
@@ -161,28 +162,22 @@ def fit_card(
     content: SweepFile,
     warnings: Sequence[str] = (),
 ) -> Calibrated:
-    """Fit the card and compare it with its baselines.
+    """Fit the card and compare it with its baselines; raises as `Calibration.fit`.
 
-    Args:
-        curves: one per task, 8 or more.
-        probes: of the same tasks.
-        name: of the card.
-        settings: of the probes.
-        content: `sweep.json` of one of the sweeps, for model and recipe.
-        warnings: to add to those found here.
-
-    Raises:
-        InputError: as `Calibration.fit`.
+    There is one curve per task, and `content` is `sweep.json` of one of the sweeps.
     """
-    aucs = [curve.auc for curve in curves]
-    tasks = [curve.task for curve in curves]
-    columns = {
-        "coslow": [probes[task].mean_coslow for task in tasks],
-        "random_cosine": [probes[task].random_cosine for task in tasks],
-        "gradient_norm": [probes[task].gradient_norm for task in tasks],
-        "mean_confidence": [probes[task].mean_confidence for task in tasks],
-        "zero_shot": [curve.zero_shot for curve in curves],
+    tasks = {
+        curve.task: CalibrationTask(
+            **vars(probes[curve.task]),
+            auc=curve.auc,
+            zero_shot=curve.zero_shot,
+            censored=curve.censored,
+        )
+        for curve in curves
     }
+    aucs = [task.auc for task in tasks.values()]
+    columns = {key: [getattr(task, key) for task in tasks.values()] for key in BASELINES}
+    columns["coslow"] = [task.mean_coslow for task in tasks.values()]
     errors = [_error(key, values, aucs) for key, values in columns.items()]
     of_mean = fit_line(range(len(aucs)), aucs).loo_mae_of_mean
     errors.append(PredictorError("mean", of_mean, None))
@@ -192,22 +187,17 @@ def fit_card(
         columns["coslow"],
         aucs,
         name=name,
-        tasks=tasks,
+        tasks=list(tasks),
         model=model.name,
         hub_ids=[model.hub_id] if model.hub_id else [],
         recipe=content.recipe.name,
-        source=_source(curves, settings, errors, gain),
+        source=_source(len(curves), settings, errors, gain),
         fingerprints=[model.fingerprint],
         architecture={k: v for k, v in (model.architecture or {}).items() if v is not None},
         versions=versions(),
     )
     card = replace(card, loto_difference=gain)
-    rows = {
-        curve.task: {"auc": curve.auc, "zero_shot": curve.zero_shot, "censored": curve.censored}
-        | asdict(probes[curve.task])
-        for curve in curves
-    }
-    return Calibrated(card, tuple(errors), rows, (*warnings, *_warnings(curves, card)))
+    return Calibrated(card, tuple(errors), tasks, (*warnings, *_warnings(curves, card)))
 
 
 def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> PredictorError:
@@ -220,18 +210,15 @@ def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> Predict
 
 def _opened(folders: Sequence[str | Path], settings: ProbeSettings) -> list[Sweep]:
     """The sweeps of some folders, which must have one model and one recipe."""
-    settings.check_machine()
+    choose_device(settings.device)
+    check_dtype(settings.dtype)
     sweeps = [Sweep.open(folder) for folder in folders]
     if not sweeps:
         raise InputError("no sweep given: labelcast calibrate DIR... --name NAME")
     first = sweeps[0].read()
     for sweep in sweeps[1:]:
+        _check_same_model(sweep, sweeps[0])
         content = sweep.read()
-        if content.model.fingerprint != first.model.fingerprint:
-            raise InputError(
-                f"{sweep.path}: its model is {content.model.name}, and that of "
-                f"{sweeps[0].path} is {first.model.name}. A card is for one model."
-            )
         if content.recipe_digest != first.recipe_digest:
             raise InputError(
                 f"{sweep.path}: its recipe is {content.recipe.name!r}, and that of "
@@ -241,20 +228,23 @@ def _opened(folders: Sequence[str | Path], settings: ProbeSettings) -> list[Swee
     return sweeps
 
 
+def _check_same_model(sweep: Sweep, other: Sweep) -> None:
+    model, wanted = sweep.read().model, other.read().model
+    if model.fingerprint != wanted.fingerprint:
+        raise InputError(
+            f"{sweep.path}: its model is {model.name}, and that of {other.path} is {wanted.name}. "
+            "A card is for one model."
+        )
+
+
 def _check_same_tasks(probed: Sweep, curves: Sequence[TaskCurve]) -> None:
-    """Refuse probes of another model or task, or from beside another test set."""
-    content = probed.read()
+    """Refuse probes of another model or task, or of a task with another test set."""
     for curve in curves:
-        own = curve.sweep.read()
-        if content.model.fingerprint != own.model.fingerprint:
-            raise InputError(
-                f"{probed.path}: its model is {content.model.name}, and that of "
-                f"{curve.sweep.path} is {own.model.name}."
-            )
-        entry, curves_entry = content.tasks.get(curve.task), own.tasks[curve.task]
+        _check_same_model(probed, curve.sweep)
+        entry, own = probed.read().tasks.get(curve.task), curve.sweep.read().tasks[curve.task]
         if entry is None:
             raise InputError(f"{probed.path}: has no task {curve.task}, which has a curve.")
-        if (entry.task, entry.test_digest) != (curves_entry.task, curves_entry.test_digest):
+        if (entry.task, entry.test_digest) != (own.task, own.test_digest):
             raise InputError(
                 f"{probed.path}: task {curve.task} has another task file or test set there than in "
                 f"{curve.sweep.path}. Measure its probes again."
@@ -280,10 +270,7 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
 
 
 def _source(
-    curves: Sequence[TaskCurve],
-    settings: ProbeSettings,
-    errors: Sequence[PredictorError],
-    gain: Difference,
+    size: int, settings: ProbeSettings, errors: Sequence[PredictorError], gain: Difference
 ) -> str:
     shown = "; ".join(
         f"{BASELINES.get(error.name, MEAN)} {error.loto_mae:.3f}"
@@ -291,7 +278,7 @@ def _source(
         if error.loto_mae is not None
     )
     return (
-        f"Measured with labelcast sweep and calibrate on {len(curves)} tasks: CoS-Low is the mean "
+        f"Measured with labelcast sweep and calibrate on {size} tasks: CoS-Low is the mean "
         f"over {settings.draws} draws of {settings.n_label} from the least confident tenth of "
         f"{settings.pool} and {settings.sketch_seeds} sketches each. Leave-one-task-out error of "
         f"the AUC, predicted from: {shown}. The error of the mean is larger than that of CoS-Low "
@@ -312,7 +299,7 @@ def _warnings(curves: Sequence[TaskCurve], card: Calibration) -> list[str]:
     if card.leans_on_prior:
         found.append(
             "on these tasks CoS-Low is not shown to predict the AUC better than the mean of the "
-            "other tasks: a forecast with this card ignores CoS-Low and rests on the AUC of these "
-            "tasks and on the observed scores"
+            "other tasks: a forecast with this card ignores CoS-Low, and uses the AUC of these "
+            "tasks and the observed scores"
         )
     return found

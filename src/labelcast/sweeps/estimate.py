@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from labelcast.sweeps.job import SweepJob, split
@@ -36,8 +36,8 @@ class Speed:
 def steps(recipe: Recipe) -> tuple[int, int]:
     """The fewest and the most training steps of a job.
 
-    Fewest if the first validation loss is the best one: early stopping then waits for `patience`
-    more.
+    The fewest if the first validation loss is the best, and early stopping ends the job as soon as
+    it can.
 
     >>> from labelcast.training.recipe import FULL
     >>> steps(FULL)
@@ -47,7 +47,7 @@ def steps(recipe: Recipe) -> tuple[int, int]:
 
 
 def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
-    """The least and the most seconds that a job will take."""
+    """The least and the most seconds of a job."""
     recipe = job.settings.recipe
     ends = steps(recipe) if job.budget else (0, 0)
     fixed = speed.load + job.settings.test_size * speed.test
@@ -103,7 +103,6 @@ def measure_speed(job: SweepJob) -> Speed:
     return Speed(load, step / size, validated / size, test, str(lm.device))
 
 
-def total(pairs: Iterable[tuple[float, float]], slots: int) -> tuple[float, float]:
-    """Least and most seconds of jobs that run `slots` side by side, each on its own device."""
-    lows, highs = zip(*pairs, strict=True)
-    return sum(lows) / slots, sum(highs) / slots
+def total(pairs: Sequence[tuple[float, float]], devices: int) -> tuple[float, float]:
+    """Least and most seconds of jobs on several devices, one job at a time on each."""
+    return sum(low for low, _ in pairs) / devices, sum(high for _, high in pairs) / devices

@@ -1,4 +1,4 @@
-"""What a sweep measures, and one of its jobs: a score at one budget and seed.
+"""One job of a sweep: a score at one budget and seed.
 
 A job can be pickled, and torch is not imported before it runs.
 """
@@ -24,13 +24,15 @@ from labelcast.training.splits import Splits
 if TYPE_CHECKING:
     from labelcast.training.evaluate import Scoring
 
+Read = Callable[[str, Task, Render], Iterable[Example]]
+"""Reads the examples of a source."""
 BUDGETS = (0, 50, 100, 200, 500, 1000, 2500, 5000)
 """The budgets of the published curves."""
 
 
 @dataclass(frozen=True)
 class SweepTask:
-    """A task of a sweep and where its labelled examples come from, as `open_source` takes it.
+    """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
 
     Without `test_data` the test set is drawn from `data`.
     """
@@ -42,19 +44,11 @@ class SweepTask:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is the same for every job of a sweep.
+    """What all jobs of a sweep share; see `run_sweep.sweep`.
 
     Attributes:
-        model: as `load_model` takes it.
-        recipe: how to fine-tune.
-        budgets: numbers of labels; 0 measures zero-shot.
-        seeds: each draws other training examples and trains with another seed.
-        test_size: test examples of each task.
         split_seed: draws the test set.
-        device, dtype: as `load_model` takes them.
-        batch_size: prompts scored at once; None chooses for the device.
-        max_new_tokens: where an answer is cut off.
-        threads: of torch in each job on a CPU; None leaves them.
+        threads: of torch in each job on a CPU; None keeps torch's own number.
         processes: of each job; above 1 it trains under accelerate, one process per GPU.
     """
 
@@ -72,7 +66,7 @@ class SweepSettings:
     processes: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse budgets, seeds and test sizes that no sweep can have."""
+        """Refuse invalid budgets, seeds and test sizes."""
         for name, values in (("--budgets", self.budgets), ("--seeds", self.seeds)):
             if not values or min(values) < 0 or len(set(values)) < len(values):
                 raise InputError(f"{name}: different whole numbers from 0 up, separated by commas.")
@@ -92,20 +86,17 @@ def split(
     seed: int,
     split_seed: int = 0,
     render: Render = lambda instruction, user: user,
-    read: Callable[[str, Task, Render], Iterable[Example]] = read_examples,
+    read: Read = read_examples,
 ) -> Splits:
-    """The test set and training order of a task's data.
+    """The test set and training order of a task's data; raises as `Splits.make`.
 
     Args:
         source: the task and its data.
         test_size: how many examples to test on.
         seed: of the training order.
         split_seed: of the test set.
-        render: makes prompts for a model; no split depends on it.
-        read: gives the examples of a source.
-
-    Raises:
-        InputError: a record is wrong, or there are too few; says how many are missing.
+        render: makes prompts for a model; the split does not depend on it.
+        read: reads the examples of a source.
     """
     given = source.test_data
     test = None if given is None else read(given, source.task, render)
@@ -115,14 +106,9 @@ def split(
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One score to measure (see `execution.workers.Job`).
+    """One score to measure; see `execution.workers.Job`.
 
-    Attributes:
-        settings: of the sweep.
-        source: the task and its data.
-        budget: labels to tune on; 0 measures zero-shot.
-        seed: of the training order and of training.
-        folder: for checkpoints, from which a killed job resumes; None keeps none.
+    A budget of 0 measures zero-shot. `folder` is for checkpoints, from which a killed job resumes.
     """
 
     settings: SweepSettings
@@ -133,7 +119,7 @@ class SweepJob:
 
     @property
     def name(self) -> str:
-        """The name of the task."""
+        """Of the task."""
         return self.source.task.name
 
     @property
@@ -156,21 +142,21 @@ class SweepJob:
         return Scoring(task.metric, task.answers, settings.batch_size, settings.max_new_tokens)
 
     def row(self, **measured: Any) -> ScoreRow:
-        """The row of scores of this job, with what was measured."""
-        recipe = self.settings.recipe
-        values: dict[str, Any] = {
-            "task": self.name,
-            "model": self.settings.model,
-            "budget": self.budget,
-            "seed": self.seed,
-            "metric": self.source.task.metric,
-            "recipe": recipe.name,
-            "recipe_digest": recipe.digest,
-        }
-        return ScoreRow(**values | measured)
+        """The row of scores of this job, with the fields that were measured."""
+        settings = self.settings
+        return ScoreRow(
+            task=self.name,
+            model=settings.model,
+            budget=self.budget,
+            seed=self.seed,
+            metric=self.source.task.metric,
+            recipe=settings.recipe.name,
+            recipe_digest=settings.recipe.digest,
+            **measured,
+        )
 
     def run(self, report: ReportProgress = lambda progress: None) -> ScoreRow:
-        """Measure the score; whatever goes wrong ends in a row with its error.
+        """Measure the score; any error becomes a row with its text.
 
         The model and the examples stay loaded for the next job of this process.
         """
@@ -179,9 +165,10 @@ class SweepJob:
             from labelcast.sweeps.run_job import measure_score
 
             report(JobProgress("reading", 0, 1))
-            return self.row(**measure_score(self, report), seconds=time.monotonic() - begun)
-        except Exception as error:  # the other jobs of the sweep go on
-            return self.row(error=_one_line(error), seconds=time.monotonic() - begun)
+            row = measure_score(self, report)
+        except Exception as error:  # must not stop the other jobs of the sweep
+            row = self.row(error=_one_line(error))
+        return row.model_copy(update={"seconds": time.monotonic() - begun})
 
     def died(self, fault: str, seconds: float) -> ScoreRow:
         """The row of a job whose process died."""
@@ -198,7 +185,7 @@ def _one_line(error: Exception) -> str:
         return text or type(error).__name__
     if is_out_of_memory(error):
         return (
-            f"out of memory ({text[:160]}). Run fewer jobs side by side, or give a recipe with a "
+            f"out of memory ({text[:160]}). Run fewer jobs at once, or give a recipe with a "
             "smaller micro_batch, or with gradient_checkpointing: true."
         )
     return f"{type(error).__name__}: {text}"

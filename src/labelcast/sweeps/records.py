@@ -1,21 +1,19 @@
-"""The records of a sweep folder's JSON files, as they are written and read.
-
-An untrusted file is refused with a clear message.
-"""
+"""The records of a sweep folder's JSON files, as they are written and read."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from labelcast.runs.records import Finite, Form, ModelPart, Natural, Share
+from labelcast.runs.records import Finite, Form, ModelPart, Natural, OpenForm, Share
 from labelcast.tasks.task import Task
 
 ScoreKey = tuple[str, int, int]
 """Task, budget and seed: what identifies a score within a sweep."""
+ProbeKey = dict[str, int | str]
+"""The settings that a row of `probes.jsonl` must have to be used again."""
 
-_Checked = TypeVar("_Checked", bound=Form)
 _TaskPart = Annotated[
     Task,
     BeforeValidator(lambda value: value if isinstance(value, Task) else Task.build(value, "task")),
@@ -23,28 +21,18 @@ _TaskPart = Annotated[
 ]
 
 
-# `sweep.json` is extended and written again, so the fields that are not named are kept.
-_OPEN = ConfigDict(extra="allow", frozen=True)
-
-
-class SweepModel(ModelPart):
+class SweepModel(ModelPart, OpenForm):
     """The model of a sweep."""
 
-    model_config = _OPEN
 
-
-class RecipePart(Form):
+class RecipePart(OpenForm):
     """The recipe of a sweep."""
-
-    model_config = _OPEN
 
     name: str
 
 
-class TaskEntry(Form):
+class TaskEntry(OpenForm):
     """One task of a sweep."""
-
-    model_config = _OPEN
 
     task: _TaskPart
     data: str
@@ -52,10 +40,8 @@ class TaskEntry(Form):
     test_digest: str
 
 
-class SweepFile(Form):
-    """`sweep.json`."""
-
-    model_config = _OPEN
+class SweepFile(OpenForm):
+    """`sweep.json`; see `SweepSettings`."""
 
     model: SweepModel
     recipe: RecipePart
@@ -67,33 +53,25 @@ class SweepFile(Form):
     budgets: list[Natural]
     seeds: list[Natural]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The content of the file."""
-        return self.model_dump(exclude_unset=True)
-
 
 class ScoreRow(Form):
     """A row of `scores.jsonl`, in the order of its fields: what one job measured.
 
     Attributes:
-        task: its name; `model`, `budget` and `seed` are the job's too.
         score: in [0, 1], in units of `metric`; None if the job failed.
         test_size: examples scored.
         seconds: of the complete job, in this process.
         error: why the job failed, on one line; empty if it did not.
-        recipe: its name.
         score_sd: standard error of the score.
-        steps: taken; `best_step` is the one whose weights were scored.
+        best_step: the step whose weights were scored.
         validation_loss: at the best step; `first_validation_loss` is before training.
-        tuning_seconds: of training, that in killed processes included.
-        peak_bytes: most memory that training used.
+        tuning_seconds: training time, including that of killed processes.
+        peak_bytes: peak memory of training.
         dropped: labelled examples left out because they are too long.
-        test_digest: identifies the test set; only scores on the same one compare.
+        test_digest: identifies the test set; only scores on the same one can be compared.
         fingerprint: of the model before tuning.
         notes: warnings of the job.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     task: str
     model: str
@@ -133,15 +111,13 @@ class ScoreRow(Form):
         return self.task, self.budget, self.seed
 
 
-class ProbeRow(Form):
+class ProbeRow(OpenForm):
     """A row of `probes.jsonl`: the task, what was measured, and with which settings."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     task: str
     probe: str
 
-    def matches(self, key: dict[str, Any]) -> bool:
+    def matches(self, key: ProbeKey) -> bool:
         """Whether the row has all values of a key."""
         return all(getattr(self, name, None) == value for name, value in key.items())
 

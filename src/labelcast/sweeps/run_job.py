@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,41 +19,37 @@ from labelcast.errors import LabelcastWarning
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel
-from labelcast.sweeps.job import SweepJob, read_examples, split
+from labelcast.sweeps.job import Read, SweepJob, read_examples, split
+from labelcast.sweeps.records import ScoreRow
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
-from labelcast.training.backend import Backend, backend_of
+from labelcast.training.backend import Backend, Placement, backend_of
 
 # A model up to this size stays in memory between jobs, beside the tuned copy.
 _KEPT_BYTES = 2 * 2**30
 
 
-def measure_score(job: SweepJob, report: ReportProgress) -> dict[str, Any]:
-    """Do a job; returns the fields of its row that are measured.
-
-    Raises:
-        InputError: the data, the task, the model or the recipe is wrong.
-        RunError: training or scoring failed.
-    """
+def measure_score(job: SweepJob, report: ReportProgress) -> ScoreRow:
+    """Do a job; raises InputError for bad data or settings, and RunError if the work fails."""
     if job.settings.threads:
         torch.set_num_threads(job.settings.threads)
     backend = backend_of(job.settings.recipe)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", LabelcastWarning)
-            measured = _tune_and_score(job, backend, report)
+            row = _tune_and_score(job, backend, report)
     finally:
         # Free the memory for the next job.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     notes = [str(w.message) for w in caught if issubclass(w.category, LabelcastWarning)]
-    return measured | {"notes": notes}
+    return row.model_copy(update={"notes": notes})
 
 
-def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> dict[str, Any]:
+def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
     lm = _KEPT.model(job, backend)
-    fingerprint, measured = lm.identity.fingerprint, {}
+    fingerprint, training = lm.identity.fingerprint, {}
     splits = split(
         job.source,
         job.settings.test_size,
@@ -75,7 +70,7 @@ def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> 
             folder=folder,
             progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
-        lm, measured = tuned.lm, tuned.log.facts()
+        lm, training = tuned.lm, tuned.log.facts()
     done = 0
 
     def on_batch(count: int) -> None:
@@ -86,23 +81,24 @@ def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> 
     found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=on_batch)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-    return measured | {
-        "score": found.value,
-        "score_sd": found.sd,
-        "test_size": found.size,
-        "device": choose_device(job.placement.device).value,
-        "test_digest": splits.test_digest,
-        "fingerprint": fingerprint,
-    }
+    return job.row(
+        **training,
+        score=found.value,
+        score_sd=found.sd,
+        test_size=found.size,
+        device=choose_device(job.placement.device).value,
+        test_digest=splits.test_digest,
+        fingerprint=fingerprint,
+    )
 
 
 class _Kept:
     """The last model and the last examples, for the next job of this process."""
 
     def __init__(self) -> None:
-        self.model_key: Any = None
+        self.model_key: tuple[str, str, Placement] | None = None
         self.lm: LanguageModel | None = None
-        self.examples: dict[Any, list[Example]] = {}
+        self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
 
     def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
         """A model that the job may change."""
@@ -116,8 +112,8 @@ class _Kept:
             self.lm, self.model_key = lm, key
         return replace(self.lm, model=copy.deepcopy(self.lm.model))
 
-    def reader(self, fingerprint: str) -> Any:
-        """Read the examples of a source, rendered for the model of that fingerprint, once."""
+    def reader(self, fingerprint: str) -> Read:
+        """A function that reads a source once for the model with that fingerprint."""
 
         def read(spec: str, task: Task, render: Render) -> Iterable[Example]:
             path = Path(spec)

@@ -32,12 +32,13 @@ def sweep(
 ) -> dict[str, MeasuredCurve]:
     """Measure learning curves: fine-tune and score each task at each budget with each seed.
 
-    After a kill the same call does only what is missing. More tasks, budgets or seeds extend the
-    sweep. Jobs run in processes of their own; call it under ``if __name__ == "__main__":``.
+    After an interruption, the same call runs only the missing jobs. More tasks, budgets or seeds
+    extend the sweep. Jobs run in their own processes, so call it under
+    ``if __name__ == "__main__":``.
 
     Args:
-        tasks: task files or names of tasks in the catalogue with data of their own, or the results
-            of `sweep_task`, which takes other data.
+        tasks: task files or catalogue names that have their own data, or results of `sweep_task`,
+            which takes other data.
         out: the sweep's folder.
         model: as `load_model` takes it.
         recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
@@ -45,16 +46,16 @@ def sweep(
         seeds: of the draw of training examples and of training.
         test_size: test examples per task.
         device: as `load_model` takes it.
-        dtype: likewise.
+        dtype: as `load_model` takes it.
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off.
         jobs: how many run at once; None runs one per GPU, or one.
-        retries: further tries of a failed job before its error is kept.
+        retries: how often a failed job is tried again before its error is kept.
         on_result: called after each job with its number and its row of `scores.jsonl`.
 
     Returns:
         By task: ``budgets`` [K], ``scores`` [K] in [0, 1] (means over seeds), ``auc`` in [0, 1]
-        and more, as `curve.json` has them.
+        and the other fields of `curve.json`.
 
     Raises:
         InputError: broken or too little data, or a folder with another sweep.

@@ -1,4 +1,4 @@
-"""The file of a sweep's scores, one line per job, written by one process; and curves from it."""
+"""A sweep's scores, one line per job, and the curves made from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.files.atomic import sync_folder
 from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
-from labelcast.files.untrusted import refuse_special
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.runs.records import parse
 from labelcast.sweeps.records import ScoreKey, ScoreRow
@@ -25,27 +24,18 @@ from labelcast.tasks.task import Task
 class Lines:
     """A JSONL file that one process appends to while it holds its folder's lock.
 
-    A last line without an end was cut off by a kill and is ignored.
+    A last line without a newline was left unfinished by a killed process and is ignored.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """The rows, in the order in which they were written.
-
-        Raises:
-            InputError: a complete line is damaged.
-        """
-        refuse_special(self.path)
+        """The rows, in the order in which they were written."""
         return read_jsonl(self.path, unfinished=True)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row; when this returns it is on the disk.
-
-        Raises:
-            RunError: the disk is full, or the file cannot be written; nothing is added then.
-        """
+        """Append a row and flush it to the disk; if this fails, nothing is added."""
         self.cut_unfinished()
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
         with disk_faults(self.path), self.path.open("ab", buffering=0) as stream:
@@ -61,7 +51,7 @@ class Lines:
             sync_folder(self.path.parent)
 
     def cut_unfinished(self) -> None:
-        """Cut off a last line without an end. The caller holds the lock of the folder."""
+        """Remove an unfinished last line. The caller holds the lock of the folder."""
         if not self.path.exists():
             return
         with disk_faults(self.path), self.path.open("rb+") as stream:
@@ -76,11 +66,7 @@ class ScoresFile(Lines):
     """`scores.jsonl` of a sweep."""
 
     def rows(self) -> list[ScoreRow]:
-        """The rows, in the order in which they were written.
-
-        Raises:
-            InputError: a line is damaged, lacks a field, or repeats another one.
-        """
+        """The rows, in the order written; raises InputError if one is damaged or repeated."""
         rows: dict[ScoreKey, ScoreRow] = {}
         for number, content in enumerate(self.read(), 1):
             where = f"{self.path} line {number}"
@@ -95,7 +81,7 @@ class ScoresFile(Lines):
         return list(rows.values())
 
     def append(self, row: ScoreRow) -> None:
-        """Append a row; when this returns it is on the disk."""
+        """Append a row and flush it to the disk."""
         self.add(row.model_dump())
 
     def drop(self, keys: Iterable[ScoreKey]) -> None:
@@ -115,11 +101,11 @@ class MeasuredCurve:
         scores: mean over seeds at each budget, as measured, [k].
         seeds: how many scores each mean has, [k].
         score_sd: over seeds, None for one seed, [k].
-        metric: of the scores; None without any score.
-        test_size: examples of each score; likewise.
+        metric: of the scores; None if there are none.
+        test_size: examples behind each score; None if there are none.
         auc, zero_shot, ceiling, gains, censored: of the `EfficiencyCurve`, which cleans and
-            normalises the scores; None if there is none.
-        note: why there is no area, or what stands in for a missing zero-shot score.
+            normalises the scores; None if it cannot be made.
+        note: why there is no area, or what replaces a missing zero-shot score.
     """
 
     budgets: list[int]
@@ -141,17 +127,13 @@ class MeasuredCurve:
 
 
 def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, MeasuredCurve]:
-    """The curve of each task.
-
-    Args:
-        rows: of a sweep; failed ones do not count.
-        tasks: by name; their ceilings are used.
+    """The curve of each task (by name) from the rows of jobs that did not fail.
 
     Source: Je and Raffel (2025), the curve.
     """
     by_task: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in rows:
-        if not row.error and row.score is not None:
+        if not row.error:
             by_task[row.task].append(row)
     return {
         name: _curve(by_task[name], task.ceiling.score if task.ceiling else None)
@@ -162,26 +144,29 @@ def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, 
 def _curve(rows: list[ScoreRow], ceiling: float | None) -> MeasuredCurve:
     scores: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        assert row.score is not None
-        scores[row.budget].append(row.score)
-    budgets = sorted(scores)
-    means = {budget: fmean(scores[budget]) for budget in budgets}
-    area: dict[str, Any]
+        if row.score is not None:
+            scores[row.budget].append(row.score)
+    means = {budget: fmean(scores[budget]) for budget in sorted(scores)}
+    curve = MeasuredCurve(
+        budgets=list(means),
+        scores=list(means.values()),
+        seeds=[len(scores[budget]) for budget in means],
+        score_sd=[stdev(s) if len(s := scores[b]) > 1 else None for b in means],
+        metric=rows[0].metric if rows else None,
+        test_size=rows[0].test_size if rows else None,
+    )
     try:
         found = EfficiencyCurve.from_scores(means, ceiling)
     except InputError as error:
-        area = {"note": str(error)}
-    else:
-        area = {n: getattr(found, n) for n in ("auc", "zero_shot", "ceiling", "censored")}
-        area |= {"gains": list(found.gains)}
-        if 0 not in means:
-            area["note"] = "no zero-shot score (budget 0): the lowest score is used instead"
-    return MeasuredCurve(
-        budgets=budgets,
-        scores=list(means.values()),
-        seeds=[len(scores[budget]) for budget in budgets],
-        score_sd=[stdev(s) if len(s := scores[b]) > 1 else None for b in budgets],
-        metric=rows[0].metric if rows else None,
-        test_size=rows[0].test_size if rows else None,
-        **area,
+        return replace(curve, note=str(error))
+    return replace(
+        curve,
+        auc=found.auc,
+        zero_shot=found.zero_shot,
+        ceiling=found.ceiling,
+        gains=list(found.gains),
+        censored=found.censored,
+        note=""
+        if 0 in means
+        else "no zero-shot score (budget 0): the lowest score is used instead",
     )

@@ -27,19 +27,16 @@ _POOL = 5000
 def sweep_task(
     spec: str, settings: SweepSettings, data: str | None = None, test_data: str | None = None
 ) -> SweepTask:
-    """A task with its data.
+    """A task with its data; raises InputError if either is missing.
 
     A generated task without a size gets one that stays the same when the sweep is extended up to
     5,000 labels.
 
     Args:
-        spec: a task file, or the name of a task of the catalogue.
+        spec: a task file, or the name of a task in the catalogue.
         settings: of the sweep.
         data: labelled examples, as `open_source` takes them; the task's own by default.
-        test_data: test examples, likewise; by default they come out of `data`.
-
-    Raises:
-        InputError: no such task, or no data for it.
+        test_data: test examples; drawn from `data` by default.
     """
     task = Task.load(spec)
     source = data or task.data
@@ -59,14 +56,13 @@ def sweep_task(
 
 
 def check_data(source: SweepTask, settings: SweepSettings) -> str:
-    """Read a task's data once, without a model; returns the digest of its test set.
+    """Read a task's data without a model; returns the digest of its test set.
 
     Raises:
         InputError: a record is wrong, or there are too few for the budgets and the test set.
     """
-    splits = split(
-        source, settings.test_size, seed=settings.seeds[0], split_seed=settings.split_seed
-    )
+    seed, split_seed = settings.seeds[0], settings.split_seed
+    splits = split(source, settings.test_size, seed=seed, split_seed=split_seed)
     largest = max(settings.budgets)
     if largest > splits.largest_budget:
         raise InputError(
@@ -87,11 +83,7 @@ class Sweep:
 
     @classmethod
     def open(cls, path: str | Path) -> Sweep:
-        """An existing sweep.
-
-        Raises:
-            InputError: the folder holds none.
-        """
+        """An existing sweep; raises InputError if the folder has none."""
         sweep = cls(path)
         if not sweep.file.exists():
             raise InputError(f"{path}: no sweep (it has no sweep.json).")
@@ -99,11 +91,7 @@ class Sweep:
         return sweep
 
     def read(self) -> SweepFile:
-        """What `sweep.json` holds.
-
-        Raises:
-            InputError: it is damaged.
-        """
+        """The content of `sweep.json`; raises InputError if it is damaged."""
         way_out = "Sweep again into another --out."
         content = parse(SweepFile, read_json(self.file), str(self.file), way_out)
         for name, entry in content.tasks.items():
@@ -115,9 +103,11 @@ class Sweep:
     def begin(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:
         """Check everything before any work, write `sweep.json`, and list the jobs.
 
+        Small budgets come first, so that a first curve appears early.
+
         Raises:
-            InputError: wrong or too little data, a task given twice, or a folder that has a link
-                out of it or a sweep of another model, recipe, task or test set.
+            InputError: wrong or too little data, a task given twice, or a folder with a link to
+                outside or with a sweep of another model, recipe, task or test set.
         """
         refuse_links(self.path)
         names = [source.task.name for source in tasks]
@@ -138,10 +128,6 @@ class Sweep:
                 if self.file.exists():
                     now = _joined(self.path, self.read(), now)
                 write_json(self.file, now.to_dict())
-        return self.jobs(tasks, settings)
-
-    def jobs(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:
-        """Every job, small budgets first, so that a first curve appears early."""
         folder = self.path.resolve() / "jobs"
         return tuple(
             SweepJob(
@@ -168,28 +154,24 @@ class Sweep:
         on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
         on_event: Callable[[Event[ScoreRow]], None] = lambda event: None,
     ) -> None:
-        """Run jobs and append a row for each; the curves are written at the end.
+        """Run jobs from `missing`, append a row for each, and write the curves.
 
-        Args:
-            jobs: from `missing`.
-            workers: where they run; closed at the end.
-            retries: how often a failed job is tried again before its error is recorded.
-            on_result: called with a job's position and row when the row is on the disk.
-            on_event: as `run_jobs` takes it.
+        The arguments are those of `run_jobs`; `on_result` is called when a row is on the disk.
 
         Raises:
-            RunError: the folder cannot be written, or another process works on this sweep.
+            RunError: the folder cannot be written, or another process is using this sweep.
         """
         with Run(self.path).locked():
             known = self.read().tasks
-            self.scores.cut_unfinished()
             # Another process may have worked here since `missing`.
             still = {job.key for job in self.missing(jobs, retry_failed=True)}
             left = [number for number, job in enumerate(jobs) if job.key in still]
             self.scores.drop(still)
 
             def keep(position: int, row: ScoreRow) -> None:
-                row = _same_test(row, known[row.task].test_digest)
+                if not row.error and row.test_digest != known[row.task].test_digest:
+                    fault = "the data has changed since the sweep began: the test set differs"
+                    row = row.model_copy(update={"score": None, "score_sd": None, "error": fault})
                 self.scores.append(row)
                 on_result(left[position], row)
 
@@ -209,17 +191,8 @@ class Sweep:
         """Write `curve.json`, the curve of each task, and return it."""
         tasks = {name: entry.task for name, entry in self.read().tasks.items()}
         curves = curves_of(self.scores.rows(), tasks)
-        found = {name: curve.to_dict() for name, curve in curves.items()}
-        write_json(self.path / "curve.json", found)
+        write_json(self.path / "curve.json", {name: vars(curve) for name, curve in curves.items()})
         return curves
-
-
-def _same_test(row: ScoreRow, digest: str) -> ScoreRow:
-    """The row; an error if it was tested on other data than the rest of its sweep."""
-    if row.error or row.test_digest == digest:
-        return row
-    fault = "the data has changed since the sweep began: its test set is another one"
-    return row.model_copy(update={"score": None, "score_sd": None, "error": fault})
 
 
 def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Description) -> SweepFile:
@@ -248,7 +221,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
 
 
 def _joined(path: Path, before: SweepFile, now: SweepFile) -> SweepFile:
-    """A sweep's file extended by what a rerun adds; refuses what is not the same sweep."""
+    """A sweep's file extended by what a rerun adds; refuses a rerun of another sweep."""
     was = _shared(before)
     for name, (words, value) in _shared(now).items():
         if was[name][1] != value:
@@ -258,15 +231,12 @@ def _joined(path: Path, before: SweepFile, now: SweepFile) -> SweepFile:
             )
     for name, entry in now.tasks.items():
         known = before.tasks.get(name, entry)
-        for same, words in (
-            (known.task == entry.task, "task file"),
-            (known.test_digest == entry.test_digest, "test set"),
-        ):
-            if not same:
-                raise InputError(
-                    f"{path}: holds scores of {name} with another {words}. Scores of the two "
-                    "cannot be compared: choose another --out."
-                )
+        if (known.task, known.test_digest) != (entry.task, entry.test_digest):
+            other = "task file" if known.task != entry.task else "test set"
+            raise InputError(
+                f"{path}: holds scores of {name} with another {other}. Scores of the two cannot "
+                "be compared: choose another --out."
+            )
     added = {
         "tasks": before.tasks | now.tasks,
         "budgets": sorted({*before.budgets, *now.budgets}),
@@ -276,7 +246,7 @@ def _joined(path: Path, before: SweepFile, now: SweepFile) -> SweepFile:
 
 
 def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:
-    """What all jobs of a sweep share: how messages name it, and what is compared."""
+    """What all jobs of a sweep share: its text in messages, and the value that is compared."""
     return {
         "model": (content.model.name, content.model.fingerprint),
         "recipe": (content.recipe.name, content.recipe_digest),

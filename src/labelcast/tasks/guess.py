@@ -1,4 +1,4 @@
-"""A first task file, guessed from the columns of a data file, for the user to edit."""
+"""A draft of a task file, guessed from the columns of a data file, for the user to edit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import yaml
 
 from labelcast.errors import InputError
 from labelcast.tasks.sources import Source
-from labelcast.tasks.task import Task
+from labelcast.tasks.task import InputField, Task
 from labelcast.tasks.values import as_text
 
 _RECORDS = 5000
@@ -27,7 +26,7 @@ _NEVER_INPUT = ("id", "index", "idx", "split", "source", "url", "date", "time", 
 
 @dataclass
 class _Column:
-    """What the records have in one field."""
+    """The values of one field."""
 
     values: set[str] = field(default_factory=set)
     length: int = 0
@@ -68,8 +67,8 @@ def guess_task(
     Args:
         source: the data.
         name: of the task.
-        inputs: input fields; if empty, the fields of text.
-        answer: the answer field; None guesses it, and takes ``label`` if no field looks like one.
+        inputs: input fields; if empty, all fields that look like text.
+        answer: the answer field; None guesses it, or takes ``label`` if no field looks like one.
         instruction: None writes a draft.
 
     Raises:
@@ -90,14 +89,15 @@ def guess_task(
         )
     column = columns.get(answer)
     answers = sorted(column.values, key=_natural) if column and column.is_choice else []
-    fields: list[dict[str, Any]] = [{"field": item} for item in inputs]
-    if len(inputs) > 1:
-        fields = [{"field": item, "label": item.upper().replace("_", " ")} for item in inputs]
+    labelled = len(inputs) > 1
     return Task.build(
         {
             "name": re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_.-")[:80] or "task",
             "instruction": instruction or _draft(inputs, answer, answers),
-            "inputs": fields,
+            "inputs": [
+                InputField(field=item, label=item.upper().replace("_", " ") if labelled else None)
+                for item in inputs
+            ],
             "answer": answer,
             "answers": answers,
         },
@@ -109,19 +109,19 @@ def task_file(task: Task) -> str:
     """The text of a task file, with a comment at each thing to check."""
     content = task.model_dump(mode="json", exclude_none=True)
     parts = [
-        "# A task for labelcast. Read each part and correct what was guessed wrong.",
-        _yaml({"name": content["name"]}),
-        "# The instruction before every example. Say what the answers mean and what form they",
+        "# A task for labelcast. Check each part and correct wrong guesses.",
+        _yaml("name", content["name"]),
+        "# The instruction before every example. Say what the answers mean and which form they",
         "# have: the clearer it is, the fewer labels are needed.",
         _instruction(content["instruction"]),
         "# The fields that the model reads; with several, each needs a label.",
-        _yaml({"inputs": content["inputs"]}),
+        _yaml("inputs", content["inputs"]),
         "# The field with the answer; it may still be empty or missing.",
-        _yaml({"answer": content["answer"]}),
+        _yaml("answer", content["answer"]),
         "# The allowed answers. Leave them out if any text is allowed.",
-        _yaml({"answers": content["answers"]}) if task.answers else "# answers: [first, second]",
+        _yaml("answers", content["answers"]) if task.answers else "# answers: [first, second]",
         "# accuracy, exact_match, macro_f1, token_f1 or rouge_l",
-        _yaml({"metric": content["metric"]}),
+        _yaml("metric", content["metric"]),
         "# The highest score to expect (for example, how often two people agree), if known.",
         "# ceiling: {score: 0.95, source: agreement of two annotators}",
     ]
@@ -130,15 +130,14 @@ def task_file(task: Task) -> str:
 
 def _instruction(text: str) -> str:
     """The instruction as a block that is easy to edit, with long lines folded."""
-    plain = text == text.strip() and text.isprintable() and "  " not in text
-    if not plain:
-        return _yaml({"instruction": text})
+    if text != text.strip() or not text.isprintable() or "  " in text:
+        return _yaml("instruction", text)
     lines = textwrap.wrap(text, 94, break_long_words=False, break_on_hyphens=False)
     return "instruction: >-\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=96)
+def _yaml(key: str, value: object) -> str:
+    return yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=96)
 
 
 def _columns(source: Source) -> dict[str, _Column]:

@@ -1,10 +1,10 @@
-"""How answers are scored against gold answers. Pure functions of texts.
+"""Metrics: scores of answers against gold answers.
 
 Answers are compared in a normal form. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white
-space collapsed, quotes around it and ``. , ; : ! ?`` after it dropped. `words` (exact match, token
-F1): `plain`, then punctuation and the English articles dropped. ROUGE-L splits the casefolded text
-into runs of letters and digits of any script, without stemming. If a normal form would be empty,
-the form before it is kept.
+space collapsed, quotes around it and ``. , ; : ! ?`` at the end dropped. `words` (exact match,
+token F1): `plain`, then punctuation and the English articles dropped. ROUGE-L splits the
+casefolded text into runs of letters and digits of any script, without stemming. A normal form that
+would be empty is not applied.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _QUOTES = "\"'`“”‘’«»"
@@ -36,14 +36,10 @@ class Scored:
 def score_answers(
     metric: str, answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()
 ) -> Scored:
-    """Score answers by one of `METRICS`.
+    """Score answers by one of `METRICS`, against as many gold answers.
 
-    Args:
-        metric: its name.
-        answers: the model's answers.
-        gold: the right answers, as many.
-        allowed: the allowed answers. If two of them have the same normal form, texts are only
-            stripped before they are compared.
+    If two of the `allowed` answers have the same normal form, texts are only stripped before they
+    are compared.
 
     Raises:
         ValueError: no such metric, no answers, or another number of gold answers.
@@ -80,7 +76,8 @@ def macro_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str]
 
 def token_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
     """The mean over examples of the F1 of the words that answer and gold answer share."""
-    return _mean([_overlap(words(a).split(), words(g).split()) for a, g in _pairs(answers, gold)])
+    pairs = zip(answers, gold, strict=True)
+    return _mean([_overlap(words(a).split(), words(g).split()) for a, g in pairs])
 
 
 def rouge_l(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
@@ -88,24 +85,20 @@ def rouge_l(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] 
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], tokenizer=_Words())
-    return _mean([scorer.score(g, a)["rougeL"].fmeasure for a, g in _pairs(answers, gold)])
+    pairs = zip(answers, gold, strict=True)
+    return _mean([scorer.score(g, a)["rougeL"].fmeasure for a, g in pairs])
 
 
 METRICS: dict[str, Callable[[Sequence[str], Sequence[str], Sequence[str]], Scored]] = {
-    "accuracy": accuracy,
-    "exact_match": exact_match,
-    "macro_f1": macro_f1,
-    "token_f1": token_f1,
-    "rouge_l": rouge_l,
+    metric.__name__: metric for metric in (accuracy, exact_match, macro_f1, token_f1, rouge_l)
 }
 
 
 def plain(text: str) -> str:
     """The form in which two answers of a classification are compared.
 
-    Examples:
-        >>> plain(' "Not  Related". ')
-        'not related'
+    >>> plain(' "Not  Related". ')
+    'not related'
     """
     spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return spaced.rstrip(_ENDS).strip(_QUOTES).rstrip(_ENDS).strip() or spaced
@@ -114,9 +107,8 @@ def plain(text: str) -> str:
 def words(text: str) -> str:
     """The form in which two free answers are compared: only words, without articles.
 
-    Examples:
-        >>> words("The U.S. Army, in 1862!")
-        'us army in 1862'
+    >>> words("The U.S. Army, in 1862!")
+    'us army in 1862'
     """
     short = plain(text)
     letters = "".join(c for c in short if not unicodedata.category(c).startswith("P"))
@@ -142,16 +134,12 @@ def comparison(
 
 
 def _equal(answers: Sequence[str], gold: Sequence[str], form: Callable[[str], str]) -> Scored:
-    return _mean([float(form(a) == form(g)) for a, g in _pairs(answers, gold)])
+    return _mean([float(form(a) == form(g)) for a, g in zip(answers, gold, strict=True)])
 
 
 def _overlap(found: list[str], wanted: list[str]) -> float:
     common = sum((Counter(found) & Counter(wanted)).values())
     return 2 * common / (len(found) + len(wanted)) if common else float(found == wanted)
-
-
-def _pairs(answers: Sequence[str], gold: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return zip(answers, gold, strict=True)
 
 
 def _mean(values: Sequence[float]) -> Scored:

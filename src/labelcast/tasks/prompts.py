@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.tasks.sources import Record, Source
@@ -22,11 +21,11 @@ class Example:
     """One example of a pool or of a labelled set.
 
     Attributes:
-        id: the record's own ``id``, or its content hash if it has none.
+        id: the record's ``id``, or its content hash if it has none.
         index: position in its source, from 0.
         where: file and line, for messages.
         fields: the text of each input field.
-        prompt: what the model reads, rendered.
+        prompt: the rendered text that the model reads.
         answer: the answer as text, or None.
         content: hash of the input fields, the same in any order and file format.
     """
@@ -51,11 +50,11 @@ def examples(
     """The examples of a source, one at a time.
 
     Args:
-        source: where the records come from.
+        source: of the records.
         task: how to read them; None if they are already rendered (``input_text``).
         render: the model's `render`; needed with a task.
         need_answer: refuse a record without an answer or with one that is not allowed.
-        wanted: which positions to return; the other records are not rendered.
+        wanted: which positions to return; other records are not rendered.
 
     Raises:
         InputError: a record lacks a field, or only some records have an ``id``.
@@ -65,8 +64,8 @@ def examples(
             yield _example(record, task, render, need_answer)
 
 
-def rendered_example(values: Mapping[str, Any], index: int) -> Example:
-    """One example from a record that is already rendered: ``input_text`` and ``ground_truth``."""
+def rendered_example(values: Mapping[str, object], index: int) -> Example:
+    """An example from a rendered record: ``input_text`` and ``ground_truth``."""
     return _example(Record(index, f"example {index + 1}", dict(values)), None, None, True)
 
 
@@ -107,12 +106,11 @@ def answer_name(task: Task | None) -> str:
 
 
 def flat_row(fields: Mapping[str, str], task: Task | None, answer: str | None) -> dict[str, str]:
-    """A record as people read and fill it in: the input fields in order, then the answer field."""
-    row = {name: fields[name] for name in input_names(task)}
-    return row | {answer_name(task): answer or ""}
+    """A record for people to fill in: the input fields in order, then the answer field."""
+    return {n: fields[n] for n in input_names(task)} | {answer_name(task): answer or ""}
 
 
-def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dict[str, str]:
+def read_fields(values: Mapping[str, object], task: Task | None, where: str) -> dict[str, str]:
     """The input fields of a record as text."""
     if task is not None:
         return task.input_fields(values, where)
@@ -127,7 +125,7 @@ def read_fields(values: Mapping[str, Any], task: Task | None, where: str) -> dic
     return {PROMPT_FIELD: text}
 
 
-def read_answer(value: Any, task: Task | None, where: str) -> str:
+def read_answer(value: object, task: Task | None, where: str) -> str:
     """An answer as text, checked against the task."""
     if task is not None:
         return task.check_answer(value, where)
@@ -151,12 +149,8 @@ def _example(
     name, answer = answer_name(task), None
     if need_answer:
         if name not in values:
-            raise InputError(
-                f"{where}: no answer field {name!r}, and labelled examples are needed."
-            )
+            raise InputError(f"{where}: no answer field {name!r}; labelled examples are needed.")
         answer = read_answer(values[name], task, f"{where}, field {name!r}")
-    content = content_hash(fields)
-    own = _own_id(record)
-    return Example(
-        content if own is None else own, record.index, where, fields, prompt, answer, content
-    )
+    content, own = content_hash(fields), _own_id(record)
+    name = content if own is None else own
+    return Example(name, record.index, where, fields, prompt, answer, content)

@@ -1,4 +1,4 @@
-"""A user's YAML file, checked against a schema: the first fault is one clear message."""
+"""A user's YAML file, checked against a schema; the first error is one clear message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
         node = loader.get_single_node()
         if node is not None and _size(node, {}) > _MOST_NODES:
             raise InputError(
-                f"{where}: its aliases (&, *) stand for more than {_MOST_NODES:,} values. Write "
+                f"{where}: its aliases (&, *) expand to more than {_MOST_NODES:,} values. Write "
                 "the values out."
             )
         data = None if node is None else loader.construct_document(node)
@@ -52,10 +52,7 @@ def read_yaml(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node has with its aliases expanded.
-
-    An alias inside the node that it names counts as one here; the schema refuses it.
-    """
+    """How many values a node has with its aliases expanded; an alias of itself counts as one."""
     if id(node) in known or isinstance(node, yaml.ScalarNode):
         return known.get(id(node), 1)
     known[id(node)] = 1
@@ -69,10 +66,7 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def validated(
-    kind: type[Model],
-    data: Mapping[str, Any],
-    where: str,
-    inner: Mapping[str, type[BaseModel]],
+    kind: type[Model], data: object, where: str, inner: Mapping[str, type[BaseModel]]
 ) -> Model:
     """An instance of a schema; `inner` has the schema of each key that has keys of its own.
 
@@ -81,6 +75,8 @@ def validated(
     """
     try:
         return kind.model_validate(data)
+    except RecursionError:
+        raise InputError(f"{where}: nested too deep.") from None
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error, tuple(kind.model_fields), inner)}") from None
 
@@ -94,7 +90,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def _explain(
     error: ValidationError, keys: Sequence[str], inner: Mapping[str, type[BaseModel]]
 ) -> str:
-    """The first fault in one sentence; an unknown key first, since it may be a misspelt one."""
+    """The first error in one sentence; an unknown key first, since it may be misspelt."""
     faults = error.errors()
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     key = ".".join(str(part) for part in fault["loc"])

@@ -1,4 +1,4 @@
-"""Where records come from: JSONL, a JSON array, CSV, Parquet, the hub, or a task's own data."""
+"""Sources of records: JSONL, a JSON array, CSV, Parquet, the hub, or a task's own data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from typing import Any
 from labelcast.errors import InputError, brief
 from labelcast.files.untrusted import refuse_special
 from labelcast.tasks import generated
-from labelcast.tasks.task import ROLES, Role, Task
+from labelcast.tasks.task import ROLES, Task
 from labelcast.tasks.values import as_text
 
 FORMATS = "JSONL (.jsonl), a JSON array (.json), CSV (.csv), Parquet (.parquet), hub:OWNER/NAME"
 GENERATED_SIZE = 8000
+Places = Iterator[tuple[str, object]]
+"""Each record's place in its file, and its value."""
+Reader = Callable[[Path], Places]
 _LONGEST_FIELD = 2**31 - 1
 _PARQUET_ROWS = 256
 
@@ -37,7 +40,7 @@ class Source:
     """A source of records.
 
     Attributes:
-        spec: what the user gave; a file's path is made absolute.
+        spec: the user's text, with a file's path made absolute.
         records: starts a new pass over the records.
     """
 
@@ -55,16 +58,13 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
         ending: read a file as if its name ended like this.
 
     Raises:
-        InputError: no such file, a folder, an empty file, an unknown ending, a malformed name, or
-            a task without data of its own.
+        InputError: no readable data there.
     """
     text = str(spec)
-    if text.startswith("hub:"):
-        return _hub(text)
-    if text.startswith("generated:"):
-        return _generated(text)
-    if text.startswith("task:"):
-        return _task_data(text)
+    named = {"hub": _hub, "generated": _generated, "task": _task_data}
+    kind, colon, _ = text.partition(":")
+    if colon and kind in named:
+        return named[kind](text)
     path = Path(text)
     check_file(path)
     reader = _READERS.get(ending or path.suffix.lower())
@@ -91,7 +91,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: the file is empty.")
 
 
-def _numbered(path: Path, reader: Callable[[Path], Iterator[tuple[str, Any]]]) -> Iterator[Record]:
+def _numbered(path: Path, reader: Reader) -> Iterator[Record]:
     """Number the records, and raise the errors that all file formats share."""
     index = -1
     try:
@@ -124,14 +124,14 @@ def _parse_json(text: str, where: str) -> Any:
     raise InputError(f"{where}: not valid JSON: {fault}.")
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_jsonl(path: Path) -> Places:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield f"line {number}", _parse_json(line, f"{path.name} line {number}")
 
 
-def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_json(path: Path) -> Places:
     text = path.read_text("utf-8-sig")
     if not text.lstrip().startswith("["):
         raise InputError(f"{path.name}: not a JSON array. For one object per line use .jsonl")
@@ -139,9 +139,7 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
         yield f"record {number}", item
 
 
-def _read_csv(
-    path: Path, delimiter: str = ",", encoding: str = "utf-8-sig"
-) -> Iterator[tuple[str, Any]]:
+def _read_csv(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> Places:
     csv.field_size_limit(_LONGEST_FIELD)
     with path.open(encoding=encoding, newline="") as stream:
         rows = csv.reader(stream, strict=True, delimiter=delimiter)
@@ -174,7 +172,7 @@ def _check_header(header: list[str], where: str) -> None:
         raise InputError(f"{where}: column {min(repeated)!r} appears twice.")
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_parquet(path: Path) -> Places:
     import pyarrow
     import pyarrow.parquet
 
@@ -220,7 +218,7 @@ def _generated(spec: str) -> Source:
             f"{spec}: expected generated:NAME:SIZE[:SEED] with NAME one of "
             f"{', '.join(generated.NAMES)}."
         )
-    name, size, seed = parts[0], int(parts[1]), int(parts[2]) if len(parts) == 3 else 0
+    name, (size, seed) = parts[0], map(int, [*parts[1:], "0"][:2])
     generated.generate(name, size, seed)  # refuses an unknown name before the first record
 
     def records() -> Iterator[Record]:
@@ -232,14 +230,15 @@ def _generated(spec: str) -> Source:
 
 def _task_data(spec: str) -> Source:
     name, _, given = spec.removeprefix("task:").partition(":")
-    role: Role | None = next((role for role in ROLES if role == (given or "train")), None)
+    role = next((role for role in ROLES if role == (given or "train")), None)
     if role is None:
         raise InputError(f"{spec}: expected task:NAME[:ROLE] with ROLE train, valid or test.")
     task = Task.load(name)
     if Path(name).is_file():
         spec = f"task:{Path(name).resolve()}:{role}"
     if task.hub is not None:
-        return _labelled(open_source(task.hub.spec(role)), task, spec)
+        source, blank = open_source(task.hub.spec(role)), task.hub.unlabelled
+        return Source(spec, lambda: _labelled(source, task.answer, blank))
     if task.data is None:
         note = f" {task.note}" if task.note else ""
         raise InputError(f"{spec}: the task has no data of its own; give a data file.{note}")
@@ -251,24 +250,17 @@ def _task_data(spec: str) -> Source:
     return Source(spec, open_source(task.data + size).records)
 
 
-def _labelled(source: Source, task: Task, spec: str) -> Source:
-    """The source without the records that its publisher left unlabelled."""
-    blank = None if task.hub is None else task.hub.unlabelled
-    if blank is None:
-        return Source(spec, source.records)
-
-    def records() -> Iterator[Record]:
-        index = 0
-        for record in source.records():
-            value = record.values.get(task.answer, "")
-            if value is not None and as_text(value, record.where) != blank:
-                yield Record(index, record.where, record.values)
-                index += 1
-
-    return Source(spec, records)
+def _labelled(source: Source, answer: str, blank: str | None) -> Iterator[Record]:
+    """The records without those that the publisher left unlabelled, whose answer is `blank`."""
+    index = 0
+    for record in source.records():
+        value = record.values.get(answer, "")
+        if blank is None or (value is not None and as_text(value, record.where) != blank):
+            yield replace(record, index=index)
+            index += 1
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+_READERS: dict[str, Reader] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
     ".json": _read_json,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
@@ -25,9 +33,9 @@ class InputField(BaseModel):
 
     Attributes:
         field: its name in the record.
-        label: what goes before it in the prompt.
-        items: for a list of choices, what goes before each: ``letters`` from A, ``numbers`` from 0,
-            or nothing.
+        label: precedes it in the prompt.
+        items: for a list of choices, the mark before each: ``letters`` from A, ``numbers`` from 0,
+            or none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,13 +55,13 @@ class Ceiling(BaseModel):
 
 
 class Hub(BaseModel):
-    """A dataset of the hub.
+    """A dataset on the hub.
 
     Attributes:
-        id: its name on the hub, OWNER/NAME.
+        id: OWNER/NAME.
         config: its configuration, if it has several.
-        splits: the hub's split for each role; ``train`` is the pool.
-        unlabelled: the answer that means "not labelled"; such records are left out.
+        splits: its split for each role; ``train`` is the pool.
+        unlabelled: the answer that means "not labelled"; records with it are left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,9 +102,9 @@ class Task(BaseModel):
         metric: how an answer is scored.
         ceiling: the score that is 1 on the curve, in (0, 1], with its source.
         data: where examples come from if no pool is given, as in `sources.open_source`.
-        hub: the same for a dataset of the hub; ``task:NAME`` reads either as a pool.
+        hub: the same for a dataset on the hub; ``task:NAME`` reads either as a pool.
         verified: whether the file was checked against the data that it names.
-        note: what a user of the task should know, such as what was not checked.
+        note: for users of the task, such as what was not checked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,7 +123,7 @@ class Task(BaseModel):
 
     @property
     def kind(self) -> str:
-        """Where its examples come from: ``generated``, ``hub``, or ``local`` (the user's file)."""
+        """The source of its examples: ``generated``, ``hub``, or ``local`` (the user's file)."""
         if self.hub is not None:
             return "hub"
         return "generated" if (self.data or "").startswith("generated:") else "local"
@@ -137,17 +145,13 @@ class Task(BaseModel):
             return [as_text(item, "answers") for item in value]
         return value or ()
 
-    @field_validator("ceiling", mode="before")
+    @field_validator("ceiling", "data", "hub", mode="before")
     @classmethod
-    def _bare_ceiling(cls, value: Any) -> Any:
-        if value == "" or value is None:
-            return None
-        return {"score": value} if isinstance(value, int | float | str) else value
-
-    @field_validator("data", "hub", mode="before")
-    @classmethod
-    def _no_data(cls, value: Any) -> Any:
-        return value or None
+    def _blank_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+        """A blank value is none; a number alone is the score of a ceiling."""
+        if info.field_name == "ceiling" and isinstance(value, int | float | str) and value != "":
+            return {"score": value}
+        return None if value == "" else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -171,7 +175,7 @@ class Task(BaseModel):
         """A task from a task file, or from the catalogue by its name.
 
         Raises:
-            InputError: no such file or name, or the file does not follow the schema.
+            InputError: no such file or name, or the file does not match the schema.
         """
         path = Path(spec)
         if not path.is_file() and str(spec) in catalogue():
@@ -184,10 +188,9 @@ class Task(BaseModel):
             )
         try:
             text = read_small(path, LARGEST)
-        except UnicodeDecodeError as error:
-            raise InputError(f"task file {spec}: not UTF-8 text ({error}).") from None
-        except OSError as error:
-            raise InputError(f"task file {spec}: cannot be read ({error.strerror}).") from None
+        except (UnicodeDecodeError, OSError) as error:
+            fault = getattr(error, "strerror", error)
+            raise InputError(f"task file {spec}: cannot be read ({fault}).") from None
         return cls.parse(text, f"task file {spec}")
 
     @classmethod
@@ -206,23 +209,17 @@ class Task(BaseModel):
         return cls.build(read_yaml(text, where, tuple(cls.model_fields)), where)
 
     @classmethod
-    def build(cls, data: Mapping[str, Any], where: str = "task") -> Task:
+    def build(cls, data: object, where: str = "task") -> Task:
         """A task from its keys and values; raises as `parse`."""
-        try:
-            return validated(cls, data, where, _INNER)
-        except RecursionError:
-            raise InputError(f"{where}: nested too deep.") from None
+        return validated(cls, data, where, _INNER)
 
-    def user_text(self, record: Mapping[str, Any], where: str) -> str:
+    def user_text(self, record: Mapping[str, object], where: str) -> str:
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
-        parts = [
-            fields[item.field] if item.label is None else f"{item.label}: {fields[item.field]}"
-            for item in self.inputs
-        ]
-        return "\n".join(parts)
+        labels = ("" if item.label is None else f"{item.label}: " for item in self.inputs)
+        return "\n".join(map("".join, zip(labels, fields.values(), strict=True)))
 
-    def input_fields(self, record: Mapping[str, Any], where: str) -> dict[str, str]:
+    def input_fields(self, record: Mapping[str, object], where: str) -> dict[str, str]:
         """The text of each input field of a record."""
         fields: dict[str, str] = {}
         for item in self.inputs:
@@ -254,14 +251,14 @@ _INNER: dict[str, type[BaseModel]] = {"inputs": InputField, "ceiling": Ceiling, 
 
 
 @cache
-def catalogue() -> dict[str, Any]:
+def catalogue() -> dict[str, Traversable]:
     """The task files that ship with the package, by name."""
     folder = resources.files("labelcast.tasks") / "catalog"
     files = [item for item in folder.iterdir() if item.name.endswith(".yaml")]
     return {item.name.removesuffix(".yaml"): item for item in sorted(files, key=lambda f: f.name)}
 
 
-def _some(names: Any, limit: int = 12) -> str:
-    names = [str(name)[:40] for name in names]
-    more = f", ... ({len(names)} in total)" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def _some(names: Iterable[object], limit: int = 12) -> str:
+    texts = [str(name)[:40] for name in names]
+    more = f", ... ({len(texts)} in total)" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more

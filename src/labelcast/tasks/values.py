@@ -15,17 +15,17 @@ Marks = Literal["letters", "numbers"]
 
 
 def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
-    """The text of a field's value, the same whatever file format it came from.
+    """The text of a field's value, the same in every file format.
 
     An integer stored as a float has no fraction (Parquet stores an integer column with missing
-    values as floats). A list becomes one line per element, on request with a mark before each
-    ("A. first", "0. first"). Choices that bring their own marks, as in
-    ``{"label": ["A", "B"], "text": ["first", "second"]}``, are written with these.
+    values as floats). A list becomes one line per element, with a mark before each if wanted
+    ("A. first", "0. first"). Choices with marks of their own, as in
+    ``{"label": ["A", "B"], "text": ["first", "second"]}``, keep them.
 
     Args:
         value: a string, number, boolean, list of these, or choices with their marks.
         where: the place for error messages, such as ``data.jsonl line 17, field 'text'``.
-        marks: what goes before each element of a list: letters from A, or numbers from 0.
+        marks: before each element of a list: letters from A, or numbers from 0.
 
     Raises:
         InputError: the value is missing, NaN, of another type, or a list too long for letters.
@@ -42,12 +42,10 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
         texts = [as_text(item, where) for item in value]
-        return "\n".join(
-            texts if marks is None else _marked(_marks(marks, len(texts), where), texts)
-        )
+        return _lines(_marks(marks, len(texts), where), texts)
     if _are_choices(value):
-        texts = [as_text(item, where) for item in value["text"]]
-        return "\n".join(_marked([as_text(item, where) for item in value["label"]], texts))
+        own, texts = ([as_text(item, where) for item in value[key]] for key in ("label", "text"))
+        return _lines([f"{mark}. " for mark in own], texts)
     kind = "dict" if isinstance(value, Mapping) else type(value).__name__
     raise InputError(
         f"{where}: a value of type {kind} cannot be shown to a model as text. "
@@ -68,20 +66,21 @@ def _are_choices(value: Any) -> bool:
     )
 
 
-def _marks(marks: Marks, size: int, where: str) -> list[str]:
-    if marks == "numbers":
-        return [str(number) for number in range(size)]
-    if size > len(ascii_uppercase):
+def _marks(marks: Marks | None, size: int, where: str) -> list[str]:
+    if marks == "letters" and size > len(ascii_uppercase):
         raise InputError(f"{where}: {size} choices are too many for letters; use items: numbers.")
-    return list(ascii_uppercase[:size])
+    if marks is None:
+        return [""] * size
+    names = ascii_uppercase if marks == "letters" else range(size)
+    return [f"{name}. " for name in names][:size]
 
 
-def _marked(marks: list[str], texts: list[str]) -> list[str]:
-    return [f"{mark}. {text}" for mark, text in zip(marks, texts, strict=True)]
+def _lines(marks: list[str], texts: list[str]) -> str:
+    return "\n".join(map("".join, zip(marks, texts, strict=True)))
 
 
 def _valid_text(text: str, where: str) -> str:
-    """The text itself, if it can be written to a file."""
+    """The text, if it can be written to a file."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

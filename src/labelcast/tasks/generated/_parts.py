@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Return the words of `text`, split at white space."""
+    """The words of `text`, split at white space."""
     return tuple(text.split())
 
 
 def phrases(text: str) -> tuple[str, ...]:
-    """Return the phrases of `text`, split at `|`."""
+    """The phrases of `text`, split at `|`."""
     return tuple(phrase.strip() for phrase in text.split("|"))
 
 
@@ -30,12 +30,12 @@ _LETTERS = "ABCDEFGHIJ"
 
 
 def pick(items: Sequence[T], share: float) -> T:
-    """Return the item at `share`, in [0, 1), of the way through `items`."""
+    """The item at `share`, in [0, 1), of the way through `items`."""
     return items[int(share * len(items))]
 
 
 def letter(index: int) -> str:
-    """Return the name of the option at `index`, from 0: `(A)`, `(B)`, ..."""
+    """The name of the option at `index`, from 0: `(A)`, `(B)`, ..."""
     return f"({_LETTERS[index]})"
 
 

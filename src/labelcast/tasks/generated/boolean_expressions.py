@@ -1,7 +1,7 @@
 """Expressions of True, False, and, or, not; the answer is their value."""
 
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 _OPERANDS = (2, 8)
 _CHANCE_OF_NOT = 0.3
@@ -10,8 +10,7 @@ _CHANCE_OF_SPARE_BRACKETS = 0.3
 _OR, _AND, _NOT, _ATOM = range(4)
 
 
-@dataclass(frozen=True)
-class _Expression:
+class _Expression(NamedTuple):
     text: str
     value: bool
     binding: int
@@ -49,12 +48,10 @@ def _join(rng: Random, left: _Expression, right: _Expression) -> _Expression:
 
 def _bracket(rng: Random, expression: _Expression, binding: int) -> str:
     """Bracket where the meaning needs it, and sometimes elsewhere."""
-    if expression.binding >= _NOT:
-        return expression.text
-    needed = expression.binding < binding
-    if needed or rng.random() < _CHANCE_OF_SPARE_BRACKETS:
-        return f"({expression.text})"
-    return expression.text
+    bracketed = expression.binding < _NOT and (
+        expression.binding < binding or rng.random() < _CHANCE_OF_SPARE_BRACKETS
+    )
+    return f"({expression.text})" if bracketed else expression.text
 
 
 def _negate(expression: _Expression) -> _Expression:

@@ -6,7 +6,7 @@ from labelcast.tasks.generated._parts import PEOPLE, listed, pick, with_article
 
 # Kind -> its things as singular:plural. No thing could be of two kinds.
 _KINDS: dict[str, tuple[tuple[str, str], ...]] = {
-    kind: tuple((pair.split(":")[0], pair.split(":")[1]) for pair in pairs.split())
+    kind: tuple((one, many) for one, _, many in (pair.partition(":") for pair in pairs.split()))
     for kind, pairs in {
         "fruits": "apricot:apricots fig:figs kiwi:kiwis lemon:lemons mango:mangoes papaya:papayas "
         "pear:pears pineapple:pineapples quince:quinces cherry:cherries",

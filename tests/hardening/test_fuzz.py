@@ -359,7 +359,7 @@ def test_sweeps(random: Random, name: str, swept: Path) -> None:
 
     damage(file, random)
     try:
-        missing = ("nowhere", "model ", "tasks have a measured curve", str(swept))
+        missing = ("nowhere", "model ", "a measured curve", str(swept))
         read_or_refused(read, swept, file.name, *missing)
     finally:
         file.write_bytes(whole)

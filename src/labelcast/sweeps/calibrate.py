@@ -118,8 +118,9 @@ def calibrate(
     probed = None if probes_of is None else Sweep.open(probes_of)
     curves, skipped = _curves(sweeps)
     if len(curves) < MIN_TASKS:
+        few = "1 task has" if len(curves) == 1 else f"{len(curves)} tasks have"
         raise InputError(
-            f"{len(curves)} tasks have a measured curve, and a card needs {MIN_TASKS} or more: "
+            f"{few} a measured curve, and a card needs {MIN_TASKS} or more: "
             "with fewer, the error of the line cannot be estimated. Sweep more tasks, or use the "
             f"pooled card.{''.join(f' {line}.' for line in skipped)}"
         )

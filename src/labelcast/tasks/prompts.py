@@ -116,8 +116,8 @@ def read_fields(values: Mapping[str, object], task: Task | None, where: str) -> 
         return task.input_fields(values, where)
     if PROMPT_FIELD not in values:
         raise InputError(
-            f"{where}: no field 'input_text', so the record is not rendered yet. Give a task "
-            "with --task (`labelcast init DATA` writes one from the columns of a data file)."
+            f"{where}: no field 'input_text', so the record is not rendered yet. Give a task: "
+            "--task FILE, or task=... in Python (`labelcast init DATA` writes one)."
         )
     text = as_text(values[PROMPT_FIELD], f"{where}, field 'input_text'")
     if not text.strip():

@@ -50,13 +50,14 @@ class CausalBackend:
         Trained weights are in float32, which keeps small steps; frozen weights under adapters are
         in bfloat16 if the device has instructions for it.
         """
-        device = choose_device(placement.device).value
-        dtype = placement.dtype
-        if dtype == "auto":
-            half = recipe.method == "lora" and computes_bf16(device)
-            dtype = "bfloat16" if half else "float32"
         # The training processes need the device's memory.
-        return load_model(model, device="cpu" if placement.processes > 1 else device, dtype=dtype)
+        device = "cpu" if placement.processes > 1 else placement.device
+        if placement.dtype != "auto":
+            return load_model(model, device=device, dtype=placement.dtype)
+        half = recipe.method == "lora" and computes_bf16(choose_device(placement.device).value)
+        lm = load_model(model, device=device, dtype="bfloat16" if half else "float32")
+        why = "frozen weights under adapters" if half else "trained weights keep small steps"
+        return replace(lm, dtype=Choice(lm.dtype.value, why))
 
     def fit(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -12,6 +12,7 @@ from labelcast.cli.console import print_json, say, takes_unicode, tell
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
 from labelcast.files.untrusted import one_line
+from labelcast.forecast.options import RunOptions
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
@@ -22,7 +23,7 @@ _WIDTH = 79
 
 @takes_forecast_options
 def forecast(
-    asked: dict[str, Any],
+    asked: RunOptions,
     run: Annotated[
         Path | None, Argument(help="A run folder; none with --coslow or scores alone.")
     ] = None,

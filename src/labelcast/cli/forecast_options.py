@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
 
-from labelcast.forecast.options import Options
+from labelcast.forecast.options import Options, RunOptions
 
 _CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
 _OBSERVE = "A measured score: N=SCORE. Any number of times, several per N (one per seed)."
@@ -65,7 +65,7 @@ def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def gathered(**said: Any) -> dict[str, Any]:
+def gathered(**said: Any) -> RunOptions:
     """Return what was given, as `labelcast.forecast` takes it; options left out are not in it.
 
     Raises:
@@ -82,7 +82,7 @@ def gathered(**said: Any) -> dict[str, Any]:
             name: given[name] for name in ("scale", "lower_is_better", "metric") if name in given
         }
         observed += [_shortened(entry) for entry in read_scores(path, scale_of(**kind))]
-    return given | {"observations": observed} if observed else given
+    return cast("RunOptions", given | {"observations": observed} if observed else given)
 
 
 def _observation(text: str) -> tuple[int, float]:

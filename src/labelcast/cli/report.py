@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
 from labelcast.cli.console import print_json, say, tell, waiting
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
+from labelcast.forecast.options import RunOptions
 
 
 @takes_forecast_options
 def report(
-    asked: dict[str, Any],
+    asked: RunOptions,
     run: Annotated[
         Path | None, Argument(help="A run folder. Leave it out with --scores or --observe.")
     ] = None,

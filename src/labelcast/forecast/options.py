@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from labelcast.forecast.calibration import Calibration
 
 Metric = Literal["score", "error", "loss"]
 """A score that rises to the scale's top, an error rate that falls to 0, or a loss without a top."""
@@ -77,3 +81,9 @@ class Options(TypedDict, total=False):
     run_cost: Annotated[float | None, "What a training run costs."]
     value: Annotated[float | None, "What meeting the target is worth."]
     recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]
+
+
+class RunOptions(Options, total=False):
+    """What the commands and a run ask: the options and the calibration."""
+
+    calibration: Calibration | str | Path | None

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ EXPECTED = (
     "the score) or size (of its test set)"
 )
 
-_Row = tuple[str, dict[str, Any]]
+_Row = tuple[str, Mapping[str, Any]]
 """Where a row is, and its values by lower-case column."""
 
 
@@ -63,7 +63,7 @@ def _text(path: Path) -> str:
         raise InputError(f"--scores {path}: not UTF-8 text. Save the file as UTF-8.") from None
 
 
-def _names(where: str, row: dict[str, Any]) -> dict[str, str]:
+def _names(where: str, row: Mapping[str, Any]) -> dict[str, str]:
     """Return the column of each value that a row has."""
     names = {}
     for what, known in COLUMNS.items():
@@ -79,7 +79,7 @@ def _names(where: str, row: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def _entry(where: str, row: dict[str, Any], scale: Scale) -> GivenScore:
+def _entry(where: str, row: Mapping[str, Any], scale: Scale) -> GivenScore:
     names = _names(where, row)
     values: list[int | float | None] = []
     for what in COLUMNS:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
-from labelcast.runs.forecast import OPTIONS, RunOptions, coslow_is_stale
+from labelcast.forecast.options import RunOptions
+from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.run import Run
 

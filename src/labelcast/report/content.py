@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, cast
 from labelcast.errors import InputError
 from labelcast.forecast import Calibration, Forecast, forecast
 from labelcast.forecast.answer import LabelsNeeded
+from labelcast.forecast.options import RunOptions
 from labelcast.report.commands import NextStep, made_by, next_steps
 from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
 from labelcast.report.formatting import Shown, shorten
 from labelcast.report.labelled import LabelledExamples, read_labelled
 from labelcast.report.similarity import Similarity, read_similarity
-from labelcast.runs.forecast import RunOptions, answer_run, card_asked, last_asked
+from labelcast.runs.forecast import answer_run, card_asked, last_asked
 from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
 

@@ -11,7 +11,7 @@ from labelcast.files.json_files import write_json
 from labelcast.forecast import Calibration, Forecast
 from labelcast.forecast.cards import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer
-from labelcast.forecast.options import Options
+from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
 from labelcast.runs.records import Asked, ModelPart, parse
@@ -29,12 +29,6 @@ _FORMER = {"seed", "samples"}
 """Options of earlier versions, which changed no more than the last digits."""
 _SAME = 5e-4
 """A given score this close to a measured one of the same budget, of 1, is that one, rounded."""
-
-
-class RunOptions(Options, total=False):
-    """What the forecast of a run can be asked."""
-
-    calibration: Calibration | str | Path | None
 
 
 class RunAnswer(NamedTuple):

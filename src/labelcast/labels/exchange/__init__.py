@@ -14,7 +14,7 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl, write_text
 from labelcast.labels.exchange import argilla, label_studio, prodigy, tables
-from labelcast.labels.exchange.foreign import ForeignFormat, Row
+from labelcast.labels.exchange.foreign import ForeignFormat, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
 
@@ -97,7 +97,7 @@ def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterato
             yield replace(record, values=foreign.unpack(record.values, task, record.where))
 
 
-def _recognised(values: dict[str, Any], task: LabelTask) -> ForeignFormat | None:
+def _recognised(values: JsonObject, task: LabelTask) -> ForeignFormat | None:
     """The tool that a record comes from; None if it is flat."""
     for foreign in _FOREIGN.values():
         if foreign.is_ours(values, task):

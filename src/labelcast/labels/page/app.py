@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_json
+from labelcast.forecast.options import RunOptions
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys, protected, refusal
 from labelcast.labels.session import (
@@ -32,7 +33,7 @@ from labelcast.labels.session import (
     NoSuchExample,
     Snapshot,
 )
-from labelcast.runs.forecast import RunOptions, coslow_is_stale, forecast_run
+from labelcast.runs.forecast import coslow_is_stale, forecast_run
 
 Json = dict[str, object]
 """A JSON object; dataclasses and pydantic models in it are converted when it is sent."""

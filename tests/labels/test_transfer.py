@@ -84,8 +84,9 @@ def test_a_round_trip_through_a_file(texts: list[str], file_format: str) -> None
         done = transfer.import_labels(run, transfer.read_file(run, path))
         assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
         assert known(run) == {row["id"]: row["label"] for row in filled}
-        transfer.write_export(run, path, file_format)
-        assert transfer.import_labels(run, transfer.read_file(run, path)).same == len(texts)
+        again = path.with_stem("again")
+        transfer.write_export(run, again, file_format)
+        assert transfer.import_labels(run, transfer.read_file(run, again)).same == len(texts)
 
 
 @pytest.fixture
@@ -153,17 +154,32 @@ def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
         transfer.write_export(run, tmp_path / "r.csv", "csv", ["random"])
 
 
-def test_a_file_with_new_answers_is_not_replaced(run: Run, tmp_path: Path) -> None:
-    """An export may replace an earlier one without new answers."""
+def test_an_edited_export_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    """An untouched export is replaced; one with answers or a new column only by force."""
     path = tmp_path / "out.csv"
     transfer.write_export(run, path, "csv")
     transfer.write_export(run, path, "csv")
     exchange.write(path, "csv", filled(run, "yes", "", "", ""), LabelTask.of(run.task))
-    with pytest.raises(InputError, match="1 answers that are not imported"):
-        transfer.write_export(run, path, "csv")
     transfer.import_labels(run, transfer.read_file(run, path))
-    transfer.write_export(run, path, "csv")
+    text = path.read_text("utf-8-sig").replace("label", "label,comment", 1)
+    path.write_text(text, "utf-8-sig")
+    with pytest.raises(InputError, match="was edited"):
+        transfer.write_export(run, path, "csv")
+    assert path.read_text("utf-8-sig") == text
+    transfer.write_export(run, path, "csv", force=True)
     assert "yes" in path.read_text("utf-8-sig")
+    transfer.write_export(run, path, "csv")
+
+
+@pytest.mark.parametrize("name", ["draws.jsonl", "confidence.parquet", "run.json"])
+def test_a_file_of_a_run_is_not_replaced(name: str, run: Run) -> None:
+    """Nor the pool, of which every example may be drawn."""
+    pool = Path(run.facts.pool)
+    for file in (run.file(name), pool):
+        before = file.read_bytes()
+        with pytest.raises(InputError, match="is not an export of this run"):
+            transfer.write_export(run, file, "jsonl")
+        assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("text", ["text,more,label\nother,1,yes\n", "x\n1\n", "text,more\na,0\n"])
@@ -182,7 +198,7 @@ def test_another_configuration_is_not_replaced(run: Run, tmp_path: Path) -> None
     assert transfer.write_export(run, path, "label-studio").config == second
     transfer.write_export(run, path, "label-studio")
     second.write_text("mine")
-    with pytest.raises(InputError, match=r"t\.config\.xml: already exists"):
+    with pytest.raises(InputError, match=r"t\.config\.xml: already exists and was edited"):
         transfer.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
     assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

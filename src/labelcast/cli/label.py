@@ -40,6 +40,9 @@ def label(
     no_browser: Annotated[
         bool, Option("--no-browser", help="Print the page's link, but do not open it.")
     ] = False,
+    force: Annotated[
+        bool, Option("--force", help="Let --export replace a file that it did not write.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Label examples on a local page, or draw, export and import them.
@@ -71,7 +74,7 @@ def label(
         raise InputError("--import cannot be combined with other steps: run those afterwards.")
     if export is not None:
         file_format = exchange.format_of(export, file_format)
-        transfer.check_replaceable(opened, export, file_format)
+        transfer.check_replaceable(opened, export, file_format, force=force)
     elif file_format is not None and import_ is None:
         raise InputError("--format: needs --export or --import.")
     changes = counts or import_ is not None or gold is not None
@@ -101,7 +104,7 @@ def label(
                 f"and {took.blank} have none in the pool."
             )
     if export is not None:
-        wrote = transfer.write_export(opened, export, str(file_format), sets)
+        wrote = transfer.write_export(opened, export, str(file_format), sets, force=force)
         config = {} if wrote.config is None else {"config": str(wrote.config)}
         done["exported"] = {"file": str(export), "format": file_format, "rows": wrote.rows} | config
         lines.append(f"Wrote {wrote.rows} examples to {export}.")

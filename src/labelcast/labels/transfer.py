@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import RootModel
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_json, write_with
 from labelcast.files.untrusted import refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
+from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
 from labelcast.tasks.values import as_text, content_hash
+
+_WRITTEN = "exports.json"
+_Exports = RootModel[dict[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -103,45 +113,73 @@ def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str,
 
 
 def write_export(
-    run: Run, path: Path, file_format: str, only: Collection[str] | None = None
+    run: Run,
+    path: Path,
+    file_format: str,
+    only: Collection[str] | None = None,
+    *,
+    force: bool = False,
 ) -> Exported:
     """Write the drawn examples of some sets (None: all) in one of `exchange.FORMATS`.
 
     Raises:
-        InputError: nothing is drawn, the format cannot hold a text, or the file exists and
-            replacing it would lose answers.
+        InputError: nothing is drawn, the format cannot hold a text, or a file is in the way (see
+            `check_replaceable`; `force` replaces it).
         RunError: the file cannot be written.
     """
-    check_replaceable(run, path, file_format)
+    check_replaceable(run, path, file_format, force=force)
     store.require_drawn(run, only)
     rows = export_rows(run, only)
-    return Exported(len(rows), exchange.write(path, file_format, rows, LabelTask.of(run.task)))
+    with TemporaryDirectory() as folder:
+        exchange.write(Path(folder) / path.name, file_format, rows, LabelTask.of(run.task))
+        files = {path.with_name(one.name): one.read_bytes() for one in Path(folder).iterdir()}
+    known = _written(run)
+    for file, content in files.items():
+        # The old digest stays, in case of a kill before the file is replaced.
+        name = _name(run, file)
+        known[name] = [*dict.fromkeys([*known.get(name, []), _digest(content)])][-2:]
+    write_json(run.file(_WRITTEN), known)
+    for file, content in files.items():
+        write_with(file, lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
+    config = exchange.config_file(path, file_format, LabelTask.of(run.task))
+    return Exported(len(rows), config[0] if config else None)
 
 
-def check_replaceable(run: Run, path: Path, file_format: str) -> None:
-    """Refuse to overwrite a file with answers that the run lacks, or another configuration."""
+def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = False) -> None:
+    """Refuse to overwrite a file that is no export of this run, or was edited since.
+
+    `exports.json` in the run keeps the digests of what was written, by path.
+    """
     refuse_target(path)
     config = exchange.config_file(path, file_format, LabelTask.of(run.task))
-    if config is not None and config[0].exists() and config[0].read_bytes() != config[1].encode():
-        raise InputError(f"{config[0]}: already exists and differs. Choose another name.")
-    if not path.exists():
-        return
-    try:
-        _, found = match_answers(run, read_file(run, path, file_format))
-    except InputError as error:
+    known = _written(run)
+    for file in (path, *([config[0]] if config else [])):
+        if (
+            force
+            or not file.exists()
+            or _digest(file.read_bytes()) in known.get(_name(run, file), [])
+        ):
+            continue
+        fault = "was edited" if _name(run, file) in known else "is not an export of this run"
         raise InputError(
-            f"{path}: already exists and cannot be compared with this run ({error}) "
-            "Choose another name."
-        ) from None
-    if found.unmatched:
-        raise InputError(
-            f"{path}: already exists and is no export of this run. Choose another name."
+            f"{file}: already exists and {fault}. If it has answers, import them "
+            f"(`labelcast label {run.path} --import {file}`). Then choose another name, or replace "
+            "it with --force."
         )
-    if found.taken:
-        raise InputError(
-            f"{path}: has {found.taken} answers that are not imported yet. Import them first "
-            f"(`labelcast label {run.path} --import {path}`), or choose another name."
-        )
+
+
+def _written(run: Run) -> dict[str, list[str]]:
+    path = run.file(_WRITTEN)
+    return parse_file(_Exports, path, "Delete that file.").root if path.exists() else {}
+
+
+def _name(run: Run, file: Path) -> str:
+    """A path as the run keeps it: relative, so that both can move together."""
+    return os.path.relpath(file.resolve(), run.path.resolve())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:

@@ -90,3 +90,11 @@ def test_an_answer_that_is_not_allowed(form: str, place: Path) -> None:
     done = labelcast("label", place / "run", "--import", path)
     check_message(done, 2, (f"{path.name} {number}", "'label'", "'maybe'", "yes, no"))
     assert snapshot(place) == before
+
+
+def test_a_file_of_other_examples_is_refused(place: Path) -> None:
+    """A file of which no record matches is the wrong file, and the message names a record."""
+    path = place / "other.csv"
+    path.write_text("text,label\nsomething else,yes\n")
+    done = labelcast("label", place / "run", "--import", path)
+    check_message(done, 2, ("other.csv: none of its 1 records matches", "line 2"))

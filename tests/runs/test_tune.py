@@ -130,3 +130,18 @@ def test_without_observations_nothing_changes(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", RunQuestion(), RunFacts())
     write_json(run.file("coslow.json"), {"coslow": 0.4})
     assert with_observations(run, {"level": 0.9}) == {"level": 0.9}
+
+
+def test_a_folder_of_other_files_is_not_written_to(tmp_path: Path, lm: LanguageModel) -> None:
+    """`keep` needs a new folder, or one in which a tuned model was saved before."""
+    run = make_run(tmp_path, lm)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "config.json").write_text("{}")
+    for taken in (mine, mine / "config.json"):
+        with pytest.raises(InputError, match=r"--keep .*Give a new folder"):
+            tune(run, 0, model=lm, recipe=SHORT, keep=taken)
+    assert (mine / "config.json").read_text() == "{}"
+    for _ in range(2):
+        tune(run, 0, model=lm, recipe=SHORT, keep=tmp_path / "new")
+    assert (tmp_path / "new" / "model.safetensors").exists()

@@ -14,8 +14,8 @@ from labelcast.forecast.options import Options, RunOptions
 _CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
 _OBSERVE = "A measured score: N=SCORE. Any number of times, several per N (one per seed)."
 _SCORES = (
-    "Measured scores in a file, CSV with a header or JSON Lines: columns n, score, and where known "
-    "sd or size (of the test set)."
+    "Measured scores in a file, CSV with a header or JSON Lines: columns n, score, and "
+    "optionally sd or size (of the test set)."
 )
 
 

@@ -94,6 +94,11 @@ def label(
             lines += [f"Drew {count} examples for the {n} set." for n, count in counts.items()]
         if import_ is not None:
             found = transfer.import_labels(opened, transfer.read_file(opened, import_, file_format))
+            if found.unmatched and not (found.taken or found.same or found.blank):
+                raise InputError(
+                    f"{import_}: none of its {len(found.unmatched)} records matches an example of "
+                    f"this run, by its input fields or id (first: {found.unmatched[0]})."
+                )
             done["imported"] = asdict(found)
             lines += _imported(found)
         if gold is not None:

@@ -44,7 +44,7 @@ def tune(
     from labelcast.models.choices import refuse_spread
     from labelcast.runs.forecast import check_asked, forecast_run
     from labelcast.runs.run import Run
-    from labelcast.runs.tune import check_labels, load_run_model
+    from labelcast.runs.tune import check_keep, check_labels, load_run_model
     from labelcast.runs.tune import tune as tune_run
     from labelcast.training.recipe import Recipe
 
@@ -52,6 +52,8 @@ def tune(
     opened = Run.open(run)
     chosen = Recipe.load(recipe)
     check_labels(opened, budget)
+    if keep is not None:
+        check_keep(keep)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     with waiting(f"Loading {model or opened.model.name}"):
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)

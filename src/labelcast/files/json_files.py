@@ -76,9 +76,9 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(line + "\n" for line in lines))
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that labelcast wrote."""
-    return _read(path, "damaged (not valid JSON). Delete it and run its step again.", _no_constant)
+def read_json(path: Path, fix: str = "Delete it and run its step again.") -> Any:
+    """Read a JSON file that labelcast wrote; `fix` says what to do if it is damaged."""
+    return _read(path, f"damaged (not valid JSON). {fix}", _no_constant)
 
 
 def read_object(path: Path) -> dict[str, Any]:

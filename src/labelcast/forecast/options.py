@@ -37,8 +37,9 @@ class Options(TypedDict, total=False):
             gives zero_shot. A third number is the sd of all of that score's noise, a fourth the
             size of its test set; None where unknown.
         observe_size: test examples behind each score and zero-shot; 500 by default.
-        observe_sd: noise sd that the test set gives a score, where the metric is no mean (say, by
-            bootstrap), instead of observe_size. The noise of the training seed is added.
+        observe_sd: noise sd that the test set gives a score, instead of observe_size, for a metric
+            that is not a mean over examples (say, by bootstrap). The noise of the training seed is
+            added.
         level: of the intervals, 0.001 to 0.999.
         budget: asks the reverse: the score with this many labels.
         horizon: the most labels to consider, up to 1,000,000; 5,000 by default, or four times the
@@ -62,8 +63,8 @@ class Options(TypedDict, total=False):
     observe_size: Annotated[int | None, "Test examples behind each score."]
     observe_sd: Annotated[
         float | None,
-        "Noise sd of each score from its test set (say, by bootstrap), where the metric is no "
-        "mean; instead of --observe-size.",
+        "Noise sd of each score from its test set, instead of --observe-size, for a metric that "
+        "is not a mean over examples (estimate it by bootstrap).",
     ]
     scale: Annotated[float | None, "Largest value of a score, such as 100.  [default: 1]"]
     lower_is_better: Annotated[bool, "Scores are losses, or with --scale error rates."]
@@ -74,8 +75,8 @@ class Options(TypedDict, total=False):
     budget: Annotated[int | None, "Ask the reverse: the score with this many labels."]
     horizon: Annotated[
         int | None,
-        "Most labels to consider, up to 1,000,000.  [default: 5,000; the size of a run's pool, or "
-        "four times 5,000 and more labels that have a score, where that is more]",
+        "Most labels to consider, up to 1,000,000.  [default: 5,000, or more for a larger pool or "
+        "for scores at 5,000 labels and beyond]",
     ]
     label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
     run_cost: Annotated[float | None, "What a training run costs."]

@@ -177,7 +177,7 @@ def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
 
 def parse_file(form: type[Record], path: Path, fix: str) -> Record:
     """A record from a JSON file. Raises as `parse`, and where the file cannot be read."""
-    return parse(form, read_json(path), str(path), fix)
+    return parse(form, read_json(path, fix), str(path), fix)
 
 
 def parse_rows(form: type[Record], rows: Iterable[object], path: Path) -> list[Record]:

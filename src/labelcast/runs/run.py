@@ -123,7 +123,11 @@ class Run:
 
     @cached_property
     def _content(self) -> RunFile:
-        return parse_file(RunFile, self.file("run.json"), "Score the pool into a new folder.")
+        return parse_file(
+            RunFile,
+            self.file("run.json"),
+            "Score the pool into a new folder, and import this run's labels.jsonl there.",
+        )
 
     @property
     def question(self) -> RunQuestion:

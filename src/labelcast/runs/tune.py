@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_jsonl
+from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model
@@ -20,6 +20,9 @@ from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
+
+_SAVED = "labelcast.json"
+"""In a folder with a saved model: the run and the training that it comes from."""
 
 
 def tune(
@@ -68,6 +71,8 @@ def tune(
     run = run if isinstance(run, Run) else Run.open(run)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     check_labels(run, budget)
+    if keep is not None:
+        check_keep(keep)
     if not isinstance(model, LanguageModel):
         model = load_run_model(run, recipe, model, device=device, dtype=dtype)
     check_model(run, lm := model)
@@ -106,6 +111,8 @@ def tune(
         result = TunedScore.model_validate(row | training)
         _keep(run, result)
         if keep is not None:
+            # First, so that the same command may finish a save that was interrupted.
+            write_json(keep / _SAVED, {"run": str(run.path), "budget": budget, "seed": seed})
             backend.save(lm, keep)
         # Only now: after a kill while scoring, the training need not be repeated.
         rmtree(folder, ignore_errors=True)
@@ -120,6 +127,21 @@ def load_run_model(
 
     refuse_spread(device)
     return backend_of(recipe).load(model or run.model.name, recipe, Placement(device, dtype))
+
+
+def check_keep(folder: Path) -> None:
+    """Refuse a folder that is not empty and in which no tuned model was saved before.
+
+    Raises:
+        InputError: names the folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--keep {folder}: a file is there. Give a new folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _SAVED).exists():
+        raise InputError(
+            f"--keep {folder}: the folder is not empty, and labelcast did not save a model there. "
+            "Give a new folder."
+        )
 
 
 def check_labels(run: Run, budget: int) -> None:

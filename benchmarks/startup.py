@@ -34,7 +34,7 @@ IMPORTS = [
 ]
 # Keep the garbage collector on while libraries are imported; labelcast turns it off.
 COLLECTING = [*LOAD[:2], f"import gc; gc.disable = gc.enable; {LOAD[2]}"]
-GOALS = {"help": 1.5, "forecast": 2.0}
+GOALS = {"help": 1.5, "forecast": 1.7}
 CACHED = 0.25
 
 

@@ -65,17 +65,18 @@ def test_one_label_is_too_few(place: Path) -> None:
     check_message(labelcast("coslow", place / "run"), 2, ("1 of 8", "--import"))
 
 
-def test_an_export_never_overwrites_answers_that_are_not_imported(place: Path) -> None:
+def test_an_edited_export_is_overwritten_only_by_force(place: Path) -> None:
     """Answers filled into an exported file survive another export to the same name."""
     path = place / "run.csv"
     assert labelcast("label", place / "run", "--export", path).status == 0
     path.write_text(path.read_text("utf-8-sig").replace(",\n", ",yes\n", 1))
     before = snapshot(place)
     done = labelcast("label", place / "run", "--more", 3, "--export", path)
-    check_message(done, 2, ("run.csv", "1 answers", "--import"))
+    check_message(done, 2, ("run.csv", "was edited", "--import", "--force"))
     assert snapshot(place) == before
     assert labelcast("label", place / "run", "--import", path).status == 0
-    assert labelcast("label", place / "run", "--export", path).status == 0
+    assert labelcast("label", place / "run", "--export", path).status == 2
+    assert labelcast("label", place / "run", "--export", path, "--force").status == 0
     assert path.read_text("utf-8-sig").count(",yes\n") == 1
 
 

@@ -188,9 +188,10 @@ class Task(BaseModel):
             )
         try:
             text = read_small(path, LARGEST)
-        except (UnicodeDecodeError, OSError) as error:
-            fault = getattr(error, "strerror", error)
-            raise InputError(f"task file {spec}: cannot be read ({fault}).") from None
+        except UnicodeDecodeError:
+            raise InputError(f"task file {spec}: not UTF-8 text. Save it as UTF-8.") from None
+        except OSError as error:
+            raise InputError(f"task file {spec}: cannot be read ({error.strerror}).") from None
         return cls.parse(text, f"task file {spec}")
 
     @classmethod

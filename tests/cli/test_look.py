@@ -143,8 +143,8 @@ def test_data_is_never_markup(place: Path) -> None:
     """Brackets in names and texts are printed unchanged."""
     (place / "[bold]x.csv").write_text("text,label\nnothing,[red]\n")
     done = labelcast("label", place / "run", "--import", place / "[bold]x.csv")
-    assert done.status == 0
-    assert "no drawn example matches [bold]x.csv line 2" in done.err
+    assert done.status == 2
+    assert "none of its 1 records matches" in done.err and "[bold]x.csv line 2" in done.err
     done = labelcast("score", place / "[/no].csv", "--out", place / "[i]")
     assert done.err.startswith(f"labelcast: {place / '[/no].csv'}: no such file")
 

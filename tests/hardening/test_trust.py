@@ -183,7 +183,7 @@ def test_data_cannot_steer_the_terminal(place: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(place)
     (place / "a.jsonl").write_text(lines({"id": ESC, "text": ESC, "label": "yes"}))
     done = labelcast("label", "run", "--import", "a.jsonl")
-    assert done.status == 0
+    assert done.status == 2
     assert "\\x1b]0;owned" in done.err
     assert done.err == escaped(done.err)
 
@@ -236,5 +236,5 @@ def test_labels_are_matched_by_content(place: Path) -> None:
     """A label file with other texts changes no example."""
     (place / "a.jsonl").write_text(lines(*(row | {"text": "other"} for row in LABELLED)))
     before = snapshot(place)
-    assert labelcast("label", place / "run", "--import", place / "a.jsonl").status == 0
+    assert labelcast("label", place / "run", "--import", place / "a.jsonl").status == 2
     assert snapshot(place) == before

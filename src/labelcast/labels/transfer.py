@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from pydantic import RootModel
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_json, write_with
+from labelcast.files.atomic import make_folder
+from labelcast.files.json_files import disk_faults, write_json, write_with
 from labelcast.files.untrusted import refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
@@ -133,6 +134,8 @@ def write_export(
     with TemporaryDirectory() as folder:
         exchange.write(Path(folder) / path.name, file_format, rows, LabelTask.of(run.task))
         files = {path.with_name(one.name): one.read_bytes() for one in Path(folder).iterdir()}
+    with disk_faults(path):
+        make_folder(path.parent)
     known = _written(run)
     for file, content in files.items():
         # The old digest stays, in case of a kill before the file is replaced.

@@ -11,6 +11,7 @@ import pytest
 from command_line import check_message, labelcast, snapshot
 
 from labelcast.labels.exchange import FORMATS
+from labelcast.runs.run import Run
 
 ENDINGS = {"csv": "csv", "jsonl": "jsonl", "prodigy": "jsonl"}
 CONFIGS = {"label-studio": "t.config.xml", "argilla": "t.settings.json"}
@@ -98,3 +99,18 @@ def test_a_file_of_other_examples_is_refused(place: Path) -> None:
     path.write_text("text,label\nsomething else,yes\n")
     done = labelcast("label", place / "run", "--import", path)
     check_message(done, 2, ("other.csv: none of its 1 records matches", "line 2"))
+
+
+def test_the_next_step_follows_what_is_labelled(place: Path) -> None:
+    """With unlabelled examples it is to label; then CoS-Low; with a test set too, training."""
+    run = place / "run"
+    assert "Next: label them" in labelcast("label", run, "--more", 2, "--test", 2).err
+    path = place / "t.csv"
+    done = labelcast("label", run, "--export", path)
+    assert "Next: fill in 'label'" in done.err
+    fill_in(path, "csv")
+    done = labelcast("label", run, "--import", path)
+    assert f"labelcast coslow {run}" in done.err and "label them" not in done.err
+    Run.open(run).finish("coslow")
+    done = labelcast("label", run, "--export", place / "again.csv")
+    assert f"labelcast tune {run} --budget 2" in done.err

@@ -198,7 +198,7 @@ def test_another_configuration_is_not_replaced(run: Run, tmp_path: Path) -> None
     assert transfer.write_export(run, path, "label-studio").config == second
     transfer.write_export(run, path, "label-studio")
     second.write_text("mine")
-    with pytest.raises(InputError, match=r"t\.config\.xml: already exists and was edited"):
+    with pytest.raises(InputError, match=r"t\.config\.xml: was edited"):
         transfer.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
     assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None

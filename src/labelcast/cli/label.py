@@ -143,7 +143,7 @@ def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, bro
         options = ["--terminal"] * terminal + (["--set", only] if only else [])
         suggest("To continue:", "label", run.path, *options)
     else:
-        suggest("Next:", "coslow", run.path)
+        _suggest_measuring(run, now)
 
 
 def _say_link(link: str) -> None:
@@ -169,12 +169,20 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
     low_left = now.labelled.get("low", 0) < now.drawn.get("low", 0)
     for name, drawn in now.drawn.items():
         say(f"{name}: {now.labelled.get(name, 0)} of {drawn} labelled")
-    if export is not None:
+    if export is not None and now.left:
         suggest(
             f"Next: fill in {answer_name(run.task)!r}, then", "label", run.path, "--import", export
         )
-    elif drew or low_left:
+    elif low_left or (drew and now.left):
         suggest("Next: label them,", "label", run.path)
         suggest("or in a file,", "label", run.path, "--export", "to_label.csv")
+    else:
+        _suggest_measuring(run, now)
+
+
+def _suggest_measuring(run: Run, now: LabelCounts) -> None:
+    """Suggest CoS-Low, and once it is measured and there is a test set, training."""
+    if run.is_done("coslow") and now.labelled.get("random", 0) > 1 and now.labelled.get("test"):
+        suggest("Next:", "tune", run.path, "--budget", now.labelled["random"])
     else:
         suggest("Next:", "coslow", run.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, get_args
@@ -21,7 +22,7 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 KeepTable = Callable[[int, "pa.Table"], None]
 
 
-class Engine:
+class Engine(ABC):
     """What runs a model over a pool.
 
     Attributes:
@@ -39,6 +40,7 @@ class Engine:
     batch_size: int | None = None
     where = "this process"
 
+    @abstractmethod
     def score(
         self, pool: ShardedPool, numbers: Sequence[int], keep: KeepTable, progress: Progress
     ) -> None:
@@ -51,9 +53,8 @@ class Engine:
             InputError: a record is wrong.
             RunError: scoring failed.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (an engine in this process has nothing to stop)
         """Stop what still runs. May be called twice."""
 
 

@@ -163,9 +163,13 @@ def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = F
             or _digest(file.read_bytes()) in known.get(_name(run, file), [])
         ):
             continue
-        fault = "was edited" if _name(run, file) in known else "is not an export of this run"
+        if _name(run, file) not in known:
+            raise InputError(
+                f"{file}: already exists and is not an export of this run. Choose another name, or "
+                "replace it with --force."
+            )
         raise InputError(
-            f"{file}: already exists and {fault}. If it has answers, import them "
+            f"{file}: was edited since it was exported. Import its answers "
             f"(`labelcast label {run.path} --import {file}`). Then choose another name, or replace "
             "it with --force."
         )

@@ -1,9 +1,9 @@
 """How well the forecast keeps order when one score changes in steps of .005.
 
-`python -m evidence.order` scans one observed score with everything else fixed. It prints how often
-a better score raised the labels needed (median, low, high) or lowered the chance, and by how much
-at most (in log2 of the labels; 9 means that a figure became "beyond the horizon"). It takes a
-minute or two on one core.
+`python -m evidence.order` scans one observed score, or two together, with everything else fixed. It
+prints how often a better score raised the labels needed (median, low, high) or lowered the chance,
+and by how much at most (in log2 of the labels; 9 means that a figure became "beyond the horizon").
+It takes a minute or two on one core.
 """
 
 import math
@@ -35,6 +35,12 @@ SCANS: tuple[tuple[str, Callable[[float], Scores], tuple[float, float], dict[str
     ),
     ("last of two", lambda s: [(50, 0.5), (100, s)], (0.3, 0.84), {"target_score": 0.85}),
     ("first of two", lambda s: [(50, s), (100, 0.7)], (0.3, 0.84), {"target_score": 0.85}),
+    (
+        "both of two",
+        lambda s: [(50, s), (100, s + 0.1)],
+        (0.3, 0.74),
+        {"target_score": 0.85},
+    ),
     (
         "last of three",
         lambda s: [(50, 0.5), (100, 0.6), (200, s)],

@@ -160,6 +160,17 @@ def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
     return predict
 
 
+def from_last_score(predict: Callable[[Case], Predicted]) -> Callable[[Case], Predicted | None]:
+    """Return the forecast from the last score alone; None where it is the only one."""
+
+    def predict_last(case: Case) -> Predicted | None:
+        if len(case.budgets) < 2:
+            return None
+        return predict(case._replace(budgets=case.budgets[-1:], scores=case.scores[-1:]))
+
+    return predict_last
+
+
 def measure(case: Case, predicted: Predicted) -> dict[str, float]:
     """Return the errors of one case, averaged over its later budgets and its targets."""
     truth = case.later_scores
@@ -214,11 +225,13 @@ def compare(
         progress(task)
         prior = fit.prior_without(task)
         others = [curve for curve in published if curve.task != task]
+        forecast = labelcast_way(prior)
         ways = [
             Way("last value", last_value),
             Way("power law", power_law),
             Way("headroom rule", headroom_rule(others)),
-            Way("labelcast", labelcast_way(prior)),
+            Way("labelcast", forecast),
+            Way("labelcast, last score", from_last_score(forecast)),
         ]
         for seen, case in cases([curve for curve in tried if curve.task == task]):
             for way in ways:

@@ -41,6 +41,11 @@ DISK = {
     errno.EROFS: "the disk is read-only",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
+    **dict.fromkeys(
+        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+        "this disk has no file locks, so two processes could write there at once; "
+        "choose a folder on another disk",
+    ),
 }
 """Errors of a disk or a folder."""
 

@@ -1,16 +1,30 @@
-"""Atomic file writes, flushed to the disk."""
+"""Atomic file writes, flushed to the disk, and locks between processes."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _PART = re.compile(r"\.(.+)\.\d+\.part")
 """The name of a temporary file contains that of the file and of the process that writes it."""
+
+
+def lock(path: Path, wait: float = -1) -> BaseFileLock:
+    """A lock between processes on a file, which is made and emptied when the lock is taken.
+
+    Taking it waits `wait` seconds for another process (negative: without end), then raises
+    filelock's Timeout; OSError says that the file system has no locks.
+    """
+    from filelock import FileLock
+
+    return FileLock(path, timeout=wait, preserve_lock_file=True)
 
 
 @contextmanager
@@ -26,10 +40,10 @@ def replacing(path: Path) -> Iterator[Path]:
     clear(entry for match, entry in parts if match and match[1] == path.name)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("ab") as held:
+        with ExitStack() as held:
             # The lock tells other processes that this file is still being written.
             with suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(lock(part, wait=0))
             yield part
             with part.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -48,8 +62,7 @@ def parts_below(folder: Path) -> Iterator[Path]:
 def clear(parts: Iterable[Path]) -> None:
     """Delete the temporary files that no process is writing any more."""
     for part in parts:
-        with suppress(OSError), part.open("r+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), lock(part, wait=0):
             part.unlink()
 
 

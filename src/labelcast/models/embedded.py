@@ -5,7 +5,6 @@ Its 4-bit GGUF file is dequantised once and kept as safetensors in the user's ca
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import hashlib
 import importlib.util
@@ -14,11 +13,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from labelcast.errors import InputError, RunError, brief, is_out_of_memory
-from labelcast.files.atomic import make_folder
+from labelcast.files.atomic import lock, make_folder
 from labelcast.files.json_files import disk_faults
 from labelcast.models.checks import check_complete
 
@@ -69,14 +68,9 @@ def dequantised(path: Path) -> Path:
     try:
         with disk_faults(folder.parent):
             make_folder(folder.parent)
-            held = os.open(folder.parent, os.O_RDONLY)
-            try:
-                with suppress(OSError):  # without locks the work is done twice at worst
-                    fcntl.flock(held, fcntl.LOCK_EX)
+            with lock(folder.parent / ".lock"):
                 if not folder.is_dir():
                     _make(path, folder)
-            finally:
-                os.close(held)
     except RunError as error:
         raise RunError(f"{error} Or set LABELCAST_CACHE to another cache folder.") from None
     return folder

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from labelcast.errors import InputError, RunError
-from labelcast.files.atomic import clear, make_folder, parts_below
+from labelcast.errors import InputError, RunError, not_written
+from labelcast.files.atomic import clear, lock, make_folder, parts_below
 from labelcast.files.json_files import disk_faults, read_jsonl, write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.runs.records import (
@@ -34,7 +31,6 @@ from labelcast.runs.records import (
 )
 from labelcast.tasks.task import Task
 
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
 _PACKAGES = ("labelcast", "torch", "transformers", "numpy", "pyarrow")
 PATIENCE = 5.0
 """Seconds that a short step, such as saving an answer on the page, waits for another one."""
@@ -201,33 +197,21 @@ class Run:
         with disk_faults(self.path):
             make_folder(self.path)
             refuse_links(self.path)
-        with disk_faults(self.file(".lock")):
-            stream = self.file(".lock").open("a+b", buffering=0)
-        with stream:
-            if not _lock(stream, time.monotonic() + wait):
-                raise RunError(
-                    f"{self.path}: another labelcast process is working on this run. "
-                    "Wait for it, or stop it."
-                )
+        held = lock(self.file(".lock"), wait)
+        try:
+            held.acquire()
+        except TimeoutError:
+            raise RunError(
+                f"{self.path}: another labelcast process is working on this run. "
+                "Wait for it, or stop it."
+            ) from None
+        except OSError as error:
+            raise not_written(held.lock_file, error) from None
+        try:
             clear(parts_below(self.path))
             yield
-
-
-def _lock(stream: IO[bytes], deadline: float) -> bool:
-    """Try to lock a file until `time.monotonic` reaches a deadline, at least once."""
-    while True:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno not in _HELD:
-                raise RunError(
-                    f"{stream.name}: cannot be locked ({error.strerror}), so two processes could "
-                    "write here at once. Choose a folder on another disk."
-                ) from None
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
+        finally:
+            held.release()
 
 
 @cache

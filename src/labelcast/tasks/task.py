@@ -20,15 +20,19 @@ from pydantic import (
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
+from labelcast.tasks.metrics import Metric
 from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
 
 
-class InputField(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputField(_Part):
     """One field of a record that the model sees.
 
     Attributes:
@@ -38,23 +42,19 @@ class InputField(BaseModel):
             or none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     field: str = Field(min_length=1)
     label: str | None = None
     items: Marks | None = None
 
 
-class Ceiling(BaseModel):
+class Ceiling(_Part):
     """The highest score to expect with any number of labels, in units of the metric."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     score: float = Field(gt=0, le=1, allow_inf_nan=False)
     source: str = ""
 
 
-class Hub(BaseModel):
+class Hub(_Part):
     """A dataset on the hub.
 
     Attributes:
@@ -63,8 +63,6 @@ class Hub(BaseModel):
         splits: its split for each role; ``train`` is the pool.
         unlabelled: the answer that means "not labelled"; records with it are left out.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(min_length=1)
     config: str | None = None
@@ -90,7 +88,7 @@ class Hub(BaseModel):
         return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
 
 
-class Task(BaseModel):
+class Task(_Part):
     """A task: instruction, input fields, answer field, allowed answers, metric, ceiling.
 
     Attributes:
@@ -106,8 +104,6 @@ class Task(BaseModel):
         verified: whether the file was checked against the data that it names.
         note: for users of the task, such as what was not checked.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     instruction: str = Field(min_length=1)
@@ -217,8 +213,10 @@ class Task(BaseModel):
     def user_text(self, record: Mapping[str, object], where: str) -> str:
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
-        labels = ("" if item.label is None else f"{item.label}: " for item in self.inputs)
-        return "\n".join(map("".join, zip(labels, fields.values(), strict=True)))
+        return "\n".join(
+            ("" if item.label is None else f"{item.label}: ") + fields[item.field]
+            for item in self.inputs
+        )
 
     def input_fields(self, record: Mapping[str, object], where: str) -> dict[str, str]:
         """The text of each input field of a record."""

@@ -8,29 +8,20 @@ from statistics import fmean
 from typing import NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.options import RunOptions
 from labelcast.runs.records import TunedScore
 
 
 class Prices(NamedTuple):
-    """Prices given by the user.
+    """Prices given by the user; without them those given to the forecast are taken.
 
     `gpu_hours` is the time of one fine-tuning run; None takes what `labelcast tune` measured.
-    `per_run` is the price of such a run, used without `gpu_hour`.
     """
 
     per_label: float | None = None
     gpu_hour: float | None = None
     gpu_hours: float | None = None
     currency: str = "$"
-    per_run: float | None = None
-
-    def filled(self, label_cost: float | None, run_cost: float | None) -> Prices:
-        """These prices, with missing ones taken from the costs given to a forecast."""
-        return self._replace(
-            per_label=label_cost if self.per_label is None else self.per_label,
-            per_run=run_cost if self.per_run is None else self.per_run,
-        )
 
 
 class CostModel(NamedTuple):
@@ -40,7 +31,7 @@ class CostModel(NamedTuple):
     training: float
     currency: str
     assumed: tuple[str, ...]
-    horizon: int = LARGEST_BUDGET
+    horizon: int
 
     def of(self, count: int | None) -> str:
         """The cost of `count` labels and one training run; None is more than the horizon."""
@@ -55,21 +46,24 @@ class CostModel(NamedTuple):
 
 
 def cost_model(
-    prices: Prices, measured: Sequence[TunedScore], device: str, horizon: int
+    prices: Prices, options: RunOptions, measured: Sequence[TunedScore], device: str, horizon: int
 ) -> CostModel | None:
     """The cost of labels at the given prices; None without prices.
 
-    The seconds of `measured` scores give the GPU hours if the run's `device` is a GPU.
+    The costs among a forecast's `options` count where there is no price. The seconds of `measured`
+    scores give the GPU hours if the run's `device` is a GPU.
 
     Raises:
         InputError: a price is not a number of 0 or more, or the hours of a run are unknown.
     """
     _check(prices)
-    if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
+    per_run, per_label = options.get("run_cost"), prices.per_label
+    per_label = options.get("label_cost") if per_label is None else per_label
+    if per_label is None and prices.gpu_hour is None and per_run is None:
         return None
-    assumed, training, currency = [], prices.per_run or 0.0, prices.currency
-    if prices.per_label is not None:
-        assumed.append(f"A label costs {_exact(prices.per_label, currency)}.")
+    assumed, training, currency = [], per_run or 0.0, prices.currency
+    if per_label is not None:
+        assumed.append(f"A label costs {_exact(per_label, currency)}.")
     if prices.gpu_hour is not None:
         hours, source = _hours(prices, measured, device)
         training = hours * prices.gpu_hour
@@ -77,12 +71,12 @@ def cost_model(
             f"One fine-tuning run on the labels needed takes {hours:.3g} GPU hours ({source}) at "
             f"{_exact(prices.gpu_hour, currency)} per hour."
         )
-    elif prices.per_run is not None:
+    elif per_run is not None:
         assumed.append(f"One fine-tuning run costs {_exact(training, currency)}.")
     assumed.append(
         "Not counted: the examples labelled for CoS-Low, a test set, runs at smaller budgets."
     )
-    return CostModel(prices.per_label or 0.0, training, currency, tuple(assumed), horizon)
+    return CostModel(per_label or 0.0, training, currency, tuple(assumed), horizon)
 
 
 def _check(prices: Prices) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_special
-from labelcast.labels.notes import ExampleNotes, load_notes
+from labelcast.labels.session import ExampleNotes, load_notes
 from labelcast.runs.label_store import read_draws, read_labels
 from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers
 from labelcast.runs.run import Run

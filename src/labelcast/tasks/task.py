@@ -7,13 +7,13 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,20 +28,32 @@ Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
+_blank_is_none = BeforeValidator(lambda value: None if value == "" else value)
+_OptionalText = Annotated[str | None, _blank_is_none]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    alone: ClassVar[str] = ""
+    """The key that a plain value stands for; none if the keys are always written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain(cls, value: Any) -> Any:
+        return {cls.alone: value} if cls.alone and isinstance(value, str | int | float) else value
 
 
 class InputField(_Part):
     """One field of a record that the model sees.
 
     Attributes:
-        field: its name in the record.
+        field: its name in the record; alone, for a field without a label.
         label: precedes it in the prompt.
         items: for a list of choices, the mark before each: ``letters`` from A, ``numbers`` from 0,
             or none.
     """
 
+    alone = "field"
     field: str = Field(min_length=1)
     label: str | None = None
     items: Marks | None = None
@@ -50,6 +62,7 @@ class InputField(_Part):
 class Ceiling(_Part):
     """The highest score to expect with any number of labels, in units of the metric."""
 
+    alone = "score"
     score: float = Field(gt=0, le=1, allow_inf_nan=False)
     source: str = ""
 
@@ -65,14 +78,9 @@ class Hub(_Part):
     """
 
     id: str = Field(min_length=1)
-    config: str | None = None
+    config: _OptionalText = None
     splits: dict[Role, str] = {"train": "train"}
-    unlabelled: str | None = None
-
-    @field_validator("config", "unlabelled", mode="before")
-    @classmethod
-    def _blank(cls, value: Any) -> Any:
-        return None if value == "" else value
+    unlabelled: _OptionalText = None
 
     @field_validator("splits")
     @classmethod
@@ -111,9 +119,9 @@ class Task(_Part):
     answer: str = Field(min_length=1)
     answers: tuple[str, ...] = ()
     metric: Metric = "accuracy"
-    ceiling: Ceiling | None = None
-    data: str | None = None
-    hub: Hub | None = None
+    ceiling: Annotated[Ceiling | None, _blank_is_none] = None
+    data: _OptionalText = None
+    hub: Annotated[Hub | None, _blank_is_none] = None
     verified: bool = True
     note: str = ""
 
@@ -126,13 +134,8 @@ class Task(_Part):
 
     @field_validator("inputs", mode="before")
     @classmethod
-    def _plain_names(cls, value: Any) -> Any:
-        """Accept a field name alone for a field without a label."""
-        if isinstance(value, str):
-            value = [value]
-        if isinstance(value, list | tuple):
-            return [{"field": item} if isinstance(item, str) else item for item in value]
-        return value
+    def _one_input(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("answers", mode="before")
     @classmethod
@@ -140,14 +143,6 @@ class Task(_Part):
         if isinstance(value, list | tuple):
             return [as_text(item, "answers") for item in value]
         return value or ()
-
-    @field_validator("ceiling", "data", "hub", mode="before")
-    @classmethod
-    def _blank_is_none(cls, value: Any, info: ValidationInfo) -> Any:
-        """A blank value is none; a number alone is the score of a ceiling."""
-        if info.field_name == "ceiling" and isinstance(value, int | float | str) and value != "":
-            return {"score": value}
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:

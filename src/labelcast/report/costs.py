@@ -103,16 +103,16 @@ def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple
     return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured run{plural}"
 
 
-def money(amount: float, currency: str) -> str:
-    """An amount with its currency: a sign before it, a code after it.
+def money(amount: float, currency: str, number: str = "") -> str:
+    """An amount, or the `number` it is written as, with a sign before it or a code after it.
 
     >>> money(1240.5, "$"), money(80, "EUR")
     ('$1,240', '80 EUR')
     """
-    number = f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}"
+    number = number or (f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}")
     return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
 
 
 def _exact(amount: float, currency: str) -> str:
-    number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
-    return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
+    rounded = f"{amount:.2f}"
+    return money(amount, currency, rounded if float(rounded) == amount else f"{amount:g}")

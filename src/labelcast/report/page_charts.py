@@ -17,7 +17,6 @@ from labelcast.report.frame import PALETTE
 
 PAGE_COLOURS = {value: f"var(--{name})" for name, value in PALETTE._asdict().items()}
 """The page's own colour for each colour of the palette."""
-_WIDE, _NARROW = 680, 300
 _LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _NAMESPACES = re.compile(r' xmlns(?::xlink)?="[^"]*"')
 _DROPPED = re.compile(r"class|role|aria-.*|font-family|pointer-events|version")
@@ -25,18 +24,16 @@ _DROPPED = re.compile(r"class|role|aria-.*|font-family|pointer-events|version")
 
 def charts(answer: Forecast, pool: PoolConfidence | None) -> dict[str, str]:
     """The forecast curve and the pool's confidence, each for a wide page and for a phone."""
-    label = f"The forecast curve. {answer.sentence()}"
-    drawn = {
-        "curve_wide": to_svg(plot(answer, width=_WIDE, height=360), label, PAGE_COLOURS),
-        "curve_narrow": to_svg(plot(answer, width=_NARROW, height=300), label, PAGE_COLOURS),
-    }
-    if pool is not None:
-        label = (
-            f"Histogram of the confidence of {pool.size:,} examples, from {pool.low:.2f} to "
-            f"{pool.high:.2f}; examples up to {pool.limit:.3f} could be picked."
-        )
-        drawn["confidence_wide"] = to_svg(_histogram(pool, _WIDE), label, PAGE_COLOURS)
-        drawn["confidence_narrow"] = to_svg(_histogram(pool, _NARROW), label, PAGE_COLOURS)
+    drawn = {}
+    for name, width, height in (("wide", 680, 360), ("narrow", 300, 300)):
+        curve, label = plot(answer, width=width, height=height), answer.sentence()
+        drawn[f"curve_{name}"] = to_svg(curve, f"The forecast curve. {label}", PAGE_COLOURS)
+        if pool is not None:
+            label = (
+                f"Histogram of the confidence of {pool.size:,} examples, from {pool.low:.2f} to "
+                f"{pool.high:.2f}; examples up to {pool.limit:.3f} could be picked."
+            )
+            drawn[f"confidence_{name}"] = to_svg(_histogram(pool, width), label, PAGE_COLOURS)
     return drawn
 
 
@@ -62,29 +59,16 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
     except ValueError as error:  # vl-convert raises no other kind
         raise RunError(f"a chart cannot be drawn ({brief(error)}).") from None
     root = ElementTree.fromstring(_NAMESPACES.sub("", svg))
-    _clean(root, colours or {})
+    for element in root.iter():
+        for name, value in list(element.attrib.items()):
+            if _DROPPED.fullmatch(name):
+                del element.attrib[name]
+            else:
+                element.set(name, (colours or {}).get(value, _LONG.sub(_rounded, value)))
     box = root.get("viewBox", "")
     root.attrib.clear()
     root.attrib |= {"viewBox": box, "role": "img", "aria-label": label}
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _clean(element: ElementTree.Element, colours: Mapping[str, str]) -> bool:
-    """Clean an element and its children; returns whether anything of it is visible."""
-    for child in list(element):
-        if not _clean(child, colours):
-            element.remove(child)
-    for name, value in list(element.attrib.items()):
-        of_group = name in ("width", "height") and element.tag not in ("rect", "image")
-        if _DROPPED.fullmatch(name) or of_group or (name, value) == ("opacity", "1"):
-            del element.attrib[name]
-        elif name in ("fill", "stroke"):
-            element.set(name, colours.get(value, value))
-        else:
-            element.set(name, _LONG.sub(_rounded, value))
-    if element.tag == "g":
-        return len(element) > 0
-    return element.tag != "path" or (bool(element.get("d")) and element.get("display") != "none")
 
 
 def _rounded(number: re.Match[str]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
+from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 
 # Texts that break spreadsheets, XML, templates or the formats themselves.
@@ -70,3 +72,10 @@ def comes_back(read: list[dict[str, Any]], rows: list[dict[str, str]], task: Lab
         {n: r[n] for n in ("id", *task.fields)} for r in rows
     ]
     assert [r[task.answer] or "" for r in read] == [r[task.answer] for r in rows]
+
+
+def write(path: Path, file_format: str, rows: list[dict[str, str]], task: LabelTask) -> Path | None:
+    """Write rows to a label file; returns the tool's configuration file, if it has one."""
+    for file, text in exchange.texts(path, file_format, rows, task).items():
+        file.write_text(text, "utf-8", newline="")
+    return exchange.config_path(path, file_format)

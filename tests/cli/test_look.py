@@ -14,7 +14,7 @@ import pytest
 from command_line import SOURCE, labelcast
 
 from labelcast.cli.app import GROUPS, build
-from labelcast.cli.drawing import draw_curve
+from labelcast.cli.forecast import draw_curve
 from labelcast.forecast import forecast
 from labelcast.forecast.cards import by_name
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from labelcast.errors import LabelcastError
 from labelcast.files.untrusted import one_line
 from labelcast.forecast import Calibration, families, forecast, particles
-from labelcast.labels.transfer import export_rows, match_answers, read_file
+from labelcast.labels.transfer import export_rows, import_labels, read_file
 from labelcast.report.content import gather
 from labelcast.runs.label_store import count_labels, labelled_examples
 from labelcast.runs.run import Run
@@ -240,7 +240,7 @@ def test_label_files(
         path.write_bytes(random.choice([as_json, as_lines])(content))
     option = form if given_form else None
     read_or_refused(
-        lambda: match_answers(drawn, read_file(drawn, path, option)), tmp_path, path.name
+        lambda: import_labels(drawn, read_file(drawn, path, option)), tmp_path, path.name
     )
 
 

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 
 from labelcast.errors import InputError
 from labelcast.labels.draw import draw_more
-from labelcast.labels.notes import LabelEntry, load_notes
-from labelcast.labels.session import ChangedMeanwhile, LabelSession, NoSuchExample
+from labelcast.labels.session import (
+    ChangedMeanwhile,
+    LabelEntry,
+    LabelSession,
+    NoSuchExample,
+    load_notes,
+)
 from labelcast.runs import label_store
 from labelcast.runs.run import Run
 

@@ -11,6 +11,7 @@ import pytest
 from example_runs import scored_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_label_tasks import write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange, transfer
@@ -80,7 +81,7 @@ def test_a_round_trip_through_a_file(texts: list[str], file_format: str) -> None
             row | {"label": ANSWERS[number % 4]}
             for number, row in enumerate(transfer.export_rows(run))
         ]
-        exchange.write(path, file_format, filled, LabelTask.of(run.task))
+        write(path, file_format, filled, LabelTask.of(run.task))
         done = transfer.import_labels(run, transfer.read_file(run, path))
         assert (done.taken, done.changed, done.unmatched) == (len(texts), 0, ())
         assert known(run) == {row["id"]: row["label"] for row in filled}
@@ -159,7 +160,7 @@ def test_an_edited_export_is_not_replaced(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     transfer.write_export(run, path, "csv")
     transfer.write_export(run, path, "csv")
-    exchange.write(path, "csv", filled(run, "yes", "", "", ""), LabelTask.of(run.task))
+    write(path, "csv", filled(run, "yes", "", "", ""), LabelTask.of(run.task))
     transfer.import_labels(run, transfer.read_file(run, path))
     text = path.read_text("utf-8-sig").replace("label", "label,comment", 1)
     path.write_text(text, "utf-8-sig")

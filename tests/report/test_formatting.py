@@ -4,16 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelcast.report.costs import money
-from labelcast.report.formatting import clean, shorten
+from labelcast.report.page import clean
 
 
-@given(st.text(alphabet=st.characters()), st.integers(0, 50))
-def test_a_shown_text_can_be_written(text: str, limit: int) -> None:
-    """It is UTF-8 without control characters, and what is cut is counted."""
-    shown = shorten(text, limit)
-    shown.text.encode("utf-8")
-    assert not any(ord(letter) < 32 and letter not in "\t\n\r" for letter in shown.text)
-    assert len(shown.text) + shown.cut == len(text)
+@given(st.text(alphabet=st.characters()))
+def test_a_clean_text_can_be_written(text: str) -> None:
+    """It is UTF-8 without control characters, as long as the text."""
+    shown = clean(text)
+    shown.encode("utf-8")
+    assert not any(ord(letter) < 32 and letter not in "\t\n\r" for letter in shown)
+    assert len(shown) == len(text)
 
 
 def test_odd_characters_are_made_visible() -> None:

@@ -17,9 +17,7 @@ from coslow_runs import MODEL, TASK, answered_run
 from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.cards import by_name
 from labelcast.report.costs import Prices
-from labelcast.report.formatting import clean
-from labelcast.report.labelled import TEXT
-from labelcast.report.page import write_report
+from labelcast.report.page import clean, write_report
 
 NASTY = [
     "<script>window.hacked = 1</script>",
@@ -36,6 +34,8 @@ NASTY = [
     "x" * 100_000,
     "w" * 300 + " <i>after a long word</i>",
 ]
+TEXT = 400
+"""Characters that the table shows of a text."""
 BAD = "<script>window.hacked=1</script>{{ 7*7 }}\u202e"
 
 

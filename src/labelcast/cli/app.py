@@ -24,9 +24,7 @@ GROUPS = {
 """Headings of `labelcast --help`, each with its commands."""
 
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
-_MODULES = dict.fromkeys(("tasks", "models", "calibrations"), "lists")
-
-
+_MODULES = dict.fromkeys(GROUPS["Look up"], "lists")
 _HELP = """How many labelled examples will this fine-tuning task need?
 
 With scores: forecast is all you need. With data and no scores, in this order: init, score, label,
@@ -68,8 +66,8 @@ def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
     app.callback()(options)
     for name in names:
         command = getattr(import_module(f"labelcast.cli.{_MODULES.get(name, name)}"), name)
-        summary = _docstring(command).split("\n")[0].rstrip(".")
-        app.command(name, help=command_help(command), short_help=summary)(command)
+        text = command_help(command)
+        app.command(name, help=text, short_help=text.split("\n")[0].rstrip("."))(command)
     return app
 
 
@@ -90,15 +88,10 @@ def options(
 
 
 def command_help(command: Callable[..., None]) -> str:
-    """A command's docstring, with each example on its own line."""
-    blocks = _docstring(command).split("\n\n")
+    """A command's docstring, with each example on its own line; empty under `python -OO`."""
+    blocks = (inspect.getdoc(command) or "").split("\n\n")
     # \b: click does not rewrap this block.
     return "\n\n".join(f"\b\n{b}" if b.startswith("Example:") else b for b in blocks)
-
-
-def _docstring(command: Callable[..., None]) -> str:
-    """A command's docstring; empty under `python -OO`, which drops them."""
-    return inspect.getdoc(command) or ""
 
 
 def main() -> None:

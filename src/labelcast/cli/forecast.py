@@ -16,9 +16,10 @@ from labelcast.forecast.options import RunOptions
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
-
+    from labelcast.report.frame import LabelsAxis
 
 _WIDTH = 79
+_COLUMNS, _ROWS = 60, 12
 
 
 @takes_forecast_options
@@ -60,8 +61,6 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
     if as_json:
         print_json(answer.to_dict() | {"warnings": [*found, *answer.warnings]})
         return
-    from labelcast.cli.drawing import draw_curve
-
     tell(answer.sentence())
     if answer.at_budget is not None:
         tell(answer.budget_sentence())
@@ -81,18 +80,73 @@ def _table(answer: Forecast) -> str:
     def count(labels: int | None) -> str:
         return f"> {answer.horizon:,}" if labels is None else f"{labels:,}"
 
-    def row(name: str, value: str, low: str = "", high: str = "") -> None:
-        ends = f"{low} to {high}" if low else ""
-        lines.append(f"{name:<26}{value:>8}  {ends}".rstrip() + "\n")
+    def row(name: str, value: str, *ends: str) -> None:
+        lines.append(f"{name:<26}{value:>8}  {' to '.join(ends)}".rstrip() + "\n")
 
     row("data efficiency (AUC)", f"{auc.mean:.3f}", f"{auc.low:.3f}", f"{auc.high:.3f}")
-    row("labels needed", count(needed.point), count(needed.low), count(needed.high))
+    row("labels needed", *map(count, (needed.point, needed.low, needed.high)))
     if needed.if_reached is not None:
-        ends = count(needed.if_reached_low), count(needed.if_reached_high)
-        row(f"  if {answer.horizon:,} suffice", count(needed.if_reached), *ends)
+        reached = (needed.if_reached, needed.if_reached_low, needed.if_reached_high)
+        row(f"  if {answer.horizon:,} suffice", *map(count, reached))
     row("  half of the curves by", count(needed.median))
     if answer.power_law is not None:
         row("  by the paper's formula", count(answer.power_law.labels_needed))
     row("calibration", one_line(answer.calibration or "none"))
     row("rests on", answer.basis())
     return "".join(lines)
+
+
+def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
+    """The curve's mean and band over labels (log axis) and the target, as lines of text.
+
+    Args:
+        answer: the forecast.
+        unicode: whether the output can show block characters; plain ones replace them if not.
+    """
+    import numpy as np
+
+    from labelcast.report.frame import LabelsAxis, target_value
+
+    shade, dot, line, edge = ("░", "●", "┄", "│") if unicode else (":", "o", "-", "|")
+    axis = LabelsAxis.of(answer)
+    target = target_value(answer)
+    inside = [] if target is None or (answer.curve_unit == "gain" and target < 0) else [target]
+    lowest = [0.0] if answer.curve_unit == "gain" else []
+    bottom = min(*(p.low for p in answer.curve), *lowest, *inside)
+    top = max(*(p.high for p in answer.curve), *inside)
+    span = (top - bottom) or 1.0
+    decimals = max(answer.decimals - 1, 0)
+
+    def row(value: float) -> int:
+        return _ROWS - 1 - round((value - bottom) / span * (_ROWS - 1))
+
+    grid = [[" "] * (_COLUMNS + 1) for _ in range(_ROWS)]
+    marked = row(inside[0]) if inside else None
+    if marked is not None:
+        grid[marked] = [line] * (_COLUMNS + 1)
+    x, places = np.linspace(0, 1, _COLUMNS + 1), [axis.place(p.n) for p in answer.curve]
+    ends = (
+        np.interp(x, places, [getattr(p, k) for p in answer.curve]) for k in ("low", "mean", "high")
+    )
+    for column, (low, mean, high) in enumerate(zip(*ends, strict=True)):
+        for height in range(row(high), row(low) + 1):
+            grid[height][column] = shade
+        grid[row(mean)][column] = dot
+    lines = []
+    for number, cells in enumerate(grid):
+        value = top - span * number / (_ROWS - 1)
+        mark = f"{value:6.{decimals}f}" if number % 3 == 0 or number == _ROWS - 1 else " " * 6
+        name = " target" if number == marked else ""
+        lines.append(f"{mark} {edge}{''.join(cells)}{name}".rstrip())
+    lines.append(_ticks(axis))
+    lines.append(f"{'':8}{answer.curve_unit} against labels; band: {100 * answer.level:.4g}%")
+    return "\n".join(lines)
+
+
+def _ticks(axis: LabelsAxis) -> str:
+    cells = [" "] * (_COLUMNS + 8)
+    for n in axis.ticks(few=True):
+        text = f"{n:,}"
+        start = min(round(axis.place(n) * _COLUMNS), _COLUMNS + 6 - len(text))
+        cells[start : start + len(text)] = text
+    return f"{'':8}{''.join(cells).rstrip()}"

@@ -19,20 +19,25 @@ _SCORES = (
 )
 
 
-def _options() -> Iterator[tuple[str, object]]:
-    """Yield the name and the annotated type of each option."""
-    yield "calibration", Annotated[str | None, typer.Option(help=_CALIBRATION)]
+def _options() -> Iterator[inspect.Parameter]:
+    yield _option("calibration", str | None, typer.Option(help=_CALIBRATION))
     for name, hint in get_type_hints(Options, include_extras=True).items():
         if name == "observations":
-            yield "observe", Annotated[list[str] | None, typer.Option(help=_OBSERVE)]
-            yield "scores", Annotated[str | None, typer.Option(help=_SCORES)]
+            yield _option("observe", list[str] | None, typer.Option(help=_OBSERVE))
+            yield _option("scores", str | None, typer.Option(help=_SCORES))
             continue
         kind, text = get_args(hint)
-        if kind is bool:
-            option = typer.Option(f"--{name.replace('_', '-')}", help=text)
+        if kind is bool:  # named, so that typer adds no second name that turns it off
+            yield _option(name, bool, typer.Option(f"--{name.replace('_', '-')}", help=text))
         else:
-            kind, option = (str if name == "metric" else kind) | None, typer.Option(help=text)
-        yield name, Annotated[kind, option]
+            kind = str if name == "metric" else kind
+            yield _option(name, kind | None, typer.Option(help=text))
+
+
+def _option(name: str, kind: Any, option: Any) -> inspect.Parameter:
+    default = False if kind is bool else None
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
 
 
 def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,37 +45,25 @@ def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
 
     The command gets in `asked` what the user gave, as `labelcast.forecast` takes it.
     """
-    options = {
-        name: inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if get_args(annotation)[0] is bool else None,
-            annotation=annotation,
-        )
-        for name, annotation in _options()
-    }
+    options = list(_options())
     own = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
     for name, parameter in own.parameters.items():
         keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += options.values() if name == "asked" else [keyword]
+        parameters += options if name == "asked" else [keyword]
 
     @wraps(command)
     def with_options(**given: Any) -> None:
-        said = {name: given.pop(name) for name in options}
-        command(**given, asked=gathered(**said))
+        said = {option.name: given.pop(option.name) for option in options}
+        command(**given, asked=_gathered(said))
 
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in parameters}
     return with_options
 
 
-def gathered(**said: Any) -> RunOptions:
-    """Return what was given, as `labelcast.forecast` takes it; options left out are not in it.
-
-    Raises:
-        InputError: an observed score is not written N=SCORE, or the file of scores is refused.
-    """
+def _gathered(said: dict[str, Any]) -> RunOptions:
+    """What was given, as `labelcast.forecast` takes it; options left out are not in it."""
     given = {k: v for k, v in said.items() if v is not None and v is not False and v != []}
     texts, path = given.pop("observe", []), given.pop("scores", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
@@ -78,9 +71,7 @@ def gathered(**said: Any) -> RunOptions:
         from labelcast.forecast.scale import scale_of
         from labelcast.forecast.score_files import read_scores
 
-        kind = {
-            name: given[name] for name in ("scale", "lower_is_better", "metric") if name in given
-        }
+        kind = {key: given[key] for key in ("scale", "lower_is_better", "metric") if key in given}
         observed += [_shortened(entry) for entry in read_scores(path, scale_of(**kind))]
     return cast("RunOptions", given | {"observations": observed} if observed else given)
 

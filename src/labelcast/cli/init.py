@@ -50,15 +50,8 @@ def init(
     shown = ", ".join(item.field for item in task.inputs)
     allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
     say(f"Wrote {out}: input {shown}, answer {task.answer!r} ({allowed}).")
-    suggest(
-        "Next: check it, improve the instruction, then run",
-        "score",
-        data,
-        "--task",
-        out,
-        "--out",
-        "run",
-    )
+    words = ("score", data, "--task", out, "--out", "run")
+    suggest("Next: check it, improve the instruction, then run", *words)
 
 
 def _name(data: str) -> str:

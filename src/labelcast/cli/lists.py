@@ -77,19 +77,12 @@ def calibrations(
 
         print_json(asdict(by_name(name)))
         return
-    fields = [
-        "name",
-        "model",
-        "recipe",
-        "slope",
-        "intercept",
-        "residual_sd",
-        "tasks",
-        "loto_mae",
-        "source",
-    ]
+    fields = (
+        *("name", "model", "recipe", "slope", "intercept", "residual_sd"),
+        *("tasks", "loto_mae", "source"),
+    )
     rows = [
-        {field: getattr(card, field) for field in (*fields, "source")}
+        {field: getattr(card, field) for field in fields}
         | {"uses": "the mean of its tasks" if card.leans_on_prior else "CoS-Low"}
         for card in shipped()
     ]

@@ -2,27 +2,27 @@
 
 Every change is saved at once and can be undone. Another process may change the run in the
 meantime, so nothing is cached, and a change is refused if the labeller saw an older entry.
+Beside the labels, `RUN/remarks.jsonl` has one row per example, and `RUN/label_steps.jsonl` the last
+changes, newest last.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from labelcast.errors import InputError, LabelcastError
+from labelcast.files.json_files import read_jsonl, write_jsonl
 from labelcast.labels.label_task import LabelTask
-from labelcast.labels.notes import (
-    ExampleNotes,
-    LabelChange,
-    LabelEntry,
-    load_changes,
-    load_notes,
-    save_changes,
-    save_notes,
-)
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample, ExampleSet
+from labelcast.runs.records import parse_rows
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
@@ -30,6 +30,48 @@ from labelcast.tasks.values import as_text
 MAX_SECONDS = 3600.0
 """The most seconds that count for one look at an example."""
 _ENOUGH_TIMES = 3
+_NOTES, _CHANGES = "remarks.jsonl", "label_steps.jsonl"
+_KEPT_CHANGES = 200
+
+
+class LabelEntry(BaseModel):
+    """Everything that a labeller can change about one example."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    answer: str | None = None
+    unsure: bool = False
+    skipped: bool = False
+    note: str = ""
+
+    @property
+    def version(self) -> str:
+        """A short hash that shows whether the entry has changed since somebody saw it."""
+        return hashlib.sha256(json.dumps(self.model_dump()).encode()).hexdigest()[:12]
+
+
+class ExampleNotes(BaseModel):
+    """One row of `remarks.jsonl`; `model_shown`: the labeller looked at the model's answer."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str
+    note: str = ""
+    unsure: bool = False
+    skipped: bool = False
+    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    model_shown: bool = False
+
+
+class LabelChange(BaseModel):
+    """One row of `label_steps.jsonl`: an example before and after a change."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    step: str = Field(default_factory=lambda: secrets.token_hex(8))
+    id: str
+    before: LabelEntry
+    after: LabelEntry
 
 
 class NoSuchExample(InputError):
@@ -111,6 +153,12 @@ class Snapshot:
         return SetCounts(name, len(entries), labelled, skipped, unsure, left)
 
 
+def load_notes(run: Run) -> dict[str, ExampleNotes]:
+    """The notes of a run by the id of their example."""
+    path = run.file(_NOTES)
+    return {notes.id: notes for notes in parse_rows(ExampleNotes, read_jsonl(path), path)}
+
+
 class LabelSession:
     """Labels the drawn examples of a run. Each change is on disk when its method returns."""
 
@@ -128,7 +176,7 @@ class LabelSession:
             for draw in draws
             if draw.set == one.name
         )
-        return Snapshot(items, tuple(sets), _undoable(load_changes(self.run), items))
+        return Snapshot(items, tuple(sets), _undoable(self._changes(), items))
 
     def label(self, example: str, answer: str, *, seen: str, seconds: float = 0.0) -> Snapshot:
         """Label an example; `seen` is the version of its entry that the labeller saw.
@@ -168,10 +216,10 @@ class LabelSession:
                 return now, None
             self._write(now.item(last.id), last.before, 0.0)
             # Later changes of the same example are void; those of other examples may be valid.
-            changes = load_changes(self.run)
+            changes = self._changes()
             place = [change.step for change in changes].index(last.step)
             valid = [c for n, c in enumerate(changes) if n < place or c.id != last.id]
-            save_changes(self.run, valid)
+            self._save_changes(valid)
             now = self.snapshot()
             return now, now.item(last.id)
 
@@ -200,7 +248,7 @@ class LabelSession:
             if after != item.entry:
                 # Saved first, so that whatever else reaches the disk can be undone.
                 change = LabelChange(id=example, before=item.entry, after=after)
-                save_changes(self.run, [*load_changes(self.run), change])
+                self._save_changes([*self._changes(), change])
             self._write(item, after, seconds)
             return self.snapshot()
 
@@ -221,7 +269,16 @@ class LabelSession:
         before = notes.get(example, ExampleNotes(id=example))
         now = before.model_copy(update=changes)
         if now != before:
-            save_notes(self.run, notes | {example: now})
+            rows = [one.model_dump() for one in (notes | {example: now}).values()]
+            write_jsonl(self.run.file(_NOTES), rows)
+
+    def _changes(self) -> list[LabelChange]:
+        path = self.run.file(_CHANGES)
+        return parse_rows(LabelChange, read_jsonl(path), path)
+
+    def _save_changes(self, changes: Sequence[LabelChange]) -> None:
+        kept = [change.model_dump() for change in changes[-_KEPT_CHANGES:]]
+        write_jsonl(self.run.file(_CHANGES), kept)
 
 
 def _item(drawn: DrawnExample, answer: str | None, notes: ExampleNotes) -> LabelItem:

@@ -7,13 +7,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import RootModel
 
 from labelcast.errors import InputError
 from labelcast.files.atomic import make_folder
-from labelcast.files.json_files import disk_faults, write_json, write_with
+from labelcast.files.json_files import disk_faults, write_json, write_text
 from labelcast.files.untrusted import refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
@@ -64,14 +63,6 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
-    answers, done = match_answers(run, records)
-    if done.taken:
-        store.save_labels(run, store.known_answers(run) | answers)
-    return done
-
-
-def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], Imported]:
-    """The answers of records by the id of their example, and what importing them would change."""
     task, draws, known = run.task, store.read_draws(run), store.known_answers(run)
     by_content = {content_hash(draw.fields): draw.id for draw in draws}
     ids, name = {draw.id for draw in draws}, answer_name(task)
@@ -101,7 +92,9 @@ def match_answers(run: Run, records: Iterable[Record]) -> tuple[dict[str, str], 
     answers = {key: answer for key, (answer, _) in found.items()}
     changed = sum(known.get(key, answer) != answer for key, answer in answers.items())
     same = sum(known.get(key) == answer for key, answer in answers.items())
-    return answers, Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
+    if same < len(answers):
+        store.save_labels(run, known | answers)
+    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
 
 
 def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
@@ -131,21 +124,18 @@ def write_export(
     check_replaceable(run, path, file_format, force=force)
     store.require_drawn(run, only)
     rows = export_rows(run, only)
-    with TemporaryDirectory() as folder:
-        exchange.write(Path(folder) / path.name, file_format, rows, LabelTask.of(run.task))
-        files = {path.with_name(one.name): one.read_bytes() for one in Path(folder).iterdir()}
+    texts = exchange.texts(path, file_format, rows, LabelTask.of(run.task))
     with disk_faults(path):
         make_folder(path.parent)
     known = _written(run)
-    for file, content in files.items():
+    for file, text in texts.items():
         # The old digest stays, in case of a kill before the file is replaced.
         name = _name(run, file)
-        known[name] = [*dict.fromkeys([*known.get(name, []), _digest(content)])][-2:]
+        known[name] = [*dict.fromkeys([*known.get(name, []), _digest(text.encode())])][-2:]
     write_json(run.file(_WRITTEN), known)
-    for file, content in files.items():
-        write_with(file, lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
-    config = exchange.config_file(path, file_format, LabelTask.of(run.task))
-    return Exported(len(rows), config[0] if config else None)
+    for file, text in texts.items():
+        write_text(file, text)
+    return Exported(len(rows), exchange.config_path(path, file_format))
 
 
 def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = False) -> None:
@@ -154,16 +144,12 @@ def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = F
     `exports.json` in the run keeps the digests of what was written, by path.
     """
     refuse_target(path)
-    config = exchange.config_file(path, file_format, LabelTask.of(run.task))
-    known = _written(run)
-    for file in (path, *([config[0]] if config else [])):
-        if (
-            force
-            or not file.exists()
-            or _digest(file.read_bytes()) in known.get(_name(run, file), [])
-        ):
+    config, known = exchange.config_path(path, file_format), _written(run)
+    for file in (path, config) if config else (path,):
+        name = _name(run, file)
+        if force or not file.exists() or _digest(file.read_bytes()) in known.get(name, []):
             continue
-        if _name(run, file) not in known:
+        if name not in known:
             raise InputError(
                 f"{file}: already exists and is not an export of this run. Choose another name, or "
                 "replace it with --force."

@@ -11,11 +11,15 @@ from labelcast.forecast import Calibration, Forecast, forecast
 from labelcast.forecast.answer import LabelsNeeded
 from labelcast.forecast.options import RunOptions
 from labelcast.report.commands import NextStep, made_by, next_steps
-from labelcast.report.confidence import PoolConfidence, read_confidence
 from labelcast.report.costs import CostModel, Prices, cost_model
-from labelcast.report.formatting import Shown, shorten
-from labelcast.report.labelled import LabelledExamples, read_labelled
-from labelcast.report.similarity import Similarity, read_similarity
+from labelcast.report.examples import (
+    LabelledExamples,
+    PoolConfidence,
+    Similarity,
+    read_confidence,
+    read_labelled,
+    read_similarity,
+)
 from labelcast.runs.forecast import answer_run, card_asked, last_asked
 from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
@@ -28,7 +32,6 @@ _SETTINGS = {
     "forecast": ("calibration",),
 }
 """The steps in order, and what the report shows of their manifests."""
-_LONGEST = 200
 
 
 class TargetRow(NamedTuple):
@@ -46,8 +49,8 @@ class FinishedStep(NamedTuple):
     name: str
     finished: str
     seconds: float | None
-    settings: Shown
-    versions: Shown
+    settings: str
+    versions: str
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,11 @@ class Content:
 
 
 def gather(
-    run: Run, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
+    run: Run | None, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
-    """Collect what the report of a run says; arguments and errors as `write_report`."""
+    """Collect what the report of a run, or of scores alone, says; as `write_report`."""
+    if run is None:
+        return _gather_scores(cast("RunOptions", asked or {}), prices or Prices())
     options = last_asked(run) if asked is None else cast("RunOptions", asked)
     try:
         found = answer_run(run, **options)
@@ -95,7 +100,6 @@ def gather(
         raise InputError(f"{path}: its forecast cannot be made again: {error}") from None
     answer = found.forecast
     tuned = run.tuned_scores()
-    costs = cost_model(_filled(prices, options), tuned, run.facts.device, answer.horizon)
     similarity = read_similarity(run)
     of_command: RunOptions = {**options, "calibration": card_asked(options.get("calibration"))}
     return Content(
@@ -106,7 +110,7 @@ def gather(
         card=found.card,
         coslow=run.coslow(),
         targets=_targets(lambda other: answer_run(run, **other).forecast, answer, options),
-        costs=costs,
+        costs=cost_model(prices or Prices(), options, tuned, run.facts.device, answer.horizon),
         steps=next_steps(run, answer, of_command),
         confidence=read_confidence(run),
         similarity=similarity,
@@ -117,27 +121,21 @@ def gather(
     )
 
 
-def gather_scores(asked: Mapping[str, Any], prices: Prices | None = None) -> Content:
-    """Collect what a report from scores alone says; arguments and errors as `write_report`."""
-    if not asked.get("observations") and asked.get("zero_shot") is None:
+def _gather_scores(options: RunOptions, prices: Prices) -> Content:
+    if not options.get("observations") and options.get("zero_shot") is None:
         raise InputError(
             "give a run folder, or measured scores (--scores FILE or --observe N=SCORE)."
         )
-    options = cast("RunOptions", asked)
     answer = forecast(**options)
     return Content(
         name="this task",
         answer=answer,
         warnings=answer.warnings,
         targets=_targets(lambda other: forecast(**other), answer, options),
-        costs=cost_model(_filled(prices, options), (), "", answer.horizon),
+        costs=cost_model(prices, options, (), "", answer.horizon),
         steps=next_steps(None, answer, options),
         commands=tuple(made_by(None, options)),
     )
-
-
-def _filled(prices: Prices | None, options: RunOptions) -> Prices:
-    return (prices or Prices()).filled(options.get("label_cost"), options.get("run_cost"))
 
 
 def _finished(run: Run, name: str) -> FinishedStep:
@@ -145,7 +143,7 @@ def _finished(run: Run, name: str) -> FinishedStep:
     values = manifest.to_dict()
     settings = [f"{key} {values[key]}" for key in _SETTINGS[name] if key in values]
     versions = [f"{package} {version}" for package, version in manifest.versions.items()]
-    texts = (shorten(", ".join(parts), _LONGEST) for parts in (settings, versions))
+    texts = ", ".join(settings), ", ".join(versions)
     return FinishedStep(name, manifest.finished, manifest.seconds, *texts)
 
 

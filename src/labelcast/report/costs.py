@@ -8,29 +8,20 @@ from statistics import fmean
 from typing import NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.options import RunOptions
 from labelcast.runs.records import TunedScore
 
 
 class Prices(NamedTuple):
-    """Prices given by the user.
+    """Prices given by the user; without them those given to the forecast are taken.
 
     `gpu_hours` is the time of one fine-tuning run; None takes what `labelcast tune` measured.
-    `per_run` is the price of such a run, used without `gpu_hour`.
     """
 
     per_label: float | None = None
     gpu_hour: float | None = None
     gpu_hours: float | None = None
     currency: str = "$"
-    per_run: float | None = None
-
-    def filled(self, label_cost: float | None, run_cost: float | None) -> Prices:
-        """These prices, with missing ones taken from the costs given to a forecast."""
-        return self._replace(
-            per_label=label_cost if self.per_label is None else self.per_label,
-            per_run=run_cost if self.per_run is None else self.per_run,
-        )
 
 
 class CostModel(NamedTuple):
@@ -40,7 +31,7 @@ class CostModel(NamedTuple):
     training: float
     currency: str
     assumed: tuple[str, ...]
-    horizon: int = LARGEST_BUDGET
+    horizon: int
 
     def of(self, count: int | None) -> str:
         """The cost of `count` labels and one training run; None is more than the horizon."""
@@ -55,21 +46,24 @@ class CostModel(NamedTuple):
 
 
 def cost_model(
-    prices: Prices, measured: Sequence[TunedScore], device: str, horizon: int
+    prices: Prices, options: RunOptions, measured: Sequence[TunedScore], device: str, horizon: int
 ) -> CostModel | None:
     """The cost of labels at the given prices; None without prices.
 
-    The seconds of `measured` scores give the GPU hours if the run's `device` is a GPU.
+    The costs among a forecast's `options` count where there is no price. The seconds of `measured`
+    scores give the GPU hours if the run's `device` is a GPU.
 
     Raises:
         InputError: a price is not a number of 0 or more, or the hours of a run are unknown.
     """
     _check(prices)
-    if prices.per_label is None and prices.gpu_hour is None and prices.per_run is None:
+    per_run, per_label = options.get("run_cost"), prices.per_label
+    per_label = options.get("label_cost") if per_label is None else per_label
+    if per_label is None and prices.gpu_hour is None and per_run is None:
         return None
-    assumed, training, currency = [], prices.per_run or 0.0, prices.currency
-    if prices.per_label is not None:
-        assumed.append(f"A label costs {_exact(prices.per_label, currency)}.")
+    assumed, training, currency = [], per_run or 0.0, prices.currency
+    if per_label is not None:
+        assumed.append(f"A label costs {_exact(per_label, currency)}.")
     if prices.gpu_hour is not None:
         hours, source = _hours(prices, measured, device)
         training = hours * prices.gpu_hour
@@ -77,12 +71,12 @@ def cost_model(
             f"One fine-tuning run on the labels needed takes {hours:.3g} GPU hours ({source}) at "
             f"{_exact(prices.gpu_hour, currency)} per hour."
         )
-    elif prices.per_run is not None:
+    elif per_run is not None:
         assumed.append(f"One fine-tuning run costs {_exact(training, currency)}.")
     assumed.append(
         "Not counted: the examples labelled for CoS-Low, a test set, runs at smaller budgets."
     )
-    return CostModel(prices.per_label or 0.0, training, currency, tuple(assumed), horizon)
+    return CostModel(per_label or 0.0, training, currency, tuple(assumed), horizon)
 
 
 def _check(prices: Prices) -> None:
@@ -109,16 +103,16 @@ def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple
     return fmean(seconds) / 3600, f"the mean of {len(seconds)} measured run{plural}"
 
 
-def money(amount: float, currency: str) -> str:
-    """An amount with its currency: a sign before it, a code after it.
+def money(amount: float, currency: str, number: str = "") -> str:
+    """An amount, or the `number` it is written as, with a sign before it or a code after it.
 
     >>> money(1240.5, "$"), money(80, "EUR")
     ('$1,240', '80 EUR')
     """
-    number = f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}"
+    number = number or (f"{amount:,.2f}" if 0 < amount < 10 else f"{amount:,.0f}")
     return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
 
 
 def _exact(amount: float, currency: str) -> str:
-    number = f"{amount:.2f}" if round(amount, 2) == amount else f"{amount:g}"
-    return f"{number} {currency}" if currency.isalnum() else f"{currency}{number}"
+    rounded = f"{amount:.2f}"
+    return money(amount, currency, rounded if float(rounded) == amount else f"{amount:g}")

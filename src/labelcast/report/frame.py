@@ -16,12 +16,8 @@ _LANE, HEADROOM = 0.22, 0.07
 _TICKS = 6
 """The most steps on the axis of scores."""
 
-_FINE, _FEW_FINE = (0, 10, 50, 100, 200, 500, 1000, 5000), (0, 50, 200, 1000, 5000)
-_DECADES = (0, 10, 100, 1000, 10_000, 100_000, 1_000_000)
-_FEW_DECADES = (0, 100, 10_000, 1_000_000)
 _FAR = 10_000
 """Beyond this many labels the ticks are powers of ten."""
-
 _LETTER = 6.1
 """Mean width of a letter, in pixels."""
 
@@ -55,8 +51,11 @@ class LabelsAxis(NamedTuple):
 
     def ticks(self, *, few: bool = False) -> list[int]:
         """Numbers of labels at the ticks."""
-        fine, decades = (_FEW_FINE, _FEW_DECADES) if few else (_FINE, _DECADES)
-        return [n for n in (fine if self.last <= _FAR else decades) if n <= self.last]
+        if self.last > _FAR:
+            ticks = [0, *(10**power for power in ((2, 4, 6) if few else range(1, 7)))]
+        else:
+            ticks = [0, 50, 200, 1000, 5000] if few else [0, 10, 50, 100, 200, 500, 1000, 5000]
+        return [n for n in ticks if n <= self.last]
 
 
 class Frame(NamedTuple):

@@ -14,15 +14,18 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_text
 from labelcast.forecast.answer import chance_in_words, shown
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.report.content import Content, gather, gather_scores
+from labelcast.report.content import Content, gather
 from labelcast.report.costs import Prices
-from labelcast.report.formatting import clean, shorten
 from labelcast.report.frame import observed
 from labelcast.runs.run import Run
 
 NAME = "report.html"
 MARK = "<!doctype html>\n<!-- labelcast report -->\n"
 """The beginning of every report; only a file that begins so is replaced."""
+
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
+_REPLACED = (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_CLEAN = _PICTURES | {0x7F: 0x2421} | dict.fromkeys(_REPLACED, 0xFFFD)
 
 
 def write_report(
@@ -57,7 +60,7 @@ def write_report(
     """
     path = Path(out) if out is not None else Path(NAME) if run is None else run.file(NAME)
     _check_replaceable(path)
-    content = gather_scores(asked or {}, prices) if run is None else gather(run, asked, prices)
+    content = gather(run, asked, prices)
     write_text(path, render(content))
     return path, content
 
@@ -82,6 +85,9 @@ def render(content: Content) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
+    from labelcast.report.page_charts import charts
+
+    drawn = charts(content.answer, content.confidence)
     environment = Environment(
         loader=FunctionLoader(_template),
         autoescape=True,
@@ -94,7 +100,7 @@ def render(content: Content) -> str:
     page = environment.get_template("report.html").render(
         content=content,
         answer=content.answer,
-        charts={name: Markup(svg) for name, svg in _charts(content).items()},
+        charts={name: Markup(svg) for name, svg in drawn.items()},
         style=Markup(style),
         script=Markup(script),
         policy=(
@@ -106,28 +112,8 @@ def render(content: Content) -> str:
         labels=partial(labels, horizon=content.answer.horizon),
         ends=partial(ends, horizon=content.answer.horizon),
         shown=shown,
-        shorten=shorten,
     )
     return MARK + page
-
-
-def _charts(content: Content) -> dict[str, str]:
-    """The charts as SVG, by name; charts without data are missing."""
-    from labelcast.report.page_charts import confidence_svgs, curve_svgs, similarity_svg
-
-    wide, narrow = curve_svgs(content.answer, f"The forecast curve. {content.answer.sentence()}")
-    charts = {"curve_wide": wide, "curve_narrow": narrow}
-    pool, found = content.confidence, content.similarity
-    if pool is not None:
-        label = (
-            f"Histogram of the confidence of {pool.size:,} examples, from {pool.low:.2f} to "
-            f"{pool.high:.2f}; examples up to {pool.limit:.3f} could be picked."
-        )
-        charts["confidence_wide"], charts["confidence_narrow"] = confidence_svgs(pool, label)
-    if found is not None and content.labelled is not None:
-        label = f"Heat map of the cosine similarities between {len(found.shown)} examples."
-        charts["similarity"] = similarity_svg(found, content.labelled.numbers, label)
-    return charts
 
 
 def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
@@ -144,6 +130,15 @@ def ends(low: int | None, high: int | None, horizon: int = LARGEST_BUDGET) -> st
     if low is None and high is None:
         return labels(None, horizon)
     return f"{labels(low, horizon)} to {labels(high, horizon)}"
+
+
+def clean(text: str) -> str:
+    r"""Replace what HTML cannot hold: control characters become their pictures.
+
+    >>> clean("a\x00b")
+    'a␀b'
+    """
+    return text.translate(_CLEAN)
 
 
 def _finalize(value: Any) -> Any:

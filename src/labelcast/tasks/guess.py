@@ -11,6 +11,7 @@ from itertools import islice
 import yaml
 
 from labelcast.errors import InputError
+from labelcast.tasks.metrics import METRICS
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import InputField, Task
 from labelcast.tasks.values import as_text
@@ -120,7 +121,7 @@ def task_file(task: Task) -> str:
         _yaml("answer", content["answer"]),
         "# The allowed answers. Leave them out if any text is allowed.",
         _yaml("answers", content["answers"]) if task.answers else "# answers: [first, second]",
-        "# accuracy, exact_match, macro_f1, token_f1 or rouge_l",
+        f"# {', '.join(METRICS[:-1])} or {METRICS[-1]}",
         _yaml("metric", content["metric"]),
         "# The highest score to expect (for example, how often two people agree), if known.",
         "# ceiling: {score: 0.95, source: agreement of two annotators}",

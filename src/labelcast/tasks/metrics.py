@@ -12,9 +12,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
+Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 _QUOTES = "\"'`“”‘’«»"
 _ENDS = ".,;:!?"
 _WORD = re.compile(r"[^\W_]+")
@@ -38,6 +41,11 @@ def score_answers(
 ) -> Scored:
     """Score answers by one of `METRICS`, against as many gold answers.
 
+    Accuracy and exact match are the share of answers that equal the gold answer. Macro F1 is the
+    mean F1 over the answers that occur in `gold`; any other answer counts as a miss of its gold
+    answer and adds no class. Token F1 is the mean over examples of the F1 of the words that answer
+    and gold answer share, ROUGE-L that of their longest common subsequence of words.
+
     If two of the `allowed` answers have the same normal form, texts are only stripped before they
     are compared.
 
@@ -48,50 +56,24 @@ def score_answers(
         raise ValueError(f"metric {metric!r}: not one of {', '.join(METRICS)}")
     if len(answers) != len(gold) or not gold:
         raise ValueError(f"{len(answers)} answers and {len(gold)} gold answers to score")
-    return METRICS[metric](answers, gold, allowed)
+    if metric == "token_f1":
+        return _mean(map(_overlap, answers, gold))
+    if metric == "rouge_l":
+        from rouge_score.rouge_scorer import RougeScorer
 
-
-def accuracy(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The share of answers that equal the gold answer in `plain` form."""
-    return _equal(answers, gold, comparison(gold, allowed))
-
-
-def exact_match(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The share of answers that equal the gold answer in `words` form."""
-    return _equal(answers, gold, comparison(gold, allowed, words))
-
-
-def macro_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The mean F1 over the answers that occur in `gold`, compared in `plain` form.
-
-    Any other answer counts as a miss of its gold answer and adds no class.
-    """
+        scorer = RougeScorer(["rougeL"], tokenizer=_Words())
+        pairs = zip(answers, gold, strict=True)
+        return _mean(scorer.score(g, a)["rougeL"].fmeasure for a, g in pairs)
+    form = comparison(gold, allowed, words if metric == "exact_match" else plain)
+    found, truth = [form(text) for text in answers], [form(text) for text in gold]
+    right = _mean(float(a == g) for a, g in zip(found, truth, strict=True))
+    if metric != "macro_f1":
+        return right
     from sklearn.metrics import f1_score
 
-    form = comparison(gold, allowed)
-    truth, found = [form(text) for text in gold], [form(text) for text in answers]
-    total = f1_score(truth, found, labels=sorted(set(truth)), average="macro", zero_division=0)
-    return Scored(_equal(answers, gold, form).values, float(total))
-
-
-def token_f1(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The mean over examples of the F1 of the words that answer and gold answer share."""
-    pairs = zip(answers, gold, strict=True)
-    return _mean([_overlap(words(a).split(), words(g).split()) for a, g in pairs])
-
-
-def rouge_l(answers: Sequence[str], gold: Sequence[str], allowed: Sequence[str] = ()) -> Scored:
-    """The mean over examples of the F1 of the longest common subsequence of words (ROUGE-L)."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rougeL"], tokenizer=_Words())
-    pairs = zip(answers, gold, strict=True)
-    return _mean([scorer.score(g, a)["rougeL"].fmeasure for a, g in pairs])
-
-
-METRICS: dict[str, Callable[[Sequence[str], Sequence[str], Sequence[str]], Scored]] = {
-    metric.__name__: metric for metric in (accuracy, exact_match, macro_f1, token_f1, rouge_l)
-}
+    classes = sorted(set(truth))
+    total = f1_score(truth, found, labels=classes, average="macro", zero_division=0)
+    return Scored(right.values, float(total))
 
 
 def plain(text: str) -> str:
@@ -133,14 +115,13 @@ def comparison(
     return form if len({form(name) for name in names}) == len(names) else str.strip
 
 
-def _equal(answers: Sequence[str], gold: Sequence[str], form: Callable[[str], str]) -> Scored:
-    return _mean([float(form(a) == form(g)) for a, g in zip(answers, gold, strict=True)])
-
-
-def _overlap(found: list[str], wanted: list[str]) -> float:
+def _overlap(answer: str, gold: str) -> float:
+    """The F1 of the words that two texts share."""
+    found, wanted = words(answer).split(), words(gold).split()
     common = sum((Counter(found) & Counter(wanted)).values())
     return 2 * common / (len(found) + len(wanted)) if common else float(found == wanted)
 
 
-def _mean(values: Sequence[float]) -> Scored:
-    return Scored(tuple(values), sum(values) / len(values))
+def _mean(values: Iterable[float]) -> Scored:
+    scores = tuple(values)
+    return Scored(scores, sum(scores) / len(scores))

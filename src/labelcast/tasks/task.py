@@ -7,54 +7,67 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
+from labelcast.tasks.metrics import Metric
 from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
 from labelcast.tasks.values import Marks, as_text
 
 Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
 
 
-class InputField(BaseModel):
+_blank_is_none = BeforeValidator(lambda value: None if value == "" else value)
+_OptionalText = Annotated[str | None, _blank_is_none]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    alone: ClassVar[str] = ""
+    """The key that a plain value stands for; none if the keys are always written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain(cls, value: Any) -> Any:
+        return {cls.alone: value} if cls.alone and isinstance(value, str | int | float) else value
+
+
+class InputField(_Part):
     """One field of a record that the model sees.
 
     Attributes:
-        field: its name in the record.
+        field: its name in the record; alone, for a field without a label.
         label: precedes it in the prompt.
         items: for a list of choices, the mark before each: ``letters`` from A, ``numbers`` from 0,
             or none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    alone = "field"
     field: str = Field(min_length=1)
     label: str | None = None
     items: Marks | None = None
 
 
-class Ceiling(BaseModel):
+class Ceiling(_Part):
     """The highest score to expect with any number of labels, in units of the metric."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    alone = "score"
     score: float = Field(gt=0, le=1, allow_inf_nan=False)
     source: str = ""
 
 
-class Hub(BaseModel):
+class Hub(_Part):
     """A dataset on the hub.
 
     Attributes:
@@ -64,17 +77,10 @@ class Hub(BaseModel):
         unlabelled: the answer that means "not labelled"; records with it are left out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     id: str = Field(min_length=1)
-    config: str | None = None
+    config: _OptionalText = None
     splits: dict[Role, str] = {"train": "train"}
-    unlabelled: str | None = None
-
-    @field_validator("config", "unlabelled", mode="before")
-    @classmethod
-    def _blank(cls, value: Any) -> Any:
-        return None if value == "" else value
+    unlabelled: _OptionalText = None
 
     @field_validator("splits")
     @classmethod
@@ -90,7 +96,7 @@ class Hub(BaseModel):
         return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
 
 
-class Task(BaseModel):
+class Task(_Part):
     """A task: instruction, input fields, answer field, allowed answers, metric, ceiling.
 
     Attributes:
@@ -107,17 +113,15 @@ class Task(BaseModel):
         note: for users of the task, such as what was not checked.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     instruction: str = Field(min_length=1)
     inputs: tuple[InputField, ...] = Field(min_length=1)
     answer: str = Field(min_length=1)
     answers: tuple[str, ...] = ()
     metric: Metric = "accuracy"
-    ceiling: Ceiling | None = None
-    data: str | None = None
-    hub: Hub | None = None
+    ceiling: Annotated[Ceiling | None, _blank_is_none] = None
+    data: _OptionalText = None
+    hub: Annotated[Hub | None, _blank_is_none] = None
     verified: bool = True
     note: str = ""
 
@@ -130,13 +134,8 @@ class Task(BaseModel):
 
     @field_validator("inputs", mode="before")
     @classmethod
-    def _plain_names(cls, value: Any) -> Any:
-        """Accept a field name alone for a field without a label."""
-        if isinstance(value, str):
-            value = [value]
-        if isinstance(value, list | tuple):
-            return [{"field": item} if isinstance(item, str) else item for item in value]
-        return value
+    def _one_input(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("answers", mode="before")
     @classmethod
@@ -144,14 +143,6 @@ class Task(BaseModel):
         if isinstance(value, list | tuple):
             return [as_text(item, "answers") for item in value]
         return value or ()
-
-    @field_validator("ceiling", "data", "hub", mode="before")
-    @classmethod
-    def _blank_is_none(cls, value: Any, info: ValidationInfo) -> Any:
-        """A blank value is none; a number alone is the score of a ceiling."""
-        if info.field_name == "ceiling" and isinstance(value, int | float | str) and value != "":
-            return {"score": value}
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -217,8 +208,10 @@ class Task(BaseModel):
     def user_text(self, record: Mapping[str, object], where: str) -> str:
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
-        labels = ("" if item.label is None else f"{item.label}: " for item in self.inputs)
-        return "\n".join(map("".join, zip(labels, fields.values(), strict=True)))
+        return "\n".join(
+            ("" if item.label is None else f"{item.label}: ") + fields[item.field]
+            for item in self.inputs
+        )
 
     def input_fields(self, record: Mapping[str, object], where: str) -> dict[str, str]:
         """The text of each input field of a record."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any, Literal
 
@@ -42,10 +42,16 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
         texts = [as_text(item, where) for item in value]
-        return _lines(_marks(marks, len(texts), where), texts)
+        if marks is None:
+            return "\n".join(texts)
+        if marks == "letters" and len(texts) > len(ascii_uppercase):
+            raise InputError(
+                f"{where}: {len(texts)} choices are too many for letters; use items: numbers."
+            )
+        return _marked(ascii_uppercase if marks == "letters" else range(len(texts)), texts)
     if _are_choices(value):
         own, texts = ([as_text(item, where) for item in value[key]] for key in ("label", "text"))
-        return _lines([f"{mark}. " for mark in own], texts)
+        return _marked(own, texts)
     kind = "dict" if isinstance(value, Mapping) else type(value).__name__
     raise InputError(
         f"{where}: a value of type {kind} cannot be shown to a model as text. "
@@ -66,17 +72,8 @@ def _are_choices(value: Any) -> bool:
     )
 
 
-def _marks(marks: Marks | None, size: int, where: str) -> list[str]:
-    if marks == "letters" and size > len(ascii_uppercase):
-        raise InputError(f"{where}: {size} choices are too many for letters; use items: numbers.")
-    if marks is None:
-        return [""] * size
-    names = ascii_uppercase if marks == "letters" else range(size)
-    return [f"{name}. " for name in names][:size]
-
-
-def _lines(marks: list[str], texts: list[str]) -> str:
-    return "\n".join(map("".join, zip(marks, texts, strict=True)))
+def _marked(marks: Iterable[object], texts: Sequence[str]) -> str:
+    return "\n".join(f"{mark}. {text}" for mark, text in zip(marks, texts, strict=False))
 
 
 def _valid_text(text: str, where: str) -> str:

@@ -15,7 +15,7 @@ import argilla as rg
 import pytest
 from argilla.records._io import GenericIO, JsonIO
 from hypothesis import given, settings
-from random_label_tasks import comes_back, filled
+from random_label_tasks import comes_back, filled, write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
@@ -65,7 +65,7 @@ def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -
     task, rows = made
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.json"
-        exchange.write(path, "argilla", rows, task)
+        write(path, "argilla", rows, task)
         records = JsonIO._records_from_json(path)
         nested = JsonIO.to_json(records, path.with_suffix(".again.json"))
         comes_back([r.values for r in exchange.read(nested, task)], rows, task)
@@ -82,7 +82,7 @@ def test_its_library_accepts_the_settings(
     task, rows = made
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.json"
-        made_settings = exchange.write(path, "argilla", rows, task)
+        made_settings = write(path, "argilla", rows, task)
         assert made_settings is not None
         loaded = rg.Settings.from_json(made_settings)
         loaded.validate()

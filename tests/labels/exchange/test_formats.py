@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from random_label_tasks import comes_back, filled
+from random_label_tasks import comes_back, filled, write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back(
     task, rows = made
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("a.csv" if file_format == "csv" else "a.jsonl")
-        exchange.write(path, file_format, rows, task)
+        write(path, file_format, rows, task)
         comes_back(values(path, task), rows, task)
         comes_back(values(path, task, file_format), rows, task)
 
@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(
 def test_a_file_without_a_known_ending(file_format: str, tmp_path: Path) -> None:
     """It is read if the format is given."""
     path = tmp_path / "a.txt"
-    exchange.write(path, file_format, [ROW], TASK)
+    write(path, file_format, [ROW], TASK)
     comes_back(values(path, TASK, file_format), [ROW], TASK)
     with pytest.raises(InputError, match=r"unknown ending '\.txt'"):
         values(path)
@@ -80,5 +80,5 @@ def test_the_format_to_write() -> None:
 def test_a_null_character_is_refused(file_format: str, field: str, tmp_path: Path) -> None:
     """By the formats whose tools keep texts in databases; nothing is written."""
     with pytest.raises(InputError, match=f"{field}.*null character.*jsonl"):
-        exchange.write(tmp_path / "a.json", file_format, [ROW | {field: "a\0"}], TASK)
+        write(tmp_path / "a.json", file_format, [ROW | {field: "a\0"}], TASK)
     assert list(tmp_path.iterdir()) == []

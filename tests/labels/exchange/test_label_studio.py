@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
-from random_label_tasks import comes_back, filled
+from random_label_tasks import comes_back, filled, write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
@@ -42,7 +42,7 @@ def read(path: Path, content: Any, task: LabelTask = FREE) -> list[dict[str, Any
 
 def through(task: LabelTask, rows: list[dict[str, str]], path: Path) -> list[dict[str, Any]]:
     """Tasks as Label Studio exports them, after its library has checked them."""
-    config = exchange.write(path, "label-studio", rows, task)
+    config = write(path, "label-studio", rows, task)
     assert config is not None
     interface = LabelInterface(config.read_text("utf-8"))
     interface.validate()
@@ -102,7 +102,7 @@ def test_its_csv(tmp_path: Path) -> None:
 def test_tasks(tmp_path: Path) -> None:
     """Fields are in `data`; a known answer is an annotation, not a prediction."""
     path = tmp_path / "a.json"
-    assert exchange.write(path, "label-studio", ROWS, TASK) == tmp_path / "a.config.xml"
+    assert write(path, "label-studio", ROWS, TASK) == tmp_path / "a.config.xml"
     tasks = json.loads(path.read_text("utf-8"))
     text = ROWS[0]["text"]
     assert tasks[0] == {"data": {"labelcast_id": "a", "labelcast_set": "low", "text": text}}
@@ -137,7 +137,7 @@ def test_an_answer_that_xml_cannot_contain(tmp_path: Path) -> None:
     """The error names it, and nothing is written."""
     task = LabelTask("", ("text",), ("T",), "label", ("a\x01", "b"))
     with pytest.raises(InputError, match=r"allowed answer 'a.*XML"):
-        exchange.write(tmp_path / "a.json", "label-studio", ROWS, task)
+        write(tmp_path / "a.json", "label-studio", ROWS, task)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from random_label_tasks import write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
@@ -26,7 +27,7 @@ def test_tasks_of_the_choice_interface(tmp_path: Path) -> None:
     """Plain text, an option for each allowed answer, and a known answer is accepted."""
     row = {"id": "a", "set": "low", "text": "<script>x</script>", "label": "no"}
     path = tmp_path / "a.jsonl"
-    assert exchange.write(path, "prodigy", [row, row | {"label": ""}], TASK) is None
+    assert write(path, "prodigy", [row, row | {"label": ""}], TASK) is None
     known, blank = (json.loads(line) for line in path.read_text().splitlines())
     assert blank["text"] == row["text"] and "html" not in blank
     assert blank["options"] == [{"id": "yes", "text": "yes"}, {"id": "no", "text": "no"}]
@@ -39,7 +40,7 @@ def test_tasks_of_the_text_input_interface(tmp_path: Path) -> None:
     """The answer has the key that `field_id` names; several fields show their titles."""
     row = {"id": "a", "set": "low", "text": "x", "more": "y", "label": "free"}
     path = tmp_path / "a.jsonl"
-    exchange.write(path, "prodigy", [row], FREE)
+    write(path, "prodigy", [row], FREE)
     task = json.loads(path.read_text())
     assert task["text"] == "T: x\nM: y"
     assert task["field_label"] == "label" and task[task["field_id"]] == "free"

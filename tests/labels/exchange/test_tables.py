@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from random_label_tasks import write
 
 from labelcast.errors import InputError
 from labelcast.labels import exchange
@@ -18,7 +19,7 @@ ROW = {"id": "a", "set": "low", "text": "x; y", "more": "\u00e9", "label": "yes"
 def test_csv_for_spreadsheets(tmp_path: Path) -> None:
     """It begins with a byte order mark, and the answer is the last column."""
     path = tmp_path / "a.csv"
-    exchange.write(path, "csv", [ROW], TASK)
+    write(path, "csv", [ROW], TASK)
     assert path.read_bytes().startswith(b"\xef\xbb\xbfid,set,text,more,label")
 
 
@@ -26,7 +27,7 @@ def test_csv_for_spreadsheets(tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
     """Text that a spreadsheet would run is written behind an apostrophe and read back unchanged."""
     path = tmp_path / "a.csv"
-    exchange.write(path, "csv", [ROW | {"text": text, "label": text}], TASK)
+    write(path, "csv", [ROW | {"text": text, "label": text}], TASK)
     assert f"'{text}" in path.read_bytes().decode("utf-8")
     (record,) = exchange.read(path, TASK)
     assert (record.values["text"], record.values["label"]) == (text, text)

@@ -14,7 +14,7 @@ from command_line import Outcome, in_process
 from label_pages import plain_run
 from label_server import Serving, serving
 
-from labelcast.labels.notes import LabelEntry
+from labelcast.labels.session import LabelEntry
 from labelcast.runs.run import Run
 
 ANSWERS = ("billing", "returns", "account")

@@ -16,8 +16,7 @@ from label_server import serving
 from shared_data import shared
 
 from labelcast.labels.draw import draw_more
-from labelcast.labels.notes import load_notes
-from labelcast.labels.session import LabelSession
+from labelcast.labels.session import LabelSession, load_notes
 from labelcast.runs import label_store
 from labelcast.tasks.task import Task
 

@@ -11,11 +11,10 @@ from command_line import snapshot
 from example_runs import scored_run
 from starlette.testclient import TestClient
 
-from labelcast.labels.notes import LabelEntry
 from labelcast.labels.page.app import LARGEST_BODY, build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import HEADERS, Keys
-from labelcast.labels.session import LabelSession
+from labelcast.labels.session import LabelEntry, LabelSession
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)

@@ -6,26 +6,24 @@ A row has ``id``, ``set``, the input fields and the answer, all of them texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_jsonl, write_text
-from labelcast.labels.exchange import argilla, label_studio, prodigy, tables
+from labelcast.labels.exchange import argilla, foreign, label_studio, prodigy, tables
 from labelcast.labels.exchange.foreign import ForeignFormat, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
 
-FORMATS = ("jsonl", "csv", "label-studio", "prodigy", "argilla")
-# In the order in which a record is checked against them.
 _FOREIGN: dict[str, ForeignFormat] = {
-    "argilla": argilla,
-    "prodigy": prodigy,
     "label-studio": label_studio,
+    "prodigy": prodigy,
+    "argilla": argilla,
 }
-_CONFIGS: dict[str, tuple[str, Callable[[LabelTask], str]]] = {
+FORMATS = ("jsonl", "csv", *_FOREIGN)
+_CONFIGS = {
     "label-studio": (".config.xml", label_studio.config),
     "argilla": (".settings.json", argilla.settings),
 }
@@ -43,39 +41,34 @@ def format_of(path: Path, wanted: str | None) -> str:
     return file_format
 
 
-def config_file(path: Path, file_format: str, task: LabelTask) -> tuple[Path, str] | None:
-    """The file that configures the tool for a task, and its text; None if it needs none."""
-    ending, make = _CONFIGS.get(file_format, ("", None))
-    return None if make is None else (path.with_suffix(ending), make(task))
+def config_path(path: Path, file_format: str) -> Path | None:
+    """The file beside `path` that configures the tool; None if it needs none."""
+    return path.with_suffix(_CONFIGS[file_format][0]) if file_format in _CONFIGS else None
 
 
-def write(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) -> Path | None:
-    """Write rows in one of `FORMATS`; returns the tool's configuration file, if it needs one.
+def texts(path: Path, file_format: str, rows: Sequence[Row], task: LabelTask) -> dict[Path, str]:
+    """Rows in one of `FORMATS`: the texts of `path` and of the tool's configuration, if any.
 
     Raises:
         InputError: the format cannot hold a text.
-        RunError: a file cannot be written.
     """
-    config = config_file(path, file_format, task)
+    config = config_path(path, file_format)
     nulls = [(row["id"], name) for row in rows for name in row if "\0" in row[name]]
     if config and nulls:
         raise InputError(
             f"example {nulls[0][0]}, field {nulls[0][1]!r}: has a null character, which "
             f"{file_format} cannot store. Export as jsonl."
         )
-    foreign = _FOREIGN.get(file_format)
-    records = foreign.pack(rows, task) if foreign else [dict(row) for row in rows]
-    if config is not None:
-        write_text(*config)
+    records = _FOREIGN[file_format].pack(rows, task) if file_format in _FOREIGN else rows
     if file_format == "csv":
-        tables.write_csv(path, rows)
+        text = tables.csv_text(rows)
     # Prodigy reads by the ending: an array in .json, one task a line in .jsonl.
-    elif config is not None or (file_format == "prodigy" and path.suffix.lower() == ".json"):
+    elif config or (file_format == "prodigy" and path.suffix.lower() == ".json"):
         # ASCII, since Argilla's library reads it in the machine's own encoding.
-        write_text(path, json.dumps(records, indent=1) + "\n")
+        text = json.dumps(records, indent=1) + "\n"
     else:
-        write_jsonl(path, records)
-    return config[0] if config else None
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return {path: text} | ({config: _CONFIGS[file_format][1](task)} if config else {})
 
 
 def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterator[Record]:
@@ -88,23 +81,37 @@ def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterato
     """
     if file_format is not None:
         format_of(path, file_format)
-    names = {task.answer, label_studio.names(task)[task.answer]}
+    names = {task.answer, label_studio.names(task).answer}
     for record in tables.records(path, file_format, names):
-        foreign = _FOREIGN.get(file_format) if file_format else _recognised(record.values, task)
-        if foreign is None:
+        tool = _FOREIGN.get(file_format) if file_format else _recognised(record.values, task)
+        if tool is None:
             yield record
         else:
-            yield replace(record, values=foreign.unpack(record.values, task, record.where))
+            yield replace(record, values=tool.unpack(record.values, task, record.where))
 
 
 def _recognised(values: JsonObject, task: LabelTask) -> ForeignFormat | None:
     """The tool that a record comes from; None if it is flat."""
-    for foreign in _FOREIGN.values():
-        if foreign.is_ours(values, task):
-            return foreign
+    keys, data = values.keys(), values.get("data")
+    marked = foreign.is_marked(values, task)
+    # First by our marks: a field of the task may be named like a key of a tool.
+    if foreign.is_marked(values.get("metadata"), task) or (marked and "_server_id" in keys):
+        return argilla
+    if prodigy.is_ours(values, task):
+        return prodigy
+    if marked or foreign.is_marked(data, task):
+        return label_studio
     if all(name in values and _is_plain(values[name]) for name in task.names):
         return None
-    return next((foreign for foreign in _FOREIGN.values() if foreign.is_theirs(values)), None)
+    flat = any(str(key).endswith(".responses") for key in keys)
+    nested = isinstance(values.get("fields"), dict)
+    if (nested and "responses" in keys) or (flat and "status" in keys):
+        return argilla
+    if {"_input_hash", "options", "accept", "field_id"} & keys:
+        return prodigy
+    if isinstance(data, dict) or {"annotation_id", "lead_time"} <= keys:
+        return label_studio
+    return None
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.labels.exchange import foreign
-from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Names, Row
 from labelcast.labels.label_task import LabelTask
 
 _SUBMITTED = "submitted"
@@ -42,15 +42,13 @@ class _Record(ForeignRecord):
     responses: dict[str, list[_Response] | None] | None = None
 
 
-def names(task: LabelTask) -> dict[str, str]:
-    """Argilla's name of each input field and of the answer field."""
-    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
+def _names(task: LabelTask) -> Names:
+    return Names.of(task, _NAME, _THEIRS)
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
     """Records for `Record.from_dict`; a known answer is a submitted response."""
-    safe, (own, group) = names(task), foreign.own_keys(task)
-    question = safe[task.answer]
+    names = _names(task)
     packed = []
     for row in rows:
         answer = row[task.answer]
@@ -58,10 +56,10 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
         packed.append(
             {
                 "id": row["id"],
-                "fields": {safe[name]: row[name] for name in task.fields},
-                "metadata": {own: row["id"], group: row["set"]},
+                "fields": names.inputs(row),
+                "metadata": names.own(row),
                 "suggestions": {},
-                "responses": {question: [response]} if answer else {},
+                "responses": {names.answer: [response]} if answer else {},
                 "vectors": {},
                 "status": "completed" if answer else "pending",
             }
@@ -71,11 +69,11 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
 
 def settings(task: LabelTask) -> str:
     """The settings of the dataset, for `Settings.from_json`."""
-    safe = names(task)
+    names = _names(task)
     parts = {
         "guidelines": task.guidelines[:_GUIDELINES],
-        "fields": [_named(safe[name], title, _TEXT) for name, title in task.titled],
-        "questions": [_named(safe[task.answer], task.answer, _question(task))],
+        "fields": [_named(names.safe[name], title, _TEXT) for name, title in task.titled],
+        "questions": [_named(names.answer, task.answer, _question(task))],
         "vectors": [],
         "metadata": [],
         "allow_extra_metadata": True,
@@ -97,33 +95,18 @@ def _question(task: LabelTask) -> JsonObject:
     return _TEXT
 
 
-def is_ours(values: JsonObject, task: LabelTask) -> bool:
-    """Whether a record was exported by labelcast."""
-    own, metadata = foreign.own_keys(task)[0], values.get("metadata")
-    return (isinstance(metadata, dict) and own in metadata) or {own, "_server_id"} <= values.keys()
-
-
-def is_theirs(values: JsonObject) -> bool:
-    """Whether a record looks like one of Argilla's."""
-    fields, flat = values.get("fields"), any(str(key).endswith(".responses") for key in values)
-    return (isinstance(fields, dict) and "responses" in values) or (flat and "status" in values)
-
-
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
     """Id, input fields and answer of a record; blank if no response is submitted."""
-    safe, key = names(task), foreign.own_keys(task)[0]
-    question = safe[task.answer]
+    names = _names(task)
     if isinstance(values.get("fields"), dict) or isinstance(values.get("responses"), dict):
         record = foreign.parse(_Record, values, where)
-        fields = record.fields or {}
-        own = (record.metadata or {}).get(key)
-        given = _nested(record, values, question)
+        fields, own = record.fields or {}, (record.metadata or {}).get(names.id)
+        given = _nested(record, values, names.answer)
     else:
-        fields, own = values, values.get(key)
-        given = _flat(values, question, where)
-    answer = foreign.one_answer(given, f"{where}, response to {question!r}")
-    own = values.get("id") if own is None else own
-    return {"id": own, **foreign.renamed(fields, task, safe), task.answer: answer}
+        fields, own = values, values.get(names.id)
+        given = _flat(values, names.answer, where)
+    answer = foreign.one_answer(given, f"{where}, response to {names.answer!r}")
+    return names.unpacked(fields, values.get("id") if own is None else own, answer)
 
 
 def _nested(record: _Record, values: JsonObject, question: str) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +15,7 @@ from labelcast.tasks.values import as_text
 
 Row = Mapping[str, str]
 JsonObject = dict[str, Any]
+_ID = "labelcast_id"
 _KINDS = {"list_type": "a list", "dict_type": "an object", "model_type": "an object"}
 
 
@@ -34,12 +36,6 @@ class ForeignFormat(Protocol):
 
     def unpack(self, values: JsonObject, task: LabelTask, where: str) -> JsonObject:
         """Id, input fields and answer of a record; the answer is None if it is blank."""
-
-    def is_ours(self, values: JsonObject, task: LabelTask) -> bool:
-        """Whether a record was exported by labelcast."""
-
-    def is_theirs(self, values: JsonObject) -> bool:
-        """Whether a record looks like one of the tool's."""
 
 
 def parse(model: type[Model], values: JsonObject, where: str) -> Model:
@@ -65,34 +61,63 @@ def own_key(key: str, task: LabelTask) -> str:
     return key
 
 
-def own_keys(task: LabelTask) -> tuple[str, str]:
-    """The keys of the example's id and set; they mark a record that labelcast exported."""
-    return own_key("labelcast_id", task), own_key("labelcast_set", task)
+def is_marked(values: object, task: LabelTask) -> bool:
+    """Whether a part of a record has the key of the example's id, so labelcast exported it."""
+    return isinstance(values, dict) and own_key(_ID, task) in values
 
 
-def safe_names(
-    names: Sequence[str], fits: re.Pattern[str], taken: Collection[str]
-) -> dict[str, str]:
-    """A name that the tool accepts for each of ours: the same if it `fits`, else a similar one.
+@dataclass(frozen=True)
+class Names:
+    """How a tool's records name the fields of a task.
 
-    The tool uses the names in `taken` itself. Import and export get the same names.
+    Attributes:
+        task: with the fields.
+        safe: the name that the tool accepts for each of ours.
+        id, set: keys of the example's id and set.
     """
-    safe = {name: name for name in names if fits.fullmatch(name) and name not in taken}
-    for name in names:
-        if name not in safe:
-            stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60]
-            stem = stem if stem[:1].isalpha() else f"field_{stem}".rstrip("_")
-            new, number = stem, 2
-            while new in taken or new in names or new in safe.values():
-                new, number = f"{stem}_{number}", number + 1
-            safe[name] = new
-    return safe
 
+    task: LabelTask
+    safe: Mapping[str, str]
+    id: str
+    set: str
 
-def renamed(values: JsonObject, task: LabelTask, safe: Mapping[str, str]) -> JsonObject:
-    """The input fields that a record has, under our names."""
-    keys = {name: safe[name] if safe[name] in values else name for name in task.fields}
-    return {name: values[key] for name, key in keys.items() if key in values}
+    @classmethod
+    def of(cls, task: LabelTask, fits: re.Pattern[str], theirs: Collection[str]) -> Names:
+        """The same names where they `fit` and are not `theirs`, else similar ones.
+
+        Import and export get the same names.
+        """
+        own = own_key(_ID, task), own_key("labelcast_set", task)
+        taken = {*own, *theirs}
+        safe = {name: name for name in task.names if fits.fullmatch(name) and name not in taken}
+        for name in task.names:
+            if name not in safe:
+                stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60]
+                stem = stem if stem[:1].isalpha() else f"field_{stem}".rstrip("_")
+                new, number = stem, 2
+                while new in taken or new in task.names or new in safe.values():
+                    new, number = f"{stem}_{number}", number + 1
+                safe[name] = new
+        return cls(task, safe, *own)
+
+    @property
+    def answer(self) -> str:
+        """The tool's name of the answer field."""
+        return self.safe[self.task.answer]
+
+    def inputs(self, row: Row) -> dict[str, str]:
+        """The input fields of a row, under the tool's names."""
+        return {self.safe[name]: row[name] for name in self.task.fields}
+
+    def own(self, row: Row) -> dict[str, str]:
+        """The id and the set of a row, under our keys."""
+        return {self.id: row["id"], self.set: row["set"]}
+
+    def unpacked(self, values: JsonObject, own: Any, answer: str | None) -> JsonObject:
+        """The id `own`, the input fields among a record's values, and the answer."""
+        keys = {name: self.safe[name] if self.safe[name] in values else name for name in self.safe}
+        found = {name: values[keys[name]] for name in self.task.fields if keys[name] in values}
+        return {"id": own, **found, self.task.answer: answer}
 
 
 def one_answer(answers: Iterable[Any], where: str) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from labelcast.errors import InputError
 from labelcast.labels.exchange import foreign
-from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Row
+from labelcast.labels.exchange.foreign import ForeignRecord, JsonObject, Names, Row
 from labelcast.labels.label_task import LabelTask
 
 # Label Studio does not accept `true` or `false` as a name.
@@ -25,8 +26,6 @@ _THEIRS = (
 )
 _HOTKEYS = "1234567890"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
-_ESCAPES |= {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 # Label Studio replaces ``$name`` by data in any text; an invisible character prevents that.
 _DOLLAR = "$\u2060"
 
@@ -48,48 +47,51 @@ class _Task(ForeignRecord):
     annotations: list[_Annotation] | None = None
 
 
-def names(task: LabelTask) -> dict[str, str]:
-    """Label Studio's name of each input field and of the answer field."""
-    return foreign.safe_names(task.names, _NAME, (*foreign.own_keys(task), *_THEIRS))
+def names(task: LabelTask) -> Names:
+    """Label Studio's names of the fields of a task."""
+    return Names.of(task, _NAME, _THEIRS)
 
 
 def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
     """Tasks for Label Studio to import; a known answer is an annotation."""
-    safe, (own, group) = names(task), foreign.own_keys(task)
+    named = names(task)
     kind, key = ("choices", "choices") if task.answers else ("textarea", "text")
+    control = {"from_name": named.answer, "to_name": named.safe[task.fields[0]], "type": kind}
     found = []
     for row in rows:
-        data = {own: row["id"], group: row["set"]} | {safe[name]: row[name] for name in task.fields}
-        result = {
-            "from_name": safe[task.answer],
-            "to_name": safe[task.fields[0]],
-            "type": kind,
-            "value": {key: [row[task.answer]]},
-        }
+        result = control | {"value": {key: [row[task.answer]]}}
         known = {"annotations": [{"result": [result]}]} if row[task.answer] else {}
-        found.append({"data": data, **known})
+        found.append({"data": named.own(row) | named.inputs(row), **known})
     return found
 
 
 def config(task: LabelTask) -> str:
     """The labelling configuration of the tasks."""
-    safe = names(task)
-    lines = [_tag("Header", value=_shown(task.guidelines), size="4", style="white-space: pre-wrap")]
+    named, view = names(task), Element("View")
+
+    def header(text: str, **keys: str) -> None:
+        SubElement(view, "Header", {"value": _shown(text), **keys})
+
+    header(task.guidelines, size="4", style="white-space: pre-wrap")
     for name, title in task.titled:
-        lines.append(_tag("Header", value=_shown(title), size="5"))
-        lines.append(_tag("Text", name=safe[name], value=f"${safe[name]}", valueType="text"))
-    answer = {"name": safe[task.answer], "toName": safe[task.fields[0]], "required": "true"}
-    lines.append(_tag("Header", value=_shown(task.answer), size="5"))
+        header(title, size="5")
+        safe = named.safe[name]
+        SubElement(view, "Text", name=safe, value=f"${safe}", valueType="text")
+    header(task.answer, size="5")
+    answer = {"name": named.answer, "toName": named.safe[task.fields[0]], "required": "true"}
     if task.answers:
-        lines.append(_tag("Choices", close=">", **answer, choice="single-radio", showInline="true"))
-        lines += [f"  {_choice(text, n)}" for n, text in enumerate(task.answers)]
-        lines.append("</Choices>")
+        answer |= {"choice": "single-radio", "showInline": "true"}
+        choices = SubElement(view, "Choices", answer)
+        for number, text in enumerate(task.answers):
+            SubElement(choices, "Choice", _choice(text, number))
     else:
-        lines.append(_tag("TextArea", **answer, rows="3", editable="true", maxSubmissions="1"))
-    return "\n".join(["<View>", *(f"  {line}" for line in lines), "</View>"]) + "\n"
+        answer |= {"rows": "3", "editable": "true", "maxSubmissions": "1"}
+        SubElement(view, "TextArea", answer)
+    indent(view)
+    return tostring(view, encoding="unicode") + "\n"
 
 
-def _choice(text: str, number: int) -> str:
+def _choice(text: str, number: int) -> dict[str, str]:
     if _NOT_XML.search(text):
         raise InputError(
             f"allowed answer {text!r}: has a character that Label Studio's configuration (XML) "
@@ -97,45 +99,25 @@ def _choice(text: str, number: int) -> str:
         )
     shown = _shown(text)
     keys = {"value": shown} | ({"alias": text} if shown != text else {})
-    if number < len(_HOTKEYS):
-        keys["hotkey"] = _HOTKEYS[number]
-    return _tag("Choice", **keys)
+    return keys | ({"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {})
 
 
 def _shown(text: str) -> str:
     return _NOT_XML.sub("\ufffd", text).replace("$", _DOLLAR)
 
 
-def _tag(tag: str, close: str = "/>", **keys: str) -> str:
-    # Always double quotes: Label Studio finds names with a pattern that matches no others.
-    escaped = {key: "".join(_ESCAPES.get(c, c) for c in text) for key, text in keys.items()}
-    return " ".join([f"<{tag}", *(f'{key}="{text}"' for key, text in escaped.items())]) + close
-
-
-def is_ours(values: JsonObject, task: LabelTask) -> bool:
-    """Whether a record was exported by labelcast."""
-    own, data = foreign.own_keys(task)[0], values.get("data")
-    return own in values or (isinstance(data, dict) and own in data)
-
-
-def is_theirs(values: JsonObject) -> bool:
-    """Whether a record looks like one of Label Studio's exports."""
-    return isinstance(values.get("data"), dict) or {"annotation_id", "lead_time"} <= values.keys()
-
-
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
     """Id, input fields and answer of a record."""
-    safe, key = names(task), foreign.own_keys(task)[0]
-    if "data" in values and key not in values:
+    named = names(task)
+    if "data" in values and named.id not in values:
         theirs = foreign.parse(_Task, values, where)
         data = theirs.data or {}
-        answer = foreign.one_answer(_annotated(theirs, (safe[task.answer], task.answer)), where)
+        answer = foreign.one_answer(_annotated(theirs, (named.answer, task.answer)), where)
     else:
         data = values
-        name = safe[task.answer] if safe[task.answer] in values else task.answer
+        name = named.answer if named.answer in values else task.answer
         answer = foreign.one_answer(_given(values.get(name)), f"{where}, field {name!r}")
-    own = data.get(key, data.get("id"))
-    return {"id": own, **foreign.renamed(data, task, safe), task.answer: answer}
+    return named.unpacked(data, data.get(named.id, data.get("id")), answer)
 
 
 def _annotated(theirs: _Task, wanted: tuple[str, str]) -> list[Any]:

@@ -65,11 +65,6 @@ def is_ours(values: JsonObject, task: LabelTask) -> bool:
     return isinstance(ours, dict) and "fields" in ours
 
 
-def is_theirs(values: JsonObject) -> bool:
-    """Whether a record looks like one of Prodigy's tasks."""
-    return bool({"_input_hash", "options", "accept", "field_id"} & values.keys())
-
-
 def unpack(values: JsonObject, task: LabelTask, where: str) -> JsonObject:
     """Id, input fields and answer of a task; blank if it was rejected or ignored."""
     theirs = foreign.parse(_Task, values, where)

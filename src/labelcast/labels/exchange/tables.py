@@ -14,7 +14,6 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from labelcast.files.json_files import write_text
 from labelcast.labels.exchange.foreign import Row
 from labelcast.tasks.sources import Record, check_file, open_csv, open_source
 
@@ -23,13 +22,13 @@ _DELIMITERS = ",;\t"
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows for a spreadsheet: with a byte order mark, so that it reads them as UTF-8."""
+def csv_text(rows: Sequence[Row]) -> str:
+    """Rows for a spreadsheet, with a byte order mark, so that it reads them as UTF-8."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow([_guarded(name) for name in rows[0]])
     table.writerows([_guarded(cell) for cell in row.values()] for row in rows)
-    write_text(path, "\ufeff" + text.getvalue())
+    return "\ufeff" + text.getvalue()
 
 
 def records(path: Path, file_format: str | None, names: Collection[str]) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, validate_call
 from pydantic_core import from_json, to_jsonable_python
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -40,8 +40,6 @@ Json = dict[str, object]
 
 LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
-
-
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 
 
@@ -76,8 +74,8 @@ class _Api:
             "forecast": self._forecast,
         }
 
-    def example(self, example: str) -> Json:
-        return _details(self._session.snapshot().item(example))
+    def example(self, *, id: str) -> Json:
+        return _details(self._session.snapshot().item(id))
 
     def label(self, *, id: str, seen: str, answer: str, seconds: Seconds = 0.0) -> Json:
         return _changed(self._session.label(id, answer, seen=seen, seconds=seconds), id)
@@ -135,63 +133,58 @@ def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
     page = html.get_template("page.html").render(run=session.run.path.resolve().name)
     locked_out = html.get_template("locked_out.html").render()
 
-    acts: list[Callable[..., Json]] = [api.label, api.skip, api.unsure, api.note, api.undo]
-    acts += [api.model, api.measure, api.stop, api.forecast]
-
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
+    reads: list[Callable[..., Json]] = [api.task, api.state, api.example]
+    acts: list[Callable[..., Json]] = [api.label, api.skip, api.unsure, api.note, api.undo]
+    acts += [api.model, api.measure, api.stop, api.forecast]
     routes = [
         Route("/", index),
-        _get("/api/task", lambda query: api.task()),
-        _get("/api/state", lambda query: api.state()),
-        _get("/api/example", lambda query: api.example(query.get("id", ""))),
-        *(_post(f"/api/{act.__name__}", act) for act in acts),
+        *(_route("GET", act) for act in reads),
+        *(_route("POST", act) for act in acts),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     return protected(Starlette(routes=routes), keys, locked_out)
 
 
-def _get(path: str, act: Callable[[QueryParams], Json]) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return await _respond(lambda: act(request.query_params))
-
-    return Route(path, endpoint)
-
-
-def _post(path: str, act: Callable[..., Json]) -> Route:
-    """A route whose body is a JSON object with the arguments of `act`, each of its exact type."""
+def _route(method: str, act: Callable[..., Json]) -> Route:
+    """A route for `act`: its arguments, each of its exact type, are the query or a JSON object."""
     checked = validate_call(config=ConfigDict(strict=True))(act)
 
     async def endpoint(request: Request) -> Response:
-        content = bytearray()
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LARGEST_BODY:
-                return refusal("That is too long.", 413)
         try:
-            body = from_json(content, allow_inf_nan=False)
-        except ValueError as error:
-            return refusal(f"body: {error}", 422)
-        if not isinstance(body, dict):
-            return refusal("body: must be a JSON object.", 422)
-        return await _respond(lambda: checked(**body))
+            given = await _body(request) if method == "POST" else dict(request.query_params)
+            done = await run_in_threadpool(lambda: checked(**given))
+            return JSONResponse(to_jsonable_python(done))
+        except HTTPException as error:
+            return refusal(error.detail, error.status_code)
+        except ChangedMeanwhile as error:
+            item = _details(error.item) if error.item else None
+            return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            return refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 422)
+        except LabelcastError as error:
+            missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
+            return refusal(str(error), 404 if missing else 422 if wrong else 503)
 
-    return Route(path, endpoint, methods=["POST"])
+    return Route(f"/api/{act.__name__}", endpoint, methods=[method])
 
 
-async def _respond(act: Callable[[], Json]) -> Response:
+async def _body(request: Request) -> Json:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_BODY:
+            raise HTTPException(413, "That is too long.")
     try:
-        return JSONResponse(to_jsonable_python(await run_in_threadpool(act)))
-    except ChangedMeanwhile as error:
-        item = _details(error.item) if error.item else None
-        return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        return refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 422)
-    except LabelcastError as error:
-        missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
-        return refusal(str(error), 404 if missing else 422 if wrong else 503)
+        body = from_json(content, allow_inf_nan=False)
+    except ValueError as error:
+        raise HTTPException(422, f"body: {error}") from None
+    if not isinstance(body, dict):
+        raise HTTPException(422, "body: must be a JSON object.")
+    return body
 
 
 def _changed(now: Snapshot, example: str) -> Json:

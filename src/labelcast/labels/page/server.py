@@ -72,14 +72,10 @@ def has_browser() -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
-        listening.listen()
+        return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        listening.close()
         raise InputError(
-            f"--port {port}: cannot be used ({error.strerror}). Choose another, or 0."
+            f"--port {port}: cannot be used ({os.strerror(error.errno or 0)}). "
+            "Choose another, or 0."
         ) from None
-    return listening

@@ -1,39 +1,23 @@
-"""Tasks whose answers are known because a rule made them."""
+"""Tasks whose answers are known because a rule made them: one module for each.
+
+Its `draw` takes a random source, a level and a share, and returns a record with `input`, `options`
+(some tasks) and `target`. The level lengthens the question; the share, in [0, 1), is the place of
+the right answer among the possible ones, each equally likely.
+"""
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from importlib import import_module
 from itertools import count
 from random import Random
 
 from labelcast.errors import InputError
-from labelcast.tasks.generated import (
-    boolean_expressions,
-    hyperbaton,
-    object_counting,
-    post_room,
-    reasoning_about_colored_objects,
-    temporal_sequences,
-    tracking_shuffled_objects,
-    web_of_lies,
+
+NAMES = (
+    *("boolean_expressions", "hyperbaton", "object_counting", "post_room"),
+    *("reasoning_about_colored_objects", "temporal_sequences", "tracking_shuffled_objects"),
+    "web_of_lies",
 )
-
-__all__ = ["NAMES", "generate"]
-
-# (random source, level, share) -> a record with `input`, `options` (some tasks) and `target`.
-# `level` lengthens the question; `share`, in [0, 1), is the place of the right answer among the
-# possible ones, each equally likely.
-_Draw = Callable[[Random, int, float], dict[str, str]]
-
-_DRAWS: dict[str, _Draw] = {
-    module.__name__.rpartition(".")[2]: module.draw
-    for module in (
-        *(boolean_expressions, hyperbaton, object_counting, post_room),
-        *(reasoning_about_colored_objects, temporal_sequences, tracking_shuffled_objects),
-        web_of_lies,
-    )
-}
-
-NAMES: tuple[str, ...] = tuple(sorted(_DRAWS))
 
 
 def generate(name: str, size: int, seed: int = 0) -> Iterator[dict[str, str]]:
@@ -43,14 +27,17 @@ def generate(name: str, size: int, seed: int = 0) -> Iterator[dict[str, str]]:
     of k. Memory grows by about 70 bytes per record. An unknown name or a size below 1 raises
     InputError at the call, not at the first record.
     """
-    if name not in _DRAWS:
+    if name not in NAMES:
         raise InputError(f"there is no generated task {name!r}; choose one of: {', '.join(NAMES)}")
     if size < 1:
         raise InputError(f"size is {size}, but a draw needs at least 1 record")
-    return _stream(_DRAWS[name], Random(f"{name}:{seed}"), size)
+    draw = import_module(f"labelcast.tasks.generated.{name}").draw
+    return _stream(draw, Random(f"{name}:{seed}"), size)
 
 
-def _stream(draw: _Draw, rng: Random, size: int) -> Iterator[dict[str, str]]:
+def _stream(
+    draw: Callable[[Random, int, float], dict[str, str]], rng: Random, size: int
+) -> Iterator[dict[str, str]]:
     seen: set[bytes] = set()
     for _ in range(size):
         # A redraw keeps the share: otherwise the answers whose short questions are used up first

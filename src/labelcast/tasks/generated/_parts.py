@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from random import Random
+from string import ascii_uppercase
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,11 +11,6 @@ T = TypeVar("T")
 def words(text: str) -> tuple[str, ...]:
     """The words of `text`, split at white space."""
     return tuple(text.split())
-
-
-def phrases(text: str) -> tuple[str, ...]:
-    """The phrases of `text`, split at `|`."""
-    return tuple(phrase.strip() for phrase in text.split("|"))
 
 
 PEOPLE = words(
@@ -26,8 +22,6 @@ PEOPLE = words(
     """
 )
 
-_LETTERS = "ABCDEFGHIJ"
-
 
 def pick(items: Sequence[T], share: float) -> T:
     """The item at `share`, in [0, 1), of the way through `items`."""
@@ -36,7 +30,7 @@ def pick(items: Sequence[T], share: float) -> T:
 
 def letter(index: int) -> str:
     """The name of the option at `index`, from 0: `(A)`, `(B)`, ..."""
-    return f"({_LETTERS[index]})"
+    return f"({ascii_uppercase[index]})"
 
 
 def lettered(items: Sequence[str]) -> str:

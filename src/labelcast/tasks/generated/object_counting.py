@@ -2,29 +2,34 @@
 
 from random import Random
 
-from labelcast.tasks.generated._parts import PEOPLE, listed, pick, with_article
+from labelcast.tasks.generated._parts import PEOPLE, listed, pick, with_article, words
 
-# Kind -> its things as singular:plural. No thing could be of two kinds.
-_KINDS: dict[str, tuple[tuple[str, str], ...]] = {
-    kind: tuple((one, many) for one, _, many in (pair.partition(":") for pair in pairs.split()))
-    for kind, pairs in {
-        "fruits": "apricot:apricots fig:figs kiwi:kiwis lemon:lemons mango:mangoes papaya:papayas "
-        "pear:pears pineapple:pineapples quince:quinces cherry:cherries",
-        "vegetables": "cabbage:cabbages carrot:carrots leek:leeks onion:onions parsnip:parsnips "
-        "potato:potatoes radish:radishes shallot:shallots turnip:turnips artichoke:artichokes",
-        "animals": "badger:badgers camel:camels donkey:donkeys ferret:ferrets goose:geese "
-        "hedgehog:hedgehogs iguana:iguanas otter:otters pony:ponies tortoise:tortoises",
-        "musical instruments": "accordion:accordions banjo:banjos bassoon:bassoons cello:cellos "
-        "flute:flutes harp:harps oboe:oboes trombone:trombones ukulele:ukuleles viola:violas",
-        "pieces of furniture": "armchair:armchairs bed:beds bookcase:bookcases cupboard:cupboards "
-        "desk:desks dresser:dressers sofa:sofas stool:stools table:tables wardrobe:wardrobes",
-        "tools": "axe:axes chisel:chisels drill:drills hammer:hammers hatchet:hatchets "
-        "pickaxe:pickaxes saw:saws screwdriver:screwdrivers spanner:spanners wrench:wrenches",
-        "items of clothing": "apron:aprons blouse:blouses cardigan:cardigans coat:coats "
-        "glove:gloves jacket:jackets scarf:scarves shirt:shirts skirt:skirts sock:socks",
-        "vehicles": "bicycle:bicycles bus:buses ferry:ferries lorry:lorries moped:mopeds "
-        "scooter:scooters tractor:tractors tram:trams truck:trucks van:vans",
-    }.items()
+# Kind -> its things, with the plurals that do not just add an s. No thing could be of two kinds.
+_KINDS = {
+    "fruits": words(
+        "apricot fig kiwi lemon mango:mangoes papaya pear pineapple quince cherry:cherries"
+    ),
+    "vegetables": words(
+        "cabbage carrot leek onion parsnip potato:potatoes radish:radishes shallot turnip artichoke"
+    ),
+    "animals": words(
+        "badger camel donkey ferret goose:geese hedgehog iguana otter pony:ponies tortoise"
+    ),
+    "musical instruments": words(
+        "accordion banjo bassoon cello flute harp oboe trombone ukulele viola"
+    ),
+    "pieces of furniture": words(
+        "armchair bed bookcase cupboard desk dresser sofa stool table wardrobe"
+    ),
+    "tools": words(
+        "axe chisel drill hammer hatchet pickaxe saw screwdriver spanner wrench:wrenches"
+    ),
+    "items of clothing": words(
+        "apron blouse cardigan coat glove jacket scarf:scarves shirt skirt sock"
+    ),
+    "vehicles": words(
+        "bicycle bus:buses ferry:ferries lorry:lorries moped scooter tractor tram truck van"
+    ),
 }
 _WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 _SCENES = (
@@ -64,6 +69,6 @@ def _split(rng: Random, total: int, parts: int) -> list[int]:
     return numbers
 
 
-def _numbered(thing: tuple[str, str], number: int) -> str:
-    singular, plural = thing
-    return with_article(singular) if number == 1 else f"{_WORDS[number - 2]} {plural}"
+def _numbered(thing: str, number: int) -> str:
+    one, _, many = thing.partition(":")
+    return with_article(one) if number == 1 else f"{_WORDS[number - 2]} {many or one + 's'}"

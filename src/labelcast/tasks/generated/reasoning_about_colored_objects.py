@@ -1,14 +1,13 @@
 """Things of several colours in a row, and a question on colours, places or numbers."""
 
-from collections.abc import Callable
 from random import Random
 
 from labelcast.tasks.generated._parts import lay_out, listed, with_article, words
 
 # A row from left to right: (colour, thing) each; no thing appears twice.
 _Row = list[tuple[str, str]]
-# A question, its answer, and whether the answer is a colour (else a number).
-_Asked = tuple[str, str, bool]
+# A question and its answer, a colour or a number.
+_Asked = tuple[str, str]
 
 _COLOURS = words("red blue green yellow purple orange black white grey pink brown turquoise")
 _THINGS = words(
@@ -31,8 +30,9 @@ def draw(rng: Random, level: int, share: float) -> dict[str, str]:
     row = [(rng.choice(palette), thing) for thing in rng.sample(_THINGS, length)]
     things = listed([with_article(f"{colour} {thing}") for colour, thing in row])
     scene = f"On {rng.choice(_SURFACES)} there are, from left to right, {things}."
-    question, right, is_colour = rng.choice(_QUESTIONS)(rng, row)
-    wrong = _other_colours(rng, row, right) if is_colour else _other_numbers(rng, row, right)
+    question, right = rng.choice(_QUESTIONS)(rng, row)
+    others = _other_numbers if right.isdecimal() else _other_colours
+    wrong = others(rng, row, right)
     options, target = lay_out(rng, right, wrong, share)
     return {"input": f"{scene} {question}", "options": options, "target": target}
 
@@ -49,20 +49,21 @@ def _other_numbers(rng: Random, row: _Row, right: str) -> list[str]:
     return rng.sample([number for number in numbers if number != right], _OPTIONS - 1)
 
 
-def _number(row: _Row, rule: Callable[[str], bool]) -> str:
-    return str(sum(rule(colour) for colour, _ in row))
+def _without(row: _Row, unwanted: str) -> str:
+    """How many things are not of a colour."""
+    return str(sum(colour != unwanted for colour, _ in row))
 
 
 def _colour_of(rng: Random, row: _Row) -> _Asked:
     colour, thing = rng.choice(row)
-    return f"What colour is the {thing}?", colour, True
+    return f"What colour is the {thing}?", colour
 
 
 def _colour_at(rng: Random, row: _Row) -> _Asked:
     place = rng.randrange(len(_ORDINALS))
     side = rng.choice(("left", "right"))
     colour = row[place][0] if side == "left" else row[-1 - place][0]
-    return f"What colour is the {_ORDINALS[place]} thing from the {side}?", colour, True
+    return f"What colour is the {_ORDINALS[place]} thing from the {side}?", colour
 
 
 def _colour_beside(rng: Random, row: _Row) -> _Asked:
@@ -72,19 +73,19 @@ def _colour_beside(rng: Random, row: _Row) -> _Asked:
     else:
         side, known, asked = "left", row[place + 1], row[place]
     question = f"What colour is the thing directly to the {side} of the {known[1]}?"
-    return question, asked[0], True
+    return question, asked[0]
 
 
 def _number_of_two(rng: Random, row: _Row) -> _Asked:
     one = rng.choice(row)[0]
     other = rng.choice([colour for colour in _COLOURS if colour != one])
-    question = f"How many things are {one} or {other}?"
-    return question, _number(row, lambda colour: colour in (one, other)), False
+    count = sum(colour in (one, other) for colour, _ in row)
+    return f"How many things are {one} or {other}?", str(count)
 
 
 def _number_without(rng: Random, row: _Row) -> _Asked:
     one = rng.choice(row)[0]
-    return f"How many things are not {one}?", _number(row, lambda colour: colour != one), False
+    return f"How many things are not {one}?", _without(row, one)
 
 
 def _number_beside(rng: Random, row: _Row) -> _Asked:
@@ -93,7 +94,7 @@ def _number_beside(rng: Random, row: _Row) -> _Asked:
     side = rng.choice(("left", "right"))
     part = row[:place] if side == "left" else row[place + 1 :]
     question = f"How many things to the {side} of the {row[place][1]} are not {one}?"
-    return question, _number(part, lambda colour: colour != one), False
+    return question, _without(part, one)
 
 
 def _number_left(rng: Random, row: _Row) -> _Asked:
@@ -102,15 +103,10 @@ def _number_left(rng: Random, row: _Row) -> _Asked:
         f"Everything {gone[0]} is taken away, and so is the {single[1]}. How many things are left?"
     )
     rest = [item for item in row if item != single]
-    return question, _number(rest, lambda colour: colour != gone[0]), False
+    return question, _without(rest, gone[0])
 
 
-_QUESTIONS: tuple[Callable[[Random, _Row], _Asked], ...] = (
-    _colour_of,
-    _colour_at,
-    _colour_beside,
-    _number_of_two,
-    _number_without,
-    _number_beside,
-    _number_left,
+_QUESTIONS = (
+    *(_colour_of, _colour_at, _colour_beside),
+    *(_number_of_two, _number_without, _number_beside, _number_left),
 )

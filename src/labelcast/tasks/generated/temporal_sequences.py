@@ -6,29 +6,24 @@ Times are half hours from midnight.
 from itertools import pairwise
 from random import Random
 
-from labelcast.tasks.generated._parts import PEOPLE, lay_out, phrases
+from labelcast.tasks.generated._parts import PEOPLE, lay_out
 
 _DAY = (10, 46)
 _STRETCHES = (4, 7)
 _MOST_STRETCHES = 12
 _WRONG = 3
-# Place: errand.
-_ERRANDS = phrases(
-    """
-    the post office: send a parcel | the library: return an atlas |
-    the swimming hall: swim a few lengths | the barber: get a haircut |
-    the aquarium: look at the eels | the town hall: renew a passport |
-    the tailor: collect a coat | the dentist: have a tooth filled |
-    the garden centre: buy seedlings | the chess club: pick up a trophy
-    """
+_ERRANDS = (
+    *("the post office: send a parcel", "the library: return an atlas"),
+    *("the swimming hall: swim a few lengths", "the barber: get a haircut"),
+    *("the aquarium: look at the eels", "the town hall: renew a passport"),
+    *("the tailor: collect a coat", "the dentist: have a tooth filled"),
+    *("the garden centre: buy seedlings", "the chess club: pick up a trophy"),
 )
-_DOINGS = phrases(
-    """
-    washing a van | weeding the allotment | queueing at the bakery | tuning a piano |
-    painting a fence | walking two dogs | feeding ducks at the pond | mending a bicycle |
-    reading on a bench | waiting for a train | teaching a sewing class |
-    playing table tennis | stacking firewood | sketching the old bridge
-    """
+_DOINGS = (
+    *("washing a van", "weeding the allotment", "queueing at the bakery", "tuning a piano"),
+    *("painting a fence", "walking two dogs", "feeding ducks at the pond", "mending a bicycle"),
+    *("reading on a bench", "waiting for a train", "teaching a sewing class"),
+    *("playing table tennis", "stacking firewood", "sketching the old bridge"),
 )
 
 
@@ -42,11 +37,10 @@ def draw(rng: Random, level: int, share: float) -> dict[str, str]:
     spans = list(pairwise(cuts))
     free = rng.choice(spans)
     doings = rng.sample(_DOINGS, stretches)
+    busy = [span for span in spans if span != free]
     seen = [
         f"{witness} saw {who} {doing} {_between(span)}."
-        for witness, doing, span in zip(
-            witnesses, doings, [span for span in spans if span != free], strict=False
-        )
+        for witness, doing, span in zip(witnesses, doings, busy, strict=False)
     ]
     if rng.random() < 0.5:
         rng.shuffle(seen)

@@ -1,4 +1,4 @@
-"""The order of the heat map."""
+"""How similar examples are: the order of the heat map, pairs and means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from coslow_runs import answered_run, cosines
 
-from labelcast.report.similarity import MOST, Similarity, clustered, read_similarity
+from labelcast.report.examples import MOST, Similarity, clustered, read_similarity
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 33])

@@ -95,11 +95,7 @@ def check_names(task: Task | None) -> None:
 
 
 def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
-    """The drawn examples of some sets (None: all), in drawn order.
-
-    Raises:
-        InputError: the pool is not scored yet, or a row is damaged.
-    """
+    """The drawn examples of some sets (None: all), in drawn order, once the pool is scored."""
     if not run.is_done("score"):
         raise InputError(
             f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
@@ -109,7 +105,7 @@ def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExamp
 
 
 def draws_so_far(run: Run) -> list[DrawnExample]:
-    """The drawn examples, also before score has finished. Raises InputError for a damaged row."""
+    """The drawn examples, also before score has finished."""
     return _read_examples(run, _DRAWS, DrawnExample)
 
 
@@ -121,7 +117,7 @@ def require_drawn(run: Run, only: Collection[str] | None) -> None:
 
 
 def read_labels(run: Run) -> list[Label]:
-    """The labels of a run. Errors as `read_draws`."""
+    """The labels of a run."""
     return _read_examples(run, _LABELS, Label)
 
 
@@ -162,11 +158,7 @@ def count_labels(run: Run) -> LabelCounts:
 
 
 def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
-    """The labelled examples of one set, rendered.
-
-    Raises:
-        InputError: fewer than two are labelled.
-    """
+    """The labelled examples of one set, rendered; fewer than two are refused."""
     labels = [label for label in read_labels(run) if label.set == name]
     if len(labels) < 2:
         raise InputError(

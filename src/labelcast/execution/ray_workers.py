@@ -107,12 +107,9 @@ class RayWorkers(Generic[R]):
 
     def _moved(self) -> list[Started | Moved | Ended[R]]:
         try:
-            events: list[Started | Moved | Ended[R]] = self._ray.get(
-                self._board.take.remote(), timeout=_WAIT
-            )
+            return list(self._ray.get(self._board.take.remote(), timeout=_WAIT))
         except self._ray.exceptions.RayError:
             return []  # still starting, or restarted on another node; jobs run without it
-        return events
 
     def _ended(self, number: int, actor: Any, error: Exception) -> Ended[R]:
         """The end of a job whose actor died or whose result was lost."""
@@ -184,9 +181,6 @@ def join(ray: Any, address: str | None) -> bool:
 
     The address is ``auto``, ``HOST:PORT`` or ``ray://...``. Without one, ``RAY_ADDRESS`` of the
     environment is used, as in Ray's own jobs, or a new cluster is started.
-
-    Raises:
-        RunError: the cluster cannot be reached or started.
     """
     if ray.is_initialized():
         return False

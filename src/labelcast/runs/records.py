@@ -156,11 +156,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
-    """A record from untrusted JSON.
-
-    Raises:
-        InputError: names the place (`where`), the key, what is wrong, and the `fix`.
-    """
+    """A record from untrusted JSON; the InputError names place, key, fault and `fix`."""
     try:
         return form.model_validate(content)
     except RecursionError:

@@ -126,10 +126,7 @@ def measure_sweeps_probes(
     say: Callable[[str], None] = lambda text: None,
     tasks: Sequence[str] = (),
 ) -> dict[str, Probes]:
-    """Measure the probes of some tasks (by default all), with or without a curve.
-
-    The sweeps have one model and recipe. Raises as `calibrate`.
-    """
+    """Measure the probes of some tasks (by default all) of sweeps with one model and recipe."""
     sweeps = _opened(folders, settings)
     known = [name for sweep in sweeps for name in sweep.read().tasks]
     for name in tasks:

@@ -120,11 +120,8 @@ def measure_probes(
     """Measure the missing probes of some tasks into `DIR/probes.jsonl` and return all of them.
 
     After an interruption, the same call resumes with the first unfinished probe. `say` is called
-    with what is measured next.
-
-    Raises:
-        InputError: the pool is too small, or model or data differ from those of the sweep.
-        RunError: the folder cannot be written.
+    with what is measured next. A pool that is too small, or another model or data than those of
+    the sweep, is refused.
     """
     with Run(sweep.path).locked():
         measuring = _Measuring(sweep, settings, say)

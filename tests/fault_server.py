@@ -35,7 +35,7 @@ _LIBRARIES = (
     *("accelerate", "sklearn.metrics", "safetensors.torch", "scipy.cluster.hierarchy", "rich.live"),
     *(
         "transformers.models.llama.modeling_llama",
-        "labelcast.sweeps.run_job",
+        "labelcast.sweeps.job",
         "labelcast.cli.app",
     ),
     *("labelcast.report.page", "labelcast.runs.score", "labelcast.runs.tune", "vl_convert"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from small_training import TASK, save_model, write_records
 
-from labelcast.execution.workers import Ended, Job, JobProgress, Moved, Started
+from labelcast.execution.workers import Ended, Job, JobProgress, Moved, ReportProgress, Started
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
 from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.sweep import Sweep
@@ -61,11 +61,31 @@ class Place:
         """The task with its data."""
         return SweepTask(TASK.model_copy(update={"name": name}), self.data)
 
-    def begin(self, name: str, tasks: Sequence[str] = ("first",), **changes: Any) -> Begun:
+    def parts(self, count: int) -> list[SweepTask]:
+        """Tasks ``task-0``, ... on different parts of the data, so that their CoS-Low differs."""
+        lines = Path(self.data).read_text().splitlines(keepends=True)
+        found = []
+        for number in range(count):
+            path = self.path / f"part-{number}.jsonl"
+            path.write_text("".join(lines[10 * number : 10 * number + 110]))
+            found.append(replace(self.chosen(f"task-{number}"), data=str(path)))
+        return found
+
+    def begin(
+        self, name: str, tasks: Sequence[str | SweepTask] = ("first",), **changes: Any
+    ) -> Begun:
         """Begin a sweep in a folder of that name."""
         sweep = Sweep(self.path / name)
-        jobs = sweep.begin([self.chosen(task) for task in tasks], self.settings(**changes))
-        return Begun(sweep, jobs)
+        chosen = [self.chosen(task) if isinstance(task, str) else task for task in tasks]
+        return Begun(sweep, sweep.begin(chosen, self.settings(**changes)))
+
+    def filled(self, name: str, tasks: Sequence[str | SweepTask]) -> Begun:
+        """A sweep of ``task-0``, ... with made-up scores at 0, 10 and 20 labels."""
+        begun = self.begin(name, tasks, budgets=(0, 10, 20))
+        for job in begun.jobs:
+            score = 0.3 + job.budget / 100 * (1 + int(job.name[-1]))
+            begun.sweep.scores.append(job.row(score=min(score, 1.0), test_size=20))
+        return begun
 
 
 @dataclass(frozen=True)
@@ -79,8 +99,12 @@ class Begun:
 class InProcess:
     """Workers that run each job in this process, which saves the start of another one."""
 
+    slots = 1
+    where = "this process"
+    job: tuple[int, Job[ScoreRow]] | None = None
+
     def __init__(self, *args: object, **options: object) -> None:
-        self.job: tuple[int, Job[ScoreRow]] | None = None
+        """Take what `LocalWorkers` takes."""
 
     def free(self) -> bool:
         """Whether no job waits."""
@@ -95,8 +119,12 @@ class InProcess:
         assert self.job is not None
         (number, job), self.job = self.job, None
         moved: list[JobProgress] = []
-        row = job.run(moved.append)
+        row = self.do(job, moved.append)
         return [Started(number, "here"), *(Moved(number, p) for p in moved), Ended(number, row)]
+
+    def do(self, job: Job[ScoreRow], report: ReportProgress) -> ScoreRow:
+        """Do a job."""
+        return job.run(report)
 
     def close(self) -> None:
         """Nothing runs any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,15 +24,19 @@ class Square:
 
 @dataclass(frozen=True)
 class SquareJob:
-    """Squares a number; may fail, or kill its process unless a file exists."""
+    """Squares a number; may fail, kill its process unless a file exists, or wait for a pipe."""
 
     number: int
     fails: bool = False
     kill_unless: str = ""
+    waits_for: str = ""
     losses: int = 0
 
     def run(self, report: Callable[[JobProgress], None]) -> Square:
+        pipe = os.open(self.waits_for, os.O_RDONLY | os.O_NONBLOCK) if self.waits_for else -1
         report(JobProgress("squaring", 1, 1))
+        if self.waits_for and not select.select([pipe], [], [], 60)[0]:
+            return self.died("nobody wrote to the pipe", 60)
         if self.kill_unless and not Path(self.kill_unless).exists():
             Path(self.kill_unless).touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -55,13 +60,18 @@ class Seen:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def run(workers: Any, jobs: list[SquareJob], retries: int = 0) -> Seen:
+def run(
+    workers: Any,
+    jobs: list[SquareJob],
+    retries: int = 0,
+    meanwhile: Callable[[Event[Square]], object] = lambda event: None,
+) -> Seen:
     seen = Seen({}, [])
-    run_jobs(
-        workers,
-        jobs,
-        retries=retries,
-        on_result=seen.results.__setitem__,
-        on_event=seen.events.append,
-    )
+
+    def on_event(event: Event[Square]) -> None:
+        seen.events.append(event)
+        meanwhile(event)
+
+    keep = seen.results.__setitem__
+    run_jobs(workers, dict(enumerate(jobs)), retries=retries, on_result=keep, on_event=on_event)
     return seen

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from labelcast.runs.tune import tune
     from labelcast.selection.low_confidence import pick_low_confidence
     from labelcast.sweeps.calibrate import calibrate
-    from labelcast.sweeps.run_sweep import sweep
+    from labelcast.sweeps.sweep import sweep
     from labelcast.tasks.prompts import Example, examples
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
@@ -42,7 +42,7 @@ _MODULES = {
     "labelcast.runs.tune": ("tune",),
     "labelcast.selection.low_confidence": ("pick_low_confidence",),
     "labelcast.sweeps.calibrate": ("calibrate",),
-    "labelcast.sweeps.run_sweep": ("sweep",),
+    "labelcast.sweeps.sweep": ("sweep",),
     "labelcast.tasks.prompts": ("Example", "examples"),
     "labelcast.tasks.sources": ("open_source",),
     "labelcast.tasks.task": ("Task",),

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from command_line import labelcast
 from small_sweeps import Place, make_place
-
-from labelcast.sweeps.sweep import Sweep
 
 
 @pytest.fixture(scope="module")
@@ -19,26 +15,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return make_place(tmp_path_factory.mktemp("place"))
 
 
-def filled(place: Place, name: str, count: int) -> Path:
-    """A sweep of tasks on different parts of the data, with made-up scores."""
-    lines = Path(place.data).read_text().splitlines(keepends=True)
-    tasks = []
-    for number in range(count):
-        path = place.path / f"part-{number}.jsonl"
-        path.write_text("".join(lines[10 * number : 10 * number + 110]))
-        tasks.append(replace(place.chosen(f"task-{number}"), data=str(path)))
-    sweep = Sweep(place.path / name)
-    for job in sweep.begin(tasks, place.settings(budgets=(0, 10))):
-        score = 0.2 + job.budget * (1 + int(job.name[-1])) / 100
-        sweep.scores.append(job.row(score=score, test_size=20))
-    return sweep.path
-
-
 def test_a_card_is_written_and_can_be_used_by_its_path(place: Place) -> None:
     """The card has its recipe and error; `calibrations` and `forecast` take its path."""
     card = place.path / "card.json"
     sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
-    given = ("calibrate", filled(place, "eight", 8), "--name", "mine", "--out", card, *sizes)
+    given = (
+        "calibrate",
+        place.filled("eight", place.parts(8)).sweep.path,
+        "--name",
+        "mine",
+        "--out",
+        card,
+        *sizes,
+    )
     done = labelcast(*given, "--json")
     assert done.status == 0, done.err
     assert done.json["card"]["recipe"] == "short"
@@ -59,7 +48,14 @@ def test_a_card_is_written_and_can_be_used_by_its_path(place: Place) -> None:
 def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
     """Seven tasks are too few: nothing is written."""
     card = place.path / "few.json"
-    done = labelcast("calibrate", filled(place, "seven", 7), "--name", "few", "--out", card)
+    done = labelcast(
+        "calibrate",
+        place.filled("seven", place.parts(7)).sweep.path,
+        "--name",
+        "few",
+        "--out",
+        card,
+    )
     assert done.status == 2
     assert "needs 8 or more" in done.err
     assert not card.exists()
@@ -67,7 +63,7 @@ def test_too_few_tasks_are_refused_with_the_reason(place: Place) -> None:
 
 def test_probes_only(place: Place) -> None:
     """--probes-only measures a sweep without curves; options of a card are refused with it."""
-    sweep = filled(place, "probes", 2)
+    sweep = place.filled("probes", place.parts(2)).sweep.path
     sizes = ("--draws", 2, "--pool", 60, "--n-label", 5, "--device", "cpu")
     done = labelcast("calibrate", sweep, "--probes-only", "--task", "task-1", *sizes, "--json")
     assert done.status == 0, done.err

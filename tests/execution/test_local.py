@@ -50,7 +50,7 @@ def test_closing_ends_the_processes() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(workers, [SquareJob(1)], on_result=lambda number, square: None, on_event=stop)
+        run_jobs(workers, {0: SquareJob(1)}, on_result=lambda number, square: None, on_event=stop)
     assert [process.is_alive() for process in processes if process] == [False]
 
 

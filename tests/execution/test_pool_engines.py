@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_pools import run_score, words
 
 from labelcast.errors import InputError
 from labelcast.execution.pool_engines import LocalEngine, Spread, check_options, open_engine
@@ -14,13 +15,9 @@ from labelcast.execution.shards import ShardedPool
 from labelcast.models.choices import Choice
 from labelcast.models.generation import end_tokens
 from labelcast.models.loading import LanguageModel, load_unweighted
-from labelcast.runs.score import score_run
-from labelcast.tasks.sources import Record, Source
-from labelcast.tasks.task import Task
+from labelcast.runs.score import ScoredRun
 
 pytestmark = pytest.mark.filterwarnings("ignore::labelcast.errors.LabelcastWarning")
-TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
-POOL = Source("memory", lambda: (Record(n, "here", {"text": f"word {n}"}) for n in range(12)))
 
 
 class Elsewhere(LocalEngine):
@@ -42,10 +39,8 @@ def facts(out: Path, part: str = "facts") -> Any:
     return json.loads((out / "run.json").read_text())[part]
 
 
-def run_score(engine: LocalEngine, out: Path) -> Any:
-    return score_run(
-        POOL, engine.lm, out, task=TASK, engine=engine, n_label=4, max_new_tokens=2, batch_size=4
-    )
+def run_with(engine: LocalEngine, out: Path) -> ScoredRun:
+    return run_score(engine.lm, out, words(12), engine=engine)
 
 
 @pytest.mark.parametrize(
@@ -70,23 +65,23 @@ def test_wrong_options_are_named(name: str, spread: Spread, says: str) -> None:
 
 def test_the_engine_is_a_fact_of_the_run(tiny: LanguageModel, tmp_path: Path) -> None:
     """It is not part of the question: another engine of the same runtime may continue."""
-    run_score(LocalEngine(tiny), tmp_path / "run")
+    run_with(LocalEngine(tiny), tmp_path / "run")
     assert facts(tmp_path / "run")["engine"] == "local"
     manifest = json.loads((tmp_path / "run/manifests/score.json").read_text())
     assert manifest["engine"] == "local"
-    assert run_score(Idle(tiny), tmp_path / "run").reused
+    assert run_with(Idle(tiny), tmp_path / "run").reused
 
 
 def test_values_of_two_runtimes_are_not_mixed(tiny: LanguageModel, tmp_path: Path) -> None:
     """The message names the engines that may continue."""
-    run_score(LocalEngine(tiny), tmp_path / "ours")
+    run_with(LocalEngine(tiny), tmp_path / "ours")
     with pytest.raises(InputError, match=r"come from transformers.*--engine local or ray"):
-        run_score(Elsewhere(tiny), tmp_path / "ours")
-    run_score(Elsewhere(tiny), tmp_path / "theirs")
+        run_with(Elsewhere(tiny), tmp_path / "ours")
+    run_with(Elsewhere(tiny), tmp_path / "theirs")
     assert facts(tmp_path / "theirs", "question")["runtime"] == "vllm"
     with pytest.raises(InputError, match=r"come from vllm.*--engine vllm"):
-        run_score(LocalEngine(tiny), tmp_path / "theirs")
-    assert run_score(Elsewhere(tiny), tmp_path / "theirs").reused
+        run_with(LocalEngine(tiny), tmp_path / "theirs")
+    assert run_with(Elsewhere(tiny), tmp_path / "theirs").reused
 
 
 def test_a_model_without_weights_says_the_same(tiny: LanguageModel) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +13,16 @@ import pytest
 import torch
 from command_line import SOURCE, in_process
 from shared_data import shared
+from small_pools import SHARD, TASK, TASK_TEXT, results, run_score, start, words
 
 from labelcast.errors import InputError, RunError
-from labelcast.execution.pool_engines import Spread
-from labelcast.execution.pool_ray import TRIES, RayEngine
+from labelcast.execution.pool_engines import TRIES, RayEngine, Spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
-from labelcast.runs.score import ScoredRun, score_run
-from labelcast.tasks.sources import Record, Source, open_source
-from labelcast.tasks.task import Task
+from labelcast.tasks.sources import open_source
 
 ray: Any = pytest.importorskip("ray", reason="the extra labelcast[ray] is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
-TEXT = "{name: t, instruction: Say it., inputs: [text], answer: y}"
-TASK = Task.parse(TEXT)
-SHARD = 12
-CHILD = """
-import sys
-from labelcast.runs import pool
-from labelcast.execution.pool_engines import Spread, open_engine
-from labelcast.runs.score import score_run
-from labelcast.tasks.sources import open_source
-from labelcast.tasks.task import Task
-pool.SHARD = 12
-model, data, out, task = sys.argv[1:]
-engine = open_engine("ray", model, device="cpu", spread=Spread(workers=2))
-def tell(done):
-    print(done, flush=True)
-score_run(open_source(data), engine.lm, out, task=Task.parse(task), engine=engine, n_label=8,
-      batch_size=4, max_new_tokens=3, progress=tell)
-engine.close()
-"""
-
-
-def words(at: Callable[[int], object] = lambda number: None, size: int = 60) -> Source:
-    """A pool that is made as it is read; `at` is called with each record's number."""
-
-    def records() -> Iterator[Record]:
-        for n in range(size):
-            at(n)
-            yield Record(n, f"record {n + 1}", {"text": f"word {n} {'and ' * (n % 7)}"})
-
-    return Source("memory", records)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +38,6 @@ def cluster() -> Iterator[None]:
         logging_level="ERROR",
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, places))}},
     )
-    # Sources made here are pickled by value.
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
     ray.shutdown()
 
@@ -92,24 +56,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def run_score(
-    lm: LanguageModel, out: Path, source: Source, engine: RayEngine | None = None, **options: Any
-) -> ScoredRun:
-    usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}
-    return score_run(source, lm, out, engine=engine, **usual | options)
-
-
-def results(out: Path) -> tuple[bytes, bytes]:
-    return (out / "confidence.parquet").read_bytes(), (out / "to_label.jsonl").read_bytes()
-
-
 @pytest.mark.usefixtures("cluster", "_one_thread")
 @pytest.mark.parametrize("kills", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_workers_write_what_one_process_would(
     tiny: LanguageModel, tmp_path: Path, kills: bool
 ) -> None:
     """Byte for byte, even if one is killed in a shard; then nothing is scored again."""
-    run_score(tiny, tmp_path / "local", words())
+    run_score(tiny, tmp_path / "local", words(60))
     driver, killed = os.getpid(), tmp_path / "killed"
 
     def die(number: int) -> None:
@@ -120,11 +73,11 @@ def test_two_workers_write_what_one_process_would(
     engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=2))
     assert (engine.share.workers, engine.share.cpus) == (2, 1)
     done: list[int] = []
-    run_score(engine.lm, tmp_path / "ray", words(die), engine, progress=done.append)
+    run_score(engine.lm, tmp_path / "ray", words(60, die), engine=engine, progress=done.append)
     assert killed.exists() == kills
     assert sum(done) == 60
     assert results(tmp_path / "ray") == results(tmp_path / "local")
-    assert run_score(tiny, tmp_path / "ray", words()).reused
+    assert run_score(tiny, tmp_path / "ray", words(60)).reused
     engine.close()
     assert ray.is_initialized()  # it was not started here
 
@@ -141,7 +94,7 @@ def test_a_record_that_changed_is_one_message(tiny: LanguageModel, tmp_path: Pat
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
     with pytest.raises(InputError, match="records 13 to 24 have changed") as caught:
-        run_score(engine.lm, tmp_path / "run", open_source(data), engine, found=found)
+        run_score(engine.lm, tmp_path / "run", data, engine=engine, found=found)
     assert "Traceback" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -171,7 +124,7 @@ def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Pa
 
     engine = RayEngine(tiny.name, device="cpu", spread=Spread(workers=1))
     with pytest.raises(RunError, match=f"died {TRIES} times at the same examples"):
-        run_score(engine.lm, tmp_path / "run", words(die), engine)
+        run_score(engine.lm, tmp_path / "run", words(60, die), engine=engine)
     assert len(deaths.read_text()) == TRIES
     assert list((tmp_path / "run/confidence").glob("part-*.parquet"))
 
@@ -181,23 +134,21 @@ def test_a_worker_that_always_dies_is_given_up(tiny: LanguageModel, tmp_path: Pa
 def test_the_process_that_waits_is_killed(tiny: LanguageModel, tmp_path: Path) -> None:
     """After SIGKILL at two shards the same command scores the others; the file is the same."""
     data = tmp_path / "pool.jsonl"
-    records = words().records()
+    records = words(60).records()
     data.write_text("".join(json.dumps(record.values) + "\n" for record in records))
-    run_score(tiny, tmp_path / "local", open_source(data))
-    command = [sys.executable, "-c", CHILD, tiny.name, str(data), str(tmp_path / "ray"), TEXT]
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
-    ) as child:
+    run_score(tiny, tmp_path / "local", data)
+    with start("ray", tiny, data, tmp_path / "ray") as child:
         assert child.stdout is not None
         for _ in range(3):  # nothing was there, then two shards
             child.stdout.readline()
         child.kill()
     kept = len(list((tmp_path / "ray/confidence").glob("part-*.parquet")))
     assert kept >= 2
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.splitlines()[0]) == kept * SHARD
+    with start("ray", tiny, data, tmp_path / "ray") as child:
+        assert child.stdout is not None
+        assert int(child.stdout.readline()) == kept * SHARD
+        child.stdout.read()
+    assert child.returncode == 0
     assert results(tmp_path / "ray") == results(tmp_path / "local")
 
 
@@ -205,8 +156,8 @@ def test_the_process_that_waits_is_killed(tiny: LanguageModel, tmp_path: Path) -
 def test_the_command_says_nothing_of_ray(tiny: LanguageModel, tmp_path: Path) -> None:
     """One JSON object on standard output, and nothing from Ray on standard error."""
     data = tmp_path / "pool.jsonl"
-    data.write_text("".join(json.dumps(record.values) + "\n" for record in words().records()))
-    (tmp_path / "task.yaml").write_text(TEXT)
+    data.write_text("".join(json.dumps(record.values) + "\n" for record in words(60).records()))
+    (tmp_path / "task.yaml").write_text(TASK_TEXT)
     options = ("--task", tmp_path / "task.yaml", "--model", tiny.name, "--n-label", 8)
     done = in_process(
         ["score", data, *options, "--out", tmp_path / "run", "--engine", "ray", "--json"]
@@ -215,7 +166,7 @@ def test_the_command_says_nothing_of_ray(tiny: LanguageModel, tmp_path: Path) ->
     assert done.json["examples"] == 60
     for noise in ("WARN", "INFO", "ray.data", "core_worker", "Dataset", "Traceback"):
         assert noise not in done.err, done.err
-    rows = [record.values for record in words().records()]
+    rows = [record.values for record in words(60).records()]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]) + '{"text": null}\n')
     failed = in_process(["score", data, *options, "--out", tmp_path / "no", "--engine", "ray"])
     assert failed.status == 2
@@ -238,5 +189,5 @@ def test_the_real_model_has_the_same_values(
     options: dict[str, Any] = {"task": None, "batch_size": 8, "max_new_tokens": 8}
     run_score(smollm2, tmp_path / "local", source, **options)
     engine = RayEngine("smollm2", device="cpu", spread=Spread(workers=2))
-    run_score(engine.lm, tmp_path / "ray", source, engine, **options)
+    run_score(engine.lm, tmp_path / "ray", source, engine=engine, **options)
     assert results(tmp_path / "ray") == results(tmp_path / "local")

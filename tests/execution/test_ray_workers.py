@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from small_sweeps import Place, make_place, scores
-from square_jobs import SquareJob, run
+from square_jobs import Square, SquareJob, run
 
 from labelcast.errors import InputError, RunError
 from labelcast.execution.local import LocalWorkers
 from labelcast.execution.ray_workers import RayWorkers, join, on_each_node
-from labelcast.execution.workers import Event, Retried, Started
+from labelcast.execution.workers import Ended, Event, Moved, Retried, Started
 from labelcast.sweeps.records import ScoreRow
 
 ray: Any = pytest.importorskip("ray", reason="the extra labelcast[ray] is not installed")
@@ -63,6 +63,21 @@ def test_jobs_share_kept_actors(environment: None, tmp_path: Path) -> None:
     assert 1 <= len(processes) <= 3 and os.getpid() not in processes
     assert all(event.where.startswith("node ") for event in seen.of(Started))
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("kind", [LocalWorkers, RayWorkers])
+def test_progress_arrives_while_a_job_runs(environment: None, tmp_path: Path, kind: Any) -> None:
+    """A job that waits for an answer to its progress ends."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def answer(event: Event[Square]) -> None:
+        if isinstance(event, Moved):
+            pipe.write_text("go")
+
+    seen = run(kind(size=1), [SquareJob(3, waits_for=str(pipe))], meanwhile=answer)
+    assert seen.results[0].error == "" and seen.results[0].value == 9
+    assert [type(event) for event in seen.events] == [Started, Moved, Ended]
 
 
 @pytest.mark.slow

@@ -8,14 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_pools import TASK
 
 from labelcast.errors import InputError
 from labelcast.execution.shards import ShardedPool, ShardJob, ShardModel, ShardReader
 from labelcast.runs import pool
 from labelcast.tasks.sources import Record, Source
-from labelcast.tasks.task import Task
-
-TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
 
 
 def words(*texts: str) -> Source:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from small_pools import SHARD, TASK, results, run_score, words
 
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
@@ -21,32 +22,11 @@ from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::labelcast.errors.LabelcastWarning")
-TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
-
-
-def words(count: int, start: int = 0) -> Source:
-    """A source of `count` records that are made as they are read."""
-
-    def records() -> Iterator[Record]:
-        for n in range(count):
-            yield Record(n, f"record {n + 1}", {"text": f"word {start + n}"})
-
-    return Source("memory", records)
-
-
-def run_score(lm: LanguageModel, out: Path, size: int = 40) -> Any:
-    return score_run(words(size), lm, out, task=TASK, n_label=8, max_new_tokens=3, batch_size=8)
-
-
-def results(out: Path) -> dict[str, bytes]:
-    """The files of a scored run."""
-    names = ("confidence.parquet", "to_label.jsonl", "draws.jsonl", "run.json")
-    return {name: (out / name).read_bytes() for name in names}
 
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "SHARD", 12)
+    monkeypatch.setattr(pool, "SHARD", SHARD)
 
 
 def test_a_survey_counts_and_finds_duplicates() -> None:
@@ -109,6 +89,11 @@ def test_scoring_holds_one_shard(tiny: LanguageModel, tmp_path: Path) -> None:
     assert most <= pool.SHARD + 2
 
 
+def files(out: Path) -> tuple[bytes, ...]:
+    """All files of a scored run but its manifest."""
+    return (*results(out), *((out / name).read_bytes() for name in ("draws.jsonl", "run.json")))
+
+
 class Killed(BaseException):
     """In place of a kill: no handler of ours may catch it."""
 
@@ -147,16 +132,16 @@ def test_killed_at_any_file_the_result_is_the_same(
     tidy: bool, tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever file was being written, the same call ends with the same bytes."""
-    run_score(tiny, tmp_path / "whole")
-    whole = results(tmp_path / "whole")
+    run_score(tiny, tmp_path / "whole", words(40))
+    whole = files(tmp_path / "whole")
     kills = 0
     for count in range(1, 30):
         out = tmp_path / f"run{count}"
-        if not killed_at(count, monkeypatch, partial(run_score, tiny, out), tidy=tidy):
+        if not killed_at(count, monkeypatch, partial(run_score, tiny, out, words(40)), tidy=tidy):
             break
         kills += 1
-        assert run_score(tiny, out).reused is False
-        assert results(out) == whole
+        assert run_score(tiny, out, words(40)).reused is False
+        assert files(out) == whole
         assert not (out / "confidence").exists()
         assert not list(out.rglob("*.part"))
     assert kills >= 8
@@ -166,10 +151,10 @@ def test_a_damaged_part_is_scored_again(
     tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With flipped bytes, a cut-off part and an empty part the result is the same."""
-    run_score(tiny, tmp_path / "whole")
-    whole = results(tmp_path / "whole")
+    run_score(tiny, tmp_path / "whole", words(40))
+    whole = files(tmp_path / "whole")
     out = tmp_path / "run"
-    assert killed_at(5, monkeypatch, lambda: run_score(tiny, out), tidy=True)
+    assert killed_at(5, monkeypatch, lambda: run_score(tiny, out, words(40)), tidy=True)
     parts = sorted((out / "confidence").iterdir())
     assert len(parts) == 3
     content = bytearray(parts[0].read_bytes())
@@ -178,13 +163,13 @@ def test_a_damaged_part_is_scored_again(
     parts[0].write_bytes(content)
     parts[1].write_bytes(parts[1].read_bytes()[:-20])
     parts[2].write_bytes(b"")
-    run_score(tiny, out)
-    assert results(out) == whole
+    run_score(tiny, out, words(40))
+    assert files(out) == whole
 
 
 def test_every_flipped_byte_is_found(tiny: LanguageModel, tmp_path: Path) -> None:
     """If any one byte of a table is flipped, that is found, or the table reads the same."""
-    run_score(tiny, tmp_path / "run", size=9)
+    run_score(tiny, tmp_path / "run", words(9))
     path = tmp_path / "run/confidence.parquet"
     table, content = pq.read_table(path), path.read_bytes()
     flipped = tmp_path / "flipped.parquet"
@@ -198,19 +183,23 @@ def test_every_flipped_byte_is_found(tiny: LanguageModel, tmp_path: Path) -> Non
 
 def test_a_damaged_table_is_scored_again(tiny: LanguageModel, tmp_path: Path) -> None:
     """The draws stay as they are."""
-    run_score(tiny, tmp_path / "run")
-    whole = results(tmp_path / "run")
+    run_score(tiny, tmp_path / "run", words(40))
+    whole = files(tmp_path / "run")
     (tmp_path / "run/confidence.parquet").write_bytes(b"")
     with pytest.raises(InputError, match="damaged"):
         pool.pickable(tmp_path / "run/confidence.parquet")
-    run_score(tiny, tmp_path / "run")
-    assert results(tmp_path / "run") == whole
+    run_score(tiny, tmp_path / "run", words(40))
+    assert files(tmp_path / "run") == whole
 
 
 def test_fetch_keeps_the_order() -> None:
     """Positions may come in any order; one beyond the end is named."""
     found = pool.fetch(words(9), TASK, [7, 0, 3])
-    assert [example.fields["text"] for example in found] == ["word 7", "word 0", "word 3"]
+    assert [example.fields["text"] for example in found] == [
+        "word 7",
+        "word 0",
+        "word 3 and and and",
+    ]
     with pytest.raises(InputError, match="record 10 is no longer there"):
         pool.fetch(words(9), TASK, [0, 9])
 

@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import SOURCE, snapshot
+from command_line import snapshot
+from small_pools import SHARD, TASK, results, run_score, start
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.labels.draw import draw_more
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import pool
 from labelcast.runs.run import Run
-from labelcast.runs.score import ScoredRun, check_pool, score, score_run
+from labelcast.runs.score import check_pool, score
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::labelcast.errors.LabelcastWarning")
-TASK = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
 ROWS = [{"text": f"word {number}, 'quoted'"} for number in range(90)]
-CHILD = """
-import sys
-from labelcast.models.loading import load_model
-from labelcast.runs import pool
-from labelcast.runs.score import score_run
-from labelcast.tasks.sources import open_source
-from labelcast.tasks.task import Task
-pool.SHARD = 16
-model, data, out = sys.argv[1:]
-lm = load_model(model, device="cpu", dtype="float32")
-def tell(done):
-    print(done, flush=True)
-task = Task.parse("{name: t, instruction: Say it., inputs: [text], answer: y}")
-score_run(open_source(data), lm, out, task=task, n_label=8, batch_size=4, max_new_tokens=3,
-          progress=tell)
-"""
 
 
 @pytest.fixture(scope="session")
@@ -58,20 +39,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_score(lm: LanguageModel, source: Path, out: Path, **options: Any) -> ScoredRun:
-    usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}
-    return score_run(open_source(source), lm, out, **usual | options)
-
-
-def results(out: Path) -> tuple[bytes, bytes]:
-    return (out / "confidence.parquet").read_bytes(), (out / "to_label.jsonl").read_bytes()
-
-
 def test_every_format_gives_the_same_files(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """JSONL, JSON, CSV and Parquet give the same digest, table and picks, byte for byte."""
     outs = {path.suffix: tmp_path / path.suffix[1:] for path in sorted(data.iterdir())}
     for suffix, out in outs.items():
-        run_score(tiny, data / f"pool{suffix}", out)
+        run_score(tiny, out, data / f"pool{suffix}")
     assert len(outs) == 4
     assert len({results(out) for out in outs.values()}) == 1
     questions = {
@@ -82,9 +54,9 @@ def test_every_format_gives_the_same_files(tiny: LanguageModel, data: Path, tmp_
 
 def test_a_second_time_changes_nothing(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """No file is written again."""
-    assert not run_score(tiny, data / "pool.jsonl", tmp_path / "run").reused
+    assert not run_score(tiny, tmp_path / "run", data / "pool.jsonl").reused
     before = snapshot(tmp_path)
-    again = run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    again = run_score(tiny, tmp_path / "run", data / "pool.jsonl")
     assert again.reused
     assert (again.size, len(again.picked)) == (90, 8)
     assert snapshot(tmp_path) == before
@@ -94,43 +66,36 @@ def test_a_lost_file_is_written_again_and_nothing_is_redrawn(
     tiny: LanguageModel, data: Path, tmp_path: Path
 ) -> None:
     """`to_label.jsonl` comes back; examples drawn since stay drawn."""
-    run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    run_score(tiny, tmp_path / "run", data / "pool.jsonl")
     whole = results(tmp_path / "run")
     draw_more(Run(tmp_path / "run"), {"random": 5, "test": 5})
     draws = (tmp_path / "run/draws.jsonl").read_bytes()
     (tmp_path / "run/to_label.jsonl").unlink()
-    run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    run_score(tiny, tmp_path / "run", data / "pool.jsonl")
     assert results(tmp_path / "run") == whole
     assert (tmp_path / "run/draws.jsonl").read_bytes() == draws
 
 
 def test_a_pool_may_move(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """Another path or format of the same content is the same pool; other content is not."""
-    run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    run_score(tiny, tmp_path / "run", data / "pool.jsonl")
     whole = results(tmp_path / "run")
     (tmp_path / "moved.jsonl").write_bytes((data / "pool.jsonl").read_bytes())
-    assert run_score(tiny, tmp_path / "moved.jsonl", tmp_path / "run").reused
+    assert run_score(tiny, tmp_path / "run", tmp_path / "moved.jsonl").reused
     assert results(tmp_path / "run") == whole
     facts = json.loads((tmp_path / "run/run.json").read_text())["facts"]
     assert facts["pool"] == str(tmp_path / "moved.jsonl")
     (tmp_path / "moved.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[::-1]))
     with pytest.raises(InputError, match="pool_digest"):
-        run_score(tiny, tmp_path / "moved.jsonl", tmp_path / "run")
+        run_score(tiny, tmp_path / "run", tmp_path / "moved.jsonl")
 
 
 def test_a_killed_process_is_resumed(
     tiny: LanguageModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After SIGKILL in the middle, the same call ends with the files of an undisturbed run."""
-    monkeypatch.setattr(pool, "SHARD", 16)
-    command = [sys.executable, "-c", CHILD, tiny.name, str(data / "pool.jsonl")]
-    with subprocess.Popen(
-        [*command, str(tmp_path / "run")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
-        text=True,
-    ) as child:
+    monkeypatch.setattr(pool, "SHARD", SHARD)
+    with start("local", tiny, data / "pool.jsonl", tmp_path / "run") as child:
         assert child.stdout is not None
         for _ in range(random.Random(5).randrange(6, 20)):
             child.stdout.readline()
@@ -139,7 +104,7 @@ def test_a_killed_process_is_resumed(
     assert not (tmp_path / "run/manifests/score.json").exists()
     assert list((tmp_path / "run/confidence").iterdir())
     for name in ("run", "whole"):
-        assert not run_score(tiny, data / "pool.jsonl", tmp_path / name).reused
+        assert not run_score(tiny, tmp_path / name, data / "pool.jsonl").reused
     assert results(tmp_path / "run") == results(tmp_path / "whole")
 
 
@@ -153,11 +118,11 @@ def test_two_processes_at_once(tiny: LanguageModel, data: Path, tmp_path: Path) 
         if not tried:
             tried = 1
             with pytest.raises(RunError, match="another labelcast process"):
-                run_score(tiny, data / "pool.jsonl", out)
+                run_score(tiny, out, data / "pool.jsonl")
 
-    run_score(tiny, data / "pool.jsonl", out, progress=meanwhile)
+    run_score(tiny, out, data / "pool.jsonl", progress=meanwhile)
     assert tried
-    run_score(tiny, data / "pool.jsonl", tmp_path / "whole")
+    run_score(tiny, tmp_path / "whole", data / "pool.jsonl")
     assert results(out) == results(tmp_path / "whole")
 
 
@@ -167,7 +132,7 @@ def test_duplicates_are_scored_and_never_picked(tiny: LanguageModel, tmp_path: P
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS[:8] * 3))
     with pytest.warns(LabelcastWarning, match="16 examples of the pool are duplicates"):
         check_pool(open_source(path), TASK, 8)
-    scored = run_score(tiny, path, tmp_path / "run")
+    scored = run_score(tiny, tmp_path / "run", path)
     assert (scored.size, scored.duplicates) == (24, 16)
     assert len(set(scored.picked)) == 8
     table = pq.read_table(tmp_path / "run/confidence.parquet").to_pylist()
@@ -179,7 +144,7 @@ def test_rendered_records_need_no_task(tiny: LanguageModel, tmp_path: Path) -> N
     path = tmp_path / "pool.jsonl"
     rows = [{"id": n, "input_text": f"word {n}", "ground_truth": "x"} for n in range(20)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scored = run_score(tiny, path, tmp_path / "run", task=None)
+    scored = run_score(tiny, tmp_path / "run", path, task=None)
     lines = (tmp_path / "run/to_label.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == list(scored.picked)
     first = json.loads(lines[0])
@@ -189,7 +154,7 @@ def test_rendered_records_need_no_task(tiny: LanguageModel, tmp_path: Path) -> N
 
 def test_the_columns_of_the_table(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """id, index, confidence, perplexity, answer and answer_tokens, one row per example in order."""
-    run_score(tiny, data / "pool.csv", tmp_path / "run")
+    run_score(tiny, tmp_path / "run", data / "pool.csv")
     table = pq.read_table(tmp_path / "run/confidence.parquet")
     names = ["id", "index", "confidence", "perplexity", "answer", "answer_tokens"]
     assert table.schema.names[:6] == names
@@ -200,7 +165,7 @@ def test_the_columns_of_the_table(tiny: LanguageModel, data: Path, tmp_path: Pat
 
 def test_a_pool_is_scored_in_one_call(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
     """From a file, records or texts: the ids and values of a run folder."""
-    run_score(tiny, data / "pool.jsonl", tmp_path / "run")
+    run_score(tiny, tmp_path / "run", data / "pool.jsonl")
     table = pq.read_table(tmp_path / "run/confidence.parquet").to_pylist()
     done: list[int] = []
     usual: dict[str, Any] = {"model": tiny, "task": TASK, "batch_size": 4, "max_new_tokens": 3}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_sweeps import Begun, Place, make_place
+from small_sweeps import Place, make_place
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_jsonl
@@ -21,7 +20,7 @@ from labelcast.models.coslow import cosine, median_cosine
 from labelcast.sweeps.calibrate import TaskCurve, calibrate, fit_card, measure_sweeps_probes
 from labelcast.sweeps.probes import Probes, ProbeSettings
 from labelcast.sweeps.records import SweepFile
-from labelcast.sweeps.sweep import Sweep, check_data
+from labelcast.sweeps.sweep import Sweep
 from labelcast.training.recipe import LORA
 
 TASKS = tuple(f"task-{number}" for number in range(8))
@@ -36,19 +35,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return make_place(tmp_path_factory.mktemp("place"))
 
 
-def filled(place: Place, name: str, tasks: tuple[str, ...] = TASKS) -> Begun:
-    """A sweep with made-up scores."""
-    begun = place.begin(name, tasks, budgets=(0, 10, 20))
-    for job in begun.jobs:
-        score = 0.3 + job.budget / 100 * (1 + int(job.name[-1]))
-        begun.sweep.scores.append(job.row(score=min(score, 1.0), test_size=20))
-    return begun
-
-
 def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
     """The card is `Calibration.fit` of mean CoS-Low and AUC; a second call measures nothing."""
-    begun = filled(place, "card")
-    _own_data(place, begun)
+    begun = place.filled("card", place.parts(8))
     said: list[str] = []
     done = calibrate([begun.sweep.path], "mine", SMALL, said.append)
     assert len([line for line in said if "coslow" in line]) == 2 * len(TASKS)
@@ -69,22 +58,9 @@ def test_a_card_is_fitted_on_what_was_measured(place: Place) -> None:
     assert file.read_bytes() == before
 
 
-def _own_data(place: Place, begun: Begun) -> None:
-    """Give every task its own data, so that CoS-Low varies."""
-    lines = Path(place.data).read_text().splitlines(keepends=True)
-    content = json.loads(begun.sweep.file.read_text())
-    for number, name in enumerate(TASKS):
-        path = place.path / f"{name}.jsonl"
-        path.write_text("".join(lines[10 * number : 10 * number + 110]))
-        chosen = replace(place.chosen(name), data=str(path))
-        digest = check_data(chosen, place.settings())
-        content["tasks"][name] |= {"data": str(path), "test_digest": digest}
-    (begun.sweep.path / "sweep.json").write_text(json.dumps(content))
-
-
 def test_too_few_tasks_are_refused_before_measuring(place: Place) -> None:
     """With fewer than 8 curves the error says why, and no model is loaded."""
-    begun = filled(place, "few", TASKS[:7])
+    begun = place.filled("few", TASKS[:7])
     said: list[str] = []
     with pytest.raises(InputError, match="7 tasks have a measured curve, and a card needs 8"):
         calibrate([begun.sweep.path], "mine", SMALL, said.append)
@@ -119,7 +95,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], said: st
 
 def test_sweeps_of_two_recipes_are_refused(place: Place) -> None:
     """A card is for one model and one recipe, and no task may be in two sweeps."""
-    one = filled(place, "one")
+    one = place.filled("one", TASKS)
     other = place.begin("other", recipe=LORA)
     with pytest.raises(InputError, match="its recipe is 'LoRA'"):
         calibrate([one.sweep.path, other.sweep.path], "mine", SMALL)
@@ -201,10 +177,8 @@ def test_the_pool_is_scored_too(place: Place) -> None:
 
 def test_probes_of_another_sweep_are_taken_where_they_fit(place: Place) -> None:
     """Probes of the same tasks under another recipe are used; other data is refused."""
-    curves = filled(place, "curves")
-    _own_data(place, curves)
-    probed = place.begin("probed", TASKS, recipe=LORA)
-    _own_data(place, probed)
+    curves = place.filled("curves", place.parts(8))
+    probed = place.begin("probed", place.parts(8), recipe=LORA)
     measure_sweeps_probes([probed.sweep.path], SMALL)
     said: list[str] = []
     done = calibrate([curves.sweep.path], "mine", SMALL, said.append, probed.sweep.path)

@@ -15,7 +15,7 @@ from shared_data import shared
 from small_training import QUICK, QUICK_LORA, TASK, load, records, save_model, write_records
 
 from labelcast.execution.workers import JobProgress
-from labelcast.sweeps import run_job
+from labelcast.sweeps import job as job_module
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
 from labelcast.sweeps.records import ScoreRow
 from labelcast.tasks.task import Task
@@ -117,7 +117,7 @@ def test_jobs_do_not_affect_each_other(job: SweepJob) -> None:
 def test_model_and_examples_are_read_once(job: SweepJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next jobs of a process read neither the weights nor the data again."""
     reads: list[str] = []
-    for module, name in ((finetune, "load_model"), (run_job, "read_examples")):
+    for module, name in ((finetune, "load_model"), (job_module, "read_examples")):
         original = getattr(module, name)
 
         def counted(*args: Any, name: str = name, original: Any = original, **kw: Any) -> Any:
@@ -125,7 +125,7 @@ def test_model_and_examples_are_read_once(job: SweepJob, monkeypatch: pytest.Mon
             return original(*args, **kw)
 
         monkeypatch.setattr(module, name, counted)
-    monkeypatch.setattr(run_job, "_KEPT", run_job._Kept())
+    monkeypatch.setattr(job_module, "_KEPT", job_module._Kept())
     for budget in (0, 10, 20):
         assert changed(job, budget=budget).run().error == ""
     assert reads == ["load_model", "read_examples"]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_sweeps import Place, make_place, scores
+from small_sweeps import InProcess, Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
-from labelcast.execution.workers import Ended, Job, Moved, Started
+from labelcast.execution.workers import Job, ReportProgress
 from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.scores import Lines, ScoresFile
@@ -22,35 +22,21 @@ from labelcast.training.recipe import FULL
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
 
 
-class Made:
-    """Workers that make scores up, one job after the other."""
+class Made(InProcess):
+    """Workers that make scores up."""
 
     def __init__(self, digest: str, fail: Sequence[int] = (), times: int = 99) -> None:
         self.digest, self.fail, self.times = digest, fail, times
-        self.job: tuple[int, SweepJob] | None = None
         self.started: list[int] = []
 
-    def free(self) -> bool:
-        return self.job is None
-
-    def start(self, number: int, job: Job[ScoreRow]) -> None:
+    def do(self, job: Job[ScoreRow], report: ReportProgress) -> ScoreRow:
         assert isinstance(job, SweepJob)
-        self.job = (number, job)
         self.started.append(job.budget)
-
-    def wait(self) -> list[Started | Moved | Ended[ScoreRow]]:
-        assert self.job is not None
-        number, job = self.job
-        self.job = None
         values: dict[str, Any] = {"score": 0.5 + job.budget / 1000, "test_digest": self.digest}
         if job.budget in self.fail and self.times:
             self.times -= 1
             values = {"error": "no luck"}
-        row = job.row(test_size=job.settings.test_size, seconds=1.0, **values)
-        return [Started(number, "here"), Ended(number, row)]
-
-    def close(self) -> None:
-        self.job = None
+        return job.row(test_size=job.settings.test_size, seconds=1.0, **values)
 
 
 @pytest.fixture(scope="module")

@@ -96,34 +96,26 @@ def calibrate(
 
 
 def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
-    from dataclasses import asdict
-
     from rich.table import Table
 
     if as_json:
-        print_json({name: asdict(row) for name, row in probes.items()})
+        print_json({name: vars(row) for name, row in probes.items()})
         return
     titles = ("task", "CoS-Low", "draws", "sketch sd", "overlap", "exact", "random", "confidence")
     table = Table(*titles, box=None, pad_edge=False)
     for name, row in probes.items():
-        table.add_row(
-            cell(name),
-            f"{row.mean_coslow:.3f}",
-            _draws(row),
-            _number(row.sketch_sd, 4),
-            _number(row.overlap, 2),
-            _number(row.exact, 3),
-            f"{row.random_cosine:.3f}",
-            f"{row.mean_confidence:.3f}",
-        )
+        spread = _number(row.sketch_sd, 4), _number(row.overlap, 2), _number(row.exact)
+        means = _number(row.random_cosine), _number(row.mean_confidence)
+        table.add_row(cell(name), *_coslow(row), *spread, *means)
     stdout().print(table)
 
 
-def _draws(row: Probes) -> str:
-    return ", ".join(f"{value:.3f}" for value in row.coslow)
+def _coslow(row: Probes) -> tuple[str, str]:
+    """The mean and the draws."""
+    return _number(row.mean_coslow), ", ".join(map(_number, row.coslow))
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -145,11 +137,11 @@ def _show(done: Calibrated) -> None:
         )
     tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
     for name, row in done.tasks.items():
-        tasks.add_row(cell(name), f"{row.auc:.3f}", f"{row.mean_coslow:.3f}", _draws(row))
+        tasks.add_row(cell(name), _number(row.auc), *_coslow(row))
     errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
     for error in done.errors:
         name = BASELINES.get(error.name, MEAN)
-        errors.add_row(name, _number(error.loto_mae, 3), _number(error.r, 2))
+        errors.add_row(name, _number(error.loto_mae), _number(error.r, 2))
     console = stdout()
     console.print(tasks)
     console.print("\nLeave-one-task-out mean absolute error:")

@@ -13,9 +13,7 @@ from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model
 from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from labelcast.execution.workers import Workers
     from labelcast.sweeps.job import SweepJob
-    from labelcast.sweeps.records import ScoreRow
     from labelcast.sweeps.scores import MeasuredCurve
     from labelcast.sweeps.sweep import Sweep
 
@@ -74,9 +72,11 @@ def sweep(
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     """
     from labelcast.cli.sweep_table import SweepTable
-    from labelcast.execution.local import cores, gpu_groups, visible_gpus
+    from labelcast.execution.local import LocalWorkers, cores
+    from labelcast.execution.ray_workers import RayWorkers
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
     from labelcast.sweeps.job import SweepSettings
+    from labelcast.sweeps.records import ScoreRow
     from labelcast.sweeps.sweep import Sweep, sweep_task
     from labelcast.training.recipe import Recipe
 
@@ -84,8 +84,6 @@ def sweep(
         raise InputError(f"--engine {engine}: choose local or ray.")
     if address is not None and engine != "ray":
         raise InputError("--address: is for --engine ray.")
-    if gpus_per_job != gpus_per_job:
-        raise InputError("--gpus-per-job nan: give a number of at least 0.01.")
     check_dtype(dtype)
     # A cluster may have devices that this machine does not have.
     check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
@@ -103,25 +101,30 @@ def sweep(
         threads=max(1, cores() // (jobs or 1)) if engine == "local" else 1,
         processes=max(1, int(gpus_per_job)),
     )
-    sources = zip(_each("--data", data, task), _each("--test-data", test_data, task), strict=True)
-    tasks = [
-        sweep_task(spec, settings, *source) for spec, source in zip(task, sources, strict=True)
-    ]
+    given = zip(
+        task, _each("--data", data, task), _each("--test-data", test_data, task), strict=True
+    )
+    tasks = [sweep_task(spec, settings, *sources) for spec, *sources in given]
     found = Sweep(out)
     with waiting("Reading the tasks' data"):
         all_jobs = found.begin(tasks, settings)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
-        groups, room = gpu_groups(visible_gpus(), gpus_per_job)
         # Jobs on one device share its speed; only more devices take less time.
-        _estimate(all_jobs, missing, max(1, min(len(groups), jobs or room)), as_json)
+        devices = LocalWorkers[ScoreRow](jobs, gpus_per_job=gpus_per_job).devices
+        _estimate(all_jobs, missing, devices, as_json)
         return
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
-        workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
-        say(where)
-        with SweepTable(missing, slots, found.scores.rows()) as table:
+        workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow]
+        if engine == "ray":
+            with waiting("Joining the Ray cluster"):
+                workers = RayWorkers(address, gpus_per_job=gpus_per_job, size=jobs)
+        else:
+            workers = LocalWorkers(jobs, gpus_per_job=gpus_per_job, logs=out / "logs")
+        say(workers.where)
+        with SweepTable(missing, workers.slots, found.scores.rows()) as table:
             result, event = table.on_result, table.on_event
             found.run(missing, workers, retries=retries, on_result=result, on_event=event)
     _show(found, [source.task.name for source in tasks], len(all_jobs), as_json)
@@ -146,25 +149,6 @@ def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> Sequ
             "in the same order."
         )
     return given
-
-
-def _workers(
-    engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
-) -> tuple[Workers[ScoreRow], int, str]:
-    """Where jobs run, how many at once, and a sentence that says so."""
-    if engine == "ray":
-        from labelcast.execution.ray_workers import RayWorkers
-
-        with waiting("Joining the Ray cluster"):
-            cluster = RayWorkers[ScoreRow](address, gpus_per_job=gpus_per_job, size=jobs)
-        return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
-    from labelcast.execution.local import LocalWorkers, gpu_groups, visible_gpus
-
-    gpus = visible_gpus()
-    groups, room = gpu_groups(gpus, gpus_per_job)
-    size = jobs or room
-    text = f"{size} at once on this machine, {len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}."
-    return LocalWorkers(size, logs=out / "logs", gpus=groups), size, text
 
 
 def _estimate(

@@ -10,22 +10,20 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic
 
 from labelcast.errors import InputError
-from labelcast.execution.workers import Ended, Job, JobProgress, Moved, R, Started
+from labelcast.execution.workers import Ended, Job, Moved, R, Reporter, Started
 from labelcast.files.json_files import disk_faults
 
 _WAIT = 1.0
 _GRACE = 5.0
-_BETWEEN_REPORTS = 0.5
 
 
 @dataclass
@@ -33,30 +31,39 @@ class _Worker:
     """A slot for one process, and the job that it runs now."""
 
     name: str
-    environment: dict[str, str]
+    gpus: str | None
     process: BaseProcess | None = None
     pipe: Connection | None = None
     job: int | None = None
 
 
 class LocalWorkers(Generic[R]):
-    """Up to `size` processes on this machine."""
+    """Processes on this machine, one for each of the `slots` jobs that run at the same time.
+
+    `devices` is the number of GPUs, or groups of them, that they share; 1 without a GPU.
+    """
 
     def __init__(
-        self, size: int = 1, *, logs: Path | None = None, gpus: Sequence[str] = ()
+        self, size: int | None = None, *, gpus_per_job: float = 1.0, logs: Path | None = None
     ) -> None:
         """Prepare; a process starts with its first job.
 
         Args:
-            size: how many jobs run side by side.
+            size: how many jobs run side by side; None means as many as the GPUs have room for.
+            gpus_per_job: GPUs or a fraction of one for each job, if there are any.
             logs: a folder for what the processes print; None discards it.
-            gpus: values for CUDA_VISIBLE_DEVICES that the processes take in turn.
         """
+        gpus = visible_gpus()
+        groups, room = gpu_groups(gpus, gpus_per_job)
+        self.slots = size or room
+        self.devices = max(1, min(len(groups), self.slots))
+        count = f"{len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}"
+        self.where = f"{self.slots} at once on this machine, {count}."
         self._logs = logs
-        self._workers = []
-        for number in range(size):
-            environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-            self._workers.append(_Worker(f"worker {number + 1}", environment))
+        self._workers = [
+            _Worker(f"worker {n + 1}", groups[n % len(groups)] if groups else None)
+            for n in range(self.slots)
+        ]
 
     def free(self) -> bool:
         """Whether a worker has no job."""
@@ -67,11 +74,11 @@ class LocalWorkers(Generic[R]):
         worker = next(worker for worker in self._workers if worker.job is None)
         worker.job = number
         try:
-            self._pipe(worker).send(job)
+            self._pipe(worker).send((number, job))
         except OSError:
             # The process died while it was idle, so this job has not failed.
             self._stop(worker)
-            self._pipe(worker).send(job)
+            self._pipe(worker).send((number, job))
 
     def wait(self) -> list[Started | Moved | Ended[R]]:
         """What the workers report, and which of them have died."""
@@ -79,21 +86,14 @@ class LocalWorkers(Generic[R]):
         events: list[Started | Moved | Ended[R]] = []
         for pipe in connection.wait(list(busy), timeout=_WAIT):
             worker = busy[pipe]  # type: ignore[index]
-            number = worker.job
-            assert worker.pipe is not None and number is not None
+            assert worker.pipe is not None and worker.job is not None
             try:
-                kind, value = worker.pipe.recv()
+                event = worker.pipe.recv()
             except (EOFError, OSError):
+                event = Ended(worker.job, None, self._stop(worker))
+            if isinstance(event, Ended):
                 worker.job = None
-                events.append(Ended(number, None, self._stop(worker)))
-                continue
-            if kind == "started":
-                events.append(Started(number, worker.name))
-            elif kind == "moved":
-                events.append(Moved(number, value))
-            else:
-                worker.job = None
-                events.append(Ended(number, value))
+            events.append(event)
         return events
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class LocalWorkers(Generic[R]):
             if log is not None:
                 with disk_faults(log):
                     log.parent.mkdir(parents=True, exist_ok=True)
-            served = (theirs, worker.environment, log)
+            served = (theirs, worker.gpus, log)
             worker.process = context.Process(target=_serve, args=served, name=worker.name)
             worker.process.start()
             theirs.close()
@@ -141,34 +141,20 @@ class LocalWorkers(Generic[R]):
         return f"the worker died ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
-def _serve(pipe: Connection, environment: dict[str, str], log: Path | None) -> None:
-    """Run in a worker's process: read jobs from the pipe, and send events and results."""
-    os.environ.update(environment)
+def _serve(pipe: Connection, gpus: str | None, log: Path | None) -> None:
+    """Run in a worker's process: read jobs from the pipe, and send their events."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     _redirect_output(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
-            job: Job[Any] = pipe.recv()
+            number, job = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(("started", None))
-        pipe.send(("ended", job.run(_Reporter(pipe))))
-
-
-class _Reporter:
-    """Sends a job's progress to the parent, at most twice a second for each stage."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-        self.last: tuple[str, float] = ("", 0.0)
-
-    def __call__(self, progress: JobProgress) -> None:
-        now = time.monotonic()
-        stage, then = self.last
-        if progress.stage != stage or now - then > _BETWEEN_REPORTS:
-            self.last = (progress.stage, now)
-            self.pipe.send(("moved", progress))
+        pipe.send(Started(number, current_process().name))
+        pipe.send(Ended(number, job.run(Reporter(number, pipe.send))))
 
 
 def _end_with_parent() -> None:

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any, Generic
 
 from labelcast.errors import InputError, RunError, brief
-from labelcast.execution.workers import Ended, Job, Moved, R, Started
+from labelcast.execution.workers import Ended, Job, Moved, R, Reporter, Started
 
 _WAIT = 1.0
 _CONNECT = 10.0
 _LOCAL = "local"
 """The address for which Ray starts a new cluster."""
-_UNLIMITED = 10**6
 
 
 class RayWorkers(Generic[R]):
-    """Actors of a Ray cluster, one for each job that runs at the same time.
+    """Actors of a Ray cluster, one for each of the `slots` jobs that run at the same time.
 
     An actor keeps its process for the following jobs, so that a model is loaded once.
     """
@@ -48,12 +47,12 @@ class RayWorkers(Generic[R]):
         """
         self._ray = ray = import_ray()
         self._owned = join(ray, address)
+        self._board: Any = None
         self._idle: list[Any] = []
         self._calls: dict[Any, tuple[int, Any]] = {}
         self._starting: dict[Any, tuple[int, Any]] = {}
         self._nodes: dict[Any, str] = {}
-        found = ray.cluster_resources()
-        gpus = gpus_per_job if found.get("GPU") else 0
+        gpus = gpus_per_job if any(on_each_node(ray, "GPU")) else 0.0
         for name, wanted in (("GPU", gpus), ("CPU", cpus_per_job)):
             most = max(on_each_node(ray, name), default=0)
             if wanted > most:
@@ -62,11 +61,12 @@ class RayWorkers(Generic[R]):
                     f"a job asks for {wanted:g} {name}s and the largest node of the cluster has "
                     f"{most:g}."
                 )
-        by_cpu = found.get("CPU", 1) / cpus_per_job if cpus_per_job else _UNLIMITED
-        by_gpu = found.get("GPU", 0) / gpus if gpus else _UNLIMITED
-        self.slots = max(1, int(min(by_cpu, by_gpu, size or _UNLIMITED)))
+        fits = room(ray, gpus, cpus_per_job)
+        self.slots = max(1, min(fits, size or fits))
+        self.where = f"Ray: room for {self.slots} jobs at once."
         self._size = size or self.slots
         self._actor = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus, max_restarts=0)(_Actor)
+        self._board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
 
     def free(self) -> bool:
         """Whether fewer jobs run than can run at once."""
@@ -76,10 +76,10 @@ class RayWorkers(Generic[R]):
         """Hand a job to an idle actor, or to a new one."""
         actor = self._idle.pop() if self._idle else self._actor.remote()
         self._starting[actor.node.remote()] = number, actor
-        self._calls[actor.run.remote(job)] = number, actor
+        self._calls[actor.run.remote(job, number, self._board)] = number, actor
 
     def wait(self) -> list[Started | Moved | Ended[R]]:
-        """Jobs that have started or ended."""
+        """Jobs that have started, made progress or ended."""
         if self._starting and self._idle:
             # No job is waiting: make room for actors that could not start yet.
             for actor in self._idle:
@@ -89,21 +89,27 @@ class RayWorkers(Generic[R]):
         ready, _ = self._ray.wait(pending, num_returns=1, timeout=_WAIT, fetch_local=False)
         events: list[Started | Moved | Ended[R]] = []
         for call in ready:
-            number, actor = (self._starting if call in self._starting else self._calls)[call]
+            started = self._starting.pop(call, None)
+            number, actor = started or self._calls.pop(call)
             try:
                 value = self._ray.get(call)
             except self._ray.exceptions.RayError as error:
-                if self._calls.pop(call, None):
+                if not started:
                     events.append(self._ended(number, actor, error))
             else:
-                if self._calls.pop(call, None):
-                    self._idle.append(actor)
-                    events.append(Ended(number, value))
-                else:
+                if started:
                     self._nodes[actor] = value
                     events.append(Started(number, f"node {value[:6]}"))
-            self._starting.pop(call, None)
-        return events
+                else:
+                    self._idle.append(actor)
+                    events.append(Ended(number, value))
+        return events + self._moved()
+
+    def _moved(self) -> list[Started | Moved | Ended[R]]:
+        try:
+            return list(self._ray.get(self._board.take.remote(), timeout=_WAIT))
+        except self._ray.exceptions.RayError:
+            return []  # still starting, or restarted on another node; jobs run without it
 
     def _ended(self, number: int, actor: Any, error: Exception) -> Ended[R]:
         """The end of a job whose actor died or whose result was lost."""
@@ -120,11 +126,12 @@ class RayWorkers(Generic[R]):
     def close(self) -> None:
         """Stop the actors and leave the cluster; stop it if it was started here."""
         if self._ray.is_initialized():
-            for actor in [*self._idle, *(actor for _, actor in self._calls.values())]:
+            busy = (actor for _, actor in self._calls.values())
+            for actor in filter(None, (*self._idle, *busy, self._board)):
                 self._ray.kill(actor)
             if self._owned:
                 self._ray.shutdown()
-        self._idle, self._calls, self._starting = [], {}, {}
+        self._idle, self._calls, self._starting, self._board = [], {}, {}, None
 
 
 class _Actor:
@@ -136,9 +143,25 @@ class _Actor:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def run(self, job: Job[R]) -> R:
-        """Run a job."""
-        return job.run(lambda progress: None)
+    def run(self, job: Job[R], number: int, board: Any) -> R:
+        """Run a job; nothing waits until its progress has reached the board."""
+        return job.run(Reporter(number, board.put.remote))
+
+
+class _Board:
+    """The actor that keeps the last progress of each job, until it is asked for."""
+
+    def __init__(self) -> None:
+        self.news: dict[int, Moved] = {}
+
+    def put(self, event: Moved) -> None:
+        """Keep a job's progress."""
+        self.news[event.number] = event
+
+    def take(self) -> list[Moved]:
+        """The progress since the last call."""
+        news, self.news = self.news, {}
+        return list(news.values())
 
 
 def import_ray() -> Any:
@@ -158,9 +181,6 @@ def join(ray: Any, address: str | None) -> bool:
 
     The address is ``auto``, ``HOST:PORT`` or ``ray://...``. Without one, ``RAY_ADDRESS`` of the
     environment is used, as in Ray's own jobs, or a new cluster is started.
-
-    Raises:
-        RunError: the cluster cannot be reached or started.
     """
     if ray.is_initialized():
         return False
@@ -194,6 +214,17 @@ def join(ray: Any, address: str | None) -> bool:
 def on_each_node(ray: Any, name: str) -> list[float]:
     """How much of a resource (``CPU``, ``GPU``) each living node has."""
     return [float(node["Resources"].get(name, 0)) for node in ray.nodes() if node["Alive"]]
+
+
+def room(ray: Any, gpus: float, cpus: float) -> int:
+    """How many jobs with these needs fit on the living nodes; none spans two of them."""
+    needs = {name: each for name, each in (("GPU", gpus), ("CPU", cpus)) if each}
+    nodes = zip(*(on_each_node(ray, name) for name in needs), strict=True)
+    each = needs.values()
+    # The small term corrects binary rounding, as of three times a third of a GPU.
+    return sum(
+        min(int(has / need + 1e-9) for has, need in zip(node, each, strict=True)) for node in nodes
+    )
 
 
 def _dead_nodes(ray: Any) -> set[str]:

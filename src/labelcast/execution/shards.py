@@ -91,11 +91,7 @@ class ShardReader:
         self._at: float = np.inf
 
     def read(self, pool: ShardedPool, number: int) -> list[Example]:
-        """The examples of a shard.
-
-        Raises:
-            InputError: they have changed since the first reading of the pool.
-        """
+        """The examples of a shard; refuses a pool that has changed since its first reading."""
         self._first = number * pool.shard
         if self._first < self._at:
             self._stream = examples(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 LOSSES = 3
 """How often a job may lose its machine before that counts as a failure."""
+_BETWEEN_REPORTS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,22 @@ class Moved:
     progress: JobProgress
 
 
+class Reporter:
+    """Sends the progress of job `number` as events, at most twice a second for each stage."""
+
+    def __init__(self, number: int, send: Callable[[Moved], object]) -> None:
+        self.number, self.send = number, send
+        self.last: tuple[str, float] = ("", 0.0)
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Send it, unless the same stage was sent just now."""
+        now = time.monotonic()
+        stage, then = self.last
+        if progress.stage != stage or now - then > _BETWEEN_REPORTS:
+            self.last = (progress.stage, now)
+            self.send(Moved(self.number, progress))
+
+
 @dataclass(frozen=True)
 class Ended(Generic[R]):
     """One try of job `number` is over; without a result if its process died."""
@@ -108,7 +125,7 @@ class Workers(Protocol[R]):
 
 def run_jobs(
     workers: Workers[R],
-    jobs: Sequence[Job[R]],
+    jobs: Mapping[int, Job[R]],
     *,
     retries: int = 1,
     on_result: Callable[[int, R], None],
@@ -121,12 +138,12 @@ def run_jobs(
 
     Args:
         workers: where the jobs run; closed at the end, also after an error.
-        jobs: started in this order.
+        jobs: by number, started in this order.
         retries: how often a failed job is tried again.
-        on_result: called once per job with its position and result, as jobs end.
+        on_result: called once per job with its number and result, as jobs end.
         on_event: called with every event.
     """
-    waiting = deque(range(len(jobs)))
+    waiting = deque(jobs)
     started: dict[int, float] = {}
     losses, failures = Counter[int](), Counter[int]()
     left = len(jobs)

@@ -30,11 +30,7 @@ def check_model(run: Run, lm: LanguageModel) -> None:
 
 
 def run_examples(run: Run, lm: LanguageModel) -> list[Example]:
-    """The labelled low-confidence examples of a run.
-
-    Raises:
-        InputError: too few are labelled, or the model is not the one that scored the pool.
-    """
+    """The labelled low-confidence examples of a run; refuses another model, or too few labels."""
     check_model(run, lm)
     return labelled_examples(run, "low", lm.render)
 
@@ -42,9 +38,7 @@ def run_examples(run: Run, lm: LanguageModel) -> list[Example]:
 def file_examples(spec: str, task: str | None, lm: LanguageModel) -> list[Example]:
     """The labelled examples of a file.
 
-    Raises:
-        InputError: a record is broken, has no answer or one that is not allowed, or two records
-            with different content have the same `id`.
+    Raises InputError also where two records with different content have the same `id`.
     """
     resolved = None if task is None else Task.load(task)
     found = list(examples(open_source(spec), resolved, lm.render, need_answer=True))

@@ -14,7 +14,7 @@ from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import Question
 from labelcast.forecast.scale import Scale, scale_of
-from labelcast.runs.records import Asked, ModelPart, parse
+from labelcast.runs.records import Asked, ModelPart
 from labelcast.runs.run import Run
 
 if TYPE_CHECKING:
@@ -32,19 +32,12 @@ _SAME = 5e-4
 
 
 class RunAnswer(NamedTuple):
-    """A forecast from a run.
-
-    Attributes:
-        forecast: the answer.
-        found: warnings about the calibration and the labels.
-        card: the calibration that was used.
-        options: of the forecast, with what the run knows added.
-    """
+    """A forecast from a run."""
 
     forecast: Forecast
-    found: tuple[str, ...]
+    found: tuple[str, ...]  # warnings about the calibration and the labels
     card: Calibration
-    options: Options
+    options: Options  # with what the run knows added
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -57,7 +50,6 @@ def answer_run(
 ) -> RunAnswer:
     """Forecast from a run without saving anything; arguments and errors as `forecast_run`."""
     model = run.model
-    warnings: list[str] = []
     if calibration is None:
         card, warnings = find(model.hub_id, model.fingerprint, model.architecture)
     else:
@@ -126,36 +118,28 @@ def forecast_run(
 
 
 def check_asked(*, calibration: str | None, **options: Unpack[Options]) -> None:
-    """Check options, before anything is measured for a forecast with them.
-
-    Raises:
-        InputError: names the option that is wrong.
-    """
+    """Refuse a wrong option, before anything is measured for a forecast with it."""
     by_name(calibration or POOLED)
     Question.of(**options)
 
 
 def last_asked(run: Run) -> RunOptions:
-    """The options of the run's last forecast, without what the run knows; empty if there is none.
-
-    Raises:
-        InputError: the forecast's manifest is damaged.
-    """
+    """The options of the run's last forecast, without what the run knows; empty if it has none."""
     if not run.is_done("forecast"):
         return {}
-    path = run.file("manifests/forecast.json")
     manifest = run.manifest("forecast")
-    asked = manifest.options if manifest.asked is None else manifest.asked
-    again = f"Run `labelcast forecast {run.path}` again."
-    if not isinstance(asked, dict) or not asked.keys() <= {*OPTIONS, *_FORMER}:
-        raise InputError(f"{path}: damaged. {again}")
-    parse(Asked, asked, str(path), again)
-    known = {name: value for name, value in asked.items() if name in OPTIONS}
+    asked = (manifest.asked or manifest.options or Asked()).model_dump(exclude_unset=True)
+    options = {name: value for name, value in asked.items() if name not in _FORMER}
     try:
-        Question.of(**{name: value for name, value in known.items() if name != "calibration"})
+        if unknown := options.keys() - {*OPTIONS}:
+            raise InputError(f"unknown option {min(unknown)!r}")
+        Question.of(**{name: value for name, value in options.items() if name != "calibration"})
     except InputError as error:
-        raise InputError(f"{path}: damaged ({error}). {again}") from None
-    return cast("RunOptions", known)
+        raise InputError(
+            f"{run.file('manifests/forecast.json')}: damaged ({error}). Run `labelcast forecast "
+            f"{run.path}` again."
+        ) from None
+    return cast("RunOptions", options)
 
 
 def card_asked(calibration: Calibration | str | Path | None) -> str | None:

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_jsonl, write_jsonl
-from labelcast.runs.records import parse_rows
+from labelcast.runs.records import Form, Natural, parse_rows
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, Render, answer_name, examples, flat_row, input_names
 from labelcast.tasks.sources import Record, Source
@@ -20,7 +20,6 @@ from labelcast.tasks.task import Task
 _DRAWS, _LABELS = "draws.jsonl", "labels.jsonl"
 _OWN_FIELDS = ("id", "index", "set", "batch")
 Role = Literal["low", "train", "test"]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,13 @@ SETS = (
 _ROLES: tuple[Role, ...] = ("low", "train", "test")
 
 
-class DrawnExample(BaseModel):
+class DrawnExample(Form):
     """One row of `draws.jsonl`: an example, its position in the pool, its set and draw number."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
     id: str
-    index: int = Field(ge=0, lt=2**63)
+    index: Natural
     set: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
-    batch: int = Field(default=0, ge=0, lt=2**63)
+    batch: Natural = 0
     fields: dict[str, str]
 
     @classmethod
@@ -69,6 +66,9 @@ class Label(DrawnExample):
     """One row of `labels.jsonl`: a drawn example with its answer."""
 
     answer: str
+
+
+Drawn = TypeVar("Drawn", bound=DrawnExample)
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,7 @@ def check_names(task: Task | None) -> None:
 
 
 def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
-    """The drawn examples of some sets (None: all), in drawn order.
-
-    Raises:
-        InputError: the pool is not scored yet, or a row is damaged.
-    """
+    """The drawn examples of some sets (None: all), in drawn order, once the pool is scored."""
     if not run.is_done("score"):
         raise InputError(
             f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
@@ -109,7 +105,7 @@ def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExamp
 
 
 def draws_so_far(run: Run) -> list[DrawnExample]:
-    """The drawn examples, also before score has finished. Raises InputError for a damaged row."""
+    """The drawn examples, also before score has finished."""
     return _read_examples(run, _DRAWS, DrawnExample)
 
 
@@ -121,7 +117,7 @@ def require_drawn(run: Run, only: Collection[str] | None) -> None:
 
 
 def read_labels(run: Run) -> list[Label]:
-    """The labels of a run. Errors as `read_draws`."""
+    """The labels of a run."""
     return _read_examples(run, _LABELS, Label)
 
 
@@ -162,11 +158,7 @@ def count_labels(run: Run) -> LabelCounts:
 
 
 def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
-    """The labelled examples of one set, rendered.
-
-    Raises:
-        InputError: fewer than two are labelled.
-    """
+    """The labelled examples of one set, rendered; fewer than two are refused."""
     labels = [label for label in read_labels(run) if label.set == name]
     if len(labels) < 2:
         raise InputError(
@@ -187,7 +179,7 @@ def is_blank(value: object) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def _read_examples(run: Run, name: str, model: type[Model]) -> list[Model]:
+def _read_examples(run: Run, name: str, form: type[Drawn]) -> list[Drawn]:
     # The file is flat: the task's fields are columns beside our own.
     task = run.task
     inputs, answer = input_names(task), answer_name(task)
@@ -195,7 +187,7 @@ def _read_examples(run: Run, name: str, model: type[Model]) -> list[Model]:
         row | {"fields": {key: row.get(key) for key in inputs}, "answer": row.get(answer)}
         for row in read_jsonl(run.file(name))
     )
-    return parse_rows(model, rows, run.file(name))
+    return parse_rows(form, rows, run.file(name))
 
 
 def _row(drawn: DrawnExample, task: Task | None, answer: str | None) -> dict[str, Any]:

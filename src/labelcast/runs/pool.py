@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,25 +40,18 @@ _GROUP = 64
 
 @dataclass(frozen=True)
 class Survey:
-    """What the first reading of a pool found.
-
-    Attributes:
-        digest: hash of the contents and ids in order, independent of the file format.
-        duplicates: positions of examples whose content occurs earlier in the pool.
-        seals: 64 bits for the content of each shard.
-    """
+    """What the first reading of a pool found."""
 
     size: int
-    digest: str
-    duplicates: AbstractSet[int]
-    seals: Sequence[int]
+    digest: str  # of the contents and ids in order, independent of the file format
+    duplicates: AbstractSet[int]  # positions of examples whose content occurs earlier in the pool
+    seals: Sequence[int]  # 64 bits for the content of each shard
 
 
 def survey(source: Source, task: Task | None) -> Survey:
-    """Read a pool once, before a model runs: check every record, find duplicates.
+    """Read a pool once, before a model runs, and find duplicates.
 
-    Raises:
-        InputError: a broken record, or two records with the same id.
+    Raises InputError for a broken record, or two records with the same id.
     """
     contents, ids, seals = array("Q"), array("Q"), array("Q")
     digest = hashlib.sha256()
@@ -109,32 +101,22 @@ def score_pool(
     target, folder = run.file("confidence.parquet"), run.file("confidence")
     if _is_complete(target, found.size):
         progress(found.size)
-        _remove(folder)
-        return target
-    work = ShardedPool(
-        *(source, task, found.size, SHARD, found.seals, found.duplicates),
-        *(batch_size, max_new_tokens),
-    )
-    parts = [folder / f"part-{n:06d}.parquet" for n in range(work.shards)]
-    missing = [n for n, part in enumerate(parts) if not _is_complete(part, work.rows(n))]
-    progress(found.size - sum(map(work.rows, missing)))
-
-    def keep(number: int, table: pa.Table) -> None:
-        write_with(parts[number], partial(_write, tables=[table]))
-
-    if missing:
-        engine.score(work, missing, keep, progress)
-    groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
-    joined = (pa.concat_tables(map(_read_table, group)) for group in groups)
-    write_with(target, partial(_write, tables=joined))
-    _remove(folder)
-    return target
-
-
-def _remove(folder: Path) -> None:
+    else:
+        work = ShardedPool(
+            *(source, task, found.size, SHARD, found.seals, found.duplicates),
+            *(batch_size, max_new_tokens),
+        )
+        parts = [folder / f"part-{n:06d}.parquet" for n in range(work.shards)]
+        missing = [n for n, part in enumerate(parts) if not _is_complete(part, work.rows(n))]
+        progress(found.size - sum(map(work.rows, missing)))
+        if missing:
+            engine.score(work, missing, lambda n, table: _write(parts[n], [table]), progress)
+        groups = (parts[n : n + _GROUP] for n in range(0, len(parts), _GROUP))
+        _write(target, (pa.concat_tables(map(_read, group)) for group in groups))
     with disk_faults(folder):
         if folder.exists():
             shutil.rmtree(folder)
+    return target
 
 
 class ModelAnswer(NamedTuple):
@@ -145,35 +127,32 @@ class ModelAnswer(NamedTuple):
 
 
 def read_model_answers(path: Path, ids: Iterable[str]) -> dict[str, ModelAnswer]:
-    """The model's answers to some examples of a scored pool, by id; unknown ids are left out.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """The model's answers to some examples of a scored pool, by id; unknown ids are left out."""
     wanted = pa.array(sorted(set(ids)), pa.string())
-    table = _read_columns(path, ["id", "answer", "confidence"])
+    table = _read(path, ["id", "answer", "confidence"])
     rows = table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist()
     return {row["id"]: ModelAnswer(row["answer"], row["confidence"]) for row in rows}
 
 
 def read_column(path: Path, name: str) -> NDArray[Any]:
-    """One column of a scored pool; missing numbers are NaN. Errors as `read_model_answers`."""
-    column: NDArray[Any] = _read_columns(path, [name])[name].to_numpy()
+    """One column of a scored pool; missing numbers are NaN."""
+    column: NDArray[Any] = _read(path, [name])[name].to_numpy()
     return column
 
 
-def _read_columns(path: Path, names: list[str]) -> pa.Table:
-    # In this thread: if memory is short, Arrow cannot start threads of its own and hangs.
-    with _readable(path), _opened(path) as file:
+def _read(path: Path, names: Sequence[str] = SCHEMA.names) -> pa.Table:
+    """Some columns of a table; raises InputError if it is missing or damaged."""
+    with _opened(path) as file:
         found = file.schema_arrow
         if any(n not in found.names or found.field(n) != SCHEMA.field(n) for n in names):
             raise pa.ArrowInvalid("it does not have the expected columns")
-        return file.read(columns=names, use_threads=False)
+        # In this thread: if memory is short, Arrow cannot start threads of its own and hangs.
+        return file.read(columns=list(names), use_threads=False)
 
 
 def pickable(path: Path) -> NDArray[np.float64]:
     """Confidence by position, [N]; NaN for examples that must not be picked."""
-    table = _read_columns(path, ["confidence", "flag"])
+    table = _read(path, ["confidence", "flag"])
     confidence: NDArray[np.float64] = table["confidence"].to_numpy().astype(np.float64)
     never = pc.is_in(table["flag"], value_set=pa.array(["too_long", "duplicate"]))
     confidence[never.to_numpy()] = np.nan
@@ -187,20 +166,12 @@ def pickable(path: Path) -> NDArray[np.float64]:
     return confidence
 
 
-def _opened(path: Path) -> pq.ParquetFile:
-    # Absolute: Arrow takes a colon in a relative path for the end of a scheme, as in `s3:`.
-    return pq.ParquetFile(path.absolute(), page_checksum_verification=True)
-
-
-def _read_table(path: Path) -> pa.Table:
-    with _opened(path) as file:
-        return file.read(use_threads=False)
-
-
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        yield
+        # Absolute: Arrow takes a colon in a relative path for the end of a scheme, as in `s3:`.
+        with pq.ParquetFile(path.absolute(), page_checksum_verification=True) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
         if is_out_of_memory(error):
             raise MemoryError from None
@@ -213,11 +184,7 @@ def _readable(path: Path) -> Iterator[None]:
 def fetch(
     source: Source, task: Task | None, positions: Sequence[int], render: Render | None = None
 ) -> list[Example]:
-    """The examples at some positions of a source, in the order of `positions`.
-
-    Raises:
-        InputError: a record is broken, or a position is beyond the end.
-    """
+    """The examples at some positions of a source, in the order of `positions`."""
     wanted = set(positions)
     render = render or (lambda instruction, user: user)
     chosen = examples(source, task, render, wanted=wanted.__contains__)
@@ -229,9 +196,12 @@ def fetch(
 
 
 def _write(path: Path, tables: Iterable[pa.Table]) -> None:
-    with pq.ParquetWriter(path.absolute(), SCHEMA, write_page_checksum=True) as writer:
-        for table in tables:
-            writer.write_table(table)
+    def write(part: Path) -> None:
+        with pq.ParquetWriter(part.absolute(), SCHEMA, write_page_checksum=True) as writer:
+            for table in tables:
+                writer.write_table(table)
+
+    write_with(path, write)
 
 
 def _is_complete(path: Path, rows: int) -> bool:
@@ -242,7 +212,5 @@ def _is_complete(path: Path, rows: int) -> bool:
         with _opened(path) as table:
             found = sum(batch.num_rows for batch in table.iter_batches())
             return bool(table.schema_arrow.equals(SCHEMA)) and found == rows
-    except (pa.ArrowException, OSError) as error:
-        if is_out_of_memory(error):
-            raise MemoryError from None
+    except InputError:
         return False

@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     Strict,
     ValidationError,
-    field_serializer,
-    field_validator,
 )
 
 from labelcast.errors import InputError
@@ -25,6 +25,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+TaskPart = Annotated[
+    Task,
+    BeforeValidator(lambda value: value if isinstance(value, Task) else Task.build(value, "task")),
+    PlainSerializer(lambda task: task.model_dump(mode="json")),
+]
+"""A task, written with all its keys."""
 
 
 class Form(BaseModel):
@@ -58,7 +64,7 @@ class RunQuestion(Form):
     The task is None if the pool is already rendered; `runtime` is ``transformers`` or ``vllm``.
     """
 
-    task: Task | None = None
+    task: TaskPart | None = None
     pool_digest: str = ""
     model_fingerprint: str = ""
     dtype: str = ""
@@ -66,15 +72,6 @@ class RunQuestion(Form):
     seed: Natural = 0
     max_new_tokens: Natural = 30
     runtime: str = "transformers"
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _build_task(cls, value: Any) -> Any:
-        return value if value is None or isinstance(value, Task) else Task.build(value, "task")
-
-    @field_serializer("task")
-    def _write_task(self, task: Task | None) -> Any:
-        return None if task is None else task.model_dump(mode="json")
 
 
 class RunFacts(Form):
@@ -95,11 +92,18 @@ class RunFile(Form):
     facts: RunFacts
 
 
+class Asked(OpenForm):
+    """The options of a forecast; `Question.of` checks those that are not named here."""
+
+    calibration: str | None = None
+    recipe: str | None = None
+
+
 class Manifest(OpenForm):
     """`manifests/STEP.json`, written last: when a step finished and how it was run.
 
-    `labels` and `gram` are digests that only coslow has. `asked` is what a forecast was asked, as
-    JSON; earlier versions have it in `options`.
+    `labels` and `gram` are digests that only coslow has. `asked` is what a forecast was asked;
+    earlier versions have it in `options`.
     """
 
     step: str
@@ -108,8 +112,8 @@ class Manifest(OpenForm):
     seconds: Seconds | None = None
     labels: str | None = None
     gram: str | None = None
-    asked: Any = None
-    options: Any = None
+    asked: Asked | None = None
+    options: Asked | None = None
 
 
 class CosLowFile(Form):
@@ -148,22 +152,11 @@ class TunedScore(OpenForm):
     test_digest: str | None = None
 
 
-class Asked(Form):
-    """Options of the last forecast that `Question.of` does not check."""
-
-    calibration: str | None = None
-    recipe: str | None = None
-
-
 Record = TypeVar("Record", bound=BaseModel)
 
 
 def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
-    """A record from untrusted JSON.
-
-    Raises:
-        InputError: names the place (`where`), the key, what is wrong, and the `fix`.
-    """
+    """A record from untrusted JSON; the InputError names place, key, fault and `fix`."""
     try:
         return form.model_validate(content)
     except RecursionError:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -226,7 +226,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any], inside: str = "") -> str | None:
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> str | None:
     """The first difference between two questions, in words."""
     keys = sorted(before.keys() | now.keys())
     key = next((key for key in keys if before.get(key) != now.get(key)), None)

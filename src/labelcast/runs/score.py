@@ -133,31 +133,22 @@ def _as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A pool scored into a run folder.
-
-    Attributes:
-        duplicates: examples whose content occurs earlier in the pool; never picked.
-        skipped: prompts that do not fit the model's context; never picked.
-        picked: ids of the examples to label.
-        mean_confidence: over the pool, without skipped prompts.
-        reused: whether the folder already had the result.
-    """
+    """A pool scored into a run folder."""
 
     run: Run
     size: int
-    duplicates: int
-    skipped: int
-    picked: tuple[str, ...]
-    mean_confidence: float
-    reused: bool
+    duplicates: int  # examples whose content occurs earlier in the pool; never picked
+    skipped: int  # prompts that do not fit the model's context; never picked
+    picked: tuple[str, ...]  # ids of the examples to label
+    mean_confidence: float  # over the pool, without skipped prompts
+    reused: bool  # whether the folder already had the result
 
 
 def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
     """Read and check a pool once, before a model is loaded.
 
-    Raises:
-        InputError: a broken record, two records with the same id, fewer than `n_label` examples,
-            or a field name that the run folder uses itself.
+    Raises InputError also for fewer than `n_label` examples, or for a field name that the run
+    folder uses itself.
     """
     check_names(task)
     found = survey(source, task)

@@ -109,7 +109,10 @@ def tune(
             "test_digest": digest(test),
         }
         result = TunedScore.model_validate(row | training)
-        _keep(run, result)
+        key = budget, seed, recipe.digest
+        kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]
+        rows = [score.to_dict() for score in (*kept, result)]
+        write_jsonl(run.file("observations.jsonl"), rows)
         if keep is not None:
             # First, so that the same command may finish a save that was interrupted.
             write_json(keep / _SAVED, {"run": str(run.path), "budget": budget, "seed": seed})
@@ -130,11 +133,7 @@ def load_run_model(
 
 
 def check_keep(folder: Path) -> None:
-    """Refuse a folder that is not empty and in which no tuned model was saved before.
-
-    Raises:
-        InputError: names the folder.
-    """
+    """Refuse a folder that is not empty and in which no tuned model was saved before."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--keep {folder}: a file is there. Give a new folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _SAVED).exists():
@@ -145,11 +144,7 @@ def check_keep(folder: Path) -> None:
 
 
 def check_labels(run: Run, budget: int) -> None:
-    """Check, before a model is loaded, that a run has the labels for a budget.
-
-    Raises:
-        InputError: labels are missing; gives the commands that draw and label them.
-    """
+    """Refuse a run without the labels for a budget, with the commands that draw and label them."""
     if budget < 0 or budget == 1:
         raise InputError(
             f"--budget {budget}: give 0 for zero-shot, else 2 or more: one label to train on and "
@@ -191,11 +186,3 @@ def _first(order: list[Example], test: list[Example], budget: int) -> tuple[Exam
             "more at random."
         )
     return chosen
-
-
-def _keep(run: Run, result: TunedScore) -> None:
-    """Add a score; it replaces one with the same budget, recipe and seed."""
-    key = result.budget, result.seed, result.recipe_digest
-    kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]
-    rows = [score.to_dict() for score in (*kept, result)]
-    write_jsonl(run.file("observations.jsonl"), rows)

@@ -49,32 +49,19 @@ class CalibrationTask(Probes):
 
 @dataclass(frozen=True)
 class PredictorError:
-    """How well one quantity predicts the AUC over tasks.
+    """How well one quantity predicts the AUC over tasks; without numbers if no line fits."""
 
-    Attributes:
-        name: of the quantity, a key of `BASELINES` or ``mean``.
-        loto_mae: leave-one-task-out mean absolute error of the AUC; None if no line can be fitted.
-        r: correlation with the AUC; None for ``mean``.
-    """
-
-    name: str
-    loto_mae: float | None
-    r: float | None
+    name: str  # a key of `BASELINES`, or ``mean``
+    loto_mae: float | None  # leave-one-task-out mean absolute error
+    r: float | None  # correlation with the AUC; None for ``mean``
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A card and what it is based on.
-
-    Attributes:
-        card: the calibration.
-        errors: of CoS-Low, the baselines and the mean, on the same tasks.
-        tasks: by name.
-        warnings: one sentence each.
-    """
+    """A card and what it is based on."""
 
     card: Calibration
-    errors: tuple[PredictorError, ...]
+    errors: tuple[PredictorError, ...]  # of CoS-Low, the baselines and the mean, on the same tasks
     tasks: dict[str, CalibrationTask]
     warnings: tuple[str, ...]
 
@@ -139,10 +126,7 @@ def measure_sweeps_probes(
     say: Callable[[str], None] = lambda text: None,
     tasks: Sequence[str] = (),
 ) -> dict[str, Probes]:
-    """Measure the probes of some tasks (by default all), with or without a curve.
-
-    The sweeps have one model and recipe. Raises as `calibrate`.
-    """
+    """Measure the probes of some tasks (by default all) of sweeps with one model and recipe."""
     sweeps = _opened(folders, settings)
     known = [name for sweep in sweeps for name in sweep.read().tasks]
     for name in tasks:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from labelcast.sweeps.job import SweepJob, split
+from labelcast.sweeps.job import SweepJob
+from labelcast.training.backend import backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 
@@ -16,30 +17,20 @@ _MOST_TESTED = 32
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of one model on one task's examples on this machine.
-
-    Attributes:
-        load: seconds to load the model.
-        train: seconds per sequence of a forward and backward pass.
-        validate: seconds per sequence of a forward pass.
-        test: seconds to answer a test example.
-        device: where.
-    """
+    """The seconds that one model needs on one task's examples on this machine."""
 
     load: float
-    train: float
-    validate: float
-    test: float
+    train: float  # a sequence, forward and backward
+    validate: float  # a sequence, forward
+    test: float  # the answer to a test example
     device: str
 
 
 def steps(recipe: Recipe) -> tuple[int, int]:
-    """The fewest and the most training steps of a job.
+    """The fewest steps of a job, if early stopping ends it as soon as it can, and the most.
 
-    The fewest if the first validation loss is the best, and early stopping ends the job as soon as
-    it can.
-
-    >>> from labelcast.training.recipe import FULL
+    >>> from labelcast.training.backend import backend_of
+    from labelcast.training.recipe import FULL
     >>> steps(FULL)
     (44, 500)
     """
@@ -49,26 +40,15 @@ def steps(recipe: Recipe) -> tuple[int, int]:
 def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
     """The least and the most seconds of a job."""
     recipe = job.settings.recipe
-    ends = steps(recipe) if job.budget else (0, 0)
-    fixed = speed.load + job.settings.test_size * speed.test
     held_out = job.budget * recipe.validation_share
-    low, high = (
-        fixed
-        + count * recipe.batch_size * speed.train
-        + count / recipe.evaluate_every * held_out * speed.validate
-        for count in ends
-    )
-    return low, high
+    step = recipe.batch_size * speed.train + held_out * speed.validate / recipe.evaluate_every
+    fixed = speed.load + job.settings.test_size * speed.test
+    low, high = steps(recipe) if job.budget else (0, 0)
+    return fixed + low * step, fixed + high * step
 
 
 def measure_speed(job: SweepJob) -> Speed:
-    """Load a job's model and time a few of its steps on its own examples; nothing is kept.
-
-    Raises:
-        InputError: the model cannot be loaded, or the examples cannot be tuned on.
-    """
-    from labelcast.training.backend import backend_of
-
+    """Load a job's model and time a few of its steps on its own examples; nothing is kept."""
     settings, size = job.settings, job.settings.recipe.batch_size
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
@@ -76,13 +56,7 @@ def measure_speed(job: SweepJob) -> Speed:
     begin = time.perf_counter()
     lm = backend.load(settings.model, recipe, placement)
     load = time.perf_counter() - begin
-    found = split(
-        job.source,
-        settings.test_size,
-        seed=job.seed,
-        split_seed=settings.split_seed,
-        render=lm.render,
-    )
+    found = job.splits(lm.render)
     ends: list[float] = []
     batch = (found.order * size)[:size]
     tuned = backend.fit(

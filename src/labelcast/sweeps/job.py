@@ -1,33 +1,43 @@
-"""One job of a sweep: a score at one budget and seed.
+"""One job of a sweep, a score at one budget and seed: read, split, tune, score.
 
-A job can be pickled, and torch is not imported before it runs.
+A job can be pickled, and torch is not imported before it runs. The model and the examples of one
+job are kept for the next job of the process.
 """
 
 from __future__ import annotations
 
+import copy
+import gc
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelcast.errors import InputError, LabelcastError, brief, is_out_of_memory
+from labelcast.errors import InputError, LabelcastError, LabelcastWarning, brief, is_out_of_memory
 from labelcast.execution.workers import JobProgress, ReportProgress
-from labelcast.sweeps.records import ScoreKey, ScoreRow
+from labelcast.models.choices import choose_device
+from labelcast.sweeps.records import ScoreKey, ScoreRow, TaskEntry
 from labelcast.tasks import prompts
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
-from labelcast.training.backend import Placement
+from labelcast.training.backend import Backend, Placement, backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits
 
 if TYPE_CHECKING:
+    from labelcast.models.loading import LanguageModel
     from labelcast.training.evaluate import Scoring
 
 Read = Callable[[str, Task, Render], Iterable[Example]]
 """Reads the examples of a source."""
 BUDGETS = (0, 50, 100, 200, 500, 1000, 2500, 5000)
 """The budgets of the published curves."""
+# A model up to this size stays in memory between jobs, beside the tuned copy.
+_KEPT_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -44,26 +54,20 @@ class SweepTask:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What all jobs of a sweep share; see `run_sweep.sweep`.
-
-    Attributes:
-        split_seed: draws the test set.
-        threads: of torch in each job on a CPU; None keeps torch's own number.
-        processes: of each job; above 1 it trains under accelerate, one process per GPU.
-    """
+    """What all jobs of a sweep share; see `sweep.sweep`."""
 
     model: str
     recipe: Recipe
     budgets: tuple[int, ...] = BUDGETS
     seeds: tuple[int, ...] = (1,)
     test_size: int = 500
-    split_seed: int = 0
+    split_seed: int = 0  # draws the test set
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
     max_new_tokens: int = 30
-    threads: int | None = None
-    processes: int = 1
+    threads: int | None = None  # of torch in each job on a CPU; None keeps torch's own number
+    processes: int = 1  # of each job; above 1 it trains under accelerate, one process per GPU
 
     def __post_init__(self) -> None:
         """Refuse invalid budgets, seeds and test sizes."""
@@ -80,7 +84,7 @@ def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
 
 
 def split(
-    source: SweepTask,
+    source: SweepTask | TaskEntry,
     test_size: int,
     *,
     seed: int,
@@ -88,15 +92,9 @@ def split(
     render: Render = lambda instruction, user: user,
     read: Read = read_examples,
 ) -> Splits:
-    """The test set and training order of a task's data; raises as `Splits.make`.
+    """The test set and training order of a task's data; arguments and errors as `Splits.make`.
 
-    Args:
-        source: the task and its data.
-        test_size: how many examples to test on.
-        seed: of the training order.
-        split_seed: of the test set.
-        render: makes prompts for a model; the split does not depend on it.
-        read: reads the examples of a source.
+    `render` makes prompts for a model; the split does not depend on it.
     """
     given = source.test_data
     test = None if given is None else read(given, source.task, render)
@@ -141,6 +139,12 @@ class SweepJob:
         task, settings = self.source.task, self.settings
         return Scoring(task.metric, task.answers, settings.batch_size, settings.max_new_tokens)
 
+    def splits(self, render: Render, read: Read = read_examples) -> Splits:
+        """The test set and training order of the job; raises as `split`."""
+        size, split_seed = self.settings.test_size, self.settings.split_seed
+        options = {"seed": self.seed, "split_seed": split_seed}
+        return split(self.source, size, **options, render=render, read=read)
+
     def row(self, **measured: Any) -> ScoreRow:
         """The row of scores of this job, with the fields that were measured."""
         settings = self.settings
@@ -156,16 +160,11 @@ class SweepJob:
         )
 
     def run(self, report: ReportProgress = lambda progress: None) -> ScoreRow:
-        """Measure the score; any error becomes a row with its text.
-
-        The model and the examples stay loaded for the next job of this process.
-        """
+        """Measure the score; any error becomes a row with its text."""
         begun = time.monotonic()
         try:
-            from labelcast.sweeps.run_job import measure_score
-
             report(JobProgress("reading", 0, 1))
-            row = measure_score(self, report)
+            row = _measure(self, report)
         except Exception as error:  # must not stop the other jobs of the sweep
             row = self.row(error=_one_line(error))
         return row.model_copy(update={"seconds": time.monotonic() - begun})
@@ -177,6 +176,102 @@ class SweepJob:
     def after_loss(self, losses: int) -> SweepJob:
         """The same job with a folder of its own."""
         return self if self.folder is None else replace(self, folder=f"{self.folder}-{losses}")
+
+
+def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
+    """Do a job; raises InputError for bad data or settings, and RunError if the work fails."""
+    import torch
+
+    if job.settings.threads:
+        torch.set_num_threads(job.settings.threads)
+    backend = backend_of(job.settings.recipe)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LabelcastWarning)
+            row = _tune_and_score(job, backend, report)
+    finally:
+        # Free the memory for the next job.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    notes = [str(w.message) for w in caught if issubclass(w.category, LabelcastWarning)]
+    return row.model_copy(update={"notes": notes})
+
+
+def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
+    lm = _KEPT.model(job, backend)
+    fingerprint, training = lm.identity.fingerprint, {}
+    splits = job.splits(lm.render, _KEPT.read)
+    # The folder stays if the job fails, so that its next try resumes.
+    folder = None if job.folder is None else Path(job.folder) / "training"
+    if job.budget:
+        tuned = backend.fit(
+            lm,
+            splits.budget(job.budget, job.settings.recipe.validation_share),
+            job.settings.recipe,
+            seed=job.seed,
+            placement=job.placement,
+            folder=folder,
+            progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
+        )
+        lm, training = tuned.lm, tuned.log.facts()
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        report(JobProgress("scoring", done, len(splits.test)))
+
+    found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=on_batch)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return job.row(
+        **training,
+        score=found.value,
+        score_sd=found.sd,
+        test_size=found.size,
+        device=choose_device(job.placement.device).value,
+        test_digest=splits.test_digest,
+        fingerprint=fingerprint,
+    )
+
+
+class _Kept:
+    """The last model and the last examples, for the next job of this process."""
+
+    def __init__(self) -> None:
+        self.model_key: tuple[str, str, Placement] | None = None
+        self.lm: LanguageModel | None = None
+        self.fingerprint = ""
+        self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
+
+    def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
+        """A model that the job may change."""
+        key = (job.settings.model, job.settings.recipe.method, job.placement)
+        if self.lm is None or self.model_key != key:
+            self.lm = None
+            lm = backend.load(job.settings.model, job.settings.recipe, job.placement)
+            self.fingerprint = lm.identity.fingerprint
+            size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
+            if size > _KEPT_BYTES:
+                return lm
+            self.lm, self.model_key = lm, key
+        return replace(self.lm, model=copy.deepcopy(self.lm.model))
+
+    def read(self, spec: str, task: Task, render: Render) -> list[Example]:
+        """The examples of a source, read once for each model."""
+        path = Path(spec)
+        stamp = path.stat().st_mtime_ns if path.exists() else 0
+        key = (spec, stamp, repr(task), self.fingerprint)
+        if key not in self.examples:
+            # Only the data and the test data of one task.
+            while len(self.examples) > 1:
+                self.examples.pop(next(iter(self.examples)))
+            self.examples[key] = list(read_examples(spec, task, render))
+        return self.examples[key]
+
+
+_KEPT = _Kept()
 
 
 def _one_line(error: Exception) -> str:

@@ -20,18 +20,11 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_with
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.runs.records import parse
+from labelcast.runs.records import Form, parse
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
-from labelcast.sweeps.job import SweepTask, split
-from labelcast.sweeps.records import (
-    PROBE_ROWS,
-    ConfidenceRow,
-    CosLowRow,
-    ProbeKey,
-    ProbeRow,
-    RandomRow,
-)
+from labelcast.sweeps.job import split
+from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
 from labelcast.sweeps.scores import Lines
 from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.metrics import comparison, score_answers
@@ -42,7 +35,9 @@ _MOST = 100
 _POOL_SEED = 0
 
 ProbeName = Literal["confidence", "coslow", "exact", "random"]
-_Row = TypeVar("_Row", bound=ProbeRow)
+ProbeKey = dict[str, int | str]
+"""The settings that a row of `probes.jsonl` must have to be used again."""
+_Row = TypeVar("_Row", bound=Form)
 
 
 @dataclass(frozen=True)
@@ -100,25 +95,15 @@ class ProbeSettings:
 
 @dataclass(frozen=True)
 class Probes:
-    """What was measured on a task without training.
+    """What was measured on a task without training."""
 
-    Attributes:
-        coslow: CoS-Low of each draw, mean over its sketches, [draws].
-        sketch_sd: standard deviation over sketches, mean over draws; None with one sketch.
-        overlap: mean fraction of examples that two draws share; None with one draw.
-        exact: CoS-Low in the limit of the sketch, on the first draw; None if not measured.
-        random_cosine: median cosine of examples drawn at random.
-        gradient_norm: mean norm of their gradients.
-        mean_confidence: over the pool.
-    """
-
-    coslow: tuple[float, ...]
-    sketch_sd: float | None
-    overlap: float | None
-    exact: float | None
-    random_cosine: float
-    gradient_norm: float
-    mean_confidence: float
+    coslow: tuple[float, ...]  # of each draw, mean over its sketches
+    sketch_sd: float | None  # over sketches, mean over draws; None with one sketch
+    overlap: float | None  # mean fraction of examples that two draws share; None with one draw
+    exact: float | None  # CoS-Low in the limit of the sketch, on the first draw
+    random_cosine: float  # median over pairs of examples drawn at random
+    gradient_norm: float  # mean over these examples
+    mean_confidence: float  # over the pool
 
     @property
     def mean_coslow(self) -> float:
@@ -135,37 +120,50 @@ def measure_probes(
     """Measure the missing probes of some tasks into `DIR/probes.jsonl` and return all of them.
 
     After an interruption, the same call resumes with the first unfinished probe. `say` is called
-    with what is measured next.
-
-    Raises:
-        InputError: the pool is too small, or model or data differ from those of the sweep.
-        RunError: the folder cannot be written.
+    with what is measured next. A pool that is too small, or another model or data than those of
+    the sweep, is refused.
     """
     with Run(sweep.path).locked():
         measuring = _Measuring(sweep, settings, say)
-        for name in names:
+        for name in names:  # first of all, because it finds a pool that is too small
             measuring.confidence(name)
-        for name in names:
-            measuring.gradients(name)
-    return {name: measuring.probes(name) for name in names}
+        return {name: measuring.probes(name) for name in names}
 
 
 class _Measuring:
-    """Measures probes with a sweep's model, and appends a line for each."""
+    """Reads the probes of a sweep; measures those that are missing, and appends a line for each."""
 
     def __init__(self, sweep: Sweep, settings: ProbeSettings, say: Callable[[str], None]) -> None:
         self.sweep, self.settings, self.say = sweep, settings, say
         self.content = sweep.read()
         self.file = Lines(sweep.path / "probes.jsonl")
         self.file.cut_unfinished()
-        self.kept: list[ProbeRow] = []
-        for number, row in enumerate(self.file.read(), 1):
-            self._remember(row, f"{self.file.path} line {number}")
+        self.rows = self.file.read()
+        self.pools: dict[str, tuple[Example, ...]] = {}
 
-    def confidence(self, name: str) -> None:
-        """Measure the confidence of the pool; the draws come from its lowest tenth."""
-        if self._row(ConfidenceRow, name, "confidence") is not None:
-            return
+    def probes(self, name: str) -> Probes:
+        """Everything that is measured on a task."""
+        draws = [self.coslow(name, "coslow", n) for n in range(self.settings.draws)]
+        exact = self.coslow(name, "exact", 0).coslow if self.settings.exact else None
+        random = self.random(name)
+        spreads = [row.seed_sd or 0.0 for row in draws if len(row.per_seed) > 1]
+        chosen = [set(row.ids) for row in draws]
+        shared = [len(a & b) / max(len(a), 1) for a, b in combinations(chosen, 2)]
+        return Probes(
+            coslow=tuple(row.coslow for row in draws),
+            sketch_sd=float(np.mean(spreads)) if spreads else None,
+            overlap=float(np.mean(shared)) if shared else None,
+            exact=exact,
+            random_cosine=random.median,
+            gradient_norm=random.norm,
+            mean_confidence=self.confidence(name).mean_confidence,
+        )
+
+    def confidence(self, name: str) -> ConfidenceRow:
+        """The confidence of the pool; the draws come from its lowest tenth."""
+        key = self.settings.key("confidence")
+        if found := self._found(ConfidenceRow, name, key):
+            return found
         from labelcast.models.confidence import score_confidence
 
         pool, n_label = self._pool(name), self.settings.n_label
@@ -181,79 +179,52 @@ class _Measuring:
         )
         values = np.array([one.confidence for one in scored])
         task, answers = self.content.tasks[name].task, [one.answer for one in scored]
-        found = score_answers(task.metric, answers, [str(e.answer) for e in pool], task.answers)
-        self._keep(
+        score = score_answers(task.metric, answers, [str(e.answer) for e in pool], task.answers)
+        return self._kept(
+            ConfidenceRow,
             name,
-            self.settings.key("confidence"),
+            key,
             examples=len(pool),
             mean_confidence=float(np.nanmean(values)),
             metric=task.metric,
-            score=found.total,
+            score=score.total,
             allowed=_share_allowed(answers, task.answers),
             confidence=[None if np.isnan(v) else round(float(v), 6) for v in values],
             seconds=round(time.perf_counter() - begin, 3),
         )
 
-    def gradients(self, name: str) -> None:
-        """Measure CoS-Low of every draw, and the cosines of examples drawn at random."""
-        wanted: list[tuple[ProbeName, int]] = [("coslow", n) for n in range(self.settings.draws)]
-        wanted += [("exact", 0)] * self.settings.exact
-        wanted.append(("random", 0))
-        left = [one for one in wanted if self._row(ProbeRow, name, *one) is None]
-        pool = self._pool(name) if left else ()
-        for probe, draw in left:
-            self.say(f"{name}: {probe}, draw {draw + 1}")
-            if probe == "random":
-                self._random(name, pool)
-            else:
-                self._coslow(name, pool, probe, draw)
-
-    def probes(self, name: str) -> Probes:
-        """Everything that was measured on a task."""
-        draws = [self._need(CosLowRow, name, "coslow", n) for n in range(self.settings.draws)]
-        spreads = [row.seed_sd or 0.0 for row in draws if len(row.per_seed) > 1]
-        chosen = [set(row.ids) for row in draws]
-        shared = [len(a & b) / max(len(a), 1) for a, b in combinations(chosen, 2)]
-        random = self._need(RandomRow, name, "random")
-        return Probes(
-            coslow=tuple(row.coslow for row in draws),
-            sketch_sd=float(np.mean(spreads)) if spreads else None,
-            overlap=float(np.mean(shared)) if shared else None,
-            exact=self._need(CosLowRow, name, "exact").coslow if self.settings.exact else None,
-            random_cosine=random.median,
-            gradient_norm=random.norm,
-            mean_confidence=self._need(ConfidenceRow, name, "confidence").mean_confidence,
-        )
-
-    def _coslow(self, name: str, pool: Sequence[Example], probe: ProbeName, draw: int) -> None:
+    def coslow(self, name: str, probe: ProbeName, draw: int) -> CosLowRow:
+        """CoS-Low of one draw, from sketches or exact."""
+        key, sketched = self.settings.key(probe, draw), probe == "coslow"
+        if found := self._found(CosLowRow, name, key):
+            return found
+        pool = self._pool(name)
+        self.say(f"{name}: {probe}, draw {draw + 1}")
         try:
             picked = pick_low_confidence(self._confidences(name), self.settings.n_label, seed=draw)
         except InputError as error:
             raise InputError(f"task {name}: {error}") from None
-        found = cos_low(
+        measured = cos_low(
             self.lm,
             [pool[i] for i in picked],
-            method="sketch" if probe == "coslow" else "exact",
+            method="sketch" if sketched else "exact",
             rank=self.settings.rank,
-            seeds=self.settings.sketch_seeds if probe == "coslow" else 1,
+            seeds=self.settings.sketch_seeds if sketched else 1,
         )
         if self.settings.keep_grams:
-            self._keep_grams(f"{name}-{probe}-{draw}", found)
-        self._keep(name, self.settings.key(probe, draw), **found.to_dict())
+            self._keep_grams(f"{name}-{probe}-{draw}", measured)
+        return self._kept(CosLowRow, name, key, **measured.to_dict())
 
-    def _keep_grams(self, name: str, found: CosLow) -> None:
-        def write(path: Path) -> None:
-            with path.open("wb") as stream:
-                np.save(stream, found.grams.astype(np.float32), allow_pickle=False)
-
-        folder = self.sweep.path / "grams"
-        write_with(folder / f"{name}.npy", write)
-        write_json(folder / "layers.json", list(found.layers))
-
-    def _random(self, name: str, pool: Sequence[Example]) -> None:
+    def random(self, name: str) -> RandomRow:
+        """The cosines and the norms of the gradients of examples drawn at random."""
+        key = self.settings.key("random")
+        if found := self._found(RandomRow, name, key):
+            return found
         from labelcast.models.choices import choose_batch
         from labelcast.models.gradients import sketched_gram
 
+        pool = self._pool(name)
+        self.say(f"{name}: random, draw 1")
         begin = time.perf_counter()
         skipped = np.flatnonzero(np.isnan(self._confidences(name))).tolist()
         drawn = [pool[i] for i in draw_random(len(pool), self.settings.n_label, taken=skipped)]
@@ -265,33 +236,47 @@ class _Measuring:
             batch_size=choose_batch(None, self.lm.device.value, "gradients").value,
         )
         total = gram.values.numpy().sum(axis=(0, 1))  # [N,N]
-        self._keep(
+        return self._kept(
+            RandomRow,
             name,
-            self.settings.key("random"),
+            key,
             median=median_cosine(cosine(total)),
             norm=float(np.sqrt(np.diagonal(total)).mean()),
             ids=[example.id for example in drawn],
             seconds=round(time.perf_counter() - begin, 3),
         )
 
+    def _keep_grams(self, name: str, found: CosLow) -> None:
+        def write(path: Path) -> None:
+            with path.open("wb") as stream:
+                np.save(stream, found.grams.astype(np.float32), allow_pickle=False)
+
+        folder = self.sweep.path / "grams"
+        write_with(folder / f"{name}.npy", write)
+        write_json(folder / "layers.json", list(found.layers))
+
     def _confidences(self, name: str) -> NDArray[np.float64]:
         """By position in the pool, NaN for a prompt that is too long."""
-        row = self._need(ConfidenceRow, name, "confidence")
-        return np.array([np.nan if v is None else v for v in row.confidence], dtype=np.float64)
+        values = self.confidence(name).confidence
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
     def _pool(self, name: str) -> tuple[Example, ...]:
         """A random part of the training examples; their contents fix the order."""
-        entry = self.content.tasks[name]
-        found = split(
-            SweepTask(entry.task, entry.data, entry.test_data),
-            self.content.test_size,
-            seed=_POOL_SEED,
-            split_seed=self.content.split_seed,
-            render=self.lm.render,
-        )
-        if found.test_digest != entry.test_digest:
-            raise InputError(f"task {name}: {entry.data} has changed since its curve was measured.")
-        return found.order[: self.settings.pool]
+        if name not in self.pools:
+            entry, content = self.content.tasks[name], self.content
+            found = split(
+                entry,
+                content.test_size,
+                seed=_POOL_SEED,
+                split_seed=content.split_seed,
+                render=self.lm.render,
+            )
+            if found.test_digest != entry.test_digest:
+                raise InputError(
+                    f"task {name}: {entry.data} has changed since its curve was measured."
+                )
+            self.pools = {name: found.order[: self.settings.pool]}  # only one task's at a time
+        return self.pools[name]
 
     @cached_property
     def lm(self) -> LanguageModel:
@@ -303,26 +288,20 @@ class _Measuring:
             raise InputError(f"model {name}: not the one whose curves were measured.")
         return lm
 
-    def _row(self, kind: type[_Row], name: str, probe: ProbeName, draw: int = 0) -> _Row | None:
-        key = self.settings.key(probe, draw)
-        for row in self.kept:
-            if isinstance(row, kind) and row.task == name and row.matches(key):
-                return row
+    def _found(self, kind: type[_Row], name: str, key: ProbeKey) -> _Row | None:
+        """The first row of a task with all values of a key."""
+        wanted = {"task": name, **key}.items()
+        for number, row in enumerate(self.rows, 1):
+            if wanted <= row.items():
+                return parse(kind, row, f"{self.file.path} line {number}", "Remove that line.")
         return None
 
-    def _need(self, kind: type[_Row], name: str, probe: ProbeName, draw: int = 0) -> _Row:
-        row = self._row(kind, name, probe, draw)
-        assert row is not None
-        return row
-
-    def _keep(self, name: str, key: ProbeKey, **values: object) -> None:
+    def _kept(self, kind: type[_Row], name: str, key: ProbeKey, **values: object) -> _Row:
+        """Append a row with what was measured."""
         row = {"task": name, **key} | values | key
         self.file.add(row)
-        self._remember(row, str(self.file.path))
-
-    def _remember(self, row: dict[str, object], where: str) -> None:
-        kind = PROBE_ROWS.get(str(row.get("probe")), ProbeRow)
-        self.kept.append(parse(kind, row, where, "Remove that line."))
+        self.rows.append(row)
+        return kind.model_validate(row)
 
 
 def _share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field, model_validator
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
-
-from labelcast.runs.records import Finite, Form, ModelPart, Natural, OpenForm, Share
-from labelcast.tasks.task import Task
+from labelcast.runs.records import Finite, Form, ModelPart, Natural, OpenForm, Share, TaskPart
 
 ScoreKey = tuple[str, int, int]
 """Task, budget and seed: what identifies a score within a sweep."""
-ProbeKey = dict[str, int | str]
-"""The settings that a row of `probes.jsonl` must have to be used again."""
-
-_TaskPart = Annotated[
-    Task,
-    BeforeValidator(lambda value: value if isinstance(value, Task) else Task.build(value, "task")),
-    PlainSerializer(lambda task: task.model_dump(mode="json")),
-]
 
 
 class SweepModel(ModelPart, OpenForm):
@@ -34,7 +23,7 @@ class RecipePart(OpenForm):
 class TaskEntry(OpenForm):
     """One task of a sweep."""
 
-    task: _TaskPart
+    task: TaskPart
     data: str
     test_data: str | None = None
     test_digest: str
@@ -55,49 +44,33 @@ class SweepFile(OpenForm):
 
 
 class ScoreRow(Form):
-    """A row of `scores.jsonl`, in the order of its fields: what one job measured.
-
-    Attributes:
-        score: in [0, 1], in units of `metric`; None if the job failed.
-        test_size: examples scored.
-        seconds: of the complete job, in this process.
-        error: why the job failed, on one line; empty if it did not.
-        score_sd: standard error of the score.
-        best_step: the step whose weights were scored.
-        validation_loss: at the best step; `first_validation_loss` is before training.
-        tuning_seconds: training time, including that of killed processes.
-        peak_bytes: peak memory of training.
-        dropped: labelled examples left out because they are too long.
-        test_digest: identifies the test set; only scores on the same one can be compared.
-        fingerprint: of the model before tuning.
-        notes: warnings of the job.
-    """
+    """A row of `scores.jsonl`, in the order of its fields: what one job measured."""
 
     task: str
     model: str
     budget: Natural
     seed: Natural
     metric: str
-    score: Share | None = None
+    score: Share | None = None  # in units of `metric`; None if the job failed
     test_size: Natural = 0
-    seconds: Finite = 0.0
-    error: str = ""
+    seconds: Finite = 0.0  # of the complete job, in this process
+    error: str = ""  # why the job failed, on one line
     recipe: str = ""
-    score_sd: Finite | None = None
+    score_sd: Finite | None = None  # standard error of the score
     steps: Natural = 0
-    best_step: Natural = 0
+    best_step: Natural = 0  # its weights were scored
     train_loss: Finite | None = None
-    validation_loss: Finite | None = None
-    first_validation_loss: Finite | None = None
-    tuning_seconds: Finite = 0.0
+    validation_loss: Finite | None = None  # at the best step
+    first_validation_loss: Finite | None = None  # before training
+    tuning_seconds: Finite = 0.0  # of training, also in processes that were killed
     steps_per_second: Finite | None = None
-    peak_bytes: Natural = 0
+    peak_bytes: Natural = 0  # of memory, in training
     device: str = ""
-    dropped: Natural = 0
-    test_digest: str = ""
+    dropped: Natural = 0  # labelled examples that are too long
+    test_digest: str = ""  # only scores on the same test set can be compared
     recipe_digest: str = ""
-    fingerprint: str = ""
-    notes: list[str] = Field(default_factory=list)
+    fingerprint: str = ""  # of the model before tuning
+    notes: list[str] = Field(default_factory=list)  # warnings of the job
 
     @model_validator(mode="after")
     def _complete(self) -> ScoreRow:
@@ -111,25 +84,14 @@ class ScoreRow(Form):
         return self.task, self.budget, self.seed
 
 
-class ProbeRow(OpenForm):
-    """A row of `probes.jsonl`: the task, what was measured, and with which settings."""
-
-    task: str
-    probe: str
-
-    def matches(self, key: ProbeKey) -> bool:
-        """Whether the row has all values of a key."""
-        return all(getattr(self, name, None) == value for name, value in key.items())
-
-
-class ConfidenceRow(ProbeRow):
+class ConfidenceRow(Form):
     """The confidences of a pool, None where a prompt was too long."""
 
     confidence: list[Share | None]
     mean_confidence: Finite
 
 
-class CosLowRow(ProbeRow):
+class CosLowRow(Form):
     """CoS-Low of a draw, with its sketches or exact."""
 
     coslow: Finite
@@ -144,17 +106,8 @@ class CosLowRow(ProbeRow):
         return self
 
 
-class RandomRow(ProbeRow):
+class RandomRow(Form):
     """Median cosine and mean norm of the gradients of random examples."""
 
     median: Finite
     norm: Finite
-
-
-PROBE_ROWS: dict[str, type[ProbeRow]] = {
-    "confidence": ConfidenceRow,
-    "coslow": CosLowRow,
-    "exact": CosLowRow,
-    "random": RandomRow,
-}
-"""The class of a row by its probe."""

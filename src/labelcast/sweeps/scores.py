@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,7 +16,7 @@ from labelcast.errors import InputError
 from labelcast.files.atomic import sync_folder
 from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
-from labelcast.runs.records import parse
+from labelcast.runs.records import parse_rows
 from labelcast.sweeps.records import ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
 
@@ -67,29 +67,28 @@ class ScoresFile(Lines):
 
     def rows(self) -> list[ScoreRow]:
         """The rows, in the order written; raises InputError if one is damaged or repeated."""
-        rows: dict[ScoreKey, ScoreRow] = {}
-        for number, content in enumerate(self.read(), 1):
-            where = f"{self.path} line {number}"
-            row = parse(ScoreRow, content, where, "Correct or remove that line.")
-            if row.key in rows:
-                task, budget, seed = row.key
+        rows = parse_rows(ScoreRow, self.read(), self.path)
+        known: set[ScoreKey] = set()
+        for number, row in enumerate(rows, 1):
+            if row.key in known:
                 raise InputError(
-                    f"{where}: {task} with budget {budget} and seed {seed} appears twice. Remove "
-                    "one of the two lines."
+                    f"{self.path} line {number}: {row.task} with budget {row.budget} and seed "
+                    f"{row.seed} appears twice. Remove one of the two lines."
                 )
-            rows[row.key] = row
-        return list(rows.values())
+            known.add(row.key)
+        return rows
 
     def append(self, row: ScoreRow) -> None:
         """Append a row and flush it to the disk."""
         self.add(row.model_dump())
 
-    def drop(self, keys: Iterable[ScoreKey]) -> None:
+    def drop(self, keys: Collection[ScoreKey]) -> None:
         """Remove rows, all in one step."""
-        gone, rows = set(keys), self.rows()
-        if gone & {row.key for row in rows}:
-            kept = zip(rows, self.read(), strict=True)
-            write_jsonl(self.path, [content for row, content in kept if row.key not in gone])
+        contents = self.read()
+        pairs = zip(self.rows(), contents, strict=True)
+        kept = [content for row, content in pairs if row.key not in keys]
+        if len(kept) < len(contents):
+            write_jsonl(self.path, kept)
 
 
 @dataclass(frozen=True)
@@ -143,18 +142,19 @@ def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, 
 
 def _curve(rows: list[ScoreRow], ceiling: float | None) -> MeasuredCurve:
     scores: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.budget):
         if row.score is not None:
             scores[row.budget].append(row.score)
-    means = {budget: fmean(scores[budget]) for budget in sorted(scores)}
+    means = {budget: fmean(found) for budget, found in scores.items()}
     curve = MeasuredCurve(
         budgets=list(means),
         scores=list(means.values()),
-        seeds=[len(scores[budget]) for budget in means],
-        score_sd=[stdev(s) if len(s := scores[b]) > 1 else None for b in means],
+        seeds=[len(found) for found in scores.values()],
+        score_sd=[stdev(found) if len(found) > 1 else None for found in scores.values()],
         metric=rows[0].metric if rows else None,
         test_size=rows[0].test_size if rows else None,
     )
+    no_start = "no zero-shot score (budget 0): the lowest score is used instead"
     try:
         found = EfficiencyCurve.from_scores(means, ceiling)
     except InputError as error:
@@ -166,7 +166,5 @@ def _curve(rows: list[ScoreRow], ceiling: float | None) -> MeasuredCurve:
         ceiling=found.ceiling,
         gains=list(found.gains),
         censored=found.censored,
-        note=""
-        if 0 in means
-        else "no zero-shot score (budget 0): the lowest score is used instead",
+        note="" if 0 in means else no_start,
     )

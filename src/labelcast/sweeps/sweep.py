@@ -1,27 +1,104 @@
-"""A sweep: tasks x budgets x seeds of one model and recipe, kept in a folder."""
+"""Learning curves: tasks x budgets x seeds of one model and recipe, kept in a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
 from labelcast.errors import InputError
+from labelcast.execution.local import LocalWorkers, cores
 from labelcast.execution.workers import Event, Workers, run_jobs
-from labelcast.files.json_files import read_json, write_json
+from labelcast.files.json_files import write_json
 from labelcast.files.untrusted import refuse_links
 from labelcast.models.identity import Description
 from labelcast.models.loading import describe
-from labelcast.runs.records import parse
+from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
-from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
+from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings, SweepTask, split
 from labelcast.sweeps.records import ScoreRow, SweepFile
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curves_of
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
+from labelcast.training.recipe import Recipe
 
 _POOL = 5000
+
+
+def sweep(
+    tasks: Sequence[str | SweepTask],
+    out: str | Path,
+    *,
+    model: str = "smollm2",
+    recipe: str | Path | Recipe = "full",
+    budgets: Sequence[int] = BUDGETS,
+    seeds: Sequence[int] = (1,),
+    test_size: int = 500,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    max_new_tokens: int = 30,
+    jobs: int | None = None,
+    retries: int = 1,
+    on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
+) -> dict[str, MeasuredCurve]:
+    """Measure learning curves: fine-tune and score each task at each budget with each seed.
+
+    After an interruption, the same call runs only the missing jobs. More tasks, budgets or seeds
+    extend the sweep. Jobs run in their own processes, so call it under
+    ``if __name__ == "__main__":``.
+
+    Args:
+        tasks: task files or catalogue names that have their own data, or results of `sweep_task`,
+            which takes other data.
+        out: the sweep's folder.
+        model: as `load_model` takes it.
+        recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
+        budgets: labels, validation included; 0 is zero-shot.
+        seeds: of the draw of training examples and of training.
+        test_size: test examples per task.
+        device: as `load_model` takes it.
+        dtype: as `load_model` takes it.
+        batch_size: prompts at once when scoring; None chooses for the device.
+        max_new_tokens: where an answer is cut off.
+        jobs: how many run at once; None runs one per GPU, or one.
+        retries: how often a failed job is tried again before its error is kept.
+        on_result: called after each job with its number and its row of `scores.jsonl`.
+
+    Returns:
+        By task: ``budgets`` [K], ``scores`` [K] in [0, 1] (means over seeds), ``auc`` in [0, 1]
+        and the other fields of `curve.json`.
+
+    Raises:
+        InputError: broken or too little data, or a folder with another sweep.
+        RunError: the folder cannot be written, or another process is using it.
+
+    Examples:
+        >>> curves = sweep(["hyperbaton"], "sweep", budgets=(0, 50, 100))  # doctest: +SKIP
+        >>> curves["hyperbaton"].scores  # doctest: +SKIP
+        [0.52, 0.71, 0.78]
+    """
+    workers = LocalWorkers[ScoreRow](jobs, logs=Path(out) / "logs")
+    settings = SweepSettings(
+        model=model,
+        recipe=recipe if isinstance(recipe, Recipe) else Recipe.load(recipe),
+        budgets=tuple(budgets),
+        seeds=tuple(seeds),
+        test_size=test_size,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        threads=max(1, cores() // workers.slots),
+    )
+    chosen = [one if isinstance(one, SweepTask) else sweep_task(one, settings) for one in tasks]
+    found = Sweep(out)
+    missing = found.missing(found.begin(chosen, settings))
+    if missing:
+        found.run(missing, workers, retries=retries, on_result=on_result)
+    curves = found.write_curves()
+    return {one.task.name: curves[one.task.name] for one in chosen}
 
 
 def sweep_task(
@@ -35,7 +112,7 @@ def sweep_task(
     Args:
         spec: a task file, or the name of a task in the catalogue.
         settings: of the sweep.
-        data: labelled examples, as `open_source` takes them; the task's own by default.
+        data: labelled examples; the task's own by default.
         test_data: test examples; drawn from `data` by default.
     """
     task = Task.load(spec)
@@ -56,11 +133,7 @@ def sweep_task(
 
 
 def check_data(source: SweepTask, settings: SweepSettings) -> str:
-    """Read a task's data without a model; returns the digest of its test set.
-
-    Raises:
-        InputError: a record is wrong, or there are too few for the budgets and the test set.
-    """
+    """Check a task's data without a model; returns the digest of its test set."""
     seed, split_seed = settings.seeds[0], settings.split_seed
     splits = split(source, settings.test_size, seed=seed, split_seed=split_seed)
     largest = max(settings.budgets)
@@ -93,7 +166,7 @@ class Sweep:
     def read(self) -> SweepFile:
         """The content of `sweep.json`; raises InputError if it is damaged."""
         way_out = "Sweep again into another --out."
-        content = parse(SweepFile, read_json(self.file), str(self.file), way_out)
+        content = parse_file(SweepFile, self.file, way_out)
         for name, entry in content.tasks.items():
             # The name is part of paths; only a task's own name cannot lead out of the folder.
             if entry.task.name != name:
@@ -103,40 +176,58 @@ class Sweep:
     def begin(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:
         """Check everything before any work, write `sweep.json`, and list the jobs.
 
-        Small budgets come first, so that a first curve appears early.
-
-        Raises:
-            InputError: wrong or too little data, a task given twice, or a folder with a link to
-                outside or with a sweep of another model, recipe, task or test set.
+        Small budgets come first, so that a first curve appears early. Raises InputError for wrong
+        or too little data, and for a folder of another sweep or with a link to outside.
         """
         refuse_links(self.path)
         names = [source.task.name for source in tasks]
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
         now = _content(tasks, settings, describe(settings.model))
-        if self.file.exists():
-            now = _joined(self.path, self.read(), now)
-        elif self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: a file, where a folder is needed.")
-        elif self.scores.path.exists():
-            raise InputError(
-                f"{self.path}: holds scores.jsonl but no sweep.json. Choose another --out."
-            )
-        if not self.file.exists() or now != self.read():
+        if self._joined(now) != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():
                 # Another process may have started or extended this sweep meanwhile.
-                if self.file.exists():
-                    now = _joined(self.path, self.read(), now)
-                write_json(self.file, now.to_dict())
+                write_json(self.file, self._joined(now).to_dict())
         folder = self.path.resolve() / "jobs"
         return tuple(
-            SweepJob(
-                settings, source, budget, seed, str(folder / f"{source.task.name}-{budget}-{seed}")
-            )
-            for budget in sorted(settings.budgets)
+            SweepJob(settings, source, n, seed, str(folder / f"{source.task.name}-{n}-{seed}"))
+            for n in sorted(settings.budgets)
             for source in tasks
             for seed in settings.seeds
         )
+
+    def _joined(self, now: SweepFile) -> SweepFile:
+        """The file with what a rerun adds; refuses a rerun of another sweep."""
+        if not self.file.exists():
+            if self.path.exists() and not self.path.is_dir():
+                raise InputError(f"{self.path}: a file, where a folder is needed.")
+            if self.scores.path.exists():
+                raise InputError(
+                    f"{self.path}: holds scores.jsonl but no sweep.json. Choose another --out."
+                )
+            return now
+        before = self.read()
+        was = _shared(before)
+        for name, (words, value) in _shared(now).items():
+            if was[name][1] != value:
+                raise InputError(
+                    f"{self.path}: holds a sweep with another {name} ({was[name][0]}; now "
+                    f"{words}). Choose another --out."
+                )
+        for name, entry in now.tasks.items():
+            known = before.tasks.get(name, entry)
+            if (known.task, known.test_digest) != (entry.task, entry.test_digest):
+                other = "task file" if known.task != entry.task else "test set"
+                raise InputError(
+                    f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
+                    "cannot be compared: choose another --out."
+                )
+        added = {
+            "tasks": before.tasks | now.tasks,
+            "budgets": sorted({*before.budgets, *now.budgets}),
+            "seeds": sorted({*before.seeds, *now.seeds}),
+        }
+        return before.model_copy(update=added)
 
     def missing(
         self, jobs: Sequence[SweepJob], *, retry_failed: bool = False
@@ -157,32 +248,23 @@ class Sweep:
         """Run jobs from `missing`, append a row for each, and write the curves.
 
         The arguments are those of `run_jobs`; `on_result` is called when a row is on the disk.
-
-        Raises:
-            RunError: the folder cannot be written, or another process is using this sweep.
         """
         with Run(self.path).locked():
             known = self.read().tasks
             # Another process may have worked here since `missing`.
             still = {job.key for job in self.missing(jobs, retry_failed=True)}
-            left = [number for number, job in enumerate(jobs) if job.key in still]
+            left = {number: job for number, job in enumerate(jobs) if job.key in still}
             self.scores.drop(still)
 
-            def keep(position: int, row: ScoreRow) -> None:
+            def keep(number: int, row: ScoreRow) -> None:
                 if not row.error and row.test_digest != known[row.task].test_digest:
                     fault = "the data has changed since the sweep began: the test set differs"
                     row = row.model_copy(update={"score": None, "score_sd": None, "error": fault})
                 self.scores.append(row)
-                on_result(left[position], row)
+                on_result(number, row)
 
             try:
-                run_jobs(
-                    workers,
-                    [jobs[number] for number in left],
-                    retries=retries,
-                    on_result=keep,
-                    on_event=lambda event: on_event(replace(event, number=left[event.number])),
-                )
+                run_jobs(workers, left, retries=retries, on_result=keep, on_event=on_event)
             finally:
                 self.write_curves()
             rmtree(self.path / "jobs", ignore_errors=True)
@@ -205,12 +287,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "split_seed": settings.split_seed,
             "max_new_tokens": settings.max_new_tokens,
             "tasks": {
-                source.task.name: {
-                    "task": source.task,
-                    "data": source.data,
-                    "test_data": source.test_data,
-                    "test_digest": check_data(source, settings),
-                }
+                source.task.name: vars(source) | {"test_digest": check_data(source, settings)}
                 for source in tasks
             },
             "budgets": sorted(settings.budgets),
@@ -218,31 +295,6 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "versions": versions(),
         }
     )
-
-
-def _joined(path: Path, before: SweepFile, now: SweepFile) -> SweepFile:
-    """A sweep's file extended by what a rerun adds; refuses a rerun of another sweep."""
-    was = _shared(before)
-    for name, (words, value) in _shared(now).items():
-        if was[name][1] != value:
-            raise InputError(
-                f"{path}: holds a sweep with another {name} ({was[name][0]}; now {words}). "
-                "Choose another --out."
-            )
-    for name, entry in now.tasks.items():
-        known = before.tasks.get(name, entry)
-        if (known.task, known.test_digest) != (entry.task, entry.test_digest):
-            other = "task file" if known.task != entry.task else "test set"
-            raise InputError(
-                f"{path}: holds scores of {name} with another {other}. Scores of the two cannot "
-                "be compared: choose another --out."
-            )
-    added = {
-        "tasks": before.tasks | now.tasks,
-        "budgets": sorted({*before.budgets, *now.budgets}),
-        "seeds": sorted({*before.seeds, *now.seeds}),
-    }
-    return before.model_copy(update=added)
 
 
 def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,18 +24,11 @@ from evidence.development import LOSSES, PUBLISHED, MeasuredCurve, read_curves
 from evidence.reproduce.gains import fit_gains
 from evidence.reproduce.published import read_published
 from labelcast.errors import LabelcastError
+from labelcast.forecast.distributions import Mixture
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.families import Mixture, Prior
-from labelcast.forecast.headroom import FACTORS
-from labelcast.forecast.score_curves import (
-    FITTED,
-    LOG_TAU,
-    ZERO_SHOT,
-    curve_scores,
-    log_likelihood,
-    seed_variance,
-    test_variance,
-)
+from labelcast.forecast.families import FITTED, LOG_TAU, ZERO_SHOT, Prior, curve_scores
+from labelcast.forecast.observed import log_likelihood, seed_variance, test_variance
+from labelcast.forecast.posterior import HEADROOM_FACTORS
 
 COMPONENTS = {"scores": 4, "losses": 2}
 STEPS: dict[str, dict[str, int]] = {"scores": {}, "losses": {"rounds": 25, "steps": 250}}
@@ -323,10 +317,12 @@ def headroom_shares(curves: Sequence[MeasuredCurve]) -> list[float]:
     It is the mean over budgets 2, 4, 8, 16 and 32 times as large, up to 5,000 labels. Between its
     budgets the running maximum of a curve is linear in log(labels), from zero-shot at one label.
     """
-    return [
-        float(np.mean([np.mean(gained(curves, n, n * f)) for f in FACTORS if n * f <= 5000]))
-        for n in HEADROOM_N
-    ]
+
+    def share(n: int) -> float:
+        later = [n * factor for factor in HEADROOM_FACTORS if n * factor <= 5000]
+        return float(np.mean([np.mean(gained(curves, n, m)) for m in later]))
+
+    return [share(n) for n in HEADROOM_N]
 
 
 def gained(curves: Sequence[MeasuredCurve], first: float, last: float) -> Array:
@@ -397,10 +393,28 @@ def main(arguments: list[str] | None = None) -> int:
         "source": SOURCE,
         "command": "python -m evidence.fit_prior RESULTS CURVES --out FILE",
         "curves": dict(Counter(curve.source for curve in curves if curve.source not in LEFT_OUT)),
-    } | prior.to_dict()
+    } | prior_fields(prior)
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}: {len(curves)} curves")
     return 0
+
+
+def prior_fields(prior: Prior) -> dict[str, Any]:
+    """Return the fitted numbers as JSON-ready fields, which `Prior.from_dict` reads."""
+    vectors = ("zero_shots", "ceilings", "headroom_n", "headroom_share")
+    return {
+        name: mixture_fields(getattr(prior, name)) for name in ("scores", "losses", "gains")
+    } | {name: getattr(prior, name).tolist() for name in vectors}
+
+
+def mixture_fields(mixture: Mixture) -> list[dict[str, Any]]:
+    """Return the components as JSON-ready fields, which `Mixture.from_dict` reads."""
+    rows, columns = np.triu_indices(mixture.means.shape[1])
+    parts = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    return [
+        {"weight": float(w), "mean": m.tolist(), "covariance": c[rows, columns].tolist()}
+        for w, m, c in parts
+    ]
 
 
 SOURCE = (

@@ -19,9 +19,13 @@ from scipy.spatial.distance import squareform
 from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, labels_axis, save
 from labelcast.files.json_files import read_json
 from labelcast.forecast import forecast
-from labelcast.forecast.cards import by_name, shipped
-from labelcast.forecast.efficiency import LARGEST_BUDGET, log_position
-from labelcast.forecast.power_law import gain, labels_for_gain
+from labelcast.forecast.calibration import by_name, shipped
+from labelcast.forecast.efficiency import (
+    LARGEST_BUDGET,
+    log_position,
+    power_law_exponent,
+    power_law_labels,
+)
 from labelcast.runs.pool import read_column
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import SHARE
@@ -146,9 +150,10 @@ def draw_area() -> Chart:
     for auc in AUCS:
         name = f"AUC {auc}"
         for n in np.geomspace(1, LARGEST_BUDGET, 120):
-            x, y = float(log_position(n)), float(gain(min(n, LARGEST_BUDGET), auc))
-            rows.append({"x": x, "gain": y, "curve": name})
-        labels = labels_for_gain(PART, auc)
+            x = float(log_position(n))
+            gain = float(log_position(min(n, LARGEST_BUDGET)) ** power_law_exponent(auc))
+            rows.append({"x": x, "gain": gain, "curve": name})
+        labels = power_law_labels(PART, auc)
         place = {"x": float(log_position(labels)), "gain": PART, "zero": 0.0, "curve": name}
         ends.append(place | {"text": f"{labels:,.0f}"})
     colour = alt.Color(

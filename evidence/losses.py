@@ -19,9 +19,9 @@ from evidence.development import MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
+from labelcast.forecast.forecasting import at_budget
 from labelcast.forecast.posterior import given_scores, joined
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import at_budget
 
 LARGEST = 10**6
 LEVEL = 0.9

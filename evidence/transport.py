@@ -21,11 +21,12 @@ import numpy as np
 
 from evidence.development import PUBLISHED, MeasuredCurve, read_curves
 from evidence.fit_prior import ScoreFit, gained
+from labelcast.forecast.chances import chances, labels_needed
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
+from labelcast.forecast.forecasting import at_budget
 from labelcast.forecast.posterior import given_scores, joined
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import at_budget, chances_of, labels_needed
 
 SOURCES = (PUBLISHED, "pet", "african", "georgian")
 SMALLEST = 10
@@ -148,7 +149,7 @@ def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
 
         def labels(target: float) -> tuple[float, float]:
             asked = replace(question, target_score=target, horizon=horizon)
-            needed = labels_needed(chances_of(parts, asked), asked)
+            needed = labels_needed(chances(parts, asked), asked)
             return tuple(  # type: ignore[return-value]
                 np.inf if n is None else float(n) for n in (needed.median, needed.if_reached)
             )

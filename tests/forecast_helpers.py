@@ -8,16 +8,16 @@ import numpy as np
 
 from labelcast.forecast.answer import LabelsNeeded
 from labelcast.forecast.calibration import Calibration
+from labelcast.forecast.chances import chances, labels_needed
 from labelcast.forecast.line import loto_difference
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import chances_of, labels_needed
 
 
 def needed(**options: Any) -> LabelsNeeded:
     """The labels needed, from scores alone."""
     question = Question.of(**options)
-    return labels_needed(chances_of(posterior(question, None).parts, question), question)
+    return labels_needed(chances(posterior(question, None).parts, question), question)
 
 
 def number(labels: int | None) -> float:

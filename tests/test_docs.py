@@ -20,7 +20,7 @@ from command_line import SOURCE
 import labelcast as lc
 from labelcast.cli.app import build
 from labelcast.forecast import Forecast
-from labelcast.forecast.cards import shipped
+from labelcast.forecast.calibration import shipped
 from labelcast.tasks.task import Task
 from labelcast.training.recipe import Recipe
 

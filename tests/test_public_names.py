@@ -13,14 +13,14 @@ import pytest
 import labelcast as lc
 import labelcast.forecast as forecast_module
 from labelcast.forecast import Forecast
-from labelcast.forecast.cards import POOLED
+from labelcast.forecast.calibration import POOLED
 from labelcast.forecast.forecasting import forecast
 
 IMPORTS = (
     "import labelcast as lc",
     "import labelcast as lc; lc.forecast; lc.Calibration",
-    "import labelcast.forecast.cards; import labelcast as lc",
-    "import labelcast as lc; import labelcast.forecast.cards",
+    "import labelcast.forecast.calibration; import labelcast as lc",
+    "import labelcast as lc; import labelcast.forecast.calibration",
     "import labelcast.forecast as f; import labelcast as lc; assert f.forecast(0.4, 'pooled')",
     "from labelcast.forecast import Forecast; import labelcast as lc",
     "from labelcast.forecast import forecast; import labelcast as lc",
@@ -30,9 +30,9 @@ IMPORTS = (
 CHECK = """
 answer = lc.forecast(coslow=0.4, calibration='pooled')
 import labelcast.forecast as f
-import labelcast.forecast.cards
+import labelcast.forecast.calibration
 assert f.Forecast is lc.Forecast and isinstance(answer, f.Forecast)
-assert lc.forecast(coslow=0.4, calibration=f.cards.by_name('pooled')) == answer
+assert lc.forecast(coslow=0.4, calibration=f.calibration.by_name('pooled')) == answer
 assert f.forecast(coslow=0.4, calibration='pooled') == answer
 from labelcast.forecast import Forecast, forecast as function
 assert isinstance(answer, Forecast) and function(coslow=0.4, calibration='pooled') == answer

@@ -141,15 +141,15 @@ def _comparison(comparison: dict[str, Any]) -> str:
 def _policy(rows: list[dict[str, Any]]) -> Table:
     table = _table(
         "Labels bought until a target is met, on the raw scores of curves that reach it",
-        *("way", "told", "target", "needed", "bought", "beyond", "runs", "missed"),
+        *("way", "known", "target", "needed", "bought", "beyond", "runs", "missed"),
         "saved against the grid",
     )
     for row in rows:
-        told = ["AUC"] if row["auc_known"] else []
-        told += [f"ceiling {row['ceiling']}"] if row["ceiling"] else []
+        known = ["AUC"] if row["auc_known"] else []
+        known += [f"ceiling {row['ceiling']}"] if row["ceiling"] else []
         table.add_row(
             row["way"],
-            ", ".join(told),
+            ", ".join(known),
             row["target"],
             _number(row["labels_needed"], 0),
             *(_number(row[name]["value"], 0) for name in ("labels_bought", "beyond_need")),

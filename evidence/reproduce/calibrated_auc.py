@@ -18,12 +18,12 @@ import numpy as np
 
 from evidence.reproduce.figures import find_coslow
 from evidence.reproduce.intervals import interval
-from evidence.reproduce.labelcast_method import fit_scores, prior_without
+from evidence.reproduce.labelcast_method import fit_scores, measured_auc, prior_without
 from evidence.reproduce.published import PublishedCurve, read_published
-from labelcast.forecast.calibration import AucEstimate
 from labelcast.forecast.distributions import weighted_quantiles
+from labelcast.forecast.efficiency import AucEstimate
 from labelcast.forecast.particles import Draws
-from labelcast.forecast.posterior import given_scores, joined, measured_auc, predicted_auc
+from labelcast.forecast.posterior import given_scores, joined, predicted_auc
 from labelcast.forecast.question import Question
 
 GAIN_SD = 0.01

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from evidence.reproduce.published import PublishedCurve
 from labelcast.errors import InputError
-from labelcast.forecast.distributions import normal_quantile
+from labelcast.forecast.distributions import Mixture, normal_quantile
 from labelcast.forecast.efficiency import GRID, Array
-from labelcast.forecast.families import EDGE, Mixture
+from labelcast.forecast.families import EDGE
 
 COMPONENTS = 12
 """Components after merging, at most: as accurate as the kernel density itself."""

@@ -12,17 +12,19 @@ from evidence.reproduce.intervals import interval, label_interval
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
+from labelcast.forecast.chances import POINT
 from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
 from labelcast.forecast.families import Prior
-from labelcast.forecast.posterior import Part, given_scores, joined, measured_auc
+from labelcast.forecast.particles import Draws
+from labelcast.forecast.posterior import Part, given_scores, joined
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import POINT
 
 GAIN_NOISE_SD = 0.015
 """Noise of a published score, in units of the gain. The row's truth contains the score itself, so
 the noise only allows for the shape of the curves between budgets."""
 
+_SMALLEST_SD = 1e-3
 _HARDLY = 1e-3
 """If the chance of reaching a target is lower, its labels are those of the largest budget."""
 
@@ -108,8 +110,13 @@ class FittedLabelcast:
 
 def auc_weights(parts: Sequence[Part], auc: float, sd: float) -> Array:
     """Return the weights of the joined draws given an AUC: each family keeps its share, [B]."""
-    told = [part._replace(given=measured_auc(part.given, float(auc), sd)) for part in parts]
-    return np.concatenate([part.share * part.final().weights for part in told])
+    known = [part._replace(given=measured_auc(part.given, float(auc), sd)) for part in parts]
+    return np.concatenate([part.share * part.final().weights for part in known])
+
+
+def measured_auc(draws: Draws, mean: float, sd: float) -> Draws:
+    """Weigh draws by a measurement of the area with a normal error."""
+    return draws.reweighted(-0.5 * ((draws.areas() - mean) / max(sd, _SMALLEST_SD)) ** 2)
 
 
 def _within(labels: Array) -> Array:

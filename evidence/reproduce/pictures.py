@@ -162,7 +162,7 @@ def draw_errors(measured: Sequence[Measured]) -> Chart:
             place = {
                 "method": part.method,
                 "labels": case.observed[-1] if case.observed else 0,
-                "told": "scores alone" if case.auc_error_sd is None else "AUC and scores",
+                "known": "scores alone" if case.auc_error_sd is None else "AUC and scores",
             }
             rows += [place | {"measure": name, "value": value} for name, value in found.items()]
     panels = [
@@ -176,7 +176,7 @@ def _errors_panel(rows: Rows, title: str) -> Chart:
     base = chart_of(rows)
     x = alt.X("labels:O", axis=alt.Axis(title="labels behind the last score", labelAngle=0))
     dash = alt.StrokeDash(
-        "told:N",
+        "known:N",
         scale=alt.Scale(domain=["scores alone", "AUC and scores"], range=[[5, 4], [1, 0]]),
         legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeColor="#444444"),
     )
@@ -276,10 +276,10 @@ def draw_policy(
 
 
 def _way_name(row: dict[str, Any]) -> str:
-    told = (["AUC"] if row["auc_known"] else []) + (
+    known = (["AUC"] if row["auc_known"] else []) + (
         [f"ceiling {row['ceiling']}"] if row["ceiling"] else []
     )
-    return f"{row['way']} ({', '.join(told)})" if told else str(row["way"])
+    return f"{row['way']} ({', '.join(known)})" if known else str(row["way"])
 
 
 def _policy_panel(values: Rows, ways: list[str], title: str, form: str, *, first: bool) -> Chart:

@@ -15,8 +15,14 @@ from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement import Progress, held_out
 from evidence.reproduce.refinement_rows import AUC_ERROR_SD, noisy_aucs
 from evidence.reproduce.scoring import FLOOR, TARGETS
-from labelcast.forecast import power_law
-from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, budget_at, log_position
+from labelcast.forecast.efficiency import (
+    GRID,
+    LARGEST_BUDGET,
+    Array,
+    budget_at,
+    log_position,
+    power_law_labels,
+)
 from labelcast.forecast.families import Prior
 from labelcast.forecast.next_budget import choose
 from labelcast.forecast.posterior import Part, given_scores, joined
@@ -123,7 +129,7 @@ def in_turn(search: Search, budgets: Sequence[float]) -> Spent:
 
 def one_shot(search: Search) -> Spent:
     """Buy as many labels as the paper's power law says for the AUC, and train once."""
-    labels = math.ceil(power_law.labels_for_gain(search.fraction, search.auc))
+    labels = math.ceil(power_law_labels(search.fraction, search.auc))
     return in_turn(search, [max(FLOOR, min(labels, LARGEST_BUDGET))])
 
 

@@ -9,9 +9,14 @@ import numpy as np
 from evidence.reproduce.published import PublishedCurve
 from evidence.reproduce.refinement_rows import Clues
 from evidence.reproduce.scoring import LEVEL, TARGETS, LabelsPrediction, Prediction
-from labelcast.forecast import power_law
 from labelcast.forecast.distributions import normal_quantile
-from labelcast.forecast.efficiency import GRID, Array, labels_needed, log_position
+from labelcast.forecast.efficiency import (
+    GRID,
+    Array,
+    budget_at,
+    log_position,
+    power_law_labels,
+)
 
 DIAGONAL = 1e-4
 GAIN_NOISE_SD = 0.03
@@ -148,7 +153,7 @@ class PowerLawMethod:
         """
         if clues.aucs is None:
             raise ValueError("the power law needs an AUC")
-        labels = [[power_law.labels_for_gain(t, float(auc)) for t in TARGETS] for auc in clues.aucs]
+        labels = [[power_law_labels(t, float(auc)) for t in TARGETS] for auc in clues.aucs]
         return Prediction(clues.aucs, None, LabelsPrediction(np.array(labels), None))
 
 
@@ -166,6 +171,29 @@ def _bounded(gains: Array) -> Array:
 def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def labels_needed(x: Array, gains: Array, fraction: float) -> Array:
+    """Find the labels at which rising curves first reach a fraction of the gain.
+
+    Args:
+        x: positions on the logarithmic axis, [k], rising.
+        gains: curves that never fall, [n, k].
+        fraction: the gain asked for.
+
+    Returns:
+        Labels, [n], linear between the points on the logarithmic axis; 0 where a curve that
+        starts at zero-shot meets the fraction there, infinite where it is never reached.
+    """
+    reached = gains >= fraction
+    right = np.argmax(reached, axis=1)
+    left = np.maximum(right - 1, 0)
+    rows = np.arange(len(gains))
+    rise = gains[rows, right] - gains[rows, left]
+    share = np.divide(fraction - gains[rows, left], rise, out=np.zeros_like(rise), where=rise > 0)
+    labels = budget_at(x[left] + share * (x[right] - x[left]))
+    labels = np.where((right == 0) & (x[0] == 0), 0.0, labels)
+    return np.where(reached.any(axis=1), labels, np.inf)
 
 
 def _labels(

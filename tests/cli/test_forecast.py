@@ -12,10 +12,9 @@ import pytest
 from command_line import labelcast
 
 from labelcast.forecast import forecast
+from labelcast.forecast.given_scores import Scale, read_scores
 from labelcast.forecast.observed import MISFIT, SMALLEST_SD
 from labelcast.forecast.options import Options
-from labelcast.forecast.scale import Scale
-from labelcast.forecast.score_files import read_scores
 
 ONE = ("forecast", "--observe", "50=0.7", "--target-score", "0.85")
 

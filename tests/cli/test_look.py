@@ -16,7 +16,7 @@ from command_line import SOURCE, labelcast
 from labelcast.cli.app import GROUPS, build
 from labelcast.cli.forecast import draw_curve
 from labelcast.forecast import forecast
-from labelcast.forecast.cards import by_name
+from labelcast.forecast.calibration import by_name
 
 COMMANDS = sorted(str(command.name) for command in build().registered_commands)
 SCIENCE = ("pydantic", "torch", "scipy", "pandas", "pyarrow", "yaml", "altair")
@@ -117,7 +117,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("labelcast.forecast.cards.shipped", stop)
+    monkeypatch.setattr("labelcast.forecast.calibration.shipped", stop)
     done = labelcast("calibrations")
     assert done.status == 130
     assert "Run the same command to resume" in done.err

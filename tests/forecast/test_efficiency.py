@@ -1,4 +1,4 @@
-"""Measured curves: cleaning, normalising, area, labels for a gain."""
+"""Measured curves: cleaning, normalising, area, labels for a gain; the power law."""
 
 import math
 from typing import Any
@@ -9,16 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.forecast import power_law
 from labelcast.forecast.efficiency import (
     GRID,
     EfficiencyCurve,
     area,
     budget_at,
-    labels_needed,
     log_position,
+    power_law_exponent,
+    power_law_labels,
 )
 
+AUCS = st.floats(0.05, 0.95)
+FRACTIONS = st.floats(0.01, 1.0)
 SCORES = st.lists(st.floats(0, 1), min_size=len(GRID), max_size=len(GRID)).filter(
     lambda scores: max(scores) > scores[0] + 1e-3
 )
@@ -115,16 +117,7 @@ def test_labels_between_zero_shot_and_fifty() -> None:
 def test_area_of_a_power_law(auc: float) -> None:
     """The continuous area of x^p with p = (1 - AUC) / AUC is the AUC."""
     x = np.linspace(0, 1, 4001) ** 12
-    assert area(x, x ** power_law.exponent(auc)) == pytest.approx(auc, abs=2e-3)
-
-
-def test_labels_needed_of_many_curves() -> None:
-    """Every row is treated by itself; for a curve that stays below the target it is infinite."""
-    x = log_position(GRID)
-    curves = np.stack([x, x**2, 0.5 * x])
-    labels = labels_needed(x, curves, 0.6)
-    assert labels[0] == pytest.approx(5000**0.6)
-    assert labels[1] > labels[0] and np.isinf(labels[2])
+    assert area(x, x ** power_law_exponent(auc)) == pytest.approx(auc, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -154,3 +147,35 @@ def test_fraction_out_of_range(fraction: float) -> None:
     """A gain outside 0 to 1 is refused."""
     with pytest.raises(InputError):
         _curve([0.0] + [1.0] * 7).labels_for_gain(fraction)
+
+
+@given(AUCS, FRACTIONS)
+def test_the_power_law_has_the_gain_at_its_labels(auc: float, fraction: float) -> None:
+    """The gain at the labels needed is the gain asked for."""
+    labels = power_law_labels(fraction, auc)
+    # Nearer to one label than this, the logarithm of the labels has too few digits left.
+    if labels > 1.001:
+        found = float(log_position(labels)) ** power_law_exponent(auc)
+        assert found == pytest.approx(fraction, rel=1e-6)
+
+
+@given(AUCS, FRACTIONS, FRACTIONS)
+def test_more_gain_never_needs_less_by_the_power_law(auc: float, f: float, g: float) -> None:
+    """Labels rise with the gain and stay within 1 to 5,000."""
+    low, high = (power_law_labels(v, auc) for v in sorted((f, g)))
+    assert 1 <= low <= high <= 5000 * (1 + 1e-12)
+
+
+@given(AUCS, AUCS, FRACTIONS)
+def test_more_efficient_tasks_need_fewer_labels(a: float, b: float, fraction: float) -> None:
+    """A larger AUC never needs more labels."""
+    low, high = sorted((a, b))
+    assert power_law_labels(fraction, high) <= power_law_labels(fraction, low) * (1 + 1e-12)
+
+
+def test_published_example() -> None:
+    """CoS-Low 0.65 on the line (0.54, 0.31) gives AUC' 0.661; the inverse follows the formula."""
+    auc = 0.54 * 0.65 + 0.31
+    assert round(auc, 3) == 0.661
+    expected = 2 ** (math.log2(5000) * 0.9 ** (auc / (1 - auc)))
+    assert power_law_labels(0.9, auc) == pytest.approx(expected, rel=1e-12)

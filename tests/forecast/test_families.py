@@ -1,27 +1,39 @@
 """The families of curves and their prior draws."""
 
 import json
+import math
 from importlib.resources import files
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labelcast.forecast import families, score_curves
-from labelcast.forecast.distributions import lattice_normals
+from evidence.fit_prior import mixture_fields, prior_fields
+from labelcast.forecast import families
+from labelcast.forecast.distributions import Mixture, lattice_normals
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import (
     BEND,
+    ETA,
+    FITTED,
+    GAMMA,
     JUMP,
+    JUMP_WIDTH,
     JUMPING,
+    ZERO_SHOT,
     GainFamily,
-    Mixture,
     Prior,
     ScoreFamily,
+    after_jump,
+    curve_scores,
     gain_draws,
+    logit,
     score_draws,
+    second_jumps,
+    sigmoid,
 )
 from labelcast.forecast.particles import LOG_NODES, NODES, Family, at_labels
-from labelcast.forecast.score_curves import curve_scores, sigmoid
 
 PRIOR = Prior.load()
 ENDS = [(None, None), (0.3, None), (None, 0.9), (0.3, 0.9)]
@@ -36,8 +48,9 @@ def _drawn(name: str) -> tuple[Array, Array]:
 def test_the_shipped_prior_is_finite_and_survives_json() -> None:
     """Read, written and read again it is the same, with only numbers that JSON has."""
     text = files("labelcast.forecast").joinpath("prior.json").read_text("utf-8")
-    again = Prior.from_dict(json.loads(json.dumps(PRIOR.to_dict(), allow_nan=False)))
-    assert PRIOR.to_dict() == again.to_dict() == Prior.from_dict(json.loads(text)).to_dict()
+    fields = prior_fields(PRIOR)
+    for written in (text, json.dumps(fields, allow_nan=False)):
+        assert prior_fields(Prior.from_dict(json.loads(written))) == fields
 
 
 @pytest.mark.parametrize("name", ["scores", "losses", "gains"])
@@ -102,7 +115,7 @@ def test_assumed_columns_are_standard_normal(losses: bool) -> None:
 
 def test_second_jumps_have_the_assumed_sizes_and_places() -> None:
     """A share of the curves jumps, by up to the full headroom, at 8 to 300,000 labels."""
-    jumps, places = families._with_jump(score_draws(PRIOR)[0])[:, -2:].T
+    jumps, places = second_jumps(score_draws(PRIOR)[0])
     assert ((jumps >= 0) & (jumps <= 1)).all()
     assert (jumps > 0).mean() == pytest.approx(JUMPING, abs=0.01)
     assert np.exp(places.min()) >= 8 * (1 - 1e-9)
@@ -137,11 +150,11 @@ def test_a_bend_changes_a_curve_only_below_10_labels() -> None:
 
 
 def _drawn_parameters() -> Array:
-    return PRIOR.scores.draw(lattice_normals(500, score_curves.FITTED, 3))
+    return PRIOR.scores.draw(lattice_normals(500, FITTED, 3))
 
 
 def _others(*columns: int) -> list[int]:
-    return [i for i in range(score_curves.FITTED) if i not in columns]
+    return [i for i in range(FITTED) if i not in columns]
 
 
 def test_scaling_a_curve_down_multiplies_its_scores() -> None:
@@ -152,9 +165,9 @@ def test_scaling_a_curve_down_multiplies_its_scores() -> None:
     before, after = curve_scores(parameters, LOG_NODES), curve_scores(small, LOG_NODES)
     # A rise is at least 4e-4 logits.
     np.testing.assert_allclose(after, factors[:, None] * before, atol=1e-4)
-    zero_shots = [sigmoid(p[:, score_curves.ZERO_SHOT]) for p in (parameters, small)]
+    zero_shots = [sigmoid(p[:, ZERO_SHOT]) for p in (parameters, small)]
     np.testing.assert_allclose(zero_shots[1], factors * zero_shots[0], atol=1e-5)
-    kept = _others(score_curves.ETA, score_curves.GAMMA, score_curves.ZERO_SHOT)
+    kept = _others(ETA, GAMMA, ZERO_SHOT)
     assert np.array_equal(small[:, kept], parameters[:, kept])
 
 
@@ -174,8 +187,8 @@ def test_moving_a_curve_keeps_its_share_of_the_headroom() -> None:
     # Rises of 1e-4 logits are the smallest.
     np.testing.assert_allclose(share[1], share[0], atol=1e-3)
     change = moved - parameters
-    np.testing.assert_allclose(change[:, score_curves.ZERO_SHOT], change[:, score_curves.ETA])
-    kept = _others(score_curves.ETA, score_curves.GAMMA, score_curves.ZERO_SHOT)
+    np.testing.assert_allclose(change[:, ZERO_SHOT], change[:, ETA])
+    kept = _others(ETA, GAMMA, ZERO_SHOT)
     assert np.array_equal(moved[:, kept], parameters[:, kept])
 
 
@@ -185,7 +198,7 @@ def test_known_ends_favour_curves_near_them() -> None:
     A ceiling bounds the curves, and speaks against those that would pass it or end below.
     """
     parameters, _ = score_draws(PRIOR)
-    own = parameters[:, score_curves.ZERO_SHOT]
+    own = parameters[:, ZERO_SHOT]
     family = ScoreFamily(known_zero_shot=0.5)
     weights = family.log_weight(parameters, family.curves(parameters))
     assert weights[np.abs(own) < 0.1].min() > weights[np.abs(own) > 2].max()
@@ -215,5 +228,58 @@ def test_draws_have_the_moments_of_the_mixture() -> None:
         assert chosen.mean() == pytest.approx(mixture.weights[k], abs=1e-3)
         np.testing.assert_allclose(draws[chosen].mean(axis=0), mixture.means[k], atol=0.05)
         np.testing.assert_allclose(np.cov(draws[chosen].T), mixture.covariances[k], atol=0.1)
-    again = Mixture.from_dict(mixture.to_dict())
+    again = Mixture.from_dict(mixture_fields(mixture))
     assert np.array_equal(again.covariances, mixture.covariances)
+
+
+ROWS = st.tuples(
+    st.floats(-4, 3),  # logit of the bottom
+    st.floats(-3, 2),  # log of the rise
+    st.floats(0, 12),  # log of the labels in the middle
+    st.floats(-1, 1.5),
+    st.floats(-0.7, 1.5),
+    st.floats(-6, -1),
+    st.floats(-4, 3),
+)
+
+
+def _limits(row: tuple[float, ...]) -> tuple[float, float]:
+    eta, gamma = row[:2]
+    bottom, top = sigmoid(np.array([eta, eta + math.exp(gamma)]))
+    return float(bottom), float(top)
+
+
+@given(ROWS)
+def test_a_curve_rises_from_its_bottom_to_its_top(row: tuple[float, ...]) -> None:
+    """It never falls, and its limits are the sigmoids of the two ends."""
+    curve = curve_scores(np.array([row]), np.linspace(-200, 200, 201))[0]
+    bottom, top = _limits(row)
+    assert (np.diff(curve) >= -1e-12).all()
+    assert curve[0] == pytest.approx(bottom, abs=1e-6)
+    assert curve[-1] == pytest.approx(top, abs=1e-6)
+
+
+def test_the_middle_parameter_is_where_half_is_gained() -> None:
+    """With both exponents 1, half of the rise is done at the labels of the middle."""
+    row = np.array([[-1.0, 0.5, math.log(200), 0.0, 0.0, -3.0, 0.0]])
+    bottom, top = _limits(tuple(row[0]))
+    found = curve_scores(row, np.log([200.0]))[0, 0]
+    assert found == pytest.approx((bottom + top) / 2)
+
+
+@given(ROWS, st.floats(0, 0.999), st.floats(2, 12))
+def test_a_jump_takes_a_share_of_the_headroom(
+    row: tuple[float, ...], jump: float, log_n: float
+) -> None:
+    """Far before it nothing changes, in its middle half of it is done, far after it all of it."""
+    at = np.array([log_n - 40 * JUMP_WIDTH, log_n, log_n + 40 * JUMP_WIDTH])
+    plain = curve_scores(np.array([row]), at)[0]
+    jumping = after_jump(plain[None], np.array([jump]), np.array([log_n]), at)[0]
+    gained = (jumping - plain) / (1 - plain)
+    assert gained == pytest.approx([0, jump / 2, jump], abs=1e-9)
+
+
+@given(st.floats(1e-6, 1 - 1e-6))
+def test_logit_is_the_inverse(score: float) -> None:
+    """The logistic function of the log odds is the score."""
+    assert float(sigmoid(logit(np.float64(score)))) == pytest.approx(score, rel=1e-9)

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcast.forecast import power_law
 from labelcast.forecast.answer import Forecast
-from labelcast.forecast.cards import by_name
-from labelcast.forecast.efficiency import GRID
+from labelcast.forecast.calibration import by_name
+from labelcast.forecast.chances import POINT
+from labelcast.forecast.efficiency import GRID, power_law_labels
 from labelcast.forecast.forecasting import forecast
-from labelcast.forecast.reading import POINT
 
 LLAMA = "llama-3.1-8b-instruct"
 COSLOWS = st.floats(-0.05, 0.8)
@@ -99,7 +98,7 @@ def test_power_law_is_the_papers_figure() -> None:
     law = forecast(0.65, card, target=0.9).power_law
     assert law is not None and round(law.auc, 3) == 0.661
     assert law.exponent == pytest.approx(0.339 / 0.661)
-    assert law.labels_needed == math.ceil(power_law.labels_for_gain(0.9, law.auc))
+    assert law.labels_needed == math.ceil(power_law_labels(0.9, law.auc))
 
 
 def test_the_dict_has_the_documented_fields_and_is_json_ready() -> None:

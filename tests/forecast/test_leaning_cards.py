@@ -13,7 +13,7 @@ import pytest
 from forecast_helpers import made_up_card
 
 from labelcast.errors import InputError
-from labelcast.forecast import cards
+from labelcast.forecast import calibration
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.forecasting import forecast
 from labelcast.forecast.line import Difference
@@ -78,15 +78,15 @@ def test_a_card_with_a_test_is_saved_and_shipped_like_any_other(
     folder.mkdir()
     card.save(folder / "made-up.json")
     assert Calibration.load(folder / "made-up.json") == card
-    for entry in cards.SHIPPED.iterdir():
+    for entry in calibration.SHIPPED.iterdir():
         (folder / entry.name).write_text(entry.read_text("utf-8"), "utf-8")
-    monkeypatch.setattr(cards, "SHIPPED", folder)
-    cards.shipped.cache_clear()
+    monkeypatch.setattr(calibration, "SHIPPED", folder)
+    calibration.shipped.cache_clear()
     try:
-        assert cards.find(hub_id="smollm2") == (card, [])
-        assert cards.find(fingerprint="0123456789abcdef") == (card, [])
+        assert calibration.find(hub_id="smollm2") == (card, [])
+        assert calibration.find(fingerprint="0123456789abcdef") == (card, [])
     finally:
-        cards.shipped.cache_clear()
+        calibration.shipped.cache_clear()
 
 
 def test_a_damaged_test_of_a_card_is_refused(tmp_path: Path) -> None:

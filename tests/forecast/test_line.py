@@ -28,15 +28,6 @@ def test_leave_one_out_is_a_refit(seed: int) -> None:
     np.testing.assert_allclose(fit.loo_residuals, left_out, atol=1e-9)
 
 
-@given(st.integers(0, 10_000))
-@settings(max_examples=30)
-def test_leverage_sums_to_two(seed: int) -> None:
-    """The leverages of a line sum to its two parameters; residuals sum to 0."""
-    fit = _random_line(seed)
-    assert fit.leverage.sum() == pytest.approx(2)
-    assert fit.residuals.sum() == pytest.approx(0, abs=1e-9)
-
-
 @pytest.mark.parametrize(
     ("x", "y"),
     [

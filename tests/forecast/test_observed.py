@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 
+from labelcast.forecast import observed
 from labelcast.forecast.observed import (
     ASSUMED_SIZE,
+    DEGREES,
     MISFIT,
     SMALLEST_SD,
     Noise,
     NoisyScore,
     Scores,
+    log_likelihood,
     scores_log_likelihood,
+    seed_variance,
 )
-from labelcast.forecast.score_curves import seed_variance
 
 HALF, TAU = np.float64(0.5), np.float64(0.03)
 SEEN = st.lists(st.tuples(st.integers(1, 10**6), st.floats(0, 1)), min_size=1, max_size=30)
@@ -92,3 +96,38 @@ def test_likelihood_of_several_scores_is_the_sum() -> None:
     single = sum(scores_log_likelihood([member], 50, curve, tau) for member in members)
     np.testing.assert_allclose(scores_log_likelihood(members, 50, curve, tau), single)
     assert int(np.argmax(single)) == 4
+
+
+@given(st.floats(0, 1), st.floats(1, 1e6))
+def test_test_set_noise_is_binomial(score: float, size: float) -> None:
+    """One success and one failure are added; an infinite test set has no noise."""
+    share = (score * size + 1) / (size + 2)
+    found = float(observed.test_variance(np.float64(score), size))
+    assert found == pytest.approx(share * (1 - share) / size)
+    assert found > 0
+    assert observed.test_variance(np.array([score]), math.inf).tolist() == [0.0]
+
+
+@given(st.floats(0, 1), st.floats(0.001, 0.3), st.floats(1, 1e5))
+def test_seed_noise_falls_with_labels_and_vanishes_at_the_ends(
+    score: float, tau: float, n: float
+) -> None:
+    """It is tau at 100 labels and a half, flat below 10 labels, and falls like n^-1/4."""
+    half, taus = np.float64(0.5), np.float64(tau)
+    assert float(seed_variance(half, 100, taus)) == pytest.approx(tau**2)
+    assert float(seed_variance(half, 1, taus)) == float(seed_variance(half, 10, taus))
+    here, later = (float(seed_variance(np.float64(score), m, taus)) for m in (n, 16 * n))
+    assert later <= here
+    if n >= 10:
+        assert math.sqrt(later) == pytest.approx(math.sqrt(here) / 2)
+    assert float(seed_variance(np.float64(1.0), n, taus)) == 0
+
+
+@given(st.floats(-1, 1), st.floats(1e-6, 0.1))
+def test_noise_is_students_t(residual: float, variance: float) -> None:
+    """The density is scipy's with 3 degrees of freedom, up to a constant."""
+    scale = math.sqrt(variance)
+    constant = student_t.logpdf(0, DEGREES)
+    found = float(log_likelihood(np.array([residual]), np.array([variance]))[0])
+    expected = student_t.logpdf(residual, DEGREES, scale=scale) - constant
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -15,7 +15,7 @@ from command_line import Models, Outcome, check_message, fill, in_process, label
 from hostile_input import ENTRY, ESC, SWEEP
 
 from labelcast.files.untrusted import escaped
-from labelcast.forecast.cards import by_name
+from labelcast.forecast.calibration import by_name
 from labelcast.sweeps.sweep import Sweep
 
 # Ends the process before anything forbidden happens. A failed request to a hub would go unnoticed.

@@ -15,7 +15,7 @@ from browser import browser, open_page, serious_faults
 from coslow_runs import MODEL, TASK, answered_run
 
 from labelcast.files.json_files import write_jsonl
-from labelcast.forecast.cards import by_name
+from labelcast.forecast.calibration import by_name
 from labelcast.report.costs import Prices
 from labelcast.report.page import clean, write_report
 

@@ -11,7 +11,7 @@ import pytest
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_json, write_json, write_jsonl
 from labelcast.forecast import forecast
-from labelcast.forecast.cards import by_name
+from labelcast.forecast.calibration import by_name
 from labelcast.forecast.options import Observed
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
@@ -80,10 +80,10 @@ def test_changed_labels_are_a_warning(tmp_path: Path) -> None:
 def test_few_examples_are_a_warning(tmp_path: Path) -> None:
     """CoS-Low from fewer examples than the calibrations had gives a warning."""
     run = made(tmp_path, hub_id="meta-llama/Llama-3.1-8B-Instruct")
-    for examples, told in ((3, True), (32, False)):
+    for examples, warned in ((3, True), (32, False)):
         write_json(run.file("coslow.json"), {"coslow": 0.4, "examples": examples})
         _, warnings = forecast_run(run)
-        assert any(f"rests on {examples} examples" in w for w in warnings) == told
+        assert any(f"rests on {examples} examples" in w for w in warnings) == warned
 
 
 def test_before_coslow_observed_scores_are_enough(tmp_path: Path) -> None:

@@ -68,11 +68,10 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
     texts, path = given.pop("observe", []), given.pop("scores", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
     if path is not None:
-        from labelcast.forecast.scale import scale_of
-        from labelcast.forecast.score_files import read_scores
+        from labelcast.forecast.given_scores import read_scores, scale_of
 
-        kind = {key: given[key] for key in ("scale", "lower_is_better", "metric") if key in given}
-        observed += [_shortened(entry) for entry in read_scores(path, scale_of(**kind))]
+        scale = scale_of(cast("Options", given))
+        observed += [_shortened(entry) for entry in read_scores(path, scale)]
     return cast("RunOptions", given | {"observations": observed} if observed else given)
 
 

@@ -50,7 +50,7 @@ def models(as_json: Json = False) -> None:
     Example: labelcast models
     Example: labelcast score pool.jsonl --model Qwen/Qwen2.5-14B-Instruct --out run
     """
-    from labelcast.forecast.cards import shipped
+    from labelcast.forecast.calibration import shipped
     from labelcast.models import embedded
 
     own = (embedded.NAME, "SmolLM2-135M-Instruct, embedded", None)
@@ -70,7 +70,7 @@ def calibrations(
     Example: labelcast calibrations
     Example: labelcast calibrations llama-3.1-8b-instruct
     """
-    from labelcast.forecast.cards import by_name, shipped
+    from labelcast.forecast.calibration import by_name, shipped
 
     if name is not None:
         from dataclasses import asdict

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labelcast.forecast.answer import Forecast
-    from labelcast.forecast.calibration import AucEstimate, Calibration
-    from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, EfficiencyCurve, log_position
+    from labelcast.forecast.calibration import Calibration
+    from labelcast.forecast.efficiency import (
+        GRID,
+        LARGEST_BUDGET,
+        AucEstimate,
+        EfficiencyCurve,
+        log_position,
+    )
     from labelcast.forecast.forecasting import forecast
 
 __all__ = [
@@ -29,7 +35,6 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "AucEstimate": "calibration",
     "Calibration": "calibration",
     "Forecast": "answer",
     "forecast": "forecasting",

@@ -5,7 +5,6 @@ from html import escape
 from typing import Any, NamedTuple
 
 from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.forecast.observed import ScoreObservation
 
 FIRST_RUN = (
     "A first run on as few as 50 labels says more than CoS-Low: on the published curves it brings "
@@ -114,6 +113,14 @@ class Shares(NamedTuple):
     coslow: float
     scores: float
     prior: float
+
+
+class ScoreObservation(NamedTuple):
+    """A score observed at a budget (labels), and the sd of its noise."""
+
+    budget: float
+    score: float
+    sd: float
 
 
 @dataclass(frozen=True)

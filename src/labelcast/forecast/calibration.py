@@ -1,10 +1,12 @@
-"""From CoS-Low to the AUC of one model: a line over tasks, its error, its prediction."""
+"""Calibration cards: from CoS-Low to the AUC of one model; those that ship, and a model's own."""
 
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +15,20 @@ import numpy as np
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_object, write_json
 from labelcast.forecast.distributions import t_quantile
+from labelcast.forecast.efficiency import AUC_HIGH, AUC_LOW, AucEstimate
 from labelcast.forecast.line import (
     STRICT,
     Difference,
+    ModelLine,
     TaskPoint,
     checked_points,
     fit_points,
 )
-from labelcast.forecast.power_law import AUC_HIGH, AUC_LOW, clip_auc
-from labelcast.forecast.scale import checked_level
+from labelcast.forecast.options import DEFAULT_LEVEL, checked_level
 
-
-@dataclass(frozen=True)
-class AucEstimate:
-    """A predicted AUC: a t distribution, clipped to 0.05 to 0.95.
-
-    Attributes:
-        mean: predicted AUC, after clipping.
-        sd: scale of the prediction error.
-        df: degrees of freedom of the t distribution.
-        level: of the interval.
-        low, high: prediction interval at that level, clipped too.
-        clipped: whether the mean was clipped.
-        warnings: in words, for the user.
-    """
-
-    mean: float
-    sd: float
-    df: float
-    level: float
-    low: float
-    high: float
-    clipped: bool
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ModelLine:
-    """The line of one model behind a pooled calibration."""
-
-    name: str
-    slope: float
-    intercept: float
-    __pydantic_config__ = STRICT
+SHIPPED = Path(__file__).parent / "shipped_cards"
+POOLED = "pooled"
+"""Name of the card for models that have none."""
 
 
 @dataclass(frozen=True)
@@ -148,20 +121,10 @@ class Calibration:
         architecture: Mapping[str, int | str] | None = None,
         versions: Mapping[str, str] | None = None,
     ) -> "Calibration":
-        """Fit a line over tasks by least squares.
+        """Fit a line over n tasks by least squares.
 
-        Args:
-            coslow: CoS-Low of each task, [n], within -1 to 1.
-            auc: measured AUC of each task, [n], within 0 to 1.
-            name: of the card.
-            tasks: names of the tasks, [n], no two alike.
-            model: the model in words.
-            hub_ids: the exact hub ids that the card is valid for.
-            recipe: the fine-tuning behind the curves.
-            source: where the figures come from.
-            fingerprints: of the model's config and tokenizer.
-            architecture: config entries that identify a similar model.
-            versions: of the software; that of Python and numpy where not given.
+        `coslow` (each -1 to 1), `auc` (0 to 1) and `tasks` (names, no two alike) are [n]; the other
+        arguments are attributes of the card. Without `versions`, those of Python and numpy.
 
         Raises:
             InputError: under 8 tasks, lengths that differ, a value out of range, a name twice, or
@@ -192,7 +155,9 @@ class Calibration:
             coslow_range=(float(line.x.min()), float(line.x.max())),
             fingerprints=tuple(fingerprints),
             architecture=dict(architecture or {}),
-            versions=dict(versions or _versions()),
+            versions=dict(
+                versions or {"python": platform.python_version(), "numpy": np.__version__}
+            ),
         )
 
     @classmethod
@@ -202,7 +167,17 @@ class Calibration:
         Raises:
             InputError: it cannot be read or is no card; the message names path and key.
         """
-        return _read(Path(path))
+        # Imported here because a forecast with a shipped card does without it.
+        from pydantic import TypeAdapter, ValidationError
+
+        content = read_object(Path(path))
+        try:
+            return TypeAdapter(Calibration).validate_json(json.dumps(content))
+        except ValidationError as error:
+            problems = "; ".join(_in_words(dict(entry)) for entry in error.errors())
+            raise InputError(
+                f"{path}: not a calibration card: {problems}; `Calibration.save` shows the form"
+            ) from None
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON; `load` gives back the same card exactly.
@@ -218,7 +193,7 @@ class Calibration:
         tried = self.loto_difference
         return tried is not None and not tried.line_is_better
 
-    def predict(self, coslow: float, level: float = 0.9) -> AucEstimate:
+    def predict(self, coslow: float, level: float = DEFAULT_LEVEL) -> AucEstimate:
         """Predict the AUC of a task from its CoS-Low.
 
         A card that `leans_on_prior` predicts the mean of its tasks whatever the CoS-Low, with the
@@ -235,7 +210,6 @@ class Calibration:
 
         Examples:
             >>> from dataclasses import replace
-            >>> from labelcast.forecast.cards import by_name
             >>> llama = replace(by_name("llama-3.1-8b-instruct"), slope=0.54, intercept=0.31)
             >>> round(llama.predict(0.65).mean, 3)
             0.661
@@ -246,33 +220,24 @@ class Calibration:
         if self.leans_on_prior:
             centre, sd, df = self._task_mean()
         else:
-            centre, (sd, df) = self._line_at(coslow), self._error_at(coslow)
-        mean, clip_warning = clip_auc(centre)
+            centre, (sd, df) = self.slope * coslow + self.intercept, self._error_at(coslow)
+        mean, warnings = _clipped(centre), self._caveats(coslow)
+        if mean != centre:
+            warnings.append(
+                f"the predicted AUC {centre:.3f} lies outside {AUC_LOW} to {AUC_HIGH} "
+                f"and was clipped to {mean}"
+            )
         half = t_quantile((1 + level) / 2, df) * sd
         return AucEstimate(
             mean=mean,
             sd=sd,
             df=df,
             level=level,
-            low=_within(mean - half),
-            high=_within(mean + half),
-            clipped=clip_warning is not None,
-            warnings=(*self._caveats(coslow), *([clip_warning] if clip_warning else [])),
+            low=_clipped(mean - half),
+            high=_clipped(mean + half),
+            clipped=mean != centre,
+            warnings=tuple(warnings),
         )
-
-    def between_models_sd(self, coslow: float) -> float:
-        """Return the sd of a new model's line at a CoS-Low; 0 for a card of one model.
-
-        The sample variance of the models' predictions there, times 1 + 1/models: a new model
-        errs by its own line and by the error of their mean.
-        """
-        if not self.lines:
-            return 0.0
-        values = [line.slope * coslow + line.intercept for line in self.lines]
-        return math.sqrt(float(np.var(values, ddof=1)) * (1 + 1 / len(values)))
-
-    def _line_at(self, coslow: float) -> float:
-        return self.slope * coslow + self.intercept
 
     def _task_mean(self) -> tuple[float, float, float]:
         """Return the tasks' mean AUC, and scale and degrees of freedom of a further task's."""
@@ -281,12 +246,20 @@ class Calibration:
         return float(aucs.mean()), max(sd, 1e-9), float(len(aucs) - 1)
 
     def _error_at(self, coslow: float) -> tuple[float, float]:
-        """Return scale and degrees of freedom of the prediction error."""
+        """Return scale and degrees of freedom of the prediction error.
+
+        A model without a card of its own errs by its own line and by the error of the mean line:
+        the sample variance of the models' predictions, times 1 + 1/models, is added.
+        """
         residual = max(self.residual_sd, 1e-9) ** 2
         if self.mean_coslow is not None and self.sxx is not None:
             residual *= 1 + 1 / self.tasks + (coslow - self.mean_coslow) ** 2 / self.sxx
-        between = self.between_models_sd(coslow) ** 2
         df = float(self.tasks - 2)
+        if not self.lines:
+            return math.sqrt(residual), df
+        values = [line.slope * coslow + line.intercept for line in self.lines]
+        between_sd = math.sqrt(float(np.var(values, ddof=1)) * (1 + 1 / len(values)))
+        between = between_sd**2
         if between > 0:
             # Welch and Satterthwaite: one t for a sum of two estimated variances.
             parts = between**2 / (len(self.lines) - 1) + residual**2 / df
@@ -294,8 +267,14 @@ class Calibration:
         return math.sqrt(between + residual), df
 
     def _caveats(self, coslow: float) -> list[str]:
-        if self.leans_on_prior:
-            return [self._why_leaning()]
+        gain = self.loto_difference
+        if gain is not None and self.leans_on_prior:
+            return [
+                f"on the {self.tasks} tasks of the card {self.name} CoS-Low is not shown to "
+                f"predict the AUC better than the mean of the other tasks does (errors differ by "
+                f"{gain.mean:.3f}, 90% interval {gain.low:.3f} to {gain.high:.3f}): CoS-Low is "
+                "left out, and the AUC is that of those tasks; give observed scores (--observe)"
+            ]
         caveats = []
         if self.borrowed_residuals_from:
             caveats.append(
@@ -310,39 +289,9 @@ class Calibration:
             )
         return caveats
 
-    def _why_leaning(self) -> str:
-        assert self.loto_difference is not None
-        gain = self.loto_difference
-        return (
-            f"on the {self.tasks} tasks of the card {self.name} CoS-Low is not shown to predict "
-            f"the AUC better than the mean of the other tasks does (errors differ by "
-            f"{gain.mean:.3f}, 90% interval {gain.low:.3f} to {gain.high:.3f}): CoS-Low is left "
-            "out, and the AUC is that of those tasks; give observed scores (--observe)"
-        )
 
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "numpy": np.__version__}
-
-
-def _within(auc: float) -> float:
-    """Clip an AUC into 0.05 to 0.95."""
+def _clipped(auc: float) -> float:
     return min(max(auc, AUC_LOW), AUC_HIGH)
-
-
-def _read(path: Path) -> Calibration:
-    """Read and check a user's card."""
-    # Imported here because a forecast with a shipped card does without it.
-    from pydantic import TypeAdapter, ValidationError
-
-    content = read_object(path)
-    try:
-        return TypeAdapter(Calibration).validate_json(json.dumps(content))
-    except ValidationError as error:
-        problems = "; ".join(_in_words(dict(entry)) for entry in error.errors())
-        raise InputError(
-            f"{path}: not a calibration card: {problems}; `Calibration.save` shows the form"
-        ) from None
 
 
 def _in_words(entry: dict[str, Any]) -> str:
@@ -354,3 +303,89 @@ def _in_words(entry: dict[str, Any]) -> str:
     if entry["type"] == "value_error":
         return str(entry["ctx"]["error"])
     return f"'{key}': {entry['msg']}"
+
+
+@cache
+def shipped() -> tuple[Calibration, ...]:
+    """Return the shipped cards, sorted by name, the pooled one last.
+
+    >>> [card.name for card in shipped()][-1]
+    'pooled'
+    """
+    cards = [_from_own(json.loads(file.read_text("utf-8"))) for file in SHIPPED.glob("*.json")]
+    return tuple(sorted(cards, key=lambda card: (card.name == POOLED, card.name)))
+
+
+def by_name(name_or_path: str | Path) -> Calibration:
+    """Return a shipped card by name, or a card from a JSON file by path.
+
+    Raises:
+        InputError: no such name or file (the message lists the names and the closest one), or
+            the file is no card.
+
+    >>> by_name("qwen2.5-14b-instruct").slope
+    0.526
+    """
+    known = {card.name: card for card in shipped()}
+    name = str(name_or_path)
+    if name in known:
+        return known[name]
+    if isinstance(name_or_path, Path) or name.endswith(".json") or os.sep in name:
+        return Calibration.load(name_or_path)
+    if Path(name).is_file():
+        raise InputError(f"--calibration {name}: a card's file name ends in .json; rename it.")
+    import difflib
+
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(
+        f"--calibration: no calibration named {name!r}{hint} "
+        f"(there are {', '.join(known)}, or give the path of a card's JSON file)"
+    )
+
+
+def find(
+    hub_id: str | None = None,
+    fingerprint: str | None = None,
+    architecture: Mapping[str, int | str] | None = None,
+) -> tuple[Calibration, list[str]]:
+    """Return the card of a model, else the pooled one, with warnings in words.
+
+    Args:
+        hub_id: the model's exact hub id.
+        fingerprint: of its config and tokenizer.
+        architecture: entries of its config; a likeness is named in a warning, and no more: a base
+            model is not its Instruct model.
+
+    Examples:
+        >>> card, warnings = find(hub_id="mistralai/Mistral-7B-Instruct-v0.3")
+        >>> card.name, warnings
+        ('mistral-7b-instruct-v0.3', [])
+        >>> find(hub_id="someone/model")[0].name
+        'pooled'
+    """
+    for card in shipped():
+        if hub_id in card.hub_ids or fingerprint in card.fingerprints:
+            return card, []
+    warnings = [
+        f"no calibration exists for {hub_id or 'this model'}: the pooled card is used, whose "
+        "interval includes the spread between the published models"
+    ]
+    warnings += [
+        f"this model's architecture is like that of {card.model}, but it is not known to be that "
+        f"model; if it is, choose its card with --calibration {card.name}"
+        for card in shipped()
+        if card.architecture
+        and all((architecture or {}).get(key) == value for key, value in card.architecture.items())
+    ]
+    return by_name(POOLED), warnings
+
+
+def _from_own(content: dict[str, Any]) -> Calibration:
+    """Build a shipped card without pydantic; the tests check that a strict load gives the same."""
+    for key, kind in (("lines", ModelLine), ("points", TaskPoint)):
+        content[key] = [kind(**entry) for entry in content.get(key, [])]
+    if content.get("loto_difference"):
+        content["loto_difference"] = Difference(**content["loto_difference"])
+    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+    return Calibration(**(content | lists))

@@ -1,4 +1,4 @@
-"""The normal distribution, Student's t, normal numbers on a lattice, and weighted quantiles.
+"""Normal and t distributions, normal numbers on a lattice, Gaussian mixtures, weighted quantiles.
 
 Written here because importing scipy.special takes longer than a forecast, and numpy.random a tenth
 of one; the tests compare the values with scipy's.
@@ -6,7 +6,9 @@ of one; the tests compare the values with scipy's.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +116,38 @@ def lattice_normals(samples: int, dimensions: int, seed: int) -> Array:
     normals = normals[:, :dimensions]
     normals.flags.writeable = False
     return np.asarray(normals)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture of K Gaussians: weights [K], means [K, D], covariances [K, D, D]."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @classmethod
+    def from_dict(cls, parts: list[dict[str, Any]]) -> "Mixture":
+        """Return the mixture of these components; a covariance is its upper triangle by rows."""
+        means = np.array([part["mean"] for part in parts])
+        size = means.shape[1]
+        rows, columns = np.triu_indices(size)
+        covariances = np.zeros((len(parts), size, size))
+        upper = np.array([part["covariance"] for part in parts])
+        covariances[:, rows, columns] = covariances[:, columns, rows] = upper
+        return cls(np.array([part["weight"] for part in parts]), means, covariances)
+
+    def draw(self, normals: Array) -> Array:
+        """Turn standard normal numbers, [B, D], into draws, [B, D]; components take turns."""
+        count = len(normals)
+        steps = (np.arange(count) + 0.5) / count
+        # A permutation without a pattern, so that no component has one corner of the lattice.
+        order = np.argsort((np.arange(count) * 0.6180339887498949) % 1.0, kind="stable")
+        component = np.empty(count, dtype=np.intp)
+        component[order] = np.searchsorted(np.cumsum(self.weights)[:-1], steps)
+        roots = np.linalg.cholesky(self.covariances)
+        moved = np.einsum("bde,be->bd", roots[component], normals)
+        return np.asarray(self.means[component] + moved)
 
 
 def weighted_quantiles(values: Array, weights: Array, probabilities: Sequence[float]) -> Array:

@@ -1,4 +1,4 @@
-"""A measured curve: cleaned, normalised, and its area."""
+"""Data efficiency (AUC): the logarithmic axis, measured curves, predictions, and the power law."""
 
 import math
 from collections.abc import Mapping
@@ -18,6 +18,9 @@ GRID = (0, 50, 100, 200, 500, 1000, 2500, 5000)
 
 LARGEST_BUDGET = 5000
 """The right end of the axis, in labels."""
+
+AUC_LOW, AUC_HIGH = 0.05, 0.95
+"""The range in which a predicted AUC is used."""
 
 
 def log_position(n: npt.ArrayLike) -> Array:
@@ -54,31 +57,58 @@ def area(x: Array, gains: Array) -> float:
     return float(np.sum(np.diff(x) * (gains[1:] + gains[:-1])) / 2)
 
 
-def labels_needed(x: Array, gains: Array, fraction: float | Array) -> Array:
-    """Find the labels at which rising curves first reach a fraction of the gain.
+def power_law_exponent(auc: float) -> float:
+    """Return p = (1 - AUC) / AUC of the paper's one-shot curve, gain = x^p over the axis.
 
     Args:
-        x: positions on the logarithmic axis, [k], rising.
-        gains: curves that never fall, [n, k].
-        fraction: the gain asked for, one number or one a curve, [n].
+        auc: strictly between 0 and 1.
 
-    Returns:
-        Labels, [n], linear between the points on the logarithmic axis; 0 where a curve that
-        starts at zero-shot meets the fraction there, infinite where it is never reached.
+    Source: Je and Raffel (2025); the area of x^p from 0 to 1 is 1 / (p + 1).
 
-    >>> labels_needed(log_position([0, 50]), np.array([[0.0, 0.5]]), 0.9)
-    array([inf])
+    >>> power_law_exponent(0.5)
+    1.0
     """
-    asked = np.broadcast_to(np.asarray(fraction, dtype=np.float64), (len(gains),))
-    reached = gains >= asked[:, None]
-    right = np.argmax(reached, axis=1)
-    left = np.maximum(right - 1, 0)
-    rows = np.arange(len(gains))
-    rise = gains[rows, right] - gains[rows, left]
-    share = np.divide(asked - gains[rows, left], rise, out=np.zeros_like(rise), where=rise > 0)
-    labels = budget_at(x[left] + share * (x[right] - x[left]))
-    labels = np.where((right == 0) & (x[0] == 0), 0.0, labels)
-    return np.where(reached.any(axis=1), labels, np.inf)
+    return (1 - auc) / auc
+
+
+def power_law_labels(fraction: float, auc: float) -> float:
+    """Return the labels, 1 to 5,000, at which the power law reaches a fraction of the gain.
+
+    Args:
+        fraction: above 0, at most 1.
+        auc: strictly between 0 and 1.
+
+    Source: Je and Raffel (2025), inverse of the fitted curve:
+        2 ** (log2(5000) * fraction ** (auc / (1 - auc))).
+
+    >>> round(power_law_labels(0.9, 0.54 * 0.65 + 0.31))
+    1028
+    """
+    return float(2 ** (math.log2(LARGEST_BUDGET) * fraction ** (1 / power_law_exponent(auc))))
+
+
+@dataclass(frozen=True)
+class AucEstimate:
+    """A predicted AUC: a t distribution, clipped to 0.05 to 0.95.
+
+    Attributes:
+        mean: predicted AUC, after clipping.
+        sd: scale of the prediction error.
+        df: degrees of freedom of the t distribution.
+        level: of the interval.
+        low, high: prediction interval at that level, clipped too.
+        clipped: whether the mean was clipped.
+        warnings: in words, for the user.
+    """
+
+    mean: float
+    sd: float
+    df: float
+    level: float
+    low: float
+    high: float
+    clipped: bool
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,9 +158,13 @@ class EfficiencyCurve:
             ((0.4, 0.6, 0.6, 0.9), 0.372, False)
         """
         raw = _checked(scores)
-        budgets, cleaned = _within_axis(*_cleaned(raw))
-        zero_shot = float(cleaned[0])
-        top = float(cleaned[-1]) if ceiling is None else _top(ceiling, float(cleaned[-1]))
+        best_so_far = np.maximum.accumulate(np.array(list(raw.values())))
+        budgets, cleaned = _within_axis(list(raw), best_so_far)
+        zero_shot, top = float(cleaned[0]), float(cleaned[-1])
+        if ceiling is not None:
+            if not math.isfinite(ceiling):
+                raise InputError(f"ceiling: expected a finite number, not {ceiling!r}")
+            top = max(float(ceiling), top)
         if top <= zero_shot:
             raise InputError(
                 f"nothing to gain: the ceiling ({top:g}) is not above the zero-shot score "
@@ -169,9 +203,15 @@ class EfficiencyCurve:
         """
         if not 0 <= fraction <= 1:
             raise InputError(f"a fraction of the gain lies between 0 and 1, not {fraction}")
-        gains = np.asarray([self.gains])
-        labels = float(labels_needed(log_position(self.budgets), gains, fraction)[0])
-        return labels if math.isfinite(labels) else None
+        x, gains = log_position(self.budgets), np.asarray(self.gains)
+        reached = np.flatnonzero(gains >= fraction)
+        if not len(reached):
+            return None
+        right = int(reached[0])
+        if right == 0:
+            return float(budget_at(x[0])) if x[0] > 0 else 0.0
+        share = (fraction - gains[right - 1]) / (gains[right] - gains[right - 1])
+        return float(budget_at(x[right - 1] + share * (x[right] - x[right - 1])))
 
 
 def _checked(scores: Mapping[Any, Any]) -> dict[int, float]:
@@ -187,18 +227,6 @@ def _checked(scores: Mapping[Any, Any]) -> dict[int, float]:
             "add zero-shot (budget 0) or another budget"
         )
     return {int(budget): float(scores[budget]) for budget in sorted(scores)}
-
-
-def _top(ceiling: float, best: float) -> float:
-    """Return the larger of ceiling and best score."""
-    if not math.isfinite(ceiling):
-        raise InputError(f"ceiling: expected a finite number, not {ceiling!r}")
-    return max(float(ceiling), best)
-
-
-def _cleaned(raw: dict[int, float]) -> tuple[list[int], Array]:
-    """Return the budgets and the running maximum of the scores."""
-    return list(raw), np.maximum.accumulate(np.array(list(raw.values()), dtype=np.float64))
 
 
 def _within_axis(budgets: list[int], scores: Array) -> tuple[list[int], Array]:

@@ -1,9 +1,9 @@
 """The two families of curves behind a forecast, and their prior draws.
 
-`ScoreFamily` describes curves on the score's own scale and needs no ceiling. `GainFamily` holds the
-published curves of fine-tuned language models as gains between zero-shot and a ceiling; it is used
-where CoS-Low or the ceiling is known. The fitted numbers are in `prior.json`, which
-`python -m evidence.fit_prior` writes.
+`ScoreFamily` describes curves on the score's own scale and needs no ceiling: a sigmoid in
+log(labels) that may jump once more. `GainFamily` holds the published curves of fine-tuned language
+models as gains between zero-shot and a ceiling; it is used where CoS-Low or the ceiling is known.
+The fitted numbers are in `prior.json`, which `python -m evidence.fit_prior` writes.
 """
 
 import json
@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from labelcast.forecast import score_curves
-from labelcast.forecast.distributions import lattice_normals, normal_cdf
+from labelcast.forecast.distributions import Mixture, lattice_normals, normal_cdf
 from labelcast.forecast.efficiency import GRID, Array, log_position
 from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
-from labelcast.forecast.score_curves import (
-    FITTED,
-    LOG_TAU,
-    curve_scores,
-    logit,
-    sigmoid,
-)
 
 DRAWS = 16_384
 """Draws of each family."""
+
+ETA, GAMMA, LOG_N0, LOG_C, LOG_D, LOG_TAU, ZERO_SHOT = range(7)
+"""Columns of the parameters that are fitted: logit of the bottom, log of the rise to the top in
+logits, log of the labels at the middle, two logs of exponents, log of the seed noise, and the logit
+of the zero-shot score."""
+
+FITTED = 7
 
 JUMP, JUMP_N, GAP, BEND = range(FITTED, FITTED + 4)
 """Columns of what is assumed, each a standard normal number that `ScoreFamily` turns into a second
@@ -39,6 +39,9 @@ bends below 10 labels."""
 
 JUMPING = 0.45
 """Share of the curves that jump a second time."""
+
+JUMP_WIDTH = 0.3
+"""Width of a jump, in units of log(labels)."""
 
 _FIRST_JUMP, _LAST_JUMP = math.log(8), math.log(3e5)
 
@@ -60,57 +63,15 @@ EDGE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """A mixture of K Gaussians: weights [K], means [K, D], covariances [K, D, D]."""
-
-    weights: Array
-    means: Array
-    covariances: Array
-
-    @classmethod
-    def from_dict(cls, parts: list[dict[str, Any]]) -> "Mixture":
-        """Return the mixture of these components; a covariance is its upper triangle by rows."""
-        means = np.array([part["mean"] for part in parts])
-        size = means.shape[1]
-        rows, columns = np.triu_indices(size)
-        covariances = np.zeros((len(parts), size, size))
-        upper = np.array([part["covariance"] for part in parts])
-        covariances[:, rows, columns] = covariances[:, columns, rows] = upper
-        return cls(np.array([part["weight"] for part in parts]), means, covariances)
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Return the components as JSON-ready fields."""
-        rows, columns = np.triu_indices(self.means.shape[1])
-        parts = zip(self.weights, self.means, self.covariances, strict=True)
-        return [
-            {"weight": float(w), "mean": m.tolist(), "covariance": c[rows, columns].tolist()}
-            for w, m, c in parts
-        ]
-
-    def draw(self, normals: Array) -> Array:
-        """Turn standard normal numbers, [B, D], into draws, [B, D]; components take turns."""
-        count = len(normals)
-        steps = (np.arange(count) + 0.5) / count
-        # A permutation without a pattern, so that no component has one corner of the lattice.
-        order = np.argsort((np.arange(count) * 0.6180339887498949) % 1.0, kind="stable")
-        component = np.empty(count, dtype=np.intp)
-        component[order] = np.searchsorted(np.cumsum(self.weights)[:-1], steps)
-        roots = np.linalg.cholesky(self.covariances)
-        moved = np.einsum("bde,be->bd", roots[component], normals)
-        return np.asarray(self.means[component] + moved)
-
-
-@dataclass(frozen=True, eq=False)
 class Prior:
     """The fitted numbers.
 
     Attributes:
-        scores, losses: over the parameters of `score_curves`, of scores and of exp(-loss).
+        scores, losses: over the fitted parameters, of scores and of exp(-loss).
         gains: over latent gains at 50, 100, ... 5,000 labels.
         zero_shots, ceilings: quantiles of the published curves at equal steps, [q].
         headroom_n, headroom_share: share of the headroom that the published curves gain beyond so
-            many labels, [h]; `headroom.py` averages them.
-        rises: assumptions about rises that were rarely measured, by name.
+            many labels, [h].
     """
 
     scores: Mixture
@@ -139,17 +100,54 @@ class Prior:
             **{name: np.array(fitted[name], dtype=np.float64) for name in names},
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fitted numbers as JSON-ready fields."""
-        vectors = ("zero_shots", "ceilings", "headroom_n", "headroom_share")
-        return {name: getattr(self, name).to_dict() for name in ("scores", "losses", "gains")} | {
-            name: getattr(self, name).tolist() for name in vectors
-        }
+
+def sigmoid(x: Array) -> Array:
+    """Return the logistic function of x, of the same shape."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))))
+
+
+def logit(score: npt.ArrayLike) -> Array:
+    """Return the log odds of scores strictly between 0 and 1, of the same shape."""
+    values = np.asarray(score, dtype=np.float64)
+    return np.asarray(np.log(values) - np.log1p(-values))
+
+
+def curve_scores(parameters: Array, log_n: Array) -> Array:
+    """Return the scores of curves without noise and without a second jump, rising in log_n.
+
+    A curve rises from a bottom to a top in log(labels) as a Burr distribution function does.
+
+    Args:
+        parameters: [B, P], the fitted ones first.
+        log_n: natural logarithm of the labels, [G].
+
+    Returns:
+        Scores from 0 to 1, [B, G].
+    """
+    p = parameters.T[:, :, None]
+    bottom = sigmoid(p[ETA])
+    top = sigmoid(p[ETA] + np.exp(np.clip(p[GAMMA], -8, 4)))
+    steps = np.exp(np.clip(np.exp(p[LOG_C]) * (log_n - p[LOG_N0]), -50, 50))
+    scores = bottom + (top - bottom) * -np.expm1(-np.exp(p[LOG_D]) * np.log1p(steps))
+    return np.asarray(scores)
+
+
+def after_jump(scores: Array, share: Array, at: Array, log_n: Array) -> Array:
+    """Return the scores of curves that jump a second time, [B, G].
+
+    Args:
+        scores: without the jump, [B, G].
+        share: of the headroom that is left, which the jump takes, [B].
+        at: log of the labels where it happens, [B].
+        log_n: natural logarithm of the labels, [G].
+    """
+    jump = share[:, None] * sigmoid((log_n - at[:, None]) / JUMP_WIDTH)
+    return np.asarray(1 - (1 - scores) * (1 - jump))
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreFamily:
-    """Curves of `score_curves`, given what is known about their ends.
+    """Sigmoid curves, given what is known about their ends.
 
     Attributes:
         known_zero_shot, known_ceiling: scores, or None.
@@ -164,7 +162,7 @@ class ScoreFamily:
         Nothing was measured below 10 labels: there the curve bends by an unknown power of
         log(labels) up from the zero-shot score, where it starts lower.
         """
-        curves = curve_scores(_with_jump(parameters), LOG_NODES)
+        curves = _unbounded(parameters, LOG_NODES)
         first = curves[:, _MEASURED : _MEASURED + 1]
         start = np.minimum(self._start(parameters)[:, None], first)
         share = (LOG_NODES[:_MEASURED] / LOG_NODES[_MEASURED]) ** np.exp(parameters[:, BEND:])
@@ -174,7 +172,7 @@ class ScoreFamily:
     def _start(self, parameters: Array) -> Array:
         if self.known_zero_shot is not None:
             return np.full(len(parameters), self.known_zero_shot)
-        return sigmoid(parameters[:, score_curves.ZERO_SHOT])
+        return sigmoid(parameters[:, ZERO_SHOT])
 
     def tau(self, parameters: Array) -> Array:
         """Return the sd of the seed noise at 100 labels, [B]."""
@@ -202,15 +200,14 @@ class ScoreFamily:
         total = np.zeros(len(parameters))
         if self.known_zero_shot is not None:
             read = float(logit(np.clip(self.known_zero_shot, 1e-3, 1 - 1e-3)))
-            away = (parameters[:, score_curves.ZERO_SHOT] - read) / _ZERO_SHOT_SCALE
+            away = (parameters[:, ZERO_SHOT] - read) / _ZERO_SHOT_SCALE
             near = np.exp(-2 * np.log1p(away**2 / 3)) / _ZERO_SHOT_SCALE / 1.1
             # A share of the tasks has a zero-shot score that is unrelated to the curve.
             total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
         if self.known_ceiling is not None:
             start = self.known_zero_shot or 0.0
             # The end before it was bounded by the ceiling: a curve that would pass it is unlikely.
-            unbounded = curve_scores(_with_jump(parameters), np.log([_PUBLISHED_END]))[:, 0]
-            end = np.maximum(unbounded, start)
+            end = np.maximum(_unbounded(parameters, np.log([_PUBLISHED_END]))[:, 0], start)
             gap = (self.known_ceiling - end) / max(self.known_ceiling - start, 1e-6)
             reached = np.exp(-0.5 * (gap / _GAP_SD) ** 2) / _GAP_SD / 1.2533
             missed = np.where(gap > 0, np.exp(-np.maximum(gap, 0) / _GAP_MEAN), 0.0) / _GAP_MEAN
@@ -293,7 +290,7 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
         sizes = np.diff(ends).tolist()
         fitted = prior.scores.draw(normals[:, :FITTED])
         sleepers = _SLEEPER_MEAN + _SLEEPER_SD * normals[:, :FITTED]
-        sleepers[:, score_curves.ZERO_SHOT] += sleepers[:, score_curves.ETA]
+        sleepers[:, ZERO_SHOT] += sleepers[:, ETA]
         blocks = (
             fitted,
             _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
@@ -312,12 +309,16 @@ def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
     return np.column_stack([drawn, normals[:, FITTED : BEND + 1]]), weights
 
 
-def _with_jump(parameters: Array) -> Array:
-    """Return the parameters of `curve_scores`, [B, 9]."""
+def _unbounded(parameters: Array, log_n: Array) -> Array:
+    """Return the scores of `ScoreFamily` whatever is known about their ends, [B, G]."""
+    return after_jump(curve_scores(parameters, log_n), *second_jumps(parameters), log_n)
+
+
+def second_jumps(parameters: Array) -> tuple[Array, Array]:
+    """Return the share of the headroom that a second jump takes, and its log(labels), [B] each."""
     share, place = np.asarray(normal_cdf(parameters[:, (JUMP, JUMP_N)])).T
     jump = 1 - np.sqrt(np.minimum(share / JUMPING, 1.0))
-    log_n = _FIRST_JUMP + place * (_LAST_JUMP - _FIRST_JUMP)
-    return np.column_stack([parameters[:, :FITTED], jump, log_n])
+    return jump, _FIRST_JUMP + place * (_LAST_JUMP - _FIRST_JUMP)
 
 
 def _other_level(parameters: Array, bottoms: Array) -> Array:
@@ -327,10 +328,10 @@ def _other_level(parameters: Array, bottoms: Array) -> Array:
     new_bottom = sigmoid(bottoms)
     new_top = 1 - (1 - new_bottom) * (1 - top) / (1 - bottom)
     new_top = np.clip(new_top, new_bottom + 1e-6, 1 - 1e-9)
-    moved[:, score_curves.ZERO_SHOT] += bottoms - parameters[:, score_curves.ETA]
-    moved[:, score_curves.ETA] = bottoms
+    moved[:, ZERO_SHOT] += bottoms - parameters[:, ETA]
+    moved[:, ETA] = bottoms
     rise = np.maximum(logit(new_top) - bottoms, 1e-4)
-    moved[:, score_curves.GAMMA] = np.log(rise)
+    moved[:, GAMMA] = np.log(rise)
     return moved
 
 
@@ -338,16 +339,16 @@ def _made_small(parameters: Array, factors: Array) -> Array:
     """Multiply curves and their zero-shot scores by factors from 0 to 1, [B]."""
     small = parameters.copy()
     bottom, top = _ends(parameters)
-    zero_shot = sigmoid(parameters[:, score_curves.ZERO_SHOT])
-    small[:, score_curves.ETA] = logit(factors * bottom)
-    rise = logit(np.minimum(factors * top, 1 - 1e-9)) - small[:, score_curves.ETA]
-    small[:, score_curves.GAMMA] = np.log(np.maximum(rise, 1e-4))
-    small[:, score_curves.ZERO_SHOT] = logit(np.clip(factors * zero_shot, 1e-6, 1 - 1e-9))
+    zero_shot = sigmoid(parameters[:, ZERO_SHOT])
+    small[:, ETA] = logit(factors * bottom)
+    rise = logit(np.minimum(factors * top, 1 - 1e-9)) - small[:, ETA]
+    small[:, GAMMA] = np.log(np.maximum(rise, 1e-4))
+    small[:, ZERO_SHOT] = logit(np.clip(factors * zero_shot, 1e-6, 1 - 1e-9))
     return small
 
 
 def _ends(parameters: Array) -> tuple[Array, Array]:
-    eta, gamma = parameters[:, score_curves.ETA], parameters[:, score_curves.GAMMA]
+    eta, gamma = parameters[:, ETA], parameters[:, GAMMA]
     return sigmoid(eta), sigmoid(eta + np.exp(np.clip(gamma, -8, 4)))
 
 

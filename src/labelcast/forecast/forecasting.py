@@ -1,23 +1,60 @@
-"""From a question to a forecast: draws of curves, weighed by all that is known."""
+"""From a question to a forecast: draws of curves, weighed by all that is known, summarised."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from labelcast.errors import InputError
-from labelcast.forecast.answer import Forecast
-from labelcast.forecast.calibration import Calibration
-from labelcast.forecast.cards import POOLED, by_name
+from labelcast.forecast.answer import (
+    AtBudget,
+    CurveBand,
+    End,
+    Forecast,
+    Interval,
+    PowerLaw,
+    ScoreObservation,
+    Target,
+    shown,
+)
+from labelcast.forecast.calibration import POOLED, Calibration, by_name
+from labelcast.forecast.chances import chances, labels_needed
+from labelcast.forecast.distributions import lattice_normals, weighted_quantiles
+from labelcast.forecast.efficiency import (
+    GRID,
+    LARGEST_BUDGET,
+    Array,
+    AucEstimate,
+    power_law_exponent,
+    power_law_labels,
+)
+from labelcast.forecast.next_budget import cost_of, next_budget
+from labelcast.forecast.observed import Noise
 from labelcast.forecast.options import DEFAULT_LEVEL, Options
-from labelcast.forecast.posterior import posterior
+from labelcast.forecast.particles import Draws
+from labelcast.forecast.posterior import Posterior, posterior
 from labelcast.forecast.question import Question
-from labelcast.forecast.reading import Evidence, forecast_from
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+CONTRADICTED = 3.0
+"""So many sds between the AUC from CoS-Low and that from the scores are called a contradiction."""
+
+BELOW = (10, 20)
+BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)
+"""Budgets of the curve below and beyond those of the published grid."""
+
+_NEAR, _RARE = 4.0, 0.005
+"""A score is unusual where fewer than this share of the draws lie within this many sds of it."""
+
+_UNUSUAL_TAU = 0.06
+"""Seed noise, as sd at 100 labels, above which a series is called erratic."""
 
 
 def forecast(
@@ -69,28 +106,60 @@ def answer(
     calibration: Calibration | str | Path | None = None,
 ) -> Forecast:
     """Answer a question; the other arguments and the errors are those of `forecast`."""
-    evidence, warnings = _evidence(coslow, calibration, question.recipe, question.level)
+    evidence, warnings = _evidence(coslow, calibration, question)
     if evidence is None and not question.scores.all and not question.met_by_zero_shot:
         raise InputError("nothing to forecast from: give --coslow, or --observe N=SCORE, or both")
     known = posterior(question, evidence.estimate if evidence else None)
-    return forecast_from(question, known, evidence, warnings)
+    draws, found = known.final, chances(known.parts, question)
+    budget = next_budget(found, question)
+    return Forecast(
+        level=question.level,
+        auc=_auc(evidence, draws, question),
+        labels_needed=labels_needed(found, question),
+        at_budget=at_budget(draws, question),
+        met=question.met,
+        next_budget=budget,
+        curve=tuple(_band(draws, n, question) for n in _curve_budgets(question)),
+        curve_unit="score" if question.in_scores else "gain",
+        calibration=evidence.card.name if evidence else None,
+        warnings=(*question.warnings, *warnings, *_warnings(evidence, known, question)),
+        power_law=_power_law(evidence, question),
+        target=_target(question),
+        answered_by=_answered_by(evidence, question),
+        shares=known.shares(card_is_start=evidence is not None and not evidence.counts),
+        zero_shot=_end(draws.zero_shot, draws, question),
+        ceiling=_end(draws.ceiling, draws, question),
+        observations=_observations(draws, question),
+        horizon=question.horizon,
+        lower_is_better=question.scale.falls,
+        plan=cost_of(budget, question),
+    )
+
+
+class _Evidence(NamedTuple):
+    """Evidence from CoS-Low: the card and its estimate."""
+
+    card: Calibration
+    estimate: AucEstimate
+
+    @property
+    def counts(self) -> bool:
+        """Whether CoS-Low counts: the card does not lean on the mean of its tasks."""
+        return not self.card.leans_on_prior
 
 
 def _evidence(
-    coslow: float | None,
-    calibration: Calibration | str | Path | None,
-    recipe: str | None,
-    level: float,
-) -> tuple[Evidence | None, tuple[str, ...]]:
+    coslow: float | None, calibration: Calibration | str | Path | None, question: Question
+) -> tuple[_Evidence | None, list[str]]:
     """Return the evidence from CoS-Low, None without it, and the warnings."""
     if coslow is None and calibration is None:
-        return None, ()
+        return None, []
     card = calibration if isinstance(calibration, Calibration) else by_name(calibration or POOLED)
     if coslow is None:
-        return None, (f"the calibration {card.name} is not used, because no CoS-Low is given",)
+        return None, [f"the calibration {card.name} is not used, because no CoS-Low is given"]
     if isinstance(coslow, bool) or not isinstance(coslow, Real):
         raise InputError(f"--coslow: expected a number within -1 to 1, not {coslow!r}")
-    estimate = card.predict(float(coslow), level)
+    estimate, recipe = card.predict(float(coslow), question.level), question.recipe
     warnings = list(estimate.warnings)
     if calibration is None:
         warnings.insert(0, "no calibration is named: the pooled card of all models is used")
@@ -99,4 +168,180 @@ def _evidence(
             f"the card {card.name} was measured with {card.recipe}, not {recipe}: curves of "
             "another recipe may rise sooner or later"
         )
-    return Evidence(card, estimate), tuple(warnings)
+    return _Evidence(card, estimate), warnings
+
+
+def _auc(evidence: _Evidence | None, draws: Draws, question: Question) -> Interval:
+    """Return the AUC: the calibration's own interval, and once there are scores the draws'."""
+    if evidence is not None and not question.scores.all:
+        return Interval(evidence.estimate.mean, evidence.estimate.low, evidence.estimate.high)
+    return Interval(*_centre_and_ends(draws.areas(), draws, question))
+
+
+def _centre_and_ends(values: Array, draws: Draws, question: Question) -> tuple[float, float, float]:
+    """Return median and ends of an interval with equal tails."""
+    tail = (1 - question.level) / 2
+    middle, low, high = weighted_quantiles(values, draws.weights, [0.5, tail, 1 - tail]).tolist()
+    return middle, low, high
+
+
+def _on_scale(values: Array, draws: Draws, question: Question) -> tuple[float, float, float]:
+    """Return median and ends of scores on the user's scale, the ends in rising order."""
+    found = _centre_and_ends(values, draws, question)
+    middle, *ends = (question.scale.from_unit(value) for value in found)
+    return middle, min(ends), max(ends)
+
+
+def _band(draws: Draws, n: int, question: Question) -> CurveBand:
+    """Return the curve at a budget, in the answer's unit."""
+    if question.in_scores:
+        return CurveBand(n, *_on_scale(draws.at(n), draws, question))
+    return CurveBand(n, *_centre_and_ends(draws.gains_at(n), draws, question))
+
+
+def _curve_budgets(question: Question) -> list[int]:
+    """Return the budgets at which the curve is reported: the published grid and on to the horizon.
+
+    Where scores are known the curve bends below 50 labels in a way of its own: 10 and 20 show it.
+
+    >>> _curve_budgets(Question.of(horizon=30_000))[-3:]
+    [12500, 25000, 30000]
+    """
+    beyond = [n for n in (*BEYOND, question.horizon) if LARGEST_BUDGET < n <= question.horizon]
+    below = BELOW if question.in_scores else ()
+    return sorted({*GRID, *below, *beyond})
+
+
+def _end(values: Array, draws: Draws, question: Question) -> End | None:
+    """Return what is known of zero-shot or the ceiling, None where the answer is in gains."""
+    if not question.in_scores:
+        return None
+    return End(bool(values.min() == values.max()), *_on_scale(values, draws, question))
+
+
+def at_budget(draws: Draws, question: Question) -> AtBudget | None:
+    """Return the score that a training run would measure at the budget, and the chance to meet."""
+    n = question.budget
+    if n is None:
+        return None
+    if question.target_score is not None:
+        met = draws.at(n) >= question.target_score - 1e-12
+    else:
+        assert question.target is not None
+        met = draws.gains_at(n) >= question.target - 1e-12
+    _, mean, low, high = _band(draws, n, question)
+    if question.in_scores and n > 0:
+        _, low, high = _on_scale(_measured(draws, n, question), draws, question)
+        low, high = min(low, mean), max(high, mean)
+    return AtBudget(n, mean, low, high, chance=min(float(draws.weights[met].sum()), 1.0))
+
+
+def _measured(draws: Draws, n: int, question: Question) -> Array:
+    """Return the score that one training run of each draw would measure at n labels, [B]."""
+    scores = question.scores.all
+    noise = scores[-1].noise if scores else Noise()
+    expected = draws.at(n)
+    sd = np.sqrt(noise.variance(expected, n, draws.tau))
+    return np.clip(expected + lattice_normals(len(expected), 1, 7)[:, 0] * sd, 0.0, 1.0)
+
+
+def _observations(draws: Draws, question: Question) -> tuple[ScoreObservation, ...]:
+    """Return the observed scores on the user's scale, each with the sd of its noise."""
+    tau, scale = np.float64(draws.weights @ draws.tau), question.scale
+    return tuple(
+        ScoreObservation(
+            n,
+            scale.from_unit(score),
+            scale.sd_from_unit(float(np.sqrt(noise.variance(score, n, tau))), score),
+        )
+        for n, score, noise in question.scores.all
+    )
+
+
+def _target(question: Question) -> Target:
+    ends = (question.target_score, question.zero_shot, question.ceiling)
+    return Target(
+        question.target, *(None if end is None else question.scale.from_unit(end) for end in ends)
+    )
+
+
+def _power_law(evidence: _Evidence | None, question: Question) -> PowerLaw | None:
+    if evidence is None or not evidence.counts:
+        return None
+    if question.target is None or question.met_by_zero_shot:
+        return None
+    auc = evidence.estimate.mean
+    labels = math.ceil(power_law_labels(question.target, auc) - 1e-6)
+    return PowerLaw(auc, power_law_exponent(auc), labels)
+
+
+def _answered_by(evidence: _Evidence | None, question: Question) -> tuple[str, ...]:
+    if question.met_by_zero_shot:
+        return ("zero-shot",)
+    counts = evidence is not None and evidence.counts
+    sources = {"coslow": counts, "scores": bool(question.scores.all), "prior": True}
+    return tuple(name for name, used in sources.items() if used)
+
+
+def _warnings(evidence: _Evidence | None, known: Posterior, question: Question) -> list[str]:
+    """Return what the intervals include besides the curve, and where the evidence disagrees."""
+    warnings = []
+    draws = known.final
+    if question.in_scores and question.target_score is None:
+        for name, values, given in (
+            ("zero-shot", draws.zero_shot, question.zero_shot),
+            ("ceiling", draws.ceiling, question.ceiling),
+        ):
+            if given is None:
+                _, low, high = _on_scale(values, draws, question)
+                warnings.append(
+                    f"the {name} is unknown: it probably lies within {shown(low)} to {shown(high)} "
+                    f"({100 * question.level:.4g}%), as on other tasks, and the intervals include "
+                    f"this uncertainty; give --{name} if you can"
+                )
+    if not question.scores.all:
+        return warnings
+    warnings += _scores_warnings(known, question)
+    if evidence is not None and evidence.counts:
+        auc = evidence.estimate
+        areas, weights = known.by_scores.areas(), known.by_scores.weights
+        mean = float(weights @ areas)
+        sd = math.hypot(math.sqrt(float(weights @ (areas - mean) ** 2)), auc.sd)
+        if abs(mean - auc.mean) > CONTRADICTED * sd:
+            warnings.append(
+                f"CoS-Low (AUC {auc.mean:.2f}) and the observed scores (AUC {mean:.2f}) contradict "
+                "each other; check both"
+            )
+    return warnings
+
+
+def _scores_warnings(known: Posterior, question: Question) -> list[str]:
+    """Return warnings where the scores fall, scatter, or lie outside all known curves."""
+    scores, show = question.scores, question.scale.from_unit
+    warnings = []
+    fall = scores.largest_fall()
+    if fall is not None:
+        (n, high, _), (m, low, _) = fall
+        verb = "rise" if question.scale.falls else "fall"
+        warnings.append(
+            f"the scores {verb} from {show(high):.3g} at {n:,.0f} to {show(low):.3g} at {m:,.0f} "
+            "labels, more than their test sets explain: check these runs (a failed training run, "
+            "another test set?) before you trust the forecast; the interval is wider because of it"
+        )
+    tau = float(known.final.weights @ known.final.tau)
+    if fall is None and tau > _UNUSUAL_TAU and len(scores.all) > 1:
+        warnings.append(
+            f"the scores scatter by about {tau:.2f} between training runs at 100 labels: average "
+            "several seeds at each budget"
+        )
+    before = known.parts[0].before
+    for n, score, noise in scores.all:
+        expected = before.at(n)
+        sd = np.sqrt(noise.variance(expected, n, before.tau))
+        if before.weights[np.abs(expected - score) <= _NEAR * sd].sum() < _RARE:
+            warnings.append(
+                f"hardly any known curve is at {show(score):.3g} with {n:,.0f} labels: the "
+                "forecast goes beyond what its prior has seen"
+            )
+            break
+    return warnings

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +32,6 @@ class LineFit:
         r: correlation of x and y (0 where y does not vary).
         residual_sd: sqrt(sum of squared residuals / (n - 2)).
         mean_x, sxx: mean of x and sum of its squared deviations.
-        residuals: y minus the line, [n].
-        leverage: diagonal of the hat matrix, [n]; it sums to 2.
         loo_residuals: each y minus the line through the others, [n].
         loo_mae: their mean absolute value.
         loo_mae_of_mean: the same when the mean of the others is the prediction.
@@ -50,8 +47,6 @@ class LineFit:
     residual_sd: float
     mean_x: float
     sxx: float
-    residuals: Array
-    leverage: Array
     loo_residuals: Array
     loo_mae: float
     loo_mae_of_mean: float
@@ -98,8 +93,6 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
         residual_sd=residual_sd,
         mean_x=mean_x,
         sxx=sxx,
-        residuals=residuals,
-        leverage=leverage,
         loo_residuals=loo,
         loo_mae=float(np.abs(loo).mean()),
         loo_mae_of_mean=float(np.abs(dy * n / (n - 1)).mean()),
@@ -113,6 +106,16 @@ class TaskPoint:
     task: str
     coslow: float
     auc: float
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """The line of one model behind a pooled calibration."""
+
+    name: str
+    slope: float
+    intercept: float
     __pydantic_config__ = STRICT
 
 
@@ -184,13 +187,6 @@ class Difference:
         return self.low > 0
 
 
-class _Tasks(NamedTuple):
-    """CoS-Low and AUC of n tasks, each [n]."""
-
-    coslow: Array
-    auc: Array
-
-
 def loto_difference(
     coslow: Sequence[float], auc: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
@@ -214,31 +210,32 @@ def loto_difference(
     >>> loto_difference(x, [0.3 + 0.5 * v for v in x]).line_is_better
     True
     """
-    tasks = _Tasks(np.asarray(coslow, dtype=np.float64), np.asarray(auc, dtype=np.float64))
-    n = len(tasks.coslow)
-    if n < 4 or tasks.auc.shape != (n,):
+    x, y = np.asarray(coslow, dtype=np.float64), np.asarray(auc, dtype=np.float64)
+    n = len(x)
+    if n < 4 or y.shape != (n,):
         raise InputError(f"a trial of a line needs 4 tasks or more, not {n}")
-    whole = _differences(tasks, np.ones((1, n)))
-    if not len(whole):
+    measured = _differences(x, y, np.ones((1, n)))
+    if not len(measured):
         raise InputError("the CoS-Low of the tasks does not vary, so no line can be drawn")
     rng = np.random.default_rng(seed)
     found = np.zeros(0)
     while len(found) < resamples:
         drawn = rng.integers(n, size=(resamples, n))
         counts = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
-        found = np.concatenate([found, _differences(tasks, counts)])
+        found = np.concatenate([found, _differences(x, y, counts)])
     low, high = np.quantile(found[:resamples], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(float(whole[0]), float(low), float(high))
+    return Difference(float(measured[0]), float(low), float(high))
 
 
-def _differences(tasks: _Tasks, counts: Array) -> Array:
+def _differences(x: Array, y: Array, counts: Array) -> Array:
     """Return the mean paired difference of each resample in which every line can be drawn.
 
     Args:
-        tasks: n of them.
+        x: CoS-Low of the tasks, [n].
+        y: their AUC, [n].
         counts: how often each was drawn, [B,n].
     """
-    x, y = tasks.coslow - tasks.coslow.mean(), tasks.auc
+    x = x - x.mean()
     # Sums over all drawn tasks but one, whose copies are all left out: [B,n].
     size, sum_x, sum_y, sum_xx, sum_xy = (
         (counts @ v)[:, None] - counts * v for v in (np.ones_like(x), x, y, x * x, x * y)

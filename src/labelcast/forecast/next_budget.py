@@ -6,7 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from labelcast.forecast.answer import NextStepCost
+from labelcast.forecast.chances import Chances
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array
+from labelcast.forecast.question import Question
 
 RUN_COST = 50
 """What one training run costs, in labels."""
@@ -18,6 +21,36 @@ STEPS_PER_DOUBLING = 4
 SMALLEST_STEP = 1.1
 _SMALLEST_BUDGET = 50
 _FURTHER = 1.5
+
+
+def next_budget(found: Chances, question: Question) -> int | None:
+    """Return the budget to label up to and train at next; None where the target is met, or to stop.
+
+    Args:
+        found: the chance that the target is reached within n labels.
+        question: with the scores observed so far, and the costs.
+    """
+    owned = question.scores.most_labels
+    if question.met or owned >= question.horizon:
+        return None
+    # Without a target score it is unknown whether the budgets tried have failed.
+    failed = [owned] if question.target_score is not None and question.scores.all else []
+    costs, prices = question.costs, {}
+    if costs.label and costs.run is not None:
+        prices["run_cost"] = costs.run / costs.label
+    if costs.label and costs.value is not None:
+        prices["value"] = costs.value / costs.label
+    return choose(*found.sample(), owned, failed, horizon=question.horizon, **prices)
+
+
+def cost_of(budget: int | None, question: Question) -> NextStepCost | None:
+    """Return what the next step costs, None where there is none or a label has no price."""
+    costs = question.costs
+    if budget is None or costs.label is None:
+        return None
+    labels = budget - question.scores.most_labels
+    label_cost, run_cost = labels * costs.label, costs.run or 0.0
+    return NextStepCost(labels, label_cost, run_cost, label_cost + run_cost)
 
 
 def choose(

@@ -1,4 +1,4 @@
-"""Observed scores: what was measured, with how much noise, grouped by the labels behind it."""
+"""Observed scores from 0 to 1: their noise, their groups, and their likelihood under a curve."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from labelcast.forecast.efficiency import Array
-from labelcast.forecast.score_curves import log_likelihood, seed_variance, test_variance
 
 ASSUMED_SIZE = 500
 """Test examples assumed behind a score where its noise is not given."""
+
+NOISE_FLOOR = 10.0
+"""Below this many labels the seed noise does not grow further."""
+
+DEGREES = 3.0
+"""Degrees of freedom of the noise: failed training runs give it heavy tails."""
 
 SMALLEST_SD = 1e-4
 
@@ -25,13 +30,39 @@ many of them."""
 
 _MANY = 64
 
+_TYPICAL_TAU = 0.02
+"""Seed noise, as sd at 100 labels, where it is not known."""
 
-class ScoreObservation(NamedTuple):
-    """A score observed at a budget (labels), and the sd of its noise."""
+_FALLS = 3.0
+"""Sds of noise by which a score must fall to be called falling."""
 
-    budget: float
-    score: float
-    sd: float
+
+def seed_variance(scores: npt.ArrayLike, n: float, tau: npt.ArrayLike) -> Array:
+    """Return the variance that the training seed gives a score, of the same shape.
+
+    tau^2 (n / 100)^-1/2 4 s (1 - s): tau is the sd at 100 labels and a score of one half.
+    """
+    shrinking = math.sqrt(max(n, NOISE_FLOOR) / 100)
+    values, sd = np.asarray(scores, dtype=np.float64), np.asarray(tau, dtype=np.float64)
+    return np.asarray(sd**2 / shrinking * 4 * values * (1 - values))
+
+
+def test_variance(scores: npt.ArrayLike, size: float) -> Array:
+    """Return the variance that a test set of `size` examples gives a mean score.
+
+    One success and one failure more are counted, so that a perfect score has noise too.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if math.isinf(size):
+        return np.zeros_like(values)
+    share = (values * size + 1) / (size + 2)
+    return np.asarray(share * (1 - share) / size)
+
+
+def log_likelihood(residuals: Array, variances: Array) -> Array:
+    """Return the log density of Student's t noise with 3 degrees of freedom, up to a constant."""
+    half = (DEGREES + 1) / 2
+    return np.asarray(-half * np.log1p(residuals**2 / variances / DEGREES) - np.log(variances) / 2)
 
 
 @dataclass(frozen=True)
@@ -64,6 +95,10 @@ class NoisyScore(NamedTuple):
     score: float
     noise: Noise
 
+    def typical_variance(self) -> float:
+        """Return the variance of its noise with the seed noise of most tasks."""
+        return float(self.noise.variance(self.score, self.n, np.float64(_TYPICAL_TAU)))
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -77,11 +112,30 @@ class Scores:
         return len({score.n for score in self.all})
 
     @property
+    def most_labels(self) -> int:
+        """The largest number of labels tried, 0 without scores."""
+        return int(self.all[-1].n) if self.all else 0
+
+    @property
     def last(self) -> tuple[float, float]:
         """The largest number of labels tried, and the mean score there."""
         n = self.all[-1].n
         values = [score.score for score in self.all if score.n == n]
         return n, sum(values) / len(values)
+
+    def largest_fall(self) -> tuple[NoisyScore, NoisyScore] | None:
+        """Return the two scores of the largest fall that noise does not explain, if any."""
+        worst, found = _FALLS, None
+        highest: list[tuple[NoisyScore, float]] = []
+        for score in self.all:
+            variance = score.typical_variance()
+            for before, its in highest:
+                size = (before.score - score.score) / math.sqrt(its + variance)
+                if before.n < score.n and size > worst:
+                    worst, found = size, (before, score)
+            if not highest or score.score > highest[-1][0].score:
+                highest.append((score, variance))
+        return found
 
     def groups(self) -> list[tuple[float, list[NoisyScore]]]:
         """Return the scores grouped by labels; close budgets are joined where there are many."""

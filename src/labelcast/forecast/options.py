@@ -1,10 +1,18 @@
-"""The options of a forecast, listed once: for Python, the command line, a run, page and report."""
+"""The options of a forecast, listed once: for Python, the command line, a run, page and report.
+
+With the checks of the numbers that they take.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from contextlib import suppress
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+
+from labelcast.errors import InputError
 
 if TYPE_CHECKING:
     from labelcast.forecast.calibration import Calibration
@@ -22,6 +30,13 @@ they are known; the sd counts where both are given."""
 
 DEFAULT_TARGET = 0.9
 DEFAULT_LEVEL = 0.9
+
+LARGEST_HORIZON = 1_000_000
+LARGEST_SIZE = 10**12
+"""No test set is larger."""
+
+LEVELS = (0.001, 0.999)
+"""Within these the quantiles are good to the digits that are printed."""
 
 
 class Options(TypedDict, total=False):
@@ -88,3 +103,48 @@ class RunOptions(Options, total=False):
     """What the commands and a run ask: the options and the calibration."""
 
     calibration: Calibration | str | Path | None
+
+
+def checked_number(option: str, value: Any) -> float:
+    """Return a finite number."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # a whole number of hundreds of digits
+            if math.isfinite(value):
+                return float(value)
+    raise InputError(f"{option}: expected a finite number, not {value!r:.60}")
+
+
+def checked_count(option: str, value: Any, least: int, most: int) -> int | None:
+    """Return a whole number within bounds; None stays None."""
+    if value is None:
+        return None
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise InputError(
+            f"{option}: expected a whole number from {least:,} to {most:,}, not {value!r}"
+        )
+    return int(value)
+
+
+def checked_sd(option: str, value: Any) -> float | None:
+    """Return how much a score errs; None stays None."""
+    if value is None:
+        return None
+    sd = checked_number(option, value)
+    if sd < 0:
+        raise InputError(f"{option}: an sd is 0 or more, not {sd:g}")
+    return sd
+
+
+def checked_level(value: Any) -> float:
+    """Return the level of the intervals.
+
+    Raises:
+        InputError: it is no number within `LEVELS`.
+    """
+    level = checked_number("--level", value)
+    if not LEVELS[0] <= level <= LEVELS[1]:
+        raise InputError(
+            f"--level: lies within {LEVELS[0]} to {LEVELS[1]} (say 0.9), not {level:.17g}"
+        )
+    return level

@@ -9,15 +9,15 @@ import numpy as np
 from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, Array, log_position
 from labelcast.forecast.observed import NoisyScore, Scores, scores_log_likelihood
+from labelcast.forecast.options import LARGEST_HORIZON
 
 _BELOW_1000 = (1, 2, 4, 7, 10, 15, 20, 32, 50, 70, 100, 140, 200, 300, 500, 700)
-_FROM_1000 = (1, 1.5, 2.5, 3.5, 5, 7, 10, 15, 25, 50, 100, 250, 1000)
+_FROM_1000 = (1, 1.5, 2.5, 3.5, 5, 7, 10, 15, 25, 50, 100, 250)
 
-NODES = np.array([*_BELOW_1000, *(1000 * n for n in _FROM_1000)], dtype=np.float64)
+NODES = np.array([*_BELOW_1000, *(1000 * n for n in _FROM_1000), LARGEST_HORIZON], dtype=np.float64)
 """Labels at which every curve is evaluated; between them it is linear in log(labels)."""
 
 LOG_NODES = np.log(NODES)
-LARGEST_HORIZON = int(NODES[-1])
 
 FEW, FEW_IN_ORDER = 200.0, 16.0
 """Fewer effective draws than this are replaced by new ones near the better ones. New draws break

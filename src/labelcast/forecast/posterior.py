@@ -1,4 +1,9 @@
-"""What is known of a curve: draws of both families, weighed by scores, ends and CoS-Low."""
+"""What is known of a curve: draws of both families, weighed by scores, ends and CoS-Low.
+
+Scores count a second time through the headroom rule: what share of the headroom (last score to 1)
+tasks gain from here on. The rule knows no slope and no noise, and transports well to other models.
+The draws are tilted until their mean gain lies part of the way to the rule's.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelcast.forecast.calibration import AucEstimate
-from labelcast.forecast.efficiency import Array
-from labelcast.forecast.families import (
-    GainFamily,
-    Prior,
-    ScoreFamily,
-    gain_draws,
-    score_draws,
-)
-from labelcast.forecast.headroom import Tilt, tilt
+from labelcast.forecast.answer import Shares
+from labelcast.forecast.efficiency import LARGEST_BUDGET, Array, AucEstimate
+from labelcast.forecast.families import GainFamily, Prior, ScoreFamily, gain_draws, score_draws
 from labelcast.forecast.observed import Scores
 from labelcast.forecast.particles import (
     FEW,
@@ -35,11 +33,62 @@ SHARE_WITH_CEILING, SHARE_WITH_COSLOW = 0.8, 0.5
 where only CoS-Low is (the task is one of a fine-tuned language model). Elsewhere they are left
 out."""
 
+HEADROOM_FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0)
+"""The rule's share is a mean over the last budget times these factors, up to 5,000 labels."""
+
+HEADROOM_WEIGHT = 0.75
+"""After m budgets the draws go HEADROOM_WEIGHT / m of the way to the rule."""
+
+_LARGEST_MOVE = 1.0
+"""The mean gain moves by at most this many of its standard deviations."""
+
+_LEAST_SD = 1e-6
+_TAIL = 1e-3
+_LOGIT_TO_NORMAL = 1 / 1.702
+"""A logit times this is close to the normal quantile of the same probability."""
+
+_LOW = 0.2
+"""Below this score the rule counts less, in proportion: its curves have no such scores."""
+
 _BINS = 256
 _PLAIN = 4096
 """Draws where no score picks a few of them."""
 
 _SMALLEST_SD = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Tilt:
+    """A tilt of draws towards the headroom rule.
+
+    Attributes:
+        gained: mean share of the headroom that every draw gains later, [B].
+        rule: the same share by the rule.
+        weight: how far to go, 0 to 1.
+    """
+
+    gained: Array
+    rule: float
+    weight: float
+
+    def factors(self, weights: Array) -> Array:
+        """Return what weights are to be multiplied by, [B, C], for weights of any sum, [B, C].
+
+        An exponential tilt in the normal score of a draw's rank by its gain, by as many standard
+        deviations as the mean is to move. Where the gain is normal the mean moves 6 to 16% too far,
+        for the normal score is approximate; where it is not, the tilt stays tame.
+        """
+        total = weights.sum(axis=0)
+        mean = self.gained @ weights / total
+        second = self.gained**2 @ weights / total
+        sd = np.sqrt(np.maximum(second - mean**2, 0.0))
+        asked = self.weight * (self.rule - mean) / np.maximum(sd, _LEAST_SD)
+        moves = np.where(sd > _LEAST_SD, np.clip(asked, -_LARGEST_MOVE, _LARGEST_MOVE), 0.0)
+        order = np.argsort(self.gained, kind="stable")
+        below = np.cumsum(weights[order], axis=0) - weights[order] / 2
+        ranks = np.empty_like(weights)
+        ranks[order] = np.clip(below / total, _TAIL, 1 - _TAIL)
+        return np.asarray(np.exp(moves * (np.log(ranks) - np.log1p(-ranks)) * _LOGIT_TO_NORMAL))
 
 
 class Part(NamedTuple):
@@ -62,12 +111,8 @@ class Part(NamedTuple):
         if self.tilt is None:
             return self.given
         weights = self.given.weights
-        return replace(
-            self.given,
-            weights=normalised(
-                np.log(weights * self.tilt.factors(weights[:, None])[:, 0] + 1e-300)
-            ),
-        )
+        tilted = weights * self.tilt.factors(weights[:, None])[:, 0]
+        return replace(self.given, weights=normalised(np.log(tilted + 1e-300)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,33 +121,50 @@ class Posterior:
 
     Attributes:
         start: before scores and CoS-Low.
-        by_card: given CoS-Low alone, None without it.
+        by_card: given CoS-Low alone; `start` without it.
         by_scores: given scores alone.
         final: given all.
         parts: each family given all.
     """
 
     start: Draws
-    by_card: Draws | None
+    by_card: Draws
     by_scores: Draws
     final: Draws
     parts: tuple[Part, ...]
+
+    def shares(self, *, card_is_start: bool) -> Shares:
+        """Return how much of the answer comes from where.
+
+        Args:
+            card_is_start: whether the card leaves CoS-Low out: the mean of its tasks is then the
+                best guess before anything of this task is known.
+        """
+        before = self.by_card if card_is_start else self.start
+        by_scores = self.final if card_is_start else self.by_scores
+        first, card, scores, last = (
+            _variance(draws) for draws in (before, self.by_card, by_scores, self.final)
+        )
+        # A calibration may know less than the prior: its share is then 0.
+        of_coslow = max((first - card) + (scores - last), 0.0) / 2
+        of_scores = max((first - scores) + (card - last), 0.0) / 2
+        total = of_coslow + of_scores + last
+        return Shares(of_coslow / total, of_scores / total, last / total)
 
 
 def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
     """Weigh the draws by all that a question knows, and by the AUC that CoS-Low predicts."""
     if not question.in_scores:
-        start = plain_gains()
-        by_card = None if estimate is None else predicted_auc(start, start, estimate)
-        final = by_card or start
-        return Posterior(start, by_card, start, final, (Part(final, start, 1.0),))
+        start = _plain_gains()
+        final = start if estimate is None else predicted_auc(start, start, estimate)
+        return Posterior(start, final, start, final, (Part(final, start, 1.0),))
     parts = given_scores(
         Prior.load(), question, published=estimate is not None or question.ceiling is not None
     )
     start = pooled([(part.before, part.share) for part in parts])
     by_scores = joined(parts)
     if estimate is None:
-        return Posterior(start, None, by_scores, by_scores, tuple(parts))
+        return Posterior(start, start, by_scores, by_scores, tuple(parts))
     by_card = pooled(
         [(predicted_auc(part.before, part.before, estimate), part.share) for part in parts]
     )
@@ -113,7 +175,7 @@ def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
 
 
 @cache
-def plain_gains() -> Draws:
+def _plain_gains() -> Draws:
     """Return draws of the published gain curves before anything is known, in gains."""
     prior = Prior.load()
     return condition(GainFamily(prior, 0.0, 1.0), *gain_draws(prior, _PLAIN), Scores())[0]
@@ -138,7 +200,7 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
     part = _part(ScoreFamily(*ends), score_draws(prior, losses=loss), scores, few)
     if scores.all and not published and not loss:
-        part = part._replace(tilt=tilt(part.given, prior, scores.last, scores.distinct))
+        part = part._replace(tilt=headroom_tilt(part.given, prior, scores))
     if loss or not published:
         return [part]
     gains = _part(GainFamily(prior, *ends), gain_draws(prior), scores, few)
@@ -151,9 +213,18 @@ def _part(family: Family, drawn: tuple[Array, Array], scores: Scores, few: float
     return Part(given, before, 1.0)
 
 
-def measured_auc(draws: Draws, mean: float, sd: float) -> Draws:
-    """Weigh draws by a measurement of the area with a normal error."""
-    return draws.reweighted(-0.5 * ((draws.areas() - mean) / max(sd, _SMALLEST_SD)) ** 2)
+def headroom_tilt(draws: Draws, prior: Prior, scores: Scores) -> Tilt | None:
+    """Return the tilt of draws given scores; None where the rule says nothing of later budgets."""
+    n, score = scores.last
+    later = [n * factor for factor in HEADROOM_FACTORS if n * factor <= LARGEST_BUDGET]
+    if not later:
+        return None
+    here = draws.at(n)
+    left = np.maximum(1 - here, 1e-9)
+    gained = np.mean([(draws.at(m) - here) / left for m in later], axis=0)
+    rule = float(np.interp(np.log(n), np.log(prior.headroom_n), prior.headroom_share))
+    weight = HEADROOM_WEIGHT / scores.distinct * min(1.0, score / _LOW)
+    return Tilt(np.asarray(gained), rule, weight)
 
 
 def predicted_auc(draws: Draws, before: Draws, estimate: AucEstimate) -> Draws:
@@ -163,32 +234,36 @@ def predicted_auc(draws: Draws, before: Draws, estimate: AucEstimate) -> Draws:
     density would shrink it to the prior's mean once more. A normal density, as wide as the
     prediction's t distribution, so that a higher prediction always favours larger areas.
     """
-    sd = (
-        estimate.sd * math.sqrt(estimate.df / (estimate.df - 2)) if estimate.df > 2 else estimate.sd
-    )
+    sd, df = estimate.sd, estimate.df
+    if df > 2:
+        sd *= math.sqrt(df / (df - 2))
     # One ceiling for all draws: a large area is evidence of a steep curve, not of a low ceiling.
     ceiling = float(draws.weights @ draws.ceiling)
     areas = draws.under(ceiling).areas()
     predicted = -0.5 * ((areas - estimate.mean) / max(sd, _SMALLEST_SD)) ** 2
-    return draws.reweighted(predicted - np.log(_AreaDensity(before.under(ceiling)).at(areas)))
+    return draws.reweighted(predicted - np.log(_density_of_area(before.under(ceiling), areas)))
 
 
-class _AreaDensity:
-    """The density of the area, smoothed by a Gaussian kernel of Silverman's width."""
+def _density_of_area(draws: Draws, at: Array) -> Array:
+    """Return the density of the draws' area at areas, [n], above 0.
 
-    def __init__(self, draws: Draws) -> None:
-        areas = draws.areas()
-        mean = float(draws.weights @ areas)
-        sd = math.sqrt(float(draws.weights @ (areas - mean) ** 2))
-        width = max(0.9 * sd * len(areas) ** -0.2, 1e-3)
-        counts, edges = np.histogram(areas, bins=_BINS, range=(0.0, 1.0), weights=draws.weights)
-        self.middle = (edges[1:] + edges[:-1]) / 2
-        kernel = np.exp(-0.5 * ((self.middle[:, None] - self.middle) / width) ** 2)
-        # Divided by the kernel's mass within the range that occurs, so that its ends do not sag.
-        inside = (self.middle >= areas.min()) & (self.middle <= areas.max())
-        self.density = (kernel @ counts) / np.maximum(kernel @ inside, 1e-12)
+    Smoothed by a Gaussian kernel of Silverman's width.
+    """
+    areas = draws.areas()
+    mean = float(draws.weights @ areas)
+    sd = math.sqrt(float(draws.weights @ (areas - mean) ** 2))
+    width = max(0.9 * sd * len(areas) ** -0.2, 1e-3)
+    counts, edges = np.histogram(areas, bins=_BINS, range=(0.0, 1.0), weights=draws.weights)
+    middle = (edges[1:] + edges[:-1]) / 2
+    kernel = np.exp(-0.5 * ((middle[:, None] - middle) / width) ** 2)
+    # Divided by the kernel's mass within the range that occurs, so that its ends do not sag.
+    inside = (middle >= areas.min()) & (middle <= areas.max())
+    density = (kernel @ counts) / np.maximum(kernel @ inside, 1e-12)
+    return np.asarray(np.maximum(np.interp(at, middle, density), 1e-3 * density.max()))
 
-    def at(self, areas: Array) -> Array:
-        """Return the density at areas, [n], above 0."""
-        floor = 1e-3 * self.density.max()
-        return np.asarray(np.maximum(np.interp(areas, self.middle, self.density), floor))
+
+def _variance(draws: Draws) -> float:
+    """Return the variance of the mean score over the curve."""
+    scores = draws.mean_scores()
+    mean = draws.weights @ scores
+    return float(draws.weights @ (scores - mean) ** 2)

@@ -5,25 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry, scale_of
 from labelcast.forecast.observed import ASSUMED_SIZE, Noise, NoisyScore, Scores
-from labelcast.forecast.options import DEFAULT_LEVEL, DEFAULT_TARGET, Observed, Options
-from labelcast.forecast.particles import LARGEST_HORIZON
-from labelcast.forecast.scale import (
+from labelcast.forecast.options import (
+    DEFAULT_LEVEL,
+    DEFAULT_TARGET,
+    LARGEST_HORIZON,
     LARGEST_SIZE,
-    GivenScore,
-    Scale,
+    Options,
     checked_count,
-    checked_entry,
     checked_level,
     checked_number,
     checked_sd,
-    scale_of,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +34,9 @@ _BEYOND = 4
 
 @dataclass(frozen=True)
 class Costs:
-    """What labels, training runs and success cost, in money.
+    """Money for one label, for one training run, and what meeting the target is worth.
 
-    Attributes:
-        label, run: of one label, of one training run; None where not given.
-        value: what meeting the target is worth; None where not given.
+    None where not given.
     """
 
     label: float | None = None
@@ -86,8 +81,9 @@ class Question:
         """Whether no labels are needed."""
         if self.target is not None:
             return self.target <= 0
-        known = self.zero_shot is not None and self.target_score is not None
-        return known and self.zero_shot >= self.target_score  # type: ignore[operator]
+        if self.zero_shot is None or self.target_score is None:
+            return False
+        return self.zero_shot >= self.target_score
 
     @property
     def met(self) -> bool:
@@ -115,142 +111,139 @@ class Question:
         """
         if unknown := options.keys() - Options.__annotations__.keys():
             raise TypeError(f"a forecast has no option {min(unknown)!r}")
-        warnings: list[str] = []
         level = checked_level(options.get("level", DEFAULT_LEVEL))
-        on = scale_of(
-            options.get("scale"), options.get("lower_is_better", False), options.get("metric")
-        )
-        found = _checked_observations(options.get("observations", ()), on)
-        zero_shot, ceiling = options.get("zero_shot"), options.get("ceiling")
-        starts = [] if zero_shot is None else [on.check("--zero-shot", zero_shot)]
-        on = on.for_losses([*starts, *(entry.score for entry in found)])
-        start = _zero_shot(zero_shot, [entry.score for entry in found if entry.n == 0], on)
-        top = None if ceiling is None else on.to_unit(on.check("--ceiling", ceiling))
-        _check_ends(start, top, zero_shot, ceiling, on)
-        noise, assumed = _noise(options.get("observe_size"), options.get("observe_sd"), on)
-        with_labels = [entry for entry in found if entry.n > 0]
-        kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * on.top]
-        if len(kept) < len(with_labels):
+        scale = scale_of(options)
+        given = _given_scores(options.get("observations", ()), scale)
+        start = _start(options, given, scale)
+        known = [entry.score for entry in given] + ([] if start is None else [start])
+        scale = scale.for_losses(known)
+        zero_shot = None if start is None else scale.to_unit(start)
+        ceiling = _ceiling(options, zero_shot, scale)
+        scores, warnings = _scores(options, given, scale)
+        if ceiling is not None and (best := _best_above(ceiling, scores)) is not None:
+            ceiling = best
             warnings.append(
-                f"scores with an sd of {_USELESS_SD:,.0f} or more carry no information: ignored"
+                "an observed score is better than --ceiling; the ceiling is now "
+                f"{scale.from_unit(ceiling):g}"
             )
-        scores = Scores(tuple(_score(entry, noise, on) for entry in sorted(kept, key=_order)))
-        unsaid = any(e.sd is None and e.size is None for e in kept)
-        if assumed and unsaid and on.metric != "loss":
-            warnings.append(
-                f"the noise of the scores is not given: {ASSUMED_SIZE} test examples are assumed "
-                "behind each; give --observe-size or --observe-sd"
-            )
-        if top is not None:
-            top, raised = _raised(top, scores)
-            if raised:
-                warnings.append(
-                    "an observed score is better than --ceiling; the ceiling is now "
-                    f"{on.from_unit(top):g}"
-                )
-        fraction, score = _target(
-            options.get("target"), options.get("target_score"), start, top, on
-        )
+        target, target_score = _target(options, zero_shot, ceiling, scale)
         return cls(
-            target=fraction,
-            target_score=score,
-            zero_shot=start,
-            ceiling=top,
+            target=target,
+            target_score=target_score,
+            zero_shot=zero_shot,
+            ceiling=ceiling,
             scores=scores,
             level=level,
             budget=checked_count("--budget", options.get("budget"), 0, LARGEST_HORIZON),
-            horizon=_horizon(
-                options.get("horizon"), pool_size, max((s.n for s in scores.all), default=0.0)
-            ),
-            scale=on,
-            costs=_costs(options.get("label_cost"), options.get("run_cost"), options.get("value")),
+            horizon=_horizon(options, pool_size, scores.most_labels),
+            scale=scale,
+            costs=_costs(options),
             recipe=options.get("recipe"),
             warnings=tuple(warnings),
         )
 
 
-def _order(entry: GivenScore) -> tuple[int, float, float, int]:
-    return entry.n, entry.score, entry.sd or 0.0, entry.size or 0
+def _given_scores(observations: object, scale: Scale) -> list[GivenScore]:
+    """Return the observed scores, those without labels too, on the user's scale."""
+    if not isinstance(observations, Iterable):
+        raise InputError(f"--observe: expected pairs of a budget and a score, not {observations!r}")
+    found = []
+    for entry in observations:
+        if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 4:
+            raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
+        found.append(checked_entry(f"--observe {entry[0]}", entry, scale))
+    if len(found) > _MOST_SCORES:
+        raise InputError(f"--observe: {len(found):,} scores are more than {_MOST_SCORES:,}")
+    return found
 
 
-def _horizon(asked: int | None, pool_size: int, tried: float) -> int:
-    """Return the horizon: the one asked for, or 5,000, the pool, or beyond all that was tried."""
-    horizon = checked_count("--horizon", asked, 1, LARGEST_HORIZON)
-    if horizon is None:
-        beyond = _BEYOND * tried if tried >= LARGEST_BUDGET else 0
-        return int(min(max(LARGEST_BUDGET, pool_size, beyond), LARGEST_HORIZON))
-    if horizon < tried:
+def _start(options: Options, given: list[GivenScore], scale: Scale) -> float | None:
+    """Return zero-shot on the user's scale: the score given, or the mean of those of budget 0."""
+    start = options.get("zero_shot")
+    start = None if start is None else scale.check("--zero-shot", start)
+    observed = [entry.score for entry in given if entry.n == 0]
+    if not observed:
+        return start
+    mean = sum(observed) / len(observed)
+    if start is not None and start != mean:
+        raise InputError(f"--zero-shot {start:g} and --observe 0={mean:g} differ; give one of them")
+    return mean
+
+
+def _ceiling(options: Options, zero_shot: float | None, scale: Scale) -> float | None:
+    """Return the ceiling, None where not given; there must be something to gain."""
+    given = options.get("ceiling")
+    if given is None:
+        if zero_shot is not None and zero_shot > 1 - 1e-9:
+            raise InputError(
+                f"--zero-shot {scale.from_unit(zero_shot):g} is a perfect score: nothing can be "
+                "gained"
+            )
+        return None
+    ceiling = scale.to_unit(scale.check("--ceiling", given))
+    if ceiling < _LEAST_GAIN:
         raise InputError(
-            f"--horizon {horizon:,} lies below {tried:,.0f} labels, which have a score already; "
-            "give a larger one"
+            f"--ceiling {abs(given):g}: no score lies below it, so nothing can be gained"
         )
-    return horizon
-
-
-def _check_ends(
-    start: float | None, top: float | None, zero_shot: Any, ceiling: Any, on: Scale
-) -> None:
-    if top is not None and top < _LEAST_GAIN:
+    if zero_shot is not None and ceiling - zero_shot < _LEAST_GAIN:
+        side = "above" if scale.falls else "below"
         raise InputError(
-            f"--ceiling {abs(ceiling):g}: no score lies below it, so nothing can be gained"
+            f"--zero-shot {scale.from_unit(zero_shot):g} is not {side} --ceiling {given:g}: "
+            "nothing can be gained"
         )
-    if start is not None and top is not None and top - start < _LEAST_GAIN:
-        side = "above" if on.falls else "below"
-        raise InputError(
-            f"--zero-shot {on.from_unit(start):g} is not {side} --ceiling {ceiling:g}: nothing can "
-            "be gained"
-        )
-    if start is not None and top is None and start > 1 - 1e-9:
-        raise InputError(
-            f"--zero-shot {on.from_unit(start):g} is a perfect score: nothing can be gained"
-        )
+    return ceiling
 
 
-def _noise(size: int | None, sd: float | None, on: Scale) -> tuple[Noise, bool]:
-    """Return the noise of scores whose own sd is not given, and whether it is assumed."""
+def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Scores, list[str]]:
+    """Return the observed scores with their noise, and warnings about the noise."""
+    size, sd = options.get("observe_size"), options.get("observe_sd")
     if size is not None and sd is not None:
         raise InputError("--observe-size and --observe-sd both set the noise; give one of them")
-    checked = checked_count("--observe-size", size, 1, LARGEST_SIZE)
-    own = checked_sd("--observe-sd", sd)
-    if own is not None and on.metric != "loss" and own > on.top:
-        raise InputError(f"--observe-sd: {own:g} is too large for scores from 0 to {on.top:g}")
-    if on.metric == "loss":
-        return Noise(math.inf, own), own is None
-    unit = None if own is None else own / on.top
-    return Noise(checked or ASSUMED_SIZE, unit), size is None and sd is None
+    loss = scale.metric == "loss"
+    size = checked_count("--observe-size", size, 1, LARGEST_SIZE)
+    sd = checked_sd("--observe-sd", sd)
+    if sd is not None and not loss and sd > scale.top:
+        raise InputError(f"--observe-sd: {sd:g} is too large for scores from 0 to {scale.top:g}")
+    warnings = []
+    with_labels = [entry for entry in given if entry.n > 0]
+    kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * scale.top]
+    if len(kept) < len(with_labels):
+        warnings.append(
+            f"scores with an sd of {_USELESS_SD:,.0f} or more carry no information: ignored"
+        )
+    assumed = size is None and sd is None and any(e.sd is None and e.size is None for e in kept)
+    if assumed and not loss:
+        warnings.append(
+            f"the noise of the scores is not given: {ASSUMED_SIZE} test examples are assumed "
+            "behind each; give --observe-size or --observe-sd"
+        )
+
+    def noise(entry: GivenScore) -> Noise:
+        if entry.sd is not None:
+            return Noise(math.inf, scale.sd_to_unit(entry.sd, entry.score), total=True)
+        if entry.size is not None and not loss:
+            return Noise(entry.size)
+        own = None if sd is None else scale.sd_to_unit(sd, entry.score)
+        return Noise(math.inf if loss else size or ASSUMED_SIZE, own)
+
+    kept.sort(key=lambda e: (e.n, e.score, e.sd or 0.0, e.size or 0))
+    noisy = (NoisyScore(e.n, scale.to_unit(e.score), noise(e)) for e in kept)
+    return Scores(tuple(noisy)), warnings
 
 
-def _score(entry: GivenScore, noise: Noise, on: Scale) -> NoisyScore:
-    if entry.sd is not None:
-        noise = Noise(math.inf, on.sd_to_unit(entry.sd, entry.score), total=True)
-    elif on.metric == "loss" and noise.sd is not None:
-        noise = Noise(math.inf, on.sd_to_unit(noise.sd, entry.score))
-    elif on.metric != "loss" and entry.size is not None:
-        noise = Noise(entry.size)
-    return NoisyScore(entry.n, on.to_unit(entry.score), noise)
-
-
-def _raised(top: float, scores: Scores) -> tuple[float, bool]:
-    """Return the ceiling, raised to the best score where that lies clearly above it."""
-    if not scores.all:
-        return top, False
-    clear = max(
-        s.score - 2 * float(np.sqrt(s.noise.variance(s.score, s.n, np.float64(0.02))))
-        for s in scores.all
-    )
-    if clear <= top:
-        return top, False
-    return max(s.score for s in scores.all), True
+def _best_above(ceiling: float, scores: Scores) -> float | None:
+    """Return the best score where a score lies clearly above the ceiling, else None."""
+    clear = (s.score - 2 * math.sqrt(s.typical_variance()) for s in scores.all)
+    if max(clear, default=-math.inf) <= ceiling:
+        return None
+    return max(s.score for s in scores.all)
 
 
 def _target(
-    target: float | None,
-    target_score: float | None,
-    zero_shot: float | None,
-    ceiling: float | None,
-    on: Scale,
+    options: Options, zero_shot: float | None, ceiling: float | None, scale: Scale
 ) -> tuple[float | None, float | None]:
     """Return the target as a fraction of the gain and as a score, each where it is known."""
+    target, target_score = options.get("target"), options.get("target_score")
     if target_score is None:
         fraction = DEFAULT_TARGET if target is None else checked_number("--target", target)
         if not 0 < fraction <= 1:
@@ -263,51 +256,45 @@ def _target(
         return fraction, zero_shot + fraction * (ceiling - zero_shot)
     if target is not None:
         raise InputError("--target and --target-score both set the target; give one of them")
-    score = on.to_unit(on.check("--target-score", target_score))
+    score = scale.to_unit(scale.check("--target-score", target_score))
     if ceiling is not None and score > ceiling:
-        side = "below" if on.falls else "above"
+        side = "below" if scale.falls else "above"
         raise InputError(
-            f"--target-score {target_score:g} lies {side} --ceiling {on.from_unit(ceiling):g}"
+            f"--target-score {target_score:g} lies {side} --ceiling {scale.from_unit(ceiling):g}"
         )
     if zero_shot is None or ceiling is None:
         return None, score
     return min((score - zero_shot) / (ceiling - zero_shot), 1.0), score
 
 
-def _zero_shot(given: Any, observed: list[float], on: Scale) -> float | None:
-    checked = None if given is None else on.check("--zero-shot", given)
-    if not observed:
-        return None if checked is None else on.to_unit(checked)
-    mean = sum(observed) / len(observed)
-    if checked is not None and checked != mean:
+def _horizon(options: Options, pool_size: int, tried: int) -> int:
+    """Return the horizon: the one asked for, or 5,000, the pool, or beyond all that was tried."""
+    horizon = checked_count("--horizon", options.get("horizon"), 1, LARGEST_HORIZON)
+    if horizon is None:
+        beyond = _BEYOND * tried if tried >= LARGEST_BUDGET else 0
+        return min(max(LARGEST_BUDGET, pool_size, beyond), LARGEST_HORIZON)
+    if horizon < tried:
         raise InputError(
-            f"--zero-shot {checked:g} and --observe 0={mean:g} differ; give one of them"
+            f"--horizon {horizon:,} lies below {tried:,} labels, which have a score already; "
+            "give a larger one"
         )
-    return on.to_unit(mean)
+    return horizon
 
 
-def _checked_observations(observations: Iterable[Observed], on: Scale) -> list[GivenScore]:
-    """Return the observed scores on the user's scale."""
-    if not isinstance(observations, Iterable):
-        raise InputError(f"--observe: expected pairs of a budget and a score, not {observations!r}")
-    found = []
-    for entry in observations:
-        if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 4:
-            raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
-        found.append(checked_entry(f"--observe {entry[0]}", entry, on))
-    if len(found) > _MOST_SCORES:
-        raise InputError(f"--observe: {len(found):,} scores are more than {_MOST_SCORES:,}")
-    return found
+def _costs(options: Options) -> Costs:
+    """Return the costs; those of a run and of success are compared with that of a label."""
 
-
-def _costs(label: Any, run: Any, value: Any) -> Costs:
-    named = {"--label-cost": label, "--run-cost": run, "--value": value}
-    checked = []
-    for option, given in named.items():
+    def cost(option: str, given: float | None) -> float | None:
         number = None if given is None else checked_number(option, given)
         if number is not None and number < 0:
             raise InputError(f"{option}: a cost is 0 or more, not {number:g}")
-        checked.append(number)
-    if (run is not None or value is not None) and not checked[0]:
+        return number
+
+    costs = Costs(
+        label=cost("--label-cost", options.get("label_cost")),
+        run=cost("--run-cost", options.get("run_cost")),
+        value=cost("--value", options.get("value")),
+    )
+    if (costs.run is not None or costs.value is not None) and not costs.label:
         raise InputError("--run-cost and --value need --label-cost above 0, to be compared with it")
-    return Costs(*checked)
+    return costs

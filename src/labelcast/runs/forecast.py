@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
 from labelcast.forecast import Calibration, Forecast
-from labelcast.forecast.cards import POOLED, by_name, find
+from labelcast.forecast.calibration import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer
+from labelcast.forecast.given_scores import Scale, scale_of
 from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import Question
-from labelcast.forecast.scale import Scale, scale_of
 from labelcast.runs.records import Asked, ModelPart
 from labelcast.runs.run import Run
 
@@ -60,7 +60,7 @@ def answer_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    scale = _scale(options)
+    scale = scale_of(options)
     ceiling = run.task.ceiling if run.task else None
     if scale.metric == "loss" and (run.tuned_scores() or ceiling):
         warnings.append(
@@ -178,7 +178,7 @@ def with_observations(run: Run, options: Options) -> Options:
     for, else the last one measured; zero-shot is used for all. A score that the options also give
     counts once. If the scores are losses, none is added.
     """
-    rows, scale = run.tuned_scores(), _scale(options)
+    rows, scale = run.tuned_scores(), scale_of(options)
     if not rows or scale.metric == "loss":
         return options
     tuned = [row for row in rows if row.budget]
@@ -205,12 +205,6 @@ def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bo
     if budget != n or not isinstance(value, int | float) or abs(value) > scale.top:
         return False
     return abs(value - score) <= _SAME * scale.top
-
-
-def _scale(options: Options) -> Scale:
-    return scale_of(
-        options.get("scale"), options.get("lower_is_better", False), options.get("metric")
-    )
 
 
 def _on_scale(score: float, scale: Scale) -> float:

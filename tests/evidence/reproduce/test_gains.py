@@ -10,8 +10,8 @@ from shared_data import shared
 from evidence.reproduce.gains import QUANTILES, fit_gains, merged, to_latent
 from evidence.reproduce.published import PublishedCurve, read_published
 from labelcast.errors import InputError
+from labelcast.forecast.distributions import Mixture
 from labelcast.forecast.efficiency import EfficiencyCurve
-from labelcast.forecast.families import Mixture
 
 
 def _curve(scores: dict[int, float], task: str = "task", ceiling: float = 1.0) -> PublishedCurve:

@@ -16,6 +16,7 @@ from evidence.reproduce.labelcast_method import (
     FittedLabelcast,
     LabelcastMethod,
     fit_scores,
+    measured_auc,
     prior_without,
 )
 from evidence.reproduce.published import PublishedCurve, read_published
@@ -37,12 +38,12 @@ from evidence.reproduce.refinement_rows import (
     truth_of,
 )
 from evidence.reproduce.scoring import TARGETS, Prediction, TaskBootstrap
-from evidence.reproduce.table_method import PowerLawMethod, TableMethod
+from evidence.reproduce.table_method import PowerLawMethod, TableMethod, labels_needed
 from labelcast.errors import InputError
 from labelcast.forecast.distributions import weighted_quantiles
-from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET
+from labelcast.forecast.efficiency import GRID, LARGEST_BUDGET, log_position
 from labelcast.forecast.families import Prior
-from labelcast.forecast.posterior import given_scores, joined, measured_auc
+from labelcast.forecast.posterior import given_scores, joined
 from labelcast.forecast.question import Question
 
 Curves = tuple[PublishedCurve, ...]
@@ -292,3 +293,12 @@ def _row(rows: list[dict[str, Any]], observed: tuple[int, ...]) -> dict[str, Any
         and r["auc_known"]
         and r["observed"] == list(observed)
     )
+
+
+def test_labels_needed_of_many_curves() -> None:
+    """Every row is treated by itself; for a curve that stays below the target it is infinite."""
+    x = log_position(GRID)
+    curves = np.stack([x, x**2, 0.5 * x])
+    labels = labels_needed(x, curves, 0.6)
+    assert labels[0] == pytest.approx(5000**0.6)
+    assert labels[1] > labels[0] and np.isinf(labels[2])

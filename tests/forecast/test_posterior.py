@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.families import Prior
-from labelcast.forecast.headroom import WEIGHT, Tilt, tilt
+from labelcast.forecast.observed import Noise, NoisyScore, Scores
 from labelcast.forecast.particles import LOG_NODES, Draws
+from labelcast.forecast.posterior import HEADROOM_WEIGHT, Tilt, headroom_tilt
 
 PRIOR = Prior.load()
 
@@ -59,23 +60,29 @@ def test_factors_are_finite() -> None:
     assert np.isfinite(Tilt(np.array([0.0, 0.5, 1.0]), 0.9, 0.5).factors(lone)).all()
 
 
+def _scores(n: float, score: float, distinct: int = 1) -> Scores:
+    """The last of scores at so many budgets."""
+    before = [NoisyScore(n * (k + 1) / distinct, 0.1, Noise()) for k in range(distinct - 1)]
+    return Scores((*before, NoisyScore(n, score, Noise())))
+
+
 def test_the_rule_is_read_at_the_last_budget() -> None:
     """Its share is that of the published curves; near 5,000 labels the rule is not used."""
     draws = _draws(np.linspace(0.0, 0.05, 50))
-    found = tilt(draws, PRIOR, (50, 0.5), 1)
+    found = headroom_tilt(draws, PRIOR, _scores(50, 0.5))
     assert found is not None
     expected = np.interp(np.log(50), np.log(PRIOR.headroom_n), PRIOR.headroom_share)
     assert found.rule == pytest.approx(expected)
     assert (np.diff(found.gained) >= 0).all() and found.gained[0] == 0
-    assert tilt(draws, PRIOR, (4000, 0.5), 1) is None
+    assert headroom_tilt(draws, PRIOR, _scores(4000, 0.5)) is None
 
 
 @given(st.floats(0, 1), st.integers(1, 30))
 def test_the_rule_weakens_with_more_budgets_and_with_a_low_score(
     score: float, distinct: int
 ) -> None:
-    """It is weighted WEIGHT / budgets, and proportionally less below a score of .2."""
-    found = tilt(_draws(np.linspace(0.0, 0.05, 5)), PRIOR, (50, score), distinct)
+    """It is weighted HEADROOM_WEIGHT / budgets, and proportionally less below a score of .2."""
+    found = headroom_tilt(_draws(np.linspace(0.0, 0.05, 5)), PRIOR, _scores(50, score, distinct))
     assert found is not None
-    assert found.weight == pytest.approx(WEIGHT / distinct * min(1, score / 0.2))
+    assert found.weight == pytest.approx(HEADROOM_WEIGHT / distinct * min(1, score / 0.2))
     assert 0 <= found.weight < 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.forecasting import forecast
-from labelcast.forecast.scale import Scale
+from labelcast.forecast.given_scores import Scale
 
 SEEN = [(50, 0.5), (50, 0.53), (200, 0.62)]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.forecast.observed import Scores
-from labelcast.forecast.ordered import LOG_LABELS, Chances, chances
+from labelcast.forecast.chances import LOG_LABELS, Chances, chances
 from labelcast.forecast.particles import NODES, Draws
 from labelcast.forecast.posterior import Part
+from labelcast.forecast.question import Question
 
 
 @st.composite
@@ -59,9 +59,9 @@ def test_a_probability_above_the_last_chance_is_never_reached(found: Chances) ->
 def test_draws_count_from_where_they_reach_the_target() -> None:
     """A draw counts from its own labels on; one that never reaches it counts nowhere."""
     labels = np.array([10.0, 1000.0, 1e6, np.inf])
-    curves = np.zeros((4, len(NODES)))
+    curves = np.where(labels[:, None] <= NODES, 1.0, 0.0)
     draws = Draws(curves, np.zeros(4), np.ones(4), np.full(4, 0.01), np.array([0.1, 0.2, 0.3, 0.4]))
-    found = chances([Part(draws, draws, 1.0)], lambda _: labels, Scores(), ordered=True)
+    found = chances([Part(draws, draws, 1.0)], Question.of(target_score=1.0))
     step = math.exp(LOG_LABELS[1])
     for n, chance in ((9 / step, 0), (10 * step, 0.1), (900, 0.1), (1000 * step, 0.3), (1e6, 0.6)):
         assert found.at(n) == pytest.approx(chance, abs=1e-9)

@@ -29,8 +29,7 @@ class Speed:
 def steps(recipe: Recipe) -> tuple[int, int]:
     """The fewest steps of a job, if early stopping ends it as soon as it can, and the most.
 
-    >>> from labelcast.training.backend import backend_of
-    from labelcast.training.recipe import FULL
+    >>> from labelcast.training.recipe import FULL
     >>> steps(FULL)
     (44, 500)
     """

@@ -49,6 +49,8 @@ def test_another_question_is_refused_with_its_first_difference(tmp_path: Path) -
     with pytest.raises(InputError, match="its task is 't', now it is not given"):
         Run.create(run.path, changed(task=None), NO_FACTS)
     assert Run.open(run.path).question == QUESTION
+    noted = TASK.model_copy(update={"note": "reworded"})
+    assert Run.create(run.path, changed(task=noted), NO_FACTS).path == run.path
 
 
 def test_a_folder_left_by_a_killed_first_step_is_used(tmp_path: Path) -> None:

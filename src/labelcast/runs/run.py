@@ -110,7 +110,7 @@ class Run:
         return all(name == ".lock" or name.startswith(".run.json.") for name in names)
 
     def _check_question(self, question: RunQuestion) -> None:
-        found = _difference(self.question.model_dump(mode="json"), question.model_dump(mode="json"))
+        found = _difference(_without_note(self.question), _without_note(question))
         if found is not None:
             raise InputError(
                 f"{self.path}: made for another question: {found}. "
@@ -224,6 +224,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _without_note(question: RunQuestion) -> dict[str, Any]:
+    """A question as JSON; a task's note changes nothing in a run."""
+    task = question.task and question.task.without_note()
+    return question.model_copy(update={"task": task}).model_dump(mode="json")
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> str | None:

@@ -216,8 +216,9 @@ class Sweep:
                 )
         for name, entry in now.tasks.items():
             known = before.tasks.get(name, entry)
-            if (known.task, known.test_digest) != (entry.task, entry.test_digest):
-                other = "task file" if known.task != entry.task else "test set"
+            is_same_task = known.task.without_note() == entry.task.without_note()
+            if not is_same_task or known.test_digest != entry.test_digest:
+                other = "test set" if is_same_task else "task file"
                 raise InputError(
                     f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
                     "cannot be compared: choose another --out."

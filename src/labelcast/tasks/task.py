@@ -205,6 +205,10 @@ class Task(_Part):
         """A task from its keys and values; raises as `parse`."""
         return validated(cls, data, where, _INNER)
 
+    def without_note(self) -> Task:
+        """The task without its note, to compare it with another."""
+        return self.model_copy(update={"note": ""})
+
     def user_text(self, record: Mapping[str, object], where: str) -> str:
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)

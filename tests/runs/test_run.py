@@ -154,7 +154,7 @@ def test_a_damaged_run_is_refused_when_it_is_opened(
 ) -> None:
     """The message names the file and the key."""
     (tmp_path / "run.json").write_text(json.dumps({"question": question, "facts": facts}))
-    with pytest.raises(InputError, match=rf"run\.json: damaged \({says}"):
+    with pytest.raises(InputError, match=rf"run\.json: damaged \(.*{says}"):
         Run.open(tmp_path)
 
 

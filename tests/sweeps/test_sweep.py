@@ -13,9 +13,10 @@ from small_sweeps import InProcess, Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
 from labelcast.execution.workers import Job, ReportProgress
+from labelcast.files.json_files import JsonLines
 from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import ScoreRow
-from labelcast.sweeps.scores import Lines, ScoresFile
+from labelcast.sweeps.scores import ScoresFile
 from labelcast.sweeps.sweep import Sweep, sweep_task
 from labelcast.training.recipe import FULL
 
@@ -115,7 +116,7 @@ def test_an_unfinished_line_is_cut_off(made: Place) -> None:
 
 def test_a_full_disk_leaves_complete_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that cannot be written is removed, and the error says why."""
-    file = Lines(tmp_path / "rows.jsonl")
+    file = JsonLines(tmp_path / "rows.jsonl")
     file.add({"a": 1})
 
     def full(_: int) -> None:

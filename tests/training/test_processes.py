@@ -9,7 +9,7 @@ from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, record
 
 from labelcast.errors import RunError
 from labelcast.models.loading import LanguageModel
-from labelcast.training import processes
+from labelcast.training import processes, rank
 from labelcast.training.backend import FineTuned, Placement, backend_of
 from labelcast.training.checkpoints import trained_parts
 from labelcast.training.evaluate import Scoring
@@ -78,7 +78,7 @@ def test_the_shipped_config() -> None:
     assert config["fsdp_config"]["fsdp_version"] == 2
     line = processes.command(replace(TWO, processes=4), Path("folder"))
     assert line[line.index("--num_processes") + 1] == "4"
-    assert line[-3:] == ["-m", "labelcast.training.processes", "folder"]
+    assert line[-3:] == ["-m", "labelcast.training.rank", "folder"]
     assert processes.environment(TWO)["ACCELERATE_USE_CPU"] == "true"
 
 
@@ -111,8 +111,8 @@ def test_weights_in_parts_are_put_together(lm: LanguageModel) -> None:
     before = {name: weight.clone() for name, weight in lm.model.state_dict().items()}
     lm.model.requires_grad_(True)
     fully_shard(lm.model, mesh=init_device_mesh("cpu", (1,)))
-    full = processes.full_weights(lm.model)
+    full = rank.full_weights(lm.model)
     assert all(torch.equal(weight, before[name]) for name, weight in full.items())
     for part in trained_parts(lm.model).values():
         part.zero_()
-    assert not any(weight.any() for weight in processes.full_weights(lm.model).values())
+    assert not any(weight.any() for weight in rank.full_weights(lm.model).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from labelcast.errors import DISK, InputError, LabelcastError, RunError, not_written
-from labelcast.files.atomic import make_folder, replacing
+from labelcast.files.atomic import make_folder, replacing, sync_folder
 from labelcast.files.untrusted import read_small, refuse_special, refuse_target
 
 # Libraries that write files raise their own errors, with the system's number in the text.
@@ -133,3 +134,44 @@ def read_jsonl(path: Path, *, unfinished: bool = False) -> list[dict[str, Any]]:
             raise InputError(f"{path} line {number}: {fault}. Correct or remove that line.")
         rows.append(row)
     return rows
+
+
+class JsonLines:
+    """A JSONL file that one process appends to while it holds its folder's lock.
+
+    A last line without a newline was left unfinished by a killed process and is ignored.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, Any]]:
+        """The rows, in the order in which they were written."""
+        return read_jsonl(self.path, unfinished=True)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row and flush it to the disk; if this fails, nothing is added."""
+        self.cut_unfinished()
+        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+        with disk_faults(self.path), self.path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                if stream.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, "the disk is full")
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(before)
+                raise
+        if not before:
+            sync_folder(self.path.parent)
+
+    def cut_unfinished(self) -> None:
+        """Remove an unfinished last line. The caller holds the lock of the folder."""
+        if not self.path.exists():
+            return
+        with disk_faults(self.path), self.path.open("rb+") as stream:
+            content = stream.read()
+            complete = content.rfind(b"\n") + 1
+            if complete < len(content):
+                stream.truncate(complete)
+                os.fsync(stream.fileno())

@@ -170,11 +170,13 @@ class Calibration:
         # Imported here because a forecast with a shipped card does without it.
         from pydantic import TypeAdapter, ValidationError
 
+        from labelcast.files.validation import faults
+
         content = read_object(Path(path))
         try:
             return TypeAdapter(Calibration).validate_json(json.dumps(content))
         except ValidationError as error:
-            problems = "; ".join(_in_words(dict(entry)) for entry in error.errors())
+            problems = "; ".join(map(str, faults(error)))
             raise InputError(
                 f"{path}: not a calibration card: {problems}; `Calibration.save` shows the form"
             ) from None
@@ -292,17 +294,6 @@ class Calibration:
 
 def _clipped(auc: float) -> float:
     return min(max(auc, AUC_LOW), AUC_HIGH)
-
-
-def _in_words(entry: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in entry["loc"])
-    if entry["type"] == "unexpected_keyword_argument":
-        return f"unknown key '{key}'"
-    if entry["type"] == "missing":
-        return f"key '{key}' is missing"
-    if entry["type"] == "value_error":
-        return str(entry["ctx"]["error"])
-    return f"'{key}': {entry['msg']}"
 
 
 @cache

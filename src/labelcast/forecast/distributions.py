@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from labelcast.forecast.efficiency import Array
 _SLACK = 1e-12
 _PANELS = 400
 _SQRT_2 = math.sqrt(2.0)
-_SQRT_TAU = math.sqrt(2 * math.pi)
 
 
 def normal_cdf(z: npt.ArrayLike) -> Array:
@@ -39,19 +39,7 @@ def normal_quantile(probability: float) -> float:
     >>> round(normal_quantile(0.95), 4)
     1.6449
     """
-    if probability > 0.5:
-        return -normal_quantile(1 - probability)
-    # Newton's steps on the logarithm of the tail, which is concave: they cannot overshoot twice.
-    aim = math.log(probability)
-    z = -math.sqrt(max(-2 * aim - math.log(2 * math.pi), 0.0)) if probability < 0.1 else 0.0
-    for _ in range(60):
-        tail = 0.5 * math.erfc(-z / _SQRT_2)
-        density = math.exp(-0.5 * z * z) / _SQRT_TAU
-        step = (math.log(tail) - aim) * tail / density
-        z -= step
-        if abs(step) <= 1e-15 * max(abs(z), 1.0):
-            break
-    return z
+    return NormalDist().inv_cdf(probability)
 
 
 def t_quantile(probability: float, df: float) -> float:

@@ -11,9 +11,8 @@ from labelcast.errors import InputError, RunError
 from labelcast.models.encoding import encode_prompt
 
 if TYPE_CHECKING:
-    from labelcast.models.causal import LanguageModel
     from labelcast.models.generation import Answers
-    from labelcast.models.protocols import Predictor, Progress
+    from labelcast.models.protocols import Predictor, Progress, TorchModel
 
 MAX_NEW_TOKENS = 30
 
@@ -85,7 +84,7 @@ def score_confidence(
 
 
 def confidences(
-    lm: LanguageModel,
+    lm: TorchModel,
     answers: Answers,
     prompts: Iterable[str],
     max_new_tokens: int,

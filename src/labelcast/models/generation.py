@@ -15,9 +15,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
-from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import by_length, shared_prefix
-from labelcast.models.protocols import Progress
+from labelcast.models.protocols import Progress, TorchModel
 
 Prompts = Sequence[Sequence[int]]
 _WORTH_SHARING = 8
@@ -59,7 +58,7 @@ class LocalAnswers:
     same ones. An answer depends only on the prompts of its own call.
     """
 
-    def __init__(self, lm: LanguageModel, batch_size: int):
+    def __init__(self, lm: TorchModel, batch_size: int):
         self.lm, self.batch_size = lm, batch_size
         self._prefix = Prefix([], [])
 
@@ -130,7 +129,7 @@ class Prefix:
 
 
 @torch.inference_mode()
-def read_prefix(lm: LanguageModel, prompts: Prompts) -> Prefix:
+def read_prefix(lm: TorchModel, prompts: Prompts) -> Prefix:
     """Run the tokens that all prompts share, unless they are too few to gain anything."""
     if getattr(lm.model, "_is_stateful", False):
         raise InputError(
@@ -146,7 +145,7 @@ def read_prefix(lm: LanguageModel, prompts: Prompts) -> Prefix:
     return Prefix(tokens, [(layer.keys, layer.values) for layer in cache.layers])
 
 
-def batches(lm: LanguageModel, prompts: Prompts, batch_size: int) -> list[list[int]]:
+def batches(lm: TorchModel, prompts: Prompts, batch_size: int) -> list[list[int]]:
     """Positions of prompts grouped into batches, as `by_length` does.
 
     If a prompt may be longer than the model's attention window, only prompts of equal length share
@@ -160,7 +159,7 @@ def batches(lm: LanguageModel, prompts: Prompts, batch_size: int) -> list[list[i
 
 @torch.inference_mode()
 def generate(
-    lm: LanguageModel, prompts: Prompts, prefix: Prefix, max_new_tokens: int = 30
+    lm: TorchModel, prompts: Prompts, prefix: Prefix, max_new_tokens: int = 30
 ) -> list[Generated]:
     """Greedy answers to one batch of prompts, each beginning with the prefix's tokens."""
     device, start = lm.input_device, len(prefix.tokens)
@@ -213,16 +212,14 @@ def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (top.values - logits.logsumexp(-1, keepdim=True)).exp(), top.indices[:, 0]
 
 
-def end_tokens(lm: LanguageModel) -> frozenset[int]:
+def end_tokens(lm: TorchModel) -> frozenset[int]:
     """The tokens that end an answer, from the model's generation config or its tokenizer."""
     ends = lm.model.generation_config.eos_token_id
     ends = lm.tokenizer.eos_token_id if ends is None else ends
     return frozenset([ends] if isinstance(ends, int) else ends or ())
 
 
-def _empty_cache(
-    lm: LanguageModel, rows: int, capacity: int, prefix: Prefix | None = None
-) -> Cache:
+def _empty_cache(lm: TorchModel, rows: int, capacity: int, prefix: Prefix | None = None) -> Cache:
     count = lm.model.config.get_text_config().num_hidden_layers
     layers = prefix.layers if prefix and prefix.layers else [None] * count
     return Cache(layers=[_Slots(rows, capacity, states) for states in layers])

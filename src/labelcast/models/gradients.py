@@ -16,14 +16,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from labelcast.models.causal import LanguageModel
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.layers import Contraction, Layer, linear_layers
 from labelcast.models.memory import check_room, free_memory
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
-from labelcast.models.protocols import Progress
+from labelcast.models.protocols import Progress, TorchModel
 
 Method = Literal["sketch", "exact"]
 PARTS = 4
@@ -50,7 +49,7 @@ class Gram:
 
 
 def gram(
-    lm: LanguageModel,
+    lm: TorchModel,
     pairs: Sequence[Encoded],
     method: Method,
     rank: int,
@@ -87,7 +86,7 @@ def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
 
 
 def sketched_gram(
-    lm: LanguageModel,
+    lm: TorchModel,
     pairs: Sequence[Encoded],
     *,
     rank: int,
@@ -227,7 +226,7 @@ class _Stored(_Sketch):
 
 
 def exact_gram(
-    lm: LanguageModel,
+    lm: TorchModel,
     pairs: Sequence[Encoded],
     *,
     batch_size: int,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from labelcast.errors import InputError
-from labelcast.models.causal import LanguageModel
+from labelcast.models.protocols import TorchModel
 from labelcast.models.recompute import Again
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -54,7 +54,7 @@ class Contraction(Protocol):
         return
 
 
-def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
+def linear_layers(lm: TorchModel) -> dict[str, Layer]:
     """The layers that LoRA adapters would sit on, by name; routers get none.
 
     Each expert is a separate layer, such as ``model.layers.0.mlp.experts.7.down_proj``.
@@ -78,7 +78,7 @@ def linear_layers(lm: LanguageModel) -> dict[str, Layer]:
     return found
 
 
-def _unknown_experts(lm: LanguageModel, what: str) -> InputError:
+def _unknown_experts(lm: TorchModel, what: str) -> InputError:
     return InputError(
         f"model {lm.name}: its experts ({what}) have a structure that labelcast does not know, "
         "so CoS-Low cannot be computed for it. `labelcast score` still works."
@@ -122,7 +122,7 @@ class Running(threading.local):
 
 @contextmanager
 def hooked(
-    lm: LanguageModel, layers: Mapping[str, Layer], contraction: Contraction, again: Again
+    lm: TorchModel, layers: Mapping[str, Layer], contraction: Contraction, again: Again
 ) -> Iterator[Running]:
     """Pass the factors of each layer to a contraction; the model is restored at the end.
 

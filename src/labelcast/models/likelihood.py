@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcast.errors import InputError
-from labelcast.models.causal import LanguageModel
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import by_length, encode_pair, encode_prompt
 from labelcast.models.passes import (
@@ -23,12 +22,12 @@ from labelcast.models.passes import (
     padded,
     shared_length,
 )
-from labelcast.models.protocols import Embedder, Progress
+from labelcast.models.protocols import Embedder, Progress, TorchModel
 
 
 @torch.inference_mode()
 def answer_log_likelihoods(
-    lm: LanguageModel,
+    lm: TorchModel,
     prompts: Sequence[str],
     answers: Sequence[str],
     *,
@@ -102,7 +101,7 @@ def mean_hidden_states(
 
 @torch.inference_mode()
 def embed(
-    lm: LanguageModel, texts: Sequence[str], batch_size: int | None, progress: Progress
+    lm: TorchModel, texts: Sequence[str], batch_size: int | None, progress: Progress
 ) -> NDArray[np.float32]:
     """`mean_hidden_states` of a causal model."""
     tokens = [encode_prompt(lm.tokenizer, text) for text in texts]
@@ -132,7 +131,7 @@ def embed(
     return found
 
 
-def _check_lengths(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> None:
+def _check_lengths(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> None:
     for number, sequence in enumerate(sequences, 1):
         if len(sequence) > lm.context:
             raise InputError(
@@ -142,7 +141,7 @@ def _check_lengths(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> Non
 
 
 def _batches(
-    lm: LanguageModel, sequences: Sequence[Sequence[int]], batch_size: int | None
+    lm: TorchModel, sequences: Sequence[Sequence[int]], batch_size: int | None
 ) -> Iterator[list[int]]:
     size = choose_batch(batch_size, lm.device.value, "confidence").value
     yield from by_length(sequences, size) if sequences else []

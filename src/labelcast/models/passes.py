@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
-from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import Encoded, shared_prefix
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.plan import Plan
-from labelcast.models.protocols import Progress
+from labelcast.models.protocols import Progress, TorchModel
 from labelcast.models.recompute import offloaded, recomputed
 
 # With fewer shared tokens, running them once is not worth the overhead.
@@ -38,7 +37,7 @@ class _Used(threading.local):
 
 
 def run_batches(
-    lm: LanguageModel,
+    lm: TorchModel,
     pairs: Sequence[Encoded],
     layers: Mapping[str, Layer],
     contraction: Contraction,
@@ -99,7 +98,7 @@ def _in_parallel(
         torch.set_num_threads(threads)
 
 
-def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
+def shared_length(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> int:
     """How many first tokens of all sequences to run forward once; 0 if that gains nothing.
 
     A GPU is faster with complete batches. Sharing is impossible if attention does not span a
@@ -121,7 +120,7 @@ def shared_length(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> int:
     return length if len(sequences) > 1 and length >= _WORTH_SHARING else 0
 
 
-def forward_prefix(lm: LanguageModel, tokens: Sequence[int]) -> list[Tensor]:
+def forward_prefix(lm: TorchModel, tokens: Sequence[int]) -> list[Tensor]:
     """Keys and values of the shared tokens, two tensors [1,heads,S,features] per layer."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], device=lm.input_device)
@@ -139,7 +138,7 @@ def cached(states: Sequence[Tensor]) -> dict[str, object]:
     return {"past_key_values": cache, "use_cache": True}
 
 
-def padded(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> Tensor:
+def padded(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> Tensor:
     """Tokens [N,S], padded on the right, where a causal model's earlier tokens cannot see it."""
     ids = [torch.tensor(tokens) for tokens in sequences]
     return pad_sequence(ids, batch_first=True).to(lm.input_device)
@@ -155,7 +154,7 @@ def answer_weights(pairs: Sequence[Encoded], tails: Tensor, start: int) -> Tenso
 
 
 def _run(
-    lm: LanguageModel,
+    lm: TorchModel,
     pairs: Sequence[Encoded],
     shared: Sequence[Tensor],
     start: int,
@@ -193,7 +192,7 @@ def _run(
 
 
 @contextmanager
-def _frozen(lm: LanguageModel) -> Iterator[None]:
+def _frozen(lm: TorchModel) -> Iterator[None]:
     """No weight requires a gradient for a while."""
     trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
     for weight in trainable:
@@ -207,7 +206,7 @@ def _frozen(lm: LanguageModel) -> Iterator[None]:
 
 
 @contextmanager
-def _trimmed(lm: LanguageModel) -> Iterator[_Used]:
+def _trimmed(lm: TorchModel) -> Iterator[_Used]:
     """Run the end of a model only at the positions that a loss reads, if its structure is known.
 
     After its attention, a transformer's last layer mixes no positions. Hooks drop the positions
@@ -248,7 +247,7 @@ def _trimmed(lm: LanguageModel) -> Iterator[_Used]:
         yield used
 
 
-def _per_position(lm: LanguageModel) -> list[nn.Module]:
+def _per_position(lm: TorchModel) -> list[nn.Module]:
     """The parts of the last layer that mix no positions; none if its structure is unknown."""
     layers = getattr(lm.model.get_decoder(), "layers", None)
     last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from labelcast.models.causal import LanguageModel
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.memory import free_memory
+from labelcast.models.protocols import TorchModel
 
 # How many tensors of the model's width, and of its feed-forward width, a layer keeps per token for
 # the backward pass: counted on Llama's architecture, with norms in float32.
@@ -28,7 +28,7 @@ class Plan:
     workers: int = 1  # batches in parallel, one thread each
 
 
-def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
+def plan_batches(lm: TorchModel, pairs: Sequence[Encoded], batch_size: int) -> Plan:
     """Batches of a given size; on a CPU as many run in parallel as threads and memory allow.
 
     On a GPU, or with offloaded weights, one batch runs at a time.
@@ -42,7 +42,7 @@ def plan_batches(lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int) -
     return Plan(batches, workers=max(1, min(int(torch.get_num_threads()), len(batches), fitting)))
 
 
-def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:
+def plan_at_once(lm: TorchModel, pairs: Sequence[Encoded], memory: int) -> Plan | None:
     """One batch of all examples, or None if that needs more than `memory` bytes.
 
     As many layers keep their activations as fit; the others run forward again.
@@ -60,7 +60,7 @@ def plan_at_once(lm: LanguageModel, pairs: Sequence[Encoded], memory: int) -> Pl
     return Plan([[row for batch in order for row in batch]], at_once=True, recomputed=layers - kept)
 
 
-def gpu_memory(lm: LanguageModel) -> int:
+def gpu_memory(lm: TorchModel) -> int:
     """Free bytes on the model's GPU, including what torch reserves; 0 on a CPU."""
     device = lm.input_device
     if device.type != "cuda" or hasattr(lm.model, "hf_device_map"):
@@ -70,11 +70,11 @@ def gpu_memory(lm: LanguageModel) -> int:
     return int(free + unused)
 
 
-def _layers(lm: LanguageModel) -> int:
+def _layers(lm: TorchModel) -> int:
     return int(lm.model.config.get_text_config().num_hidden_layers)
 
 
-def _activation_bytes(lm: LanguageModel, tokens: int) -> int:
+def _activation_bytes(lm: TorchModel, tokens: int) -> int:
     """Roughly how much one layer keeps of some tokens for their backward pass."""
     config = lm.model.config.get_text_config()
     block = getattr(config, "intermediate_size", None) or config.hidden_size

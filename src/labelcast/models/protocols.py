@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from labelcast.models.choices import Choice
@@ -20,6 +21,38 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 """Called with the number of examples done since the last call."""
+
+
+class TorchModel(Protocol):
+    """A causal transformers model that runs in this process; see `causal.LanguageModel`."""
+
+    @property
+    def name(self) -> str:
+        """What the user called the model."""
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+
+    @property
+    def context(self) -> int:
+        """The longest input in tokens."""
+
+    @property
+    def device(self) -> Choice[str]:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> Choice[torch.dtype]:
+        """The dtype of its weights."""
+
+    @property
+    def input_device(self) -> torch.device:
+        """Where token ids go."""
 
 
 class Predictor(Protocol):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from labelcast.models.causal import LanguageModel
+from labelcast.models.protocols import TorchModel
 
 
 class Again(threading.local):
@@ -31,7 +31,7 @@ def offloaded(model: nn.Module) -> bool:
 
 
 @contextmanager
-def recomputed(lm: LanguageModel, count: int) -> Iterator[Again]:
+def recomputed(lm: TorchModel, count: int) -> Iterator[Again]:
     """Recompute the first `count` layers of the model, and all with offloaded weights."""
     again = Again()
 

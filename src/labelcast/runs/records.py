@@ -18,6 +18,7 @@ from pydantic import (
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import read_json
+from labelcast.files.validation import faults
 from labelcast.tasks.task import Task
 
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -162,10 +163,7 @@ def parse(form: type[Record], content: object, where: str, fix: str) -> Record:
     except RecursionError:
         raise InputError(f"{where}: damaged (nested too deep). {fix}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "it"
-        fault = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        raise InputError(f"{where}: damaged ({key}: {fault}). {fix}") from None
+        raise InputError(f"{where}: damaged ({faults(error)[0]}). {fix}") from None
 
 
 def parse_file(form: type[Record], path: Path, fix: str) -> Record:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_json, write_with
+from labelcast.files.json_files import JsonLines, write_json, write_with
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import Form, parse
@@ -25,7 +25,6 @@ from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
 from labelcast.sweeps.job import split
 from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
-from labelcast.sweeps.scores import Lines
 from labelcast.sweeps.sweep import Sweep
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
@@ -136,7 +135,7 @@ class _Measuring:
     def __init__(self, sweep: Sweep, settings: ProbeSettings, say: Callable[[str], None]) -> None:
         self.sweep, self.settings, self.say = sweep, settings, say
         self.content = sweep.read()
-        self.file = Lines(sweep.path / "probes.jsonl")
+        self.file = JsonLines(sweep.path / "probes.jsonl")
         self.file.cut_unfinished()
         self.rows = self.file.read()
         self.pools: dict[str, tuple[Example, ...]] = {}

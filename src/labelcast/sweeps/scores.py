@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from labelcast.errors import InputError
-from labelcast.files.atomic import sync_folder
-from labelcast.files.json_files import disk_faults, read_jsonl, write_jsonl
+from labelcast.files.json_files import JsonLines, write_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.runs.records import parse_rows
 from labelcast.sweeps.records import ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
 
 
-class Lines:
-    """A JSONL file that one process appends to while it holds its folder's lock.
-
-    A last line without a newline was left unfinished by a killed process and is ignored.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> list[dict[str, Any]]:
-        """The rows, in the order in which they were written."""
-        return read_jsonl(self.path, unfinished=True)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a row and flush it to the disk; if this fails, nothing is added."""
-        self.cut_unfinished()
-        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-        with disk_faults(self.path), self.path.open("ab", buffering=0) as stream:
-            before = stream.tell()
-            try:
-                if stream.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, "the disk is full")
-                os.fsync(stream.fileno())
-            except OSError:
-                stream.truncate(before)
-                raise
-        if not before:
-            sync_folder(self.path.parent)
-
-    def cut_unfinished(self) -> None:
-        """Remove an unfinished last line. The caller holds the lock of the folder."""
-        if not self.path.exists():
-            return
-        with disk_faults(self.path), self.path.open("rb+") as stream:
-            content = stream.read()
-            complete = content.rfind(b"\n") + 1
-            if complete < len(content):
-                stream.truncate(complete)
-                os.fsync(stream.fileno())
-
-
-class ScoresFile(Lines):
+class ScoresFile(JsonLines):
     """`scores.jsonl` of a sweep."""
 
     def rows(self) -> list[ScoreRow]:

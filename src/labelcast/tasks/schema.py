@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from labelcast.errors import InputError, brief
+from labelcast.files.validation import faults
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,16 +91,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def _explain(
     error: ValidationError, keys: Sequence[str], inner: Mapping[str, type[BaseModel]]
 ) -> str:
-    """The first error in one sentence; an unknown key first, since it may be misspelt."""
-    faults = error.errors()
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        top = len(fault["loc"]) == 1
-        known = keys if top else tuple(inner[str(fault["loc"][0])].model_fields)
-        hint = did_you_mean(str(fault["loc"][-1]), known)
-        return f"unknown key {key!r}.{hint} Keys: {', '.join(known)}."
-    if fault["type"] == "missing":
-        return f"the key {key!r} is missing. Keys: {', '.join(keys)}."
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key + ': ' if key else ''}{message}."
+    """The first fault, with the keys that are known if it is a key."""
+    fault = faults(error)[0]
+    if fault.is_unknown:
+        top = len(fault.path) == 1
+        known = keys if top else tuple(inner[str(fault.path[0])].model_fields)
+        hint = did_you_mean(str(fault.path[-1]), known)
+        return f"{fault}.{hint} Keys: {', '.join(known)}."
+    return f"{fault}." + (f" Keys: {', '.join(keys)}." if fault.kind == "missing" else "")

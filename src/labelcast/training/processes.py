@@ -11,31 +11,28 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from labelcast.errors import LabelcastError, RunError
-from labelcast.files.json_files import read_json, write_json, write_with
+from labelcast.errors import RunError
+from labelcast.files.json_files import write_json
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
-from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 from labelcast.training.trainer import with_adapters
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
-_STEP = "labelcast-step "
-_WANTED, _WEIGHTS, _LOG, _OUTPUT = "processes.json", "tuned.safetensors", "tuned.json", "launch.log"
+STEP = "labelcast-step "
+WANTED, WEIGHTS, LOG, OUTPUT = "processes.json", "tuned.safetensors", "tuned.json", "launch.log"
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """What the processes are to do."""
 
     model: str
@@ -61,9 +58,9 @@ def train_in_processes(
     """
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
-        wanted = _Training(lm.name, recipe, seed, placement, labels)
-        write_json(work / _WANTED, TypeAdapter(_Training).dump_python(wanted))
-        with (work / _OUTPUT).open("w") as log:
+        wanted = Training(lm.name, recipe, seed, placement, labels)
+        write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))
+        with (work / OUTPUT).open("w") as log:
             process = subprocess.Popen(
                 command(placement, work),
                 stdout=subprocess.PIPE,
@@ -75,8 +72,8 @@ def train_in_processes(
             with process.stdout:
                 try:
                     for line in process.stdout:
-                        if line.startswith(_STEP):
-                            progress(*json.loads(line.removeprefix(_STEP)))
+                        if line.startswith(STEP):
+                            progress(*json.loads(line.removeprefix(STEP)))
                     status = process.wait()
                 except BaseException:
                     process.terminate()
@@ -84,13 +81,13 @@ def train_in_processes(
                     raise
         if status:
             raise RunError(
-                f"training in {placement.processes} processes failed: {_last_fault(work / _OUTPUT)}"
+                f"training in {placement.processes} processes failed: {_last_fault(work / OUTPUT)}"
             )
         model = with_adapters(lm, recipe)
-        weights = load_file(work / _WEIGHTS)
+        weights = load_file(work / WEIGHTS)
         unknown = model.load_state_dict(weights, strict=False).unexpected_keys
         assert not unknown, unknown[:3]
-        return FineTuned(replace(lm, model=model), TrainingLog.read(work / _LOG))
+        return FineTuned(replace(lm, model=model), TrainingLog.read(work / LOG))
 
 
 def command(placement: Placement, folder: Path) -> list[str]:
@@ -98,7 +95,7 @@ def command(placement: Placement, folder: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIG)),
         *("--num_processes", str(placement.processes), "--main_process_port", "0"),
-        *("-m", "labelcast.training.processes", str(folder)),
+        *("-m", "labelcast.training.rank", str(folder)),
     ]
 
 
@@ -117,49 +114,3 @@ def _last_fault(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     faults = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
     return (faults or lines or ["it printed nothing"])[-1][:400]
-
-
-def main(folder: Path) -> None:
-    """Run in each process: train as described in a folder, and write the weights there."""
-    wanted = TypeAdapter(_Training).validate_python(read_json(folder / _WANTED))
-    backend = CausalBackend()
-    first = os.environ.get("RANK", "0") == "0"
-    trained = backend.train(
-        backend.load(wanted.model, wanted.recipe, wanted.placement),
-        wanted.labels,
-        wanted.recipe,
-        wanted.seed,
-        wanted.placement,
-        folder,
-        _print_step if first else lambda step, steps, loss: None,
-    )
-    weights = full_weights(trained.lm.model)
-    if first:
-        write_with(folder / _WEIGHTS, lambda part: save_file(weights, part))
-        write_json(folder / _LOG, asdict(trained.log))
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-
-def full_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Every trained weight on the CPU, assembled from the parts of all processes."""
-    found = {}
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            part = weight.detach()
-            full = part.full_tensor() if hasattr(part, "full_tensor") else part
-            found[name] = full.cpu().contiguous()
-    return found
-
-
-def _print_step(step: int, steps: int, loss: float | None) -> None:
-    sys.stdout.write(_STEP + json.dumps([step, steps, loss]) + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except LabelcastError as error:
-        sys.exit(f"{type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labelcast.errors import InputError
+from labelcast.files.validation import faults
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.values import as_text
 
@@ -43,14 +44,14 @@ def parse(model: type[Model], values: JsonObject, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
+        fault = faults(error)[0]
         place = "".join(
             f" item {part + 1}" if isinstance(part, int) else f", field {part!r}"
-            for part in problem["loc"]
+            for part in fault.path
         )
-        kind = _KINDS.get(problem["type"])
-        found = type(problem["input"]).__name__
-        message = f"must be {kind}, not {found}" if kind else problem["msg"]
+        kind = _KINDS.get(fault.kind)
+        found = type(fault.value).__name__
+        message = f"must be {kind}, not {found}" if kind else fault.message
         raise InputError(f"{where}{place}: {message}.") from None
 
 

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_json
+from labelcast.files.validation import faults
 from labelcast.forecast.options import RunOptions
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys, protected, refusal
@@ -163,8 +164,7 @@ def _route(method: str, act: Callable[..., Json]) -> Route:
             item = _details(error.item) if error.item else None
             return JSONResponse(to_jsonable_python({"message": str(error), "item": item}), 409)
         except ValidationError as error:
-            problem = error.errors()[0]
-            return refusal(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 422)
+            return refusal(str(faults(error)[0]), 422)
         except LabelcastError as error:
             missing, wrong = isinstance(error, NoSuchExample), isinstance(error, InputError)
             return refusal(str(error), 404 if missing else 422 if wrong else 503)

@@ -88,6 +88,9 @@ def sweep(
     # A cluster may have devices that this machine does not have.
     check_device = refuse_spread if engine == "ray" or device == "auto" else choose_device
     check_device(device)
+    here: LocalWorkers[ScoreRow] | None = None
+    if engine == "local":
+        here = LocalWorkers(jobs, gpus_per_job=gpus_per_job, logs=out / "logs")
     settings = SweepSettings(
         model=model,
         recipe=Recipe.load(recipe),
@@ -98,7 +101,7 @@ def sweep(
         dtype=dtype,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
-        threads=max(1, cores() // (jobs or 1)) if engine == "local" else 1,
+        threads=max(1, cores() // here.slots) if here else 1,
         processes=max(1, int(gpus_per_job)),
     )
     given = zip(
@@ -111,18 +114,15 @@ def sweep(
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
         # Jobs on one device share its speed; only more devices take less time.
-        devices = LocalWorkers[ScoreRow](jobs, gpus_per_job=gpus_per_job).devices
-        _estimate(all_jobs, missing, devices, as_json)
+        _estimate(all_jobs, missing, here.devices if here else jobs or 1, as_json)
         return
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
-        workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow]
-        if engine == "ray":
+        workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow] | None = here
+        if workers is None:
             with waiting("Joining the Ray cluster"):
                 workers = RayWorkers(address, gpus_per_job=gpus_per_job, size=jobs)
-        else:
-            workers = LocalWorkers(jobs, gpus_per_job=gpus_per_job, logs=out / "logs")
         say(workers.where)
         with SweepTable(missing, workers.slots, found.scores.rows()) as table:
             result, event = table.on_result, table.on_event

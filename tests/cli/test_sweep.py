@@ -65,16 +65,16 @@ from small_sweeps import InProcess
 def add(self, row):
     with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
     {KILL}
-s.Lines.add = add
+s.JsonLines.add = add
 local.LocalWorkers = InProcess""",
     "before the second row": f"""
 import labelcast.sweeps.scores as s
-old, count = s.Lines.add, []
+old, count = s.JsonLines.add, []
 def add(self, row):
     count.append(1)
     if len(count) == 2: {KILL}
     old(self, row)
-s.Lines.add = add""",
+s.JsonLines.add = add""",
     "in the middle of training": f"""
 import labelcast.cli.sweep_table as t
 old = t.SweepTable.on_event

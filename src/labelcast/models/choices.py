@@ -48,7 +48,7 @@ def computes_bf16(device: str) -> bool:
     """Whether a device has instructions for bfloat16."""
     import torch
 
-    return device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def refuse_spread(wanted: str) -> None:

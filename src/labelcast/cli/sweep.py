@@ -112,14 +112,14 @@ def sweep(
         all_jobs = found.begin(tasks, settings)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
-        groups, room = gpu_groups(visible_gpus(), gpus_per_job)
+        groups, room = gpu_groups(visible_gpus(device), gpus_per_job)
         # Jobs on one device share its speed; only more devices take less time.
         _estimate(all_jobs, missing, max(1, min(len(groups), jobs or room)), as_json)
         return
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
-        workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out)
+        workers, slots, where = _workers(engine, address, jobs, gpus_per_job, out, device)
         say(where)
         with SweepTable(missing, slots, found.scores.rows()) as table:
             result, event = table.on_result, table.on_event
@@ -149,7 +149,7 @@ def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> Sequ
 
 
 def _workers(
-    engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path
+    engine: str, address: str | None, jobs: int | None, gpus_per_job: float, out: Path, device: str
 ) -> tuple[Workers[ScoreRow], int, str]:
     """Where jobs run, how many at once, and a sentence that says so."""
     if engine == "ray":
@@ -160,7 +160,7 @@ def _workers(
         return cluster, cluster.slots, f"Ray: room for {cluster.slots} jobs at once."
     from labelcast.execution.local import LocalWorkers, gpu_groups, visible_gpus
 
-    gpus = visible_gpus()
+    gpus = visible_gpus(device)
     groups, room = gpu_groups(gpus, gpus_per_job)
     size = jobs or room
     text = f"{size} at once on this machine, {len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}."
@@ -223,8 +223,10 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
     else:
         for name in names:
             _show_curve(name, curves[name])
-    for row in failed:
-        say(f"failed: {row.task} budget {row.budget} seed {row.seed}: {row.error}")
+    for error in dict.fromkeys(row.error for row in failed):
+        first, *more = [row for row in failed if row.error == error]
+        others = f", and {len(more)} more jobs" if more else ""
+        say(f"failed: {first.task} budget {first.budget} seed {first.seed}{others}: {error}")
     if failed:
         raise RunError(
             f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "

@@ -194,14 +194,24 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
+def visible_gpus(device: str = "auto") -> tuple[str, ...]:
+    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them.
+
+    ``cuda:1`` is only the second; raises InputError if there is none.
+    """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
-    import torch
+        gpus = tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
+    else:
+        import torch
 
-    return tuple(str(number) for number in range(torch.cuda.device_count()))
+        gpus = tuple(str(number) for number in range(torch.cuda.device_count()))
+    number = device.removeprefix("cuda:")
+    if not number.isdigit():
+        return gpus
+    if int(number) >= len(gpus):
+        raise InputError(f"--device {device}: not available here (GPUs: {len(gpus)}).")
+    return gpus[int(number) : int(number) + 1]
 
 
 def gpu_groups(gpus: Sequence[str], per_job: float) -> tuple[tuple[str, ...], int]:

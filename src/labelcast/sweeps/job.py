@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError, LabelcastError, brief, is_out_of_memory
+from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.sweeps.records import ScoreKey, ScoreRow
 from labelcast.tasks import prompts
@@ -130,8 +131,10 @@ class SweepJob:
     @property
     def placement(self) -> Placement:
         """Where the job trains and scores."""
-        settings = self.settings
-        return Placement(settings.device, settings.dtype, settings.processes if self.budget else 1)
+        settings, device = self.settings, self.settings.device
+        if device.startswith("cuda:") and len(visible_gpus()) == 1:
+            device = "cuda"  # its worker sees only its own GPU, which is the first there
+        return Placement(device, settings.dtype, settings.processes if self.budget else 1)
 
     @property
     def scoring(self) -> Scoring:

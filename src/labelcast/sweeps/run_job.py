@@ -24,6 +24,8 @@ from labelcast.sweeps.records import ScoreRow
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
+from labelcast.training.memory import NoMemoryError
+from labelcast.training.recipe import Recipe
 
 # A model up to this size stays in memory between jobs, beside the tuned copy.
 _KEPT_BYTES = 2 * 2**30
@@ -48,6 +50,18 @@ def measure_score(job: SweepJob, report: ReportProgress) -> ScoreRow:
 
 
 def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
+    key = (job.settings.model, job.settings.recipe, job.placement)
+    if key in _KEPT.no_memory and job.budget:
+        # Another budget needs as much: its job would fail after the same minutes.
+        raise NoMemoryError(_KEPT.no_memory[key])
+    try:
+        return _measured(job, backend, report)
+    except NoMemoryError as error:
+        _KEPT.no_memory[key] = str(error)
+        raise
+
+
+def _measured(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
     lm = _KEPT.model(job, backend)
     fingerprint, training = lm.identity.fingerprint, {}
     splits = split(
@@ -99,15 +113,18 @@ class _Kept:
         self.model_key: tuple[str, str, Placement] | None = None
         self.lm: LanguageModel | None = None
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
+        self.no_memory: dict[tuple[str, Recipe, Placement], str] = {}
 
     def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
         """A model that the job may change."""
         key = (job.settings.model, job.settings.recipe.method, job.placement)
         if self.lm is None or self.model_key != key:
             self.lm = None
-            lm = backend.load(job.settings.model, job.settings.recipe, job.placement)
+            train = bool(job.budget)
+            lm = backend.load(job.settings.model, job.settings.recipe, job.placement, train=train)
             size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
-            if size > _KEPT_BYTES:
+            # Zero-shot, weights may be in 16 bits, which other jobs cannot train.
+            if size > _KEPT_BYTES or not (train or lm.dtype.value.itemsize == 4):
                 return lm
             self.lm, self.model_key = lm, key
         return replace(self.lm, model=copy.deepcopy(self.lm.model))

@@ -66,7 +66,7 @@ def sweep(
         >>> curves["hyperbaton"].scores  # doctest: +SKIP
         [0.52, 0.71, 0.78]
     """
-    groups, room = gpu_groups(visible_gpus(), 1.0)
+    groups, room = gpu_groups(visible_gpus(device), 1.0)
     size = jobs or room
     settings = SweepSettings(
         model=model,

@@ -1,7 +1,7 @@
 """Train in several processes, one per GPU, started by `accelerate launch`.
 
-By `fsdp.yaml` the processes divide weights, gradients and optimizer. The tuned weights come back in
-one safetensors file.
+By `fsdp.yaml` the processes divide weights, gradients and optimizer. Only the first one loads the
+model, and the tuned weights come back in one safetensors file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from safetensors.torch import load_file, save_file
 
 from labelcast.errors import LabelcastError, RunError
 from labelcast.files.json_files import read_json, write_json, write_with
-from labelcast.models.choices import choose_device
-from labelcast.models.loading import LanguageModel
+from labelcast.models.choices import Choice, choose_device
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
-from labelcast.training.finetune import CausalBackend
+from labelcast.training.finetune import CausalBackend, encode_labels, in_bf16
+from labelcast.training.memory import NoMemoryError, fitting, outline
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
-from labelcast.training.trainer import with_adapters
+from labelcast.training.trainer import micro_batch, with_adapters
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
 _STEP = "labelcast-step "
@@ -39,6 +40,7 @@ class _Training:
     """What the processes are to do."""
 
     model: str
+    dtype: str  # in which it is loaded
     recipe: Recipe
     seed: int
     placement: Placement
@@ -54,43 +56,66 @@ def train_in_processes(
     folder: Path | None,
     progress: OnStep,
 ) -> FineTuned:
-    """Train in several processes and load the tuned weights, without merging adapters, into `lm`.
+    """Train in several processes and load the tuned weights, without merging adapters.
+
+    `lm` may be an `outline`. If memory runs out, the processes start again with half as many
+    sequences at once, from the last checkpoint.
 
     Raises:
         RunError: a process failed, with its last error; ``FOLDER/launch.log`` has all output.
     """
+    parts = encode_labels(lm, labels, recipe)
+    dtype = str(lm.dtype.value).removeprefix("torch.")
+    rows, halved = parts[0].rows + parts[1].rows, 0
+    recipe = fitting(lm, rows, recipe, placement.processes, bf16=in_bf16(placement))
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
-        wanted = _Training(lm.name, recipe, seed, placement, labels)
-        write_json(work / _WANTED, TypeAdapter(_Training).dump_python(wanted))
-        with (work / _OUTPUT).open("w") as log:
-            process = subprocess.Popen(
-                command(placement, work),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment(placement),
-            )
-            assert process.stdout is not None
-            with process.stdout:
-                try:
-                    for line in process.stdout:
-                        if line.startswith(_STEP):
-                            progress(*json.loads(line.removeprefix(_STEP)))
-                    status = process.wait()
-                except BaseException:
-                    process.terminate()
-                    process.wait()
-                    raise
-        if status:
-            raise RunError(
-                f"training in {placement.processes} processes failed: {_last_fault(work / _OUTPUT)}"
-            )
+        while True:
+            wanted = _Training(lm.name, dtype, recipe, seed, placement, labels)
+            write_json(work / _WANTED, TypeAdapter(_Training).dump_python(wanted))
+            fault = _launch(placement, work, progress)
+            if fault is None:
+                break
+            # The error of the process, as text.
+            micro, _ = micro_batch(recipe, placement.processes)
+            if NoMemoryError.__name__ not in fault or micro == 1:
+                kind = NoMemoryError if NoMemoryError.__name__ in fault else RunError
+                raise kind(f"training in {placement.processes} processes failed: {fault}")
+            share = recipe.batch_size // placement.processes
+            halved = next(n for n in range(micro // 2, 0, -1) if share % n == 0)
+            recipe = recipe.model_copy(update={"micro_batch": halved})
+        if lm.model.device.type == "meta":
+            lm = load_model(lm.name, device="cpu", dtype=dtype)
         model = with_adapters(lm, recipe)
         weights = load_file(work / _WEIGHTS)
         unknown = model.load_state_dict(weights, strict=False).unexpected_keys
         assert not unknown, unknown[:3]
-        return FineTuned(replace(lm, model=model), TrainingLog.read(work / _LOG))
+        log = replace(TrainingLog.read(work / _LOG), rows=halved)
+        return FineTuned(replace(lm, model=model), log)
+
+
+def _launch(placement: Placement, folder: Path, progress: OnStep) -> str | None:
+    """Run the processes; the last error if they fail."""
+    with (folder / _OUTPUT).open("w") as log:
+        process = subprocess.Popen(
+            command(placement, folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment(placement),
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                for line in process.stdout:
+                    if line.startswith(_STEP):
+                        progress(*json.loads(line.removeprefix(_STEP)))
+                status = process.wait()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+    return _last_fault(folder / _OUTPUT) if status else None
 
 
 def command(placement: Placement, folder: Path) -> list[str]:
@@ -122,10 +147,9 @@ def _last_fault(log: Path) -> str:
 def main(folder: Path) -> None:
     """Run in each process: train as described in a folder, and write the weights there."""
     wanted = TypeAdapter(_Training).validate_python(read_json(folder / _WANTED))
-    backend = CausalBackend()
     first = os.environ.get("RANK", "0") == "0"
-    trained = backend.train(
-        backend.load(wanted.model, wanted.recipe, wanted.placement),
+    trained = CausalBackend().train(
+        _load(wanted, first),
         wanted.labels,
         wanted.recipe,
         wanted.seed,
@@ -133,7 +157,7 @@ def main(folder: Path) -> None:
         folder,
         _print_step if first else lambda step, steps, loss: None,
     )
-    weights = full_weights(trained.lm.model)
+    weights = full_weights(trained.lm.model, keep=first)
     if first:
         write_with(folder / _WEIGHTS, lambda part: save_file(weights, part))
         write_json(folder / _LOG, asdict(trained.log))
@@ -142,14 +166,35 @@ def main(folder: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
-def full_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Every trained weight on the CPU, assembled from the parts of all processes."""
+def _load(wanted: _Training, first: bool) -> LanguageModel:
+    """The model on the CPU; with FSDP the other processes get the weights from the first one."""
+    if first or "ACCELERATE_USE_CPU" in os.environ:
+        return load_model(wanted.model, device="cpu", dtype=wanted.dtype)
+    return hollow(outline(wanted.model, Choice("cpu", "moved by the trainer"), wanted.dtype))
+
+
+def hollow(lm: LanguageModel) -> LanguageModel:
+    """An outline with weights on the CPU that were never written, so they take no memory.
+
+    accelerate recognises the weights of an optimizer by their addresses, and ``meta`` has none.
+    """
+    lm.model._apply(lambda w: torch.empty_like(w, device="cpu") if w.is_meta else w)
+    lm.model.tie_weights()
+    return lm
+
+
+def full_weights(model: Any, *, keep: bool = True) -> dict[str, torch.Tensor]:
+    """Every trained weight on the CPU, assembled from the parts of all processes.
+
+    All processes take part; those without `keep` get nothing.
+    """
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             part = weight.detach()
             full = part.full_tensor() if hasattr(part, "full_tensor") else part
-            found[name] = full.cpu().contiguous()
+            if keep:
+                found[name] = full.cpu().contiguous()
     return found
 
 

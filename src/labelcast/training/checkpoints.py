@@ -171,8 +171,8 @@ def _fits_beside(weights: dict[str, Tensor]) -> bool:
     if device.type != "cuda":
         return True
     size = sum(w.numel() * w.element_size() for w in weights.values())
-    total: int = torch.cuda.get_device_properties(device).total_memory
-    return size <= _SHARE_OF_DEVICE * total
+    total = int(torch.cuda.get_device_properties(device).total_memory)
+    return bool(size <= _SHARE_OF_DEVICE * total)
 
 
 def on_disk(weight: Tensor, folder: Path) -> Tensor:

@@ -3,8 +3,8 @@
     python benchmarks/gpu_check.py [--out gpu-check] [--small]
 
 Needs no hub: all models are random. Each finished check is a row of OUT/rows.jsonl, and is skipped
-when the command runs again. Prints a Markdown table. `--small` runs the small models on a CPU, which tests
-this script: differences from the CPU are then zero.
+when the command runs again. Prints a Markdown table. `--small` runs the small models on a CPU,
+which tests this script: differences from the CPU are then zero.
 Speed beside the published procedure, in turns, is measured by benchmarks/gpu.py.
 """
 

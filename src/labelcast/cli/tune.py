@@ -56,7 +56,8 @@ def tune(
         check_keep(keep)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     with waiting(f"Loading {model or opened.model.name}"):
-        lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)
+        train = bool(budget)
+        lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
     with bar("Training", chosen.max_steps if budget else 0) as advance:
         score = tune_run(

@@ -44,16 +44,22 @@ class LocalWorkers(Generic[R]):
     """
 
     def __init__(
-        self, size: int | None = None, *, gpus_per_job: float = 1.0, logs: Path | None = None
+        self,
+        size: int | None = None,
+        *,
+        gpus_per_job: float = 1.0,
+        device: str = "auto",
+        logs: Path | None = None,
     ) -> None:
         """Prepare; a process starts with its first job.
 
         Args:
             size: how many jobs run side by side; None means as many as the GPUs have room for.
             gpus_per_job: GPUs or a fraction of one for each job, if there are any.
+            device: ``cuda:1`` gives the jobs only that GPU, ``cpu`` none.
             logs: a folder for what the processes print; None discards it.
         """
-        gpus = visible_gpus()
+        gpus = visible_gpus(device)
         groups, room = gpu_groups(gpus, gpus_per_job)
         self.slots = size or room
         self.devices = max(1, min(len(groups), self.slots))
@@ -180,14 +186,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
+def visible_gpus(device: str = "auto") -> tuple[str, ...]:
+    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them.
+
+    ``cuda:1`` is only the second, and ``cpu`` none. Raises InputError if there is no such GPU.
+    """
+    if device == "cpu":
+        return ()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
-    import torch
+        gpus = tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
+    else:
+        import torch
 
-    return tuple(str(number) for number in range(torch.cuda.device_count()))
+        gpus = tuple(str(number) for number in range(torch.cuda.device_count()))
+    number = device.removeprefix("cuda:")
+    if not number.isdigit():
+        return gpus
+    if int(number) >= len(gpus):
+        raise InputError(f"--device {device}: not available here (GPUs: {len(gpus)}).")
+    return gpus[int(number) : int(number) + 1]
 
 
 def gpu_groups(gpus: Sequence[str], per_job: float) -> tuple[tuple[str, ...], int]:

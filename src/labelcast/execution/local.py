@@ -7,11 +7,13 @@ its job has failed and the next job gets a new process. It ends when its parent 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing import connection, current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,6 +23,7 @@ from typing import Any, Generic
 from labelcast.errors import InputError
 from labelcast.execution.workers import Ended, Job, Moved, R, Reporter, Started
 from labelcast.files.json_files import disk_faults
+from labelcast.models.memory import limit_to_share
 
 _WAIT = 1.0
 _GRACE = 5.0
@@ -65,7 +68,7 @@ class LocalWorkers(Generic[R]):
         self.devices = max(1, min(len(groups), self.slots))
         count = f"{len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}"
         self.where = f"{self.slots} at once on this machine, {count}."
-        self._logs = logs
+        self._logs, self._share = logs, gpus_per_job
         self._workers = [
             _Worker(f"worker {n + 1}", groups[n % len(groups)] if groups else None)
             for n in range(self.slots)
@@ -122,7 +125,7 @@ class LocalWorkers(Generic[R]):
             if log is not None:
                 with disk_faults(log):
                     log.parent.mkdir(parents=True, exist_ok=True)
-            served = (theirs, worker.gpus, log)
+            served = (theirs, worker.gpus, self._share, log)
             worker.process = context.Process(target=_serve, args=served, name=worker.name)
             worker.process.start()
             theirs.close()
@@ -147,10 +150,11 @@ class LocalWorkers(Generic[R]):
         return f"the worker died ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
-def _serve(pipe: Connection, gpus: str | None, log: Path | None) -> None:
+def _serve(pipe: Connection, gpus: str | None, share: float, log: Path | None) -> None:
     """Run in a worker's process: read jobs from the pipe, and send their events."""
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+        limit_to_share(share)
     _redirect_output(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -195,7 +199,8 @@ def visible_gpus(device: str = "auto") -> tuple[str, ...]:
         return ()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        gpus = tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
+        # CUDA ignores what follows a number that names no GPU.
+        gpus = tuple(takewhile(lambda name: name not in ("", "-1"), re.split(r"\s*,\s*", named)))
     else:
         import torch
 

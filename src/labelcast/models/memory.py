@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import psutil
 
-from labelcast.errors import LabelcastWarning, RunError
+from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
 
 R = TypeVar("R")
 
@@ -36,6 +36,17 @@ def gpu_size(device: object) -> int:
 
     total: int = torch.cuda.get_device_properties(device).total_memory
     return int(total * float(torch.cuda.get_per_process_memory_fraction(device)))
+
+
+def limit_to_share(gpus: float) -> None:
+    """Let this process use only a share of its GPU, which jobs beside it also use; 1 is all of it.
+
+    What a process then sees as free, and the dtype that it chooses, follow from the share.
+    """
+    import torch
+
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
 
 
 def gpu_memory(device: object) -> int:
@@ -113,15 +124,21 @@ def too_small() -> RunError:
     )
 
 
-def check_room(what: str, needed: int, advice: str) -> None:
-    """Refuse work that needs more bytes than are free with swap space.
+def free_bytes(device: str) -> int:
+    """Bytes of a device that this process may still use; of the CPU's memory with swap space."""
+    return gpu_memory(device) if device.startswith("cuda") else free_memory(swap=True)
+
+
+def check_room(what: str, needed: int, advice: str, device: str = "cpu") -> None:
+    """Refuse work that needs more bytes than a device has free.
 
     `what`, in the plural, fills the memory; `advice` says what to do instead.
     """
-    free = free_memory(swap=True)
+    free = free_bytes(device)
     if needed > free:
-        raise RunError(
-            f"{what} would fill {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
+        whose = f"memory of {device}" if device.startswith("cuda") else "memory"
+        raise NoMemoryError(
+            f"{what} would fill {needed / 1e9:,.1f} GB of {whose}, and {free / 1e9:,.1f} GB are "
             f"free. {advice}"
         )
 

@@ -69,17 +69,31 @@ def recomputed_layers(
         answers: its tokens that are part of an answer.
     """
     found: list[int] = []
-    each = int(tokens * costs.layer)
-    once = costs.fixed + rows * costs.example + answers * costs.answer
     for room in rooms:
-        count = len(room.layers)
-        always = once + int(count * (tokens * costs.entry + rows * costs.row))
-        # The last layer keeps its activations, and the others share room for one of them.
-        left = int(_GPU_SHARE * room.memory) - always - 2 * each
-        if left < 0:
+        count, most = len(room.layers), _GPU_SHARE * room.memory
+        fitting = (
+            again
+            for again in range(count)  # the last layer keeps its activations
+            if pass_bytes(costs, count, again, rows, tokens, answers) <= most
+        )
+        again = next(fitting, None)
+        if again is None:
             return None
-        found += room.layers[: max(0, count - 1 - left // max(each, 1))]
+        found += room.layers[:again]
     return frozenset(found)
+
+
+def pass_bytes(
+    costs: Costs, layers: int, again: int, rows: int, tokens: int, answers: int
+) -> float:
+    """Bytes of a pass on a device with so many layers, some of which run again.
+
+    The other arguments are those of `recomputed_layers`. Layers that run again share room for the
+    activations of one.
+    """
+    once = costs.fixed + rows * costs.example + answers * costs.answer
+    each = tokens * costs.layer
+    return once + layers * (tokens * costs.entry + rows * costs.row) + (layers - again + 1) * each
 
 
 def answers_fit(
@@ -189,11 +203,16 @@ def count_costs(
     counted = unless_full(lambda: _kept_bytes(lm, layers, tokens))
     if counted is None:
         raise too_small()
+    return costs_of(lm, layers, counted / len(tokens), rows)
+
+
+def costs_of(lm: TorchModel, layers: Mapping[str, Layer], kept: float, rows: int) -> Costs:
+    """The costs of a model whose layers each keep so many bytes of a token; see `count_costs`."""
     size, config = lm.dtype.value.itemsize, lm.model.config.get_text_config()
     count, outputs = len(_layers(lm)), [layer.out_features for layer in layers.values()]
     shares = sum(layer.share for layer in layers.values())
     return Costs(
-        layer=counted / len(tokens),
+        layer=kept,
         entry=size * (config.hidden_size + rows * shares / count),
         row=size * rows * sum(outputs) / count,
         # In the model's dtype, in float32, and in the order of the sketch's parts.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from labelcast.files.json_files import disk_faults, write_json
 from labelcast.models.four_bit import quiet_import
+from labelcast.models.memory import gpu_size
 from labelcast.training.backend import OnStep, TrainingLog
 
 with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
@@ -171,8 +172,7 @@ def _fits_beside(weights: dict[str, Tensor]) -> bool:
     if device.type != "cuda":
         return True
     size = sum(w.numel() * w.element_size() for w in weights.values())
-    total = int(torch.cuda.get_device_properties(device).total_memory)
-    return bool(size <= _SHARE_OF_DEVICE * total)
+    return bool(size <= _SHARE_OF_DEVICE * gpu_size(device))
 
 
 def on_disk(weight: Tensor, folder: Path) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -13,7 +12,7 @@ from labelcast.models.choices import Choice, computes_bf16
 from labelcast.models.embedded import quietly
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_unweighted
-from labelcast.models.memory import free_memory
+from labelcast.models.memory import free_bytes
 from labelcast.training.recipe import LORA, Recipe
 
 # How many tensors of a layer's width, and of its feed-forward width, are kept per token for the
@@ -22,7 +21,7 @@ _OF_WIDTH, _OF_BLOCK = 18, 6
 # Of a logit: itself, its float32 copy, its softmax and its gradient.
 _LOGIT_BYTES = 16
 # The share of free memory that a plan fills.
-_SHARE = 0.9
+SHARE = 0.9
 _MOST_GPUS = 8
 
 
@@ -139,14 +138,6 @@ def outline(model: str, device: Choice[str], dtype: str) -> LanguageModel:
     return replace(lm, model=made.eval().requires_grad_(False), device=device)
 
 
-def free_bytes(device: str) -> int:
-    """Bytes of a device that this process may still use, with what torch holds unused."""
-    if not device.startswith("cuda"):
-        return free_memory(swap=True)
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-
-
 def check_memory(lm: LanguageModel, recipe: Recipe, processes: int, *, bf16: bool) -> None:
     """Refuse a training whose weights, gradients and optimizer alone exceed the free memory.
 
@@ -172,10 +163,10 @@ def check_memory(lm: LanguageModel, recipe: Recipe, processes: int, *, bf16: boo
     if recipe.adapters is None:
         half = Choice(torch.bfloat16, "frozen") if computes_bf16(device) else lm.dtype
         lora = needed(LORA, replace(lm, dtype=half), processes)
-        if lora <= _SHARE * free:
+        if lora <= SHARE * free:
             ways.append(f"--recipe LoRA (about {lora / 1e9:,.1f} GB)")
     many = [n for n in range(processes + 1, _MOST_GPUS + 1) if gpu and not is_quantised(lm)]
-    several = next((n for n in many if needed(recipe, lm, n) <= _SHARE * free), None)
+    several = next((n for n in many if needed(recipe, lm, n) <= SHARE * free), None)
     if several:
         ways.append(f"labelcast sweep --gpus-per-job {several}")
     if not ways and not is_quantised(lm):
@@ -197,32 +188,48 @@ def fitting(
 ) -> Recipe:
     """The recipe with a micro-batch and gradient checkpointing that fit the free GPU memory.
 
-    A smaller micro-batch comes first, since checkpointing computes a third more. If nothing fits
-    by this estimate, training finds out with the smallest. On a CPU the recipe stays as it is.
-    `rows` are those of `trainer.encode`.
+    If nothing fits by this estimate, training finds out with the smallest. On a CPU the recipe
+    stays as it is. `rows` are those of `trainer.encode`.
     """
     device = lm.device.value
     if not device.startswith("cuda"):
         return recipe
     size = size_of(lm, recipe, bf16=bf16)
     resident = size.weights if lm.model.device.type == "cuda" else 0
-    room = _SHARE * free_bytes(device) + resident
     longest = max(len(row["input_ids"]) for row in rows)
     answer = max(sum(label >= 0 for label in row["labels"]) for row in rows)
+    tried = [recipe]
+    for one, needed in ways_to_run(size, recipe, longest, answer, processes):
+        tried.append(one)
+        if needed <= SHARE * free_bytes(device) + resident:
+            break
+    return tried[-1]
+
+
+def ways_to_run(
+    size: Size, recipe: Recipe, tokens: int, answers: int, processes: int = 1
+) -> Iterator[tuple[Recipe, int]]:
+    """The recipe with ever less at once, and the bytes that each way takes on one device.
+
+    Smaller micro-batches come first, since checkpointing computes a third more.
+
+    Args:
+        size: of the model and what is trained of it.
+        recipe: to run.
+        tokens: of the longest sequence.
+        answers: of these, tokens of the answer.
+        processes: GPUs that divide weights and batches among them.
+    """
     share = recipe.batch_size // processes
     most = min(recipe.micro_batch or share, share)
-    sizes = [n for n in range(most, 0, -1) if share % n == 0]
-    chosen: dict[str, Any] = {}
     for checkpointing in sorted({recipe.gradient_checkpointing, True}):
-        for micro in sizes:
-            chosen = {"micro_batch": micro, "gradient_checkpointing": checkpointing}
+        for micro in (n for n in range(most, 0, -1) if share % n == 0):
             needed = training_bytes(
                 size,
-                micro * longest,
-                micro * answer,
+                micro * tokens,
+                micro * answers,
                 checkpointing=checkpointing,
                 processes=processes,
             )
-            if needed <= room:
-                return recipe.model_copy(update=chosen)
-    return recipe.model_copy(update=chosen)
+            way = {"micro_batch": micro, "gradient_checkpointing": checkpointing}
+            yield recipe.model_copy(update=way), needed

@@ -269,6 +269,31 @@ def test_when_memory_runs_out_a_step_runs_in_smaller_parts(
         assert torch.allclose(weight, weights[name], atol=2e-4)
 
 
+def test_when_memory_runs_out_in_validation_it_goes_on_in_smaller_parts(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before the first step, and training then begins with these parts."""
+    recipe = QUICK.model_copy(update={"max_steps": 4})
+    wanted = trained(lm, recipe)
+    seen: list[int] = []
+    step = AnswerTrainer.prediction_step
+
+    def full(
+        self: Any, model: Any, inputs: dict[str, torch.Tensor], *rest: Any, **more: Any
+    ) -> Any:
+        seen.append(len(inputs["input_ids"]))
+        if seen[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return step(self, model, inputs, *rest, **more)
+
+    monkeypatch.setattr(AnswerTrainer, "prediction_step", full)
+    with pytest.warns(LabelcastWarning, match="4 sequences ran at once"):
+        found = trained(lm, recipe)
+    assert max(seen[2:]) == 4
+    for (_, one), (_, two) in zip(found.log.losses, wanted.log.losses, strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
 def test_if_nothing_helps_the_error_says_what_takes_less(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,19 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
             clear_device_cache(garbage_collection=True)
             missing = self._batches
 
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Evaluate, with half as many rows at once if memory runs out."""
+        while True:
+            try:
+                return dict(super().evaluate(*args, **options))
+            except Exception as error:
+                alone = self.args.world_size == 1
+                if not (alone and is_out_of_memory(error) and self.rows > 1):
+                    raise
+            self.rows //= 2
+            self.args.per_device_eval_batch_size = self.rows
+            clear_device_cache(garbage_collection=True)
+
     def _take_less(self) -> bool:
         """Run half as many rows at once, then recompute activations; false if both are done."""
         if self.rows > 1:

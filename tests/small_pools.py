@@ -11,7 +11,7 @@ from typing import Any
 
 from command_line import SOURCE
 
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import AnyModel, LanguageModel
 from labelcast.runs.score import ScoredRun, score_run
 from labelcast.tasks.sources import Record, Source, open_source
 from labelcast.tasks.task import Task
@@ -47,7 +47,7 @@ def words(size: int, at: Callable[[int], object] = lambda number: None) -> Sourc
     return Source("memory", records)
 
 
-def run_score(lm: LanguageModel, out: Path, pool: Source | Path, **options: Any) -> ScoredRun:
+def run_score(lm: AnyModel, out: Path, pool: Source | Path, **options: Any) -> ScoredRun:
     """Score a pool into a run folder."""
     source = pool if isinstance(pool, Source) else open_source(pool)
     usual: dict[str, Any] = {"task": TASK, "n_label": 8, "batch_size": 4, "max_new_tokens": 3}

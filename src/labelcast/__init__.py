@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
     from labelcast.models.confidence import Confidence, score_confidence
     from labelcast.models.coslow import CosLow, cos_low
+    from labelcast.models.encoder import Encoder
     from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
-    from labelcast.models.loading import LanguageModel, load_model
+    from labelcast.models.loading import LanguageModel, load_encoder, load_model
     from labelcast.report.chart import plot
     from labelcast.report.page import write_report
     from labelcast.runs.run import Run
@@ -34,7 +35,8 @@ _MODULES = {
     "labelcast.models.confidence": ("Confidence", "score_confidence"),
     "labelcast.models.coslow": ("CosLow", "cos_low"),
     "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
-    "labelcast.models.loading": ("LanguageModel", "load_model"),
+    "labelcast.models.encoder": ("Encoder",),
+    "labelcast.models.loading": ("LanguageModel", "load_encoder", "load_model"),
     "labelcast.report.chart": ("plot",),
     "labelcast.report.page": ("write_report",),
     "labelcast.runs.run": ("Run",),
@@ -54,6 +56,7 @@ __all__ = [
     "Confidence",
     "CosLow",
     "EfficiencyCurve",
+    "Encoder",
     "Example",
     "Forecast",
     "InputError",
@@ -69,6 +72,7 @@ __all__ = [
     "cos_low",
     "examples",
     "forecast",
+    "load_encoder",
     "load_model",
     "mean_hidden_states",
     "open_source",

@@ -87,6 +87,7 @@ def test_values_of_two_runtimes_are_not_mixed(tiny: LanguageModel, tmp_path: Pat
 def test_a_model_without_weights_says_the_same(tiny: LanguageModel) -> None:
     """Identity, context, end tokens, rendering and dtype equal those of the loaded model."""
     bare = load_unweighted(tiny.name, Choice("cpu", "said so"))
+    assert isinstance(bare, LanguageModel)
     assert bare.identity == tiny.identity
     assert bare.context == tiny.context
     assert end_tokens(bare) == end_tokens(tiny)

@@ -16,7 +16,7 @@ from labelcast.models.encoding import Encoded
 from labelcast.models.gradients import Gram
 from labelcast.models.likelihood import mean_hidden_states
 from labelcast.models.loading import LanguageModel
-from labelcast.models.protocols import Differentiable, Embedder, Predictor, Progress
+from labelcast.models.protocols import Differentiable, Embedder, Predict, Predictor, Progress
 from labelcast.tasks.prompts import rendered_example
 from labelcast.training.evaluate import Scoring, evaluate
 
@@ -29,7 +29,15 @@ class Classifier:
     tokenizer = tokenizer()
     context = 100
 
-    def predict(self, prompts: Iterable[str], **options: Any) -> list[Confidence]:
+    def for_answers(self, answers: Sequence[str]) -> Classifier:
+        return self
+
+    def predictor(self, batch_size: int | None) -> Predict:
+        return self.answer
+
+    def answer(
+        self, prompts: Iterable[str], max_new_tokens: int, progress: Progress
+    ) -> list[Confidence]:
         answers = ["yes" if "a" in prompt else "no" for prompt in prompts]
         return [Confidence(0.9, 1 / 0.9, answer, 1, (0.9,), 0.8) for answer in answers]
 

@@ -54,11 +54,18 @@ def models(as_json: Json = False) -> None:
     from labelcast.models import embedded
 
     own = (embedded.NAME, "SmolLM2-135M-Instruct, embedded", None)
+    encoder = (embedded.ENCODER, "all-MiniLM-L6-v2, an encoder, embedded", None)
     hub = ((hub_id, "from the hub", card.name) for card in shipped() for hub_id in card.hub_ids)
-    found = [{"model": name, "what": what, "calibration": card} for name, what, card in (own, *hub)]
+    found = [
+        {"model": name, "what": what, "calibration": card}
+        for name, what, card in (own, encoder, *hub)
+    ]
     _show(found, as_json)
     if not as_json:
-        say("--model also takes any causal language model: a hub id, a folder, or a .gguf file.")
+        say(
+            "--model also takes any causal language model (a hub id, a folder, or a .gguf file), "
+            "and any encoder such as BERT (a hub id or a folder)."
+        )
 
 
 def calibrations(

@@ -101,6 +101,14 @@ def score(
         return
     done = "Already scored" if scored.reused else "Scored"
     say(f"{done}: {scored.size:,} examples, mean confidence {scored.mean_confidence:.3f}.")
+    if scored.run.model.is_encoder:
+        say("CoS-Low is not defined for an encoder, so the forecast starts from a measured score.")
+        suggest(
+            "Next: draw examples to train and test on,", "label", out, "--more", 50, "--test", 200
+        )
+        suggest("label them,", "label", out)
+        suggest("and fine-tune:", "tune", out, "--budget", 50)
+        return
     say(f"{len(scored.picked)} examples to label are in {scored.run.file('to_label.jsonl')}.")
     suggest("Next: label them,", "label", out)
     suggest("or label them in a file,", "label", out, "--export", "to_label.csv")

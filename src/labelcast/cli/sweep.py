@@ -78,7 +78,7 @@ def sweep(
     from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.records import ScoreRow
     from labelcast.sweeps.sweep import Sweep, sweep_task
-    from labelcast.training.recipe import Recipe
+    from labelcast.training.backend import recipe_for
 
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: choose local or ray.")
@@ -93,7 +93,7 @@ def sweep(
         here = LocalWorkers(jobs, gpus_per_job=gpus_per_job, device=device, logs=out / "logs")
     settings = SweepSettings(
         model=model,
-        recipe=Recipe.load(recipe),
+        recipe=recipe_for(recipe, model),
         budgets=_numbers("--budgets", budgets),
         seeds=_numbers("--seeds", seeds),
         test_size=test_size,

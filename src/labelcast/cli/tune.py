@@ -46,11 +46,11 @@ def tune(
     from labelcast.runs.run import Run
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
     from labelcast.runs.tune import tune as tune_run
-    from labelcast.training.recipe import Recipe
+    from labelcast.training.backend import recipe_for
 
     refuse_spread(device)
     opened = Run.open(run)
-    chosen = Recipe.load(recipe)
+    chosen = recipe_for(recipe, model or opened.model.name)
     check_labels(opened, budget)
     if keep is not None:
         check_keep(keep)
@@ -59,7 +59,7 @@ def tune(
         train = bool(budget)
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
-    with bar("Training", chosen.max_steps if budget else 0) as advance:
+    with bar("Training", chosen.most_steps if budget else 0) as advance:
         score = tune_run(
             opened,
             budget,

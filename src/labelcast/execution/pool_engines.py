@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     import torch
 
     from labelcast.models.choices import Choice
-    from labelcast.models.generation import Answers
-    from labelcast.models.loading import LanguageModel
-    from labelcast.models.protocols import Progress
+    from labelcast.models.loading import AnyModel
+    from labelcast.models.protocols import Predict, Progress
 
 EngineName = Literal["local", "ray", "vllm"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -45,7 +45,7 @@ class Engine(ABC):
     name: EngineName = "local"
     # Values of one runtime differ by rounding at most; those of two must not be mixed in a table.
     runtime = "transformers"
-    lm: LanguageModel  # has weights only if this process runs it
+    lm: AnyModel  # has weights only if this process runs it
     batch_size: int | None = None  # the engine's default; None leaves the choice to the device
     where = "this process"  # what runs the model, for people
 
@@ -70,22 +70,20 @@ class Engine(ABC):
 class LocalEngine(Engine):
     """The model in this process."""
 
-    def __init__(self, lm: LanguageModel):
+    def __init__(self, lm: AnyModel):
         self.lm = lm
 
     def score(
         self, pool: ShardedPool, numbers: Sequence[int], keep: KeepTable, progress: Progress
     ) -> None:
         """Score shards one after another; see `Engine`."""
-        answers, reader = self._answers(pool.batch_size), ShardReader(self.lm.render)
+        predict, reader = self._predict(pool), ShardReader(self.lm.render)
         for number in numbers:
             shard = reader.read(pool, number)
-            keep(number, score_shard(self.lm, answers, shard, pool, progress))
+            keep(number, score_shard(predict, shard, pool, progress))
 
-    def _answers(self, batch_size: int) -> Answers:
-        from labelcast.models.generation import LocalAnswers
-
-        return LocalAnswers(self.lm, batch_size)
+    def _predict(self, pool: ShardedPool) -> Predict:
+        return self.lm.for_answers(pool.allowed).predictor(pool.batch_size)
 
 
 class VllmEngine(LocalEngine):
@@ -102,7 +100,7 @@ class VllmEngine(LocalEngine):
         """
         from labelcast.models.choices import Choice, computes_bf16
         from labelcast.models.generation_vllm import BATCH, import_vllm
-        from labelcast.models.loading import load_unweighted
+        from labelcast.models.loading import LanguageModel, load_unweighted
 
         import_vllm()
         self.batch_size = BATCH
@@ -110,12 +108,17 @@ class VllmEngine(LocalEngine):
             raise InputError(f"--device {device}: --engine vllm runs on the GPUs that it sees.")
         if dtype == "auto":
             dtype = "bfloat16" if computes_bf16("cuda") else "float16"
-        super().__init__(load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype))
+        lm = load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype)
+        if not isinstance(lm, LanguageModel):
+            raise InputError(f"--engine vllm: for language models, and {model} is an encoder.")
+        super().__init__(lm)
+        self.causal = lm
 
-    def _answers(self, batch_size: int) -> Answers:
+    def _predict(self, pool: ShardedPool) -> Predict:
+        from labelcast.models.confidence import confidences
         from labelcast.models.generation_vllm import VllmAnswers
 
-        return VllmAnswers(self.lm, batch_size)
+        return partial(confidences, self.causal, VllmAnswers(self.causal, pool.batch_size))
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def _share(ray: Any, workers: int | None, gpus: float) -> Share:
     return Share(workers or fits, gpus, cpus)
 
 
-def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> LanguageModel:
+def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> AnyModel:
     """The model without its weights, with the device and dtype that a worker will have."""
     from labelcast.models.choices import Choice
     from labelcast.models.loading import load_unweighted
@@ -280,6 +283,6 @@ def open_engine(
         return RayEngine(model, device=device, dtype=dtype, spread=spread)
     if name == "vllm":
         return VllmEngine(model, device=device, dtype=dtype)
-    from labelcast.models.loading import load_model
+    from labelcast.models.loading import load_any
 
-    return LocalEngine(load_model(model, device=device, dtype=dtype))
+    return LocalEngine(load_any(model, device=device, dtype=dtype))

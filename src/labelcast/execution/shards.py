@@ -23,9 +23,7 @@ from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
-    from labelcast.models.generation import Answers
-    from labelcast.models.loading import LanguageModel
-    from labelcast.models.protocols import Progress
+    from labelcast.models.protocols import Predict, Progress
     from labelcast.tasks.prompts import Example
 
 SCHEMA = pa.schema(
@@ -60,6 +58,11 @@ class ShardedPool:
     def shards(self) -> int:
         """The number of shards."""
         return -(-self.size // self.shard)
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The allowed answers; none if any text is one."""
+        return () if self.task is None else tuple(self.task.answers)
 
     def rows(self, number: int) -> int:
         """The number of examples in a shard."""
@@ -109,18 +112,14 @@ class ShardReader:
 
 
 def score_shard(
-    lm: LanguageModel,
-    answers: Answers,
+    predict: Predict,
     shard: Sequence[Example],
     pool: ShardedPool,
     progress: Progress = lambda done: None,
 ) -> pa.Table:
     """The table of a shard, one row per example, in the columns of `SCHEMA`."""
-    # Imported here because drawing and labelling work without torch.
-    from labelcast.models.confidence import confidences
-
     prompts = [example.prompt for example in shard]
-    scored = confidences(lm, answers, prompts, pool.max_new_tokens, progress)
+    scored = predict(prompts, pool.max_new_tokens, progress)
     rows = []
     for example, value in zip(shard, scored, strict=True):
         row = asdict(value) | {"id": example.id, "index": example.index}
@@ -167,9 +166,9 @@ class ShardJob:
     def run(self, report: ReportProgress) -> ShardResult:
         """Score the shard; the model stays loaded for the next one."""
         try:
-            lm, answers, reader = _ready(self.model, self.pool.batch_size)
+            predict, reader = _ready(self.model, self.pool.batch_size, self.pool.allowed)
             shard = reader.read(self.pool, self.number)
-            return ShardResult(score_shard(lm, answers, shard, self.pool))
+            return ShardResult(score_shard(predict, shard, self.pool))
         except LabelcastError as error:
             return ShardResult(refusal=error)
         except Exception as error:
@@ -192,15 +191,16 @@ class ShardJob:
 
 
 @lru_cache(maxsize=1)
-def _ready(model: ShardModel, batch_size: int) -> tuple[LanguageModel, Answers, ShardReader]:
+def _ready(
+    model: ShardModel, batch_size: int, allowed: tuple[str, ...]
+) -> tuple[Predict, ShardReader]:
     import torch
 
-    from labelcast.models.generation import LocalAnswers
-    from labelcast.models.loading import load_model
+    from labelcast.models.loading import load_any
 
     with suppress(OSError):  # the paths may be absolute, and a remote node may lack the folder
         os.chdir(model.folder)
     if model.device == "cpu":
         torch.set_num_threads(model.threads)
-    lm = load_model(model.name, device=model.device, dtype=model.dtype)
-    return lm, LocalAnswers(lm, batch_size), ShardReader(lm.render)
+    lm = load_any(model.name, device=model.device, dtype=model.dtype)
+    return lm.for_answers(allowed).predictor(batch_size), ShardReader(lm.render)

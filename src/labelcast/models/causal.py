@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError, brief
 from labelcast.models.choices import Choice
 from labelcast.models.identity import ModelIdentity
-from labelcast.models.protocols import Progress
+from labelcast.models.protocols import Predict, Progress
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from labelcast.models.confidence import Confidence
     from labelcast.models.encoding import Encoded
     from labelcast.models.gradients import Gram, Method
 
@@ -118,21 +117,18 @@ class LanguageModel:
             raise InputError(f"model {self.name}: its chat template fails ({fault}).") from None
         return str(text)
 
-    def predict(
-        self,
-        prompts: Iterable[str],
-        *,
-        batch_size: int | None,
-        max_new_tokens: int,
-        progress: Progress,
-    ) -> list[Confidence]:
-        """Answer each prompt greedily, in order; see `confidence.score_confidence`."""
+    def for_answers(self, answers: Sequence[str]) -> LanguageModel:
+        """The same model: it may generate any text."""
+        return self
+
+    def predictor(self, batch_size: int | None) -> Predict:
+        """Answers prompts greedily; see `confidence.score_confidence`."""
         from labelcast.models.choices import choose_batch
         from labelcast.models.confidence import confidences
         from labelcast.models.generation import LocalAnswers
 
         size = choose_batch(batch_size, self.device.value, "confidence").value
-        return confidences(self, LocalAnswers(self, size), prompts, max_new_tokens, progress)
+        return partial(confidences, self, LocalAnswers(self, size))
 
     def gram(
         self,

@@ -79,6 +79,15 @@ def check_dtype(wanted: str) -> None:
         raise InputError(f"--dtype {wanted}: not one of auto, {', '.join(DTYPES)}.")
 
 
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype with one of the names `DTYPES`."""
+    import torch
+
+    check_dtype(name)
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
 def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtype]:
     """The dtype of `parameters` weights: `wanted`, if it is not ``auto``.
 
@@ -87,9 +96,8 @@ def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtyp
     """
     import torch
 
-    check_dtype(wanted)
     if wanted != "auto":
-        return Choice(getattr(torch, wanted), "asked for")
+        return Choice(torch_dtype(wanted), "asked for")
     if not device.startswith("cuda"):
         return Choice(torch.float32, "a lower precision changes the ranking and CoS-Low")
     memory = gpu_size(device)

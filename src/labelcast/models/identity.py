@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labelcast.models.embedded import NAME
+from labelcast.models.embedded import ENCODER, NAME
 
 _ARCHITECTURE = (
     *("model_type", "hidden_size", "num_hidden_layers", "intermediate_size"),
     *("num_attention_heads", "num_key_value_heads", "vocab_size"),
 )
+KIND = "kind"
+"""The key of an architecture that says that it is an encoder; a language model has none."""
 # These say how a model was saved or is run, not which model it is.
 _NOT_IDENTITY = (
     *("_name_or_path", "_model_name_or_path", "transformers_version", "dtype", "torch_dtype"),
@@ -47,11 +49,13 @@ class Description:
     parameters: int
 
 
-def identify(spec: str, config: Any, tokenizer: Any) -> ModelIdentity:
+def identify(spec: str, config: Any, tokenizer: Any, *, encoder: bool = False) -> ModelIdentity:
     """The identity of a model with a transformers config and tokenizer."""
-    hub_id = spec if spec == NAME or not Path(spec).exists() else None
+    hub_id = spec if spec in (NAME, ENCODER) or not Path(spec).exists() else None
     text = config.get_text_config()
     architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
+    if encoder:
+        architecture[KIND] = "encoder"
     return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
 
 

@@ -1,4 +1,6 @@
-"""Loading a language model: a hub id, a folder, a GGUF file, or the embedded default.
+"""Loading a model: a hub id, a folder, a GGUF file, or an embedded one.
+
+Its config says whether it is a causal language model or an encoder.
 
 No remote code is run and no pickle is read: weights are safetensors or GGUF.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, brief, is_out_of_memory
+from labelcast.files.json_files import read_json
 from labelcast.files.untrusted import refuse_special
 from labelcast.models import embedded
 from labelcast.models.causal import LanguageModel
@@ -24,12 +27,30 @@ from labelcast.models.checks import (
     check_tokenizer,
     count_numbers,
 )
-from labelcast.models.choices import SPREAD, Choice, choose_device, choose_dtype, choose_entry
+from labelcast.models.choices import (
+    SPREAD,
+    Choice,
+    choose_device,
+    choose_dtype,
+    choose_entry,
+    torch_dtype,
+)
+from labelcast.models.encoder import Encoder, Pooling
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, identify
 
-__all__ = ["LanguageModel", "describe", "load_model", "load_unweighted", "weights_folder"]
+__all__ = [
+    "AnyModel",
+    "LanguageModel",
+    "describe",
+    "load_any",
+    "load_encoder",
+    "load_model",
+    "load_unweighted",
+    "weights_folder",
+]
 
+AnyModel = LanguageModel | Encoder
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 
 
@@ -37,7 +58,7 @@ _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 def load_model(
     spec: str = embedded.NAME, *, device: str = "auto", dtype: str = "auto"
 ) -> LanguageModel:
-    """Load a model and its tokenizer.
+    """Load a causal language model and its tokenizer.
 
     Args:
         spec: ``smollm2`` (embedded), a folder, a ``.gguf`` file, or a hub id ``OWNER/NAME``.
@@ -49,7 +70,7 @@ def load_model(
         The model in evaluation mode, with every weight frozen.
 
     Raises:
-        InputError: no such model, or it cannot be loaded safely.
+        InputError: no such model, it cannot be loaded safely, or it is an encoder.
         NoMemoryError: the device's memory cannot hold its weights.
 
     Examples:
@@ -58,9 +79,150 @@ def load_model(
         ('cpu', 8192)
     """
     folder = weights_folder(spec)
+    config = _config(spec, folder)
+    if is_encoder(config):
+        raise not_causal(spec)
+    return _load_causal(spec, folder, config, device, dtype)
+
+
+@embedded.uncollected()
+def load_encoder(
+    spec: str = embedded.ENCODER, *, device: str = "auto", dtype: str = "auto"
+) -> Encoder:
+    """Load an encoder, such as BERT or one of sentence-transformers, and its tokenizer.
+
+    Args:
+        spec: ``minilm`` (embedded), a folder, or a hub id ``OWNER/NAME``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        dtype: ``auto`` (float32), ``float32``, ``bfloat16`` or ``float16``.
+
+    Returns:
+        The model without a head, in evaluation mode, with every weight frozen. Give it the answers
+        of a task with `Encoder.for_answers`.
+
+    Raises:
+        InputError: no such model, it cannot be loaded safely, or it is a language model.
+        NoMemoryError: the device's memory cannot hold its weights.
+
+    Examples:
+        >>> lm = load_encoder("minilm", device="cpu").for_answers(["food", "a machine"])
+        >>> lm.embed(["an apple pie"]).shape
+        (1, 384)
+        >>> [found.answer for found in lm.predictor(1)(["an apple pie"], 1)]
+        ['food']
+    """
+    folder = weights_folder(spec)
+    config = _config(spec, folder)
+    if not is_encoder(config):
+        raise InputError(f"model {spec}: a language model, and not an encoder.")
+    return _load_encoder(spec, folder, config, device, dtype)
+
+
+def load_any(spec: str, *, device: str = "auto", dtype: str = "auto") -> AnyModel:
+    """`load_model` or `load_encoder`, as the model's config says."""
+    if is_encoder(read_config(spec)):
+        return load_encoder(spec, device=device, dtype=dtype)
+    return load_model(spec, device=device, dtype=dtype)
+
+
+def not_causal(spec: str) -> InputError:
+    """The error where a language model is needed and an encoder is given."""
+    return InputError(
+        f"model {spec}: an encoder. CoS-Low compares the gradients of a language model's answers; "
+        "those of a classifier's two answers oppose each other, so CoS-Low is not defined for it. "
+        "Label 50 examples drawn at random and a test set (`labelcast label RUN --more 50`, "
+        "`--test 200`), then run `labelcast tune RUN --budget 50`: the forecast starts from its "
+        "score."
+    )
+
+
+def is_encoder(config: Any) -> bool:
+    """Whether a config is that of an encoder, such as BERT, and not of a language model."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    classes = getattr(config, "architectures", None) or []
+    generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in classes)
+    decodes = getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False)
+    return config.model_type in MASKED and not generates and not decodes
+
+
+def _load_encoder(spec: str, folder: str, config: Any, device: str, dtype: str) -> Encoder:
+    chosen, kind = choose_device(device), _encoder_dtype(dtype)
+    if Path(folder).is_dir():
+        check_fits(spec, count_numbers(spec, Path(folder)), kind.value, chosen.value)
+    with embedded.quietly(), quiet_import(), _load_faults(spec, "an encoder"):
+        from transformers import AutoModel
+
+        tokenizer, pooling = _tokenizer(spec, folder, config), read_pooling(spec, folder)
+        model, found = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            dtype=kind.value,
+            device_map=None if chosen.value == "cpu" else {"": chosen.value},
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    # A pooler is part of a head that is not used, and many files lack it.
+    missing = [name for name in found["missing_keys"] if not name.startswith("pooler.")]
+    check_complete(spec, {**found, "missing_keys": missing})
+    model.eval().requires_grad_(False)
+    identity = identify(spec, config, tokenizer, encoder=True)
+    return Encoder(model, tokenizer, identity, chosen, kind, pooling)
+
+
+def _encoder_dtype(wanted: str) -> Choice[Any]:
+    if wanted == "auto":
+        return Choice(torch_dtype("float32"), "an encoder is small")
+    return Choice(torch_dtype(wanted), "asked for")
+
+
+def read_pooling(spec: str, folder: str) -> Pooling:
+    """How a sentence-transformers folder or hub id pools; the mean for any other encoder.
+
+    Raises InputError for modules other than a transformer, pooling and normalisation.
+    """
+    modules = _read_beside(folder, "modules.json")
+    if modules is None:
+        return Pooling()
+    kinds = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in modules}
+    unknown = kinds.keys() - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise InputError(
+            f"model {spec}: its modules.json has {', '.join(sorted(unknown))}, and labelcast knows "
+            "a transformer, pooling and normalisation only."
+        )
+    given = _read_beside(folder, f"{kinds.get('Pooling', '1_Pooling')}/config.json") or {}
+    mode = given.get("pooling_mode")
+    for name, key in (("cls", "pooling_mode_cls_token"), ("max", "pooling_mode_max_tokens")):
+        mode = name if given.get(key) else mode
+    length = (_read_beside(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
+    return Pooling(
+        "cls" if mode == "cls" else "max" if mode == "max" else "mean",
+        unit="Normalize" in kinds,
+        sentence=True,
+        max_length=length,
+    )
+
+
+def _read_beside(folder: str, name: str) -> Any:
+    """A JSON file of a folder or of a hub repository; None if there is none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        folder,
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return None if path is None else read_json(Path(path))
+
+
+def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -> LanguageModel:
     spread = device == SPREAD
     chosen_device = choose_entry() if spread else choose_device(device)
-    config = _config(spec, folder)
     count = _count(config, chosen_device)
     chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     # Quantised weights are unpacked on the device where they stay.
@@ -100,14 +262,18 @@ class Unweighted:
     generation_config: Any
 
 
-def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> LanguageModel:
+def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> AnyModel:
     """A model that other processes run on `device`; its `model` is an `Unweighted`."""
     from transformers import GenerationConfig
 
     folder = weights_folder(spec)
     config = _config(spec, folder)
-    chosen = choose_dtype(dtype, device.value, _count(config, device))
     tokenizer = _tokenizer(spec, folder, config)
+    if is_encoder(config):
+        bare, pooling = Unweighted(config, None), read_pooling(spec, folder)
+        identity = identify(spec, config, tokenizer, encoder=True)
+        return Encoder(bare, tokenizer, identity, device, _encoder_dtype(dtype), pooling)
+    chosen = choose_dtype(dtype, device.value, _count(config, device))
     try:
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # it has none
@@ -126,6 +292,8 @@ def weights_folder(spec: str) -> str:
     """The folder or hub id that transformers loads a model from."""
     if spec == embedded.NAME:
         return str(embedded.dequantised(embedded.gguf_file()))
+    if spec == embedded.ENCODER:
+        return str(embedded.encoder_folder())
     path = Path(spec)
     if path.suffix.lower() == ".gguf":
         refuse_special(path)
@@ -143,9 +311,14 @@ def weights_folder(spec: str) -> str:
     if not _HUB_ID.match(spec):
         raise InputError(
             f"model {spec!r}: no such folder or file, and not a hub id (OWNER/NAME). "
-            "The embedded default is smollm2; see `labelcast models`."
+            "smollm2 and minilm are embedded; see `labelcast models`."
         )
     return spec
+
+
+def read_config(spec: str) -> Any:
+    """The config of a model, as `load_model` and `load_encoder` take it; raises as they do."""
+    return _config(spec, weights_folder(spec))
 
 
 def _config(spec: str, folder: str) -> Any:
@@ -167,7 +340,7 @@ def _tokenizer(spec: str, folder: str, config: Any) -> Any:
 
 
 @contextmanager
-def _load_faults(spec: str) -> Iterator[None]:
+def _load_faults(spec: str, kind: str = "a causal language model") -> Iterator[None]:
     """Turn an error of transformers, which raises a dozen unrelated types, into one message."""
     try:
         yield
@@ -176,10 +349,10 @@ def _load_faults(spec: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise MemoryError(f"for model {spec}") from None
-        raise InputError(f"model {spec}: {_load_fault(spec, error)}") from None
+        raise InputError(f"model {spec}: {_load_fault(spec, kind, error)}") from None
 
 
-def _load_fault(spec: str, error: Exception) -> str:
+def _load_fault(spec: str, kind: str, error: Exception) -> str:
     text = brief(error, 2000)
     if "trust_remote_code" in text or "custom code" in text:
         return "it needs code of its own to run, and labelcast runs none."
@@ -190,7 +363,7 @@ def _load_fault(spec: str, error: Exception) -> str:
         )
     if not Path(spec).exists() and isinstance(error, OSError):
         return f"not found on the hub or in its cache, or the hub is unreachable ({text[:160]})."
-    return f"cannot be loaded as a causal language model ({text[:240]})."
+    return f"cannot be loaded as {kind} ({text[:240]})."
 
 
 def _count(config: Any, device: Choice[str]) -> int:
@@ -201,8 +374,9 @@ def _count(config: Any, device: Choice[str]) -> int:
 def _count_weights(config: Any) -> int:
     """The number of weights, from the config alone; takes half a second."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM
 
+    made = AutoModel if is_encoder(config) else AutoModelForCausalLM
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = made.from_config(config)
     return sum(weight.numel() for weight in model.parameters())

@@ -1,7 +1,7 @@
 """What a model can do. A function that takes a model asks for the smallest of these it needs.
 
-`causal.LanguageModel` has all of them. An encoder with a classification head would predict and
-embed, but it has no gradients that CoS-Low could compare.
+`causal.LanguageModel` has all of them. `encoder.Encoder` predicts and embeds, but it has no
+gradients that CoS-Low could compare.
 """
 
 from __future__ import annotations
@@ -55,18 +55,23 @@ class TorchModel(Protocol):
         """Where token ids go."""
 
 
-class Predictor(Protocol):
+class Predict(Protocol):
     """Answers prompts, with the probability of each answer."""
 
-    def predict(
-        self,
-        prompts: Iterable[str],
-        *,
-        batch_size: int | None,
-        max_new_tokens: int,
-        progress: Progress,
+    def __call__(
+        self, prompts: Iterable[str], max_new_tokens: int, progress: Progress
     ) -> list[Confidence]:
         """Answer each prompt, in order; see `confidence.score_confidence`."""
+
+
+class Predictor(Protocol):
+    """A model that answers prompts."""
+
+    def for_answers(self, answers: Sequence[str]) -> Predictor:
+        """The model for a task with these allowed answers; none if any text is one."""
+
+    def predictor(self, batch_size: int | None) -> Predict:
+        """What answers one list of prompts after another; it may keep what they share."""
 
 
 class Differentiable(Protocol):

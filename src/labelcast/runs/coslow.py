@@ -12,7 +12,7 @@ from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import write_json, write_with
 from labelcast.models.choices import threads
 from labelcast.models.coslow import CosLow
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import AnyModel, LanguageModel
 from labelcast.runs.label_store import labelled_examples
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, examples
@@ -20,7 +20,7 @@ from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 
 
-def check_model(run: Run, lm: LanguageModel) -> None:
+def check_model(run: Run, lm: AnyModel) -> None:
     """Raise InputError for a model other than the one that scored the run's pool."""
     if lm.identity.fingerprint != run.model.fingerprint:
         raise InputError(

@@ -71,6 +71,12 @@ def answer_run(
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
     found = run.coslow()
+    if run.model.is_encoder and not known.get("observations"):
+        raise InputError(
+            f"{run.path}: CoS-Low is not defined for an encoder ({run.model.name}); the forecast "
+            f"starts from a score. Draw examples to train and test on (`labelcast label {run.path} "
+            f"--more 50 --test 200`), label them, then run `labelcast tune {run.path} --budget 50`."
+        )
     if found is None and not known.get("observations"):
         raise InputError(
             f"{run.path}: CoS-Low is not measured yet. Label the examples "

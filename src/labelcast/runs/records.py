@@ -58,6 +58,11 @@ class ModelPart(Form):
     fingerprint: str
     architecture: dict[str, Any] | None = None
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether CoS-Low is not defined for it."""
+        return (self.architecture or {}).get("kind") == "encoder"
+
 
 class RunQuestion(Form):
     """What a run is about: calls with an equal question belong to one run.

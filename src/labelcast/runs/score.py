@@ -17,7 +17,7 @@ from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import disk_faults, write_jsonl
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
-from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.loading import AnyModel, load_any
 from labelcast.runs.label_store import DrawnExample, check_names, draws_so_far, save_draws
 from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
@@ -55,7 +55,7 @@ class ScoredExample:
 def score(
     pool: str | Path | Source | Iterable[str | Mapping[str, Any]],
     *,
-    model: str | LanguageModel = "smollm2",
+    model: str | AnyModel = "smollm2",
     task: str | Path | Task | None = None,
     batch_size: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -92,11 +92,16 @@ def score(
     """
     task = task if task is None or isinstance(task, Task) else Task.load(task)
     source = _as_source(pool, task)
-    lm = model if isinstance(model, LanguageModel) else load_model(model)
+    lm = load_any(model) if isinstance(model, str) else model
     found = list(examples(source, task, lm.render))
     prompts = (example.prompt for example in found)
+    allowed = () if task is None else task.answers
     scored = score_confidence(
-        lm, prompts, batch_size=batch_size, max_new_tokens=max_new_tokens, progress=progress
+        lm.for_answers(allowed),
+        prompts,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        progress=progress,
     )
     seen: set[str] = set()
     results = []
@@ -165,7 +170,7 @@ def check_pool(source: Source, task: Task | None, n_label: int = 32) -> Survey:
 
 def score_run(
     source: Source,
-    lm: LanguageModel,
+    lm: AnyModel,
     out: str | Path,
     *,
     task: Task | None = None,
@@ -249,7 +254,7 @@ def score_run(
     )
 
 
-def _check_answer_length(lm: LanguageModel, max_new_tokens: int) -> None:
+def _check_answer_length(lm: AnyModel, max_new_tokens: int) -> None:
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
     if max_new_tokens >= lm.context:

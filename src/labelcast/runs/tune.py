@@ -12,7 +12,7 @@ from shutil import rmtree
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.choices import refuse_spread
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import AnyModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import count_labels, labelled_examples
 from labelcast.runs.records import TunedScore
@@ -29,7 +29,7 @@ def tune(
     run: Run | str | Path,
     budget: int,
     *,
-    model: str | LanguageModel | None = None,
+    model: str | AnyModel | None = None,
     recipe: str | Path | Recipe = "full",
     seed: int = 1,
     device: str = "auto",
@@ -50,7 +50,7 @@ def tune(
         budget: labels to use, validation included: 2 or more, or 0 for zero-shot.
         model: a name as `load_model` takes it, or a model from `load_run_model`, whose weights
             are changed; None loads the model that scored the pool.
-        recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
+        recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
         seed: training seed.
         device: as `load_model` takes it.
         dtype: likewise; ``auto`` trains and scores as a sweep does.
@@ -64,20 +64,23 @@ def tune(
         InputError: labels are missing, or the model is not the run's.
         RunError: training failed, or the folder cannot be written.
     """
-    from labelcast.training.backend import Placement, backend_of
+    from labelcast.training.backend import Placement, backend_of, recipe_for
     from labelcast.training.evaluate import Scoring
 
     begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    name = model if isinstance(model, str) else run.model.name
+    recipe = recipe_for(recipe, name)
     check_labels(run, budget)
     if keep is not None:
         check_keep(keep)
-    if not isinstance(model, LanguageModel):
+    if model is None or isinstance(model, str):
         train = bool(budget)
         model = load_run_model(run, recipe, model, device=device, dtype=dtype, train=train)
     check_model(run, lm := model)
-    backend, placement = backend_of(recipe), Placement(lm.device.value, dtype)
+    lm = lm.for_answers(run.task.answers if run.task else ())
+    vectors = str(run.file("vectors"))
+    backend, placement = backend_of(recipe, name), Placement(lm.device.value, dtype, cache=vectors)
     test = labelled_examples(run, "test", lm.render)
     training: dict[str, object] = {}
     folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
@@ -131,7 +134,7 @@ def load_run_model(
     device: str = "auto",
     dtype: str = "auto",
     train: bool = True,
-) -> LanguageModel:
+) -> AnyModel:
     """Load the model of a run as `tune` needs it, without `train` for a budget of 0.
 
     The other arguments and the errors are those of `tune`.
@@ -140,7 +143,8 @@ def load_run_model(
 
     refuse_spread(device)
     name, placement = model or run.model.name, Placement(device, dtype)
-    return backend_of(recipe).load(name, recipe, placement, train=train)
+    found: AnyModel = backend_of(recipe, name).load(name, recipe, placement, train=train)
+    return found
 
 
 def check_keep(folder: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from labelcast.sweeps.job import SweepJob
-from labelcast.training.backend import backend_of
+from labelcast.training.backend import Placement, backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 
@@ -33,7 +33,8 @@ def steps(recipe: Recipe) -> tuple[int, int]:
     >>> steps(FULL)
     (44, 500)
     """
-    return min(recipe.max_steps, recipe.evaluate_every * (recipe.patience + 1)), recipe.max_steps
+    most = recipe.most_steps
+    return min(most, recipe.evaluate_every * (recipe.patience + 1)), most
 
 
 def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
@@ -41,6 +42,8 @@ def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
     recipe = job.settings.recipe
     held_out = job.budget * recipe.validation_share
     step = recipe.batch_size * speed.train + held_out * speed.validate / recipe.evaluate_every
+    if recipe.method == "linear":
+        step = job.budget * speed.train
     fixed = speed.load + job.settings.test_size * speed.test
     low, high = steps(recipe) if job.budget else (0, 0)
     return fixed + low * step, fixed + high * step
@@ -51,14 +54,15 @@ def measure_speed(job: SweepJob) -> Speed:
     settings, size = job.settings, job.settings.recipe.batch_size
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
-    backend = backend_of(recipe)
-    placement = replace(job.placement, device=settings.device, processes=1)
+    backend = backend_of(recipe, settings.model)
+    placement = Placement(settings.device, settings.dtype)
     begin = time.perf_counter()
-    lm = backend.load(settings.model, recipe, placement)
+    lm = backend.load(settings.model, recipe, placement).for_answers(job.source.task.answers)
     load = time.perf_counter() - begin
     found = job.splits(lm.render)
     ends: list[float] = []
     batch = (found.order * size)[:size]
+    begin = time.perf_counter()
     tuned = backend.fit(
         lm,
         Budget(batch, batch),
@@ -67,10 +71,13 @@ def measure_speed(job: SweepJob) -> Speed:
         placement=placement,
         progress=lambda step, most, loss: ends.append(time.perf_counter()),
     )
+    fitted = time.perf_counter() - begin
     tested = found.test[:_MOST_TESTED]
     begin = time.perf_counter()
     backend.score(tuned.lm, tested, job.scoring, placement=placement)
     test = (time.perf_counter() - begin) / len(tested)
+    if recipe.method == "linear":
+        return Speed(load, fitted / len(batch), 0.0, test, str(lm.device))
     # The first step warms up; validation runs between the last two.
     step = (ends[_STEPS - 1] - ends[0]) / (_STEPS - 1)
     validated = max(ends[_STEPS] - ends[_STEPS - 1] - step, 0.0)

@@ -37,7 +37,7 @@ from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits
 
 if TYPE_CHECKING:
-    from labelcast.models.loading import LanguageModel
+    from labelcast.models.loading import AnyModel
     from labelcast.training.evaluate import Scoring
 
 Read = Callable[[str, Task, Render], Iterable[Example]]
@@ -139,7 +139,9 @@ class SweepJob:
         settings, device = self.settings, self.settings.device
         if device.startswith("cuda:") and len(visible_gpus()) == 1:
             device = "cuda"  # its worker sees only its own GPU, which is the first there
-        return Placement(device, settings.dtype, settings.processes if self.budget else 1)
+        cache = self.folder and str(Path(self.folder).parents[1] / "vectors")
+        processes = settings.processes if self.budget else 1
+        return Placement(device, settings.dtype, processes, cache)
 
     @property
     def scoring(self) -> Scoring:
@@ -194,7 +196,7 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
 
     if job.settings.threads:
         torch.set_num_threads(job.settings.threads)
-    backend = backend_of(job.settings.recipe)
+    backend = backend_of(job.settings.recipe, job.settings.model)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", LabelcastWarning)
@@ -221,7 +223,7 @@ def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> 
 
 
 def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
-    lm = _KEPT.model(job, backend)
+    lm = _KEPT.model(job, backend).for_answers(job.source.task.answers)
     fingerprint, training = lm.identity.fingerprint, {}
     splits = job.splits(lm.render, _KEPT.read)
     # The folder stays if the job fails, so that its next try resumes.
@@ -263,18 +265,20 @@ class _Kept:
 
     def __init__(self) -> None:
         self.model_key: tuple[str, str, Placement] | None = None
-        self.lm: LanguageModel | None = None
+        self.lm: AnyModel | None = None
         self.fingerprint = ""
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
         self.no_memory: dict[tuple[str, Recipe, Placement], str] = {}
 
-    def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
+    def model(self, job: SweepJob, backend: Backend) -> AnyModel:
         """A model that the job may change."""
         key = (job.settings.model, job.settings.recipe.method, job.placement)
         if self.lm is None or self.model_key != key:
             self.lm = None
             train = bool(job.budget)
-            lm = backend.load(job.settings.model, job.settings.recipe, job.placement, train=train)
+            lm: AnyModel = backend.load(
+                job.settings.model, job.settings.recipe, job.placement, train=train
+            )
             self.fingerprint = lm.identity.fingerprint
             size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
             # Zero-shot, weights may be in 16 bits, which other jobs cannot train.

@@ -21,6 +21,7 @@ from labelcast.sweeps.records import ScoreRow, SweepFile
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curves_of
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
+from labelcast.training.backend import recipe_for
 from labelcast.training.recipe import Recipe
 
 _POOL = 5000
@@ -54,7 +55,7 @@ def sweep(
             which takes other data.
         out: the sweep's folder.
         model: as `load_model` takes it.
-        recipe: ``full``, ``lora``, a YAML file, or a `Recipe`.
+        recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
         budgets: labels, validation included; 0 is zero-shot.
         seeds: of the draw of training examples and of training.
         test_size: test examples per task.
@@ -82,7 +83,7 @@ def sweep(
     workers = LocalWorkers[ScoreRow](jobs, device=device, logs=Path(out) / "logs")
     settings = SweepSettings(
         model=model,
-        recipe=recipe if isinstance(recipe, Recipe) else Recipe.load(recipe),
+        recipe=recipe_for(recipe, model),
         budgets=tuple(budgets),
         seeds=tuple(seeds),
         test_size=test_size,

@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import TypeAdapter
 
+from labelcast.errors import InputError
 from labelcast.files.json_files import read_json
 from labelcast.tasks.prompts import Example
-from labelcast.training.recipe import METHODS, Recipe
+from labelcast.training.recipe import FULL, FULL_ENCODER, METHODS, Recipe
 from labelcast.training.splits import Budget
 
 if TYPE_CHECKING:
-    from labelcast.models.loading import LanguageModel
     from labelcast.models.protocols import Progress
     from labelcast.training.evaluate import Evaluation, Scoring
 
@@ -35,6 +36,7 @@ class Placement:
     device: str = "auto"
     dtype: str = "auto"  # of weights and computing; ``auto`` lets the backend choose
     processes: int = 1  # that train, one per GPU
+    cache: str | None = None  # folder for vectors of texts that do not change in training
 
 
 @dataclass
@@ -85,16 +87,14 @@ class TrainingLog:
 class FineTuned:
     """A fine-tuned model, in evaluation mode with the weights of the best step, and its log."""
 
-    lm: LanguageModel
+    lm: Any  # what the backend's `score` and `save` take
     log: TrainingLog
 
 
 class Backend(Protocol):
     """Fine-tunes and scores one kind of model, and decides on precision and checkpoints."""
 
-    def load(
-        self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
-    ) -> LanguageModel:
+    def load(self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True) -> Any:
         """Load a model as `fit` needs it, or without `train` as `score` does.
 
         Raises:
@@ -104,7 +104,7 @@ class Backend(Protocol):
 
     def fit(
         self,
-        lm: LanguageModel,
+        lm: Any,
         labels: Budget,
         recipe: Recipe,
         *,
@@ -125,7 +125,7 @@ class Backend(Protocol):
 
     def score(
         self,
-        lm: LanguageModel,
+        lm: Any,
         test: Sequence[Example],
         scoring: Scoring,
         *,
@@ -134,12 +134,32 @@ class Backend(Protocol):
     ) -> Evaluation:
         """Score a model, tuned or not, on a labelled test set; this may change its dtype."""
 
-    def save(self, lm: LanguageModel, folder: Path) -> None:
+    def save(self, lm: Any, folder: Path) -> None:
         """Save a model into a folder, each file atomically; other files there are kept."""
 
 
-def backend_of(recipe: Recipe) -> Backend:
-    """The backend of a recipe's method."""
-    module, _, name = METHODS[recipe.method].backend.partition(":")
+def backend_of(recipe: Recipe, model: str = "smollm2") -> Backend:
+    """The backend of a recipe's method for a model; raises InputError if there is none."""
+    method = METHODS[recipe.method]
+    place = method.encoder if _is_encoder(model) else method.causal
+    if place is None:
+        raise InputError(
+            f"model {model}: recipe {recipe.name!r} trains language models, and this is an "
+            "encoder. Use --recipe full or linear."
+        )
+    module, _, name = place.partition(":")
     made: Backend = getattr(import_module(module), name)()
     return made
+
+
+def recipe_for(spec: str | Path | Recipe, model: str) -> Recipe:
+    """A recipe by name, file or itself; ``full`` is another recipe for encoders."""
+    recipe = spec if isinstance(spec, Recipe) else Recipe.load(spec)
+    return FULL_ENCODER if recipe == FULL and _is_encoder(model) else recipe
+
+
+@lru_cache(maxsize=16)
+def _is_encoder(model: str) -> bool:
+    from labelcast.models.loading import is_encoder, read_config
+
+    return is_encoder(read_config(model))

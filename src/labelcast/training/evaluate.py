@@ -52,7 +52,7 @@ def evaluate(
             "a test set needs at least one example, all of them labelled."
         )
     found = score_confidence(
-        lm,
+        lm.for_answers(scoring.allowed),
         [example.prompt for example in examples],
         batch_size=scoring.batch_size,
         max_new_tokens=scoring.max_new_tokens,

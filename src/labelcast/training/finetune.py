@@ -7,7 +7,7 @@ import random
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
 from labelcast.training.checkpoints import Keeper, last_checkpoint
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.memory import (
@@ -135,28 +135,17 @@ class CausalBackend:
         device, bf16 = choose_device(placement.device).value, in_bf16(placement)
         if os.environ.get("WORLD_SIZE", "1") == "1":  # else chosen for all processes
             recipe = fitting(lm, parts[0].rows + parts[1].rows, recipe, 1, bf16=bf16)
-        with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
-            path = folder or Path(temporary)
-            _prepare_folder(path, _identity(lm, labels, recipe, seed))
-            last, every = last_checkpoint(path), self.checkpoint_seconds
-            keeper = Keeper(path if folder else None, recipe.patience, every, progress, last)
-            with quiet(), random_state_kept():
-                reset_peak(device)
-                trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
-                trainer.add_callback(keeper)
-                with memory_reported(_takes_less(recipe)), _damage_reported(last, keeper):
-                    trainer.train(resume_from_checkpoint=None if last is None else str(last))
-                model = unpatched(trainer.model)
-        log = keeper.log
-        if trainer.rows < trainer.args.per_device_train_batch_size:
-            log.rows = trainer.rows
-        if not log.best_step:
-            raise RunError(
-                f"the validation loss was never a number (recipe {recipe.name!r}). "
-                "Use a recipe with a lower learning_rate."
-            )
-        log.peak_bytes, log.dropped = peak_memory(device), sum(part.dropped for part in parts)
-        return FineTuned(replace(lm, model=model), log)
+        model, log = run_trainer(
+            lambda path: make_trainer(lm, parts, recipe, seed, path, device, bf16),
+            recipe,
+            device,
+            identity_of(lm.identity.fingerprint, labels, recipe, seed),
+            folder,
+            self.checkpoint_seconds,
+            progress,
+        )
+        log.dropped = sum(part.dropped for part in parts)
+        return FineTuned(replace(lm, model=unpatched(model)), log)
 
     def score(
         self,
@@ -182,19 +171,75 @@ class CausalBackend:
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
         """Save a model into a folder; see `Backend`."""
-        work = folder / _UNFINISHED
-        with disk_faults(folder), quiet():
-            make_folder(folder)
+
+        def write(work: Path) -> None:
+            lm.model.save_pretrained(work)
+            lm.tokenizer.save_pretrained(work)
+
+        save_files(folder, write)
+
+
+def save_files(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make files in another folder, then move each into this one."""
+    work = folder / _UNFINISHED
+    with disk_faults(folder), quiet():
+        make_folder(folder)
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            make_folder(work)
+            write(work)
+            for made in sorted(work.iterdir()):
+                if made.is_dir():
+                    shutil.rmtree(folder / made.name, ignore_errors=True)
+                made.replace(folder / made.name)
+        finally:
             shutil.rmtree(work, ignore_errors=True)
-            try:
-                lm.model.save_pretrained(work)
-                lm.tokenizer.save_pretrained(work)
-                for made in sorted(work.iterdir()):
-                    if made.is_dir():
-                        shutil.rmtree(folder / made.name, ignore_errors=True)
-                    made.replace(folder / made.name)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+
+
+def run_trainer(
+    make: Callable[[Path], Any],
+    recipe: Recipe,
+    device: str,
+    identity: str,
+    folder: Path | None,
+    checkpoint_seconds: float,
+    progress: OnStep,
+) -> tuple[Any, TrainingLog]:
+    """Train with early stopping, and resume from the last checkpoint in the folder.
+
+    Args:
+        make: makes the trainer, which works in the given folder.
+        recipe: what is trained.
+        device: where.
+        identity: a checkpoint of another training is deleted.
+        folder: for checkpoints; None keeps none.
+        checkpoint_seconds: least time between two checkpoints.
+        progress: called after each step.
+
+    Returns:
+        The trained model with the weights of the best step, and the log.
+    """
+    with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
+        path = folder or Path(temporary)
+        _prepare_folder(path, identity)
+        last, kept = last_checkpoint(path), path if folder else None
+        keeper = Keeper(kept, recipe.patience, checkpoint_seconds, progress, last)
+        with quiet(), random_state_kept():
+            reset_peak(device)
+            trainer = make(path)
+            trainer.add_callback(keeper)
+            with memory_reported(_takes_less(recipe)), _damage_reported(last, keeper):
+                trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    log = keeper.log
+    if trainer.rows < trainer.args.per_device_train_batch_size:
+        log.rows = trainer.rows
+    if not log.best_step:
+        raise RunError(
+            f"the validation loss was never a number (recipe {recipe.name!r}). "
+            "Use a recipe with a lower learning_rate."
+        )
+    log.peak_bytes = peak_memory(device)
+    return trainer.model, log
 
 
 def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
@@ -306,8 +351,8 @@ def _prepare_folder(folder: Path, identity: str) -> None:
             write_text(file, identity + "\n")
 
 
-def _identity(lm: LanguageModel, labels: Budget, recipe: Recipe, seed: int) -> str:
+def identity_of(fingerprint: str, labels: Budget, recipe: Recipe, seed: int) -> str:
     """What must be the same to resume from a checkpoint."""
     digests = (digest(labels.train), digest(labels.validation), recipe.digest)
     world = os.environ.get("WORLD_SIZE", "1")
-    return "-".join(map(str, (lm.identity.fingerprint, *digests, seed, world)))
+    return "-".join(map(str, (fingerprint, *digests, seed, world)))

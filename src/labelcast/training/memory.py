@@ -11,7 +11,7 @@ from labelcast.errors import InputError, NoMemoryError
 from labelcast.models.choices import Choice, computes_bf16
 from labelcast.models.embedded import quietly
 from labelcast.models.layers import linear_layers
-from labelcast.models.loading import LanguageModel, load_unweighted
+from labelcast.models.loading import LanguageModel, load_unweighted, not_causal
 from labelcast.models.memory import free_bytes
 from labelcast.training.recipe import LORA, Recipe
 
@@ -131,6 +131,8 @@ def outline(model: str, device: Choice[str], dtype: str) -> LanguageModel:
     from transformers import AutoModelForCausalLM
 
     lm = load_unweighted(model, Choice("cpu", "not run"), dtype)
+    if not isinstance(lm, LanguageModel):
+        raise not_causal(model)
     # Buffers are computed from the config: they are real.
     with init_empty_weights(include_buffers=False), quietly():
         made = AutoModelForCausalLM.from_config(lm.model.config, dtype=lm.dtype.value)

@@ -28,22 +28,35 @@ class Lora(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+class Linear(BaseModel):
+    """Logistic regression: `c` is the inverse strength of its L2 penalty."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    c: float = Field(0.01, gt=0, allow_inf_nan=False)
+
+
 @dataclass(frozen=True)
 class Method:
     """A value of `Recipe.method`.
 
     Attributes:
-        backend: ``module:class`` of the `training.backend.Backend` that trains.
+        causal: ``module:class`` of the `training.backend.Backend` that trains language models.
+        encoder: the one that trains encoders; None if there is none.
         section: settings of this method only, the field of `Recipe` with the method's name.
     """
 
-    backend: str
+    causal: str
+    encoder: str | None = None
     section: type[BaseModel] | None = None
 
 
+_CAUSAL = "labelcast.training.finetune:CausalBackend"
+_LINEAR = "labelcast.training.linear:LinearBackend"
 METHODS = {
-    "full": Method("labelcast.training.finetune:CausalBackend"),
-    "lora": Method("labelcast.training.finetune:CausalBackend", Lora),
+    "full": Method(_CAUSAL, "labelcast.training.encoder:EncoderBackend"),
+    "lora": Method(_CAUSAL, section=Lora),
+    "linear": Method(_LINEAR, _LINEAR, Linear),
 }
 
 
@@ -53,8 +66,8 @@ class Recipe(BaseModel):
     Attributes:
         name: what a card calls it.
         method: a key of `METHODS`: all weights (``full``), or adapters that are merged at the end
-            (``lora``).
-        learning_rate: the highest, after the warm-up.
+            (``lora``), or a linear classifier on frozen features (``linear``).
+        learning_rate: the highest, after the warm-up; ``linear`` has none.
         batch_size: sequences per step on all devices together.
         max_steps: the most steps of a training.
         warmup: fraction of `max_steps` in which the learning rate rises from 0.
@@ -66,13 +79,14 @@ class Recipe(BaseModel):
         micro_batch: sequences at once on one device; None means the complete batch.
         gradient_checkpointing: compute activations twice to save memory.
         lora: sizes of the adapters.
+        linear: settings of the classifier.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=80)
     method: str
-    learning_rate: float = Field(gt=0, le=1, allow_inf_nan=False)
+    learning_rate: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
     batch_size: int = Field(16, ge=1)
     max_steps: int = Field(500, ge=1)
     warmup: float = Field(0.1, ge=0, le=1)
@@ -84,6 +98,7 @@ class Recipe(BaseModel):
     micro_batch: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     lora: Lora | None = None
+    linear: Linear | None = None
 
     @field_validator("method")
     @classmethod
@@ -97,6 +112,11 @@ class Recipe(BaseModel):
         for name in _SECTIONS:
             if name != self.method and getattr(self, name) is not None:
                 raise ValueError(f"{name} is given, but the method is {self.method}")
+        if (self.method == "linear") != (self.learning_rate == 0):
+            raise ValueError(
+                f"learning_rate {self.learning_rate:g}: {self.method} needs "
+                + ("none" if self.method == "linear" else "one above 0")
+            )
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}"
@@ -107,6 +127,11 @@ class Recipe(BaseModel):
     def adapters(self) -> Lora | None:
         """The adapters to train; None if all weights are trained."""
         return (self.lora or Lora()) if self.method == "lora" else None
+
+    @property
+    def most_steps(self) -> int:
+        """The most steps of a training; `linear` counts as one."""
+        return 1 if self.method == "linear" else self.max_steps
 
     @property
     def digest(self) -> str:
@@ -121,7 +146,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def load(cls, spec: str | Path) -> Recipe:
-        """A recipe by name (``full``, ``lora``) or from a YAML file.
+        """A recipe by name (``full``, ``lora``, ``linear``) or from a YAML file.
 
         Raises:
             InputError: no such name or file, or a wrong key, which it names.
@@ -130,7 +155,7 @@ class Recipe(BaseModel):
             >>> Recipe.load("full").learning_rate
             1e-05
         """
-        for short, recipe in (("full", FULL), ("lora", LORA)):
+        for short, recipe in (("full", FULL), ("lora", LORA), ("linear", LINEAR)):
             if str(spec).lower() in (short, recipe.name.lower()):
                 return recipe
         path = Path(spec)
@@ -138,7 +163,7 @@ class Recipe(BaseModel):
             text = read_small(path, LARGEST)
         except FileNotFoundError:
             raise InputError(
-                f"recipe {str(spec)!r}: no such file, and not one of full, lora."
+                f"recipe {str(spec)!r}: no such file, and not one of full, lora, linear."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe {spec}: cannot be read ({error}).") from None
@@ -153,3 +178,7 @@ _SECTIONS = {name: method.section for name, method in METHODS.items() if method.
 # The paper's recipe (appendix on fine-tuning); the published calibrations are for this one only.
 FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
 LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())
+LINEAR = Recipe(name="linear", method="linear", linear=Linear())
+FULL_ENCODER = Recipe(
+    name="full fine-tuning of an encoder", method="full", learning_rate=1e-4, max_length=256
+)

@@ -36,6 +36,7 @@ with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
     from transformers import Trainer, TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
 
+_RECOMPUTE = "gradient_checkpointing_enable"
 IGNORED = -100
 """The label of a token that has no loss."""
 
@@ -96,19 +97,18 @@ def collate(rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
     }
 
 
-class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """A trainer that computes logits only where an answer's token is predicted.
+class SteadyTrainer(Trainer):  # type: ignore[misc]
+    """A trainer that goes on with smaller parts of a batch if memory runs out.
 
-    Otherwise a small model spends most of its time on logits that the loss ignores.
+    Its loss is a sum, divided by the number of labels in the complete step.
 
     Attributes:
-        head: the layer that turns states into logits; None computes all logits.
         rows: the most sequences that run at once; less than a micro-batch after memory ran out.
     """
 
-    def __init__(self, head: nn.Module | None, **settings: Any) -> None:
-        super().__init__(compute_loss_func=answer_loss, **settings)
-        self.head = head
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.remove_callback(PrinterCallback)
         self.rows: int = self.args.per_device_train_batch_size
         self._step, self._batches = -1, list[dict[str, Tensor]]()
 
@@ -163,11 +163,11 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         """Run half as many rows at once, then recompute activations; false if both are done."""
         if self.rows > 1:
             self.rows //= 2
-        elif self.args.gradient_checkpointing:
+        elif self.args.gradient_checkpointing or not hasattr(self.model, _RECOMPUTE):
             return False
         else:
             self.args.gradient_checkpointing = True
-            self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
+            getattr(self.model, _RECOMPUTE)(self.args.gradient_checkpointing_kwargs)
         return True
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
@@ -179,6 +179,20 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         except RunError:
             last_checkpoint(folder)
             raise
+
+
+class AnswerTrainer(SteadyTrainer):
+    """A trainer that computes logits only where an answer's token is predicted.
+
+    Otherwise a small model spends most of its time on logits that the loss ignores.
+
+    Attributes:
+        head: the layer that turns states into logits; None computes all logits.
+    """
+
+    def __init__(self, head: nn.Module | None, **settings: Any) -> None:
+        super().__init__(compute_loss_func=answer_loss, **settings)
+        self.head = head
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
         """Compute the loss; the head sees only the states that predict an answer's token."""
@@ -241,6 +255,27 @@ def make_trainer(
     `parts` are the sequences to train on and those for the validation loss; `bf16` computes in
     bfloat16.
     """
+    settings = training_arguments(recipe, seed, folder, device, bf16)
+    if recipe.adapters is None:
+        lm.model.requires_grad_(True)
+    head = lm.model.get_output_embeddings()
+    set_seed(seed)  # for the adapters' initial weights
+    trainer = AnswerTrainer(
+        head,
+        model=with_adapters(lm, recipe),
+        args=settings,
+        data_collator=collate,
+        train_dataset=list(parts[0].rows),
+        eval_dataset=list(parts[1].rows),
+        processing_class=lm.tokenizer,
+    )
+    return trainer
+
+
+def training_arguments(
+    recipe: Recipe, seed: int, folder: Path, device: str, bf16: bool
+) -> TrainingArguments:
+    """The settings of a trainer; see `make_trainer`."""
     micro, accumulation = micro_batch(recipe, int(os.environ.get("WORLD_SIZE", "1")))
     cpu = not device.startswith("cuda")
     settings = TrainingArguments(
@@ -271,21 +306,7 @@ def make_trainer(
         label_names=["labels"],
     )
     train_on(settings, device)
-    if recipe.adapters is None:
-        lm.model.requires_grad_(True)
-    head = lm.model.get_output_embeddings()
-    set_seed(seed)  # for the adapters' initial weights
-    trainer = AnswerTrainer(
-        head,
-        model=with_adapters(lm, recipe),
-        args=settings,
-        data_collator=collate,
-        train_dataset=list(parts[0].rows),
-        eval_dataset=list(parts[1].rows),
-        processing_class=lm.tokenizer,
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return settings
 
 
 def train_on(settings: TrainingArguments, device: str) -> None:

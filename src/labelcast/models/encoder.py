@@ -1,0 +1,248 @@
+"""An encoder such as BERT or MiniLM: text embeddings, and a classifier over a task's answers.
+
+Shapes: N texts, S tokens, F features of a text, K allowed answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from labelcast.errors import InputError, brief
+from labelcast.models.choices import Choice, choose_batch
+from labelcast.models.confidence import Confidence
+from labelcast.models.encoding import by_length
+from labelcast.models.identity import ModelIdentity
+from labelcast.models.memory import Halving
+from labelcast.models.protocols import Predict, Progress
+
+# Of the cosine between a text and an answer's name; the scale of sentence-transformers' losses.
+_SCALE = 20.0
+# Some tokenizers say 10^30 if nobody set their longest input.
+_UNLIMITED = 2**20
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How the states of a text's tokens become one vector.
+
+    Attributes:
+        mode: their mean, the first token's, or the largest value of each feature.
+        unit: whether the vector is scaled to length 1.
+        sentence: whether the model was trained so that the cosine of two texts means something.
+        max_length: tokens after which a text is cut off; None leaves it to the tokenizer.
+    """
+
+    mode: Literal["mean", "cls", "max"] = "mean"
+    unit: bool = False
+    sentence: bool = False
+    max_length: int | None = None
+
+    def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
+        """[N,F] from states [N,S,F], where `mask` [N,S] is 1 for tokens and 0 for padding."""
+        inside = mask[..., None].to(states.dtype)
+        if self.mode == "cls":
+            pooled = states[:, 0]
+        elif self.mode == "max":
+            pooled = states.masked_fill(inside == 0, -torch.inf).amax(1)
+        else:
+            pooled = (states * inside).sum(1) / inside.sum(1)
+        return nn.functional.normalize(pooled, dim=-1) if self.unit else pooled
+
+
+class Classifier(nn.Module):
+    """An encoder with a linear head; its logits are [N,K]."""
+
+    def __init__(self, body: nn.Module, pooling: Pooling, head: nn.Linear) -> None:
+        super().__init__()
+        self.body, self.pooling, self.head = body, pooling, head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Logits of the allowed answers, as transformers' trainer expects them."""
+        states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.head(self.pooling(states, attention_mask))}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder with its tokenizer, and with a head once it is tuned.
+
+    It predicts (`protocols.Predictor`) and embeds (`protocols.Embedder`). It has no gradients that
+    CoS-Low could compare: a classifier's gradients of two classes oppose each other.
+
+    Attributes:
+        model: the transformers model without a head, in evaluation mode.
+        tokenizer: its tokenizer.
+        identity: which model it is.
+        device: where it runs, with the reason.
+        dtype: the dtype of its weights, with the reason.
+        pooling: from tokens to a text.
+        answers: the allowed answers, from `for_answers`.
+        head: logits of `answers` from a text's vector; None before it is tuned.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: ModelIdentity
+    device: Choice[str]
+    dtype: Choice[torch.dtype]
+    pooling: Pooling
+    answers: tuple[str, ...] = ()
+    head: nn.Linear | None = None
+
+    @property
+    def name(self) -> str:
+        """What the user called the model."""
+        return self.identity.name
+
+    @cached_property
+    def context(self) -> int:
+        """The longest text, in tokens; more is cut off."""
+        given = (self.pooling.max_length, self.tokenizer.model_max_length, self._positions)
+        return min(length for length in given if length and length < _UNLIMITED)
+
+    @property
+    def _positions(self) -> int:
+        config = self.model.config
+        most = int(getattr(config, "max_position_embeddings", 0) or 512)
+        # RoBERTa and its relatives count positions from after the padding token.
+        offset = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet")
+        return most - 2 * offset
+
+    @property
+    def guesses(self) -> bool:
+        """Whether it has answers before it is tuned, from the cosine with their names."""
+        return self.head is not None or self.pooling.sentence
+
+    def render(self, instruction: str, user: str) -> str:
+        """The text that is embedded: the input fields, without the instruction."""
+        return user
+
+    def for_answers(self, answers: Sequence[str]) -> Encoder:
+        """The same model for a task with these allowed answers.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not answers:
+            raise InputError(
+                f"model {self.name}: an encoder, which chooses among allowed answers, and the task "
+                "lists none. Add `answers: [...]` to the task file, or use a language model."
+            )
+        return self if tuple(answers) == self.answers else replace(self, answers=tuple(answers))
+
+    def tokens(self, texts: Iterable[str]) -> list[list[int]]:
+        """The tokens of each text with the special ones, cut off at `context`."""
+        found = []
+        for text in texts:
+            try:
+                ids = self.tokenizer.encode(text, truncation=True, max_length=self.context)
+            except Exception as error:  # the library raises bare exceptions
+                where = f"model {self.name}: its tokenizer cannot read"
+                raise InputError(f"{where} {text[:40]!r}... ({brief(error)}).") from None
+            found.append(ids)
+        return found
+
+    @torch.inference_mode()
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        progress: Progress = lambda done: None,
+    ) -> NDArray[np.float32]:
+        """One vector per text, [N,F]."""
+        tokens = self.tokens(texts)
+        found = np.zeros((len(tokens), self.model.config.hidden_size), np.float32)
+        size = choose_batch(batch_size, self.device.value, "confidence").value
+
+        def run(rows: list[int]) -> NDArray[np.float32]:
+            batch = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id or 0)
+            batch = {name: values.to(self.device.value) for name, values in batch.items()}
+            states = self.model(**batch).last_hidden_state
+            vectors: NDArray[np.float32] = (
+                self.pooling(states, batch["attention_mask"]).float().cpu().numpy()
+            )
+            return vectors
+
+        for rows, vectors in Halving().run(by_length(tokens, size), run):
+            found[rows] = vectors
+            progress(len(rows))
+        return found
+
+    def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The probability of each allowed answer, [N,K] from texts' vectors [N,F].
+
+        From the head; without one the softmax of 20 times the cosine with the answers' names. An
+        encoder that was not trained on sentences then gives all answers the same.
+        """
+        if not self.guesses:
+            return np.full((len(vectors), len(self.answers)), 1 / len(self.answers))
+        found: NDArray[np.float64] = head_probabilities(self.head or self.named_head(), vectors)
+        return found
+
+    def named_head(self) -> nn.Linear:
+        """A head whose logits are 20 times the cosine of a text with each answer's name.
+
+        If vectors do not have length 1, the names' vectors are scaled by the names' mean length.
+        """
+        names = torch.as_tensor(self.embed(self.answers)).double()
+        unit = nn.functional.normalize(names, dim=-1)
+        length = 1.0 if self.pooling.unit else float(names.norm(dim=-1).mean())
+        head = nn.Linear(names.shape[1], len(names))
+        with torch.no_grad():
+            head.weight.copy_(_SCALE / length * unit)
+            head.bias.zero_()
+        return head.to(self.device.value).requires_grad_(False)
+
+    def predictor(self, batch_size: int | None) -> Predict:
+        """Gives the most probable allowed answer to each prompt, with its probability."""
+        return partial(self._predict, batch_size)
+
+    def _predict(
+        self,
+        batch_size: int | None,
+        prompts: Iterable[str],
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+    ) -> list[Confidence]:
+        vectors = self.embed(list(prompts), batch_size=batch_size, progress=progress)
+        return choose(self.for_answers(self.answers).answers, self.probabilities(vectors))
+
+
+@torch.inference_mode()
+def head_probabilities(head: nn.Linear, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The probability of each answer, [N,K], from vectors [N,F]."""
+    place = head.weight
+    logits = head(torch.as_tensor(vectors).to(place.device, place.dtype))
+    found: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+    return found
+
+
+def choose(answers: Sequence[str], probabilities: NDArray[np.float64]) -> list[Confidence]:
+    """The most probable answers, from [N,K]."""
+    found = []
+    for row in probabilities:
+        first, *rest = np.sort(row)[::-1]
+        best = float(min(first, 1.0))
+        margin = float(first - (rest[0] if rest else 0.0))
+        answer = answers[int(row.argmax())]
+        found.append(Confidence(best, 1 / best, answer, 1, (best,), margin))
+    return found
+
+
+def padded(sequences: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
+    """Tokens and mask of a batch, [N,S] each."""
+    ids = [torch.tensor(tokens) for tokens in sequences]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+    }

@@ -297,3 +297,21 @@ def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
         else:
             with pytest.raises(InputError, match="--gpu-hours"):
                 gather(run, prices=prices)
+
+
+def test_an_edited_report_is_not_replaced(tmp_path: Path) -> None:
+    """A report as it was written is replaced; edited ones and other files only with --force."""
+    path = tmp_path / "r.html"
+    words = ("report", "--observe", "50=0.7", "--target-score", 0.9, "--out", path)
+    for _ in range(2):
+        assert labelcast(*words).status == 0
+    text = path.read_text().replace("</h1>", ", my own</h1>", 1)
+    for content in (text, "mine"):
+        path.write_text(content)
+        done = labelcast(*words)
+        assert done.status == 2 and "--force" in done.err
+        assert path.read_text() == content
+    assert labelcast(*words, "--force").status == 0
+    (tmp_path / "run.json").touch()
+    done = labelcast(*words[:-1], tmp_path / "labels.jsonl")
+    assert done.status == 2 and "belongs to labelcast" in done.err

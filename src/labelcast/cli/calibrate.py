@@ -10,6 +10,7 @@ import typer
 from labelcast.cli.console import cell, print_json, say, stdout, tell
 from labelcast.cli.options import Device, Dtype, Json
 from labelcast.errors import InputError
+from labelcast.files.untrusted import refuse_run_file
 
 if TYPE_CHECKING:
     from labelcast.sweeps.calibrate import Calibrated
@@ -81,8 +82,10 @@ def calibrate(
     file = out or Path(f"{name}.json")
     if file.suffix != ".json":
         raise InputError(f"--out {file}: a card's file ends in .json.")
-    if file.exists() and not force:
-        raise InputError(f"{file}: already exists. Choose another --out, or give --force.")
+    if not force:
+        if file.exists():
+            raise InputError(f"{file}: already exists. Choose another --out, or give --force.")
+        refuse_run_file(file)
     done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:

@@ -23,7 +23,7 @@ def demo(
     Example: labelcast demo --out demo-run
     """
     from labelcast.cli.forecast import show
-    from labelcast.labels.transfer import import_labels
+    from labelcast.labels.draw import take_gold
     from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
     from labelcast.runs.coslow import run_examples, save
@@ -44,7 +44,7 @@ def demo(
     say(f"   mean confidence {scored.mean_confidence:.3f}; 32 of the lowest tenth were drawn")
     say("2. label: the known answers are used in place of a person's")
     with run.locked():
-        import_labels(run, source.records())
+        take_gold(run, task.answer)
     say("3. coslow: how alike are the gradients of the 32?")
     labelled = run_examples(run, lm)
     with bar("Gradients", len(labelled)) as progress:

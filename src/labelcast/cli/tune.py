@@ -20,6 +20,9 @@ def tune(
     keep: Annotated[
         Path | None, Option(help="Folder for the tuned model.  [default: discard it]")
     ] = None,
+    force: Annotated[
+        bool, Option("--force", help="Let --keep replace files that it did not save.")
+    ] = False,
     target: Annotated[
         float | None, Option(help="Target of the new forecast.  [default: 0.9]")
     ] = None,
@@ -53,7 +56,7 @@ def tune(
     chosen = Recipe.load(recipe)
     check_labels(opened, budget)
     if keep is not None:
-        check_keep(keep)
+        check_keep(keep, force=force)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     with waiting(f"Loading {model or opened.model.name}"):
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)
@@ -68,6 +71,7 @@ def tune(
             dtype=dtype,
             batch_size=batch_size,
             keep=keep,
+            force=force,
             on_step=lambda step, steps, loss: advance(1),
         )
     found: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Collection
+from threading import Thread
 
 import uvicorn
 
@@ -54,7 +55,8 @@ def serve(
         try:
             on_link(keys.link)
             if browser and has_browser():
-                webbrowser.open(keys.link)
+                # In a thread: some programs return only when the user closes them.
+                Thread(target=webbrowser.open, args=[keys.browser_link], daemon=True).start()
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             pass

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
+from tiny_model import TEMPLATE, load_llama, save, save_llama, tokenizer
+from transformers import BertConfig, BertModel
 
 from labelcast.errors import InputError, RunError
 from labelcast.models import embedded
@@ -97,6 +98,14 @@ def unknown_type(folder: Path) -> str:
     return str(folder)
 
 
+def encoder(folder: Path) -> str:
+    """A BERT folder, which transformers would load as if it could generate."""
+    words = tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    config = BertConfig(vocab_size=len(words), num_attention_heads=2, **sizes)
+    return str(save(folder, BertModel(config), words))
+
+
 def false_gguf(folder: Path) -> str:
     """A .gguf file that is not GGUF."""
     path = folder / "model.gguf"
@@ -144,6 +153,7 @@ def some_file(folder: Path) -> str:
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_type, "nothing-like-it|cannot be loaded"),
+        (encoder, r"has an encoder \(type bert\).*causal language model"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
         (gguf_of_long_words, "not a readable GGUF file"),

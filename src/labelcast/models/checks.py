@@ -76,6 +76,19 @@ def check_config(spec: str, config: Any) -> None:
                 )
 
 
+def check_causal(spec: str, config: Any) -> None:
+    """Refuse a model with an encoder: transformers would load some as if they could generate."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    kind, decodes = str(config.model_type), getattr(config, "is_decoder", False)
+    if (kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder) and not decodes:
+        raise InputError(
+            f"model {spec}: it has an encoder (type {kind}), and labelcast needs a causal language "
+            "model. Forecasts from measured scores work for any model: `labelcast forecast "
+            "--observe`."
+        )
+
+
 def check_tokenizer(spec: str, config: Any, tokenizer: Any) -> None:
     """Refuse a tokenizer with more tokens than the model: it belongs to another one."""
     known = int(config.get_text_config().vocab_size)

@@ -17,7 +17,7 @@ from labelcast.execution.pool_engines import Engine, LocalEngine
 from labelcast.files.json_files import write_jsonl
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
-from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.loading import LanguageModel, check_gradients, load_model
 from labelcast.runs.label_store import (
     DrawnExample,
     check_names,
@@ -208,6 +208,7 @@ def score_run(
     begin = time.perf_counter()
     found = found or check_pool(source, task, n_label)
     _check_answer_length(lm, max_new_tokens)
+    check_gradients(lm)  # before anyone labels
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # without a chat template, create no folder
     engine = engine or LocalEngine(lm)

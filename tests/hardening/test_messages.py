@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -57,6 +58,25 @@ def test_an_unexpected_error_is_one_line(
     assert err.count("\n") == 1 and "\x1b" not in err and len(err) < 700
     assert err.startswith(f"labelcast: unexpected {name}")
     assert "This is a bug in labelcast; run again with LABELCAST_TRACEBACK=1 to see where" in err
+
+
+def test_what_a_library_logs_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may quote a model's files."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command() -> None:
+        logging.getLogger("transformers").error("kind %s", "\x1b[31mevil\nlabelcast: done")
+
+    shown: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: shown.append(record.getMessage()))
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        assert outcome(app, monkeypatch)[0] == 0
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert shown == [r"kind \x1b[31mevil\nlabelcast: done"]
 
 
 def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,15 @@ def test_nothing_is_taken_if_one_answer_is_wrong(
     assert snapshot(run.path) == before
 
 
+def test_the_gold_field_is_checked_also_if_all_is_labelled(tmp_path: Path) -> None:
+    """A misspelled field is reported, and a right one changes nothing."""
+    run = run_with(tmp_path, "yes", "no")
+    assert take_gold(run, "gold").taken == 1
+    assert take_gold(run, "gold").kept == 1
+    with pytest.raises(InputError, match=r"--gold nope: .*no such field"):
+        take_gold(run, "nope")
+
+
 @pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no such field")])
 def test_nothing_is_drawn_if_its_answer_is_wrong(tmp_path: Path, field: str, says: str) -> None:
     """The new example has an answer that is not allowed, or lacks the field."""

@@ -98,6 +98,16 @@ def unknown_type(folder: Path) -> str:
     return str(folder)
 
 
+def not_quantised(folder: Path) -> str:
+    """A model folder whose config says that its weights have 4 bits; they have 32."""
+    pytest.importorskip("bitsandbytes")
+    path = save_llama(folder) / "config.json"
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config = json.loads(path.read_text()) | {"quantization_config": quantised}
+    path.write_text(json.dumps(config))
+    return str(folder)
+
+
 def encoder(folder: Path) -> str:
     """A BERT folder, which transformers would load as if it could generate."""
     words = tokenizer()
@@ -153,6 +163,7 @@ def some_file(folder: Path) -> str:
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_type, "nothing-like-it|cannot be loaded"),
+        (not_quantised, "not as bitsandbytes writes them"),
         (encoder, r"has an encoder \(type bert\).*causal language model"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
@@ -229,6 +240,13 @@ def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
     """The template's own message is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")
     with pytest.raises(InputError, match=r"chat template fails \(never works\)"):
+        lm.render("Sort.", "b a")
+
+
+def test_a_template_that_drops_the_text_is_refused(tmp_path: Path) -> None:
+    """All prompts would be the same."""
+    lm = load_llama(tmp_path, template=TEMPLATE.replace("{{ m.content }}", "hello"))
+    with pytest.raises(InputError, match="leaves out the user's text"):
         lm.render("Sort.", "b a")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shlex
 import signal
@@ -105,13 +106,30 @@ def show_warning(
         say(f"warning: {one_line(str(message))}")
 
 
+@contextmanager
+def _escaped_logs() -> Iterator[None]:
+    """Escape what libraries log, which may quote a model's or a data set's files."""
+    make = logging.getLogRecordFactory()
+
+    def escaping(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.msg, record.args = one_line(record.getMessage()), ()
+        return record
+
+    logging.setLogRecordFactory(escaping)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
+
+
 def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
     """Run an app: an error becomes one line on stderr and an exit status.
 
     `program` is how the app is started, for usage messages.
     """
     before = signal.signal(signal.SIGTERM, _stop)
-    with warnings.catch_warnings():
+    with _escaped_logs(), warnings.catch_warnings():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
         status = _run(app, program)

@@ -27,11 +27,14 @@ def demo(
     from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
     from labelcast.runs.coslow import run_examples, save
-    from labelcast.runs.forecast import forecast_run
+    from labelcast.runs.forecast import check_asked, forecast_run
+    from labelcast.runs.run import Run
     from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
+    check_asked(target=target, calibration=None)
+    Run(out).check_place()
     task = Task.load(TASK)
     source = open_source(f"generated:{TASK}:{SIZE}")
     found = check_pool(source, task)

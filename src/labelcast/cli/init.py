@@ -46,6 +46,8 @@ def init(
         answer=answer,
         instruction=instruction,
     )
+    if answer is not None and answer not in next(open_source(data).records()).values:
+        say(f"note: {data} has no field {answer!r} yet; its answers are taken to be any text.")
     write_text(out, task_file(task))
     if as_json:
         print_json({"task": task.model_dump(mode="json"), "file": str(out)})

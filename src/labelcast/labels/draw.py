@@ -81,15 +81,18 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in _open_pool(run).records() if wanted else ():
-        if record.index not in wanted:
+    for record in _open_pool(run).records():
+        # The field is checked also if everything is labelled.
+        if record.index not in wanted and record.index > 0:
             continue
         if field not in record.values:
             raise InputError(
                 f"--gold {field}: {record.where} has no such field. It has: "
                 f"{', '.join(list(record.values)[:12])}."
             )
-        value = record.values[field]
+        if not wanted:
+            break
+        value = record.values[field] if record.index in wanted else None
         if not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer

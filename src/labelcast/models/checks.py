@@ -116,6 +116,19 @@ def check_complete(spec: str, found: Mapping[str, Any]) -> None:
         )
 
 
+def check_quantised(spec: str, model: Any) -> None:
+    """Refuse a config of 4 or 8 bits over weights that are not: bitsandbytes fails at the first."""
+    for name, module in model.named_modules():
+        kind, weight = type(module).__name__, getattr(module, "weight", None)
+        four = kind == "Linear4bit" and getattr(weight, "quant_state", None) is None
+        if four or (kind == "Linear8bitLt" and getattr(weight, "CB", None) is None):
+            raise InputError(
+                f"model {spec}: its config says that bitsandbytes has quantised its weights, but "
+                f"they are not as bitsandbytes writes them ({name}). Delete quantization_config "
+                "from config.json, or quantise the model again."
+            )
+
+
 def check_fits(spec: str, numbers: int, dtype: Any) -> None:
     """Refuse weights that the CPU's memory cannot hold."""
     check_room(

@@ -22,6 +22,7 @@ from labelcast.models.checks import (
     check_config,
     check_fits,
     check_folder,
+    check_quantised,
     check_tokenizer,
     count_numbers,
 )
@@ -85,6 +86,7 @@ def load_model(
             ignore_mismatched_sizes=True,
         )
     check_complete(spec, found)
+    check_quantised(spec, model)
     if places is None:
         model.to(chosen_device.value)
     model.eval().requires_grad_(False)

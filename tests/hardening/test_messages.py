@@ -14,7 +14,7 @@ import pytest
 import typer
 from command_line import SOURCE, check_message, labelcast
 
-from labelcast.cli.console import run_app
+from labelcast.cli.console import counted, run_app
 from labelcast.errors import NO_PATH, RunError
 from labelcast.models.embedded import cache_folder
 
@@ -167,3 +167,19 @@ def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(RunError, match="LABELCAST_CACHE"):
         cache_folder()
+
+
+def test_progress_in_a_file_says_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first line after ten seconds, each later one after twice the time."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    advance = counted("Training", 100)
+    for second in range(1, 101):
+        now[0] = float(second)
+        advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Training: 10 of 100, 90 seconds left"
+    assert lines[1] == "Training: 20 of 100, 80 seconds left"
+    assert len(lines) == 4

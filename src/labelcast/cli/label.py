@@ -181,8 +181,10 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
 
 
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
-    """Suggest CoS-Low, and once it is measured and there is a test set, training."""
-    if run.is_done("coslow") and now.labelled.get("random", 0) > 1 and now.labelled.get("test"):
+    """Suggest CoS-Low, and once it is measured and the test set is labelled, training."""
+    tests = now.drawn.get("test", 0)
+    tested = tests > 1 and now.labelled.get("test") == tests
+    if run.is_done("coslow") and now.labelled.get("random", 0) > 1 and tested:
         suggest("Next:", "tune", run.path, "--budget", now.labelled["random"])
     else:
         suggest("Next:", "coslow", run.path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from labelcast.cli.console import bar, print_json, say, tell, waiting
+from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, RunFolder
 
 
@@ -30,6 +30,9 @@ def tune(
         float | None, Option(help="Best possible score.  [default: the task's]")
     ] = None,
     calibration: Annotated[str | None, Option(help="A shipped card or a card's file.")] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
@@ -41,14 +44,17 @@ def tune(
     (labelcast label RUN --test N). If it is interrupted, run the same command to resume.
 
     Example: labelcast tune run --budget 100
+    Example: labelcast tune run --budget 100 --dry-run
     """
     from labelcast.cli.forecast import show
     from labelcast.errors import InputError
     from labelcast.models.choices import refuse_spread
     from labelcast.runs.forecast import check_asked, forecast_run
+    from labelcast.runs.label_store import labelled_examples
     from labelcast.runs.run import Run
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
     from labelcast.runs.tune import tune as tune_run
+    from labelcast.sweeps.estimate import rough_speed, steps, tuning_seconds
     from labelcast.training.recipe import Recipe
 
     refuse_spread(device)
@@ -61,6 +67,19 @@ def tune(
     with waiting(f"Loading {model or opened.model.name}"):
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
+    test = labelled_examples(opened, "test", lm.render)
+    speed = rough_speed(lm, test, opened.question.max_new_tokens)
+    low, high = tuning_seconds(chosen, budget, len(test), speed)
+    few, most = steps(chosen) if budget else (0, 0)
+    about = f"roughly {span(low, high)}: {few} to {most} training steps, {len(test)} test examples"
+    if dry_run:
+        if as_json:
+            ends = {"seconds_low": low, "seconds_high": high, "steps_low": few, "steps_high": most}
+            print_json(ends | {"test_size": len(test)})
+        else:
+            tell(about)
+        return
+    say(about)
     with bar("Training", chosen.max_steps if budget else 0) as advance:
         score = tune_run(
             opened,
@@ -73,6 +92,7 @@ def tune(
             keep=keep,
             force=force,
             on_step=lambda step, steps, loss: advance(1),
+            on_test=counted("Scoring", len(test)),
         )
     found: tuple[str, ...] = ()
     fault, answer = None, None

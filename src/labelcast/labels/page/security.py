@@ -21,6 +21,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+REPORT_POLICY = "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""Of a page with a stricter policy in its own head."""
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -79,7 +81,9 @@ def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await guarded(scope, receive, sender)

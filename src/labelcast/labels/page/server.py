@@ -13,7 +13,7 @@ from threading import Thread
 import uvicorn
 
 from labelcast.errors import InputError
-from labelcast.labels.page.app import build_app
+from labelcast.labels.page.app import Views, build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
 from labelcast.labels.session import LabelSession
@@ -27,11 +27,13 @@ def serve(
     only: Collection[str] | None = None,
     port: int = 0,
     browser: bool = True,
+    views: Views | None = None,
     on_link: Callable[[str], None],
 ) -> None:
     """Serve the label page of a run, or of some of its sets, on 127.0.0.1 until Ctrl-C.
 
-    `on_link` is called with the link once the page can be opened.
+    `views` draws its charts and the report. `on_link` is called with the link once the page can be
+    opened.
 
     Raises:
         InputError: the port cannot be used, or nothing is drawn.
@@ -41,7 +43,7 @@ def serve(
     with _listen(port) as listening:
         keys = Keys(listening.getsockname()[1])
         config = uvicorn.Config(
-            build_app(LabelSession(run, only), job, keys),
+            build_app(LabelSession(run, only), job, keys, views),
             log_level="error",
             lifespan="off",
             ws="none",

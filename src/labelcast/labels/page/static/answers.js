@@ -34,6 +34,7 @@ function buttons(place, task, item, choose) {
   const longest = Math.max(...task.answers.map((answer) => (answer + (task.meanings.get(answer) ?? "")).length));
   place.classList.toggle("short", longest <= 18 && task.answers.length > 3);
   place.classList.toggle("long", longest > 22);
+  place.classList.toggle("four", task.answers.length === 4);
   fill(place, ...task.answers.map((answer, number) => keyButton(
     task.meanings.get(answer) ? `${answer}  ${task.meanings.get(answer)}` : answer, keys[number], {
       className: "answer",

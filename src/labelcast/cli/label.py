@@ -163,7 +163,7 @@ def _report(run: Run) -> str:
 
 
 def _say_link(link: str) -> None:
-    say("Open the label page at this link; it works once, for you only (Ctrl-C stops the page):")
+    say("Open the label page at this link; it works for you only (Ctrl-C stops the page):")
     # On stdout, so that a script can read it.
     sys.stdout.write(f"{link}\n")
     sys.stdout.flush()

@@ -39,8 +39,8 @@ HEADERS = {
 class Keys:
     """The secrets of one server: the tokens of its links and the cookie they are exchanged for.
 
-    Each token can be exchanged once. The browser gets one of its own, which other users can read
-    among the arguments of its process.
+    The browser gets a token of its own, which other users can read among the arguments of its
+    process; it can be exchanged once.
     """
 
     port: int
@@ -69,11 +69,11 @@ class Keys:
 
 def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
     """An app behind the access control; visitors without the cookie get the page `locked_out`."""
-    unused = {keys.token, keys.browser_token}
+    valid = {keys.token, keys.browser_token}
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         http = scope["type"] == "http"
-        refused = _check(Request(scope), keys, unused, locked_out) if http else None
+        refused = _check(Request(scope), keys, valid, locked_out) if http else None
         await (refused or app)(scope, receive, send)
 
     guarded = TrustedHostMiddleware(checked, allowed_hosts=_HOSTS, www_redirect=False)
@@ -98,20 +98,20 @@ def refusal(message: str, status: int) -> Response:
     return JSONResponse({"message": message}, status, headers)
 
 
-def _check(request: Request, keys: Keys, unused: set[str], locked_out: str) -> Response | None:
+def _check(request: Request, keys: Keys, valid: set[str], locked_out: str) -> Response | None:
     """The response to a request that does not reach the app; None if it may."""
     known = _same(request.cookies.get(keys.cookie, ""), keys.session)
     lock_out = Response(locked_out, 403, media_type="text/html")
     headers, path, safe = request.headers, request.scope["path"], request.method in ("GET", "HEAD")
-    if path == "/" and safe and "token" in request.query_params:
+    if path == "/" and request.method == "GET" and "token" in request.query_params:
         # The redirect removes the token from the address.
         response = RedirectResponse("/", 303)
         given = request.query_params["token"]
-        token = next((token for token in unused if _same(given, token)), None)
+        token = next((token for token in valid if _same(given, token)), None)
         if token is None:
             return response if known else lock_out
-        if request.method == "GET":
-            unused.discard(token)
+        if token == keys.browser_token:
+            valid.discard(token)
         response.set_cookie(keys.cookie, keys.session, httponly=True, samesite="strict", path="/")
         return response
     if not safe:

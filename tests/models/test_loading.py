@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
+from tiny_model import TEMPLATE, load_llama, save, save_llama, tokenizer
+from transformers import BertConfig, BertModel
 
 from labelcast.errors import InputError, RunError
 from labelcast.models import choices, embedded
@@ -97,6 +98,24 @@ def unknown_type(folder: Path) -> str:
     return str(folder)
 
 
+def not_quantised(folder: Path) -> str:
+    """A model folder whose config says that its weights have 4 bits; they have 32."""
+    pytest.importorskip("bitsandbytes")
+    path = save_llama(folder) / "config.json"
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config = json.loads(path.read_text()) | {"quantization_config": quantised}
+    path.write_text(json.dumps(config))
+    return str(folder)
+
+
+def encoder(folder: Path) -> str:
+    """A BERT folder, which transformers would load as if it could generate."""
+    words = tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    config = BertConfig(vocab_size=len(words), num_attention_heads=2, **sizes)
+    return str(save(folder, BertModel(config), words))
+
+
 def false_gguf(folder: Path) -> str:
     """A .gguf file that is not GGUF."""
     path = folder / "model.gguf"
@@ -144,6 +163,8 @@ def some_file(folder: Path) -> str:
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_type, "nothing-like-it|cannot be loaded"),
+        (not_quantised, "not as bitsandbytes writes them"),
+        (encoder, r"has an encoder \(type bert\).*causal language model"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
         (gguf_of_long_words, "not a readable GGUF file"),
@@ -219,6 +240,13 @@ def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
     """The template's own message is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")
     with pytest.raises(InputError, match=r"chat template fails \(never works\)"):
+        lm.render("Sort.", "b a")
+
+
+def test_a_template_that_drops_the_text_is_refused(tmp_path: Path) -> None:
+    """All prompts would be the same."""
+    lm = load_llama(tmp_path, template=TEMPLATE.replace("{{ m.content }}", "hello"))
+    with pytest.raises(InputError, match="leaves out the user's text"):
         lm.render("Sort.", "b a")
 
 

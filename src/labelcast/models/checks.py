@@ -76,6 +76,19 @@ def check_config(spec: str, config: Any) -> None:
                 )
 
 
+def check_causal(spec: str, config: Any) -> None:
+    """Refuse a model with an encoder: transformers would load some as if they could generate."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    kind, decodes = str(config.model_type), getattr(config, "is_decoder", False)
+    if (kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder) and not decodes:
+        raise InputError(
+            f"model {spec}: it has an encoder (type {kind}), and labelcast needs a causal language "
+            "model. Forecasts from measured scores work for any model: `labelcast forecast "
+            "--observe`."
+        )
+
+
 def check_tokenizer(spec: str, config: Any, tokenizer: Any) -> None:
     """Refuse a tokenizer with more tokens than the model: it belongs to another one."""
     known = int(config.get_text_config().vocab_size)
@@ -101,6 +114,19 @@ def check_complete(spec: str, found: Mapping[str, Any]) -> None:
             f"model {spec}: {len(other)} of its weights are not as its config says ({name} is "
             f"{list(there)} and should be {list(wanted)}). Do they belong together?"
         )
+
+
+def check_quantised(spec: str, model: Any) -> None:
+    """Refuse a config of 4 or 8 bits over weights that are not: bitsandbytes fails at the first."""
+    for name, module in model.named_modules():
+        kind, weight = type(module).__name__, getattr(module, "weight", None)
+        four = kind == "Linear4bit" and getattr(weight, "quant_state", None) is None
+        if four or (kind == "Linear8bitLt" and getattr(weight, "CB", None) is None):
+            raise InputError(
+                f"model {spec}: its config says that bitsandbytes has quantised its weights, but "
+                f"they are not as bitsandbytes writes them ({name}). Delete quantization_config "
+                "from config.json, or quantise the model again."
+            )
 
 
 def check_fits(spec: str, numbers: int, dtype: Any, device: str) -> None:

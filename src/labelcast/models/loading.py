@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from labelcast.files.untrusted import refuse_special
 from labelcast.models import embedded
 from labelcast.models.causal import LanguageModel
 from labelcast.models.checks import (
+    check_causal,
     check_complete,
     check_config,
     check_fits,
     check_folder,
+    check_quantised,
     check_tokenizer,
     count_numbers,
 )
@@ -86,6 +88,7 @@ def load_model(
             ignore_mismatched_sizes=True,
         )
     check_complete(spec, found)
+    check_quantised(spec, model)
     model.eval().requires_grad_(False)
     compute_alike(model)
     identity = identify(spec, config, tokenizer)
@@ -154,6 +157,7 @@ def _config(spec: str, folder: str) -> Any:
     with _load_faults(spec):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     check_config(spec, config)
+    check_causal(spec, config)
     return config
 
 
@@ -200,9 +204,22 @@ def _count(config: Any, device: Choice[str]) -> int:
 
 def _count_weights(config: Any) -> int:
     """The number of weights, from the config alone; takes half a second."""
+    return sum(weight.numel() for weight in _without_weights(config).parameters())
+
+
+def _without_weights(config: Any) -> Any:
+    """A model whose weights hold no numbers."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return sum(weight.numel() for weight in model.parameters())
+        return AutoModelForCausalLM.from_config(config)
+
+
+def check_gradients(lm: LanguageModel) -> None:
+    """Refuse a model whose gradients CoS-Low cannot compare; its weights need not be loaded."""
+    from labelcast.models.layers import linear_layers
+
+    if isinstance(lm.model, Unweighted):
+        lm = replace(lm, model=_without_weights(lm.model.config))
+    linear_layers(lm)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import end_tokens
@@ -35,6 +36,7 @@ def with_adapters(lm: LanguageModel, rank: int = 64, seed: int = 0, *, copied: b
         lora_dropout=0.0,
         target_modules=sorted({name.rpartition(".")[2] for name in names} | set(LAYERS)),
         task_type="CAUSAL_LM",
+        fan_in_fan_out=any(isinstance(layer.module, Conv1D) for layer in names.values()),
     )
     adapted = get_peft_model(copy.deepcopy(lm.model) if copied else lm.model, config)
     for name, module in adapted.get_base_model().named_modules():

@@ -13,6 +13,8 @@ import torch
 import transformers
 from tiny_model import save, tokenizer
 from torch import Tensor
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.pytorch_utils import Conv1D
 
 from labelcast.models.coslow import cosine
 from labelcast.models.encoding import Encoded
@@ -30,6 +32,7 @@ DENSE: dict[str, tuple[str, dict[str, Any]]] = {
     "sliding window": ("Mistral", {"sliding_window": 16}),
     "wide heads, softcaps": ("Gemma2", {"head_dim": 24, "sliding_window": 16}),
     "fused": ("Phi3", {"original_max_position_embeddings": 256}),
+    "weights transposed": ("GPT2", {}),
 }
 MIXTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("Mixtral", {"num_local_experts": 4}),
@@ -82,7 +85,7 @@ def save_family(folder: Path, family: str, **more: Any) -> Path:
         sizes |= _EXPERTS
     config = getattr(transformers, f"{name}Config")(**sizes | special | more)
     torch.manual_seed(0)
-    return save(folder, getattr(transformers, f"{name}ForCausalLM")(config), words)
+    return save(folder, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config), words)
 
 
 def load_family(folder: Path, family: str, **more: Any) -> LanguageModel:
@@ -126,7 +129,8 @@ def by_autograd(lm: LanguageModel, pairs: Sequence[Encoded], *, sketch: bool) ->
         for name, layer in layers.items():
             weight, expert = weights[name]
             g = weight.grad if expert is None else weight.grad[expert]
-            g = g.T if getattr(layer.module, "is_transposed", False) else g  # [O,I]
+            transposed = isinstance(layer.module, Conv1D)
+            g = g.T if getattr(layer.module, "is_transposed", transposed) else g  # [O,I]
             if sketch:
                 g = g @ sketch_matrix(name, layer.in_features, 16, 0).T
             else:
@@ -161,7 +165,7 @@ def in_a_thread(work: Callable[..., None]) -> Callable[..., None]:
 
 
 def _weight(name: str, module: Any) -> tuple[Any, int | None]:
-    if isinstance(module, torch.nn.Linear):
+    if isinstance(module, torch.nn.Linear | Conv1D):
         return module.weight, None
     _, expert, projection = name.rsplit(".", 2)
     return getattr(module, projection), int(expert)

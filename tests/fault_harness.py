@@ -27,7 +27,11 @@ _NOT_COMPARED = {
     *("seconds", "finished", "peak_bytes", "steps_per_second", "tuning_seconds", "train_seconds"),
     "versions",
 }
-_STAMP = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?|\d[\d.,]* (s|seconds)\b")
+_STAMP = re.compile(
+    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?|\d[\d.,]* (s|seconds)\b"
+    rb"|labelcast report [0-9a-f]{16}"
+)
+"""Times, and a report's digest, which covers them."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,12 @@ def test_a_card_is_written_and_can_be_used_by_its_path(place: Place) -> None:
         card,
         *sizes,
     )
+    dry = labelcast(*given, "--dry-run", "--json")
+    assert dry.status == 0 and dry.json["seconds"] > 0, dry.err
+    assert not card.exists()
     done = labelcast(*given, "--json")
     assert done.status == 0, done.err
+    assert "roughly" in done.err
     assert done.json["card"]["recipe"] == "short"
     assert {error["name"] for error in done.json["errors"]} >= {"coslow", "zero_shot", "mean"}
     shown = labelcast("calibrations", card)

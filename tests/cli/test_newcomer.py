@@ -174,3 +174,45 @@ def test_banking_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (coslow,) = next_commands(labelcast(*import_))
     check_coslow(labelcast(*coslow, "--json").json, 32)
     check_forecast(labelcast("forecast", "run", "--json").json)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "demo --out mine.txt",
+        "demo --target 7",
+        "score pool.csv --task task.yaml --out mine.txt",
+        "score pool.csv --task task.yaml --out full",
+        "score pool.csv --task task.yaml --out new --batch-size 0",
+        "score pool.csv --task task.yaml --out new --max-new-tokens 0",
+        "score pool.csv --task task.yaml --out new --dtype int3",
+    ],
+)
+def test_wrong_options_are_refused_before_the_model_is_loaded(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading takes seconds, or minutes for a large model."""
+
+    def load(*args: object, **options: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("labelcast.models.loading.load_model", load)
+    monkeypatch.chdir(tmp_path)
+    tickets(tmp_path / "pool.csv")
+    (tmp_path / "mine.txt").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    assert labelcast(*["init", "pool.csv", "--input", "text", "--answer", "intent"]).status == 0
+    done = labelcast(*words.split())
+    assert done.status == 2, done.err
+    assert not (tmp_path / "new").exists() and not (tmp_path / "demo-run").exists()
+
+
+def test_init_says_if_the_answer_field_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be misspelled, or still to be labelled."""
+    monkeypatch.chdir(tmp_path)
+    tickets(tmp_path / "pool.csv")
+    done = labelcast(*["init", "pool.csv", "--input", "text", "--answer", "nosuch"])
+    assert done.status == 0 and "no field 'nosuch' yet" in done.err

@@ -167,6 +167,7 @@ def test_a_dry_run_writes_no_scores(place: Place) -> None:
     assert done.json["missing"] == 3
     assert 0 < done.json["hours_low"] <= done.json["hours_high"]
     assert "measured" in done.json["basis"]
+    assert "Roughly" in done.err
     assert not (place.path / "dry" / "scores.jsonl").exists()
 
 

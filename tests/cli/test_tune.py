@@ -36,12 +36,16 @@ def test_tune_after_label(place: Place) -> None:
     filled.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert labelcast("label", run, "--import", filled).status == 0
 
+    dry = labelcast("tune", run, "--budget", 12, *recipe, "--dry-run", "--json")
+    assert dry.status == 0 and 0 < dry.json["seconds_low"] <= dry.json["seconds_high"]
+    assert not (run / "observations.jsonl").exists()
     zero = labelcast("tune", run, "--budget", 0, *recipe, "--json")
     assert zero.status == 0, zero.err
     assert zero.json["observation"]["budget"] == 0
     tuned = labelcast("tune", run, "--budget", 12, *recipe, "--json", "--ceiling", 1.0)
     assert tuned.status == 0, tuned.err
     assert tuned.json["observation"]["test_size"] == 10
+    assert "roughly" in tuned.err and "10 test examples" in tuned.err
     assert tuned.json["forecast"] is not None, tuned.json["no_forecast"]
     kept = [json.loads(line) for line in (run / "observations.jsonl").read_text().splitlines()]
     assert [row["budget"] for row in kept] == [0, 12]

@@ -104,18 +104,34 @@ def test_a_damaged_result_is_created_again(harness: Harness, file: str) -> None:
 
 
 def test_a_lost_draw_is_repeated_and_its_labels_are_kept(harness: Harness) -> None:
-    """Without `draws.jsonl` the same `score` draws the same examples; no label is dropped."""
+    """Without `draws.jsonl` the same `score` draws the same; labelled examples are restored."""
     folder = harness.copy("tunable")
     labels = (folder / "run/labels.jsonl").read_bytes()
     (folder / "run/draws.jsonl").unlink()
     assert harness.run(COMMANDS["score"], folder).status == 0
     drawn = state(folder)["run/draws.jsonl"]
-    assert drawn == state(harness.stages["scored"])["run/draws.jsonl"]
+    assert drawn == state(harness.stages["tunable"])["run/draws.jsonl"]
     done = harness.run(COMMANDS["label --import"], folder)
     assert done.status == 0, done.err
     assert {row["id"] for row in state(folder)["run/labels.jsonl"]} == {
         json.loads(line)["id"] for line in labels.splitlines()
     }
+
+
+@pytest.mark.parametrize("kind", ["cut in half", "zeros", "bits flipped"])
+def test_a_damaged_draw_is_repeated(harness: Harness, kind: str) -> None:
+    """The message says how, the same `score` does it, and the damaged file is kept beside it."""
+    folder = harness.copy("tunable")
+    path, before = folder / "run/draws.jsonl", state(folder)
+    broken = DAMAGES[kind](path.read_bytes())
+    path.write_bytes(broken)
+    refused = harness.run(COMMANDS["label --export"], folder)
+    assert refused.status == 2 and "the same `labelcast score` again" in refused.err
+    done = harness.run(COMMANDS["score"], folder)
+    assert done.status == 0 and "was damaged" in done.err
+    assert (folder / "run/draws.damaged.jsonl").read_bytes() == broken
+    (folder / "run/draws.damaged.jsonl").unlink()
+    assert state(folder) == before
 
 
 def test_a_matrix_of_another_measurement_is_refused(harness: Harness) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import typer
 from command_line import SOURCE, check_message, labelcast
 
-from labelcast.cli.console import run_app
+from labelcast.cli.console import counted, run_app
 from labelcast.errors import NO_PATH, RunError
 from labelcast.models.embedded import cache_folder
 
@@ -57,6 +58,25 @@ def test_an_unexpected_error_is_one_line(
     assert err.count("\n") == 1 and "\x1b" not in err and len(err) < 700
     assert err.startswith(f"labelcast: unexpected {name}")
     assert "This is a bug in labelcast; run again with LABELCAST_TRACEBACK=1 to see where" in err
+
+
+def test_what_a_library_logs_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may quote a model's files."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command() -> None:
+        logging.getLogger("transformers").error("kind %s", "\x1b[31mevil\nlabelcast: done")
+
+    shown: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: shown.append(record.getMessage()))
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        assert outcome(app, monkeypatch)[0] == 0
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert shown == [r"kind \x1b[31mevil\nlabelcast: done"]
 
 
 def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +167,19 @@ def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(RunError, match="LABELCAST_CACHE"):
         cache_folder()
+
+
+def test_progress_in_a_file_says_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first line after ten seconds, each later one after twice the time."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    advance = counted("Training", 100)
+    for second in range(1, 101):
+        now[0] = float(second)
+        advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Training: 10 of 100, 90 seconds left"
+    assert lines[1] == "Training: 20 of 100, 80 seconds left"
+    assert len(lines) == 4

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
-from labelcast.labels.draw import draw_more, take_gold
+from labelcast.labels.draw import draw_more, read_gold, take_gold
 from labelcast.runs import label_store
 from labelcast.runs.run import Run
 
@@ -105,6 +105,17 @@ def test_nothing_is_taken_if_one_answer_is_wrong(
     with pytest.raises(InputError, match=says):
         take_gold(run, field)
     assert snapshot(run.path) == before
+
+
+def test_the_gold_field_is_checked_also_if_all_is_labelled(tmp_path: Path) -> None:
+    """A misspelled field is reported, and a right one changes nothing."""
+    run = run_with(tmp_path, "yes", "no")
+    assert take_gold(run, "gold").taken == 1
+    assert take_gold(run, "gold").kept == 1
+    assert read_gold(run).field == "gold"
+    assert read_gold(run).ids == tuple(label.id for label in label_store.read_labels(run))
+    with pytest.raises(InputError, match=r"--gold nope: .*no such field"):
+        take_gold(run, "nope")
 
 
 @pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no such field")])

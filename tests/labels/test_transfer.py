@@ -183,6 +183,17 @@ def test_a_file_of_a_run_is_not_replaced(name: str, run: Run) -> None:
         assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["labels.jsonl", "observations.jsonl", "coslow.json"])
+def test_no_file_is_put_in_the_place_of_one_of_a_run(name: str, run: Run, tmp_path: Path) -> None:
+    """A run's folder keeps its own names, also before it has such a file."""
+    for folder in (run.path, tmp_path / "sweep"):
+        folder.mkdir(exist_ok=True)
+        (folder / ("run.json" if folder == run.path else "sweep.json")).touch()
+        with pytest.raises(InputError, match="belongs to labelcast"):
+            transfer.write_export(run, folder / name, "jsonl")
+        assert not (folder / name).exists()
+
+
 @pytest.mark.parametrize("text", ["text,more,label\nother,1,yes\n", "x\n1\n", "text,more\na,0\n"])
 def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> None:
     """Only an export of this run is replaced."""

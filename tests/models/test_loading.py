@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_model import TEMPLATE, load_llama, save_llama, tokenizer
+from tiny_model import TEMPLATE, load_llama, save, save_llama, tokenizer
+from transformers import BartConfig, BartModel
 
 from labelcast.errors import InputError, RunError
 from labelcast.models import choices, embedded
@@ -97,6 +98,25 @@ def unknown_type(folder: Path) -> str:
     return str(folder)
 
 
+def not_quantised(folder: Path) -> str:
+    """A model folder whose config says that its weights have 4 bits; they have 32."""
+    pytest.importorskip("bitsandbytes")
+    path = save_llama(folder) / "config.json"
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config = json.loads(path.read_text()) | {"quantization_config": quantised}
+    path.write_text(json.dumps(config))
+    return str(folder)
+
+
+def encoder_decoder(folder: Path) -> str:
+    """A BART folder, of which transformers would load the decoder alone."""
+    words = tokenizer()
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = BartConfig(vocab_size=len(words), **sizes, **heads)
+    return str(save(folder, BartModel(config), words))
+
+
 def false_gguf(folder: Path) -> str:
     """A .gguf file that is not GGUF."""
     path = folder / "model.gguf"
@@ -144,6 +164,8 @@ def some_file(folder: Path) -> str:
         (broken_config, "cannot be loaded"),
         (no_tokenizer, "cannot be loaded"),
         (unknown_type, "nothing-like-it|cannot be loaded"),
+        (not_quantised, "not as bitsandbytes writes them"),
+        (encoder_decoder, r"an encoder and a decoder \(type bart\).*--observe"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
         (gguf_of_long_words, "not a readable GGUF file"),
@@ -219,6 +241,13 @@ def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
     """The template's own message is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")
     with pytest.raises(InputError, match=r"chat template fails \(never works\)"):
+        lm.render("Sort.", "b a")
+
+
+def test_a_template_that_drops_the_text_is_refused(tmp_path: Path) -> None:
+    """All prompts would be the same."""
+    lm = load_llama(tmp_path, template=TEMPLATE.replace("{{ m.content }}", "hello"))
+    with pytest.raises(InputError, match="leaves out the user's text"):
         lm.render("Sort.", "b a")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ import pytest
 
 from labelcast.forecast import Forecast, forecast, log_position
 from labelcast.forecast.answer import shown
-from labelcast.report.chart import plot
+from labelcast.report.chart import curve_chart, plot
 from labelcast.report.frame import PALETTE, Frame, LabelsAxis, needed_in_words, observed
 from labelcast.report.page_charts import to_svg
 
@@ -153,11 +154,49 @@ def test_colours_can_be_those_of_the_page() -> None:
     """Every colour of the palette is replaced, and no other is left."""
     answer = forecast(calibration="pooled", **CASES["scores"])
     names = {value: f"var(--{name})" for name, value in PALETTE._asdict().items()}
-    svg = to_svg(plot(answer), 'a "label" <b>', names)
+    chart = curve_chart(answer, width=640, height=340)
+    svg = to_svg(chart, 'a "label" <b>', names)
     paints = set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg))
     assert paints <= {*names.values(), "none", "transparent"}
-    assert svg == to_svg(plot(answer), 'a "label" <b>', names)
+    assert svg == to_svg(chart, 'a "label" <b>', names)
     assert ElementTree.fromstring(svg).get("aria-label") == 'a "label" <b>'
+
+
+def test_a_notebooks_chart_follows_its_theme() -> None:
+    """No colour of the light palette is left; texts have the colour of the page around them."""
+    spec = json.dumps(plot(forecast(calibration="pooled", **CASES["scores"])).to_dict())
+    assert not any(colour in spec for colour in PALETTE)
+    assert '"color": "currentColor"' in spec
+
+
+@pytest.mark.parametrize("target", [0.8, 0.89, 0.9, 0.91, 0.95])
+def test_the_name_of_the_ceiling_is_free_of_the_targets_line(target: float) -> None:
+    """The name of the higher line is above it, that of the lower one below."""
+    asked: dict[str, Any] = {"zero_shot": 0.5, "ceiling": 0.9, "observations": [(50, 0.7)]}
+    answer = forecast(target_score=0.8, **asked)
+    answer = replace(answer, target=answer.target._replace(score=target))
+    spec = curve_chart(answer, width=640, height=340).to_dict()
+    places = {}
+    for layer in spec["layer"]:
+        for row in layer["data"]["values"]:
+            if "dy" in layer["mark"] and str(row.get("name", "")).startswith(("ceiling", "target")):
+                places[row["name"].split()[0]] = layer["mark"]["dy"]
+    above = "ceiling" if target <= 0.9 else "target"
+    assert places[above] < 0 < places[({"ceiling", "target"} - {above}).pop()]
+
+
+def test_a_given_zero_shot_score_is_a_point() -> None:
+    """At 0 labels, however it is given."""
+    given: list[dict[str, Any]] = [
+        {"zero_shot": 0.5, "observations": [(50, 0.7)]},
+        {"observations": [(0, 0.5), (50, 0.7)]},
+        {"observations": [(50, 0.7)]},
+    ]
+    for asked, many in zip(given, (1, 1, 0), strict=True):
+        answer = forecast(target_score=0.8, **asked)
+        spec = curve_chart(answer, width=640, height=340).to_dict()
+        rows = [layer["data"]["values"] for layer in spec["layer"]]
+        assert rows.count([{"x": 0.0, "y": 0.5}]) == many
 
 
 def test_a_forecast_imports_no_charts() -> None:

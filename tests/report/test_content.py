@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from command_line import labelcast, snapshot
-from coslow_runs import answered_run
+from coslow_runs import MODEL, answered_run
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_jsonl
+from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.forecast.answer import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
@@ -66,7 +66,7 @@ def test_every_number_is_from_the_forecast(run: Run, asked: dict[str, Any]) -> N
     content = gather(run, prices=Prices(per_label=0.5))
     assert content.answer == answer
     said = words(render(content))
-    assert answer.sentence() in said
+    assert f"{answer.headline()} {answer.beneath()}" in said
     assert answer.labels_needed.point is not None
     assert f"${answer.labels_needed.point * 0.5:,.0f}" in said
     assert "A label costs $0.50." in said
@@ -101,7 +101,7 @@ def test_other_scales_and_horizons(run: Run, asked: dict[str, Any]) -> None:
     """The curve is on the user's scale, and the horizon is named wherever it limits a figure."""
     content = gather(run, asked, prices=Prices(per_label=0.5))
     answer, said = content.answer, words(render(content))
-    assert answer.sentence() in said and answer.budget_sentence() in said
+    assert f"{answer.headline()} {answer.beneath()}" in said and answer.budget_sentence() in said
     assert f"Chance that {answer.horizon:,} suffice" in said
     for band in answer.curve:
         figures = " ".join(answer.figure(value) for value in band[1:])
@@ -206,7 +206,7 @@ def test_a_run_without_its_examples_is_enough(run: Run) -> None:
     content = gather(run)
     said = words(render(content))
     assert "the pool was not scored in this run" in said
-    assert content.answer.sentence() in said
+    assert content.answer.headline() in said
 
 
 def test_what_is_wrong_with_a_run_is_reported(run: Run) -> None:
@@ -297,3 +297,35 @@ def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
         else:
             with pytest.raises(InputError, match="--gpu-hours"):
                 gather(run, prices=prices)
+
+
+def test_an_edited_report_is_not_replaced(tmp_path: Path) -> None:
+    """A report as it was written is replaced; edited ones and other files only with --force."""
+    path = tmp_path / "r.html"
+    words = ("report", "--observe", "50=0.7", "--target-score", 0.9, "--out", path)
+    for _ in range(2):
+        assert labelcast(*words).status == 0
+    text = path.read_text().replace("</h1>", ", my own</h1>", 1)
+    for content in (text, "mine"):
+        path.write_text(content)
+        done = labelcast(*words)
+        assert done.status == 2 and "--force" in done.err
+        assert path.read_text() == content
+    assert labelcast(*words, "--force").status == 0
+    (tmp_path / "run.json").touch()
+    done = labelcast(*words[:-1], tmp_path / "labels.jsonl")
+    assert done.status == 2 and "belongs to labelcast" in done.err
+
+
+def test_answers_of_the_pool_are_not_taken_for_a_persons(tmp_path: Path) -> None:
+    """They have no time, and the commands name the field; the embedded model is not on the hub."""
+    run = answered_run(tmp_path, facts={"model": MODEL | {"name": "smollm2", "hub_id": "smollm2"}})
+    ids = [row["id"] for row in run.rows("labels.jsonl")]
+    write_jsonl(run.file("remarks.jsonl"), [{"id": key, "seconds": 2.0} for key in ids])
+    by_hand = render(gather(run))
+    assert "2 s each by hand" in by_hand and "Hub id" not in by_hand
+    write_json(run.file("gold.json"), {"field": "the field", "ids": ids})
+    content = gather(run)
+    assert f"labelcast label {run.path} --gold 'the field'" in content.commands
+    assert "with the answers in the pool" in render(content)
+    assert "s each by hand" not in render(content)

@@ -97,6 +97,21 @@ def test_it_opens_offline_and_for_everyone(started: Any, plain: Path, scheme: st
         assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
+def test_no_column_is_clipped_at_1280_pixels(started: Any, plain: Path) -> None:
+    """Examples are collapsed at first; opened, every table fits into the window."""
+    with open_page(started, viewport={"width": 1280, "height": 900}) as (page, _):
+        page.goto(plain.as_uri())
+        assert not page.is_visible("table.examples")
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+        assert page.is_visible("table.examples")
+        clipped = page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+            ".map((e) => e.getAttribute('aria-label'))"
+        )
+        assert clipped == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
 def test_pairs_are_shown_by_pointer_keyboard_and_touch(started: Any, plain: Path) -> None:
     """The examples of a square and their cosine, as in the table."""
     with open_page(started, has_touch=True) as (page, heard):

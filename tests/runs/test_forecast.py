@@ -184,3 +184,15 @@ def test_a_forecast_is_repeated_with_every_option(tmp_path: Path) -> None:
     )
     assert answer.plan is not None
     assert answer_run(run, **last_asked(run)).forecast == answer
+
+
+def test_a_small_pool_is_a_warning(tmp_path: Path) -> None:
+    """The warning of `score` does not get lost: 32 are more than the lowest tenth of 100."""
+    for size, small in ((100, True), (400, False)):
+        run = made(tmp_path / str(size))
+        content = read_json(run.file("run.json"))
+        content["facts"]["size"] = size
+        content["question"]["n_label"] = 32
+        write_json(run.file("run.json"), content)
+        found = answer_run(Run.open(run.path), target=0.9).found
+        assert any("the pool is small" in text for text in found) == small

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import snapshot
-from small_pools import SHARD, TASK, results, run_score, start
+from small_pools import SHARD, TASK, results, run_score, start, words
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.labels.draw import draw_more
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import LanguageModel, load_unweighted
 from labelcast.runs import pool
 from labelcast.runs.run import Run
 from labelcast.runs.score import check_pool, score
@@ -198,3 +198,14 @@ def test_what_cannot_be_scored_is_named(tiny: LanguageModel) -> None:
     found = score(texts, model=tiny, max_new_tokens=2)
     assert [one.flag for one in found][2:] == ["duplicate", "too_long"]
     assert found[3].confidence != found[3].confidence
+
+
+def test_a_model_without_coslow_is_refused_before_anyone_labels(
+    tmp_path: Path, tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where other processes have the weights; no run folder is made."""
+    monkeypatch.setattr("labelcast.models.layers.LAYERS", ("none",))
+    for model in (tiny, load_unweighted(tiny.name, tiny.device)):
+        with pytest.raises(InputError, match="CoS-Low is not defined"):
+            run_score(model, tmp_path / "run", words(20))
+    assert not (tmp_path / "run").exists()

@@ -145,3 +145,17 @@ def test_a_folder_of_other_files_is_not_written_to(tmp_path: Path, lm: LanguageM
     for _ in range(2):
         tune(run, 0, model=lm, recipe=SHORT, keep=tmp_path / "new")
     assert (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_a_saved_model_that_was_edited_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
+    """Neither an edited file nor one that was added is replaced; `force` replaces both."""
+    run, kept = make_run(tmp_path, lm), tmp_path / "kept"
+    tune(run, 0, model=lm, recipe=SHORT, keep=kept)
+    saved = (kept / "config.json").read_text()
+    for name, text in (("config.json", saved + " "), ("README.md", "mine")):
+        (kept / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name} was .*--force"):
+            tune(run, 0, model=lm, recipe=SHORT, keep=kept)
+        assert (kept / name).read_text() == text
+        tune(run, 0, model=lm, recipe=SHORT, keep=kept, force=True)
+        assert (kept / "config.json").read_text() == saved

@@ -208,3 +208,12 @@ def test_two_processes_cannot_work_on_one_sweep(made: Place) -> None:
 
     begun.sweep.run(begun.jobs, Second(digest(begun.sweep)))
     assert len(scores(begun.sweep.scores.path)) == 2
+
+
+def test_a_folder_of_other_files_is_not_a_sweep(made: Place) -> None:
+    """Its `curve.json` would be replaced, and its folder `jobs` deleted."""
+    folder = made.path / "other"
+    (folder / "jobs").mkdir(parents=True)
+    with pytest.raises(InputError, match="not empty and is not a sweep"):
+        made.begin("other", budgets=(0,))
+    assert [path.name for path in folder.iterdir()] == ["jobs"]

@@ -145,6 +145,27 @@ def test_a_hub_dataset(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hub_cache")
+@pytest.mark.parametrize("name", ["../secret.jsonl", "https://example.com/x.jsonl", "link.jsonl"])
+def test_a_data_set_folder_reads_no_file_outside(name: str, tmp_path: Path) -> None:
+    """Whatever its README names, and through no link."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_jsonl(tmp_path / "secret.jsonl", [{"text": "secret"}])
+    (folder / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    (folder / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: default\n  data_files: {name}\n---\n"
+    )
+    with pytest.raises(InputError, match=r"hub:.*(not in that folder|could not be loaded)"):
+        values(f"hub:{folder}")
+
+
+def test_an_address_on_the_web_is_no_missing_file() -> None:
+    """The message says to download it."""
+    with pytest.raises(InputError, match=r"https://example.com/x.csv: .*Download"):
+        open_source("https://example.com/x.csv")
+
+
+@pytest.mark.usefixtures("hub_cache")
 def test_a_hub_data_set_with_configs(tmp_path: Path) -> None:
     """Of two parts after the name the first is the config, the second the split."""
     folder = tmp_path / "set"

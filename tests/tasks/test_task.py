@@ -31,6 +31,12 @@ def test_short_forms() -> None:
     assert (task.ceiling.score, task.ceiling.source) == (0.95, "")
 
 
+def test_answers_must_be_a_list() -> None:
+    """A text is refused in our own words, with an example."""
+    with pytest.raises(InputError, match=r"answers: 'yes, no' is a text; write a list"):
+        Task.parse(PLAIN + "answers: yes, no\n")
+
+
 @pytest.mark.parametrize("line", ["ceiling:", "data:", "answers:", "answers: []"])
 def test_an_empty_optional_key_is_ignored(line: str) -> None:
     """It means the same as leaving the key out."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import cell, print_json, say, stdout, tell
+from labelcast.cli.console import cell, print_json, say, span, stdout, tell
 from labelcast.cli.options import Device, Dtype, Json
 from labelcast.errors import InputError
+from labelcast.files.untrusted import refuse_run_file
 
 if TYPE_CHECKING:
     from labelcast.sweeps.calibrate import Calibrated
@@ -43,6 +44,9 @@ def calibrate(
         Path | None,
         typer.Option(help="A sweep with the probes of all tasks; each sweep's own by default."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate the time from a few passes, and stop.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -54,11 +58,12 @@ def calibrate(
     the same command to resume.
 
     Example: labelcast calibrate sweep --name my-model
+    Example: labelcast calibrate sweep --dry-run
     Example: labelcast calibrate sweep --probes-only --task sst2
     Example: labelcast forecast run --calibration my-model.json
     """
     from labelcast.sweeps.calibrate import calibrate as calibrate_sweeps
-    from labelcast.sweeps.calibrate import measure_sweeps_probes
+    from labelcast.sweeps.calibrate import estimate_calibration, measure_sweeps_probes
     from labelcast.sweeps.probes import ProbeSettings
 
     settings = ProbeSettings(
@@ -71,6 +76,13 @@ def calibrate(
         device=device,
         dtype=dtype,
     )
+    if dry_run:
+        seconds = estimate_calibration(sweeps, settings, task or (), probes)
+        if as_json:
+            print_json({"seconds": seconds})
+        else:
+            tell(f"roughly {span(seconds, seconds)} to measure what is missing")
+        return
     if probes_only:
         _show_probes(measure_sweeps_probes(sweeps, settings, say, task or ()), as_json)
         return
@@ -81,8 +93,10 @@ def calibrate(
     file = out or Path(f"{name}.json")
     if file.suffix != ".json":
         raise InputError(f"--out {file}: a card's file ends in .json.")
-    if file.exists() and not force:
-        raise InputError(f"{file}: already exists. Choose another --out, or give --force.")
+    if not force:
+        if file.exists():
+            raise InputError(f"{file}: already exists. Choose another --out, or give --force.")
+        refuse_run_file(file)
     done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:

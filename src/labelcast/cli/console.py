@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shlex
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PROGRAM = "labelcast"
+_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 _TRACEBACK = "LABELCAST_TRACEBACK"
 # For a path that is read; where a file is written, ENOTDIR has exit status 1.
 _BAD_PATH = NO_PATH | {errno.ENOTDIR: "a part of the path is a file, not a folder"}
@@ -77,16 +80,57 @@ def print_json(value: Any) -> None:
     typer.echo(escaped_json(text))
 
 
+def span(low: float, high: float) -> str:
+    """A duration from `low` to `high` seconds, in words.
+
+    >>> span(65, 700), span(7200, 7200)
+    ('1 to 12 minutes', '2 hours')
+    """
+    size, unit = next((s, u) for s, u in _UNITS if high >= 2 * s or s == 1)
+    digits = 1 if unit == "hours" and high < 10 * size else 0
+    ends = (f"{seconds / size:.{digits}f}".removesuffix(".0") for seconds in (low, high))
+    return f"{' to '.join(dict.fromkeys(ends))} {unit}"
+
+
 @contextmanager
 def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on stderr; yields a function that advances it."""
+    """Show a progress bar on stderr, or lines if that is a file; yields a function to advance."""
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     console = stderr()
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield counted(label, total)
+        return
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+def counted(label: str, total: int | None) -> Callable[[int], None]:
+    """A function that counts progress and prints it as lines on stderr; see `_Lines`."""
+    return _Lines(label, total).advance
+
+
+class _Lines:
+    """Progress as lines: the first after 10 seconds, each later one after twice the time."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self.label, self.total = label, total
+        self.begin, self.next, self.done = time.monotonic(), 10.0, 0
+
+    def advance(self, done: int) -> None:
+        """Count what is done, and print a line if it is time."""
+        self.done += done
+        spent = time.monotonic() - self.begin
+        if spent < self.next or not self.done:
+            return
+        self.next = 2 * spent
+        if not self.total or self.done >= self.total:
+            say(f"{self.label}: {self.done:,} done")
+        else:
+            left = spent * (self.total - self.done) / self.done
+            say(f"{self.label}: {self.done:,} of {self.total:,}, {span(left, left)} left")
 
 
 @contextmanager
@@ -105,13 +149,30 @@ def show_warning(
         say(f"warning: {one_line(str(message))}")
 
 
+@contextmanager
+def _escaped_logs() -> Iterator[None]:
+    """Escape what libraries log, which may quote a model's or a data set's files."""
+    make = logging.getLogRecordFactory()
+
+    def escaping(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.msg, record.args = one_line(record.getMessage()), ()
+        return record
+
+    logging.setLogRecordFactory(escaping)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
+
+
 def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
     """Run an app: an error becomes one line on stderr and an exit status.
 
     `program` is how the app is started, for usage messages.
     """
     before = signal.signal(signal.SIGTERM, _stop)
-    with warnings.catch_warnings():
+    with _escaped_logs(), warnings.catch_warnings():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", LabelcastWarning)
         status = _run(app, program)

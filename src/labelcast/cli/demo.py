@@ -23,15 +23,18 @@ def demo(
     Example: labelcast demo --out demo-run
     """
     from labelcast.cli.forecast import show
-    from labelcast.labels.transfer import import_labels
+    from labelcast.labels.draw import take_gold
     from labelcast.models.coslow import cos_low
     from labelcast.models.loading import load_model
     from labelcast.runs.coslow import run_examples, save
-    from labelcast.runs.forecast import forecast_run
+    from labelcast.runs.forecast import check_asked, forecast_run
+    from labelcast.runs.run import Run
     from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
+    check_asked(target=target, calibration=None)
+    Run(out).check_place()
     task = Task.load(TASK)
     source = open_source(f"generated:{TASK}:{SIZE}")
     found = check_pool(source, task)
@@ -44,7 +47,7 @@ def demo(
     say(f"   mean confidence {scored.mean_confidence:.3f}; 32 of the lowest tenth were drawn")
     say("2. label: the known answers are used in place of a person's")
     with run.locked():
-        import_labels(run, source.records())
+        take_gold(run, task.answer)
     say("3. coslow: how alike are the gradients of the 32?")
     labelled = run_examples(run, lm)
     with bar("Gradients", len(labelled)) as progress:

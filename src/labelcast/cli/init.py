@@ -31,11 +31,14 @@ def init(
     """
     from labelcast.errors import InputError
     from labelcast.files.json_files import write_text
+    from labelcast.files.untrusted import refuse_run_file
     from labelcast.tasks.guess import guess_task, task_file
     from labelcast.tasks.sources import open_source
 
-    if out.exists() and not force:
-        raise InputError(f"{out}: exists already. Choose another --out, or give --force.")
+    if not force:
+        if out.exists():
+            raise InputError(f"{out}: exists already. Choose another --out, or give --force.")
+        refuse_run_file(out)
     task = guess_task(
         open_source(data),
         name or _name(data),
@@ -43,6 +46,8 @@ def init(
         answer=answer,
         instruction=instruction,
     )
+    if answer is not None and answer not in next(open_source(data).records()).values:
+        say(f"note: {data} has no field {answer!r} yet; its answers are taken to be any text.")
     write_text(out, task_file(task))
     if as_json:
         print_json({"task": task.model_dump(mode="json"), "file": str(out)})

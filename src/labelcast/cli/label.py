@@ -14,6 +14,7 @@ from labelcast.cli.console import print_json, say, suggest
 from labelcast.cli.options import Json, RunFolder
 
 if TYPE_CHECKING:
+    from labelcast.forecast import Forecast
     from labelcast.labels.transfer import Imported
     from labelcast.runs.label_store import LabelCounts
     from labelcast.runs.run import Run
@@ -133,9 +134,11 @@ def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, bro
 
         label_in_terminal(run, sets)
     else:
+        from labelcast.labels.page.app import Views
         from labelcast.labels.page.server import serve
 
-        serve(run, only=sets, port=port, browser=browser, on_link=_say_link)
+        views = Views(_charts, _report)
+        serve(run, only=sets, port=port, browser=browser, views=views, on_link=_say_link)
     now = count_labels(run)
     counts = [f"{name} {now.labelled.get(name, 0)} of {n}" for name, n in now.drawn.items()]
     say(f"Stopped. All labels are saved ({', '.join(counts)}).")
@@ -144,6 +147,19 @@ def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, bro
         suggest("To continue:", "label", run.path, *options)
     else:
         _suggest_measuring(run, now)
+
+
+def _charts(answer: Forecast) -> dict[str, str]:
+    from labelcast.report.page_charts import charts
+
+    return charts(answer, None)
+
+
+def _report(run: Run) -> str:
+    from labelcast.report.content import gather
+    from labelcast.report.page import render
+
+    return render(gather(run))
 
 
 def _say_link(link: str) -> None:
@@ -181,8 +197,10 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
 
 
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
-    """Suggest CoS-Low, and once it is measured and there is a test set, training."""
-    if run.is_done("coslow") and now.labelled.get("random", 0) > 1 and now.labelled.get("test"):
+    """Suggest CoS-Low, and once it is measured and the test set is labelled, training."""
+    tests = now.drawn.get("test", 0)
+    tested = tests > 1 and now.labelled.get("test") == tests
+    if run.is_done("coslow") and now.labelled.get("random", 0) > 1 and tested:
         suggest("Next:", "tune", run.path, "--budget", now.labelled["random"])
     else:
         suggest("Next:", "coslow", run.path)

@@ -32,6 +32,9 @@ def report(
         Option(help="GPU hours of one fine-tuning run.  [default: as measured by `tune`]"),
     ] = None,
     currency: Annotated[str, Option(help="A sign or a code, such as EUR.")] = "$",
+    force: Annotated[
+        bool, Option("--force", help="Replace a file that is no report, or was edited.")
+    ] = False,
     open_it: Annotated[bool, Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +58,7 @@ def report(
     prices = Prices(cost_per_label, gpu_hour, gpu_hours, currency)
     opened = None if run is None else Run.open(run)
     with waiting("Drawing the report"):
-        path, content = write_report(opened, out, asked=asked or None, prices=prices)
+        path, content = write_report(opened, out, asked=asked or None, prices=prices, force=force)
     if as_json:
         size = path.stat().st_size
         forecast = content.answer.to_dict() | {"warnings": list(content.warnings)}

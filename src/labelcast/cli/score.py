@@ -49,14 +49,22 @@ def score(
 
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
+    from labelcast.errors import InputError
     from labelcast.execution.pool_engines import Spread, check_options, open_engine
-    from labelcast.models.choices import choose_batch
+    from labelcast.models.choices import check_dtype, choose_batch
+    from labelcast.runs.run import Run
     from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.task import Task
 
     spread = Spread(workers, gpus_per_worker, address)
     check_options(engine, spread)
+    # Wrong options are refused before the model is loaded.
+    check_dtype(dtype)
+    choose_batch(batch_size, device, "confidence")
+    if max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
+    Run(out).check_place()
     resolved = None if task is None else Task.load(task)
     source = open_source(pool)
     with waiting("Reading the pool"):

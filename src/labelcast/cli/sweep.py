@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import cell, print_json, say, stdout, tell, waiting
+from labelcast.cli.console import cell, print_json, say, span, stdout, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model
 from labelcast.errors import InputError, RunError
 
@@ -75,6 +75,7 @@ def sweep(
     from labelcast.execution.local import LocalWorkers, cores
     from labelcast.execution.ray_workers import RayWorkers
     from labelcast.models.choices import check_dtype, choose_device, refuse_spread
+    from labelcast.sweeps import estimate
     from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.records import ScoreRow
     from labelcast.sweeps.sweep import Sweep, sweep_task
@@ -119,6 +120,8 @@ def sweep(
     done = len(all_jobs) - len(missing)
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
+        few, most = estimate.steps(settings.recipe)
+        say(f"Each has {few} to {most} training steps; --dry-run says how long that takes.")
         workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow] | None = here
         if workers is None:
             with waiting("Joining the Ray cluster"):
@@ -157,11 +160,21 @@ def _estimate(
     """Print how long the missing jobs will take."""
     from labelcast.sweeps import estimate
 
-    speeds = {}
+    speeds: dict[str, estimate.Speed] = {}
     # The last job of each task has its largest budget.
-    for name, job in {job.name: job for job in every}.items():
+    largest = {job.name: job for job in every}
+
+    def say_rough(speed: estimate.Speed) -> None:
+        if not speeds:
+            ends = estimate.total([estimate.seconds(job, speed) for job in missing], devices)
+            say(f"Roughly {span(*ends)} for {len(missing)} jobs, from a few forward passes.")
+
+    say(f"Timing real steps of {len(largest)} tasks; the first loads the model.")
+    for name, job in largest.items():
         with waiting(f"Timing a few steps of {name}"):
-            speeds[name] = estimate.measure_speed(job)
+            speeds[name] = estimate.measure_speed(job, say_rough)
+        if len(speeds) < len(largest):
+            say(f"  timed {name}: {len(speeds)} of {len(largest)}")
     pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
     low, high = estimate.total(pairs, devices)
     if as_json:
@@ -178,17 +191,11 @@ def _estimate(
         )
         return
     few, most = estimate.steps(every[0].settings.recipe)
-    tell(f"{_hours(low)} to {_hours(high)} for {len(missing)} of {len(every)} jobs")
+    tell(f"{span(low, high)} for {len(missing)} of {len(every)} jobs")
     many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
     device = next(iter(speeds.values())).device
     say(f"  measured: {many}, a few training steps and answers each, on {device}")
     say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.0f} minutes"
 
 
 def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from labelcast.cli.console import bar, print_json, say, tell, waiting
+from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, RunFolder
 
 
@@ -20,6 +20,9 @@ def tune(
     keep: Annotated[
         Path | None, Option(help="Folder for the tuned model.  [default: discard it]")
     ] = None,
+    force: Annotated[
+        bool, Option("--force", help="Let --keep replace files that it did not save.")
+    ] = False,
     target: Annotated[
         float | None, Option(help="Target of the new forecast.  [default: 0.9]")
     ] = None,
@@ -27,6 +30,9 @@ def tune(
         float | None, Option(help="Best possible score.  [default: the task's]")
     ] = None,
     calibration: Annotated[str | None, Option(help="A shipped card or a card's file.")] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
@@ -38,14 +44,17 @@ def tune(
     (labelcast label RUN --test N). If it is interrupted, run the same command to resume.
 
     Example: labelcast tune run --budget 100
+    Example: labelcast tune run --budget 100 --dry-run
     """
     from labelcast.cli.forecast import show
     from labelcast.errors import InputError
     from labelcast.models.choices import refuse_spread
     from labelcast.runs.forecast import check_asked, forecast_run
+    from labelcast.runs.label_store import labelled_examples
     from labelcast.runs.run import Run
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
     from labelcast.runs.tune import tune as tune_run
+    from labelcast.sweeps.estimate import rough_speed, steps, tuning_seconds
     from labelcast.training.backend import recipe_for
 
     refuse_spread(device)
@@ -53,12 +62,25 @@ def tune(
     chosen = recipe_for(recipe, model or opened.model.name)
     check_labels(opened, budget)
     if keep is not None:
-        check_keep(keep)
+        check_keep(keep, force=force)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     with waiting(f"Loading {model or opened.model.name}"):
         train = bool(budget)
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
+    test = labelled_examples(opened, "test", lm.render)
+    speed = rough_speed(lm, test, opened.question.max_new_tokens)
+    low, high = tuning_seconds(chosen, budget, len(test), speed)
+    few, most = steps(chosen) if budget else (0, 0)
+    about = f"roughly {span(low, high)}: {few} to {most} training steps, {len(test)} test examples"
+    if dry_run:
+        if as_json:
+            ends = {"seconds_low": low, "seconds_high": high, "steps_low": few, "steps_high": most}
+            print_json(ends | {"test_size": len(test)})
+        else:
+            tell(about)
+        return
+    say(about)
     with bar("Training", chosen.most_steps if budget else 0) as advance:
         score = tune_run(
             opened,
@@ -69,7 +91,9 @@ def tune(
             dtype=dtype,
             batch_size=batch_size,
             keep=keep,
+            force=force,
             on_step=lambda step, steps, loss: advance(1),
+            on_test=counted("Scoring", len(test)),
         )
     found: tuple[str, ...] = ()
     fault, answer = None, None

@@ -41,6 +41,16 @@ def refuse_target(path: Path) -> None:
         raise InputError(f"{path}: this is a folder. Give a file's path.")
 
 
+def refuse_run_file(path: Path) -> None:
+    """Refuse a name that a run or a sweep keeps for a file of its own, also one not yet written."""
+    own = next((n for n in ("run.json", "sweep.json") if (path.parent / n).exists()), None)
+    if own and path.suffix in (".json", ".jsonl", ".npy", ".parquet"):
+        raise InputError(
+            f"{path}: that folder belongs to labelcast (it has {own}), which keeps its own "
+            f"{path.suffix} files there. Choose another folder."
+        )
+
+
 def refuse_links(folder: Path) -> None:
     """Refuse a folder with a link to outside, through which a run could overwrite other files.
 

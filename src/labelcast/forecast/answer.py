@@ -180,34 +180,59 @@ class Forecast:
 
     def sentence(self) -> str:
         """Return the answer as one plain sentence."""
-        needed = self.labels_needed
+        needed, level = self.labels_needed, f"{100 * self.level:.4g}%"
+        if self.answered_by == ("zero-shot",):
+            return f"{self.headline()}."
+        chance = f"{self._chance()}."
+        if self._first_met() is not None:
+            return f"{self.headline()}{f'; {chance}' if needed.point is None else '.'}"
+        if needed.point is None:
+            least = "" if needed.low is None else f" ({level}: at least {_rounded(needed.low)})"
+            return f"{self.headline()}{least}; {chance}{self._given_reached()}"
+        return f"{self.headline()} ({level}: {self._interval()}); {chance}"
+
+    def headline(self) -> str:
+        """Return the answer without its interval and without a full stop."""
+        needed, aim = self.labels_needed, self._aim()
         if self.answered_by == ("zero-shot",):
             return (
                 f"None needed: zero-shot ({shown(self.target.zero_shot)}) already meets the "
-                f"target ({shown(self.target.score)})."
+                f"target ({shown(self.target.score)})"
             )
-        aim = self._aim()
-        chance = f"{chance_in_words(needed.reachable)} chance that {self.horizon:,} suffice."
-        met = [o for o in self.observations if self.met and self._meets(o.score)]
-        if met:
-            first = min(met, key=lambda o: o.budget)
+        if (first := self._first_met()) is not None:
             score = f"the score of {shown(first.score)} at {int(first.budget):,} labels"
             if needed.point is None:
-                return (
-                    f"{score.capitalize()} meets the target of {aim}, the others do not; {chance}"
-                )
-            return f"Reached: {score} meets the target of {aim}."
-        level = f"{100 * self.level:.4g}%"
+                return f"{score.capitalize()} meets the target of {aim}, the others do not"
+            return f"Reached: {score} meets the target of {aim}"
         if needed.point is None:
-            least = "" if needed.low is None else f" ({level}: at least {_rounded(needed.low)})"
-            given = ""
-            if needed.if_reached is not None:
-                given = f" If it is reached, with about {_counted(needed.if_reached)}."
-            never = f"Probably not within {self.horizon:,} labels to reach {aim}{least}"
-            return f"{never}; {chance}{given}"
-        return (
-            f"About {_counted(needed.point)} to reach {aim} ({level}: {self._interval()}); {chance}"
-        )
+            return f"Probably not within {self.horizon:,} labels to reach {aim}"
+        return f"About {_counted(needed.point)} to reach {aim}"
+
+    def beneath(self) -> str:
+        """Return what belongs beneath the headline: the interval, and the chance; may be empty."""
+        needed = self.labels_needed
+        if self.answered_by == ("zero-shot",):
+            return ""
+        if self._first_met() is not None:
+            return f"{self._chance()}." if needed.point is None else ""
+        level = f"{100 * self.level:.4g}% interval"
+        if needed.point is not None:
+            return f"{level}: {self._interval()} labels. {self._chance()}."
+        least = "" if needed.low is None else f"{level}: at least {_rounded(needed.low)} labels. "
+        return f"{least}{self._chance()}.{self._given_reached()}"
+
+    def _given_reached(self) -> str:
+        reached = self.labels_needed.if_reached
+        return "" if reached is None else f" If it is reached, with about {_counted(reached)}."
+
+    def _chance(self) -> str:
+        chance = chance_in_words(self.labels_needed.reachable)
+        return f"{chance} chance that {self.horizon:,} suffice"
+
+    def _first_met(self) -> ScoreObservation | None:
+        """The observed score with the fewest labels that meets the target, if one does."""
+        met = [o for o in self.observations if self.met and self._meets(o.score)]
+        return min(met, key=lambda o: o.budget, default=None)
 
     def _aim(self) -> str:
         if self.target.score is not None and self.curve_unit == "score":

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Strict
 
 from labelcast.errors import InputError
+from labelcast.files.json_files import write_json
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample
 from labelcast.runs.pool import fetch, pickable, survey
+from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.sources import Source, open_source
+
+_GOLD = "gold.json"
+
+
+class GoldFile(Form):
+    """`gold.json`: the field of the pool that labels were taken from, and their examples."""
+
+    field: str = ""
+    ids: Annotated[tuple[str, ...], Strict(False)] = ()
 
 
 @dataclass(frozen=True)
@@ -71,9 +84,20 @@ def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> Gold
     known, draws = store.known_answers(run), store.read_draws(run, only)
     found = _gold_answers(run, field, draws)
     if found:
+        before = read_gold(run)
+        # First, so that no label of the pool is taken for a person's after a kill.
+        write_json(
+            run.file(_GOLD), {"field": field, "ids": [*dict.fromkeys([*before.ids, *found])]}
+        )
         store.save_labels(run, known | found)
     kept = sum(draw.id in known for draw in draws)
     return GoldCounts(len(found), kept, len(draws) - kept - len(found))
+
+
+def read_gold(run: Run) -> GoldFile:
+    """Which labels `take_gold` took, and from which field. Raises InputError if it is damaged."""
+    path = run.file(_GOLD)
+    return parse_file(GoldFile, path, "Delete that file.") if path.exists() else GoldFile()
 
 
 def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[str, str]:
@@ -81,15 +105,18 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in _open_pool(run).records() if wanted else ():
-        if record.index not in wanted:
+    for record in _open_pool(run).records():
+        # The field is checked also if everything is labelled.
+        if record.index not in wanted and record.index > 0:
             continue
         if field not in record.values:
             raise InputError(
                 f"--gold {field}: {record.where} has no such field. It has: "
                 f"{', '.join(list(record.values)[:12])}."
             )
-        value = record.values[field]
+        if not wanted:
+            break
+        value = record.values[field] if record.index in wanted else None
         if not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer

@@ -13,7 +13,7 @@ from pydantic import RootModel
 from labelcast.errors import InputError
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_json, write_text
-from labelcast.files.untrusted import refuse_target
+from labelcast.files.untrusted import refuse_run_file, refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
@@ -147,6 +147,8 @@ def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = F
     config, known = exchange.config_path(path, file_format), _written(run)
     for file in (path, config) if config else (path,):
         name = _name(run, file)
+        if not force and not file.exists():
+            refuse_run_file(file)
         if force or not file.exists() or _digest(file.read_bytes()) in known.get(name, []):
             continue
         if name not in known:

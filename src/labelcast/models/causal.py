@@ -79,19 +79,30 @@ class LanguageModel:
             return False
         return "@sys@" in text and "@usr@" in text
 
+    @cached_property
+    def _shows_text(self) -> bool:
+        """Whether the chat template shows a user turn."""
+        return "@usr@" in self.turns([{"role": "user", "content": "@usr@"}], answering=True)
+
     def render(self, instruction: str, user: str) -> str:
         """The prompt in the model's chat template, up to where the answer begins.
 
         If the template has no system turn, the instruction opens the user turn.
 
         Raises:
-            InputError: the model has no chat template, or the template fails.
+            InputError: the model has no chat template, the template fails, or it drops the text.
         """
         if not self.has_chat_template:
             raise InputError(
                 f"model {self.name}: it has no chat template, so a task cannot be rendered for it. "
                 "Use the instruction-tuned version, or give records that are already rendered "
                 "(fields input_text and ground_truth)."
+            )
+        if not self._shows_text:
+            raise InputError(
+                f"model {self.name}: its chat template leaves out the user's text, so every prompt "
+                "would be the same. Correct the template (chat_template.jinja, or "
+                "tokenizer_config.json)."
             )
         if self._takes_system:
             turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]

@@ -64,7 +64,13 @@ def count_numbers(spec: str, path: Path) -> int:
 
 
 def check_config(spec: str, config: Any) -> None:
-    """Refuse a config that asks for code from the hub."""
+    """Refuse a config that asks for code from the hub, or with an encoder and a decoder."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"model {spec}: it has an encoder and a decoder (type {config.model_type}). labelcast "
+            "runs causal language models and encoders. Forecasts from measured scores work for any "
+            "model: `labelcast forecast --observe`."
+        )
     parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
     for part in parts:
         for name in _FROM_HUB:
@@ -101,6 +107,19 @@ def check_complete(spec: str, found: Mapping[str, Any]) -> None:
             f"model {spec}: {len(other)} of its weights are not as its config says ({name} is "
             f"{list(there)} and should be {list(wanted)}). Do they belong together?"
         )
+
+
+def check_quantised(spec: str, model: Any) -> None:
+    """Refuse a config of 4 or 8 bits over weights that are not: bitsandbytes fails at the first."""
+    for name, module in model.named_modules():
+        kind, weight = type(module).__name__, getattr(module, "weight", None)
+        four = kind == "Linear4bit" and getattr(weight, "quant_state", None) is None
+        if four or (kind == "Linear8bitLt" and getattr(weight, "CB", None) is None):
+            raise InputError(
+                f"model {spec}: its config says that bitsandbytes has quantised its weights, but "
+                f"they are not as bitsandbytes writes them ({name}). Delete quantization_config "
+                "from config.json, or quantise the model again."
+            )
 
 
 def check_fits(spec: str, numbers: int, dtype: Any, device: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+from transformers.pytorch_utils import Conv1D
 
 from labelcast.errors import InputError
 from labelcast.models.protocols import TorchModel
@@ -22,6 +23,9 @@ from labelcast.models.recompute import Pass
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FUSED = ("qkv_proj", "gate_up_proj")
+CONV = ("c_attn", "c_proj", "c_fc")
+"""The layers of GPT-2, which have the class Conv1D: linear, with weights [I,O]."""
+_SCORES_ONLY = "Forecasts from measured scores need no CoS-Low: `labelcast forecast --observe`."
 _ONE_EXPERT = re.compile(r"\.experts\.\d+\.")
 
 
@@ -68,15 +72,18 @@ def linear_layers(lm: TorchModel) -> dict[str, Layer]:
             if _ONE_EXPERT.search(name):
                 raise _unknown_experts(lm, name)
             found[name] = Layer(module, module.in_features, module.out_features)
+        elif isinstance(module, Conv1D) and name.rpartition(".")[2] in CONV:
+            found[name] = Layer(module, module.nx, module.nf)
         elif any(weight.dim() > 2 for weight in module.parameters(recurse=False)):
             if _known_experts(module):
                 found |= _experts(name, module)
             elif "expert" in type(module).__name__.lower():
                 raise _unknown_experts(lm, type(module).__name__)
     if not found:
+        known = ", ".join(LAYERS + CONV)
         raise InputError(
-            f"model {lm.name}: none of its linear layers is called {', '.join(LAYERS)}, "
-            "so CoS-Low is not defined for it."
+            f"model {lm.name}: none of its linear layers is called {known}, so CoS-Low is not "
+            f"defined for it. {_SCORES_ONLY}"
         )
     return found
 
@@ -84,7 +91,7 @@ def linear_layers(lm: TorchModel) -> dict[str, Layer]:
 def _unknown_experts(lm: TorchModel, what: str) -> InputError:
     return InputError(
         f"model {lm.name}: its experts ({what}) have a structure that labelcast does not know, "
-        "so CoS-Low cannot be computed for it. `labelcast score` still works."
+        f"so CoS-Low cannot be computed for it. {_SCORES_ONLY}"
     )
 
 
@@ -123,7 +130,7 @@ def hooked(layers: Mapping[str, Layer], contraction: Contraction, state: Pass) -
     blocks: dict[Any, str] = {}
     with ExitStack() as hooks:
         for name, layer in layers.items():
-            if isinstance(layer.module, nn.Linear):
+            if isinstance(layer.module, nn.Linear | Conv1D):
                 hooks.callback(layer.module.register_forward_hook(taps.linear(name)).remove)
             else:
                 blocks[layer.module] = name.rsplit(".", 2)[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from labelcast.models.checks import (
     check_config,
     check_fits,
     check_folder,
+    check_quantised,
     check_tokenizer,
     count_numbers,
 )
@@ -142,7 +143,7 @@ def is_encoder(config: Any) -> bool:
 
     classes = getattr(config, "architectures", None) or []
     generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in classes)
-    decodes = getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False)
+    decodes = getattr(config, "is_decoder", False)
     return config.model_type in MASKED and not generates and not decodes
 
 
@@ -248,6 +249,7 @@ def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -
             ignore_mismatched_sizes=True,
         )
     check_complete(spec, found)
+    check_quantised(spec, model)
     model.eval().requires_grad_(False)
     compute_alike(model)
     identity = identify(spec, config, tokenizer)
@@ -373,10 +375,28 @@ def _count(config: Any, device: Choice[str]) -> int:
 
 def _count_weights(config: Any) -> int:
     """The number of weights, from the config alone; takes half a second."""
+    return sum(weight.numel() for weight in _without_weights(config).parameters())
+
+
+def _without_weights(config: Any) -> Any:
+    """A model whose weights hold no numbers."""
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
 
     made = AutoModel if is_encoder(config) else AutoModelForCausalLM
     with torch.device("meta"):
-        model = made.from_config(config)
-    return sum(weight.numel() for weight in model.parameters())
+        return made.from_config(config)
+
+
+def check_gradients(lm: AnyModel) -> None:
+    """Refuse a model whose gradients CoS-Low cannot compare; its weights need not be loaded.
+
+    Encoders pass: their runs never measure it.
+    """
+    from labelcast.models.layers import linear_layers
+
+    if isinstance(lm, Encoder):
+        return
+    if isinstance(lm.model, Unweighted):
+        lm = replace(lm, model=_without_weights(lm.model.config))
+    linear_layers(lm)

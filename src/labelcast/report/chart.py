@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -12,6 +12,7 @@ from labelcast.report.frame import (
     HEADROOM,
     PALETTE,
     Frame,
+    Palette,
     end_in_words,
     needed_in_words,
     observed,
@@ -22,14 +23,22 @@ from labelcast.report.frame import (
 if TYPE_CHECKING:
     from labelcast.forecast.answer import Forecast
 
+_ABOVE, _BELOW = -9, 11
+"""Where the name of a line is, in pixels from it."""
 MOST_NAMED = 12
 """With more observed scores than these, their values are not written."""
 NARROW = 420
 """Below this width, in pixels, the axis of labels has fewer ticks."""
 
 
+_THEMED = Palette("currentColor", "#838b94", "rgba(128, 128, 128, 0.25)", "#3f84d4", "transparent")
+"""Colours for a light and a dark page: text takes the page's own, the rest is of middle tone."""
+
+
 def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> alt.LayerChart:
     """Plot a forecast as an altair chart: the curve with its band, the target, observed scores.
+
+    Its colours follow the notebook's theme, light or dark.
 
     The x axis is log2(labels), with 0 in the place of 1, up to 5,000 labels or to the horizon if
     that is more. The AUC is measured on this axis. Width and height are those of the plot in
@@ -41,6 +50,22 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> alt.LayerC
         >>> chart.width
         640
     """
+    made = curve_chart(answer, width=width, height=height).to_dict(validate=False)
+    colours = dict(zip(PALETTE, _THEMED, strict=True))
+    chart: alt.LayerChart = alt.LayerChart.from_dict(_recoloured(made, colours), validate=False)
+    return chart
+
+
+def _recoloured(value: Any, colours: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _recoloured(part, colours) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_recoloured(part, colours) for part in value]
+    return colours.get(value, value) if isinstance(value, str) else value
+
+
+def curve_chart(answer: Forecast, *, width: int, height: int) -> alt.LayerChart:
+    """The chart of `plot` in the colours of `PALETTE`."""
     frame = Frame.of(answer, width)
     layers = [
         *_curve(answer, frame),
@@ -108,7 +133,9 @@ def _labels_axis(frame: Frame) -> alt.X:
 
 def _value_axis(frame: Frame) -> alt.Y:
     number = f",.{frame.decimals}f"
-    axis = alt.Axis(values=frame.ticks, format=number, title=None, domain=False, ticks=False)
+    axis = alt.Axis(
+        values=frame.ticks, format=number, title=None, domain=False, ticks=False, labelPadding=7
+    )
     top = frame.top + HEADROOM * (frame.top - frame.bottom)
     return alt.Y("y:Q", axis=axis, scale=scale(frame.lane(1), top))
 
@@ -130,18 +157,22 @@ def _rules(answer: Forecast, frame: Frame) -> list[Any]:
     by_score = answer.curve_unit == "score"
     zero, top = (answer.zero_shot, answer.ceiling) if by_score else (None, None)
     best = "lowest value" if answer.lower_is_better else "ceiling"
-    lines = [
-        *_line(0.0 if zero is None else zero.median, end_in_words("zero-shot", zero), "right"),
-        *_line(1.0 if top is None else top.median, end_in_words(best, top), "left"),
-    ]
+    start, end = 0.0 if zero is None else zero.median, 1.0 if top is None else top.median
     target = target_value(answer)
+    # The name of the higher line is above it and that of the lower one below: neither is crossed.
+    higher = target is None or end >= target
+    lines = [
+        *_line(start, end_in_words("zero-shot", zero), "right", _ABOVE),
+        *_line(end, end_in_words(best, top), "left", _ABOVE if higher else _BELOW),
+    ]
     if target is not None and target >= frame.bottom:
-        lines += _line(target, target_in_words(answer), "left", of_target=True)
+        place = _BELOW if higher else _ABOVE
+        lines += _line(target, target_in_words(answer), "left", place, of_target=True)
     return lines
 
 
-def _line(value: float, name: str, side: str, *, of_target: bool = False) -> list[Any]:
-    colour, dash, dy = (PALETTE.accent, [6, 4], 11) if of_target else (PALETTE.muted, [2, 3], -9)
+def _line(value: float, name: str, side: str, dy: int, *, of_target: bool = False) -> list[Any]:
+    colour, dash = (PALETTE.accent, [6, 4]) if of_target else (PALETTE.muted, [2, 3])
     base = data([{"x": 0.0, "end": 1.0, "y": value, "name": name}])
     rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2="end:Q")
     x, dx = ("x:Q", 4) if side == "left" else ("end:Q", -2)
@@ -182,6 +213,13 @@ def _scores(answer: Forecast, frame: Frame) -> list[Any]:
     """Observed scores with the interval of their noise; a few have their values written."""
     scores, ink = observed(answer), PALETTE.ink
     place = frame.labels.place
+    start = answer.zero_shot if answer.curve_unit == "score" else None
+    layers = []
+    if start is not None and start.known:
+        at = data([{"x": 0.0, "y": start.median}])
+        layers.append(
+            at.mark_point(filled=True, color=ink, stroke=PALETTE.ground, size=70, opacity=1)
+        )
     base = data(
         {"x": place(o.n), "y": o.score, "low": o.low, "high": o.high}
         | {"name": f"{shown(o.score)} at {o.n:,}"}
@@ -190,10 +228,12 @@ def _scores(answer: Forecast, frame: Frame) -> list[Any]:
     bars = base.encode(y="low:Q", y2="high:Q")
     if len(scores) > MOST_NAMED:
         return [
+            *layers,
             bars.mark_rule(color=ink, strokeWidth=1, opacity=0.3),
             base.mark_point(filled=True, color=ink, size=20, opacity=0.6),
         ]
     return [
+        *layers,
         bars.mark_rule(color=ink, strokeWidth=1.5),
         base.mark_point(filled=True, color=ink, stroke=PALETTE.ground, size=70, opacity=1),
         *text(base, ink, align="left", dx=9, dy=12),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.options import RunOptions
+from labelcast.labels.draw import read_gold
 from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.run import Run
@@ -108,7 +109,7 @@ def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
             scoring += [f"--{name.replace('_', '-')}", question[name]]
     return [
         labelcast(*scoring),
-        labelcast("label", run.path),
+        labelcast("label", run.path, *(["--gold", gold] if (gold := read_gold(run).field) else [])),
         *([] if run.coslow() is None else [labelcast("coslow", run.path)]),
         *(labelcast("tune", run.path, "--budget", row.budget) for row in run.tuned_scores()),
         forecast_command(run, asked),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_special
+from labelcast.labels.draw import read_gold
 from labelcast.labels.session import ExampleNotes, load_notes
 from labelcast.runs.label_store import read_draws, read_labels
 from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers
@@ -105,13 +106,14 @@ class LabelledExample:
 class LabelledExamples:
     """The labelled examples: `rows` are those in the table, with their `numbers` by id.
 
-    `count` examples are labelled of those `drawn`, and the labeller skipped some; `seconds` is the
-    median time per label.
+    `count` examples are labelled of those `drawn`, `gold` of them from the pool, and the labeller
+    skipped some; `seconds` is the median time per label of the others.
     """
 
     fields: tuple[str, ...]
     rows: tuple[LabelledExample, ...]
     count: int
+    gold: int
     drawn: int
     skipped: int
     seconds: float | None
@@ -143,11 +145,13 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
         )
     drawn = [draw.id for draw in read_draws(run, ["low"])]
     of_drawn = [notes[key] for key in drawn if key in notes]
-    times = [one.seconds for one in of_drawn if one.seconds]
+    gold = set(read_gold(run).ids)
+    times = [one.seconds for one in of_drawn if one.seconds and one.id not in gold]
     return LabelledExamples(
         fields=tuple(names),
         rows=tuple(rows),
         count=len(labels),
+        gold=sum(label.id in gold for label in labels),
         drawn=max(len(drawn), len(labels)),
         skipped=sum(one.skipped for one in of_drawn),
         seconds=median(times) if times else None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_text
+from labelcast.files.untrusted import refuse_run_file, refuse_special
 from labelcast.forecast.answer import chance_in_words, shown
 from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.report.content import Content, gather
@@ -20,8 +21,7 @@ from labelcast.report.frame import observed
 from labelcast.runs.run import Run
 
 NAME = "report.html"
-MARK = "<!doctype html>\n<!-- labelcast report -->\n"
-"""The beginning of every report; only a file that begins so is replaced."""
+_START, _END = "<!doctype html>\n<!-- labelcast report", " -->\n"
 
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
 _REPLACED = (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
@@ -34,6 +34,7 @@ def write_report(
     *,
     asked: Mapping[str, Any] | None = None,
     prices: Prices | None = None,
+    force: bool = False,
 ) -> tuple[Path, Content]:
     """Write the report of a run, or of scores alone, as one HTML file that opens offline.
 
@@ -45,9 +46,10 @@ def write_report(
         asked: options of the forecast, as `labelcast.forecast` takes them; None repeats the run's
             last forecast, else the defaults.
         prices: of labels and GPU hours.
+        force: replace `out` also if it is another file, or a report that was edited.
 
     Raises:
-        InputError: there is no forecast yet, an option is wrong, or `out` is another file.
+        InputError: there is no forecast yet, an option is wrong, or `out` is in the way.
         RunError: the file cannot be written, or a chart cannot be drawn.
 
     Examples:
@@ -59,22 +61,36 @@ def write_report(
         ('report.html', 0.85)
     """
     path = Path(out) if out is not None else Path(NAME) if run is None else run.file(NAME)
-    _check_replaceable(path)
+    _check_replaceable(path, force=force)
     content = gather(run, asked, prices)
     write_text(path, render(content))
     return path, content
 
 
-def _check_replaceable(path: Path) -> None:
+def _check_replaceable(path: Path, *, force: bool) -> None:
+    """Refuse a file that is no report, or was edited since; raises InputError."""
     if path.is_dir():
         raise InputError(f"--out {path}: a folder. Give the name of a file, such as {NAME}.")
-    if not path.is_file():
+    refuse_special(path)
+    if force:
         return
-    with path.open("rb") as stream:
-        if stream.read(len(MARK)) != MARK.encode():
-            raise InputError(
-                f"--out {path}: already exists and is not a labelcast report. Choose another name."
-            )
+    if not path.exists():
+        refuse_run_file(path)
+        return
+    content = path.read_bytes()
+    if content == _marked(content.partition(_END.encode())[2].decode("utf-8", "replace")).encode():
+        return
+    if not content.startswith(_START.encode()):
+        why = "already exists and is not a labelcast report"
+    else:
+        why = "was edited since labelcast wrote it, or an earlier version of labelcast wrote it"
+    raise InputError(f"--out {path}: {why}. Choose another name, or replace it with --force.")
+
+
+def _marked(page: str) -> str:
+    """A page behind a comment with its digest, which shows whether it was edited."""
+    digest = hashlib.sha256(page.encode()).hexdigest()[:16]
+    return f"{_START} {digest}{_END}{page}"
 
 
 def render(content: Content) -> str:
@@ -113,7 +129,7 @@ def render(content: Content) -> str:
         ends=partial(ends, horizon=content.answer.horizon),
         shown=shown,
     )
-    return MARK + page
+    return _marked(page)
 
 
 def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:

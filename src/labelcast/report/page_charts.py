@@ -11,7 +11,7 @@ import altair as alt
 
 from labelcast.errors import RunError, brief
 from labelcast.forecast.answer import Forecast
-from labelcast.report.chart import data, plot, scale, styled, text
+from labelcast.report.chart import curve_chart, data, scale, styled, text
 from labelcast.report.examples import PoolConfidence
 from labelcast.report.frame import PALETTE
 
@@ -26,7 +26,7 @@ def charts(answer: Forecast, pool: PoolConfidence | None) -> dict[str, str]:
     """The forecast curve and the pool's confidence, each for a wide page and for a phone."""
     drawn = {}
     for name, width, height in (("wide", 680, 360), ("narrow", 300, 300)):
-        curve, label = plot(answer, width=width, height=height), answer.sentence()
+        curve, label = curve_chart(answer, width=width, height=height), answer.sentence()
         drawn[f"curve_{name}"] = to_svg(curve, f"The forecast curve. {label}", PAGE_COLOURS)
         if pool is not None:
             label = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,6 +17,7 @@ from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import Question
 from labelcast.runs.records import Asked, ModelPart
 from labelcast.runs.run import Run
+from labelcast.selection.low_confidence import SHARE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -87,9 +89,23 @@ def answer_run(
             f"CoS-Low rests on {found.examples} examples, and the calibrations on "
             f"{PUBLISHED_EXAMPLES} each: the intervals are too narrow; label more of them"
         )
+    if found and (small := _small_pool(run)):
+        warnings.append(small)
     question = Question.of(pool_size=run.facts.size, **known)
     forecast = answer(question, found.coslow if found else None, card)
     return RunAnswer(forecast, tuple(warnings), card, known)
+
+
+def _small_pool(run: Run) -> str:
+    """A warning if the examples of CoS-Low could not be drawn from the lowest tenth of the pool."""
+    size, drawn = run.facts.size, run.question.n_label
+    if not size or math.ceil(SHARE * size) >= drawn:
+        return ""
+    return (
+        f"the pool is small: {drawn} examples are more than the lowest {SHARE:.0%} of {size}, so "
+        f"CoS-Low is not quite that of the calibrations; a pool of {math.ceil(drawn / SHARE)} or "
+        "more is better"
+    )
 
 
 def forecast_run(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from labelcast.errors import InputError
-from labelcast.files.json_files import read_jsonl, write_jsonl
+from labelcast.errors import InputError, LabelcastWarning
+from labelcast.files.json_files import read_jsonl, write_jsonl, write_with
 from labelcast.runs.records import Form, Natural, parse_rows
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example, Render, answer_name, examples, flat_row, input_names
@@ -106,7 +109,52 @@ def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExamp
 
 def draws_so_far(run: Run) -> list[DrawnExample]:
     """The drawn examples, also before score has finished."""
-    return _read_examples(run, _DRAWS, DrawnExample)
+    try:
+        return _read_examples(run, _DRAWS, DrawnExample)
+    except InputError as error:
+        raise InputError(
+            f"{error} Or run the same `labelcast score` again, which repeats the draw."
+        ) from None
+
+
+def draws_intact(run: Run) -> bool:
+    """Whether `draws.jsonl` exists and is not damaged."""
+    try:
+        return run.file(_DRAWS).exists() and bool(draws_so_far(run))
+    except InputError:
+        return False
+
+
+def surviving_draws(run: Run) -> list[DrawnExample]:
+    """The examples outside the low-confidence set that are labelled, or intact in `draws.jsonl`."""
+    labels = read_labels(run)
+    known = {label.id for label in labels}
+    rows = [*labels, *(draw for draw in _intact_rows(run) if draw.id not in known)]
+    return sorted((row for row in rows if row.set != "low"), key=lambda row: row.batch)
+
+
+def restore_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
+    """Write `draws.jsonl` in the place of a missing or damaged one, which is kept beside it."""
+    path, aside = run.file(_DRAWS), run.file("draws.damaged.jsonl")
+    if path.exists():
+        write_with(aside, lambda part: part.write_bytes(path.read_bytes()))
+        others = sum(draw.set != "low" for draw in draws)
+        warnings.warn(
+            f"{path} was damaged. The draw is repeated from its seed, and {others} examples of "
+            f"other sets are restored. The damaged file is {aside}.",
+            LabelcastWarning,
+            stacklevel=2,
+        )
+    save_draws(run, draws)
+
+
+def _intact_rows(run: Run) -> Iterator[DrawnExample]:
+    path, inputs = run.file(_DRAWS), input_names(run.task)
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        # Also a RecursionError: the line may be anything.
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            row = json.loads(line)
+            yield DrawnExample.model_validate(row | {"fields": {key: row[key] for key in inputs}})
 
 
 def require_drawn(run: Run, only: Collection[str] | None) -> None:

@@ -82,16 +82,11 @@ class Run:
             RunError: the folder cannot be written, or another process is using it.
         """
         run = cls(path)
-        if run.path.exists() and not run.path.is_dir():
-            raise InputError(f"{path}: a file; a run folder is needed.")
+        run.check_place()
         if run.exists():
             run._check_question(question)
             if run.facts == facts:
                 return run
-        elif run.path.exists() and not run._is_blank():
-            raise InputError(
-                f"{path}: the folder is not empty and is not a run. Choose another --out."
-            )
         with run.locked():
             # Another process may have created a run here in the meantime.
             if run.exists():
@@ -99,6 +94,15 @@ class Run:
             run._content = RunFile(question=question, facts=facts)
             write_json(run.file("run.json"), run._content.to_dict())
         return run
+
+    def check_place(self) -> None:
+        """Refuse a path where no run can be created, before any work for it."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: a file; a run folder is needed.")
+        if self.path.exists() and not self.exists() and not self._is_blank():
+            raise InputError(
+                f"{self.path}: the folder is not empty and is not a run. Choose another --out."
+            )
 
     def exists(self) -> bool:
         """Whether the folder has a run in it."""

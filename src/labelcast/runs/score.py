@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
-from labelcast.files.json_files import disk_faults, write_jsonl
+from labelcast.files.json_files import write_jsonl
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
-from labelcast.models.loading import AnyModel, load_any
-from labelcast.runs.label_store import DrawnExample, check_names, draws_so_far, save_draws
+from labelcast.models.loading import AnyModel, check_gradients, load_any
+from labelcast.runs.label_store import (
+    DrawnExample,
+    check_names,
+    draws_intact,
+    draws_so_far,
+    restore_draws,
+    surviving_draws,
+)
 from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
@@ -206,6 +213,7 @@ def score_run(
     begin = time.perf_counter()
     found = found or check_pool(source, task, n_label)
     _check_answer_length(lm, max_new_tokens)
+    check_gradients(lm)  # before anyone labels
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # without a chat template, create no folder
     engine = engine or LocalEngine(lm)
@@ -282,14 +290,18 @@ def _is_finished(run: Run) -> bool:
 
 
 def _draw_low(run: Run, source: Source, confidence: NDArray[np.float64]) -> None:
-    """Write `draws.jsonl` and `to_label.jsonl`, each if it is missing."""
+    """Write `draws.jsonl` if it is missing or damaged, and `to_label.jsonl` if it is missing."""
     question, task, to_label = run.question, run.task, run.file("to_label.jsonl")
-    if not run.file("draws.jsonl").exists():
+    if not draws_intact(run):
         positions = pick_low_confidence(confidence, question.n_label, seed=question.seed)
-        drawn = fetch(source, task, positions.tolist())
-        save_draws(run, [DrawnExample.of(e, "low", 0) for e in drawn])
-        with disk_faults(to_label):
-            to_label.unlink(missing_ok=True)
+        low = fetch(source, task, positions.tolist())
+        others = [draw for draw in surviving_draws(run) if draw.index < len(confidence)]
+        found = fetch(source, task, [draw.index for draw in others]) if others else []
+        # A row may be damaged and still be valid JSON.
+        pairs = [(e, draw) for e, draw in zip(found, others, strict=True) if e.id == draw.id]
+        draws = [DrawnExample.of(example, "low", 0) for example in low]
+        draws += [DrawnExample.of(example, draw.set, draw.batch) for example, draw in pairs]
+        restore_draws(run, draws)
     if not to_label.exists():
-        low = [draw for draw in draws_so_far(run) if draw.set == "low"]
-        write_jsonl(to_label, [{"id": n.id} | flat_row(n.fields, task, None) for n in low])
+        shown = [draw for draw in draws_so_far(run) if draw.set == "low"]
+        write_jsonl(to_label, [{"id": n.id} | flat_row(n.fields, task, None) for n in shown])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import AnyModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import count_labels, labelled_examples
-from labelcast.runs.records import TunedScore
+from labelcast.runs.records import Form, TunedScore, parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
@@ -23,6 +24,12 @@ from labelcast.training.splits import Splits, digest
 
 _SAVED = "labelcast.json"
 """In a folder with a saved model: the run and the training that it comes from."""
+
+
+class _SavedModel(Form):
+    """`labelcast.json`: the digests of the saved files, None until all are saved."""
+
+    files: dict[str, str] | None = None
 
 
 def tune(
@@ -37,6 +44,7 @@ def tune(
     batch_size: int | None = None,
     max_new_tokens: int | None = None,
     keep: Path | None = None,
+    force: bool = False,
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
 ) -> TunedScore:
@@ -57,6 +65,7 @@ def tune(
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off; None takes the run's own.
         keep: folder to save the tuned model in; None discards it.
+        force: replace files in `keep` that are edited or not of a saved model.
         on_step: called after each training step with the step, the most steps and the last loss.
         on_test: called with the number of test examples scored since the last call.
 
@@ -73,12 +82,11 @@ def tune(
     recipe = recipe_for(recipe, name)
     check_labels(run, budget)
     if keep is not None:
-        check_keep(keep)
+        check_keep(keep, force=force)
     if model is None or isinstance(model, str):
         train = bool(budget)
         model = load_run_model(run, recipe, model, device=device, dtype=dtype, train=train)
     check_model(run, lm := model)
-    lm = lm.for_answers(run.task.answers if run.task else ())
     vectors = str(run.file("vectors"))
     backend, placement = backend_of(recipe, name), Placement(lm.device.value, dtype, cache=vectors)
     test = labelled_examples(run, "test", lm.render)
@@ -119,8 +127,10 @@ def tune(
         write_jsonl(run.file("observations.jsonl"), rows)
         if keep is not None:
             # First, so that the same command may finish a save that was interrupted.
-            write_json(keep / _SAVED, {"run": str(run.path), "budget": budget, "seed": seed})
+            saved = {"run": str(run.path), "budget": budget, "seed": seed}
+            write_json(keep / _SAVED, saved)
             backend.save(lm, keep)
+            write_json(keep / _SAVED, saved | {"files": _digests(keep)})
         # Only now: after a kill while scoring, the training need not be repeated.
         rmtree(folder, ignore_errors=True)
     return result
@@ -144,18 +154,40 @@ def load_run_model(
     refuse_spread(device)
     name, placement = model or run.model.name, Placement(device, dtype)
     found: AnyModel = backend_of(recipe, name).load(name, recipe, placement, train=train)
-    return found
+    return found.for_answers(run.task.answers if run.task else ())
 
 
-def check_keep(folder: Path) -> None:
-    """Refuse a folder that is not empty and in which no tuned model was saved before."""
+def check_keep(folder: Path, *, force: bool = False) -> None:
+    """Refuse a folder with other files than those of a saved model, as they were saved."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--keep {folder}: a file is there. Give a new folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _SAVED).exists():
+    if force or not folder.is_dir() or not any(folder.iterdir()):
+        return
+    fix = "Give a new folder, or replace the files with --force."
+    if not (folder / _SAVED).exists():
         raise InputError(
             f"--keep {folder}: the folder is not empty, and labelcast did not save a model there. "
-            "Give a new folder."
+            f"{fix}"
         )
+    files = parse_file(_SavedModel, folder / _SAVED, fix).files
+    if files is None:  # an interrupted save
+        return
+    for name, found in _digests(folder).items():
+        if files.get(name) != found:
+            what = "edited since it was saved" if name in files else "not saved by labelcast"
+            raise InputError(f"--keep {folder}: {name} was {what}. {fix}")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of the files below a folder with a saved model, by name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _SAVED:
+            with path.open("rb") as stream:
+                found[str(path.relative_to(folder))] = hashlib.file_digest(
+                    stream, "sha256"
+                ).hexdigest()[:16]
+    return found
 
 
 def check_labels(run: Run, budget: int) -> None:

@@ -12,7 +12,7 @@ from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
 from labelcast.models.choices import check_dtype, choose_device
 from labelcast.runs.run import versions
-from labelcast.sweeps.probes import Probes, ProbeSettings, measure_probes
+from labelcast.sweeps.probes import Probes, ProbeSettings, estimate_probes, measure_probes
 from labelcast.sweeps.records import SweepFile
 from labelcast.sweeps.sweep import Sweep
 
@@ -118,6 +118,22 @@ def calibrate(
         names = [curve.task for curve in curves if probed is not None or curve.sweep is sweep]
         probes |= measure_probes(sweep, names, settings, say)
     return fit_card(curves, probes, name, settings, sweeps[0].read(), skipped)
+
+
+def estimate_calibration(
+    folders: Sequence[str | Path],
+    settings: ProbeSettings,
+    tasks: Sequence[str] = (),
+    probes_of: str | Path | None = None,
+) -> float:
+    """Roughly how many seconds the missing probes of some tasks (by default all) will take."""
+    sweeps = _opened(folders, settings)
+    probed = sweeps if probes_of is None else [Sweep.open(probes_of)]
+    known = [name for sweep in sweeps for name in sweep.read().tasks]
+    return sum(
+        estimate_probes(sweep, [n for n in sweep.read().tasks if n in (tasks or known)], settings)
+        for sweep in probed
+    )
 
 
 def measure_sweeps_probes(

@@ -1,17 +1,22 @@
-"""How long a sweep will take, from a few measured steps."""
+"""How long a sweep, a fine-tuning run or a calibration will take, from a few steps or passes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from labelcast.models.confidence import score_confidence
+from labelcast.models.likelihood import answer_log_likelihoods
+from labelcast.models.loading import AnyModel, LanguageModel
 from labelcast.sweeps.job import SweepJob
+from labelcast.tasks.prompts import Example
 from labelcast.training.backend import Placement, backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 
 _STEPS = 4
+_FEW = 4
 _MOST_TESTED = 32
 
 
@@ -39,18 +44,45 @@ def steps(recipe: Recipe) -> tuple[int, int]:
 
 def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
     """The least and the most seconds of a job."""
-    recipe = job.settings.recipe
-    held_out = job.budget * recipe.validation_share
+    low, high = tuning_seconds(job.settings.recipe, job.budget, job.settings.test_size, speed)
+    return speed.load + low, speed.load + high
+
+
+def tuning_seconds(recipe: Recipe, budget: int, tested: int, speed: Speed) -> tuple[float, float]:
+    """The least and the most seconds to fine-tune on a budget and to score on `tested` examples."""
+    held_out = budget * recipe.validation_share
     step = recipe.batch_size * speed.train + held_out * speed.validate / recipe.evaluate_every
     if recipe.method == "linear":
-        step = job.budget * speed.train
-    fixed = speed.load + job.settings.test_size * speed.test
-    low, high = steps(recipe) if job.budget else (0, 0)
-    return fixed + low * step, fixed + high * step
+        step = budget * speed.validate
+    low, high = steps(recipe) if budget else (0, 0)
+    return tested * speed.test + low * step, tested * speed.test + high * step
 
 
-def measure_speed(job: SweepJob) -> Speed:
-    """Load a job's model and time a few of its steps on its own examples; nothing is kept."""
+def rough_speed(
+    lm: AnyModel, labelled: Sequence[Example], max_new_tokens: int, load: float = 0.0
+) -> Speed:
+    """The speed from a few answers and forward passes, within seconds for a small model.
+
+    A backward pass is taken to cost two forward passes.
+    """
+    few = labelled[:_FEW]
+    prompts, answers = [one.prompt for one in few], [str(one.answer) for one in few]
+    begin = time.perf_counter()
+    score_confidence(lm, prompts, batch_size=len(few), max_new_tokens=max_new_tokens)
+    answered = time.perf_counter()
+    if isinstance(lm, LanguageModel):
+        answer_log_likelihoods(lm, prompts, answers, batch_size=len(few))
+    else:
+        lm.embed(prompts)
+    forward = (time.perf_counter() - answered) / len(few)
+    return Speed(load, 3 * forward, forward, (answered - begin) / len(few), str(lm.device))
+
+
+def measure_speed(job: SweepJob, on_rough: Callable[[Speed], None] = lambda speed: None) -> Speed:
+    """Load a job's model and time a few of its steps on its own examples; nothing is kept.
+
+    `on_rough` is called first, with `rough_speed`.
+    """
     settings, size = job.settings, job.settings.recipe.batch_size
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
@@ -60,6 +92,7 @@ def measure_speed(job: SweepJob) -> Speed:
     lm = backend.load(settings.model, recipe, placement).for_answers(job.source.task.answers)
     load = time.perf_counter() - begin
     found = job.splits(lm.render)
+    on_rough(rough_speed(lm, found.test, settings.max_new_tokens, load))
     ends: list[float] = []
     batch = (found.order * size)[:size]
     begin = time.perf_counter()
@@ -77,7 +110,7 @@ def measure_speed(job: SweepJob) -> Speed:
     backend.score(tuned.lm, tested, job.scoring, placement=placement)
     test = (time.perf_counter() - begin) / len(tested)
     if recipe.method == "linear":
-        return Speed(load, fitted / len(batch), 0.0, test, str(lm.device))
+        return Speed(load, 0.0, fitted / len(batch), test, str(lm.device))
     # The first step warms up; validation runs between the last two.
     step = (ends[_STEPS - 1] - ends[0]) / (_STEPS - 1)
     validated = max(ends[_STEPS] - ends[_STEPS - 1] - step, 0.0)

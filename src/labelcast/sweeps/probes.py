@@ -23,6 +23,7 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import Form, parse
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
+from labelcast.sweeps.estimate import rough_speed
 from labelcast.sweeps.job import split
 from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
 from labelcast.sweeps.sweep import Sweep
@@ -124,9 +125,17 @@ def measure_probes(
     """
     with Run(sweep.path).locked():
         measuring = _Measuring(sweep, settings, say)
+        measuring.file.cut_unfinished()
+        if seconds := measuring.seconds(names):
+            say(f"roughly {max(1, round(seconds / 60))} min for {sweep.path}")
         for name in names:  # first of all, because it finds a pool that is too small
             measuring.confidence(name)
         return {name: measuring.probes(name) for name in names}
+
+
+def estimate_probes(sweep: Sweep, names: Sequence[str], settings: ProbeSettings) -> float:
+    """Roughly how many seconds `measure_probes` would take; nothing is written."""
+    return _Measuring(sweep, settings, lambda text: None).seconds(names)
 
 
 class _Measuring:
@@ -136,7 +145,6 @@ class _Measuring:
         self.sweep, self.settings, self.say = sweep, settings, say
         self.content = sweep.read()
         self.file = JsonLines(sweep.path / "probes.jsonl")
-        self.file.cut_unfinished()
         self.rows = self.file.read()
         self.pools: dict[str, tuple[Example, ...]] = {}
 
@@ -157,6 +165,23 @@ class _Measuring:
             gradient_norm=random.norm,
             mean_confidence=self.confidence(name).mean_confidence,
         )
+
+    def seconds(self, names: Sequence[str]) -> float:
+        """Roughly how long the missing probes of some tasks take; 0 if there are none."""
+        answers = gradients = 0
+        settings, first = self.settings, ""
+        for name in names:
+            draws = [settings.key("coslow", n) for n in range(settings.draws)]
+            draws += [settings.key("random")] + [settings.key("exact")] * settings.exact
+            left = sum(self._found(Form, name, key) is None for key in draws)
+            scored = self._found(Form, name, settings.key("confidence")) is not None
+            answers += 0 if scored else settings.pool
+            gradients += left * settings.n_label
+            first = first or (name if left or not scored else "")
+        if not first:
+            return 0.0
+        speed = rough_speed(self.lm, self._pool(first), settings.max_new_tokens)
+        return answers * speed.test + gradients * speed.train
 
     def confidence(self, name: str) -> ConfidenceRow:
         """The confidence of the pool; the draws come from its lowest tenth."""

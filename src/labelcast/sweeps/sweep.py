@@ -202,9 +202,10 @@ class Sweep:
         if not self.file.exists():
             if self.path.exists() and not self.path.is_dir():
                 raise InputError(f"{self.path}: a file, where a folder is needed.")
-            if self.scores.path.exists():
+            if self.path.exists() and not self._is_blank():
                 raise InputError(
-                    f"{self.path}: holds scores.jsonl but no sweep.json. Choose another --out."
+                    f"{self.path}: the folder is not empty and is not a sweep. Choose another "
+                    "--out."
                 )
             return now
         before = self.read()
@@ -230,6 +231,11 @@ class Sweep:
             "seeds": sorted({*before.seeds, *now.seeds}),
         }
         return before.model_copy(update=added)
+
+    def _is_blank(self) -> bool:
+        """Whether the folder has nothing but what a killed first step leaves."""
+        names = [entry.name for entry in self.path.iterdir()]
+        return all(name == ".lock" or name.startswith(".sweep.json.") for name in names)
 
     def missing(
         self, jobs: Sequence[SweepJob], *, retry_failed: bool = False

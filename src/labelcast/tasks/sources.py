@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ Places = Iterator[tuple[str, object]]
 Reader = Callable[[Path], Places]
 _LONGEST_FIELD = 2**31 - 1
 _PARQUET_ROWS = 256
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a path has lost the second slash
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ def open_csv(path: Path, delimiter: str, encoding: str) -> Source:
 def check_file(path: Path) -> None:
     """Refuse a path that is not a readable, non-empty file."""
     refuse_special(path)
+    if _URL.match(str(path)):
+        spelled = str(path).replace(":/", "://", 1)
+        raise InputError(f"{spelled}: an address on the web. Download the file, and give its path.")
     if not path.exists():
         raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
     if path.is_dir():
@@ -200,7 +206,11 @@ def _hub(spec: str) -> Source:
 
         datasets.disable_progress_bars()
         try:
+            if Path(name).is_dir():
+                _refuse_outside(spec, Path(name), datasets.load_dataset_builder(name, config))
             rows = datasets.load_dataset(name, config, split=split)
+        except InputError:
+            raise
         except Exception as error:  # the library raises a dozen unrelated types
             raise InputError(
                 f"{spec}: the hub's dataset could not be loaded: {brief(error, 300)}"
@@ -209,6 +219,15 @@ def _hub(spec: str) -> Source:
             yield Record(index, f"{spec} row {index + 1}", dict(values))
 
     return Source(spec, records)
+
+
+def _refuse_outside(spec: str, folder: Path, builder: Any) -> None:
+    """Refuse a local copy of a data set whose README names files outside its folder."""
+    inside = os.path.realpath(folder)
+    for names in (builder.config.data_files or {}).values():
+        for name in names:
+            if not Path(os.path.realpath(name)).is_relative_to(inside):
+                raise InputError(f"{spec}: it names {name!s:.200}, which is not in that folder.")
 
 
 def _generated(spec: str) -> Source:

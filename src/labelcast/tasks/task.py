@@ -142,6 +142,9 @@ class Task(_Part):
     def _answers_as_text(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [as_text(item, "answers") for item in value]
+        if value and isinstance(value, str):
+            # pydantic would say only that this is no tuple.
+            raise ValueError(f"{value!r:.60} is a text; write a list, such as [yes, no]")
         return value or ()
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers.pytorch_utils import Conv1D
 
 from labelcast.errors import InputError, RunError, is_out_of_memory
 from labelcast.files.json_files import disk_faults
@@ -327,12 +328,14 @@ def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
     sizes = recipe.adapters
     if sizes is None:
         return lm.model
+    layers = linear_layers(lm)
     config = LoraConfig(
         r=sizes.rank,
         lora_alpha=sizes.alpha,
         lora_dropout=sizes.dropout,
-        target_modules=sorted({name.rpartition(".")[2] for name in linear_layers(lm)}),
+        target_modules=sorted({name.rpartition(".")[2] for name in layers}),
         task_type="CAUSAL_LM",
+        fan_in_fan_out=any(isinstance(layer.module, Conv1D) for layer in layers.values()),
     )
     with quiet():
         return get_peft_model(lm.model, config)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from coslow_runs import answered_run
 from example_runs import run_of, scored_run
 from starlette.testclient import TestClient
 
-from labelcast.labels.page.app import build_app
+from labelcast.labels.page.app import Views, build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
 from labelcast.labels.session import LabelSession
+from labelcast.report.content import gather
+from labelcast.report.page import render
+from labelcast.report.page_charts import charts
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)
@@ -72,3 +76,50 @@ def test_errors_have_a_message(tmp_path: Path) -> None:
     answer = client.get("/api/state")
     assert answer.status_code == 422
     assert "remarks.jsonl line 1: damaged" in answer.json()["message"]
+
+
+def measured(folder: Path) -> TestClient:
+    """The page of a run with CoS-Low."""
+    views = Views(lambda answer: charts(answer, None), lambda run: render(gather(run)))
+    run = answered_run(folder)
+    app = build_app(LabelSession(run), CoslowJob(run.path), KEYS, views)
+    client = TestClient(app, base_url=HOME)
+    client.get(KEYS.link)
+    return client
+
+
+def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> None:
+    """Target score, measured scores, budget; the report's chart; the same options in the run."""
+    client = measured(tmp_path)
+    asked = {"target_score": 0.8, "zero_shot": 0.5, "ceiling": 0.95, "budget": 300}
+    done = post(client, "/api/forecast", scores="50 = 0.7, 200=0.75", observe_size=400, **asked)
+    assert done.status_code == 200, done.text
+    found = done.json()["forecast"]
+    assert found["target"]["score"] == 0.8
+    assert [(o["budget"], o["score"]) for o in found["observations"]] == [(50, 0.7), (200, 0.75)]
+    assert found["headline"].endswith("to reach 0.8") and "With 300 labels" in found["beneath"]
+    assert found["charts"]["curve_wide"].startswith("<svg")
+    report = client.get("/report")
+    assert found["headline"] in report.text
+    assert "form-action 'none'" in report.headers["content-security-policy"]
+    assert "script-src 'self'" not in report.headers["content-security-policy"]
+
+
+def test_messages_are_in_the_pages_words(tmp_path: Path) -> None:
+    """Errors and warnings name fields and buttons, and no option of the command line."""
+    client = measured(tmp_path)
+    for body, says in (
+        ({"target": 2}, "Target (share of gain)"),
+        ({"zero_shot": 3.0}, "Score without labels"),
+        ({"scores": "50:0.7"}, "Measured scores"),
+        ({"scores": "50=7"}, "Measured scores"),
+        ({"budget": -1}, "Budget to check"),
+        ({"target_score": 0.9, "ceiling": 0.8}, "Best possible score"),
+    ):
+        done = post(client, "/api/forecast", **body)
+        assert done.status_code == 422, body
+        assert says in done.json()["message"], done.json()
+        assert "--" not in done.json()["message"]
+    done = post(client, "/api/forecast", scores="50=0.7", target_score=0.9)
+    warnings = done.json()["forecast"]["warnings"]
+    assert warnings and not any("--" in text or "labelcast " in text for text in warnings)

@@ -146,6 +146,18 @@ def test_32_by_keyboard_with_a_crash_in_the_middle(chromium: Any, tmp_path: Path
     assert on_disk(run) == [PLAIN["answers"][n % 3] for n in range(32)]
 
 
+def test_answers_named_like_parts_of_the_language(chromium: Any, tmp_path: Path) -> None:
+    """The buttons show the answers themselves."""
+    answers = ["constructor", "__proto__", "toString", "b"]
+    rows = [{"text": f"text {n}"} for n in range(4)]
+    run = run_of(tmp_path, rows, 2, Task.build(PLAIN | {"answers": answers}))
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        started(page, server.link)
+        assert page.locator(".answer span").all_text_contents() == answers
+        press(page, "2")
+        assert on_disk(run) == ["__proto__"]
+
+
 @pytest.mark.slow
 def test_two_windows(chromium: Any, tmp_path: Path) -> None:
     """The second shows what the first changed, and the user decides; nothing is overwritten."""

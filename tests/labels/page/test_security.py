@@ -66,6 +66,21 @@ def test_the_cookie(run: Run) -> None:
     assert KEYS.token.lower() not in cookie
 
 
+def test_the_token_in_the_browsers_arguments_works_once(run: Run) -> None:
+    """Whoever reads it later is locked out; the browser that used it may open the link again."""
+    app = build_app(LabelSession(run), CoslowJob(run.path), KEYS)
+    link = KEYS.browser_link
+    with TestClient(app, base_url=HOME) as one, TestClient(app, base_url=HOME) as two:
+        looked = one.head(link, follow_redirects=False)
+        assert looked.status_code == 403 and "set-cookie" not in looked.headers
+        for _ in range(2):
+            assert one.get(link).status_code == 200
+        answer = two.get(link, follow_redirects=False)
+        assert answer.status_code == 403 and "set-cookie" not in answer.headers
+        assert two.get("/api/state").status_code == 403
+        assert two.get(KEYS.link).status_code == 200
+
+
 def test_cookies_of_other_programs_are_ignored(client: TestClient) -> None:
     """Ports share their cookies, and not all of them are well formed."""
     ours = client.cookies[KEYS.cookie]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, NamedTuple, cast
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import ConfigDict, Field, ValidationError, validate_call
@@ -23,9 +24,10 @@ from starlette.types import ASGIApp
 from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_json
 from labelcast.files.validation import faults
+from labelcast.forecast import Forecast
 from labelcast.forecast.options import RunOptions
 from labelcast.labels.page.coslow_job import CoslowJob
-from labelcast.labels.page.security import Keys, protected, refusal
+from labelcast.labels.page.security import REPORT_POLICY, Keys, protected, refusal
 from labelcast.labels.session import (
     MAX_SECONDS,
     ChangedMeanwhile,
@@ -35,6 +37,7 @@ from labelcast.labels.session import (
     Snapshot,
 )
 from labelcast.runs.forecast import coslow_is_stale, forecast_run
+from labelcast.runs.run import Run
 
 Json = dict[str, object]
 """A JSON object; dataclasses and pydantic models in it are converted when it is sent."""
@@ -44,11 +47,19 @@ _HERE = Path(__file__).parent
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 
 
+class Views(NamedTuple):
+    """Parts of the page that the report draws: a forecast's charts by name, and a run's report."""
+
+    charts: Callable[[Forecast], dict[str, str]]
+    report: Callable[[Run], str]
+
+
 class _Api:
     """What the page can ask for and do."""
 
-    def __init__(self, session: LabelSession, job: CoslowJob) -> None:
+    def __init__(self, session: LabelSession, job: CoslowJob, views: Views | None) -> None:
         self._session, self._job, self._run = session, job, session.run
+        self._views = views
         self._forecasting = Lock()
         self._forecast: Json | None = None
 
@@ -105,17 +116,45 @@ class _Api:
         return {"job": self._job.stop()}
 
     def forecast(
-        self, *, target: float = 0.9, zero_shot: float | None = None, ceiling: float | None = None
+        self,
+        *,
+        target: float | None = None,
+        target_score: float | None = None,
+        zero_shot: float | None = None,
+        ceiling: float | None = None,
+        scores: str = "",
+        observe_size: int | None = None,
+        budget: int | None = None,
     ) -> Json:
-        """Forecast, and save the result in the run as `labelcast forecast` does."""
-        asked: RunOptions = {"target": target, "zero_shot": zero_shot, "ceiling": ceiling}
+        """Forecast, and save the result in the run as `labelcast forecast` does.
+
+        `scores` are measured ones, such as ``50=0.71, 200=0.79``.
+        """
+        given = {
+            "target": 0.9 if target is None and target_score is None else target,
+            "target_score": target_score,
+            "zero_shot": zero_shot,
+            "ceiling": ceiling,
+            "observe_size": observe_size,
+            "budget": budget,
+        }
+        asked = cast(
+            "RunOptions", {name: value for name, value in given.items() if value is not None}
+        )
         with self._forecasting:
-            answer, found = forecast_run(self._run, **asked)
+            try:
+                asked["observations"] = _observations(scores)
+                answer, found = forecast_run(self._run, **asked)
+            except InputError as error:
+                raise InputError(in_page_words(str(error))) from None
+            warnings = [in_page_words(text) for text in (*found, *answer.warnings)]
             self._forecast = answer.to_dict() | {
-                "sentence": answer.sentence(),
+                "headline": answer.headline(),
+                "beneath": " ".join(filter(None, (answer.beneath(), answer.budget_sentence()))),
                 "basis": answer.basis(),
-                "warnings": [*found, *answer.warnings],
-                "asked": asked,
+                "warnings": warnings,
+                "asked": given | {"scores": scores},
+                "charts": self._views.charts(answer) if self._views else {},
             }
             return {"forecast": self._forecast}
 
@@ -127,9 +166,48 @@ class _Api:
         return shown | {"stale": coslow_is_stale(self._run)}
 
 
-def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
-    """The app, protected by keys."""
-    api = _Api(session, job)
+_FIELDS = {
+    "--target": "Target (share of gain)",
+    "--target-score": "Target score",
+    "--zero-shot": "Score without labels",
+    "--ceiling": "Best possible score",
+    "--observe": "Measured scores",
+    "--observe-size": "Test examples",
+    "--budget": "Budget to check",
+}
+"""The page's field for each option of `labelcast forecast`."""
+
+
+def in_page_words(text: str) -> str:
+    """A message of the command line, with the page's fields and buttons in place of options.
+
+    >>> in_page_words("--zero-shot 2.0: must be at most 1")
+    '“Score without labels” 2.0: must be at most 1'
+    """
+    text = text.replace(" or --observe-sd", "").replace("--observe N=SCORE", "--observe")
+    text = re.sub(r"run `labelcast coslow [^`]*` again", "press “Measure again”", text)
+    return re.sub(r"--[a-z][a-z-]*", lambda found: f"“{_FIELDS.get(found[0], found[0][2:])}”", text)
+
+
+def _observations(scores: str) -> list[tuple[int, float]]:
+    """The scores that were typed in, as numbers of labels and scores."""
+    found = []
+    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*=\s*", "=", scores))):
+        labels, _, score = part.partition("=")
+        try:
+            found.append((int(labels), float(score)))
+        except ValueError:
+            raise InputError(
+                f"--observe {part[:40]}: write labels=score, such as 50=0.71, 200=0.79."
+            ) from None
+    return found
+
+
+def build_app(
+    session: LabelSession, job: CoslowJob, keys: Keys, views: Views | None = None
+) -> ASGIApp:
+    """The app, protected by keys; without `views` it has no charts and no report."""
+    api = _Api(session, job, views)
     html = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape())
     page = html.get_template("page.html").render(run=session.run.path.resolve().name)
     locked_out = html.get_template("locked_out.html").render()
@@ -137,11 +215,20 @@ def build_app(session: LabelSession, job: CoslowJob, keys: Keys) -> ASGIApp:
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
+    async def report(request: Request) -> Response:
+        try:
+            made = await run_in_threadpool(views.report, session.run) if views else ""
+        except LabelcastError as error:
+            return Response(in_page_words(str(error)), 422, media_type="text/plain")
+        # The report brings the policy for its own style and script.
+        return HTMLResponse(made, headers={"Content-Security-Policy": REPORT_POLICY})
+
     reads: list[Callable[..., Json]] = [api.task, api.state, api.example]
     acts: list[Callable[..., Json]] = [api.label, api.skip, api.unsure, api.note, api.undo]
     acts += [api.model, api.measure, api.stop, api.forecast]
     routes = [
         Route("/", index),
+        *([Route("/report", report)] if views else []),
         *(_route("GET", act) for act in reads),
         *(_route("POST", act) for act in acts),
         Mount("/static", StaticFiles(directory=_HERE / "static")),

@@ -21,6 +21,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+REPORT_POLICY = "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""Of a page with a stricter policy in its own head."""
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -35,10 +37,15 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Keys:
-    """The secrets of one server: the token of its link and the cookie it is exchanged for."""
+    """The secrets of one server: the tokens of its links and the cookie they are exchanged for.
+
+    The browser gets a token of its own, which other users can read among the arguments of its
+    process; it can be exchanged once.
+    """
 
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    browser_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property
@@ -49,14 +56,24 @@ class Keys:
     @property
     def link(self) -> str:
         """What the user opens."""
-        return f"http://{_HOSTS[0]}:{self.port}/?token={self.token}"
+        return self._link(self.token)
+
+    @property
+    def browser_link(self) -> str:
+        """What is passed to the browser's process."""
+        return self._link(self.browser_token)
+
+    def _link(self, token: str) -> str:
+        return f"http://{_HOSTS[0]}:{self.port}/?token={token}"
 
 
 def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
     """An app behind the access control; visitors without the cookie get the page `locked_out`."""
+    valid = {keys.token, keys.browser_token}
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        refused = _check(Request(scope), keys, locked_out) if scope["type"] == "http" else None
+        http = scope["type"] == "http"
+        refused = _check(Request(scope), keys, valid, locked_out) if http else None
         await (refused or app)(scope, receive, send)
 
     guarded = TrustedHostMiddleware(checked, allowed_hosts=_HOSTS, www_redirect=False)
@@ -64,7 +81,9 @@ def protected(app: ASGIApp, keys: Keys, locked_out: str) -> ASGIApp:
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await guarded(scope, receive, sender)
@@ -79,15 +98,20 @@ def refusal(message: str, status: int) -> Response:
     return JSONResponse({"message": message}, status, headers)
 
 
-def _check(request: Request, keys: Keys, locked_out: str) -> Response | None:
+def _check(request: Request, keys: Keys, valid: set[str], locked_out: str) -> Response | None:
     """The response to a request that does not reach the app; None if it may."""
+    known = _same(request.cookies.get(keys.cookie, ""), keys.session)
     lock_out = Response(locked_out, 403, media_type="text/html")
     headers, path, safe = request.headers, request.scope["path"], request.method in ("GET", "HEAD")
-    if path == "/" and safe and "token" in request.query_params:
-        if not _same(request.query_params["token"], keys.token):
-            return lock_out
+    if path == "/" and request.method == "GET" and "token" in request.query_params:
         # The redirect removes the token from the address.
         response = RedirectResponse("/", 303)
+        given = request.query_params["token"]
+        token = next((token for token in valid if _same(given, token)), None)
+        if token is None:
+            return response if known else lock_out
+        if token == keys.browser_token:
+            valid.discard(token)
         response.set_cookie(keys.cookie, keys.session, httponly=True, samesite="strict", path="/")
         return response
     if not safe:
@@ -97,9 +121,7 @@ def _check(request: Request, keys: Keys, locked_out: str) -> Response | None:
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return refusal("Only JSON is accepted.", 415)
     # The style is no secret, and the page for visitors without the cookie needs it.
-    if (path.startswith("/static/") and safe) or _same(
-        request.cookies.get(keys.cookie, ""), keys.session
-    ):
+    if known or (path.startswith("/static/") and safe):
         return None
     if path.startswith("/api/"):
         return refusal("Open the link from the terminal.", 403)

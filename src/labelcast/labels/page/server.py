@@ -8,11 +8,12 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Collection
+from threading import Thread
 
 import uvicorn
 
 from labelcast.errors import InputError
-from labelcast.labels.page.app import build_app
+from labelcast.labels.page.app import Views, build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
 from labelcast.labels.session import LabelSession
@@ -26,11 +27,13 @@ def serve(
     only: Collection[str] | None = None,
     port: int = 0,
     browser: bool = True,
+    views: Views | None = None,
     on_link: Callable[[str], None],
 ) -> None:
     """Serve the label page of a run, or of some of its sets, on 127.0.0.1 until Ctrl-C.
 
-    `on_link` is called with the link once the page can be opened.
+    `views` draws its charts and the report. `on_link` is called with the link once the page can be
+    opened.
 
     Raises:
         InputError: the port cannot be used, or nothing is drawn.
@@ -40,7 +43,7 @@ def serve(
     with _listen(port) as listening:
         keys = Keys(listening.getsockname()[1])
         config = uvicorn.Config(
-            build_app(LabelSession(run, only), job, keys),
+            build_app(LabelSession(run, only), job, keys, views),
             log_level="error",
             lifespan="off",
             ws="none",
@@ -54,7 +57,8 @@ def serve(
         try:
             on_link(keys.link)
             if browser and has_browser():
-                webbrowser.open(keys.link)
+                # In a thread: some programs return only when the user closes them.
+                Thread(target=webbrowser.open, args=[keys.browser_link], daemon=True).start()
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             pass

@@ -31,11 +31,12 @@ export function showAnswers(place, task, item, choose) {
 
 function buttons(place, task, item, choose) {
   const keys = keysOf(task.answers);
-  const longest = Math.max(...task.answers.map((answer) => (answer + (task.meanings[answer] ?? "")).length));
+  const longest = Math.max(...task.answers.map((answer) => (answer + (task.meanings.get(answer) ?? "")).length));
   place.classList.toggle("short", longest <= 18 && task.answers.length > 3);
   place.classList.toggle("long", longest > 22);
+  place.classList.toggle("four", task.answers.length === 4);
   fill(place, ...task.answers.map((answer, number) => keyButton(
-    task.meanings[answer] ? `${answer}  ${task.meanings[answer]}` : answer, keys[number], {
+    task.meanings.get(answer) ? `${answer}  ${task.meanings.get(answer)}` : answer, keys[number], {
       className: "answer",
       onclick: () => choose(answer),
       attrs: { "aria-pressed": String(item.entry.answer === answer) },
@@ -71,7 +72,7 @@ function find(place, task, item, choose) {
       id: `found-${number}`, className: answer === chosen ? "option chosen" : "option",
       onclick: () => choose(answer), attrs: { role: "option" },
     }, el("b", { dir: "auto" }, answer),
-      task.meanings[answer] ? el("span", { dir: "auto" }, task.meanings[answer]) : null,
+      task.meanings.get(answer) ? el("span", { dir: "auto" }, task.meanings.get(answer)) : null,
       answer === chosen ? el("em", {}, "chosen") : null));
     options.forEach((option, number) => { option.answer = found[number]; });
     fill(list, ...options);
@@ -100,7 +101,7 @@ export function matching(task, typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return task.answers;
   const words = wanted.split(/\s+/);
-  const of = (answer) => `${answer} ${task.meanings[answer] ?? ""}`.toLowerCase();
+  const of = (answer) => `${answer} ${task.meanings.get(answer) ?? ""}`.toLowerCase();
   const found = task.answers.filter((answer) => words.every((word) => of(answer).includes(word)));
   const rank = (answer) => (answer.toLowerCase() === wanted ? 0 : of(answer).startsWith(wanted) ? 1 : 2);
   return found.sort((one, other) => rank(one) - rank(other));

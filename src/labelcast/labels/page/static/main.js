@@ -365,7 +365,8 @@ async function followServer() {
 async function start() {
   const [given, now] = [await ask(get("/api/task")), await ask(get("/api/state"))];
   if (given.status !== 200 || now.status !== 200) return;
-  task = given.data;
+  // A Map: an answer may be called `constructor`.
+  task = { ...given.data, meanings: new Map(Object.entries(given.data.meanings)) };
   state = now.data;
   const lines = task.instruction.split("\n").length;
   byId("instruction").hidden = !task.instruction;

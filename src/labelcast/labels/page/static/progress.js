@@ -2,10 +2,10 @@
 
 import { byId, el, fill } from "./dom.js";
 
-const TITLES = { low: "Low confidence", random: "Random", test: "Test set" };
+const TITLES = new Map([["low", "Low confidence"], ["random", "Random"], ["test", "Test set"]]);
 
 /** The title of a set of examples. */
-export const titleOf = (name) => TITLES[name] ?? name;
+export const titleOf = (name) => TITLES.get(name) ?? name;
 
 const MOST_CELLS = 240;
 

@@ -1,6 +1,5 @@
 // The result: what is labelled, CoS-Low, and the forecast.
 
-import { curve } from "./chart.js";
 import { byId, el, fill } from "./dom.js";
 import { titleOf } from "./progress.js";
 
@@ -100,10 +99,11 @@ function forecasting(view) {
   const { state, task, send } = view;
   if (!state.coslow || state.job.state === "running") return null;
   const asked = state.forecast?.asked ?? {};
-  const number = (id, label, value, hint) => el("label", { htmlFor: id }, label, el("input", {
-    id, type: "number", min: 0, max: 1, step: "any", inputMode: "decimal",
-    value: value ?? "", placeholder: hint,
+  const field = (id, label, value, hint, props) => el("label", { htmlFor: id }, label, el("input", {
+    id, value: value ?? "", placeholder: hint, ...props,
   }));
+  const share = { type: "number", min: 0, max: 1, step: "any", inputMode: "decimal" };
+  const whole = { type: "number", min: 0, step: 1, inputMode: "numeric" };
   const message = el("p", { className: "warning", id: "forecast-message", hidden: true, attrs: { role: "alert" } });
   const value = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
   const form = el("form", {
@@ -112,8 +112,11 @@ function forecasting(view) {
       const button = byId("forecast");
       button.disabled = true;
       button.textContent = "Forecasting …";
+      const score = value("target-score");
       const response = await send("/api/forecast", {
-        target: value("target") ?? 0.9, zero_shot: value("zero-shot"), ceiling: value("ceiling"),
+        target: score === null ? value("target") ?? 0.9 : null, target_score: score,
+        zero_shot: value("zero-shot"), ceiling: value("ceiling"),
+        scores: byId("scores").value, observe_size: value("observe-size"), budget: value("budget"),
       });
       if (response.status !== 200) {
         button.disabled = false;
@@ -124,16 +127,26 @@ function forecasting(view) {
       } else byId("forecast-sentence")?.focus();
     },
   },
-  number("target", "Target (share of gain)", asked.target ?? 0.9, "0.9"),
-  number("zero-shot", "Score without labels", asked.zero_shot, "unknown"),
-  number("ceiling", "Best possible score", asked.ceiling ?? task.ceiling, "unknown"),
+  field("target", "Target (share of gain)", asked.target_score == null ? asked.target ?? 0.9 : "", "0.9", share),
+  field("target-score", "or target score", asked.target_score, "none", share),
+  field("zero-shot", "Score without labels", asked.zero_shot, "unknown", share),
+  field("ceiling", "Best possible score", asked.ceiling ?? task.ceiling, "unknown", share),
+  field("scores", "Measured scores", asked.scores, "50=0.71, 200=0.79", { type: "text", autocomplete: "off" }),
+  field("observe-size", "Test examples", asked.observe_size, "500", { ...whole, min: 1 }),
+  field("budget", "Budget to check", asked.budget, "none", whole),
   el("button", { type: "submit", id: "forecast", className: state.forecast ? "quiet" : "primary" }, "Forecast"));
   return el("section", { className: "card" },
     el("h2", {}, el("span", { className: "number" }, "2"), "Forecast"), form, message,
-    state.forecast ? forecastResult(state.forecast, task) : null);
+    state.forecast ? forecastResult(state.forecast) : null);
 }
 
-function forecastResult(forecast, task) {
+/** The report's chart; it comes as SVG from our own server, without a text from data. */
+function chart(svg, className) {
+  const parsed = new DOMParser().parseFromString(svg, "text/html").querySelector("svg");
+  return el("div", { className: `curve ${className}` }, document.importNode(parsed, true));
+}
+
+function forecastResult(forecast) {
   const needed = forecast.labels_needed;
   const labels = (n) => count(n, forecast.horizon);
   const rows = [
@@ -143,11 +156,14 @@ function forecastResult(forecast, task) {
     ["Calibration", forecast.calibration ?? "none"],
     ["Based on", forecast.basis],
   ];
+  const charts = forecast.charts ?? {};
   return el("div", { className: "forecast-result" },
-    el("p", { id: "forecast-sentence", className: "sentence", tabIndex: -1 }, forecast.sentence),
-    curve(forecast),
+    el("p", { id: "forecast-sentence", className: "sentence", tabIndex: -1 }, forecast.headline),
+    forecast.beneath ? el("p", { className: "beneath" }, forecast.beneath) : null,
+    charts.curve_wide ? chart(charts.curve_wide, "wide") : null,
+    charts.curve_narrow ? chart(charts.curve_narrow, "narrow") : null,
     el("dl", {}, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
     forecast.warnings.length === 0 ? null : el("div", { className: "warning" },
       el("h3", {}, "Warnings"), el("ul", {}, ...forecast.warnings.map((text) => el("li", {}, text)))),
-    el("p", { className: "hint" }, "The full report as one file: ", el("code", {}, `labelcast report ${task.run}`)));
+    charts.curve_wide ? el("p", { className: "report-link" }, el("a", { href: "/report", target: "_blank", rel: "noopener" }, "Open the full report")) : null);
 }

@@ -52,7 +52,10 @@ def answer_run(
 ) -> RunAnswer:
     """Forecast from a run without saving anything; arguments and errors as `forecast_run`."""
     model = run.model
-    if calibration is None:
+    warnings: list[str] = []
+    if calibration is None and model.is_encoder:
+        card = by_name(POOLED)
+    elif calibration is None:
         card, warnings = find(model.hub_id, model.fingerprint, model.architecture)
     else:
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
@@ -92,7 +95,8 @@ def answer_run(
     if found and (small := _small_pool(run)):
         warnings.append(small)
     question = Question.of(pool_size=run.facts.size, **known)
-    forecast = answer(question, found.coslow if found else None, card)
+    unused = model.is_encoder and calibration is None
+    forecast = answer(question, found.coslow if found else None, None if unused else card)
     return RunAnswer(forecast, tuple(warnings), card, known)
 
 

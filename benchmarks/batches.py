@@ -26,9 +26,9 @@ from labelcast.tasks.prompts import Example
 SIZES = (1, 2, 4, 8, 16)
 
 
-def one_after_another(lm: LanguageModel, pairs: Any, batch_size: int) -> Plan:
+def one_after_another(*given: Any) -> Plan:
     """The plan, with every thread on one batch."""
-    return replace(plan_batches(lm, pairs, batch_size), workers=1)
+    return replace(plan_batches(*given), workers=1)
 
 
 def in_order(lm: LanguageModel, examples: list[Example], size: int) -> Callable[[], Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -28,7 +29,7 @@ from labelcast.models.gradients import Gram, sketched_gram
 from labelcast.models.identity import ModelIdentity
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
-from labelcast.models.plan import gpu_memory, plan_at_once
+from labelcast.models.plan import count_costs, gpu_rooms, plan_at_once
 
 LLAMA_8B = {
     "vocab_size": 128256,
@@ -152,8 +153,9 @@ def report(
     ratios_seen = [a / b for a, b in zip(taken["published"], taken["labelcast"], strict=True)]
     gram: Gram = found["labelcast"]
     value, held = found["published"]
-    memory = gpu_memory(lm)
-    plan = plan_at_once(lm, pairs, memory) if memory else None
+    rooms = gpu_rooms(lm)
+    costs = replace(count_costs(lm, linear_layers(lm), pairs, RANK), row=0)
+    plan = plan_at_once(costs, rooms, pairs) if rooms else None
     done = operations(lm, pairs)
     cuda = lm.input_device.type == "cuda"
     goal = (lambda value: None) if args.small else float
@@ -173,7 +175,7 @@ def report(
         device=torch.cuda.get_device_name() if cuda else "cpu",
         examples=f"{len(pairs)} random examples of {args.tokens} tokens",
         turns=args.turns,
-        layers_recomputed=None if plan is None else plan.recomputed,
+        layers_recomputed=None if plan is None else len(plan.recomputed),
         matrix_rate_tflops=round(rate / 1e12, 2),
         published_seconds=round(others, 4),
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,27 @@ def by_autograd(lm: LanguageModel, pairs: Sequence[Encoded], *, sketch: bool) ->
         weight.requires_grad_(False).grad = None
     full = torch.stack(rows)
     return full @ full.T
+
+
+def in_a_thread(work: Callable[..., None]) -> Callable[..., None]:
+    """A function that runs in a thread of its own, as autograd's passes on a GPU do."""
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        raised: list[BaseException] = []
+
+        def caught() -> None:
+            try:
+                work(*args, **kwargs)
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=caught)
+        thread.start()
+        thread.join()
+        for error in raised:
+            raise error
+
+    return run
 
 
 def _weight(name: str, module: Any) -> tuple[Any, int | None]:

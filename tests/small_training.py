@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tiny_model import save_llama
+import torch
+from tiny_model import save, save_llama, tokenizer
 
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.tasks.prompts import Example
@@ -78,3 +79,17 @@ def made_examples(
             Example(content, index, f"line {index + 1}", fields, prompt, row["y"], content)
         )
     return found
+
+
+def save_quantised(folder: Path, source: Path, **kind: Any) -> Path:
+    """A saved model in 4 bits, as on the hub; needs bitsandbytes."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    usual = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
+    model = AutoModelForCausalLM.from_pretrained(
+        source,
+        quantization_config=BitsAndBytesConfig(load_in_4bit=True, **(kind or usual)),
+        dtype=torch.float32,
+        device_map={"": "cpu"},
+    )
+    return save(folder, model, tokenizer())

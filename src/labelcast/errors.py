@@ -23,6 +23,10 @@ class RunError(LabelcastError, RuntimeError):
     """The work could not be done: a full disk, a read-only folder, a failed job. Exit status 1."""
 
 
+class NoMemoryError(RunError):
+    """The work does not fit into the device's memory; the next try would fail too."""
+
+
 class LabelcastWarning(UserWarning):
     """Something a user should know that does not stop the work."""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from labelcast.errors import InputError, RunError
-from labelcast.models.generation_vllm import generated, import_vllm
+from labelcast.models.causal import LanguageModel
+from labelcast.models.generation_vllm import generated, import_vllm, parallel_gpus
 
 
 @dataclass
@@ -50,6 +51,13 @@ def test_a_certain_token() -> None:
     found = generated(CompletionOutput([2], [{2: Logprob(1e-9), 5: Logprob(-math.inf)}]))
     assert found.probabilities == [1.0]
     assert found.margin == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("gpus", "used"), [(0, 1), (1, 1), (2, 2), (3, 2), (5, 4), (8, 4)])
+def test_gpus_divide_the_attention_heads(tiny: LanguageModel, gpus: int, used: int) -> None:
+    """vLLM refuses a number of GPUs that does not."""
+    assert tiny.model.config.num_attention_heads == 4
+    assert parallel_gpus(tiny, gpus) == used
 
 
 def test_an_answer_without_probabilities_is_refused() -> None:

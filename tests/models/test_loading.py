@@ -11,8 +11,8 @@ from tiny_model import TEMPLATE, load_llama, save, save_llama, tokenizer
 from transformers import BertConfig, BertModel
 
 from labelcast.errors import InputError, RunError
-from labelcast.models import embedded
-from labelcast.models.choices import choose_batch, choose_device, choose_dtype
+from labelcast.models import choices, embedded
+from labelcast.models.choices import bf16_gain, choose_batch, choose_device, choose_dtype
 from labelcast.models.identity import fingerprint
 from labelcast.models.loading import LanguageModel, load_model
 
@@ -347,6 +347,32 @@ def test_impossible_choices(choose: Callable[[], object], message: str) -> None:
     """What does not exist is refused by the name of its option."""
     with pytest.raises(InputError, match=message):
         choose()
+
+
+def test_weights_go_straight_to_the_device(tmp_path: Path) -> None:
+    """As they do to a GPU: no hook of accelerate remains, and the weights are the same."""
+    folder = str(save_llama(tmp_path / "model"))
+    one, two = (load_model(folder, device=where).model for where in ("cpu", "cpu:0"))
+    assert not any(hasattr(module, "_hf_hook") for module in two.modules())
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_the_dtype_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It follows from this process's share of the memory; how much faster 16 bits are is timed."""
+    monkeypatch.setattr(choices, "gpu_size", lambda device: 80e9)
+    monkeypatch.setattr(choices, "computes_bf16", lambda device: True)
+    monkeypatch.setattr(choices, "bf16_gain", lambda device: 9.7)
+    eight = choose_dtype("auto", "cuda", 8_030_000_000)
+    assert eight.value is torch.float32
+    assert "--dtype bfloat16 is up to 10 times as fast" in eight.reason
+    assert choose_dtype("auto", "cuda", 14_000_000_000).value is torch.bfloat16
+    monkeypatch.setattr(choices, "gpu_size", lambda device: 40e9)
+    assert choose_dtype("auto", "cuda", 8_030_000_000).value is torch.bfloat16
+
+
+def test_the_gain_of_bfloat16_is_timed() -> None:
+    """On this machine's own processor."""
+    assert 0 < bf16_gain("cpu", 256) < 1000
 
 
 def test_choices_come_with_their_reason() -> None:

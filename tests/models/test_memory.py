@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_model import save_llama
 
-from labelcast.errors import RunError
+from labelcast.errors import NoMemoryError, RunError
 from labelcast.models import memory
+from labelcast.models.checks import check_fits
 from labelcast.models.coslow import encode_labelled
 from labelcast.models.gradients import sketched_gram
 from labelcast.models.loading import LanguageModel, load_model
@@ -84,6 +86,24 @@ def test_a_model_that_cannot_fit_is_refused(
     monkeypatch.setattr(memory, "free_memory", lambda swap: 1000)
     with pytest.raises(RunError, match=r"its weights in float32 would fill .* --dtype bfloat16"):
         load_model(str(folder), device="cpu")
+
+
+def test_a_model_is_compared_with_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its weights are read, and the message says what would fit."""
+    monkeypatch.setattr(memory, "gpu_memory", lambda device: 24 * 10**9)
+    check_fits("m", 8_000_000_000, torch.bfloat16, "cuda")
+    with pytest.raises(NoMemoryError, match=r"32.0 GB of memory of cuda.*24.0 GB.*--device spread"):
+        check_fits("m", 8_000_000_000, torch.float32, "cuda")
+
+
+def test_a_job_that_shares_a_gpu_takes_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch is told of a fraction, and not of one whole GPU or of several."""
+    told: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    for share in (0.0, 0.5, 1.0, 2.0):
+        memory.limit_to_share(share)
+    assert told == [0.5]
 
 
 def test_sketches_that_cannot_fit_are_refused(tiny: LanguageModel) -> None:

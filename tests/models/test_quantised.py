@@ -9,7 +9,8 @@ import pytest
 import torch
 from command_line import in_process
 from families import load_family, random_pairs, save_family, sketched
-from tiny_model import save, save_llama, tokenizer
+from small_training import save_quantised
+from tiny_model import save_llama
 
 from labelcast.errors import InputError
 from labelcast.models.coslow import cosine
@@ -18,6 +19,7 @@ from labelcast.models.generation import generate, read_prefix
 from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.loading import LanguageModel, describe, load_model
 
+pytest.importorskip("bitsandbytes")
 KINDS: dict[str, dict[str, Any]] = {
     "nf4, scales quantised too": {
         "bnb_4bit_quant_type": "nf4",
@@ -28,20 +30,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def quantise(folder: Path, source: Path, **kind: Any) -> Path:
-    """Quantise a saved model to 4 bits and save it as on the hub."""
-    pytest.importorskip("bitsandbytes")
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    model = AutoModelForCausalLM.from_pretrained(
-        source,
-        quantization_config=BitsAndBytesConfig(load_in_4bit=True, **kind),
-        dtype=torch.float32,
-        device_map={"": "cpu"},
-    )
-    return save(folder, model, tokenizer())
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def quantised(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -49,7 +37,9 @@ def quantised(
     """A small random Llama whose linear layers are packed into 4 bits."""
     folder = tmp_path_factory.mktemp("quantised")
     kind = KINDS[request.param]
-    made = quantise(folder / "four", save_llama(folder / "whole", num_hidden_layers=2), **kind)
+    made = save_quantised(
+        folder / "four", save_llama(folder / "whole", num_hidden_layers=2), **kind
+    )
     return load_model(str(made), device="cpu", dtype="float32")
 
 
@@ -120,7 +110,7 @@ def test_half_precision_inside_packed_layers(tmp_path: Path) -> None:
     pairs = random_pairs(3)
     found = []
     for dtype in ("float32", "bfloat16"):
-        folder = quantise(tmp_path / dtype, source, bnb_4bit_compute_dtype=dtype)
+        folder = save_quantised(tmp_path / dtype, source, bnb_4bit_compute_dtype=dtype)
         found.append(sketched(load_model(str(folder), device="cpu", dtype="float32"), pairs))
     assert found[0] == pytest.approx(found[1], abs=0.03)
 
@@ -150,7 +140,7 @@ def test_values_do_not_depend_on_the_cpu(
 
     monkeypatch.setattr(modules, "_convert_weight_packed_for_cpu", repack)
     source = save_llama(tmp_path / "whole", num_hidden_layers=2, hidden_size=width)
-    folder = quantise(tmp_path / "four", source, **kind)
+    folder = save_quantised(tmp_path / "four", source, **kind)
     found = []
     for has_bf16 in (False, True):
         monkeypatch.setattr(modules, "has_avx512bf16", lambda has_bf16=has_bf16: has_bf16)
@@ -184,7 +174,7 @@ def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[st
     from transformers import AutoModelForCausalLM
 
     source = save_llama(tmp_path / "whole", num_hidden_layers=1, hidden_size=32)
-    folder = quantise(tmp_path / "four", source, **kind)
+    folder = save_quantised(tmp_path / "four", source, **kind)
     saved = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "cpu"})
     loaded = load_model(str(folder), device="cpu", dtype="float32").model
     for name, layer in saved.named_modules():
@@ -200,7 +190,7 @@ def test_unpacked_weights_do_not_depend_on_the_cpu(tmp_path: Path, kind: dict[st
 def test_only_4_bit_models_import_it_and_quietly(tmp_path: Path) -> None:
     """Another model runs without it; what it logs on a CPU with AVX512-BF16 is dropped."""
     model = save_llama(tmp_path / "model", num_hidden_layers=1)
-    folder = quantise(tmp_path / "four", model, **KINDS["fp4"])
+    folder = save_quantised(tmp_path / "four", model, **KINDS["fp4"])
     pool = tmp_path / "pool.jsonl"
     records = [{"input_text": f"say {n}", "ground_truth": "yes"} for n in range(6)]
     pool.write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -229,7 +219,7 @@ sys.exit()
 def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:
     """If attention is packed and experts are not, both count, in any batch."""
     source = save_family(tmp_path / "whole", "plain")
-    folder = quantise(tmp_path / "four", source, bnb_4bit_compute_dtype="float32")
+    folder = save_quantised(tmp_path / "four", source, bnb_4bit_compute_dtype="float32")
     lm = load_model(str(folder), device="cpu", dtype="float32")
     pairs = random_pairs(4, shared=70)
     gram = sketched_gram(lm, pairs, rank=16, seeds=[0], batch_size=3)
@@ -245,7 +235,7 @@ def test_a_mixture_with_packed_attention(tmp_path: Path) -> None:
 def test_it_has_the_fingerprint_of_the_unquantised_model(tmp_path: Path) -> None:
     """Its description, made without weights, is that of the unquantised model."""
     source = save_llama(tmp_path / "whole", num_hidden_layers=2)
-    folder = quantise(tmp_path / "four", source, **KINDS["fp4"])
+    folder = save_quantised(tmp_path / "four", source, **KINDS["fp4"])
     whole, four = describe(str(source)), describe(str(folder))
     assert four.identity.fingerprint == whole.identity.fingerprint
     assert four.parameters == whole.parameters

@@ -6,15 +6,18 @@ from typing import Any
 import accelerate.hooks
 import pytest
 import torch
-from families import load_family, random_pairs, save_family, sketched
+from families import in_a_thread, load_family, random_pairs, save_family, sketched
 from transformers import AutoModelForCausalLM
 
 from labelcast.errors import InputError
 from labelcast.models.choices import choose_device
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import generate, read_prefix
-from labelcast.models.gradients import exact_gram
+from labelcast.models.gradients import exact_gram, sketched_gram
+from labelcast.models.layers import linear_layers
+from labelcast.models.likelihood import answer_log_likelihoods
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.plan import Costs, count_costs
 from labelcast.models.recompute import offloaded, recomputed
 
 LAYERS = 4
@@ -44,6 +47,11 @@ def both(
 Both = tuple[LanguageModel, LanguageModel]
 
 
+def counted(lm: LanguageModel, pairs: list[Encoded]) -> Costs:
+    """What a pass takes."""
+    return count_costs(lm, linear_layers(lm), pairs, 16)
+
+
 def test_gradients_equal_the_unspread_model(both: Both) -> None:
     """Sketch and exact, in batches of one and four, with and without a shared prefix."""
     whole, spread = both
@@ -51,12 +59,41 @@ def test_gradients_equal_the_unspread_model(both: Both) -> None:
     assert not offloaded(whole.model)
     for shared in (0, 70):
         pairs = random_pairs(1, shared=shared)
+        assert counted(spread, pairs) == counted(whole, pairs)
         expected = sketched(whole, pairs)
         for batch in (1, 4):
             assert sketched(spread, pairs, batch) == pytest.approx(expected, abs=1e-4)
     one, two = (exact_gram(lm, pairs, batch_size=3, memory=1 << 40) for lm in both)
     scale = float(one.values.abs().max())
     torch.testing.assert_close(two.values, one.values, rtol=1e-4, atol=1e-6 * scale)
+
+
+def test_all_examples_at_once(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offloaded layers run again in the backward pass, in another thread as on a GPU."""
+    whole, spread = both
+    pairs = random_pairs(6)
+    options: dict[str, Any] = {"rank": 8, "seeds": [0], "batch_size": 2, "at_once": 1 << 50}
+    expected = sketched_gram(whole, pairs, **options).values
+    monkeypatch.setattr(torch.Tensor, "backward", in_a_thread(torch.Tensor.backward))
+    found = sketched_gram(spread, pairs, **options).values
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-3 * scale)
+
+
+def test_no_index_of_positions_is_an_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate would move it to the first GPU, and the hidden states are on the last."""
+    lm = load_family(tmp_path, "tied")
+    forward = lm.model.forward
+
+    def checked(**arguments: Any) -> Any:
+        assert not isinstance(arguments.get("logits_to_keep"), torch.Tensor)
+        return forward(**arguments)
+
+    monkeypatch.setattr(lm.model, "forward", checked)
+    sketched(lm, random_pairs(1))
+    answer_log_likelihoods(lm, ["a", "bc"], ["1", "23"])
 
 
 def test_answers_equal_the_unspread_model(both: Both) -> None:
@@ -121,7 +158,7 @@ def test_an_unspread_model_is_not_recomputed(tmp_path: Path) -> None:
     """No flag is set if nothing is offloaded."""
     lm = load_family(tmp_path, "tied")
     before = state(lm.model)
-    with recomputed(lm, 0):
+    with recomputed(lm, ()):
         assert state(lm.model) == before
 
 

@@ -14,6 +14,8 @@ import pytest
 from shared_data import shared
 from small_training import QUICK, QUICK_LORA, TASK, load, records, save_model, write_records
 
+from labelcast.errors import InputError, NoMemoryError
+from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress
 from labelcast.sweeps import job as job_module
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
@@ -240,3 +242,38 @@ def test_a_real_model_on_a_real_task() -> None:
     assert tuned.score is not None
     assert zero.score is not None
     assert tuned.score > zero.score
+
+
+def test_a_training_that_does_not_fit_is_not_loaded_for_every_budget(
+    job: SweepJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next budgets fail at once with the same message; zero-shot still runs."""
+    tried: list[str] = []
+
+    def full(self: Any, model: str, *args: Any, train: bool = True, **kw: Any) -> Any:
+        tried.append(model)
+        raise NoMemoryError("it needs 128 GB")
+
+    load = finetune.CausalBackend.load
+    monkeypatch.setattr(job_module, "_KEPT", job_module._Kept())
+    monkeypatch.setattr(finetune.CausalBackend, "load", full)
+    rows = [changed(job, budget=budget).run() for budget in (50, 100, 200)]
+    assert [row.error for row in rows] == ["it needs 128 GB"] * 3
+    assert len(tried) == 1
+    monkeypatch.setattr(finetune.CausalBackend, "load", load)
+    assert changed(job, budget=0).run().error == ""
+
+
+def test_a_worker_that_sees_one_gpu_uses_that(
+    job: SweepJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second GPU of the machine is the first of the worker to which it was given."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert visible_gpus("cuda:1") == ("6",)
+    assert visible_gpus("cuda") == visible_gpus() == ("4", "6")
+    with pytest.raises(InputError, match="--device cuda:2"):
+        visible_gpus("cuda:2")
+    second = changed(job, device="cuda:1")
+    assert second.placement.device == "cuda:1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6")
+    assert second.placement.device == "cuda"

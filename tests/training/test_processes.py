@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -5,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
 
-from labelcast.errors import RunError
+from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.training import processes, rank
-from labelcast.training.backend import FineTuned, Placement, backend_of
+from labelcast.training.backend import FineTuned, OnStep, Placement, backend_of
 from labelcast.training.checkpoints import trained_parts
 from labelcast.training.evaluate import Scoring
 from labelcast.training.recipe import Recipe
@@ -29,8 +34,11 @@ def fit(
 ) -> tuple[FineTuned, float]:
     """A training on 40 labels, and its score on 50 examples."""
     examples, backend = made_examples(lm, records(90)), backend_of(recipe)
+    loaded = backend.load(lm.name, recipe, placement)
+    # Only the processes load weights.
+    assert all(w.is_meta == (placement.processes > 1) for w in loaded.model.parameters())
     tuned = backend.fit(
-        fresh(lm),
+        loaded,
         Budget(tuple(examples[:32]), tuple(examples[32:40])),
         recipe,
         seed=0,
@@ -60,6 +68,32 @@ def test_two_processes_train_as_one(lm: LanguageModel, recipe: Recipe, tmp_path:
     losses = [tuned.log.best_loss for tuned in (one, two)]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
     assert score_of_two == pytest.approx(score_of_one, abs=0.1)
+
+
+def test_processes_start_again_with_fewer_sequences(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """If memory runs out, half as many run at once, down to one; then the error is raised."""
+    tried: list[int] = []
+
+    def launch(placement: Placement, folder: Path, progress: OnStep) -> str | None:
+        tried.append(json.loads((folder / "processes.json").read_text())["recipe"]["micro_batch"])
+        if len(tried) % 4:
+            return "NoMemoryError: recipe 'quick': memory ran out in training"
+        lm.model.requires_grad_(True)
+        save_file(rank.full_weights(lm.model), folder / "tuned.safetensors")
+        (folder / "tuned.json").write_text(json.dumps({"losses": [[4, 1.0]], "best_step": 4}))
+        return None
+
+    monkeypatch.setattr(processes, "_launch", launch)
+    with pytest.warns(LabelcastWarning, match="1 sequences ran at once; each step still has 16"):
+        fit(lm, QUICK, TWO, tmp_path, [])
+    assert tried == [None, 4, 2, 1]
+    tried.clear()
+    two = QUICK.model_copy(update={"micro_batch": 2})
+    with pytest.raises(NoMemoryError, match="memory ran out in training"):
+        fit(lm, two, TWO, tmp_path, [])
+    assert tried == [2, 1]
 
 
 @pytest.mark.slow
@@ -113,6 +147,32 @@ def test_weights_in_parts_are_put_together(lm: LanguageModel) -> None:
     fully_shard(lm.model, mesh=init_device_mesh("cpu", (1,)))
     full = rank.full_weights(lm.model)
     assert all(torch.equal(weight, before[name]) for name, weight in full.items())
+    assert rank.full_weights(lm.model, keep=False) == {}
     for part in trained_parts(lm.model).values():
         part.zero_()
     assert not any(weight.any() for weight in rank.full_weights(lm.model).values())
+    assert not any(weight.any() for weight in rank.full_weights(lm.model).values())
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_fsdp_gets_the_weights_from_the_first_process(
+    lm: LanguageModel, tmp_path: Path, method: str
+) -> None:
+    """A group of two on CPUs: the second loads none, and a step changes them as in one process."""
+    script = Path(__file__).with_name("sharded_step.py")
+    places = (script.parents[1], script.parents[2] / "src")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    line = [sys.executable, str(script), lm.name, method, str(tmp_path)]
+    both = [
+        subprocess.Popen([*line, str(rank)], env=env, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    before, after = (load_file(tmp_path / name) for name in ("before", "after"))
+    alone = load_file(tmp_path / "alone")
+    assert before.keys() == after.keys() == alone.keys()
+    for name, weight in alone.items():
+        # Adapters begin with B = 0, so that A has no gradient yet.
+        assert torch.equal(before[name], after[name]) == ("lora_A" in name)
+        assert torch.allclose(weight, after[name], atol=1e-5)

@@ -91,7 +91,7 @@ def sweep(
     check_device(device)
     here: LocalWorkers[ScoreRow] | None = None
     if engine == "local":
-        here = LocalWorkers(jobs, gpus_per_job=gpus_per_job, logs=out / "logs")
+        here = LocalWorkers(jobs, gpus_per_job=gpus_per_job, device=device, logs=out / "logs")
     settings = SweepSettings(
         model=model,
         recipe=Recipe.load(recipe),
@@ -214,8 +214,10 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
     else:
         for name in names:
             _show_curve(name, curves[name])
-    for row in failed:
-        say(f"failed: {row.task} budget {row.budget} seed {row.seed}: {row.error}")
+    for error in dict.fromkeys(row.error for row in failed):
+        first, *more = [row for row in failed if row.error == error]
+        others = f", and {len(more)} more jobs" if more else ""
+        say(f"failed: {first.task} budget {first.budget} seed {first.seed}{others}: {error}")
     if failed:
         raise RunError(
             f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "

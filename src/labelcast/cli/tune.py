@@ -65,7 +65,8 @@ def tune(
         check_keep(keep, force=force)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
     with waiting(f"Loading {model or opened.model.name}"):
-        lm = load_run_model(opened, chosen, model, device=device, dtype=dtype)
+        train = bool(budget)
+        lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
     say(f"model {lm.name} on {lm.device}, {lm.dtype}; {chosen.name}")
     test = labelled_examples(opened, "test", lm.render)
     speed = rough_speed(lm, test, opened.question.max_new_tokens)

@@ -7,11 +7,13 @@ its job has failed and the next job gets a new process. It ends when its parent 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing import connection, current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,6 +23,7 @@ from typing import Any, Generic
 from labelcast.errors import InputError
 from labelcast.execution.workers import Ended, Job, Moved, R, Reporter, Started
 from labelcast.files.json_files import disk_faults
+from labelcast.models.memory import limit_to_share
 
 _WAIT = 1.0
 _GRACE = 5.0
@@ -44,22 +47,28 @@ class LocalWorkers(Generic[R]):
     """
 
     def __init__(
-        self, size: int | None = None, *, gpus_per_job: float = 1.0, logs: Path | None = None
+        self,
+        size: int | None = None,
+        *,
+        gpus_per_job: float = 1.0,
+        device: str = "auto",
+        logs: Path | None = None,
     ) -> None:
         """Prepare; a process starts with its first job.
 
         Args:
             size: how many jobs run side by side; None means as many as the GPUs have room for.
             gpus_per_job: GPUs or a fraction of one for each job, if there are any.
+            device: ``cuda:1`` gives the jobs only that GPU, ``cpu`` none.
             logs: a folder for what the processes print; None discards it.
         """
-        gpus = visible_gpus()
+        gpus = visible_gpus(device)
         groups, room = gpu_groups(gpus, gpus_per_job)
         self.slots = size or room
         self.devices = max(1, min(len(groups), self.slots))
         count = f"{len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}"
         self.where = f"{self.slots} at once on this machine, {count}."
-        self._logs = logs
+        self._logs, self._share = logs, gpus_per_job
         self._workers = [
             _Worker(f"worker {n + 1}", groups[n % len(groups)] if groups else None)
             for n in range(self.slots)
@@ -116,7 +125,7 @@ class LocalWorkers(Generic[R]):
             if log is not None:
                 with disk_faults(log):
                     log.parent.mkdir(parents=True, exist_ok=True)
-            served = (theirs, worker.gpus, log)
+            served = (theirs, worker.gpus, self._share, log)
             worker.process = context.Process(target=_serve, args=served, name=worker.name)
             worker.process.start()
             theirs.close()
@@ -141,10 +150,11 @@ class LocalWorkers(Generic[R]):
         return f"the worker died ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
-def _serve(pipe: Connection, gpus: str | None, log: Path | None) -> None:
+def _serve(pipe: Connection, gpus: str | None, share: float, log: Path | None) -> None:
     """Run in a worker's process: read jobs from the pipe, and send their events."""
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+        limit_to_share(share)
     _redirect_output(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -180,14 +190,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
+def visible_gpus(device: str = "auto") -> tuple[str, ...]:
+    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them.
+
+    ``cuda:1`` is only the second, and ``cpu`` none. Raises InputError if there is no such GPU.
+    """
+    if device == "cpu":
+        return ()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
-    import torch
+        # CUDA ignores what follows a number that names no GPU.
+        gpus = tuple(takewhile(lambda name: name not in ("", "-1"), re.split(r"\s*,\s*", named)))
+    else:
+        import torch
 
-    return tuple(str(number) for number in range(torch.cuda.device_count()))
+        gpus = tuple(str(number) for number in range(torch.cuda.device_count()))
+    number = device.removeprefix("cuda:")
+    if not number.isdigit():
+        return gpus
+    if int(number) >= len(gpus):
+        raise InputError(f"--device {device}: not available here (GPUs: {len(gpus)}).")
+    return gpus[int(number) : int(number) + 1]
 
 
 def gpu_groups(gpus: Sequence[str], per_job: float) -> tuple[tuple[str, ...], int]:

@@ -19,6 +19,7 @@ from labelcast.execution.shards import (
     score_shard,
 )
 from labelcast.execution.workers import run_jobs
+from labelcast.models.memory import limit_to_share
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,8 +96,11 @@ class VllmEngine(LocalEngine):
     where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
-        """Choose the dtype; the weights are loaded later, if there is something to score."""
-        from labelcast.models.choices import Choice
+        """Choose the dtype; the weights are loaded later, if there is something to score.
+
+        ``auto`` is 16 bits: vLLM is for speed, and its values differ from other engines' anyway.
+        """
+        from labelcast.models.choices import Choice, computes_bf16
         from labelcast.models.generation_vllm import BATCH, import_vllm
         from labelcast.models.loading import load_unweighted
 
@@ -104,6 +108,8 @@ class VllmEngine(LocalEngine):
         self.batch_size = BATCH
         if device not in ("auto", "cuda"):
             raise InputError(f"--device {device}: --engine vllm runs on the GPUs that it sees.")
+        if dtype == "auto":
+            dtype = "bfloat16" if computes_bf16("cuda") else "float16"
         super().__init__(load_unweighted(model, Choice("cuda", "vLLM chooses where"), dtype))
 
     def _answers(self, batch_size: int) -> Answers:
@@ -223,7 +229,7 @@ def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> La
     # Only a process that has the GPU knows what fits on it.
     ask = ray.remote(num_gpus=share.gpus, num_cpus=0)(_choose_on_gpu)
     try:
-        chosen = ray.get(ask.remote(model, device, dtype))
+        chosen = ray.get(ask.remote(model, device, dtype, share.gpus))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, LabelcastError):
@@ -233,10 +239,13 @@ def _describe(ray: Any, model: str, device: str, dtype: str, share: Share) -> La
     return replace(lm, dtype=chosen[1])
 
 
-def _choose_on_gpu(model: str, device: str, dtype: str) -> tuple[Choice[str], Choice[torch.dtype]]:
+def _choose_on_gpu(
+    model: str, device: str, dtype: str, gpus: float
+) -> tuple[Choice[str], Choice[torch.dtype]]:
     from labelcast.models.choices import choose_device
     from labelcast.models.loading import load_unweighted
 
+    limit_to_share(gpus)
     chosen = choose_device(device)
     return chosen, load_unweighted(model, chosen, dtype).dtype
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
 from labelcast.errors import InputError, RunError, brief
 from labelcast.execution.workers import Ended, Job, Moved, R, Reporter, Started
+from labelcast.models.memory import limit_to_share
 
 _WAIT = 1.0
 _CONNECT = 10.0
@@ -65,7 +67,8 @@ class RayWorkers(Generic[R]):
         self.slots = max(1, min(fits, size or fits))
         self.where = f"Ray: room for {self.slots} jobs at once."
         self._size = size or self.slots
-        self._actor = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus, max_restarts=0)(_Actor)
+        actor = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus, max_restarts=0)(_Actor)
+        self._new_actor = partial(actor.remote, gpus)
         self._board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
 
     def free(self) -> bool:
@@ -74,7 +77,7 @@ class RayWorkers(Generic[R]):
 
     def start(self, number: int, job: Job[R]) -> None:
         """Hand a job to an idle actor, or to a new one."""
-        actor = self._idle.pop() if self._idle else self._actor.remote()
+        actor = self._idle.pop() if self._idle else self._new_actor()
         self._starting[actor.node.remote()] = number, actor
         self._calls[actor.run.remote(job, number, self._board)] = number, actor
 
@@ -136,6 +139,9 @@ class RayWorkers(Generic[R]):
 
 class _Actor:
     """A process of the cluster that runs one job after another."""
+
+    def __init__(self, gpus: float) -> None:
+        limit_to_share(gpus)
 
     def node(self) -> str:
         """The id of the node that it runs on."""

@@ -129,10 +129,13 @@ def check_quantised(spec: str, model: Any) -> None:
             )
 
 
-def check_fits(spec: str, numbers: int, dtype: Any) -> None:
-    """Refuse weights that the CPU's memory cannot hold."""
+def check_fits(spec: str, numbers: int, dtype: Any, device: str) -> None:
+    """Refuse weights that a device's memory cannot hold."""
+    way = ", --device spread, a 4-bit version" if device.startswith("cuda") else ""
+    way += ", --dtype bfloat16" if dtype.itemsize > 2 else ""
     check_room(
         f"model {spec}: its weights in {str(dtype).removeprefix('torch.')}",
         dtype.itemsize * numbers,
-        "Close other programs, or choose a smaller model or --dtype bfloat16.",
+        f"Close other programs, or choose a smaller model{way}.",
+        device,
     )

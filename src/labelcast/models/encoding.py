@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,17 @@ def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
 
 
 def by_length(
-    sequences: Sequence[Sequence[int]], rows: int, *, equal: bool = False
+    sequences: Sequence[Sequence[int]],
+    rows: int,
+    *,
+    equal: bool = False,
+    fits: Callable[[int, int], bool] = lambda rows, longest: True,
 ) -> list[list[int]]:
     """Positions grouped into batches of similar (or `equal`) length, longest first.
 
     A batch has at most `rows` sequences, and fewer if they are very long: it takes no more memory
-    than `rows` sequences of 512 tokens, or than one sequence if that is longer.
+    than `rows` sequences of 512 tokens, or than one sequence if that is longer. `fits` says whether
+    so many rows of the longest one's length fit into memory; one sequence is always a batch.
 
     Examples:
         >>> by_length([[1], [1, 2, 3], [1, 2]], 2)
@@ -81,8 +86,8 @@ def by_length(
         if groups:
             longest = len(sequences[groups[-1][0]])
             size = len(groups[-1]) + 1
-            fits = size <= rows and size * longest <= rows * _USUAL_LENGTH
-            if fits and not (equal and longest != len(sequences[position])):
+            room = size <= rows and size * longest <= rows * _USUAL_LENGTH
+            if room and fits(size, longest) and not (equal and longest != len(sequences[position])):
                 groups[-1].append(position)
                 continue
         groups.append([position])

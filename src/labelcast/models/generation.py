@@ -7,7 +7,7 @@ Shapes: B rows, H heads, S slots of the cache, D features of a head, V words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
 from labelcast.models.encoding import by_length, shared_prefix
+from labelcast.models.memory import Halving
+from labelcast.models.plan import answers_fit, gpu_rooms
 from labelcast.models.protocols import Progress, TorchModel
 
 Prompts = Sequence[Sequence[int]]
@@ -61,6 +63,7 @@ class LocalAnswers:
     def __init__(self, lm: TorchModel, batch_size: int):
         self.lm, self.batch_size = lm, batch_size
         self._prefix = Prefix([], [])
+        self._rooms, self._halving = gpu_rooms(lm), Halving()
 
     def answer(
         self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
@@ -70,10 +73,20 @@ class LocalAnswers:
         known = self._prefix.tokens
         same = len(prompts) > 1 and list(prompts[0][: len(known)]) == known
         if not (known and same and shared_prefix(prompts) == len(known)):
-            self._prefix = read_prefix(self.lm, prompts)
-        for batch in batches(self.lm, prompts, self.batch_size):
+            for _, prefix in self._halving.run([[0]], lambda _: read_prefix(self.lm, prompts)):
+                self._prefix = prefix
+        config, size = self.lm.model.config.get_text_config(), self.lm.dtype.value.itemsize
+
+        def fits(rows: int, longest: int) -> bool:
+            return answers_fit(config, self._rooms, size, rows, longest, max_new_tokens)
+
+        def run(batch: list[int]) -> list[Generated]:
             chosen = [prompts[i] for i in batch]
-            answers = generate(self.lm, chosen, self._prefix, max_new_tokens)
+            answers: list[Generated] = generate(self.lm, chosen, self._prefix, max_new_tokens)
+            return answers
+
+        planned = batches(self.lm, prompts, self.batch_size, fits)
+        for batch, answers in self._halving.run(planned, run):
             found |= zip(batch, answers, strict=True)
             progress(len(batch))
         return [found[i] for i in range(len(prompts))]
@@ -145,7 +158,12 @@ def read_prefix(lm: TorchModel, prompts: Prompts) -> Prefix:
     return Prefix(tokens, [(layer.keys, layer.values) for layer in cache.layers])
 
 
-def batches(lm: TorchModel, prompts: Prompts, batch_size: int) -> list[list[int]]:
+def batches(
+    lm: TorchModel,
+    prompts: Prompts,
+    batch_size: int,
+    fits: Callable[[int, int], bool] = lambda rows, longest: True,
+) -> list[list[int]]:
     """Positions of prompts grouped into batches, as `by_length` does.
 
     If a prompt may be longer than the model's attention window, only prompts of equal length share
@@ -154,7 +172,7 @@ def batches(lm: TorchModel, prompts: Prompts, batch_size: int) -> list[list[int]
     config = lm.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 2**31
     longest = max(map(len, prompts), default=0)
-    return by_length(prompts, batch_size, equal=longest + _ANSWER_ROOM > window)
+    return by_length(prompts, batch_size, equal=longest + _ANSWER_ROOM > window, fits=fits)
 
 
 @torch.inference_mode()

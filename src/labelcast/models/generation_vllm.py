@@ -1,6 +1,6 @@
 """Greedy answers by vLLM (experimental): paged attention and continuous batching.
 
-Written to vLLM's documentation and never run; only `generated`, which reads its results, is tested.
+Written to the interface of vLLM 0.33 and never run; only what needs no GPU is tested.
 Its kernels round differently from transformers. Needs the extra `labelcast[vllm]`.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 from typing import Any
+
+import torch
 
 from labelcast.errors import InputError, RunError, brief
 from labelcast.models.generation import Generated, Prompts, end_tokens
@@ -35,6 +37,9 @@ class VllmAnswers:
             self._llm = vllm.LLM(
                 model=weights_folder(lm.name),
                 dtype=str(lm.dtype.value).removeprefix("torch."),
+                # The longest context whose cache fits: Llama's 131,072 tokens take 17 GB.
+                max_model_len=-1,
+                tensor_parallel_size=parallel_gpus(lm, torch.cuda.device_count()),
                 enable_prefix_caching=True,
                 # Sampling settings in the model's folder must not change greedy answers.
                 generation_config="vllm",
@@ -69,6 +74,12 @@ class VllmAnswers:
             raise _fault(self._lm, error) from None
         progress(len(prompts))
         return [generated(output.outputs[0]) for output in outputs]
+
+
+def parallel_gpus(lm: LanguageModel, gpus: int) -> int:
+    """How many of the GPUs share each layer: as many as divide the attention heads evenly."""
+    heads = int(lm.model.config.get_text_config().num_attention_heads)
+    return next(count for count in range(max(1, gpus), 0, -1) if heads % count == 0)
 
 
 def import_vllm() -> Any:

@@ -11,17 +11,25 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from labelcast.models.choices import choose_batch
-from labelcast.models.encoding import Encoded, by_length
+from labelcast.models.encoding import Encoded
 from labelcast.models.layers import Contraction, Layer, linear_layers
-from labelcast.models.memory import check_room, free_memory
+from labelcast.models.memory import Halving, check_room, free_memory, unless_full
 from labelcast.models.passes import run_batches
-from labelcast.models.plan import gpu_memory, plan_at_once, plan_batches
+from labelcast.models.plan import (
+    Plan,
+    count_costs,
+    gpu_rooms,
+    one_room,
+    plan_at_once,
+    plan_batches,
+)
 from labelcast.models.protocols import Progress, TorchModel
 
 Method = Literal["sketch", "exact"]
@@ -110,26 +118,37 @@ def sketched_gram(
         seeds: one A for each.
         batch_size: examples at once, if not all of them run at once.
         at_once: bytes that the activations of all examples may take; 0 runs them in batches. None
-            means the free memory of the model's GPU, and batches on a CPU, where they are faster.
+            means the free memory of the model's GPUs, and batches on a CPU, where they are faster.
         progress: called with the number of examples done.
     """
     layers = linear_layers(lm)
-    memory = gpu_memory(lm) if at_once is None else at_once
-    plan = plan_at_once(lm, pairs, memory) if memory else None
     rows = rank * len(seeds)
-    needed = sum(4 * rows * layer.in_features for layer in layers.values())  # A in float32
-    if plan is None:  # G in float16
-        needed += sum(2 * rows * layer.out_features * len(pairs) for layer in layers.values())
+    sketches = sum(4 * rows * layer.in_features for layer in layers.values())  # A in float32
+    _check_room(pairs, sketches)
+    costs, rooms = count_costs(lm, layers, pairs, rows), gpu_rooms(lm)
+    together = rooms if at_once is None else [one_room(lm, at_once)]
+    # At once nothing is held until the batch ends.
+    plan = plan_at_once(replace(costs, row=0), together, pairs) if together else None
+
+    def run(kind: type[_Stored | _AtOnce], plan: Plan) -> Gram:
+        sketch = kind(layers, len(pairs), rank, seeds)
+        size = run_batches(lm, pairs, layers, sketch, plan=plan, progress=progress)
+        return replace(sketch.gram(), batch_size=size)
+
+    found = unless_full(partial(run, _AtOnce, plan)) if plan else None
+    if found is not None:
+        return found
+    gradients = sum(2 * rows * layer.out_features * len(pairs) for layer in layers.values())
+    _check_room(pairs, sketches + gradients)  # G in float16
+    return run(_Stored, plan_batches(lm, costs, rooms, pairs, batch_size))
+
+
+def _check_room(pairs: Sequence[Encoded], needed: int) -> None:
     check_room(
         f"the gradients of {len(pairs):,} examples",
         needed,
         "Use fewer examples (the paper has 32) or --seeds, a lower --rank, or --method exact.",
     )
-    kind = _Stored if plan is None else _AtOnce
-    sketch = kind(layers, len(pairs), rank, seeds)
-    plan = plan or plan_batches(lm, pairs, batch_size)
-    run_batches(lm, pairs, layers, sketch, plan=plan, progress=progress)
-    return replace(sketch.gram(), batch_size=len(pairs) if plan.at_once else batch_size)
 
 
 class _Sketch(Contraction):
@@ -206,6 +225,11 @@ class _Stored(_Sketch):
         for row, one in zip(rows, g, strict=True):
             sums[row] = sums[row].add_(one) if row in sums else one
 
+    def begin(self, rows: Sequence[int]) -> None:
+        for sums in self.pending.values():
+            for row in rows:
+                sums.pop(row, None)
+
     def finish(self, rows: Sequence[int]) -> None:
         for name, sums in self.pending.items():
             # An expert that saw none of an example's tokens has no gradient for it.
@@ -242,16 +266,20 @@ def exact_gram(
     count = len(pairs)
     found: dict[str, Tensor] = {}
     held = 0
-    plan = plan_batches(lm, pairs, batch_size)
-    for group in _passes(layers, pairs, memory, batch_size):
+    costs = count_costs(lm, layers, pairs, 0)
+    plan = plan_batches(lm, costs, gpu_rooms(lm), pairs, batch_size)
+    halving = Halving()
+    for group in _passes(layers, pairs, memory, plan.batches):
         chosen = {name: layers[name] for name in group}
         factors = _Factors(chosen, count)
-        run_batches(lm, pairs, chosen, factors, plan=plan, progress=progress)
+        size = run_batches(
+            lm, pairs, chosen, factors, plan=plan, halving=halving, progress=progress
+        )
         held = max(held, factors.held_bytes())
         for name in group:
             found[name] = _exact_layer(*factors.take(name))
     by_layer = torch.stack([found[name] for name in layers])[:, None]  # [L,1,N,N]
-    return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, batch_size)
+    return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, size)
 
 
 class _Factors(Contraction):
@@ -260,6 +288,11 @@ class _Factors(Contraction):
     def __init__(self, layers: Mapping[str, Layer], count: int):
         self.layers, self.count = layers, count
         self.kept: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
+
+    def begin(self, rows: Sequence[int]) -> None:
+        for name in self.layers:
+            for row in rows:
+                self.kept.pop((name, row), None)
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         return h.float().cpu()
@@ -308,10 +341,12 @@ def _inner_products(kept: Tensor, scales: Tensor) -> Tensor:
 
 
 def _passes(
-    layers: Mapping[str, Layer], pairs: Sequence[Encoded], memory: int, batch_size: int
+    layers: Mapping[str, Layer],
+    pairs: Sequence[Encoded],
+    memory: int,
+    batches: Sequence[Sequence[int]],
 ) -> list[list[str]]:
     """The layers in groups whose factors fit into memory."""
-    batches = by_length([pair.tokens for pair in pairs], batch_size)
     tokens = sum(len(batch) * len(pairs[batch[0]].tokens) for batch in batches)
     passes: list[list[str]] = [[]]
     used = 0

@@ -7,7 +7,6 @@ layer, H features of a token.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from labelcast.errors import InputError
 from labelcast.models.protocols import TorchModel
-from labelcast.models.recompute import Again
+from labelcast.models.recompute import Pass
 
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FUSED = ("qkv_proj", "gate_up_proj")
@@ -42,6 +41,10 @@ class Layer:
 
 class Contraction(Protocol):
     """Receives the factors of the gradients."""
+
+    def begin(self, rows: Sequence[int]) -> None:
+        """Called before the pass of these examples; forgets what an interrupted one has left."""
+        return
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         """What to keep of a layer's inputs h, [N,S,I], until its backward pass."""
@@ -117,28 +120,13 @@ def _projections(block: Any) -> tuple[str, str]:
     return ("gate_up_proj" if block.has_gate else "up_proj"), "down_proj"
 
 
-class Running(threading.local):
-    """The number of examples in this thread's pass, and which.
-
-    `rows` are empty in the forward pass of the shared tokens, and set before each backward pass.
-    """
-
-    count: int = 1
-    rows: Sequence[int] = ()
-
-
 @contextmanager
-def hooked(
-    lm: TorchModel, layers: Mapping[str, Layer], contraction: Contraction, again: Again
-) -> Iterator[Running]:
+def hooked(layers: Mapping[str, Layer], contraction: Contraction, state: Pass) -> Iterator[None]:
     """Pass the factors of each layer to a contraction; the model is restored at the end.
 
     Gradients begin at the outputs of these layers, so nothing below the first is differentiated.
-
-    Yields:
-        Where the caller sets which examples it runs.
     """
-    taps = _Taps(layers, contraction, again)
+    taps = _Taps(layers, contraction, state)
     blocks: dict[Any, str] = {}
     with ExitStack() as hooks:
         for name, layer in layers.items():
@@ -147,30 +135,29 @@ def hooked(
             else:
                 blocks[layer.module] = name.rsplit(".", 2)[0]
         hooks.enter_context(_run_by(_forward_of(blocks, taps), blocks))
-        yield taps.running
+        yield
 
 
 class _Taps:
     """Passes inputs and output gradients on, by example."""
 
-    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, again: Again):
-        self.layers, self.contraction, self.again = layers, contraction, again
-        self.running = Running()
+    def __init__(self, layers: Mapping[str, Layer], contraction: Contraction, state: Pass):
+        self.layers, self.contraction, self.state = layers, contraction, state
 
     def linear(self, name: str) -> Any:
         """A hook for a linear layer that sees every token, as [N,S,I] or, flattened, [T,I]."""
 
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if self.again.now:
+            if self.state.again:
                 return _differentiable(output)
-            count, rows = self.running.count, self.running.rows
+            count, rows = self.state.count, self.state.rows
             h = args[0].detach()
             with torch.no_grad():
                 kept = self.contraction.keep(name, h.reshape(count, -1, h.shape[-1]))
 
             def contract(d: Tensor) -> None:
                 d = d.reshape(count, -1, d.shape[-1])
-                self.contraction.contract(name, rows or self.running.rows, d, kept)
+                self.contraction.contract(name, rows or self.state.rows, d, kept)
 
             return _tap(output, contract)
 
@@ -180,14 +167,14 @@ class _Taps:
         """Tap one expert's layer: its tokens' inputs [t,I] and outputs [t,O]."""
         if name not in self.layers:
             return output
-        if self.again.now:
+        if self.state.again:
             return _differentiable(output)
-        rows = self.running.rows
+        rows = self.state.rows
         with torch.no_grad():
             kept = self.contraction.keep(name, sort.spread(h.detach()))
 
         def contract(d: Tensor) -> None:
-            these = rows or self.running.rows
+            these = rows or self.state.rows
             seen = [these[example] for example in sort.examples]
             self.contraction.contract(name, seen, sort.spread(d), kept)
 
@@ -247,7 +234,7 @@ def _forward_of(blocks: Mapping[Any, str], taps: _Taps) -> Callable[..., Tensor]
         """[T,H] from hidden [T,H], the experts of each token [T,k] and their weights [T,k]."""
         total = torch.zeros_like(hidden)
         first, last = _projections(block)
-        each = len(hidden) // taps.running.count
+        each = len(hidden) // taps.state.count
         # A block outside `blocks` may share the switch.
         name = blocks.get(block)
         for expert in chosen.unique().tolist():

@@ -5,7 +5,7 @@ Shapes: N texts, F features of a token.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from labelcast.errors import InputError
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import by_length, encode_pair, encode_prompt
+from labelcast.models.memory import Halving
 from labelcast.models.passes import (
     answer_weights,
     cached,
     forward_prefix,
+    head_reads,
     padded,
     shared_length,
 )
@@ -59,18 +61,24 @@ def answer_log_likelihoods(
     found = np.zeros(len(pairs))
     start = shared_length(lm, [pair.prompt for pair in pairs]) if pairs else 0
     shared = forward_prefix(lm, pairs[0].tokens[:start]) if start else []
-    for batch in _batches(lm, [pair.tokens for pair in pairs], batch_size):
+
+    def run(batch: list[int]) -> NDArray[np.float64]:
         ids = padded(lm, [pairs[row].tokens[start:] for row in batch])
         predicts = answer_weights([pairs[row] for row in batch], ids, start) > 0
         used = predicts.any(dim=0).nonzero().flatten()
         past = cached([states.expand(len(batch), -1, -1, -1) for states in shared])
-        logits = lm.model(input_ids=ids, logits_to_keep=used, **past).logits.float()
+        with head_reads(lm, lambda states: states.index_select(1, used.to(states.device))):
+            logits = lm.model(input_ids=ids, **past).logits.float()  # [N,U,V]
         read = predicts[:, used].to(logits.device)
         wanted = ids[:, used + 1].to(logits.device)
         losses = nn.functional.cross_entropy(logits[read], wanted[read], reduction="none")
         sums = torch.zeros(read.shape, device=logits.device, dtype=losses.dtype)
         sums[read] = losses
-        found[batch] = -sums.sum(dim=1).double().cpu().numpy()
+        values: NDArray[np.float64] = -sums.sum(dim=1).double().cpu().numpy()
+        return values
+
+    for batch, values in Halving().run(_batches(lm, [p.tokens for p in pairs], batch_size), run):
+        found[batch] = values
         progress(len(batch))
     return found
 
@@ -118,7 +126,8 @@ def embed(
         shared = forward_prefix(lm, tokens[0][:start])
         ids = torch.tensor([tokens[0][:start]], device=lm.input_device)
         total = decoder(input_ids=ids, use_cache=False).last_hidden_state.float().sum(dim=1)
-    for batch in _batches(lm, tokens, batch_size):
+
+    def run(batch: list[int]) -> NDArray[np.float32]:
         tails = [tokens[row][start:] for row in batch]
         ids = padded(lm, tails)
         past = cached([states.expand(len(batch), -1, -1, -1) for states in shared])
@@ -126,7 +135,11 @@ def embed(
         lengths = torch.tensor([len(tail) for tail in tails], device=states.device)
         inside = torch.arange(ids.shape[1], device=states.device) < lengths[:, None]
         sums = (states * inside[:, :, None]).sum(dim=1) + total
-        found[batch] = (sums / (lengths[:, None] + start)).cpu().numpy()
+        means: NDArray[np.float32] = (sums / (lengths[:, None] + start)).cpu().numpy()
+        return means
+
+    for batch, means in Halving().run(_batches(lm, tokens, batch_size), run):
+        found[batch] = means
         progress(len(batch))
     return found
 
@@ -142,6 +155,5 @@ def _check_lengths(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> None:
 
 def _batches(
     lm: TorchModel, sequences: Sequence[Sequence[int]], batch_size: int | None
-) -> Iterator[list[int]]:
-    size = choose_batch(batch_size, lm.device.value, "confidence").value
-    yield from by_length(sequences, size) if sequences else []
+) -> list[list[int]]:
+    return by_length(sequences, choose_batch(batch_size, lm.device.value, "confidence").value)

@@ -52,7 +52,7 @@ def load_model(
 
     Raises:
         InputError: no such model, or it cannot be loaded safely.
-        RunError: the CPU's memory cannot hold its weights.
+        NoMemoryError: the device's memory cannot hold its weights.
 
     Examples:
         >>> lm = load_model("smollm2", device="cpu")
@@ -63,14 +63,16 @@ def load_model(
     spread = device == SPREAD
     chosen_device = choose_entry() if spread else choose_device(device)
     config = _config(spec, folder)
-    chosen_dtype = choose_dtype(dtype, chosen_device.value, _count(config, chosen_device))
+    count = _count(config, chosen_device)
+    chosen_dtype = choose_dtype(dtype, chosen_device.value, count)
     # Quantised weights are unpacked on the device where they stay.
     quantised = getattr(config, "quantization_config", None) is not None
-    places = "auto" if spread else {"": chosen_device.value} if quantised else None
+    # Else they go straight to a GPU, and not through the CPU's memory.
+    places = {"": chosen_device.value} if quantised or chosen_device.value != "cpu" else None
     if Path(folder).is_dir():
         count = count_numbers(spec, Path(folder))
-        if chosen_device.value == "cpu" and places is None:
-            check_fits(spec, count, chosen_dtype.value)
+    if not spread and not quantised and count:
+        check_fits(spec, count, chosen_dtype.value, chosen_device.value)
     with embedded.quietly(), quiet_import(), _load_faults(spec):
         from transformers import AutoModelForCausalLM
 
@@ -79,7 +81,7 @@ def load_model(
             folder,
             config=config,
             dtype=chosen_dtype.value,
-            device_map=places,
+            device_map="auto" if spread else places,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
@@ -87,8 +89,6 @@ def load_model(
         )
     check_complete(spec, found)
     check_quantised(spec, model)
-    if places is None:
-        model.to(chosen_device.value)
     model.eval().requires_grad_(False)
     compute_alike(model)
     identity = identify(spec, config, tokenizer)

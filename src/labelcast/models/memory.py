@@ -1,15 +1,20 @@
-"""How much memory this process may still take, and how much it took."""
+"""How much memory this process may still take, how much it took, and what to do if it runs out."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
-from labelcast.errors import RunError
+from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
+
+R = TypeVar("R")
 
 _GROUPS = Path("/sys/fs/cgroup")
 # Versions 2 and 1 of control groups: the limit, what is used, and which of it is reclaimable cache.
@@ -25,15 +30,115 @@ def free_memory(*, swap: bool = False) -> int:
     return max(min(int(free), *_group_rooms()), 0)
 
 
-def check_room(what: str, needed: int, advice: str) -> None:
-    """Refuse work that needs more bytes than are free with swap space.
+def gpu_size(device: object) -> int:
+    """Bytes of a GPU that this process may use: all of them, unless it was given a share."""
+    import torch
+
+    total: int = torch.cuda.get_device_properties(device).total_memory
+    return int(total * float(torch.cuda.get_per_process_memory_fraction(device)))
+
+
+def limit_to_share(gpus: float) -> None:
+    """Let this process use only a share of its GPU, which jobs beside it also use; 1 is all of it.
+
+    What a process then sees as free, and the dtype that it chooses, follow from the share.
+    """
+    import torch
+
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+
+def gpu_memory(device: object) -> int:
+    """Free bytes of this process's share of a GPU, with those that torch reserves and leaves."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    used = int(torch.cuda.memory_allocated(device))
+    unused = int(torch.cuda.memory_reserved(device)) - used
+    return max(min(int(free) + unused, gpu_size(device) - used), 0)
+
+
+class Halving:
+    """Runs batches of examples, and smaller ones once a GPU's memory has run out.
+
+    Attributes:
+        most: examples that still run at once; None as long as every batch has fitted.
+    """
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+
+    def run(
+        self, batches: Iterable[list[int]], work: Callable[[list[int]], R]
+    ) -> Iterator[tuple[list[int], R]]:
+        """Yield each batch that has run with its result; what ran out of memory runs again.
+
+        The result of `work` is never None.
+
+        Raises:
+            RunError: the memory does not hold one example.
+        """
+        waiting = list(batches)[::-1]
+        while waiting:
+            batch = waiting.pop()
+            most = self.most or len(batch)
+            if len(batch) > most:
+                waiting += [batch[i : i + most] for i in range(0, len(batch), most)][::-1]
+                continue
+            result = unless_full(partial(work, batch))
+            if result is not None:
+                yield batch, result
+                continue
+            if len(batch) == 1:
+                raise too_small()
+            if self.most is None:
+                warnings.warn(
+                    f"the GPU's memory does not hold {len(batch)} examples at once, so smaller "
+                    "batches run from here on; --batch-size sets them from the start.",
+                    LabelcastWarning,
+                    stacklevel=2,
+                )
+            self.most = (len(batch) + 1) // 2
+            waiting.append(batch)
+
+
+def unless_full(work: Callable[[], R]) -> R | None:
+    """The result of some work, or None if a GPU's memory ran out."""
+    import torch
+
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        pass  # until this block ends, the traceback holds the tensors of the work
+    torch.cuda.empty_cache()
+    return None
+
+
+def too_small() -> RunError:
+    """The error if a GPU's memory does not hold one example."""
+    return RunError(
+        "the GPU's free memory does not hold the pass of one example. Shorten or leave out the "
+        "longest texts, choose --dtype bfloat16 or a smaller model, or use a GPU with more free "
+        "memory (or several, with --device spread)."
+    )
+
+
+def free_bytes(device: str) -> int:
+    """Bytes of a device that this process may still use; of the CPU's memory with swap space."""
+    return gpu_memory(device) if device.startswith("cuda") else free_memory(swap=True)
+
+
+def check_room(what: str, needed: int, advice: str, device: str = "cpu") -> None:
+    """Refuse work that needs more bytes than a device has free.
 
     `what`, in the plural, fills the memory; `advice` says what to do instead.
     """
-    free = free_memory(swap=True)
+    free = free_bytes(device)
     if needed > free:
-        raise RunError(
-            f"{what} would fill {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
+        whose = f"memory of {device}" if device.startswith("cuda") else "memory"
+        raise NoMemoryError(
+            f"{what} would fill {needed / 1e9:,.1f} GB of {whose}, and {free / 1e9:,.1f} GB are "
             f"free. {advice}"
         )
 

@@ -8,8 +8,7 @@ Shapes: N examples of a batch, S tokens, U used positions, F features, V words.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 
@@ -20,20 +19,13 @@ from transformers.cache_utils import DynamicCache
 
 from labelcast.models.encoding import Encoded, shared_prefix
 from labelcast.models.layers import Contraction, Layer, hooked
+from labelcast.models.memory import Halving
 from labelcast.models.plan import Plan
 from labelcast.models.protocols import Progress, TorchModel
-from labelcast.models.recompute import offloaded, recomputed
+from labelcast.models.recompute import Pass, offloaded, recomputed
 
 # With fewer shared tokens, running them once is not worth the overhead.
 _WORTH_SHARING = 64
-
-
-class _Used(threading.local):
-    """What this thread's pass needs; None means all positions."""
-
-    positions: Tensor | None = None  # [U] of the last layer
-    read: Tensor | None = None  # [N,U], whether the logits there are read
-    tokens: int = 0  # S, set by the hooks
 
 
 def run_batches(
@@ -43,17 +35,23 @@ def run_batches(
     contraction: Contraction,
     *,
     plan: Plan,
+    halving: Halving | None = None,
     progress: Progress = lambda done: None,
-) -> None:
+) -> int:
     """Differentiate each example's mean answer loss and contract the gradients on the way.
 
-    The tokens that all prompts share run forward once; their backward pass runs per example.
+    The tokens that all prompts share run forward once; their backward pass runs per example. A
+    batch that fills a GPU's memory runs again in halves, unless all examples are to run at once.
+
+    Returns:
+        How many examples ran at once.
     """
+    halving = halving or Halving()
     with (
         _frozen(lm),
-        recomputed(lm, plan.recomputed) as again,
-        hooked(lm, layers, contraction, again) as running,
-        _trimmed(lm) as used,
+        recomputed(lm, plan.recomputed) as state,
+        hooked(layers, contraction, state),
+        _trimmed(lm, state),
     ):
         # If gradients are dropped at once, an example's tokens must all run in one pass.
         length = 0 if plan.at_once else shared_length(lm, [pair.prompt for pair in pairs])
@@ -61,17 +59,25 @@ def run_batches(
         differentiable = [states for states in shared if states.requires_grad]
 
         def run(batch: Sequence[int]) -> int:
-            running.count, running.rows = len(batch), batch
-            gradients = _run(lm, [pairs[i] for i in batch], shared, length, used)
+            contraction.begin(batch)
+            state.count, state.rows = len(batch), batch
+            gradients = _run(lm, [pairs[i] for i in batch], shared, length, state)
             for position, row in enumerate(batch if differentiable else []):
-                running.count, running.rows = 1, [row]
+                state.count, state.rows = 1, [row]
                 own = [g[position : position + 1] for g in gradients]
                 torch.autograd.backward(differentiable, own, retain_graph=True)
             contraction.finish(batch)
             return len(batch)
 
-        for done in _in_parallel(run, plan.batches, plan.workers):
-            progress(done)
+        if plan.at_once:
+            done: Iterable[int] = map(run, plan.batches)
+        elif plan.workers == 1:
+            done = (count for _, count in halving.run(plan.batches, run))
+        else:
+            done = _in_parallel(run, plan.batches, plan.workers)
+        for count in done:
+            progress(count)
+    return halving.most or plan.batch_size
 
 
 def _in_parallel(
@@ -82,9 +88,6 @@ def _in_parallel(
     Matrix products are small: a thread per batch is faster than many threads per product, and gives
     the same bits whatever runs in parallel.
     """
-    if workers == 1:
-        yield from map(run, batches)
-        return
     threads = torch.get_num_threads()
     executor = ThreadPoolExecutor(
         workers, "labelcast", initializer=torch.set_num_threads, initargs=(threads // workers,)
@@ -158,7 +161,7 @@ def _run(
     pairs: Sequence[Encoded],
     shared: Sequence[Tensor],
     start: int,
-    used_of: _Used,
+    state: Pass,
 ) -> list[Tensor]:
     """Run forward and backward on the sum over examples of each one's mean answer loss.
 
@@ -171,23 +174,21 @@ def _run(
     """
     ids = padded(lm, [pair.tokens[start:] for pair in pairs])
     weights = answer_weights(pairs, ids, start)
-    used = weights.any(dim=0).nonzero().flatten()
+    read = weights > 0  # [N,S]
+    used = read.any(dim=0).nonzero().flatten()
     copies = [
         states.detach().expand(len(pairs), -1, -1, -1).requires_grad_(states.requires_grad)
         for states in shared
     ]
-    read = weights[:, used] > 0  # [N,U]
-    used_of.positions, used_of.read = used if 2 * len(used) <= ids.shape[1] else None, read
+    state.positions, state.read = used if 2 * len(used) <= ids.shape[1] else None, read
     with torch.enable_grad():  # the mode belongs to the thread
-        logits = lm.model(input_ids=ids, logits_to_keep=used, **cached(copies)).logits.float()
-        if logits.dim() == 3:
-            logits = logits[read.to(logits.device)]
-        device = logits.device
-        losses = nn.functional.cross_entropy(
-            logits, ids[:, used + 1][read].to(device), reduction="none"
-        )
-        (losses * weights[:, used][read].to(device)).sum().backward()
-    used_of.positions = used_of.read = None
+        logits = lm.model(input_ids=ids, **cached(copies)).logits.float()  # [M,V]
+        wanted = ids[:, 1:][read[:, :-1]].to(logits.device)
+        losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
+        loss = (losses * weights[read].to(logits.device)).sum()
+        if loss.requires_grad:  # not if only experts count that see none of these tokens
+            loss.backward()
+    state.positions = state.read = None
     return [copy.grad for copy in copies if copy.requires_grad]
 
 
@@ -206,45 +207,54 @@ def _frozen(lm: TorchModel) -> Iterator[None]:
 
 
 @contextmanager
-def _trimmed(lm: TorchModel) -> Iterator[_Used]:
+def _trimmed(lm: TorchModel, state: Pass) -> Iterator[None]:
     """Run the end of a model only at the positions that a loss reads, if its structure is known.
 
     After its attention, a transformer's last layer mixes no positions. Hooks drop the positions
     that predict no answer token before the attention's output projection and the feed-forward
     block, and put zeros in their place after each. The output embeddings get only the positions
-    that are read, M of the N U, so the logits are [M,V].
-
-    Yields:
-        Where the caller sets what each pass needs.
+    that are read, M of the N S, so the logits are [M,V].
     """
-    used = _Used()
 
     def cut(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if used.positions is None:
+        if state.positions is None:
             return None
-        used.tokens = args[0].shape[1]
-        kept = args[0].index_select(1, used.positions.to(args[0].device))  # [N,S,F] -> [N,U,F]
+        kept = args[0].index_select(1, state.positions.to(args[0].device))  # [N,S,F] -> [N,U,F]
         return (kept, *args[1:])
 
     def fill(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        if used.positions is None:
+        if state.positions is None or state.read is None:
             return None
-        filled = output.new_zeros(len(output), used.tokens, output.shape[-1])
-        return filled.index_copy(1, used.positions.to(output.device), output)  # [N,U,F] -> [N,S,F]
+        filled = output.new_zeros(*state.read.shape, output.shape[-1])
+        return filled.index_copy(1, state.positions.to(output.device), output)  # -> [N,S,F]
 
-    def read(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if used.read is None:
-            return None
-        return (args[0][used.read.to(args[0].device)], *args[1:])  # [N,U,F] -> [M,F]
+    def read(states: Tensor) -> Tensor:
+        return states if state.read is None else states[state.read.to(states.device)]
 
     with ExitStack() as hooks:
         for module in _per_position(lm):
             hooks.callback(module.register_forward_pre_hook(cut).remove)
             hooks.callback(module.register_forward_hook(fill).remove)
-        head = lm.model.get_output_embeddings()
-        if head is not None:
-            hooks.callback(head.register_forward_pre_hook(read).remove)
-        yield used
+        hooks.enter_context(head_reads(lm, read))
+        yield
+
+
+@contextmanager
+def head_reads(lm: TorchModel, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Give the output embeddings a part of the last hidden states [N,S,F].
+
+    In place of `logits_to_keep`, whose index accelerate moves to the first GPU of a spread model,
+    while the hidden states are on the last one.
+    """
+
+    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (choose(args[0]), *args[1:])
+
+    handle = lm.model.get_output_embeddings().register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _per_position(lm: TorchModel) -> list[nn.Module]:

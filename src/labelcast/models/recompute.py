@@ -7,22 +7,31 @@ only for a forward pass: autograd would keep all of these weights.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from labelcast.models.protocols import TorchModel
 
 
-class Again(threading.local):
-    """Whether this thread is running a layer's forward pass for the second time."""
+class Pass(threading.local):
+    """What a thread runs through the model.
 
-    now: bool = False
+    Autograd runs the backward pass of a GPU in a thread of its own. A layer that runs forward again
+    there gets the state of its first run from `recomputed`.
+    """
+
+    again: bool = False  # a layer is running forward for the second time
+    count: int = 1  # N examples
+    # Which examples; empty in the forward pass of the shared tokens, set before a backward pass.
+    rows: Sequence[int] = ()
+    positions: Tensor | None = None  # [U] of the last layer; None means all
+    read: Tensor | None = None  # [N,S], whether the logits there are read; None means all
 
 
 def offloaded(model: nn.Module) -> bool:
@@ -30,22 +39,36 @@ def offloaded(model: nn.Module) -> bool:
     return any(weight.device.type == "meta" for weight in model.parameters())
 
 
+def model_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of a model that can run forward again, in order."""
+    return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+
+
 @contextmanager
-def recomputed(lm: TorchModel, count: int) -> Iterator[Again]:
-    """Recompute the first `count` layers of the model, and all with offloaded weights."""
-    again = Again()
+def recomputed(lm: TorchModel, places: Collection[int]) -> Iterator[Pass]:
+    """Recompute the layers at some places of the model, and all with offloaded weights.
+
+    Yields:
+        Where the caller says what each pass runs.
+    """
+    state = Pass()
 
     @contextmanager
-    def second_run() -> Iterator[None]:
-        again.now = True
+    def second_run(first: Mapping[str, Any]) -> Iterator[None]:
+        before = dict(vars(state))
+        vars(state).update(first, again=True)
         try:
             yield
         finally:
-            again.now = False
+            vars(state).clear()
+            vars(state).update(before)
 
-    layers = [m for m in lm.model.modules() if isinstance(m, GradientCheckpointingLayer)]
-    chosen = [m for place, m in enumerate(layers) if place < count or offloaded(m)]
-    run = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), second_run()))
+    chosen = [m for i, m in enumerate(model_layers(lm.model)) if i in places or offloaded(m)]
+    run = partial(
+        checkpoint,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), second_run(dict(vars(state)))),
+    )
     with ExitStack() as stack:
         if any(map(offloaded, chosen)):
             # A layer that stops early would keep the weights that it has loaded.
@@ -55,7 +78,7 @@ def recomputed(lm: TorchModel, count: int) -> Iterator[Again]:
             # Only the layer's own flag: its dropout modules stay off.
             stack.enter_context(_attribute(layer, "training", True))
             stack.enter_context(_attribute(layer, "_gradient_checkpointing_func", run))
-        yield again
+        yield state
 
 
 @contextmanager

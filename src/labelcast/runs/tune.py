@@ -83,7 +83,8 @@ def tune(
     if keep is not None:
         check_keep(keep, force=force)
     if not isinstance(model, LanguageModel):
-        model = load_run_model(run, recipe, model, device=device, dtype=dtype)
+        train = bool(budget)
+        model = load_run_model(run, recipe, model, device=device, dtype=dtype, train=train)
     check_model(run, lm := model)
     backend, placement = backend_of(recipe), Placement(lm.device.value, dtype)
     test = labelled_examples(run, "test", lm.render)
@@ -134,13 +135,23 @@ def tune(
 
 
 def load_run_model(
-    run: Run, recipe: Recipe, model: str | None = None, *, device: str = "auto", dtype: str = "auto"
+    run: Run,
+    recipe: Recipe,
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    train: bool = True,
 ) -> LanguageModel:
-    """Load the model of a run as `tune` needs it; arguments and errors as for `tune`."""
+    """Load the model of a run as `tune` needs it, without `train` for a budget of 0.
+
+    The other arguments and the errors are those of `tune`.
+    """
     from labelcast.training.backend import Placement, backend_of
 
     refuse_spread(device)
-    return backend_of(recipe).load(model or run.model.name, recipe, Placement(device, dtype))
+    name, placement = model or run.model.name, Placement(device, dtype)
+    return backend_of(recipe).load(name, recipe, placement, train=train)
 
 
 def check_keep(folder: Path, *, force: bool = False) -> None:

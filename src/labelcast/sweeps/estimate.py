@@ -80,7 +80,8 @@ def measure_speed(job: SweepJob, on_rough: Callable[[Speed], None] = lambda spee
     settings, size = job.settings, job.settings.recipe.batch_size
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
-    backend, placement = backend_of(recipe), replace(job.placement, processes=1)
+    backend = backend_of(recipe)
+    placement = replace(job.placement, device=settings.device, processes=1)
     begin = time.perf_counter()
     lm = backend.load(settings.model, recipe, placement)
     load = time.perf_counter() - begin

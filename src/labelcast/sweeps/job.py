@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelcast.errors import InputError, LabelcastError, LabelcastWarning, brief, is_out_of_memory
+from labelcast.errors import (
+    InputError,
+    LabelcastError,
+    LabelcastWarning,
+    NoMemoryError,
+    brief,
+    is_out_of_memory,
+)
+from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.sweeps.records import ScoreKey, ScoreRow, TaskEntry
@@ -128,8 +136,10 @@ class SweepJob:
     @property
     def placement(self) -> Placement:
         """Where the job trains and scores."""
-        settings = self.settings
-        return Placement(settings.device, settings.dtype, settings.processes if self.budget else 1)
+        settings, device = self.settings, self.settings.device
+        if device.startswith("cuda:") and len(visible_gpus()) == 1:
+            device = "cuda"  # its worker sees only its own GPU, which is the first there
+        return Placement(device, settings.dtype, settings.processes if self.budget else 1)
 
     @property
     def scoring(self) -> Scoring:
@@ -199,6 +209,18 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
 
 
 def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
+    key = (job.settings.model, job.settings.recipe, job.placement)
+    if key in _KEPT.no_memory and job.budget:
+        # Another budget needs as much: its job would fail after the same minutes.
+        raise NoMemoryError(_KEPT.no_memory[key])
+    try:
+        return _tuned_score(job, backend, report)
+    except NoMemoryError as error:
+        _KEPT.no_memory[key] = str(error)
+        raise
+
+
+def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
     lm = _KEPT.model(job, backend)
     fingerprint, training = lm.identity.fingerprint, {}
     splits = job.splits(lm.render, _KEPT.read)
@@ -244,16 +266,19 @@ class _Kept:
         self.lm: LanguageModel | None = None
         self.fingerprint = ""
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
+        self.no_memory: dict[tuple[str, Recipe, Placement], str] = {}
 
     def model(self, job: SweepJob, backend: Backend) -> LanguageModel:
         """A model that the job may change."""
         key = (job.settings.model, job.settings.recipe.method, job.placement)
         if self.lm is None or self.model_key != key:
             self.lm = None
-            lm = backend.load(job.settings.model, job.settings.recipe, job.placement)
+            train = bool(job.budget)
+            lm = backend.load(job.settings.model, job.settings.recipe, job.placement, train=train)
             self.fingerprint = lm.identity.fingerprint
             size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
-            if size > _KEPT_BYTES:
+            # Zero-shot, weights may be in 16 bits, which other jobs cannot train.
+            if size > _KEPT_BYTES or not (train or lm.dtype.value.itemsize == 4):
                 return lm
             self.lm, self.model_key = lm, key
         return replace(self.lm, model=copy.deepcopy(self.lm.model))

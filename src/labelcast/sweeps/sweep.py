@@ -79,7 +79,7 @@ def sweep(
         >>> curves["hyperbaton"].scores  # doctest: +SKIP
         [0.52, 0.71, 0.78]
     """
-    workers = LocalWorkers[ScoreRow](jobs, logs=Path(out) / "logs")
+    workers = LocalWorkers[ScoreRow](jobs, device=device, logs=Path(out) / "logs")
     settings = SweepSettings(
         model=model,
         recipe=recipe if isinstance(recipe, Recipe) else Recipe.load(recipe),

@@ -49,6 +49,7 @@ class TrainingLog:
     stopped_early: bool = False
     peak_bytes: int = 0  # most memory used on the device, or by the process on a CPU
     dropped: int = 0  # examples that are too long
+    rows: int = 0  # most sequences at once, if memory ran out with more of them
 
     @property
     def steps(self) -> int:
@@ -91,8 +92,15 @@ class FineTuned:
 class Backend(Protocol):
     """Fine-tunes and scores one kind of model, and decides on precision and checkpoints."""
 
-    def load(self, model: str, recipe: Recipe, placement: Placement) -> LanguageModel:
-        """Load a model as `fit` needs it."""
+    def load(
+        self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
+    ) -> LanguageModel:
+        """Load a model as `fit` needs it, or without `train` as `score` does.
+
+        Raises:
+            InputError: no such model, or its weights cannot be trained by the recipe.
+            RunError: the memory cannot hold it, or its training; says what would fit.
+        """
 
     def fit(
         self,

@@ -6,10 +6,12 @@ and, written last, a manifest with the losses. Without the manifest it is unfini
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from labelcast.files.json_files import disk_faults, write_json
 from labelcast.models.four_bit import quiet_import
+from labelcast.models.memory import gpu_size
 from labelcast.training.backend import OnStep, TrainingLog
 
 with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
@@ -64,8 +67,11 @@ class Keeper(TrainerCallback):
         """Read the log and best weights of the checkpoint to resume from."""
         self.rank, self.model = args.process_index, others["model"]
         weights = trained_parts(self.model)
-        place = _place(weights)
-        self.best = {n: torch.empty_like(w, device=place or w.device) for n, w in weights.items()}
+        if _fits_beside(weights):
+            self.best = {name: torch.empty_like(weight) for name, weight in weights.items()}
+        else:
+            folder = Path(args.output_dir)
+            self.best = {name: on_disk(weight, folder) for name, weight in weights.items()}
         if self.resume is not None:
             self.log = TrainingLog.read(self.resume / _MANIFEST)
             for name, weight in load_file(self.resume / self._best_file()).items():
@@ -160,11 +166,25 @@ def trained_parts(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _place(weights: dict[str, Tensor]) -> str | None:
-    """Where to keep a copy: with the weights (None) if it is small, else on the CPU."""
-    first = next(iter(weights.values()))
-    if first.device.type != "cuda":
-        return None
+def _fits_beside(weights: dict[str, Tensor]) -> bool:
+    """Whether a copy of the weights is small beside the memory of their device; on a CPU always."""
+    device = next(iter(weights.values())).device
+    if device.type != "cuda":
+        return True
     size = sum(w.numel() * w.element_size() for w in weights.values())
-    total = torch.cuda.get_device_properties(first.device).total_memory
-    return None if size <= _SHARE_OF_DEVICE * total else "cpu"
+    return bool(size <= _SHARE_OF_DEVICE * gpu_size(device))
+
+
+def on_disk(weight: Tensor, folder: Path) -> Tensor:
+    """Room for a weight in a file of the folder, without a name: it ends with the process.
+
+    The system may write it out when memory is short.
+    """
+    if not weight.numel():
+        return torch.empty_like(weight, device="cpu")
+    with disk_faults(folder), TemporaryFile(dir=folder) as file:
+        # Reserved now: a full disk would end the process when the weight is copied.
+        os.posix_fallocate(file.fileno(), 0, weight.numel() * weight.element_size())
+        name = f"/dev/fd/{file.fileno()}"
+        room = torch.from_file(name, shared=True, size=weight.numel(), dtype=weight.dtype)
+    return room.view(weight.shape)

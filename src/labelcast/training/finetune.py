@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelcast.errors import InputError, LabelcastWarning, RunError, brief, is_out_of_memory
+from labelcast.errors import (
+    InputError,
+    LabelcastWarning,
+    NoMemoryError,
+    RunError,
+    brief,
+    is_out_of_memory,
+)
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_text
 from labelcast.models.choices import Choice, choose_device, computes_bf16
@@ -27,6 +34,13 @@ from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement
 from labelcast.training.checkpoints import Keeper, last_checkpoint
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
+from labelcast.training.memory import (
+    check_memory,
+    check_quantised,
+    fitting,
+    is_quantised,
+    outline,
+)
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget, digest
 from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
@@ -44,20 +58,29 @@ class CausalBackend:
 
     checkpoint_seconds = 300.0
 
-    def load(self, model: str, recipe: Recipe, placement: Placement) -> LanguageModel:
-        """Load a model in the dtype to train it in.
+    def load(
+        self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
+    ) -> LanguageModel:
+        """Load a model in the dtype to train it in; see `Backend`.
 
         Trained weights are in float32, which keeps small steps; frozen weights under adapters are
-        in bfloat16 if the device has instructions for it.
+        in bfloat16 if the device has instructions for it. What several processes will train is
+        returned as an `outline`.
         """
-        # The training processes need the device's memory.
-        device = "cpu" if placement.processes > 1 else placement.device
-        if placement.dtype != "auto":
-            return load_model(model, device=device, dtype=placement.dtype)
-        half = recipe.method == "lora" and computes_bf16(choose_device(placement.device).value)
-        lm = load_model(model, device=device, dtype="bfloat16" if half else "float32")
-        why = "frozen weights under adapters" if half else "trained weights keep small steps"
-        return replace(lm, dtype=Choice(lm.dtype.value, why))
+        device = choose_device(placement.device)
+        dtype, why = placement.dtype, ""
+        if dtype == "auto" and recipe.adapters is not None and computes_bf16(device.value):
+            dtype, why = "bfloat16", "frozen weights under adapters"
+        elif dtype == "auto" and train:
+            dtype, why = "float32", "trained weights keep small steps"
+        if train:
+            lm = outline(model, device, dtype)
+            check_quantised(lm, recipe, placement.processes)
+            check_memory(lm, recipe, placement.processes, bf16=in_bf16(placement))
+        if not train or placement.processes == 1:
+            with memory_reported(f"model {model}: memory ran out while it was loaded"):
+                lm = load_model(model, device=placement.device, dtype=dtype)
+        return replace(lm, dtype=Choice(lm.dtype.value, why)) if why else lm
 
     def fit(
         self,
@@ -77,13 +100,21 @@ class CausalBackend:
 
         Source: paper, section on fine-tuning (recipe `FULL`).
         """
+        check_quantised(lm, recipe, placement.processes)
         train = self.train
         if placement.processes > 1:
             from labelcast.training.processes import train_in_processes
 
             train = train_in_processes
         tuned = train(lm, labels, recipe, seed, placement, folder, progress)
-        return replace(tuned, lm=replace(lm, model=_merged(tuned.lm.model)))
+        if tuned.log.rows:
+            warnings.warn(
+                f"memory ran out, so {tuned.log.rows} sequences ran at once; each step still has "
+                f"{recipe.batch_size}.",
+                LabelcastWarning,
+                stacklevel=3,
+            )
+        return replace(tuned, lm=replace(tuned.lm, model=_merged(tuned.lm)))
 
     def train(
         self,
@@ -100,10 +131,10 @@ class CausalBackend:
         Under `accelerate launch` every process calls it with the model on the CPU, and the trainer
         moves parts of it to the devices.
         """
-        parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
-        _check(parts, recipe)
-        device = choose_device(placement.device).value
-        bf16 = placement.dtype == "auto" and _trains_in_bf16(device)
+        parts = encode_labels(lm, labels, recipe)
+        device, bf16 = choose_device(placement.device).value, in_bf16(placement)
+        if os.environ.get("WORLD_SIZE", "1") == "1":  # else chosen for all processes
+            recipe = fitting(lm, parts[0].rows + parts[1].rows, recipe, 1, bf16=bf16)
         with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
             path = folder or Path(temporary)
             _prepare_folder(path, _identity(lm, labels, recipe, seed))
@@ -113,10 +144,12 @@ class CausalBackend:
                 reset_peak(device)
                 trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
                 trainer.add_callback(keeper)
-                with _damage_reported(last, keeper):
+                with memory_reported(_takes_less(recipe)), _damage_reported(last, keeper):
                     trainer.train(resume_from_checkpoint=None if last is None else str(last))
                 model = unpatched(trainer.model)
         log = keeper.log
+        if trainer.rows < trainer.args.per_device_train_batch_size:
+            log.rows = trainer.rows
         if not log.best_step:
             raise RunError(
                 f"the validation loss was never a number (recipe {recipe.name!r}). "
@@ -136,14 +169,16 @@ class CausalBackend:
     ) -> Evaluation:
         """Score a model, in bfloat16 where the device has instructions for it; see `Backend`."""
         device = choose_device(placement.device)
-        lm.model.to(device.value)
-        lm = replace(lm, device=device)
-        if placement.dtype == "auto" and computes_bf16(device.value):
-            # Only the parameters: the position buffers must stay in float32.
-            for weight in lm.model.parameters():
-                weight.data = weight.data.to(torch.bfloat16)
-            lm = replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
-        return evaluate(lm, test, scoring, progress=progress)
+        # Quantised weights stay as they are, on the device where they were loaded.
+        if not is_quantised(lm):
+            if placement.dtype == "auto" and computes_bf16(device.value):
+                # Before they are moved, and only the parameters: the position buffers must stay
+                # in float32.
+                for weight in lm.model.parameters():
+                    weight.data = weight.data.to(torch.bfloat16)
+                lm = replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
+            lm.model.to(device.value)
+        return evaluate(replace(lm, device=device), test, scoring, progress=progress)
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
         """Save a model into a folder; see `Backend`."""
@@ -160,6 +195,18 @@ class CausalBackend:
                     made.replace(folder / made.name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+
+def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
+    """The sequences to train on and those for the validation loss, checked."""
+    parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
+    _check(parts, recipe)
+    return parts
+
+
+def in_bf16(placement: Placement) -> bool:
+    """Whether training computes in bfloat16."""
+    return placement.dtype == "auto" and _trains_in_bf16(choose_device(placement.device).value)
 
 
 def _trains_in_bf16(device: str) -> bool:
@@ -195,10 +242,34 @@ def _damage_reported(checkpoint: Path | None, keeper: Keeper) -> Iterator[None]:
         ) from None
 
 
-def _merged(model: Any) -> Any:
-    """The model with merged adapters, in evaluation mode and with all weights frozen."""
+@contextmanager
+def memory_reported(what: str) -> Iterator[None]:
+    """Turn an error of full memory into one that says what to change."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoMemoryError(f"{what} ({brief(error)})") from None
+
+
+def _takes_less(recipe: Recipe) -> str:
+    lora = "" if recipe.adapters else "--recipe LoRA, "
+    return (
+        f"recipe {recipe.name!r}: memory ran out in training. What takes less: {lora}a smaller "
+        "micro_batch or max_length in the recipe, or more GPUs for a job (labelcast sweep "
+        "--gpus-per-job)"
+    )
+
+
+def _merged(lm: LanguageModel) -> Any:
+    """The model with merged adapters, in evaluation mode and with all weights frozen.
+
+    On quantised weights adapters stay: merged, most of what they learned would be rounded away.
+    """
+    model = lm.model
     with quiet():
-        if hasattr(model, "merge_and_unload"):
+        if hasattr(model, "merge_and_unload") and not is_quantised(lm):
             model = model.merge_and_unload()
         model.gradient_checkpointing_disable()
     return model.eval().requires_grad_(False)
@@ -218,7 +289,7 @@ def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
         warnings.warn(
             f"{dropped} of {total} labelled examples are too long and left out {too_long}",
             LabelcastWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -17,14 +17,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
-from labelcast.errors import RunError
+from labelcast.errors import NoMemoryError, RunError
 from labelcast.files.json_files import write_json
 from labelcast.models.choices import choose_device
-from labelcast.models.loading import LanguageModel
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.finetune import encode_labels, in_bf16
+from labelcast.training.memory import fitting
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
-from labelcast.training.trainer import with_adapters
+from labelcast.training.trainer import micro_batch, with_adapters
 
 CONFIG = Path(__file__).with_name("fsdp.yaml")
 STEP = "labelcast-step "
@@ -36,6 +38,7 @@ class Training:
     """What the processes are to do."""
 
     model: str
+    dtype: str  # in which it is loaded
     recipe: Recipe
     seed: int
     placement: Placement
@@ -51,43 +54,66 @@ def train_in_processes(
     folder: Path | None,
     progress: OnStep,
 ) -> FineTuned:
-    """Train in several processes and load the tuned weights, without merging adapters, into `lm`.
+    """Train in several processes and load the tuned weights, without merging adapters.
+
+    `lm` may be an `outline`. If memory runs out, the processes start again with half as many
+    sequences at once, from the last checkpoint.
 
     Raises:
         RunError: a process failed, with its last error; ``FOLDER/launch.log`` has all output.
     """
+    parts = encode_labels(lm, labels, recipe)
+    dtype = str(lm.dtype.value).removeprefix("torch.")
+    rows, halved = parts[0].rows + parts[1].rows, 0
+    recipe = fitting(lm, rows, recipe, placement.processes, bf16=in_bf16(placement))
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
-        wanted = Training(lm.name, recipe, seed, placement, labels)
-        write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))
-        with (work / OUTPUT).open("w") as log:
-            process = subprocess.Popen(
-                command(placement, work),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment(placement),
-            )
-            assert process.stdout is not None
-            with process.stdout:
-                try:
-                    for line in process.stdout:
-                        if line.startswith(STEP):
-                            progress(*json.loads(line.removeprefix(STEP)))
-                    status = process.wait()
-                except BaseException:
-                    process.terminate()
-                    process.wait()
-                    raise
-        if status:
-            raise RunError(
-                f"training in {placement.processes} processes failed: {_last_fault(work / OUTPUT)}"
-            )
+        while True:
+            wanted = Training(lm.name, dtype, recipe, seed, placement, labels)
+            write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))
+            fault = _launch(placement, work, progress)
+            if fault is None:
+                break
+            # The error of the process, as text.
+            micro, _ = micro_batch(recipe, placement.processes)
+            if NoMemoryError.__name__ not in fault or micro == 1:
+                kind = NoMemoryError if NoMemoryError.__name__ in fault else RunError
+                raise kind(f"training in {placement.processes} processes failed: {fault}")
+            share = recipe.batch_size // placement.processes
+            halved = next(n for n in range(micro // 2, 0, -1) if share % n == 0)
+            recipe = recipe.model_copy(update={"micro_batch": halved})
+        if lm.model.device.type == "meta":
+            lm = load_model(lm.name, device="cpu", dtype=dtype)
         model = with_adapters(lm, recipe)
         weights = load_file(work / WEIGHTS)
         unknown = model.load_state_dict(weights, strict=False).unexpected_keys
         assert not unknown, unknown[:3]
-        return FineTuned(replace(lm, model=model), TrainingLog.read(work / LOG))
+        log = replace(TrainingLog.read(work / LOG), rows=halved)
+        return FineTuned(replace(lm, model=model), log)
+
+
+def _launch(placement: Placement, folder: Path, progress: OnStep) -> str | None:
+    """Run the processes; the last error if they fail."""
+    with (folder / OUTPUT).open("w") as log:
+        process = subprocess.Popen(
+            command(placement, folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment(placement),
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                for line in process.stdout:
+                    if line.startswith(STEP):
+                        progress(*json.loads(line.removeprefix(STEP)))
+                status = process.wait()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+    return _last_fault(folder / OUTPUT) if status else None
 
 
 def command(placement: Placement, folder: Path) -> list[str]:

@@ -15,17 +15,19 @@ from safetensors.torch import save_file
 
 from labelcast.errors import LabelcastError
 from labelcast.files.json_files import read_json, write_json, write_with
+from labelcast.models.choices import Choice
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.finetune import CausalBackend
+from labelcast.training.memory import outline
 from labelcast.training.processes import LOG, STEP, WANTED, WEIGHTS, Training
 
 
 def main(folder: Path) -> None:
     """Run in each process: train as described in a folder, and write the weights there."""
     wanted = TypeAdapter(Training).validate_python(read_json(folder / WANTED))
-    backend = CausalBackend()
     first = os.environ.get("RANK", "0") == "0"
-    trained = backend.train(
-        backend.load(wanted.model, wanted.recipe, wanted.placement),
+    trained = CausalBackend().train(
+        _load(wanted, first),
         wanted.labels,
         wanted.recipe,
         wanted.seed,
@@ -33,7 +35,7 @@ def main(folder: Path) -> None:
         folder,
         _print_step if first else lambda step, steps, loss: None,
     )
-    weights = full_weights(trained.lm.model)
+    weights = full_weights(trained.lm.model, keep=first)
     if first:
         write_with(folder / WEIGHTS, lambda part: save_file(weights, part))
         write_json(folder / LOG, asdict(trained.log))
@@ -42,14 +44,35 @@ def main(folder: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
-def full_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Every trained weight on the CPU, assembled from the parts of all processes."""
+def _load(wanted: Training, first: bool) -> LanguageModel:
+    """The model on the CPU; with FSDP the other processes get the weights from the first one."""
+    if first or "ACCELERATE_USE_CPU" in os.environ:
+        return load_model(wanted.model, device="cpu", dtype=wanted.dtype)
+    return hollow(outline(wanted.model, Choice("cpu", "moved by the trainer"), wanted.dtype))
+
+
+def hollow(lm: LanguageModel) -> LanguageModel:
+    """An outline with weights on the CPU that were never written, so they take no memory.
+
+    accelerate recognises the weights of an optimizer by their addresses, and ``meta`` has none.
+    """
+    lm.model._apply(lambda w: torch.empty_like(w, device="cpu") if w.is_meta else w)
+    lm.model.tie_weights()
+    return lm
+
+
+def full_weights(model: Any, *, keep: bool = True) -> dict[str, torch.Tensor]:
+    """Every trained weight on the CPU, assembled from the parts of all processes.
+
+    All processes take part; those without `keep` get nothing.
+    """
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             part = weight.detach()
             full = part.full_tensor() if hasattr(part, "full_tensor") else part
-            found[name] = full.cpu().contiguous()
+            if keep:
+                found[name] = full.cpu().contiguous()
     return found
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers.pytorch_utils import Conv1D
 
-from labelcast.errors import InputError, RunError
+from labelcast.errors import InputError, RunError, is_out_of_memory
 from labelcast.files.json_files import disk_faults
 from labelcast.models.embedded import quietly
 from labelcast.models.encoding import encode_pair
@@ -33,6 +33,7 @@ from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
 
 with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
+    from accelerate.utils.memory import clear_device_cache
     from transformers import Trainer, TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
 
@@ -100,12 +101,75 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
     """A trainer that computes logits only where an answer's token is predicted.
 
     Otherwise a small model spends most of its time on logits that the loss ignores.
+
+    Attributes:
+        head: the layer that turns states into logits; None computes all logits.
+        rows: the most sequences that run at once; less than a micro-batch after memory ran out.
     """
 
     def __init__(self, head: nn.Module | None, **settings: Any) -> None:
-        """Take the layer that turns states into logits; None computes all logits."""
         super().__init__(compute_loss_func=answer_loss, **settings)
         self.head = head
+        self.rows: int = self.args.per_device_train_batch_size
+        self._step, self._batches = -1, list[dict[str, Tensor]]()
+
+    def training_step(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Run a micro-batch forward and backward, in smaller parts if memory runs out.
+
+        The parts' gradients add up to those of the micro-batch, since each loss is divided by the
+        tokens of the complete step. transformers' own way, `auto_find_batch_size`, makes the step
+        itself smaller and continues from half-trained weights.
+        """
+        if self._step != self.state.global_step:
+            self._step, self._batches = self.state.global_step, []
+        self._batches.append(inputs)
+        run = super().training_step
+        missing = [inputs]
+        while True:
+            try:
+                for batch in missing:
+                    parts = split_rows(batch, self.rows)
+                    losses = [run(model, part, num_items_in_batch) for part in parts]
+                return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            except Exception as error:
+                # Other processes would wait for this one.
+                alone = self.args.world_size == 1
+                if not (alone and is_out_of_memory(error) and self._take_less()):
+                    raise
+            # Only now has the traceback released its tensors. The gradients of this step may be
+            # incomplete, so all of it runs again.
+            model.zero_grad()
+            clear_device_cache(garbage_collection=True)
+            missing = self._batches
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Evaluate, with half as many rows at once if memory runs out."""
+        while True:
+            try:
+                return dict(super().evaluate(*args, **options))
+            except Exception as error:
+                alone = self.args.world_size == 1
+                if not (alone and is_out_of_memory(error) and self.rows > 1):
+                    raise
+            self.rows //= 2
+            self.args.per_device_eval_batch_size = self.rows
+            clear_device_cache(garbage_collection=True)
+
+    def _take_less(self) -> bool:
+        """Run half as many rows at once, then recompute activations; false if both are done."""
+        if self.rows > 1:
+            self.rows //= 2
+        elif self.args.gradient_checkpointing:
+            return False
+        else:
+            self.args.gradient_checkpointing = True
+            self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
+        return True
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint; if the disk is full, delete the unfinished one and say so."""
@@ -132,6 +196,14 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
             return super().compute_loss(model, inputs, *rest, **more)
         finally:
             hook.remove()
+
+
+def split_rows(batch: dict[str, Tensor], most: int) -> list[dict[str, Tensor]]:
+    """A batch in parts of at most so many rows."""
+    count = len(batch["input_ids"])
+    if count <= most:
+        return [batch]
+    return [{k: v[i : i + most] for k, v in batch.items()} for i in range(0, count, most)]
 
 
 def predicts_answer(labels: Tensor) -> Tensor:
@@ -170,7 +242,7 @@ def make_trainer(
     `parts` are the sequences to train on and those for the validation loss; `bf16` computes in
     bfloat16.
     """
-    micro, accumulation = _micro_batch(recipe)
+    micro, accumulation = micro_batch(recipe, int(os.environ.get("WORLD_SIZE", "1")))
     cpu = not device.startswith("cuda")
     settings = TrainingArguments(
         output_dir=str(folder),
@@ -199,10 +271,9 @@ def make_trainer(
         remove_unused_columns=False,
         label_names=["labels"],
     )
-    if settings.n_gpu > 1:
-        # A job has one GPU; the trainer would use all that it sees.
-        settings._n_gpu = 1
-    lm.model.requires_grad_(True)
+    train_on(settings, device)
+    if recipe.adapters is None:
+        lm.model.requires_grad_(True)
     head = lm.model.get_output_embeddings()
     set_seed(seed)  # for the adapters' initial weights
     trainer = AnswerTrainer(
@@ -216,6 +287,17 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def train_on(settings: TrainingArguments, device: str) -> None:
+    """Let a trainer use this GPU only: by default it takes all that it sees, or the first."""
+    if settings.n_gpu > 1:
+        settings._n_gpu = 1
+    chosen = torch.device(device)
+    if chosen.index is not None:
+        torch.cuda.set_device(chosen)
+        # A cached property, and the state that accelerate shares with it.
+        vars(settings)["_setup_devices"] = settings.distributed_state.device = chosen
 
 
 def with_adapters(lm: LanguageModel, recipe: Recipe) -> Any:
@@ -246,9 +328,8 @@ def unpatched(model: Any) -> Any:
     return model
 
 
-def _micro_batch(recipe: Recipe) -> tuple[int, int]:
+def micro_batch(recipe: Recipe, processes: int) -> tuple[int, int]:
     """Sequences at once on one device, and how many of these batches make a step."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     share, rest = divmod(recipe.batch_size, processes)
     micro = min(recipe.micro_batch or share, share)
     if rest or not share or share % micro:

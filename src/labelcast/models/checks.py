@@ -114,7 +114,7 @@ def check_quantised(spec: str, model: Any) -> None:
     for name, module in model.named_modules():
         kind, weight = type(module).__name__, getattr(module, "weight", None)
         four = kind == "Linear4bit" and getattr(weight, "quant_state", None) is None
-        if four or (kind == "Linear8bitLt" and getattr(weight, "CB", None) is None):
+        if four or (kind == "Linear8bitLt" and module.weight.dtype.itemsize > 1):
             raise InputError(
                 f"model {spec}: its config says that bitsandbytes has quantised its weights, but "
                 f"they are not as bitsandbytes writes them ({name}). Delete quantization_config "

@@ -36,20 +36,23 @@ def init(
 
     if out.exists() and not force:
         raise InputError(f"{out}: exists already. Choose another --out, or give --force.")
-    task = guess_task(
+    guess = guess_task(
         open_source(data),
         name or _name(data),
         inputs=inputs or (),
         answer=answer,
         instruction=instruction,
     )
+    task = guess.task
     write_text(out, task_file(task))
     if as_json:
-        print_json({"task": task.model_dump(mode="json"), "file": str(out)})
+        notes = {"notes": list(guess.notes)}
+        print_json({"task": task.model_dump(mode="json"), "file": str(out)} | notes)
         return
     shown = ", ".join(item.field for item in task.inputs)
-    allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
-    say(f"Wrote {out}: input {shown}, answer {task.answer!r} ({allowed}).")
+    say(f"Wrote {out}: input {shown}, answer {task.answer!r}.")
+    for note in guess.notes:
+        say(f"  {note}")
     words = ("score", data, "--task", out, "--out", "run")
     suggest("Next: check it, improve the instruction, then run", *words)
 

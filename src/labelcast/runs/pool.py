@@ -186,7 +186,7 @@ def fetch(
 ) -> list[Example]:
     """The examples at some positions of a source, in the order of `positions`."""
     wanted = set(positions)
-    render = render or (lambda instruction, user: user)
+    render = render or (lambda instruction, user: "")
     chosen = examples(source, task, render, wanted=wanted.__contains__)
     found = {example.index: example for example in islice(chosen, len(wanted))}
     missing = wanted - found.keys()

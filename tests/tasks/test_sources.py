@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.tasks import sources
 from labelcast.tasks.sources import open_source
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -254,3 +258,42 @@ def test_an_object_with_several_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text('{"train": [{"a": 1}], "test": [{"a": 1}]}')
     with pytest.raises(InputError, match=r"'train', 'test'\. Keep one"):
         values(tmp_path / "rows.json")
+
+
+def test_the_questions_of_squad(tmp_path: Path) -> None:
+    """Nested in paragraphs of articles, they are records with their context."""
+    asked = {"id": "7", "question": "what?", "answers": [{"text": "a", "answer_start": 0}]}
+    article = {"title": "t", "paragraphs": [{"context": "a b", "qas": [asked, asked | {"id": 8}]}]}
+    (tmp_path / "dev.json").write_text(json.dumps({"version": "1.1", "data": [article]}))
+    found = values(tmp_path / "dev.json")
+    assert [row["id"] for row in found] == ["7", 8]
+    assert found[0] | {"id": 8} == found[1]
+    assert (found[0]["context"], found[0]["answers"]) == ("a b", {"text": ["a"]})
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_standard_input(
+    ending: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its format is recognised by its content, and it can be read several times."""
+    file = tmp_path / f"rows.{ending}"
+    WRITERS[ending](file, ROW)
+    content = gzip.compress(file.read_bytes()) if packed else file.read_bytes()
+    if packed and ending == "parquet":
+        return
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    sources._standard_input.cache_clear()
+    source = open_source("-")
+    assert source.copy is not None
+    for _ in range(2):
+        found = [{k: str(v) for k, v in one.values.items()} for one in source.records()]
+        assert found == [{k: str(v) for k, v in row.items()} for row in ROW]
+
+
+def test_an_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    sources._standard_input.cache_clear()
+    with pytest.raises(InputError, match="-: standard input is empty"):
+        open_source("-")

@@ -12,7 +12,13 @@ from labelcast.cli.options import Json
 
 
 def init(
-    data: Annotated[str, Argument(help="JSONL, JSON, CSV, Parquet or hub:OWNER/NAME.")],
+    data: Annotated[
+        str,
+        Argument(
+            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
+            "- (standard input) or hub:OWNER/NAME."
+        ),
+    ],
     out: Annotated[Path, Option("--out", "-o", help="The task file to write.")] = Path("task.yaml"),
     name: Annotated[
         str | None, Option(help="Name of the task. Default: the name of the file.")

@@ -15,8 +15,8 @@ def score(
     pool: Annotated[
         str,
         Argument(
-            help="JSONL, JSON array, CSV, Parquet, hub:OWNER/NAME[:CONFIG][:SPLIT] "
-            "or generated:NAME:SIZE[:SEED]."
+            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
+            "- (standard input), hub:OWNER/NAME[:CONFIG][:SPLIT] or generated:NAME:SIZE[:SEED]."
         ),
     ],
     out: Annotated[Path, Option("--out", "-o", help="The run folder.")],

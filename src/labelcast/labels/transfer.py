@@ -97,13 +97,20 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     return Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
 
 
-def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
-    """The drawn examples as rows to fill in: id, set, input fields, answer (where known)."""
+def export_rows(
+    run: Run, only: Collection[str] | None = None, *, named: bool = False
+) -> list[dict[str, str]]:
+    """The drawn examples as rows to fill in: id, set, input fields, answer (where known).
+
+    An answer with a name is written as its value in the data, or as its name if `named`.
+    """
     known, task = store.known_answers(run), run.task
-    return [
-        {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, known.get(draw.id))}
-        for draw in store.read_draws(run, only)
-    ]
+    rows = []
+    for draw in store.read_draws(run, only):
+        answer = known.get(draw.id)
+        row = {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, answer)}
+        rows.append(row | ({answer_name(task): answer} if named and answer else {}))
+    return rows
 
 
 def write_export(
@@ -123,7 +130,8 @@ def write_export(
     """
     check_replaceable(run, path, file_format, force=force)
     store.require_drawn(run, only)
-    rows = export_rows(run, only)
+    # The tools offer the names as choices.
+    rows = export_rows(run, only, named=file_format not in ("jsonl", "csv"))
     texts = exchange.texts(path, file_format, rows, LabelTask.of(run.task))
     with disk_faults(path):
         make_folder(path.parent)

@@ -117,8 +117,11 @@ def require_drawn(run: Run, only: Collection[str] | None) -> None:
 
 
 def read_labels(run: Run) -> list[Label]:
-    """The labels of a run."""
-    return _read_examples(run, _LABELS, Label)
+    """The labels of a run; an answer with a name is the name."""
+    labels, task = _read_examples(run, _LABELS, Label), run.task
+    if task is None or not task.values:
+        return labels
+    return [n.model_copy(update={"answer": task.name_of(n.answer)}) for n in labels]
 
 
 def known_answers(run: Run) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
-from labelcast.files.json_files import disk_faults, write_jsonl
+from labelcast.files.json_files import disk_faults, write_jsonl, write_with
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.loading import LanguageModel, load_model
@@ -220,8 +221,10 @@ def score_run(
         batch_size = earlier.facts.batch_size if batch_size is None else batch_size
     batch_size = engine.batch_size if batch_size is None else batch_size
     chosen = choose_batch(batch_size, lm.device.value, "confidence")
+    # Standard input is kept in the run, for the commands that draw more of it.
+    kept = source.copy and Path(out).resolve() / f"pool{''.join(source.copy.suffixes)}"
     facts = RunFacts(
-        pool=source.spec,
+        pool=str(kept or source.spec),
         size=found.size,
         model=ModelPart(**asdict(lm.identity)),
         device=lm.device.value,
@@ -230,6 +233,8 @@ def score_run(
     )
     run = Run.create(out, question, facts)
     with run.locked():
+        if source.copy is not None and kept is not None and not kept.exists():
+            write_with(kept, lambda path: shutil.copyfile(str(source.copy), path))
         reused = _is_finished(run)
         limits = {"batch_size": chosen.value, "max_new_tokens": max_new_tokens}
         table = score_pool(run, engine, source, found, task, **limits, progress=progress)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import yaml
 
 from labelcast.errors import InputError
-from labelcast.tasks.conversations import PARTS, is_conversation, part
+from labelcast.tasks.columns import MOST_ANSWERS, Column, Table, read_table, refuse_headerless
 from labelcast.tasks.metrics import METRICS, Metric
 from labelcast.tasks.sources import Source
-from labelcast.tasks.task import InputField, Task
-from labelcast.tasks.values import as_text
+from labelcast.tasks.task import InputField, Task, answer_form
+from labelcast.tasks.values import as_text, find_field
 
-_RECORDS = 5000
-_MOST_ANSWERS = 200
 _LONG = 5
 """Words from which an answer is a text and not the name of a class."""
 _CLASS_NAMES = (
     *("label_name", "label_text", "label", "labels", "category", "class", "intent", "sentiment"),
-    *("topic", "gold"),
+    *("topic", "gold", "stars", "rating", "type", "kind", "stance", "verdict"),
 )
 _TEXT_NAMES = (
     *("answer", "answers", "target", "ground_truth", "completion", "response", "output"),
     *("summary", "highlights", "translation"),
 )
 _NEVER_INPUT = ("id", "index", "idx", "split", "source", "url", "date", "time", "timestamp")
+_NEVER_ANSWER = (*_NEVER_INPUT, "language", "lang", "locale", "country", "user", "author", "gender")
+_SCALES = ("score", "similarity", "rating", "relevance", "label", "value")
+# Two answers of a pair that people compared: response_a and response_b, answer1 and answer2.
+_PAIRED = re.compile(r"(response|answer|completion|output|generation|model)[_ ]?[ab012]\b.*", re.I)
 # The fields of a format, its input fields and its answer; its prompts need no instruction.
 _FORMATS = (
     ({"instruction", "output"}, ("instruction", "input"), "output"),
@@ -46,54 +46,6 @@ class Guess:
 
     task: Task
     notes: tuple[str, ...]
-
-
-@dataclass
-class _Column:
-    """The values of one field."""
-
-    values: set[str] = field(default_factory=set)
-    length: int = 0
-    words: int = 0
-    seen: int = 0
-    lists: int = 0
-
-    def add(self, text: str) -> None:
-        self.seen += 1
-        self.length += len(text)
-        self.words += len(text.split())
-        if len(self.values) <= _MOST_ANSWERS:
-            self.values.add(text)
-
-    @property
-    def mean_length(self) -> float:
-        return self.length / max(self.seen, 1)
-
-    @property
-    def mean_words(self) -> float:
-        return self.words / max(self.seen, 1)
-
-    @property
-    def is_choice(self) -> bool:
-        """A few values that repeat."""
-        return 1 < len(self.values) <= min(_MOST_ANSWERS, max(2, self.seen // 3))
-
-    @property
-    def is_number(self) -> bool:
-        return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in self.values)
-
-    @property
-    def is_measure(self) -> bool:
-        """Numbers with fractions, most of them different."""
-        return self.is_number and not self.is_choice and any("." in v for v in self.values)
-
-
-@dataclass
-class _Table:
-    """The columns of the first records, and these records as texts."""
-
-    columns: dict[str, _Column] = field(default_factory=dict)
-    rows: list[dict[str, str]] = field(default_factory=list)
 
 
 def guess_task(
@@ -114,39 +66,35 @@ def guess_task(
         instruction: None writes a draft, or none where the data has its own.
 
     Raises:
-        InputError: a named field does not exist, no field looks like text, or the answers are
-            preferences, lists or measurements.
+        InputError: a named field does not exist or cannot be shown as text, no field looks like
+            text, there is no header, or the answers are preferences, lists or measurements.
     """
-    table = _read(source)
+    table = read_table(source)
     columns, notes = table.columns, []
-    if {"chosen", "rejected"} <= columns.keys():
-        raise InputError(
-            f"{source.spec}: preference pairs (chosen, rejected). labelcast forecasts supervised "
-            "fine-tuning on one answer an example; keep the chosen answers only."
-        )
+    if not inputs or answer is None:
+        refuse_headerless(table, source.spec)
+        _refuse_preferences(columns, source.spec)
     for given in inputs:
-        if given not in columns:
-            raise InputError(
-                f"--input {given}: no such field in {source.spec}. It has: {', '.join(columns)}."
-            )
+        _check_input(given, table, source.spec)
     known = _known_format(columns) if not inputs and answer is None else None
     if known:
         inputs, answer = known
         instruction = "" if instruction is None else instruction
         notes.append("The data has its own instructions, so the task's is empty.")
     elif answer is None:
-        answer, is_found = _guess_answer(table, inputs)
-        if not is_found:
-            notes.append("No field looks like the answer. Name it with --answer if there is one.")
+        answer, note = _guess_answer(table, inputs, source.spec)
+        notes += [note] if note else []
     inputs = list(inputs) or _guess_inputs(table, answer)
     if not inputs:
+        for unusable in (one.fault for one in columns.values() if one.fault is not None):
+            raise unusable
         raise InputError(
             f"{source.spec}: no field looks like text ({', '.join(columns)}). "
             "Name the input fields with --input."
         )
-    column = columns.get(answer, _Column())
+    column = columns.get(answer, Column())
     _check_answers(column, answer, source.spec)
-    values = sorted(column.values, key=_natural) if _is_class(answer, column) else []
+    values = _distinct(column) if _is_class(answer, column) else []
     names, named_by = _names_of(answer, table) if values else ({}, "")
     answers = [names.get(value, value) for value in values]
     notes.append(_decision(column, answer, len(values), named_by))
@@ -161,7 +109,7 @@ def guess_task(
                 InputField(
                     field=item,
                     label=item.upper().replace("_", " ") if several else None,
-                    optional=several and columns[item].seen < len(table.rows),
+                    optional=several and columns.get(item, Column()).seen < len(table.rows),
                 )
                 for item in inputs
             ],
@@ -174,13 +122,15 @@ def guess_task(
     return Guess(task, tuple(notes))
 
 
-def _metric(column: _Column, answers: Sequence[str]) -> Metric:
+def _metric(column: Column, answers: Sequence[str]) -> Metric:
     if answers or not column.seen:
         return "accuracy"
+    if column.is_number:
+        return "exact_match"
     return "rouge_l" if column.mean_words >= _LONG else "token_f1"
 
 
-def _decision(column: _Column, answer: str, count: int, named_by: str) -> str:
+def _decision(column: Column, answer: str, count: int, named_by: str) -> str:
     """What was decided about the answers, and how to change it."""
     if not column.seen:
         return f"The field {answer!r} has no answers yet: list the allowed ones under 'answers'."
@@ -190,9 +140,11 @@ def _decision(column: _Column, answer: str, count: int, named_by: str) -> str:
             "list it under 'answers', and set the metric to accuracy."
         )
     named = f", with names from {named_by!r}" if named_by else ""
+    once = sum(seen == 1 for seen in column.values.values())
+    rare = f" ({once} of them once, so more are likely)" if once > count / 10 else ""
     return (
-        f"{count} allowed answers, found in {column.seen:,} records{named}. Add any that are "
-        "missing, or remove 'answers' to allow any text."
+        f"{count} allowed answers, found in {column.seen:,} records{rare}{named}. "
+        "Add any that are missing, or remove 'answers' to allow any text."
     )
 
 
@@ -235,40 +187,11 @@ def _yaml(key: str, value: object) -> str:
     return yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=96)
 
 
-def _read(source: Source) -> _Table:
-    table = _Table()
-    for record in islice(source.records(), _RECORDS):
-        row: dict[str, str] = {}
-        for name, value in _flat(record.values):
-            column = table.columns.setdefault(name, _Column())
-            column.lists += isinstance(value, list)
-            is_plain = isinstance(value, str | int | float) and value == value
-            if (is_plain and str(value).strip()) or is_conversation(value):
-                row[name] = as_text(value, f"{record.where}, field {name!r}")
-                column.add(row[name])
-        table.rows.append(row)
-    return table
-
-
-def _flat(values: Mapping[str, Any], inside: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The fields of a record; of an object or a conversation each part, by its dotted name."""
-    for key, value in values.items():
-        name = f"{inside}{key}"
-        if is_conversation(value):
-            yield from ((f"{name}.{one}", part(value, one)) for one in PARTS)
-        elif isinstance(value, Mapping) and value and depth < 4:
-            yield from _flat({str(k): v for k, v in value.items()}, f"{name}.", depth + 1)
-        elif inside and isinstance(value, list) and value and isinstance(value[0], str | int):
-            yield f"{name}.0", value[0]
-        else:
-            yield name, value
-
-
-def _known_format(columns: Mapping[str, _Column]) -> tuple[list[str], str] | None:
+def _known_format(columns: Mapping[str, Column]) -> tuple[list[str], str] | None:
     """Input fields and answer of a format that fine-tuning tools use, if the data is in one."""
     for needed, inputs, answer in _FORMATS:
         if needed <= columns.keys():
-            return [name for name in inputs if columns.get(name, _Column()).seen], answer
+            return [name for name in inputs if columns.get(name, Column()).seen], answer
     chats = [name for name in columns if name.endswith(".prompt")]
     if len(chats) == 1 and chats[0].replace(".prompt", ".answer") in columns:
         return chats, chats[0].replace(".prompt", ".answer")
@@ -276,12 +199,17 @@ def _known_format(columns: Mapping[str, _Column]) -> tuple[list[str], str] | Non
 
 
 def _parts(name: str) -> set[str]:
-    """The parts of a dotted name, in lower case."""
-    return {*name.lower().split(".")}
+    """The parts of a dotted name, in lower case; also the last word, if it names a class."""
+    low = name.lower()
+    last = re.split(r"[._\s-]+", low)[-1]
+    return {*low.split(".")} | ({last} & {*_CLASS_NAMES})
 
 
-def _guess_answer(table: _Table, inputs: Sequence[str]) -> tuple[str, bool]:
-    """The answer field, and whether there is one."""
+def _guess_answer(table: Table, inputs: Sequence[str], spec: str) -> tuple[str, str]:
+    """The answer field, and a note if it is not one by its name.
+
+    Raises InputError for several columns of zeros and ones, or a lone column of measurements.
+    """
     columns, names = table.columns, (*_CLASS_NAMES, *_TEXT_NAMES)
     ranks = {c: min(map(names.index, _parts(c) & {*names}), default=None) for c in columns}
     known = [c for c, rank in ranks.items() if rank is not None and c not in inputs]
@@ -291,25 +219,52 @@ def _guess_answer(table: _Table, inputs: Sequence[str]) -> tuple[str, bool]:
     named = [name for name in choices if _names_of(name, table)[0]]
     worded = [name for name in choices if not columns[name].is_number]
     found = [*named, *worded, *choices, *known]
-    return (found[0], True) if found else ("label", False)
+    if found:
+        return found[0], ""
+    others = {
+        name: column
+        for name, column in columns.items()
+        if name not in inputs and not _parts(name) & {*_NEVER_ANSWER} and column.seen
+    }
+    binary = [name for name, column in others.items() if column.is_binary]
+    if len(binary) > 2:
+        raise InputError(
+            f"{spec}: several columns of zeros and ones ({', '.join(binary)}), which looks like "
+            "several labels a record (multi-label). labelcast does not support that: forecast one "
+            "of them, with --answer NAME, or turn them into one answer an example."
+        )
+    repeated = [name for name, column in others.items() if _is_class(name, column)]
+    if repeated:
+        return repeated[-1], (
+            f"No field is named like an answer. {repeated[-1]!r} has a few values that repeat, so "
+            "it is taken; name another one with --answer."
+        )
+    for name, column in others.items():
+        if column.is_measure and _parts(name) & {*_SCALES}:
+            _check_answers(column, name, spec)
+    return "label", "No field looks like the answer. Name it with --answer if there is one."
 
 
-def _is_class(name: str, column: _Column) -> bool:
+def _is_class(name: str, column: Column) -> bool:
     """Whether the values are names of classes: short, few, and repeated or called a label."""
-    if column.mean_words >= _LONG or column.is_measure:
+    if column.mean_words >= _LONG or column.is_measure or column.lists > column.seen:
         return False
-    few: bool = 1 < len(column.values) <= _MOST_ANSWERS
+    few: bool = 1 < len(column.values) <= MOST_ANSWERS
     return column.is_choice or (
         few and not _parts(name).isdisjoint(_CLASS_NAMES) and len(column.values) < column.seen
     )
 
 
-def _check_answers(column: _Column, answer: str, spec: str) -> None:
-    """Refuse answers that no metric here scores."""
+def _check_answers(column: Column, answer: str, spec: str) -> None:
+    """Refuse answers that cannot be shown as text or that no metric here scores."""
+    if column.fault is not None:
+        raise column.fault
     kind = None
-    if column.lists > column.seen:
+    if column.lists > column.seen or (_is_class(answer, column) and column.is_joined):
         kind = "several labels a record (multi-label)"
-    elif column.is_measure:
+    elif column.is_measure or (
+        column.is_number and not _is_class(answer, column) and not _parts(answer) & {*_TEXT_NAMES}
+    ):
         kind = "numbers on a scale (regression)"
     if kind:
         raise InputError(
@@ -318,7 +273,49 @@ def _check_answers(column: _Column, answer: str, spec: str) -> None:
         )
 
 
-def _names_of(answer: str, table: _Table) -> tuple[dict[str, str], str]:
+def _check_input(name: str, table: Table, spec: str) -> None:
+    """Refuse a field that is missing, or whose values cannot be shown as text."""
+    column = table.columns.get(name)
+    if column is None:
+        try:
+            value = find_field(table.first, name)
+        except KeyError:
+            raise InputError(
+                f"--input {name}: no such field in {spec}. It has: {', '.join(table.columns)}."
+            ) from None
+        as_text(value, f"--input {name}")
+    elif column.fault is not None:
+        raise column.fault
+
+
+def _refuse_preferences(columns: Mapping[str, Column], spec: str) -> None:
+    """Refuse answers that people compared or judged: pairs, or one with a thumb up or down."""
+    roots = {name.split(".")[0].lower() for name in columns}
+    found = {"chosen", "rejected"} & roots
+    pairs = [name for name in columns if _PAIRED.fullmatch(name)]
+    if len(found) < 2 and len(pairs) > 1:
+        found = {*pairs}
+    judged = next((c for name, c in columns.items() if name.lower() == "label"), Column())
+    kind = "pairs"
+    if {"prompt", "completion"} <= roots and judged.is_binary:
+        found, kind = {"prompt", "completion", "label"}, "judgements"
+    if len(found) > 1:
+        raise InputError(
+            f"{spec}: preference {kind} ({', '.join(sorted(found))}). labelcast forecasts "
+            "supervised fine-tuning on one answer an example: keep the preferred answers only, or "
+            "name the fields with --input and --answer."
+        )
+
+
+def _distinct(column: Column) -> list[str]:
+    """The values, sorted; of those that differ in case only, the most frequent one."""
+    forms: dict[str, str] = {}
+    for value, _ in column.values.most_common():
+        forms.setdefault(answer_form(value), value)
+    return sorted(forms.values(), key=_natural)
+
+
+def _names_of(answer: str, table: Table) -> tuple[dict[str, str], str]:
     """A name for each answer and the field that has them, if the answers are numbers."""
     codes = table.columns[answer]
     for other, column in table.columns.items():
@@ -331,7 +328,7 @@ def _names_of(answer: str, table: _Table) -> tuple[dict[str, str], str]:
     return {}, ""
 
 
-def _guess_inputs(table: _Table, answer: str) -> list[str]:
+def _guess_inputs(table: Table, answer: str) -> list[str]:
     other_answers = _TEXT_NAMES if _parts(answer) & {*_TEXT_NAMES} else _TEXT_NAMES[:4]
     skipped = {*_NEVER_INPUT, *_CLASS_NAMES, *other_answers}
     texts = {
@@ -349,9 +346,9 @@ def _guess_inputs(table: _Table, answer: str) -> list[str]:
     return worded or [name for name, column in texts.items() if column.mean_length >= 2]
 
 
-def _gives_away(name: str, answer: str, table: _Table) -> bool:
+def _gives_away(name: str, answer: str, table: Table) -> bool:
     """Whether a field has the whole answer in it, as a field with prompt and answer does."""
-    if table.columns.get(answer, _Column()).mean_words < _LONG:
+    if table.columns.get(answer, Column()).mean_words < _LONG:
         return False
     both = [row for row in table.rows if {name, answer} <= row.keys()]
     return bool(both) and sum(row[answer] in row[name] for row in both) > 0.9 * len(both)

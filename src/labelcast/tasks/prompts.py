@@ -133,8 +133,12 @@ def answer_name(task: Task | None) -> str:
 
 
 def flat_row(fields: Mapping[str, str], task: Task | None, answer: str | None) -> dict[str, str]:
-    """A record for people to fill in: the input fields in order, then the answer field."""
-    return {n: fields[n] for n in input_names(task)} | {answer_name(task): answer or ""}
+    """A record for people to fill in: the input fields in order, then the answer field.
+
+    An answer with a name is written as the value that the data has for it.
+    """
+    value = answer if answer is None or task is None else task.value_of(answer)
+    return {n: fields[n] for n in input_names(task)} | {answer_name(task): value or ""}
 
 
 def read_fields(values: Mapping[str, object], task: Task | None, where: str) -> dict[str, str]:

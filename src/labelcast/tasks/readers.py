@@ -19,7 +19,8 @@ from labelcast.files.untrusted import refuse_special
 
 FORMATS = (
     "JSON (.jsonl, .json), CSV (.csv, .tsv), Parquet (.parquet), Arrow (.arrow), Excel (.xlsx), "
-    "a folder of datasets' save_to_disk, or hub:OWNER/NAME; JSON and CSV also as .gz or .zst"
+    "a folder of datasets' save_to_disk, - (standard input) or hub:OWNER/NAME; JSON and CSV also "
+    "as .gz or .zst"
 )
 Places = Iterator[tuple[str, object]]
 """Each record's place in its file, and its value."""
@@ -30,6 +31,11 @@ _SNIFFED = 20
 """Rows that decide which character separates the columns of a CSV file."""
 _DELIMITERS = ",;\t"
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+_PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+_FIRST_BYTES = {
+    **{b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".xlsx"},
+    **{b"[": ".json", b"{": ".json"},
+}
 
 
 def reader_of(path: Path, ending: str | None = None) -> Reader:
@@ -53,14 +59,25 @@ def reader_of(path: Path, ending: str | None = None) -> Reader:
     return reader
 
 
+def ending_by_content(path: Path) -> str:
+    """The ending that fits a file's first bytes; that of CSV if no other one does."""
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    packed = next((end for first, end in _PACKED.items() if start.startswith(first)), "")
+    with _open(path, packed) as stream:
+        start = stream.read(256).lstrip(codecs.BOM_UTF8 + codecs.BOM_UTF16 + b"\0 \t\r\n")
+    found = (end for first, end in _FIRST_BYTES.items() if start.startswith(first))
+    return next(found, ".csv") + packed
+
+
 def ending_of(path: Path) -> str:
     """The ending that names the format, without that of a compressed file."""
     return Path(path.stem if path.suffix.lower() in _COMPRESSED else path).suffix.lower()
 
 
-def _open(path: Path) -> IO[bytes]:
-    """A file's bytes, decompressed."""
-    codec = _COMPRESSED.get(path.suffix.lower())
+def _open(path: Path, ending: str | None = None) -> IO[bytes]:
+    """A file's bytes, decompressed as its ending or a given one says."""
+    codec = _COMPRESSED.get(path.suffix.lower() if ending is None else ending)
     if codec is None:
         return path.open("rb")
     import pyarrow
@@ -115,7 +132,8 @@ def _only_array(content: object, path: Path) -> list[Any]:
     arrays = {key: value for key, value in found if isinstance(value, list) and value}
     arrays = {k: v for k, v in arrays.items() if isinstance(v[0], dict)}
     if "data" in arrays or len(arrays) == 1:
-        return arrays.get("data") or next(iter(arrays.values()))
+        records = arrays.get("data") or next(iter(arrays.values()))
+        return _questions(records) if "paragraphs" in records[0] else records
     if isinstance(content, dict) and content and not arrays:
         return [content]
     names = ", ".join(repr(key) for key in arrays)
@@ -123,6 +141,17 @@ def _only_array(content: object, path: Path) -> list[Any]:
         f"{path.name}: expected an array of records, or an object with one such array"
         f"{f'; it has {names}. Keep one' if names else ''}."
     )
+
+
+def _questions(articles: list[Any]) -> list[dict[str, Any]]:
+    """The questions of a SQuAD file, which has them inside the paragraphs of articles."""
+    return [
+        {"id": one.get("id"), "context": paragraph.get("context"), "question": one.get("question")}
+        | {"answers": {"text": [answer.get("text") for answer in one.get("answers", [])]}}
+        for article in articles
+        for paragraph in article["paragraphs"]
+        for one in paragraph.get("qas", [])
+    ]
 
 
 def _parse_json(text: str, where: str) -> Any:

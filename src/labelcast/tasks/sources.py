@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, brief
 from labelcast.tasks import generated
-from labelcast.tasks.readers import Reader, reader_of
+from labelcast.tasks.readers import Reader, ending_by_content, reader_of
 from labelcast.tasks.task import ROLES, Task
 from labelcast.tasks.values import as_text, find_field
 
@@ -32,10 +37,12 @@ class Source:
     Attributes:
         spec: the user's text, with a file's path made absolute.
         records: starts a new pass over the records.
+        copy: the file that holds standard input as long as the process runs; else None.
     """
 
     spec: str
     records: Callable[[], Iterator[Record]]
+    copy: Path | None = None
 
 
 def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
@@ -44,7 +51,8 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
     Args:
         spec: a path, ``hub:OWNER/NAME[:CONFIG][:SPLIT]``, ``generated:NAME:SIZE[:SEED]``, or
             ``task:NAME[:ROLE]``: the data of a catalogue task for the role train, valid or test,
-            or the first 8,000 records of a generated task.
+            or the first 8,000 records of a generated task; ``-`` is standard input, whose format is
+            recognised by its first bytes.
         ending: read a file as if its name ended like this.
 
     Raises:
@@ -55,9 +63,25 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
     kind, colon, _ = text.partition(":")
     if colon and kind in named:
         return named[kind](text)
-    path = Path(text)
+    path = _standard_input() if text == "-" else Path(text)
     reader = reader_of(path, ending)
-    return Source(str(path.resolve()), lambda: _numbered(path, reader))
+    copy = path if text == "-" else None
+    return Source(str(path.resolve()), lambda: _numbered(path, reader), copy)
+
+
+@cache
+def _standard_input() -> Path:
+    """A file with what standard input holds; deleted when the process ends."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("-: nothing on standard input. Pipe the data in: cat FILE | labelcast ...")
+    folder = Path(tempfile.mkdtemp(prefix="labelcast-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    if path.stat().st_size == 0:
+        raise InputError("-: standard input is empty.")
+    return path.rename(folder / f"stdin{ending_by_content(path)}")
 
 
 def _numbered(path: Path, reader: Reader) -> Iterator[Record]:

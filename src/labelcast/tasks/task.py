@@ -193,7 +193,7 @@ class Task(_Part):
             raise ValueError("an allowed answer is blank, or begins or ends with a space")
         by_form: dict[str, str] = {}
         for answer in self.answers:
-            form = _form(answer)
+            form = answer_form(answer)
             if form in by_form:
                 first = by_form[form]
                 same = "is listed twice" if first == answer else f"is also listed as {first!r}"
@@ -298,7 +298,7 @@ class Task(_Part):
             raise InputError(f"{where}: the answer is empty.")
         if not self.answers:
             return text
-        found = self._answers_by_form.get(_form(text))
+        found = self._answers_by_form.get(answer_form(text))
         if found is None:
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not among the allowed answers "
@@ -306,13 +306,22 @@ class Task(_Part):
             )
         return found
 
+    def value_of(self, answer: str) -> str:
+        """The value that the data has for an allowed answer; the answer itself without names."""
+        found = dict(zip(self.answers, self.values, strict=False))
+        return found.get(answer, answer)
+
+    def name_of(self, text: str) -> str:
+        """The allowed answer that a text gives, by its value or name; else the text."""
+        return self._answers_by_form.get(answer_form(text.strip()), text)
+
     @cached_property
     def _answers_by_form(self) -> dict[str, str]:
-        names = dict(zip(map(_form, self.values), self.answers, strict=False))
-        return names | {_form(answer): answer for answer in self.answers}
+        names = dict(zip(map(answer_form, self.values), self.answers, strict=False))
+        return names | {answer_form(answer): answer for answer in self.answers}
 
 
-def _form(answer: str) -> str:
+def answer_form(answer: str) -> str:
     """The form in which an answer is compared: in any case, and 1.0 as 1."""
     return _WHOLE.sub(r"\1", answer.casefold())
 

@@ -76,7 +76,7 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
                 f"{where}: {len(texts)} choices are too many for letters; use items: numbers."
             )
         return _marked(ascii_uppercase if marks == "letters" else range(len(texts)), texts)
-    if _are_choices(value):
+    if are_choices(value):
         own, texts = ([as_text(item, where) for item in value[key]] for key in ("label", "text"))
         return _marked(own, texts)
     kind = "dict" if isinstance(value, Mapping) else type(value).__name__
@@ -86,7 +86,7 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     )
 
 
-def _are_choices(value: Any) -> bool:
+def are_choices(value: Any) -> bool:
     """Whether it is a mapping of as many marks (``label``) as texts (``text``)."""
     if not isinstance(value, Mapping) or set(value) != {"label", "text"}:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from labelcast.files.untrusted import refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
+from labelcast.runs.label_store import DrawnExample
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
@@ -33,6 +35,7 @@ class Imported:
 
     `taken` answers are new or changed (`changed` of them replaced another), the `same` were known
     already, `blank` records have none; `unmatched` has the places of those without an example.
+    `lost` of these have an answer.
     """
 
     taken: int
@@ -40,6 +43,7 @@ class Imported:
     same: int
     blank: int
     unmatched: tuple[str, ...]
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,22 @@ def read_file(run: Run, path: Path, file_format: str | None = None) -> Iterator[
 def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     """Save the answers of records, matched by the content of the input fields, else by id.
 
-    Order, extra columns and missing rows do not matter. Nothing is saved if any answer is wrong.
+    Order, extra columns, missing rows, other white space and other Unicode normal forms do not
+    matter. Nothing is saved if any answer is wrong.
 
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
-    task, draws, known = run.task, store.read_draws(run), store.known_answers(run)
-    by_content = {content_hash(draw.fields): draw.id for draw in draws}
-    ids, name = {draw.id for draw in draws}, answer_name(task)
+    task, known, name = run.task, store.known_answers(run), answer_name(run.task)
+    matcher = _Matcher(store.read_draws(run), input_names(task))
     found: dict[str, tuple[str, str]] = {}
     unmatched: list[str] = []
-    blank = 0
+    blank = lost = 0
     for record in records:
-        drawn = _match(record, input_names(task), by_content)
-        if drawn not in ids:
+        drawn = matcher.find(record)
+        if drawn is None:
             own = record.values.get("id")
+            lost += not store.is_blank(record.values.get(name))
             unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
             continue
         if name not in record.values:
@@ -94,7 +99,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     same = sum(known.get(key) == answer for key, answer in answers.items())
     if same < len(answers):
         store.save_labels(run, known | answers)
-    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
+    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched), lost)
 
 
 def export_rows(
@@ -183,12 +188,41 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:
-    """The id of the example with a record's content, else the record's own id, if any."""
-    values = record.values
-    if all(values.get(name) is not None for name in names):
+class _Matcher:
+    """Finds the drawn example that a record is about."""
+
+    def __init__(self, draws: Sequence[DrawnExample], names: Sequence[str]):
+        self._names = names
+        self._ids = {draw.id for draw in draws}
+        self._by_content = {content_hash(draw.fields): draw.id for draw in draws}
+        self._by_words: dict[str, list[str]] = {}
+        for draw in draws:
+            self._by_words.setdefault(_words_hash(draw.fields), []).append(draw.id)
+
+    def find(self, record: Record) -> str | None:
+        """The id of the example with a record's content, else with the record's own id.
+
+        White space and Unicode normal forms, which spreadsheets change, may differ. Other content
+        under a known id is another example, not a relabelled one.
+        """
+        values, names = record.values, self._names
+        own = values.get("id")
+        own = None if own is None else as_text(own, f"{record.where}, field 'id'")
+        if any(values.get(name) is None for name in names):
+            return own if own in self._ids else None
         fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
-        # Other content under a known id is another example, not a relabelled one.
-        return by_content.get(content_hash(fields))
-    own = values.get("id")
-    return None if own is None else as_text(own, f"{record.where}, field 'id'")
+        exact = self._by_content.get(content_hash(fields))
+        alike = self._by_words.get(_words_hash(fields), [])
+        if exact is not None:
+            return exact
+        if own in alike:
+            return own
+        return alike[0] if len(alike) == 1 else None
+
+
+def _words_hash(fields: Mapping[str, str]) -> str:
+    """A content hash that is the same with other white space or in another normal form."""
+    words = {
+        name: " ".join(unicodedata.normalize("NFKC", text).split()) for name, text in fields.items()
+    }
+    return content_hash(words)

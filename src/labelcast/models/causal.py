@@ -135,6 +135,7 @@ class LanguageModel:
         batch_size: int | None,
         max_new_tokens: int,
         progress: Progress,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         """Answer each prompt greedily, in order; see `confidence.score_confidence`."""
         from labelcast.models.choices import choose_batch
@@ -142,7 +143,8 @@ class LanguageModel:
         from labelcast.models.generation import LocalAnswers
 
         size = choose_batch(batch_size, self.device.value, "confidence").value
-        return confidences(self, LocalAnswers(self, size), prompts, max_new_tokens, progress)
+        answers = LocalAnswers(self, size)
+        return confidences(self, answers, prompts, max_new_tokens, progress, allowed)
 
     def gram(
         self,

@@ -15,7 +15,7 @@ from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import LanguageModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import count_labels, labelled_examples
-from labelcast.runs.records import TunedScore
+from labelcast.runs.records import CONSTRAINED, TunedScore
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
@@ -89,9 +89,11 @@ def tune(
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
+        task = run.task
         scoring = Scoring(
-            "accuracy" if run.task is None else run.task.metric,
-            () if run.task is None else run.task.answers,
+            "accuracy" if task is None else task.metric,
+            () if task is None else task.answers,
+            task is not None and task.constrain,
             batch_size,
             max_new_tokens or run.question.max_new_tokens,
         )
@@ -107,7 +109,7 @@ def tune(
             "score_sd": found.sd,
             "recipe_digest": recipe.digest,
             "test_digest": digest(test),
-        }
+        } | ({"decoding": CONSTRAINED} if scoring.constrain else {})
         result = TunedScore.model_validate(row | training)
         key = budget, seed, recipe.digest
         kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]

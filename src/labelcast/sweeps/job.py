@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from labelcast.errors import InputError, LabelcastError, LabelcastWarning, brief, is_out_of_memory
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
+from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import ScoreKey, ScoreRow, TaskEntry
 from labelcast.tasks import prompts
 from labelcast.tasks.prompts import Example, Render
@@ -137,7 +138,13 @@ class SweepJob:
         from labelcast.training.evaluate import Scoring  # which imports torch
 
         task, settings = self.source.task, self.settings
-        return Scoring(task.metric, task.answers, settings.batch_size, settings.max_new_tokens)
+        return Scoring(
+            task.metric,
+            task.answers,
+            task.constrain,
+            settings.batch_size,
+            settings.max_new_tokens,
+        )
 
     def splits(self, render: Render, read: Read = read_examples) -> Splits:
         """The test set and training order of the job; raises as `split`."""
@@ -148,6 +155,7 @@ class SweepJob:
     def row(self, **measured: Any) -> ScoreRow:
         """The row of scores of this job, with the fields that were measured."""
         settings = self.settings
+        measured |= {"decoding": CONSTRAINED} if self.source.task.constrain else {}
         return ScoreRow(
             task=self.name,
             model=settings.model,

@@ -122,6 +122,7 @@ class Task(_Part):
         answers: the allowed answers; empty if any text is allowed. A task file may give each
             value of the data a name: ``{0: World, 1: Sports}``; then these are the names.
         values: the values in the data, in the order of their names; empty if they are the same.
+        constrain: whether a model decodes along the allowed answers only.
         metric: how an answer is scored.
         ceiling: the score that is 1 on the curve, in (0, 1], with its source.
         data: where examples come from if no pool is given, as in `sources.open_source`.
@@ -130,13 +131,14 @@ class Task(_Part):
         note: for users of the task, such as what was not checked.
     """
 
-    left_out = ("values",)
+    left_out = ("values", "constrain")
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     instruction: str
     inputs: tuple[InputField, ...] = Field(min_length=1)
     answer: str = Field(min_length=1)
     answers: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    constrain: bool = False
     metric: Metric = "accuracy"
     ceiling: Annotated[Ceiling | None, _blank_is_none] = None
     data: _OptionalText = None
@@ -150,6 +152,11 @@ class Task(_Part):
         if self.hub is not None:
             return "hub"
         return "generated" if (self.data or "").startswith("generated:") else "local"
+
+    @property
+    def decoded(self) -> tuple[str, ...]:
+        """The answers to decode along; empty if a model answers freely."""
+        return self.answers if self.constrain else ()
 
     @model_validator(mode="before")
     @classmethod
@@ -199,6 +206,8 @@ class Task(_Part):
                 same = "is listed twice" if first == answer else f"is also listed as {first!r}"
                 raise ValueError(f"the allowed answer {answer!r} {same}")
             by_form[form] = answer
+        if self.constrain and len(self.answers) < 2:
+            raise ValueError("'constrain' needs two allowed answers or more")
         if self.values and len(set(self.values)) < len(self.answers):
             raise ValueError("'values' needs a different value for each allowed answer")
         if any(self.answers.index(v) != n for n, v in enumerate(self.values) if v in self.answers):

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from labelcast.cli.console import bar, print_json, say, tell, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, RunFolder
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, ReportTo, RunFolder
 
 
 def tune(
@@ -30,6 +30,7 @@ def tune(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
+    report_to: ReportTo = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a run's labels, score on its test set, forecast again.
@@ -47,8 +48,10 @@ def tune(
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
     from labelcast.runs.tune import tune as tune_run
     from labelcast.training.recipe import Recipe
+    from labelcast.training.reporting import trackers
 
     refuse_spread(device)
+    reports = trackers(report_to)
     opened = Run.open(run)
     chosen = Recipe.load(recipe)
     check_labels(opened, budget)
@@ -68,6 +71,7 @@ def tune(
             dtype=dtype,
             batch_size=batch_size,
             keep=keep,
+            report_to=reports,
             on_step=lambda step, steps, loss: advance(1),
         )
     found: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -37,6 +37,7 @@ def tune(
     batch_size: int | None = None,
     max_new_tokens: int | None = None,
     keep: Path | None = None,
+    report_to: Sequence[str] = (),
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
 ) -> TunedScore:
@@ -57,6 +58,8 @@ def tune(
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off; None takes the run's own.
         keep: folder to save the tuned model in; None discards it.
+        report_to: experiment trackers for the losses: trackio, wandb, mlflow, tensorboard (into
+            ``RUN/tensorboard``).
         on_step: called after each training step with the step, the most steps and the last loss.
         on_test: called with the number of test examples scored since the last call.
 
@@ -66,6 +69,7 @@ def tune(
     """
     from labelcast.training.backend import Placement, backend_of
     from labelcast.training.evaluate import Scoring
+    from labelcast.training.reporting import Reports, trackers
 
     begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
@@ -76,10 +80,16 @@ def tune(
     if not isinstance(model, LanguageModel):
         model = load_run_model(run, recipe, model, device=device, dtype=dtype)
     check_model(run, lm := model)
-    backend, placement = backend_of(recipe), Placement(lm.device.value, dtype)
+    name = f"{budget}-{seed}-{recipe.digest}"
+    reports = Reports(
+        trackers(",".join(report_to)),
+        f"{run.path.resolve().name}-{name}",
+        str(run.file(f"tensorboard/{name}")),
+    )
+    backend, placement = backend_of(recipe), Placement(lm.device.value, dtype, reports=reports)
     test = labelled_examples(run, "test", lm.render)
     training: dict[str, object] = {}
-    folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
+    folder = run.file(f"tuning/{name}")
     with run.locked():
         if budget:
             chosen = _first(labelled_examples(run, "random", lm.render), test, budget)

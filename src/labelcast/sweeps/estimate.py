@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from labelcast.sweeps.job import SweepJob
 from labelcast.training.backend import backend_of
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Budget
 
 _STEPS = 4
@@ -51,7 +52,7 @@ def measure_speed(job: SweepJob) -> Speed:
     settings, size = job.settings, job.settings.recipe.batch_size
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
-    backend, placement = backend_of(recipe), replace(job.placement, processes=1)
+    backend, placement = backend_of(recipe), replace(job.placement, processes=1, reports=Reports())
     begin = time.perf_counter()
     lm = backend.load(settings.model, recipe, placement)
     load = time.perf_counter() - begin

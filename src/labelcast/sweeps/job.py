@@ -27,6 +27,7 @@ from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Splits
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class SweepSettings:
     max_new_tokens: int = 30
     threads: int | None = None  # of torch in each job on a CPU; None keeps torch's own number
     processes: int = 1  # of each job; above 1 it trains under accelerate, one process per GPU
+    report_to: tuple[str, ...] = ()  # trackers of `training.reporting`
 
     def __post_init__(self) -> None:
         """Refuse invalid budgets, seeds and test sizes."""
@@ -130,7 +132,15 @@ class SweepJob:
     def placement(self) -> Placement:
         """Where the job trains and scores."""
         settings = self.settings
-        return Placement(settings.device, settings.dtype, settings.processes if self.budget else 1)
+        name, folder = f"{self.name}-{self.budget}-{self.seed}", ""
+        if self.folder is not None:
+            folder = str(Path(self.folder).parents[1] / "tensorboard" / name)
+        return Placement(
+            settings.device,
+            settings.dtype,
+            settings.processes if self.budget else 1,
+            Reports(settings.report_to, name, folder),
+        )
 
     @property
     def scoring(self) -> Scoring:

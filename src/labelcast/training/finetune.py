@@ -28,6 +28,7 @@ from labelcast.training.backend import FineTuned, OnStep, Placement
 from labelcast.training.checkpoints import Keeper, last_checkpoint
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import reported
 from labelcast.training.splits import Budget, digest
 from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
 
@@ -113,7 +114,7 @@ class CausalBackend:
                 reset_peak(device)
                 trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
                 trainer.add_callback(keeper)
-                with _damage_reported(last, keeper):
+                with _damage_reported(last, keeper), reported(trainer, placement.reports):
                     trainer.train(resume_from_checkpoint=None if last is None else str(last))
                 model = unpatched(trainer.model)
         log = keeper.log

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.tasks.conversations import Turn
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 from labelcast.tasks.values import as_text, content_hash, find_field
@@ -30,6 +31,7 @@ class Example:
         prompt: the rendered text that the model reads.
         answer: the answer as text, or None.
         content: hash of the input fields, the same in any order and file format.
+        turns: of the conversation that is its input; empty if the input is text.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Example:
     prompt: str
     answer: str | None
     content: str
+    turns: tuple[Turn, ...] = ()
 
 
 def examples(
@@ -170,13 +173,14 @@ def _example(
     record: Record, task: Task | None, render: Render | None, need_answer: bool
 ) -> Example:
     values, where = record.values, record.where
-    fields = read_fields(values, task, where)
+    fields, user = read_fields(values, task, where), None
     if task is None:
         prompt = fields[PROMPT_FIELD]
     elif render is None:
         raise TypeError("a task needs `render`, the model's own")
     else:
-        prompt = render(task.instruction.strip(), task.user_part(values, where))
+        user = task.user_part(values, where)
+        prompt = render(task.instruction.strip(), user)
     name, answer = answer_name(task), None
     if need_answer:
         try:
@@ -188,4 +192,5 @@ def _example(
         answer = read_answer(value, task, f"{where}, field {name!r}")
     content, own = content_hash(fields), _own_id(record)
     name = content if own is None else own
-    return Example(name, record.index, where, fields, prompt, answer, content)
+    turns = tuple(user) if isinstance(user, list) else ()
+    return Example(name, record.index, where, fields, prompt, answer, content, turns)

@@ -13,8 +13,9 @@ from labelcast.runs.label_store import DrawnExample
 from labelcast.runs.pool import fetch, pickable, survey
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
-from labelcast.tasks.prompts import read_answer
+from labelcast.tasks.prompts import read_answer, usable_records
 from labelcast.tasks.sources import Source, open_source
+from labelcast.tasks.values import find_field
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,16 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in _open_pool(run).records() if wanted else ():
+    for record in usable_records(_open_pool(run), run.task) if wanted else ():
         if record.index not in wanted:
             continue
-        if field not in record.values:
+        try:
+            value = find_field(record.values, field)
+        except KeyError:
             raise InputError(
                 f"--gold {field}: {record.where} has no such field. It has: "
                 f"{', '.join(list(record.values)[:12])}."
-            )
-        value = record.values[field]
+            ) from None
         if not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer

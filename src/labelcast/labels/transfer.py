@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import RootModel
 
@@ -23,7 +24,7 @@ from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
-from labelcast.tasks.values import as_text, content_hash
+from labelcast.tasks.values import as_text, content_hash, find_field
 
 _WRITTEN = "exports.json"
 _Exports = RootModel[dict[str, list[str]]]
@@ -77,17 +78,19 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
         drawn = matcher.find(record)
         if drawn is None:
             own = record.values.get("id")
-            lost += not store.is_blank(record.values.get(name))
+            lost += not store.is_blank(_value(record, name))
             unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
             continue
-        if name not in record.values:
+        try:
+            value = find_field(record.values, name)
+        except KeyError:
             raise InputError(
                 f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
-            )
-        if store.is_blank(record.values[name]):
+            ) from None
+        if store.is_blank(value):
             blank += 1
             continue
-        answer = read_answer(record.values[name], task, f"{record.where}, field {name!r}")
+        answer = read_answer(value, task, f"{record.where}, field {name!r}")
         first, place = found.setdefault(drawn, (answer, record.where))
         if first != answer:
             raise InputError(
@@ -205,12 +208,12 @@ class _Matcher:
         White space and Unicode normal forms, which spreadsheets change, may differ. Other content
         under a known id is another example, not a relabelled one.
         """
-        values, names = record.values, self._names
-        own = values.get("id")
+        own = record.values.get("id")
         own = None if own is None else as_text(own, f"{record.where}, field 'id'")
-        if any(values.get(name) is None for name in names):
+        values = {name: _value(record, name) for name in self._names}
+        if any(value is None for value in values.values()):
             return own if own in self._ids else None
-        fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
+        fields = {n: as_text(v, f"{record.where}, field {n!r}") for n, v in values.items()}
         exact = self._by_content.get(content_hash(fields))
         alike = self._by_words.get(_words_hash(fields), [])
         if exact is not None:
@@ -218,6 +221,14 @@ class _Matcher:
         if own in alike:
             return own
         return alike[0] if len(alike) == 1 else None
+
+
+def _value(record: Record, name: str) -> Any:
+    """A field of a record; None if it has none."""
+    try:
+        return find_field(record.values, name)
+    except KeyError:
+        return None
 
 
 def _words_hash(fields: Mapping[str, str]) -> str:

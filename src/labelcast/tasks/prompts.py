@@ -64,7 +64,7 @@ def examples(
     Raises:
         InputError: a record lacks a field, or only some records have an ``id``.
     """
-    for record in _usable(source, task, warn=need_answer):
+    for record in usable_records(source, task, warn=need_answer):
         if wanted is None or wanted(record.index):
             yield _example(record, task, render, need_answer)
 
@@ -76,12 +76,12 @@ def rendered_example(values: Mapping[str, object], index: int) -> Example:
 
 def content_id(source: Source, task: Task | None) -> Iterator[tuple[str, str | None]]:
     """Content hash and own ``id`` (or None) of every record, without rendering."""
-    for record in _usable(source, task, warn=True):
+    for record in usable_records(source, task, warn=True):
         fields = read_fields(record.values, task, record.where)
         yield content_hash(fields), _own_id(record)
 
 
-def _usable(source: Source, task: Task | None, *, warn: bool) -> Iterator[Record]:
+def usable_records(source: Source, task: Task | None, *, warn: bool = False) -> Iterator[Record]:
     """The records of a source that have some text; either all or none have an ``id``.
 
     Positions count these records alone. `warn` says how many others there were.

@@ -120,7 +120,8 @@ def score_shard(
     from labelcast.models.confidence import confidences
 
     prompts = [example.prompt for example in shard]
-    scored = confidences(lm, answers, prompts, pool.max_new_tokens, progress)
+    allowed = () if pool.task is None else pool.task.decoded
+    scored = confidences(lm, answers, prompts, pool.max_new_tokens, progress, allowed)
     rows = []
     for example, value in zip(shard, scored, strict=True):
         row = asdict(value) | {"id": example.id, "index": example.index}

@@ -65,6 +65,7 @@ class Predictor(Protocol):
         batch_size: int | None,
         max_new_tokens: int,
         progress: Progress,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         """Answer each prompt, in order; see `confidence.score_confidence`."""
 

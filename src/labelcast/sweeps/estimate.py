@@ -13,6 +13,7 @@ from labelcast.sweeps.job import SweepJob
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import backend_of
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Budget
 
 _STEPS = 4
@@ -81,7 +82,7 @@ def measure_speed(job: SweepJob, on_rough: Callable[[Speed], None] = lambda spee
     few = {"max_steps": _STEPS + 1, "evaluate_every": _STEPS}
     recipe = settings.recipe.model_copy(update=few)
     backend = backend_of(recipe)
-    placement = replace(job.placement, device=settings.device, processes=1)
+    placement = replace(job.placement, device=settings.device, processes=1, reports=Reports())
     begin = time.perf_counter()
     lm = backend.load(settings.model, recipe, placement)
     load = time.perf_counter() - begin

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from labelcast.files.json_files import read_json
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import METHODS, Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Budget
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Placement:
     device: str = "auto"
     dtype: str = "auto"  # of weights and computing; ``auto`` lets the backend choose
     processes: int = 1  # that train, one per GPU
+    # Not compared: a model that is loaded for one training also serves the next one.
+    reports: Reports = field(default_factory=Reports, compare=False)
 
 
 @dataclass

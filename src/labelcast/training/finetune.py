@@ -42,6 +42,7 @@ from labelcast.training.memory import (
     outline,
 )
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import reported
 from labelcast.training.splits import Budget, digest
 from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
 
@@ -144,7 +145,11 @@ class CausalBackend:
                 reset_peak(device)
                 trainer = make_trainer(lm, parts, recipe, seed, path, device, bf16)
                 trainer.add_callback(keeper)
-                with memory_reported(_takes_less(recipe)), _damage_reported(last, keeper):
+                with (
+                    memory_reported(_takes_less(recipe)),
+                    _damage_reported(last, keeper),
+                    reported(trainer, placement.reports),
+                ):
                     trainer.train(resume_from_checkpoint=None if last is None else str(last))
                 model = unpatched(trainer.model)
         log = keeper.log

@@ -376,8 +376,8 @@ FORECASTS = [
     scores("broken JSON", '{"n": 50,\n', "s.jsonl line 1", "JSON", file="s.jsonl"),
     scores(
         "JSON with other fields",
-        '{"n": 50, "score": 0.5}\n{"n": 60, "f1": 0.5}\n',
-        *("s.jsonl line 2", "score", "f1"),
+        '{"n": 50, "score": 0.5}\n{"n": 60, "quality": 0.5}\n',
+        *("s.jsonl line 2", "score", "quality"),
         file="s.jsonl",
     ),
     scores("JSON with true", '{"n": true, "score": 0.5}\n', "line 1", "'n'", file="s.jsonl"),

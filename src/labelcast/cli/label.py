@@ -105,7 +105,7 @@ def label(
                     f"{'with an answer ' if found.blank else ''}matches an example of this run, "
                     f"by its input fields or id (first: {found.unmatched[0]})."
                 )
-            done["imported"] = asdict(found)
+            done["imported"] = {k: v for k, v in asdict(found).items() if k != "lost"}
             lines += _imported(found)
         if gold is not None:
             took = take_gold(opened, gold, sets)

@@ -213,8 +213,12 @@ def read_scores(
             f"evaluation log in {' or '.join(LOG_ENDINGS)}."
         )
     found, kinds = [], {name: dict[str, None]() for name in _ONE_OF}
+    column = ""
     for where, row in rows:
         found.append(_entry(where, row, on))
+        name = _names(where, row)["score"]
+        if name != (column := column or name):
+            raise InputError(f"{where}: its score is {name!r}, that of the first row {column!r}.")
         for name, values in kinds.items():
             values |= {str(row[name]): None} if row.get(name) not in (None, "") else {}
     for name, values in kinds.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,9 @@ import labelcast as lc
 from labelcast.cli.app import build
 from labelcast.forecast import Forecast
 from labelcast.forecast.calibration import shipped
+from labelcast.tasks.guess import guess_task
+from labelcast.tasks.prompts import examples
+from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.recipe import Recipe
 
@@ -119,6 +123,25 @@ def test_the_shown_task_file_is_valid() -> None:
     assert Task.parse(shown.text).answers[0] == "refund"
     text = (ROOT / "docs/your-data.md").read_text("utf-8")
     assert [key for key in Task.model_fields if f"`{key}`" not in text] == []
+
+
+def test_the_five_formats_are_recognised(tmp_path: Path) -> None:
+    """Each shown record has the input and the answer that the page names after it."""
+    page = (ROOT / "docs/your-data.md").read_text("utf-8")
+    shown = re.findall(r"```json\n(.*?)\n```\n\nInput (.*?), answer `(.*?)`\.", page, re.DOTALL)
+    assert len(shown) == 5 == page.count("```json")
+    assert page.index("```json") < page.index("## Data files")
+    for record, inputs, answer in shown:
+        file = tmp_path / "train.jsonl"
+        rows = [record.replace("parcel", f"parcel {n}").replace("nine", str(n)) for n in range(20)]
+        file.write_text("\n".join(rows))
+        task = guess_task(open_source(file), "t").task
+        assert [item.field for item in task.inputs] == re.findall(r"`(.*?)`", inputs)
+        assert task.answer == answer
+        render = lambda instruction, user: json.dumps([instruction, user])  # noqa: E731
+        found = list(examples(open_source(file), task, render, need_answer=True))
+        assert len(found) == 20 and all(one.answer for one in found)
+        assert not any("delivery" in one.prompt for one in found)
 
 
 def test_the_shown_recipe_is_valid(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
     from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
+    from labelcast.forecast.given_scores import read_scores
     from labelcast.models.confidence import Confidence, score_confidence
     from labelcast.models.coslow import CosLow, cos_low
     from labelcast.models.encoder import Encoder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
     "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
+    "labelcast.forecast.given_scores": ("read_scores",),
     "labelcast.models.confidence": ("Confidence", "score_confidence"),
     "labelcast.models.coslow": ("CosLow", "cos_low"),
     "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),
@@ -78,6 +80,7 @@ __all__ = [
     "open_source",
     "pick_low_confidence",
     "plot",
+    "read_scores",
     "score",
     "score_confidence",
     "sweep",

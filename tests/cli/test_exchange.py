@@ -99,6 +99,11 @@ def test_a_file_of_other_examples_is_refused(place: Path) -> None:
     path.write_text("text,label\nsomething else,yes\n")
     done = labelcast("label", place / "run", "--import", path)
     check_message(done, 2, ("other.csv: none of its 1 records matches", "line 2"))
+    assert labelcast("label", place / "run", "--export", path).status == 2
+    assert labelcast("label", place / "run", "--export", path, "--force").status == 0
+    path.write_text(path.read_text("utf-8-sig") + "x,low,something else,yes\n" * 2)
+    done = labelcast("label", place / "run", "--import", path)
+    check_message(done, 2, ("none of its 2 records with an answer matches", "(id x)"))
 
 
 def test_the_next_step_follows_what_is_labelled(place: Path) -> None:

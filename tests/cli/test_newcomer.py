@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from command_line import Models, Outcome, labelcast
 from shared_data import shared
 
+from labelcast.tasks import sources
 from labelcast.tasks.task import Task
 
 COSLOW = {
@@ -216,3 +219,21 @@ def test_init_says_if_the_answer_field_is_not_there(
     tickets(tmp_path / "pool.csv")
     done = labelcast(*["init", "pool.csv", "--input", "text", "--answer", "nosuch"])
     assert done.status == 0 and "no field 'nosuch' yet" in done.err
+
+
+def test_data_from_a_pipe(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads standard input; the run keeps the pool, so that more can be drawn later."""
+    monkeypatch.chdir(tmp_path)
+    tickets(Path("tickets.csv"))
+    content = Path("tickets.csv").read_bytes()
+    Path("tickets.csv").unlink()
+    sources._standard_input.cache_clear()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    done = labelcast("init", "-", "--input", "text")
+    assert done.status == 0, done.err
+    options = ("--task", "task.yaml", "--model", models.tiny, "--out", "run", "--n-label", 8)
+    done = labelcast("score", "-", *options, "--max-new-tokens", 2)
+    assert done.status == 0, done.err
+    assert Path("run/pool.csv").read_bytes() == content
+    done = labelcast("label", "run", "--more", 4, "--gold", "intent", "--json")
+    assert done.json["drawn"] == {"low": 8, "random": 4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import labelcast, snapshot
@@ -13,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcast.errors import InputError
+from labelcast.labels import transfer
 from labelcast.labels.draw import draw_more, read_gold, take_gold
 from labelcast.runs import label_store
 from labelcast.runs.run import Run
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
 
 
 @settings(max_examples=25, deadline=None)
@@ -142,3 +146,21 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     done = labelcast("label", run.path, "--gold", "gold")
     assert done.status == 2
     assert "the pool has changed" in done.err
+
+
+@pytest.mark.filterwarnings("ignore::labelcast.errors.LabelcastWarning")
+def test_gold_answers_of_nested_records_between_blank_ones(tmp_path: Path) -> None:
+    """A dotted field, and positions that do not count the records without text."""
+    rows: list[Any] = [
+        {"q": {"text": "" if n % 3 == 0 else f"text {n}"}, "a": [{"said": f"answer {n}"}]}
+        for n in range(12)
+    ]
+    task = Task.parse("{name: t, instruction: I., inputs: [q.text], answer: a.0.said}")
+    run = run_of(tmp_path, [row for row in rows if row["q"]["text"]], 4, task)
+    Path(run.facts.pool).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert take_gold(run, "a.0.said").taken == 4
+    for label in label_store.read_labels(run):
+        assert label.answer == label.fields["q.text"].replace("text", "answer")
+    run.file("labels.jsonl").unlink()
+    records = list(open_source(run.facts.pool).records())
+    assert transfer.import_labels(run, records).taken == 4

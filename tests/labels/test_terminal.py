@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from unittest.mock import patch
 from command_line import Outcome, check_message, labelcast
 from example_runs import run_of, scored_run
 
+from labelcast.labels import transfer
 from labelcast.labels.session import LabelSession
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
@@ -58,6 +60,27 @@ def test_a_second_session_continues(tmp_path: Path) -> None:
     done = typed(run, "1")  # skipped examples come again
     assert answers(run) == ["yes", "no", "=2", "1"]
     assert "labelcast coslow" in done.err
+
+
+def test_people_see_names_and_files_have_values(tmp_path: Path) -> None:
+    """An answer with a name is chosen by its name, written as its value, and read in each form."""
+    text = "{name: t, instruction: I., inputs: [text], answer: y, answers: {0: World, 1: Sports}}"
+    run = run_of(tmp_path, [{"text": f"text {n}"} for n in range(4)], 3, Task.parse(text))
+    done = typed(run, "sports", "World")
+    assert "1 World   2 Sports" in done.err
+    assert answers(run) == ["Sports", "World", None]
+    assert [row["y"] for row in run.rows("labels.jsonl")] == ["1", "0"]
+    for name, sheet in (("a.jsonl", True), ("a.csv", True), ("a.json", False)):
+        file = tmp_path / name
+        assert labelcast("label", run.path, "--export", file).status == 0
+        assert ("World" in file.read_text("utf-8-sig")) != sheet
+        known = labelcast("label", run.path, "--import", file, "--json").json["imported"]
+        assert (known["taken"], known["same"], known["blank"]) == (0, 2, 1)
+    rows = list(transfer.export_rows(run))
+    for row, answer in zip(rows, ("SPORTS", 0.0, "1"), strict=True):
+        (tmp_path / "b.jsonl").write_text(json.dumps(row | {"y": answer}))
+        labelcast("label", run.path, "--import", tmp_path / "b.jsonl")
+    assert answers(run) == ["Sports", "World", "Sports"]
 
 
 def test_data_cannot_control_the_terminal(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import scored_run
+from example_runs import TASK, run_of, scored_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_label_tasks import write
@@ -214,3 +215,29 @@ def test_another_configuration_is_not_replaced(run: Run, tmp_path: Path) -> None
         transfer.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
     assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None
+
+
+def test_a_spreadsheet_may_change_white_space_and_normal_form(tmp_path: Path) -> None:
+    """Other line ends, spaces at the ends and composed letters; with an id and without one."""
+    texts = ["caf\u00e9 one\r\ntwo", " \ufb01ve\u00a0six ", "seven  eight", "seven eight", "nine"]
+    run = scored_run(tmp_path, texts, 5)
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(transfer.export_rows(run)):
+        text = unicodedata.normalize("NFKD", row["text"]).replace("\r\n", "\n").strip()
+        rows.append(row | {"text": text, "label": ANSWERS[number % 4]})
+    for own in (True, False):
+        kept = [{k: v for k, v in row.items() if own or k != "id"} for row in rows]
+        found = transfer.import_labels(run, records(kept))
+        assert (found.taken + found.same, found.unmatched) == (5, ())
+        assert known(run) == {row["id"]: row["label"] for row in rows}
+
+
+def test_texts_that_differ_in_white_space_only_need_their_ids(tmp_path: Path) -> None:
+    """A third form of two such texts is matched by the id, and to neither without one."""
+    run = run_of(tmp_path, [{"text": text, "more": 0} for text in ("a  b", "a b", "c")], 3, TASK)
+    first = next(row for row in transfer.export_rows(run) if row["text"] == "a  b")
+    changed = first | {"text": "a\tb", "label": "yes"}
+    found = transfer.import_labels(run, records([changed | {"id": None}]))
+    assert (found.taken, found.lost) == (0, 1)
+    assert transfer.import_labels(run, records([changed])).taken == 1
+    assert known(run) == {first["id"]: "yes"}

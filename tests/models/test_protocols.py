@@ -36,7 +36,11 @@ class Classifier:
         return self.answer
 
     def answer(
-        self, prompts: Iterable[str], max_new_tokens: int, progress: Progress
+        self,
+        prompts: Iterable[str],
+        max_new_tokens: int,
+        progress: Progress,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         answers = ["yes" if "a" in prompt else "no" for prompt in prompts]
         return [Confidence(0.9, 1 / 0.9, answer, 1, (0.9,), 0.8) for answer in answers]

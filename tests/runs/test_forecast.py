@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ TASK = {
 }
 
 
-def made(path: Path, coslow: float | None = 0.4, **model: Any) -> Run:
+def made(path: Path, coslow: float | None = 0.4, task: dict[str, Any] = TASK, **model: Any) -> Run:
     """A run of some model, with or without CoS-Low."""
     identity = {"hub_id": None, "fingerprint": "x", "architecture": {}, "name": "m"} | model
-    question = RunQuestion(task=Task.build(TASK))
+    question = RunQuestion(task=Task.build(task))
     run = Run.create(path / "run", question, RunFacts.model_validate({"model": identity}))
     write_jsonl(run.file("labels.jsonl"), [{"set": "low", "id": "a", "y": "b"}])
     if coslow is not None:
@@ -196,3 +197,31 @@ def test_a_small_pool_is_a_warning(tmp_path: Path) -> None:
         write_json(run.file("run.json"), content)
         found = answer_run(Run.open(run.path), target=0.9).found
         assert any("the pool is small" in text for text in found) == small
+
+
+@pytest.mark.parametrize(("constrain", "of_card"), [(True, "free"), (False, "constrained")])
+def test_a_card_of_another_decoding_is_a_warning(
+    constrain: bool, of_card: str, tmp_path: Path
+) -> None:
+    """Scores of answers along the allowed ones do not follow the line of free answers."""
+    task = TASK | {"answers": ["a", "b"], "constrain": constrain}
+    run = made(tmp_path, task=task)
+    card = replace(by_name("llama-3.1-8b-instruct"), decoding=of_card)
+    card.save(tmp_path / "card.json")
+    for given in (card, tmp_path / "card.json"):
+        (text,) = [
+            text for text in answer_run(run, calibration=given).warnings if "decoding" in text
+        ]
+        assert f"measured with {of_card} decoding" in text
+    same = replace(card, decoding="constrained" if constrain else "free")
+    assert not any("decoding" in text for text in answer_run(run, calibration=same).warnings)
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.12, True), (0.9, False), (None, False)])
+def test_few_allowed_answers_are_a_warning(
+    share: float | None, warns: bool, tmp_path: Path
+) -> None:
+    """If the model mostly answers in another form, its early scores measure that."""
+    run = made(tmp_path)
+    run.finish("score", **({} if share is None else {"allowed": share}))
+    assert any("12% of the model's answers" in t for t in answer_run(run).warnings) == warns

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from example_runs import scored_run
+from example_runs import run_of, scored_run
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_jsonl
 from labelcast.labels.session import LabelSession
 from labelcast.runs import label_store
 from labelcast.runs.run import Run
+from labelcast.tasks.prompts import examples
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
 
 
 @pytest.fixture
@@ -86,3 +90,34 @@ def test_a_damaged_row_is_named(run: Run, key: str, value: object) -> None:
     write_jsonl(run.file("draws.jsonl"), rows)
     with pytest.raises(InputError, match=rf"draws.jsonl line 3: damaged .*{key}.*Fix or remove"):
         label_store.read_draws(run)
+
+
+def test_a_labelled_conversation_keeps_its_turns(tmp_path: Path) -> None:
+    """The prompt of a labelled example is the one that was scored: turns, not their text."""
+    turns = [
+        {"from": "system", "value": "Be kind."},
+        {"from": "human", "value": "NUMBER"},
+        {"from": "gpt", "value": "Yes?"},
+        {"from": "human", "value": "Go on."},
+        {"from": "gpt", "value": "done"},
+    ]
+    rows = [{"chat": json.loads(json.dumps(turns).replace("NUMBER", str(n)))} for n in range(4)]
+    task = Task.parse("{name: t, instruction: I., inputs: [chat.prompt], answer: chat.answer}")
+    run = run_of(tmp_path, rows, 3, task)
+    known = {draw.id: "done" for draw in label_store.read_draws(run)}
+    label_store.save_labels(run, known)
+
+    def render(instruction: str, user: Any) -> str:
+        return json.dumps([instruction, user])
+
+    pool = {e.id: e for e in examples(open_source(run.facts.pool), task, render)}
+    found = label_store.labelled_examples(run, "low", render)
+    assert len(found) == 3
+    for example in found:
+        assert (example.prompt, example.content) == (
+            pool[example.id].prompt,
+            pool[example.id].content,
+        )
+        assert '"role": "assistant"' in example.prompt
+    shown = label_store.read_draws(run)[0].fields["chat.prompt"]
+    assert shown == "System: Be kind.\n\nUser: 0\n\nAssistant: Yes?\n\nUser: Go on."

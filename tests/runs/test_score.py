@@ -17,6 +17,7 @@ from small_pools import SHARD, TASK, results, run_score, start, words
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.labels.draw import draw_more
 from labelcast.models.loading import LanguageModel, load_unweighted
+from labelcast.report.examples import read_confidence
 from labelcast.runs import pool
 from labelcast.runs.run import Run
 from labelcast.runs.score import check_pool, score
@@ -209,3 +210,24 @@ def test_a_model_without_coslow_is_refused_before_anyone_labels(
         with pytest.raises(InputError, match="CoS-Low is not defined"):
             run_score(model, tmp_path / "run", words(20))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("constrain", [False, True])
+def test_the_share_of_allowed_answers(constrain: bool, tiny: LanguageModel, tmp_path: Path) -> None:
+    """Of free answers it is in the result, the manifest and the report's part; else all fit."""
+    task = Task.parse(
+        "{name: t, instruction: Say it., inputs: [text], answer: y, answers: ["
+        f"yes, no], constrain: {str(constrain).lower()}}}"
+    )
+    found = run_score(tiny, tmp_path / "run", words(40), task=task)
+    said = pool.read_column(found.run.file("confidence.parquet"), "answer").tolist()
+    shown = read_confidence(found.run)
+    assert shown is not None
+    if constrain:
+        assert set(said) <= {"yes", "no"}
+        assert found.allowed is shown.allowed is found.run.manifest("score").allowed is None
+        assert found.run.question.to_dict()["task"]["constrain"] is True
+    else:
+        assert found.allowed == shown.allowed == found.run.manifest("score").allowed == 0.0
+    in_memory = score(words(40), model=tiny, task=task, max_new_tokens=3)
+    assert [one.answer for one in in_memory] == said

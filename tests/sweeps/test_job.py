@@ -86,6 +86,18 @@ def test_zero_shot(job: SweepJob) -> None:
     assert row.test_size == 60
 
 
+def test_constrained_answers(job: SweepJob) -> None:
+    """The row says so, and the score is that of answers along the allowed ones."""
+    task = job.source.task.model_copy(update={"constrain": True})
+    constrained = replace(job, budget=0, source=replace(job.source, task=task))
+    row = constrained.run()
+    assert (row.error, row.decoding) == ("", "constrained")
+    lm = load(Path(job.settings.model))
+    splits = split(constrained.source, 60, seed=0, render=lm.render)
+    scoring = Scoring("accuracy", task.answers, True)
+    assert row.score == evaluate(lm, splits.test, scoring).value
+
+
 @pytest.mark.parametrize(
     ("recipe", "steps"), [(QUICK, 80), (QUICK_LORA, 150)], ids=["full", "lora"]
 )

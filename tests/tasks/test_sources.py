@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
+from labelcast.tasks import sources
 from labelcast.tasks.sources import open_source
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -180,3 +184,137 @@ def test_a_hub_data_set_with_configs(tmp_path: Path) -> None:
     assert values(f"hub:{folder}:two:train") == [{"text": "two"}]
     with pytest.raises(InputError, match="three"):
         values(f"hub:{folder}:three:train")
+
+
+ROW = [{"text": "a; b\tc, “é”", "label": "x"}, {"text": "two\nlines", "label": "y"}]
+
+
+def write_delimited(path: Path, delimiter: str, encoding: str) -> None:
+    with path.open("w", encoding=encoding, newline="") as stream:
+        table = csv.DictWriter(stream, list(ROW[0]), delimiter=delimiter)
+        table.writeheader()
+        table.writerows(ROW)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("ending", "delimiter"), [("csv", ";"), ("csv", "\t"), ("tsv", "\t")])
+def test_csv_as_spreadsheets_write_it(
+    ending: str, delimiter: str, encoding: str, tmp_path: Path
+) -> None:
+    """With semicolons or tabs, in UTF-8 or UTF-16."""
+    write_delimited(tmp_path / f"rows.{ending}", delimiter, encoding)
+    assert values(tmp_path / f"rows.{ending}") == ROW
+
+
+def test_windows_1252(tmp_path: Path) -> None:
+    """A file that is not Unicode is read as Windows-1252, with one warning."""
+    write_delimited(tmp_path / "rows.csv", ",", "cp1252")
+    with pytest.warns(LabelcastWarning, match="Windows-1252") as warned:
+        found = [values(tmp_path / "rows.csv") for _ in range(2)]
+    assert found == [ROW, ROW]
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("codec", ["gz", "zst"])
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
+def test_compressed_files(ending: str, codec: str, tmp_path: Path) -> None:
+    """Read as the file inside; a damaged one is refused."""
+    plain, packed = tmp_path / f"rows.{ending}", tmp_path / f"rows.{ending}.{codec}"
+    WRITERS[ending](plain, ROW)
+    name = {"gz": "gzip", "zst": "zstd"}[codec]
+    with pa.output_stream(str(packed), compression=name) as stream:
+        stream.write(plain.read_bytes())
+    assert values(packed) == ROW
+    packed.write_bytes(b"no archive")
+    with pytest.raises(InputError, match=packed.name):
+        values(packed)
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_arrow_files(is_stream: bool, tmp_path: Path) -> None:
+    """Both forms of the format."""
+    table, path = pa.Table.from_pylist(ROW), tmp_path / "rows.arrow"
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
+    with new(str(path), table.schema) as writer:
+        writer.write_table(table)
+    assert values(path) == ROW
+
+
+def test_a_saved_dataset(tmp_path: Path) -> None:
+    """A folder of `save_to_disk`; of several splits, train."""
+    from datasets import Dataset, DatasetDict
+
+    Dataset.from_list(ROW).save_to_disk(tmp_path / "one")
+    assert values(tmp_path / "one") == ROW
+    splits = {"train": Dataset.from_list(ROW), "test": Dataset.from_list(ROW[:1])}
+    DatasetDict(splits).save_to_disk(tmp_path / "several")
+    assert values(tmp_path / "several") == ROW
+    assert values(tmp_path / "several/test") == ROW[:1]
+
+
+def test_a_workbook(tmp_path: Path) -> None:
+    """Its first sheet: names in the first row; empty rows and columns at the end are ignored."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["text", "label"], ["a", 1], [], ["=1+1", 2.5], [None, None]):
+        book.active.append(row)
+    book.create_sheet("other").append(["not", "this"])
+    book.save(tmp_path / "rows.xlsx")
+    found = values(tmp_path / "rows.xlsx")
+    assert [row["label"] for row in found] == [1, 2.5]
+    (tmp_path / "rows.xlsx").write_bytes(b"no workbook")
+    with pytest.raises(InputError, match="not a readable Excel file"):
+        values(tmp_path / "rows.xlsx")
+
+
+@pytest.mark.parametrize("text", ['{"data": [%s]}', '{"version": 1, "rows": [%s]}', "%s", "%s\n%s"])
+def test_objects_in_a_json_file(text: str, tmp_path: Path) -> None:
+    """An array under one key, one record, or a record per line."""
+    (tmp_path / "rows.json").write_text(text.replace("%s", '{"text": "a"}'))
+    assert values(tmp_path / "rows.json") == [{"text": "a"}] * text.count("%s")
+
+
+def test_an_object_with_several_arrays_is_refused(tmp_path: Path) -> None:
+    """The message names them."""
+    (tmp_path / "rows.json").write_text('{"train": [{"a": 1}], "test": [{"a": 1}]}')
+    with pytest.raises(InputError, match=r"'train', 'test'\. Keep one"):
+        values(tmp_path / "rows.json")
+
+
+def test_the_questions_of_squad(tmp_path: Path) -> None:
+    """Nested in paragraphs of articles, they are records with their context."""
+    asked = {"id": "7", "question": "what?", "answers": [{"text": "a", "answer_start": 0}]}
+    article = {"title": "t", "paragraphs": [{"context": "a b", "qas": [asked, asked | {"id": 8}]}]}
+    (tmp_path / "dev.json").write_text(json.dumps({"version": "1.1", "data": [article]}))
+    found = values(tmp_path / "dev.json")
+    assert [row["id"] for row in found] == ["7", 8]
+    assert found[0] | {"id": 8} == found[1]
+    assert (found[0]["context"], found[0]["answers"]) == ("a b", {"text": ["a"]})
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_standard_input(
+    ending: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its format is recognised by its content, and it can be read several times."""
+    file = tmp_path / f"rows.{ending}"
+    WRITERS[ending](file, ROW)
+    content = gzip.compress(file.read_bytes()) if packed else file.read_bytes()
+    if packed and ending == "parquet":
+        return
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    sources._standard_input.cache_clear()
+    source = open_source("-")
+    assert source.copy is not None
+    for _ in range(2):
+        found = [{k: str(v) for k, v in one.values.items()} for one in source.records()]
+        assert found == [{k: str(v) for k, v in row.items()} for row in ROW]
+
+
+def test_an_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    sources._standard_input.cache_clear()
+    with pytest.raises(InputError, match="-: standard input is empty"):
+        open_source("-")

@@ -70,18 +70,55 @@ def test_a_blank_field_beside_a_filled_one_is_allowed() -> None:
 
 
 def test_an_answer_is_trimmed_and_compared_as_text() -> None:
-    """Numbers become text and outer space is dropped; case counts."""
-    task = Task.parse(PLAIN + "answers: [1, 2, Yes]\n")
+    """Numbers become text; outer space and case do not count, nor does 1.0 for 1."""
+    task = Task.parse(PLAIN + "answers: [1, 2, Yes, true]\n")
     assert task.check_answer(1, "here") == task.check_answer(" 1\n", "here") == "1"
-    assert task.check_answer(2.0, "here") == "2"
+    assert task.check_answer(2.0, "here") == task.check_answer("2.0", "here") == "2"
+    assert task.check_answer("YES", "here") == "Yes"
+    assert task.check_answer(True, "here") == task.check_answer("TRUE", "here") == "true"
     with pytest.raises(InputError, match="Did you mean 'Yes'"):
-        task.check_answer("yes", "here")
+        task.check_answer("Yess", "here")
+
+
+def test_answers_with_names() -> None:
+    """The data's values and the names are accepted; the name is the answer."""
+    task = Task.parse(PLAIN + "answers: {0: World, 1: Sports}\n")
+    assert (task.answers, task.values) == (("World", "Sports"), ("0", "1"))
+    for value in (1, "1", 1.0, "1.0", "Sports", "sports"):
+        assert task.check_answer(value, "here") == "Sports"
+    assert Task.build(task.model_dump(mode="json")) == task
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ("[yes, Yes]", "also listed as 'yes'"),
+        ("[1, 1.0]", "also listed as '1'"),
+        ("[a, a]", "listed twice"),
+        ("{0: a, 1: a}", "listed twice"),
+        ("{a: b, b: a}", "the name of another"),
+        ("yes, no", r"answers: expected a list, such as \[yes, no\]"),
+    ],
+)
+def test_answers_that_cannot_be_told_apart(answers: str, says: str) -> None:
+    """The message names the answer."""
+    with pytest.raises(InputError, match=says):
+        Task.parse(PLAIN + f"answers: {answers}\n")
+
+
+def test_an_optional_field_is_left_out_where_it_is_blank() -> None:
+    """As the input of an Alpaca record often is."""
+    inputs = "[{field: a, label: A}, {field: b, label: B, optional: true}]"
+    task = Task.parse(f"{{name: t, instruction: x, inputs: {inputs}, answer: y}}")
+    assert task.user_text({"a": "1", "b": "2"}, "here") == "A: 1\nB: 2"
+    for record in ({"a": "1", "b": ""}, {"a": "1", "b": None}, {"a": "1"}):
+        assert task.user_text(record, "here") == "A: 1"
 
 
 @given(
     WORDS.filter(str.strip),
     st.lists(st.tuples(WORDS, WORDS), min_size=2, max_size=4, unique_by=lambda pair: pair[0]),
-    st.lists(WORDS.map(str.strip).filter(bool), unique=True, max_size=5),
+    st.lists(WORDS.map(str.strip).filter(bool), unique_by=str.casefold, max_size=5),
 )
 def test_a_task_comes_back_from_its_file(
     instruction: str, inputs: list[tuple[str, str]], answers: list[str]

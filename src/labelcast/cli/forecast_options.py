@@ -14,9 +14,12 @@ from labelcast.forecast.options import Options, RunOptions
 _CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
 _OBSERVE = "A measured score: N=SCORE. Any number of times, several per N (one per seed)."
 _SCORES = (
-    "Measured scores in a file, CSV with a header or JSON Lines: columns n, score, and "
-    "optionally sd or size (of the test set)."
+    "Measured scores in a file; repeatable. CSV with a header or JSON Lines: columns n, score, and "
+    "optionally sd, standard_error or size (of the test set). With --at also a log of "
+    "lm-evaluation-harness, Inspect or Every Eval Ever."
 )
+_AT = "Labels behind each evaluation log of --scores, in order; repeatable."
+_WHICH = "The score to take from an evaluation log with several: TASK, METRIC or TASK/METRIC."
 
 
 def _options() -> Iterator[inspect.Parameter]:
@@ -24,7 +27,9 @@ def _options() -> Iterator[inspect.Parameter]:
     for name, hint in get_type_hints(Options, include_extras=True).items():
         if name == "observations":
             yield _option("observe", list[str] | None, typer.Option(help=_OBSERVE))
-            yield _option("scores", str | None, typer.Option(help=_SCORES))
+            yield _option("scores", list[str] | None, typer.Option(help=_SCORES))
+            yield _option("at", list[int] | None, typer.Option(help=_AT))
+            yield _option("which", str | None, typer.Option(help=_WHICH))
             continue
         kind, text = get_args(hint)
         if kind is bool:  # named, so that typer adds no second name that turns it off
@@ -65,13 +70,25 @@ def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
 def _gathered(said: dict[str, Any]) -> RunOptions:
     """What was given, as `labelcast.forecast` takes it; options left out are not in it."""
     given = {k: v for k, v in said.items() if v is not None and v is not False and v != []}
-    texts, path = given.pop("observe", []), given.pop("scores", None)
+    texts, paths = given.pop("observe", []), given.pop("scores", [])
+    at, which = given.pop("at", []), given.pop("which", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
-    if path is not None:
-        from labelcast.forecast.given_scores import read_scores, scale_of
+    if paths or at or which:
+        from labelcast.errors import InputError
+        from labelcast.forecast.given_scores import is_log, read_scores, scale_of
 
         scale = scale_of(cast("Options", given))
-        observed += [_shortened(entry) for entry in read_scores(path, scale)]
+        logs = [path for path in paths if is_log(path)]
+        if len(logs) != len(at):
+            raise InputError(
+                f"--at: {len(at)} given for {len(logs)} evaluation logs among --scores. Give each "
+                "log its number of labels, in order."
+            )
+        budgets = iter(at)
+        for path in paths:
+            budget = next(budgets) if path in logs else None
+            entries = read_scores(path, scale, at=budget, which=which)
+            observed += map(_shortened, entries)
     return cast("RunOptions", given | {"observations": observed} if observed else given)
 
 

@@ -12,7 +12,13 @@ from labelcast.cli.options import Json
 
 
 def init(
-    data: Annotated[str, Argument(help="JSONL, JSON, CSV, Parquet or hub:OWNER/NAME.")],
+    data: Annotated[
+        str,
+        Argument(
+            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
+            "- (standard input) or hub:OWNER/NAME."
+        ),
+    ],
     out: Annotated[Path, Option("--out", "-o", help="The task file to write.")] = Path("task.yaml"),
     name: Annotated[
         str | None, Option(help="Name of the task. Default: the name of the file.")
@@ -34,27 +40,31 @@ def init(
     from labelcast.files.untrusted import refuse_run_file
     from labelcast.tasks.guess import guess_task, task_file
     from labelcast.tasks.sources import open_source
+    from labelcast.tasks.values import has_field
 
     if not force:
         if out.exists():
             raise InputError(f"{out}: exists already. Choose another --out, or give --force.")
         refuse_run_file(out)
-    task = guess_task(
+    guess = guess_task(
         open_source(data),
         name or _name(data),
         inputs=inputs or (),
         answer=answer,
         instruction=instruction,
     )
-    if answer is not None and answer not in next(open_source(data).records()).values:
+    task = guess.task
+    if answer is not None and not has_field(next(open_source(data).records()).values, answer):
         say(f"note: {data} has no field {answer!r} yet; its answers are taken to be any text.")
     write_text(out, task_file(task))
     if as_json:
-        print_json({"task": task.model_dump(mode="json"), "file": str(out)})
+        notes = {"notes": list(guess.notes)}
+        print_json({"task": task.model_dump(mode="json"), "file": str(out)} | notes)
         return
     shown = ", ".join(item.field for item in task.inputs)
-    allowed = f"{len(task.answers)} allowed answers" if task.answers else "any text allowed"
-    say(f"Wrote {out}: input {shown}, answer {task.answer!r} ({allowed}).")
+    say(f"Wrote {out}: input {shown}, answer {task.answer!r}.")
+    for note in guess.notes:
+        say(f"  {note}")
     words = ("score", data, "--task", out, "--out", "run")
     suggest("Next: check it, improve the instruction, then run", *words)
 

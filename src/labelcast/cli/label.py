@@ -95,12 +95,17 @@ def label(
             lines += [f"Drew {count} examples for the {n} set." for n, count in counts.items()]
         if import_ is not None:
             found = transfer.import_labels(opened, transfer.read_file(opened, import_, file_format))
-            if found.unmatched and not (found.taken or found.same or found.blank):
+            if (
+                found.unmatched
+                and not (found.taken or found.same)
+                and (found.lost or not found.blank)
+            ):
                 raise InputError(
-                    f"{import_}: none of its {len(found.unmatched)} records matches an example of "
-                    f"this run, by its input fields or id (first: {found.unmatched[0]})."
+                    f"{import_}: none of its {found.lost or len(found.unmatched)} records "
+                    f"{'with an answer ' if found.blank else ''}matches an example of this run, "
+                    f"by its input fields or id (first: {found.unmatched[0]})."
                 )
-            done["imported"] = asdict(found)
+            done["imported"] = {k: v for k, v in asdict(found).items() if k != "lost"}
             lines += _imported(found)
         if gold is not None:
             took = take_gold(opened, gold, sets)

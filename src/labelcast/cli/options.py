@@ -23,6 +23,13 @@ Dtype = Annotated[str, Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[
     int | None, Option(help="Examples per batch.  [default: chosen for the device]")
 ]
+ReportTo = Annotated[
+    str | None,
+    Option(
+        help="Report the losses to trackers, separated by commas: trackio, wandb, mlflow, "
+        "tensorboard."
+    ),
+]
 TaskFile = Annotated[
     str | None, Option("--task", "-t", help="A task file, or the name of a task in the catalogue.")
 ]

@@ -15,8 +15,8 @@ def score(
     pool: Annotated[
         str,
         Argument(
-            help="JSONL, JSON array, CSV, Parquet, hub:OWNER/NAME[:CONFIG][:SPLIT] "
-            "or generated:NAME:SIZE[:SEED]."
+            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
+            "- (standard input), hub:OWNER/NAME[:CONFIG][:SPLIT] or generated:NAME:SIZE[:SEED]."
         ),
     ],
     out: Annotated[Path, Option("--out", "-o", help="The run folder.")],
@@ -52,6 +52,7 @@ def score(
     from labelcast.errors import InputError
     from labelcast.execution.pool_engines import Spread, check_options, open_engine
     from labelcast.models.choices import check_dtype, choose_batch
+    from labelcast.runs.forecast import FEW_ALLOWED
     from labelcast.runs.run import Run
     from labelcast.runs.score import check_pool, score_run
     from labelcast.tasks.sources import open_source
@@ -101,6 +102,7 @@ def score(
                 "duplicates": scored.duplicates,
                 "skipped": scored.skipped,
                 "mean_confidence": scored.mean_confidence,
+                "allowed": scored.allowed,
                 "picked": list(scored.picked),
                 "confidence": str(scored.run.file("confidence.parquet")),
                 "to_label": str(scored.run.file("to_label.jsonl")),
@@ -117,6 +119,13 @@ def score(
         suggest("label them,", "label", out)
         suggest("and fine-tune:", "tune", out, "--budget", 50)
         return
+    if scored.allowed is not None:
+        say(f"The model answers with an allowed answer on {scored.allowed:.0%} of them.")
+    if scored.allowed is not None and scored.allowed < FEW_ALLOWED:
+        say(
+            "warning: mostly it answers in another form. Say the form in the instruction, or set "
+            "`constrain: true` in the task file, which lets it give allowed answers only."
+        )
     say(f"{len(scored.picked)} examples to label are in {scored.run.file('to_label.jsonl')}.")
     suggest("Next: label them,", "label", out)
     suggest("or label them in a file,", "label", out, "--export", "to_label.csv")

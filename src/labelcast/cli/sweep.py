@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelcast.cli.console import cell, print_json, say, span, stdout, tell, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, ReportTo
 from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def sweep(
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
     max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.", min=1)] = 30,
+    report_to: ReportTo = None,
     as_json: Json = False,
 ) -> None:
     """Measure curves: fine-tune and score each task at each budget.
@@ -80,6 +81,7 @@ def sweep(
     from labelcast.sweeps.records import ScoreRow
     from labelcast.sweeps.sweep import Sweep, sweep_task
     from labelcast.training.backend import recipe_for
+    from labelcast.training.reporting import trackers
 
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: choose local or ray.")
@@ -104,6 +106,7 @@ def sweep(
         max_new_tokens=max_new_tokens,
         threads=max(1, cores() // here.slots) if here else 1,
         processes=max(1, int(gpus_per_job)),
+        report_to=trackers(report_to),
     )
     given = zip(
         task, _each("--data", data, task), _each("--test-data", test_data, task), strict=True

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, RunFolder
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, ReportTo, RunFolder
 
 
 def tune(
@@ -36,6 +36,7 @@ def tune(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
+    report_to: ReportTo = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a run's labels, score on its test set, forecast again.
@@ -56,8 +57,10 @@ def tune(
     from labelcast.runs.tune import tune as tune_run
     from labelcast.sweeps.estimate import rough_speed, steps, tuning_seconds
     from labelcast.training.backend import recipe_for
+    from labelcast.training.reporting import trackers
 
     refuse_spread(device)
+    reports = trackers(report_to)
     opened = Run.open(run)
     chosen = recipe_for(recipe, model or opened.model.name)
     check_labels(opened, budget)
@@ -92,6 +95,7 @@ def tune(
             batch_size=batch_size,
             keep=keep,
             force=force,
+            report_to=reports,
             on_step=lambda step, steps, loss: advance(1),
             on_test=counted("Scoring", len(test)),
         )

@@ -119,7 +119,8 @@ def score_shard(
 ) -> pa.Table:
     """The table of a shard, one row per example, in the columns of `SCHEMA`."""
     prompts = [example.prompt for example in shard]
-    scored = predict(prompts, pool.max_new_tokens, progress)
+    decoded = () if pool.task is None else pool.task.decoded
+    scored = predict(prompts, pool.max_new_tokens, progress, decoded)
     rows = []
     for example, value in zip(shard, scored, strict=True):
         row = asdict(value) | {"id": example.id, "index": example.index}

@@ -58,6 +58,8 @@ class Calibration:
         fingerprints: of the models' config and tokenizer.
         architecture: config entries that identify a similar model.
         versions: of the software that fitted it.
+        decoding: of the answers behind the scores: ``free``, ``constrained`` to the allowed ones,
+            or ``mixed``.
 
     Source: Je and Raffel (2025), the linear map from CoS-Low to data efficiency.
     """
@@ -83,6 +85,7 @@ class Calibration:
     fingerprints: tuple[str, ...] = ()
     architecture: dict[str, int | str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    decoding: str = "free"
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:

@@ -17,8 +17,9 @@ from labelcast.runs.pool import fetch, pickable, survey
 from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
-from labelcast.tasks.prompts import read_answer
+from labelcast.tasks.prompts import read_answer, usable_records
 from labelcast.tasks.sources import Source, open_source
+from labelcast.tasks.values import find_field
 
 _GOLD = "gold.json"
 
@@ -105,18 +106,20 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in _open_pool(run).records():
+    for record in usable_records(_open_pool(run), run.task):
         # The field is checked also if everything is labelled.
         if record.index not in wanted and record.index > 0:
             continue
-        if field not in record.values:
+        try:
+            value = find_field(record.values, field)
+        except KeyError:
             raise InputError(
                 f"--gold {field}: {record.where} has no such field. It has: "
                 f"{', '.join(list(record.values)[:12])}."
-            )
+            ) from None
         if not wanted:
             break
-        value = record.values[field] if record.index in wanted else None
+        value = value if record.index in wanted else None
         if not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import RootModel
 
@@ -17,11 +19,12 @@ from labelcast.files.untrusted import refuse_run_file, refuse_target
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
+from labelcast.runs.label_store import DrawnExample
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
-from labelcast.tasks.values import as_text, content_hash
+from labelcast.tasks.values import as_text, content_hash, find_field
 
 _WRITTEN = "exports.json"
 _Exports = RootModel[dict[str, list[str]]]
@@ -33,6 +36,7 @@ class Imported:
 
     `taken` answers are new or changed (`changed` of them replaced another), the `same` were known
     already, `blank` records have none; `unmatched` has the places of those without an example.
+    `lost` of these have an answer.
     """
 
     taken: int
@@ -40,6 +44,7 @@ class Imported:
     same: int
     blank: int
     unmatched: tuple[str, ...]
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -58,31 +63,34 @@ def read_file(run: Run, path: Path, file_format: str | None = None) -> Iterator[
 def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     """Save the answers of records, matched by the content of the input fields, else by id.
 
-    Order, extra columns and missing rows do not matter. Nothing is saved if any answer is wrong.
+    Order, extra columns, missing rows, other white space and other Unicode normal forms do not
+    matter. Nothing is saved if any answer is wrong.
 
     Raises:
         InputError: an answer is not allowed, or one example has two different answers.
     """
-    task, draws, known = run.task, store.read_draws(run), store.known_answers(run)
-    by_content = {content_hash(draw.fields): draw.id for draw in draws}
-    ids, name = {draw.id for draw in draws}, answer_name(task)
+    task, known, name = run.task, store.known_answers(run), answer_name(run.task)
+    matcher = _Matcher(store.read_draws(run), input_names(task))
     found: dict[str, tuple[str, str]] = {}
     unmatched: list[str] = []
-    blank = 0
+    blank = lost = 0
     for record in records:
-        drawn = _match(record, input_names(task), by_content)
-        if drawn not in ids:
+        drawn = matcher.find(record)
+        if drawn is None:
             own = record.values.get("id")
+            lost += not store.is_blank(_value(record, name))
             unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
             continue
-        if name not in record.values:
+        try:
+            value = find_field(record.values, name)
+        except KeyError:
             raise InputError(
                 f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
-            )
-        if store.is_blank(record.values[name]):
+            ) from None
+        if store.is_blank(value):
             blank += 1
             continue
-        answer = read_answer(record.values[name], task, f"{record.where}, field {name!r}")
+        answer = read_answer(value, task, f"{record.where}, field {name!r}")
         first, place = found.setdefault(drawn, (answer, record.where))
         if first != answer:
             raise InputError(
@@ -94,16 +102,23 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     same = sum(known.get(key) == answer for key, answer in answers.items())
     if same < len(answers):
         store.save_labels(run, known | answers)
-    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched))
+    return Imported(len(answers) - same, changed, same, blank, tuple(unmatched), lost)
 
 
-def export_rows(run: Run, only: Collection[str] | None = None) -> list[dict[str, str]]:
-    """The drawn examples as rows to fill in: id, set, input fields, answer (where known)."""
+def export_rows(
+    run: Run, only: Collection[str] | None = None, *, named: bool = False
+) -> list[dict[str, str]]:
+    """The drawn examples as rows to fill in: id, set, input fields, answer (where known).
+
+    An answer with a name is written as its value in the data, or as its name if `named`.
+    """
     known, task = store.known_answers(run), run.task
-    return [
-        {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, known.get(draw.id))}
-        for draw in store.read_draws(run, only)
-    ]
+    rows = []
+    for draw in store.read_draws(run, only):
+        answer = known.get(draw.id)
+        row = {"id": draw.id, "set": draw.set, **flat_row(draw.fields, task, answer)}
+        rows.append(row | ({answer_name(task): answer} if named and answer else {}))
+    return rows
 
 
 def write_export(
@@ -123,7 +138,8 @@ def write_export(
     """
     check_replaceable(run, path, file_format, force=force)
     store.require_drawn(run, only)
-    rows = export_rows(run, only)
+    # The tools offer the names as choices.
+    rows = export_rows(run, only, named=file_format not in ("jsonl", "csv"))
     texts = exchange.texts(path, file_format, rows, LabelTask.of(run.task))
     with disk_faults(path):
         make_folder(path.parent)
@@ -177,12 +193,49 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _match(record: Record, names: Sequence[str], by_content: Mapping[str, str]) -> str | None:
-    """The id of the example with a record's content, else the record's own id, if any."""
-    values = record.values
-    if all(values.get(name) is not None for name in names):
-        fields = {name: as_text(values[name], f"{record.where}, field {name!r}") for name in names}
-        # Other content under a known id is another example, not a relabelled one.
-        return by_content.get(content_hash(fields))
-    own = values.get("id")
-    return None if own is None else as_text(own, f"{record.where}, field 'id'")
+class _Matcher:
+    """Finds the drawn example that a record is about."""
+
+    def __init__(self, draws: Sequence[DrawnExample], names: Sequence[str]):
+        self._names = names
+        self._ids = {draw.id for draw in draws}
+        self._by_content = {content_hash(draw.fields): draw.id for draw in draws}
+        self._by_words: dict[str, list[str]] = {}
+        for draw in draws:
+            self._by_words.setdefault(_words_hash(draw.fields), []).append(draw.id)
+
+    def find(self, record: Record) -> str | None:
+        """The id of the example with a record's content, else with the record's own id.
+
+        White space and Unicode normal forms, which spreadsheets change, may differ. Other content
+        under a known id is another example, not a relabelled one.
+        """
+        own = record.values.get("id")
+        own = None if own is None else as_text(own, f"{record.where}, field 'id'")
+        values = {name: _value(record, name) for name in self._names}
+        if any(value is None for value in values.values()):
+            return own if own in self._ids else None
+        fields = {n: as_text(v, f"{record.where}, field {n!r}") for n, v in values.items()}
+        exact = self._by_content.get(content_hash(fields))
+        alike = self._by_words.get(_words_hash(fields), [])
+        if exact is not None:
+            return exact
+        if own in alike:
+            return own
+        return alike[0] if len(alike) == 1 else None
+
+
+def _value(record: Record, name: str) -> Any:
+    """A field of a record; None if it has none."""
+    try:
+        return find_field(record.values, name)
+    except KeyError:
+        return None
+
+
+def _words_hash(fields: Mapping[str, str]) -> str:
+    """A content hash that is the same with other white space or in another normal form."""
+    words = {
+        name: " ".join(unicodedata.normalize("NFKC", text).split()) for name, text in fields.items()
+    }
+    return content_hash(words)

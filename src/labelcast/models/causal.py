@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -13,6 +13,7 @@ from labelcast.errors import InputError, brief
 from labelcast.models.choices import Choice
 from labelcast.models.identity import ModelIdentity
 from labelcast.models.protocols import Predict, Progress
+from labelcast.tasks.conversations import Turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,10 +85,15 @@ class LanguageModel:
         """Whether the chat template shows a user turn."""
         return "@usr@" in self.turns([{"role": "user", "content": "@usr@"}], answering=True)
 
-    def render(self, instruction: str, user: str) -> str:
+    def render(self, instruction: str, user: str | Sequence[Turn]) -> str:
         """The prompt in the model's chat template, up to where the answer begins.
 
-        If the template has no system turn, the instruction opens the user turn.
+        The instruction is the system turn, with a system turn of the conversation's own after it.
+        If the template has no system turn, both open the first user turn.
+
+        Args:
+            instruction: of the task; may be empty.
+            user: the text of the user turn, or the turns of a conversation up to the answer.
 
         Raises:
             InputError: the model has no chat template, the template fails, or it drops the text.
@@ -104,13 +110,17 @@ class LanguageModel:
                 "would be the same. Correct the template (chat_template.jinja, or "
                 "tokenizer_config.json)."
             )
-        if self._takes_system:
-            turns = [{"role": "system", "content": instruction}, {"role": "user", "content": user}]
-        else:
-            turns = [{"role": "user", "content": f"{instruction}\n\n{user}"}]
-        return self.turns(turns, answering=True)
+        turns = [{"role": "user", "content": user}] if isinstance(user, str) else user
+        first = [instruction, *(t["content"] for t in turns if t["role"] == "system")]
+        system = "\n\n".join(filter(None, first))
+        rest = [dict(turn) for turn in turns if turn["role"] != "system"]
+        if system and self._takes_system:
+            rest.insert(0, {"role": "system", "content": system})
+        elif system and rest:
+            rest[0]["content"] = f"{system}\n\n{rest[0]['content']}"
+        return self.turns(rest, answering=True)
 
-    def turns(self, turns: Sequence[Mapping[str, str]], *, answering: bool = False) -> str:
+    def turns(self, turns: Sequence[Turn], *, answering: bool = False) -> str:
         """Turns, each with `role` and `content`, as the chat template writes them.
 
         `answering` adds the beginning of the model's answer. A template that asks for the date

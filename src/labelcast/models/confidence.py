@@ -23,7 +23,9 @@ class Confidence:
 
     Attributes:
         confidence: mean of the largest probabilities of the counted tokens, in [0, 1]; NaN if the
-            prompt was skipped.
+            prompt was skipped. Where only allowed answers are decoded, the probabilities are those
+            among the tokens that may follow, and the tokens at which nothing else may follow do
+            not count.
         perplexity: exp of minus the mean log of the same probabilities, at least 1.
         answer: the generated text, without special tokens.
         answer_tokens: how many tokens were counted.
@@ -53,6 +55,7 @@ def score_confidence(
     batch_size: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     progress: Progress = lambda done: None,
+    allowed: Sequence[str] = (),
 ) -> list[Confidence]:
     """Confidence of each prompt, in order.
 
@@ -65,6 +68,7 @@ def score_confidence(
         batch_size: None chooses one for the device. It changes no value beyond rounding.
         max_new_tokens: the most tokens of an answer; 30 in the paper.
         progress: called with the number of prompts done.
+        allowed: decode along these answers only; empty for free decoding. See `Confidence`.
 
     Raises:
         InputError: a prompt without tokens, or `max_new_tokens` below 1.
@@ -78,7 +82,7 @@ def score_confidence(
         >>> scores[0].answer
         'four,'
     """
-    return lm.predictor(batch_size)(prompts, max_new_tokens, progress)
+    return lm.predictor(batch_size)(prompts, max_new_tokens, progress, allowed)
 
 
 def confidences(
@@ -87,6 +91,7 @@ def confidences(
     prompts: Iterable[str],
     max_new_tokens: int,
     progress: Progress = lambda done: None,
+    allowed: Sequence[str] = (),
 ) -> list[Confidence]:
     """Confidence of each prompt of a causal model, in order; see `score_confidence`.
 
@@ -96,6 +101,12 @@ def confidences(
 
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
+    prompts, trie = list(prompts), None
+    if allowed and prompts:
+        from labelcast.models.constrained import AnswerTrie
+
+        trie = AnswerTrie.of(lm, prompts[0], allowed, end_tokens(lm))
+        max_new_tokens = trie.steps
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
     for number, ids in enumerate(tokens, 1):
         if not ids:
@@ -104,7 +115,8 @@ def confidences(
     fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
     progress(len(tokens) - len(fitting))
     counts = dict.fromkeys({*end_tokens(lm), lm.tokenizer.pad_token_id}, False)
-    generated = answers.answer([tokens[i] for i in fitting], max_new_tokens, progress)
+    wanted = [tokens[i] for i in fitting]
+    generated = answers.answer(wanted, max_new_tokens, progress, trie)
     for position, answer in zip(fitting, generated, strict=True):
         if not all(map(math.isfinite, answer.probabilities)):
             dtype = str(lm.dtype.value).removeprefix("torch.")
@@ -119,7 +131,8 @@ def confidences(
         counted = [probability for token, probability in pairs if counts[token]]
         results[position] = Confidence(
             *summarise(counted or answer.probabilities[:1]),
-            answer=lm.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip(),
+            answer=answer.allowed
+            or lm.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip(),
             answer_tokens=len(counted),
             token_probabilities=tuple(counted),
             margin=answer.margin,

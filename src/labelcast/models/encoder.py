@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from labelcast.errors import InputError, brief
+from labelcast.files.json_files import read_json
 from labelcast.models.choices import Choice, choose_batch
 from labelcast.models.confidence import Confidence
 from labelcast.models.encoding import by_length
 from labelcast.models.identity import ModelIdentity
 from labelcast.models.memory import Halving
 from labelcast.models.protocols import Predict, Progress
+from labelcast.tasks.conversations import Turn
 
 # Of the cosine between a text and an answer's name; the scale of sentence-transformers' losses.
 _SCALE = 20.0
@@ -122,9 +125,9 @@ class Encoder:
         """Whether it has answers before it is tuned, from the cosine with their names."""
         return self.head is not None or self.pooling.sentence
 
-    def render(self, instruction: str, user: str) -> str:
-        """The text that is embedded: the input fields, without the instruction."""
-        return user
+    def render(self, instruction: str, user: str | Sequence[Turn]) -> str:
+        """The text that is embedded: the input fields or turns, without the instruction."""
+        return user if isinstance(user, str) else "\n".join(turn["content"] for turn in user)
 
     def for_answers(self, answers: Sequence[str]) -> Encoder:
         """The same model for a task with these allowed answers.
@@ -213,6 +216,7 @@ class Encoder:
         prompts: Iterable[str],
         max_new_tokens: int,
         progress: Progress = lambda done: None,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         vectors = self.embed(list(prompts), batch_size=batch_size, progress=progress)
         return choose(self.for_answers(self.answers).answers, self.probabilities(vectors))
@@ -246,3 +250,45 @@ def padded(sequences: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor
         "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding),
         "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
     }
+
+
+def read_pooling(spec: str, folder: str) -> Pooling:
+    """How a sentence-transformers folder or hub id pools; the mean for any other encoder.
+
+    Raises InputError for modules other than a transformer, pooling and normalisation.
+    """
+    modules = _read_beside(folder, "modules.json")
+    if modules is None:
+        return Pooling()
+    kinds = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in modules}
+    unknown = kinds.keys() - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise InputError(
+            f"model {spec}: its modules.json has {', '.join(sorted(unknown))}, and labelcast knows "
+            "a transformer, pooling and normalisation only."
+        )
+    given = _read_beside(folder, f"{kinds.get('Pooling', '1_Pooling')}/config.json") or {}
+    mode = given.get("pooling_mode")
+    for name, key in (("cls", "pooling_mode_cls_token"), ("max", "pooling_mode_max_tokens")):
+        mode = name if given.get(key) else mode
+    length = (_read_beside(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
+    return Pooling(
+        "cls" if mode == "cls" else "max" if mode == "max" else "mean",
+        unit="Normalize" in kinds,
+        sentence=True,
+        max_length=length,
+    )
+
+
+def _read_beside(folder: str, name: str) -> Any:
+    """A JSON file of a folder or of a hub repository; None if there is none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        folder,
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return None if path is None else read_json(Path(path))

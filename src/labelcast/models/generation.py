@@ -15,6 +15,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
+from labelcast.models.constrained import AnswerTrie, Walk
 from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.memory import Halving
 from labelcast.models.plan import answers_fit, gpu_rooms
@@ -34,20 +35,27 @@ class Generated:
         tokens: the generated tokens, with the end-of-sequence token if there was one.
         probabilities: the largest softmax probability at each token, in [0, 1].
         margin: the smallest difference between the two largest probabilities at any step.
+        allowed: the allowed answer that was taken. Then `tokens` are those at which another answer
+            was possible, and the probabilities are among the tokens of allowed answers.
     """
 
     tokens: list[int]
     probabilities: list[float]
     margin: float
+    allowed: str | None = None
 
 
 class Answers(Protocol):
     """Generates greedy answers to prompts of tokens: transformers here, or vLLM."""
 
     def answer(
-        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
+        self,
+        prompts: Prompts,
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+        trie: AnswerTrie | None = None,
     ) -> list[Generated]:
-        """Greedy answers to prompts, in order.
+        """Greedy answers to prompts, in order; with a trie, along its answers only.
 
         No prompt is empty, and each leaves room in the context for `max_new_tokens`.
         """
@@ -66,7 +74,11 @@ class LocalAnswers:
         self._rooms, self._halving = gpu_rooms(lm), Halving()
 
     def answer(
-        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
+        self,
+        prompts: Prompts,
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+        trie: AnswerTrie | None = None,
     ) -> list[Generated]:
         """Greedy answers to prompts, in order; see `Answers`."""
         found: dict[int, Generated] = {}
@@ -82,7 +94,8 @@ class LocalAnswers:
 
         def run(batch: list[int]) -> list[Generated]:
             chosen = [prompts[i] for i in batch]
-            answers: list[Generated] = generate(self.lm, chosen, self._prefix, max_new_tokens)
+            walk = None if trie is None else Walk(trie, len(chosen))
+            answers: list[Generated] = generate(self.lm, chosen, self._prefix, max_new_tokens, walk)
             return answers
 
         planned = batches(self.lm, prompts, self.batch_size, fits)
@@ -177,9 +190,16 @@ def batches(
 
 @torch.inference_mode()
 def generate(
-    lm: TorchModel, prompts: Prompts, prefix: Prefix, max_new_tokens: int = 30
+    lm: TorchModel,
+    prompts: Prompts,
+    prefix: Prefix,
+    max_new_tokens: int = 30,
+    walk: Walk | None = None,
 ) -> list[Generated]:
-    """Greedy answers to one batch of prompts, each beginning with the prefix's tokens."""
+    """Greedy answers to one batch of prompts, each beginning with the prefix's tokens.
+
+    With a `walk`, only along its allowed answers.
+    """
     device, start = lm.input_device, len(prefix.tokens)
     ends = end_tokens(lm)
     tails = [list(prompt[start:]) for prompt in prompts]
@@ -194,6 +214,11 @@ def generate(
     cache = _empty_cache(lm, rows, start + width + max_new_tokens, prefix)
     answers: list[list[tuple[int, float, float]]] = [[] for _ in prompts]
     alive = list(range(rows))
+
+    def is_done(row: int) -> bool:
+        ended = bool(answers[row]) and answers[row][-1][0] in ends
+        return ended if walk is None else walk.is_done(row)
+
     for step in range(max_new_tokens):
         seen = mask[:, : start + width + step]
         # Without padding no mask is needed, and attention takes its fastest path.
@@ -205,11 +230,13 @@ def generate(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]  # [B,V]
-        best, tokens = _largest(logits)
+        best, tokens = _largest(logits if walk is None else walk.only_allowed(logits, alive))
         for row, token, (first, second) in zip(alive, tokens.tolist(), best.tolist(), strict=True):
-            if not answers[row] or answers[row][-1][0] not in ends:
+            if not is_done(row):
                 answers[row].append((token, first, first - second))
-        keep = [i for i, row in enumerate(alive) if answers[row][-1][0] not in ends]
+                if walk is not None:
+                    walk.take(row, token)
+        keep = [i for i, row in enumerate(alive) if not is_done(row)]
         if not keep:
             break
         # Finished rows are dropped many at a time, since dropping copies the cache.
@@ -219,8 +246,17 @@ def generate(
             cache.batch_select_indices(chosen)
             mask, tokens, positions = mask[chosen], tokens[chosen], positions[chosen]
         ids, positions = tokens[:, None], positions[:, -1:] + 1
+    allowed = [None] * rows if walk is None else walk.answers
+    if walk is not None:  # without a choice, the first token, which is certain
+        answers = [
+            [one for one, is_choice in zip(*pair, strict=True) if is_choice] or pair[0][:1]
+            for pair in zip(answers, walk.choices, strict=True)
+        ]
     columns = [tuple(zip(*answer, strict=True)) for answer in answers]
-    return [Generated(list(t), list(p), min(margins)) for t, p, margins in columns]
+    return [
+        Generated(list(t), list(p), min(margins), answer)
+        for (t, p, margins), answer in zip(columns, allowed, strict=True)
+    ]
 
 
 def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

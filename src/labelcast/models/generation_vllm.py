@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from labelcast.errors import InputError, RunError, brief
+from labelcast.models.constrained import AnswerTrie
 from labelcast.models.generation import Generated, Prompts, end_tokens
 from labelcast.models.loading import LanguageModel, weights_folder
 from labelcast.models.protocols import Progress
@@ -52,9 +53,15 @@ class VllmAnswers:
         self._lm, self._vllm = lm, vllm
 
     def answer(
-        self, prompts: Prompts, max_new_tokens: int, progress: Progress = lambda done: None
+        self,
+        prompts: Prompts,
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+        trie: AnswerTrie | None = None,
     ) -> list[Generated]:
-        """Greedy answers to prompts, in order; see `Answers`."""
+        """Greedy answers to prompts, in order, never along a trie; see `Answers`."""
+        if trie is not None:
+            raise InputError("constrain: needs --engine local or ray.")
         if not prompts:
             return []
         ends = end_tokens(self._lm)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, brief, is_out_of_memory
-from labelcast.files.json_files import read_json
 from labelcast.files.untrusted import refuse_special
 from labelcast.models import embedded
 from labelcast.models.causal import LanguageModel
@@ -36,7 +35,7 @@ from labelcast.models.choices import (
     choose_entry,
     torch_dtype,
 )
-from labelcast.models.encoder import Encoder, Pooling
+from labelcast.models.encoder import Encoder, read_pooling
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, identify
 
@@ -177,48 +176,6 @@ def _encoder_dtype(wanted: str) -> Choice[Any]:
     if wanted == "auto":
         return Choice(torch_dtype("float32"), "an encoder is small")
     return Choice(torch_dtype(wanted), "asked for")
-
-
-def read_pooling(spec: str, folder: str) -> Pooling:
-    """How a sentence-transformers folder or hub id pools; the mean for any other encoder.
-
-    Raises InputError for modules other than a transformer, pooling and normalisation.
-    """
-    modules = _read_beside(folder, "modules.json")
-    if modules is None:
-        return Pooling()
-    kinds = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in modules}
-    unknown = kinds.keys() - {"Transformer", "Pooling", "Normalize"}
-    if unknown:
-        raise InputError(
-            f"model {spec}: its modules.json has {', '.join(sorted(unknown))}, and labelcast knows "
-            "a transformer, pooling and normalisation only."
-        )
-    given = _read_beside(folder, f"{kinds.get('Pooling', '1_Pooling')}/config.json") or {}
-    mode = given.get("pooling_mode")
-    for name, key in (("cls", "pooling_mode_cls_token"), ("max", "pooling_mode_max_tokens")):
-        mode = name if given.get(key) else mode
-    length = (_read_beside(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
-    return Pooling(
-        "cls" if mode == "cls" else "max" if mode == "max" else "mean",
-        unit="Normalize" in kinds,
-        sentence=True,
-        max_length=length,
-    )
-
-
-def _read_beside(folder: str, name: str) -> Any:
-    """A JSON file of a folder or of a hub repository; None if there is none."""
-    from transformers.utils import cached_file
-
-    path = cached_file(
-        folder,
-        name,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
-    )
-    return None if path is None else read_json(Path(path))
 
 
 def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -> LanguageModel:

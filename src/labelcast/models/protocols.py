@@ -59,7 +59,11 @@ class Predict(Protocol):
     """Answers prompts, with the probability of each answer."""
 
     def __call__(
-        self, prompts: Iterable[str], max_new_tokens: int, progress: Progress
+        self,
+        prompts: Iterable[str],
+        max_new_tokens: int,
+        progress: Progress,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         """Answer each prompt, in order; see `confidence.score_confidence`."""
 

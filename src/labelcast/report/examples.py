@@ -19,7 +19,7 @@ from labelcast.files.untrusted import refuse_special
 from labelcast.labels.draw import read_gold
 from labelcast.labels.session import ExampleNotes, load_notes
 from labelcast.runs.label_store import read_draws, read_labels
-from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers
+from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers, read_share_allowed
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import SHARE
 from labelcast.tasks.prompts import input_names
@@ -41,6 +41,7 @@ class PoolConfidence:
         left_out: duplicates and prompts that are too long; these are never picked.
         mean, low, high: over the other examples.
         limit: the highest confidence that could be picked.
+        allowed: how often the model's free answer is an allowed one; None if not measured.
         edges, counts, picked: of a histogram: the edges of its bins, and the examples and the
             picked examples in each.
     """
@@ -54,6 +55,7 @@ class PoolConfidence:
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     picked: tuple[int, ...]
+    allowed: float | None = None
 
 
 def read_confidence(run: Run) -> PoolConfidence | None:
@@ -84,6 +86,7 @@ def read_confidence(run: Run) -> PoolConfidence | None:
         edges=tuple(edges.tolist()),
         counts=tuple(np.histogram(np.clip(usable, first, 1), edges)[0].tolist()),
         picked=tuple(np.histogram(np.clip(chosen, first, 1), edges)[0].tolist()),
+        allowed=read_share_allowed(path, run.task),
     )
 
 

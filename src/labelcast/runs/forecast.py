@@ -15,7 +15,7 @@ from labelcast.forecast.forecasting import answer
 from labelcast.forecast.given_scores import Scale, scale_of
 from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import Question
-from labelcast.runs.records import Asked, ModelPart
+from labelcast.runs.records import CONSTRAINED, FREE, Asked, ModelPart
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import SHARE
 
@@ -27,6 +27,8 @@ PUBLISHED_EXAMPLES = 32
 
 OPTIONS = ("calibration", *Options.__annotations__)
 """The names in `RunOptions`, in the order in which commands show them."""
+FEW_ALLOWED = 0.5
+"""The share of allowed answers below which a forecast warns."""
 _FORMER = {"seed", "samples"}
 """Options of earlier versions, which changed no more than the last digits."""
 _SAME = 5e-4
@@ -60,6 +62,19 @@ def answer_run(
     else:
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
         warnings = _of_another_model(card, model)
+    decoding = CONSTRAINED if run.task and run.task.constrain else FREE
+    if card.decoding != decoding:
+        warnings.append(
+            f"the card {card.name} was measured with {card.decoding} decoding, and the run with "
+            f"{decoding}: scores that are measured otherwise need not follow its line"
+        )
+    allowed = run.manifest("score").allowed if run.is_done("score") else None
+    if allowed is not None and allowed < FEW_ALLOWED:
+        warnings.append(
+            f"only {allowed:.0%} of the model's answers to the pool are allowed answers: zero-shot "
+            "and early scores measure its form more than its knowledge; say the form in the "
+            "instruction, or set `constrain: true` in the task"
+        )
     if coslow_is_stale(run):
         warnings.append(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "

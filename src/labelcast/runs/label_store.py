@@ -51,18 +51,29 @@ _ROLES: tuple[Role, ...] = ("low", "train", "test")
 
 
 class DrawnExample(Form):
-    """One row of `draws.jsonl`: an example, its position in the pool, its set and draw number."""
+    """One row of `draws.jsonl`: an example, its position in the pool, its set and draw number.
+
+    `chat_turns` are those of a conversation, which `fields` has as text for people.
+    """
 
     id: str
     index: Natural
     set: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
     batch: Natural = 0
     fields: dict[str, str]
+    chat_turns: list[dict[str, str]] = Field(default_factory=list)
 
     @classmethod
     def of(cls, example: Example, name: str, batch: int) -> DrawnExample:
         """An example of the pool as a member of a set."""
-        return cls(id=example.id, index=example.index, set=name, batch=batch, fields=example.fields)
+        return cls(
+            id=example.id,
+            index=example.index,
+            set=name,
+            batch=batch,
+            fields=example.fields,
+            chat_turns=[dict(turn) for turn in example.turns],
+        )
 
 
 class Label(DrawnExample):
@@ -165,8 +176,11 @@ def require_drawn(run: Run, only: Collection[str] | None) -> None:
 
 
 def read_labels(run: Run) -> list[Label]:
-    """The labels of a run."""
-    return _read_examples(run, _LABELS, Label)
+    """The labels of a run; an answer with a name is the name."""
+    labels, task = _read_examples(run, _LABELS, Label), run.task
+    if task is None or not task.values:
+        return labels
+    return [n.model_copy(update={"answer": task.name_of(n.answer)}) for n in labels]
 
 
 def known_answers(run: Run) -> dict[str, str]:
@@ -216,10 +230,15 @@ def labelled_examples(run: Run, name: str, render: Render) -> list[Example]:
         )
     task, file = run.task, f"{run.path.name}/{_LABELS}"
     records = [
-        Record(n.index, f"{file} id {n.id}", {"id": n.id, **flat_row(n.fields, task, n.answer)})
-        for n in labels
+        Record(n.index, f"{file} id {n.id}", {"id": n.id, **_values(n, task)}) for n in labels
     ]
     return list(examples(Source(file, lambda: iter(records)), task, render, need_answer=True))
+
+
+def _values(label: Label, task: Task | None) -> dict[str, Any]:
+    """A label as a record: a conversation by its turns, which its text does not have."""
+    values: dict[str, Any] = flat_row(label.fields, task, label.answer)
+    return values | (dict.fromkeys(label.fields, label.chat_turns) if label.chat_turns else {})
 
 
 def is_blank(value: object) -> bool:
@@ -239,4 +258,6 @@ def _read_examples(run: Run, name: str, form: type[Drawn]) -> list[Drawn]:
 
 
 def _row(drawn: DrawnExample, task: Task | None, answer: str | None) -> dict[str, Any]:
-    return drawn.model_dump(include={*_OWN_FIELDS}) | flat_row(drawn.fields, task, answer)
+    turns = {"chat_turns": drawn.chat_turns} if drawn.chat_turns else {}
+    own = drawn.model_dump(include={*_OWN_FIELDS}) | turns
+    return own | flat_row(drawn.fields, task, answer)

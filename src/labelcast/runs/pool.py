@@ -25,6 +25,7 @@ from labelcast.errors import InputError, LabelcastWarning, brief, is_out_of_memo
 from labelcast.execution.shards import SCHEMA, ShardedPool, seal
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.runs.run import Run
+from labelcast.tasks.metrics import share_allowed
 from labelcast.tasks.prompts import Example, Render, content_id, examples
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
@@ -134,6 +135,18 @@ def read_model_answers(path: Path, ids: Iterable[str]) -> dict[str, ModelAnswer]
     return {row["id"]: ModelAnswer(row["answer"], row["confidence"]) for row in rows}
 
 
+def read_share_allowed(path: Path, task: Task | None) -> float | None:
+    """How often the model's free answer is an allowed one, in [0, 1].
+
+    None if any text is allowed, or if the model could not answer freely.
+    """
+    if task is None or not task.answers or task.constrain:
+        return None
+    table = _read(path, ["answer", "flag"])
+    kept = table.filter(pc.not_equal(table["flag"], "too_long"))
+    return share_allowed(kept["answer"].to_pylist(), task.answers)
+
+
 def read_column(path: Path, name: str) -> NDArray[Any]:
     """One column of a scored pool; missing numbers are NaN."""
     column: NDArray[Any] = _read(path, [name])[name].to_numpy()
@@ -186,7 +199,7 @@ def fetch(
 ) -> list[Example]:
     """The examples at some positions of a source, in the order of `positions`."""
     wanted = set(positions)
-    render = render or (lambda instruction, user: user)
+    render = render or (lambda instruction, user: "")
     chosen = examples(source, task, render, wanted=wanted.__contains__)
     found = {example.index: example for example in islice(chosen, len(wanted))}
     missing = wanted - found.keys()

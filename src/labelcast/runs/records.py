@@ -34,6 +34,10 @@ TaskPart = Annotated[
 """A task, written with all its keys."""
 
 
+FREE, CONSTRAINED = "free", "constrained"
+"""How a model's answers are decoded; see `Task.constrain`."""
+
+
 class Form(BaseModel):
     """A frozen record of a JSON object; keys that are not named are ignored."""
 
@@ -108,7 +112,8 @@ class Asked(OpenForm):
 class Manifest(OpenForm):
     """`manifests/STEP.json`, written last: when a step finished and how it was run.
 
-    `labels` and `gram` are digests that only coslow has. `asked` is what a forecast was asked;
+    `allowed` is of score: how often the model's free answer is an allowed one. `labels` and `gram`
+    are digests that only coslow has. `asked` is what a forecast was asked;
     earlier versions have it in `options`.
     """
 
@@ -116,6 +121,7 @@ class Manifest(OpenForm):
     finished: str = ""
     versions: dict[str, str] = {}
     seconds: Seconds | None = None
+    allowed: Share | None = None
     labels: str | None = None
     gram: str | None = None
     asked: Asked | None = None
@@ -144,6 +150,7 @@ class TunedScore(OpenForm):
         test_size: examples in the test set.
         seconds: of training and evaluation, None if unknown.
         score_sd: standard error of the score, from the test set's size.
+        decoding: of the answers; ``free``, or ``constrained`` to the allowed ones.
     """
 
     budget: Natural
@@ -156,6 +163,7 @@ class TunedScore(OpenForm):
     score_sd: Finite | None = None
     recipe_digest: str | None = None
     test_digest: str | None = None
+    decoding: str = FREE
 
 
 Record = TypeVar("Record", bound=BaseModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.execution.pool_engines import Engine, LocalEngine
-from labelcast.files.json_files import write_jsonl
+from labelcast.files.json_files import write_jsonl, write_with
 from labelcast.models.choices import choose_batch, threads
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.loading import AnyModel, check_gradients, load_any
@@ -26,7 +27,15 @@ from labelcast.runs.label_store import (
     restore_draws,
     surviving_draws,
 )
-from labelcast.runs.pool import Survey, fetch, pickable, read_column, score_pool, survey
+from labelcast.runs.pool import (
+    Survey,
+    fetch,
+    pickable,
+    read_column,
+    read_share_allowed,
+    score_pool,
+    survey,
+)
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import pick_low_confidence
@@ -79,7 +88,7 @@ def score(
         task: a task, a task file, or the name of a task in the catalogue; None if the records are
             already rendered (``input_text``).
         batch_size: prompts that run at once; None chooses for the device.
-        max_new_tokens: where an answer is cut off.
+        max_new_tokens: where an answer is cut off; not used if the task has `constrain`.
         progress: called with the number of examples done since the last call.
 
     Returns:
@@ -109,6 +118,7 @@ def score(
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         progress=progress,
+        allowed=() if task is None else task.decoded,
     )
     seen: set[str] = set()
     results = []
@@ -153,6 +163,7 @@ class ScoredRun:
     skipped: int  # prompts that do not fit the model's context; never picked
     picked: tuple[str, ...]  # ids of the examples to label
     mean_confidence: float  # over the pool, without skipped prompts
+    allowed: float | None  # how often the free answer is an allowed one; None if not measured
     reused: bool  # whether the folder already had the result
 
 
@@ -218,6 +229,8 @@ def score_run(
     if task is not None:
         lm.render(task.instruction.strip(), "text")  # without a chat template, create no folder
     engine = engine or LocalEngine(lm)
+    if task is not None and task.constrain and engine.runtime != TRANSFORMERS:
+        raise InputError(f"task {task.name}: 'constrain' needs --engine local or ray.")
     question = RunQuestion(
         task=task,
         pool_digest=found.digest,
@@ -234,8 +247,10 @@ def score_run(
         batch_size = earlier.facts.batch_size if batch_size is None else batch_size
     batch_size = engine.batch_size if batch_size is None else batch_size
     chosen = choose_batch(batch_size, lm.device.value, "confidence")
+    # Standard input is kept in the run, for the commands that draw more of it.
+    kept = source.copy and Path(out).resolve() / f"pool{''.join(source.copy.suffixes)}"
     facts = RunFacts(
-        pool=source.spec,
+        pool=str(kept or source.spec),
         size=found.size,
         model=ModelPart(**asdict(lm.identity)),
         device=lm.device.value,
@@ -244,13 +259,17 @@ def score_run(
     )
     run = Run.create(out, question, facts)
     with run.locked():
+        if source.copy is not None and kept is not None and not kept.exists():
+            write_with(kept, lambda path: shutil.copyfile(str(source.copy), path))
         reused = _is_finished(run)
         limits = {"batch_size": chosen.value, "max_new_tokens": max_new_tokens}
         table = score_pool(run, engine, source, found, task, **limits, progress=progress)
         _draw_low(run, source, pickable(table))
+        allowed = read_share_allowed(table, task)
         if not reused:
+            share = {} if allowed is None else {"allowed": round(allowed, 4)}
             timing = {"threads": threads(), "seconds": round(time.perf_counter() - begin, 3)}
-            run.finish("score", **question.to_dict(), **facts.to_dict(), **timing)
+            run.finish("score", **question.to_dict(), **facts.to_dict(), **timing, **share)
     confidence = read_column(table, "confidence").astype(float)
     return ScoredRun(
         run=run,
@@ -259,6 +278,7 @@ def score_run(
         skipped=int(np.isnan(confidence).sum()),
         picked=tuple(row["id"] for row in run.rows("to_label.jsonl")),
         mean_confidence=float(confidence[~np.isnan(confidence)].mean()),
+        allowed=allowed,
         reused=reused,
     )
 

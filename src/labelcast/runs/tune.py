@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -16,7 +16,7 @@ from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import AnyModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import count_labels, labelled_examples
-from labelcast.runs.records import Form, TunedScore, parse_file
+from labelcast.runs.records import CONSTRAINED, Form, TunedScore, parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
@@ -45,6 +45,7 @@ def tune(
     max_new_tokens: int | None = None,
     keep: Path | None = None,
     force: bool = False,
+    report_to: Sequence[str] = (),
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
 ) -> TunedScore:
@@ -66,6 +67,8 @@ def tune(
         max_new_tokens: where an answer is cut off; None takes the run's own.
         keep: folder to save the tuned model in; None discards it.
         force: replace files in `keep` that are edited or not of a saved model.
+        report_to: experiment trackers for the losses: trackio, wandb, mlflow, tensorboard (into
+            ``RUN/tensorboard``).
         on_step: called after each training step with the step, the most steps and the last loss.
         on_test: called with the number of test examples scored since the last call.
 
@@ -75,6 +78,7 @@ def tune(
     """
     from labelcast.training.backend import Placement, backend_of, recipe_for
     from labelcast.training.evaluate import Scoring
+    from labelcast.training.reporting import Reports, trackers
 
     begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
@@ -87,11 +91,18 @@ def tune(
         train = bool(budget)
         model = load_run_model(run, recipe, model, device=device, dtype=dtype, train=train)
     check_model(run, lm := model)
+    label = f"{budget}-{seed}-{recipe.digest}"
+    reports = Reports(
+        trackers(",".join(report_to)),
+        f"{run.path.resolve().name}-{label}",
+        str(run.file(f"tensorboard/{label}")),
+    )
+    backend = backend_of(recipe, name)
     vectors = str(run.file("vectors"))
-    backend, placement = backend_of(recipe, name), Placement(lm.device.value, dtype, cache=vectors)
+    placement = Placement(lm.device.value, dtype, cache=vectors, reports=reports)
     test = labelled_examples(run, "test", lm.render)
     training: dict[str, object] = {}
-    folder = run.file(f"tuning/{budget}-{seed}-{recipe.digest}")
+    folder = run.file(f"tuning/{label}")
     with run.locked():
         if budget:
             chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
@@ -101,9 +112,11 @@ def tune(
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
+        task = run.task
         scoring = Scoring(
-            "accuracy" if run.task is None else run.task.metric,
-            () if run.task is None else run.task.answers,
+            "accuracy" if task is None else task.metric,
+            () if task is None else task.answers,
+            task is not None and task.constrain,
             batch_size,
             max_new_tokens or run.question.max_new_tokens,
         )
@@ -119,7 +132,7 @@ def tune(
             "score_sd": found.sd,
             "recipe_digest": recipe.digest,
             "test_digest": digest(test),
-        }
+        } | ({"decoding": CONSTRAINED} if scoring.constrain else {})
         result = TunedScore.model_validate(row | training)
         key = budget, seed, recipe.digest
         kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]

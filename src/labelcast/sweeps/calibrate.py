@@ -11,6 +11,7 @@ from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
 from labelcast.models.choices import check_dtype, choose_device
+from labelcast.runs.records import CONSTRAINED, FREE
 from labelcast.runs.run import versions
 from labelcast.sweeps.probes import Probes, ProbeSettings, estimate_probes, measure_probes
 from labelcast.sweeps.records import SweepFile
@@ -25,6 +26,8 @@ BASELINES = {
 }
 """What the AUC is predicted from, in the order in which it is shown."""
 MEAN = "the mean of the other tasks"
+MIXED = "mixed"
+"""The decoding of a card whose tasks differ in it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class TaskCurve:
     auc: float
     zero_shot: float
     censored: bool
+    constrained: bool = False  # whether the model decoded along the allowed answers
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,9 @@ def fit_card(
         architecture={k: v for k, v in (model.architecture or {}).items() if v is not None},
         versions=versions(),
     )
-    card = replace(card, loto_difference=gain)
+    kinds = {curve.constrained for curve in curves}
+    decoding = MIXED if len(kinds) > 1 else CONSTRAINED if kinds == {True} else FREE
+    card = replace(card, loto_difference=gain, decoding=decoding)
     return Calibrated(card, tuple(errors), tasks, (*warnings, *_warnings(curves, card)))
 
 
@@ -266,7 +272,14 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
             if curve.auc is None or curve.zero_shot is None:
                 skipped.append(f"{task} is left out: {curve.note}")
                 continue
-            found[task] = TaskCurve(sweep, task, curve.auc, curve.zero_shot, bool(curve.censored))
+            found[task] = TaskCurve(
+                sweep,
+                task,
+                curve.auc,
+                curve.zero_shot,
+                bool(curve.censored),
+                sweep.read().tasks[task].task.constrain,
+            )
     return list(found.values()), skipped
 
 
@@ -297,6 +310,8 @@ def _warnings(curves: Sequence[TaskCurve], card: Calibration) -> list[str]:
             f"{censored} of {len(curves)} curves end below 5,000 labels; their last score is "
             "carried on, so their AUC may be too low or too high"
         )
+    if card.decoding == MIXED:
+        found.append("some tasks decode along their allowed answers only, others freely")
     if card.leans_on_prior:
         found.append(
             "on these tasks CoS-Low is not shown to predict the AUC better than the mean of the "

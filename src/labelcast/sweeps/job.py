@@ -27,6 +27,7 @@ from labelcast.errors import (
 from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
+from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import ScoreKey, ScoreRow, TaskEntry
 from labelcast.tasks import prompts
 from labelcast.tasks.prompts import Example, Render
@@ -34,6 +35,7 @@ from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Splits
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class SweepSettings:
     max_new_tokens: int = 30
     threads: int | None = None  # of torch in each job on a CPU; None keeps torch's own number
     processes: int = 1  # of each job; above 1 it trains under accelerate, one process per GPU
+    report_to: tuple[str, ...] = ()  # trackers of `training.reporting`
 
     def __post_init__(self) -> None:
         """Refuse invalid budgets, seeds and test sizes."""
@@ -139,9 +142,17 @@ class SweepJob:
         settings, device = self.settings, self.settings.device
         if device.startswith("cuda:") and len(visible_gpus()) == 1:
             device = "cuda"  # its worker sees only its own GPU, which is the first there
-        cache = self.folder and str(Path(self.folder).parents[1] / "vectors")
-        processes = settings.processes if self.budget else 1
-        return Placement(device, settings.dtype, processes, cache)
+        name, folder, vectors = f"{self.name}-{self.budget}-{self.seed}", "", None
+        if self.folder is not None:
+            out = Path(self.folder).parents[1]
+            folder, vectors = str(out / "tensorboard" / name), str(out / "vectors")
+        return Placement(
+            device,
+            settings.dtype,
+            settings.processes if self.budget else 1,
+            vectors,
+            Reports(settings.report_to, name, folder),
+        )
 
     @property
     def scoring(self) -> Scoring:
@@ -149,7 +160,13 @@ class SweepJob:
         from labelcast.training.evaluate import Scoring  # which imports torch
 
         task, settings = self.source.task, self.settings
-        return Scoring(task.metric, task.answers, settings.batch_size, settings.max_new_tokens)
+        return Scoring(
+            task.metric,
+            task.answers,
+            task.constrain,
+            settings.batch_size,
+            settings.max_new_tokens,
+        )
 
     def splits(self, render: Render, read: Read = read_examples) -> Splits:
         """The test set and training order of the job; raises as `split`."""
@@ -160,6 +177,7 @@ class SweepJob:
     def row(self, **measured: Any) -> ScoreRow:
         """The row of scores of this job, with the fields that were measured."""
         settings = self.settings
+        measured |= {"decoding": CONSTRAINED} if self.source.task.constrain else {}
         return ScoreRow(
             task=self.name,
             model=settings.model,

@@ -27,7 +27,7 @@ from labelcast.sweeps.estimate import rough_speed
 from labelcast.sweeps.job import split
 from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
 from labelcast.sweeps.sweep import Sweep
-from labelcast.tasks.metrics import comparison, score_answers
+from labelcast.tasks.metrics import score_answers, share_allowed
 from labelcast.tasks.prompts import Example
 
 _MOST = 100
@@ -197,12 +197,15 @@ class _Measuring:
                 "of a draw. Lower --n-label; the estimate gets less certain."
             )
         self.say(f"{name}: confidence of {len(pool)} examples")
-        begin = time.perf_counter()
+        begin, task = time.perf_counter(), self.content.tasks[name].task
         scored = score_confidence(
-            self.lm, [e.prompt for e in pool], max_new_tokens=self.settings.max_new_tokens
+            self.lm,
+            [e.prompt for e in pool],
+            max_new_tokens=self.settings.max_new_tokens,
+            allowed=task.decoded,
         )
         values = np.array([one.confidence for one in scored])
-        task, answers = self.content.tasks[name].task, [one.answer for one in scored]
+        answers = [one.answer for one in scored]
         score = score_answers(task.metric, answers, [str(e.answer) for e in pool], task.answers)
         return self._kept(
             ConfidenceRow,
@@ -212,7 +215,7 @@ class _Measuring:
             mean_confidence=float(np.nanmean(values)),
             metric=task.metric,
             score=score.total,
-            allowed=_share_allowed(answers, task.answers),
+            allowed=share_allowed(answers, task.answers),
             confidence=[None if np.isnan(v) else round(float(v), 6) for v in values],
             seconds=round(time.perf_counter() - begin, 3),
         )
@@ -326,10 +329,3 @@ class _Measuring:
         self.file.add(row)
         self.rows.append(row)
         return kind.model_validate(row)
-
-
-def _share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
-    """The fraction of answers that are one of the task's; None if any text is allowed."""
-    form = comparison(allowed, allowed)
-    wanted = {form(text) for text in allowed}
-    return float(np.mean([form(answer) in wanted for answer in answers])) if allowed else None

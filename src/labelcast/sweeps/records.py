@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from labelcast.runs.records import Finite, Form, ModelPart, Natural, OpenForm, Share, TaskPart
+from labelcast.runs.records import FREE, Finite, Form, ModelPart, Natural, OpenForm, Share, TaskPart
 
 ScoreKey = tuple[str, int, int]
 """Task, budget and seed: what identifies a score within a sweep."""
@@ -71,6 +71,7 @@ class ScoreRow(Form):
     recipe_digest: str = ""
     fingerprint: str = ""  # of the model before tuning
     notes: list[str] = Field(default_factory=list)  # warnings of the job
+    decoding: str = FREE  # of the answers; or constrained to the allowed ones
 
     @model_validator(mode="after")
     def _complete(self) -> ScoreRow:

@@ -23,6 +23,7 @@ from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import recipe_for
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import trackers
 
 _POOL = 5000
 
@@ -41,6 +42,7 @@ def sweep(
     batch_size: int | None = None,
     max_new_tokens: int = 30,
     jobs: int | None = None,
+    report_to: Sequence[str] = (),
     retries: int = 1,
     on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
 ) -> dict[str, MeasuredCurve]:
@@ -64,6 +66,8 @@ def sweep(
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off.
         jobs: how many run at once; None runs one per GPU, or one.
+        report_to: experiment trackers for the losses: trackio, wandb, mlflow, tensorboard (into
+            ``OUT/tensorboard``).
         retries: how often a failed job is tried again before its error is kept.
         on_result: called after each job with its number and its row of `scores.jsonl`.
 
@@ -92,6 +96,7 @@ def sweep(
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         threads=max(1, cores() // workers.slots),
+        report_to=trackers(",".join(report_to)),
     )
     chosen = [one if isinstance(one, SweepTask) else sweep_task(one, settings) for one in tasks]
     found = Sweep(out)

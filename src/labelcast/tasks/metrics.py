@@ -115,6 +115,19 @@ def comparison(
     return form if len({form(name) for name in names}) == len(names) else str.strip
 
 
+def share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
+    """The fraction of answers, in [0, 1], that are allowed ones; None without either.
+
+    >>> share_allowed(["Yes.", "I would say no"], ["yes", "no"])
+    0.5
+    """
+    if not answers or not allowed:
+        return None
+    form = comparison(allowed, allowed)
+    wanted = {form(text) for text in allowed}
+    return sum(form(answer) in wanted for answer in answers) / len(answers)
+
+
 def _overlap(answer: str, gold: str) -> float:
     """The F1 of the words that two texts share."""
     found, wanted = words(answer).split(), words(gold).split()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
+from labelcast.tasks.conversations import Turn
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
-from labelcast.tasks.values import as_text, content_hash
+from labelcast.tasks.values import as_text, content_hash, find_field
 
-Render = Callable[[str, str], str]
-"""Instruction and user text to prompt: the `render` of a model."""
+Render = Callable[[str, Any], str]
+"""Instruction, and user text or turns, to prompt: the `render` of a model."""
 PROMPT_FIELD = "input_text"
 ANSWER_FIELD = "ground_truth"
 
@@ -28,6 +31,7 @@ class Example:
         prompt: the rendered text that the model reads.
         answer: the answer as text, or None.
         content: hash of the input fields, the same in any order and file format.
+        turns: of the conversation that is its input; empty if the input is text.
     """
 
     id: str
@@ -37,6 +41,7 @@ class Example:
     prompt: str
     answer: str | None
     content: str
+    turns: tuple[Turn, ...] = ()
 
 
 def examples(
@@ -59,7 +64,7 @@ def examples(
     Raises:
         InputError: a record lacks a field, or only some records have an ``id``.
     """
-    for record in _consistent(source):
+    for record in usable_records(source, task, warn=need_answer):
         if wanted is None or wanted(record.index):
             yield _example(record, task, render, need_answer)
 
@@ -71,15 +76,22 @@ def rendered_example(values: Mapping[str, object], index: int) -> Example:
 
 def content_id(source: Source, task: Task | None) -> Iterator[tuple[str, str | None]]:
     """Content hash and own ``id`` (or None) of every record, without rendering."""
-    for record in _consistent(source):
+    for record in usable_records(source, task, warn=True):
         fields = read_fields(record.values, task, record.where)
         yield content_hash(fields), _own_id(record)
 
 
-def _consistent(source: Source) -> Iterator[Record]:
-    """The records of a source; either all or none have an ``id``."""
+def usable_records(source: Source, task: Task | None, *, warn: bool = False) -> Iterator[Record]:
+    """The records of a source that have some text; either all or none have an ``id``.
+
+    Positions count these records alone. `warn` says how many others there were.
+    """
     with_id: bool | None = None
+    index = blank = 0
     for record in source.records():
+        if _is_blank(record.values, task):
+            blank += 1
+            continue
         has_id = record.values.get("id") is not None
         if with_id is not None and has_id != with_id:
             raise InputError(
@@ -87,7 +99,25 @@ def _consistent(source: Source) -> Iterator[Record]:
                 f"it {'lack' if has_id else 'have'} one. Give every record one, or none."
             )
         with_id = has_id
-        yield record
+        yield replace(record, index=index)
+        index += 1
+    if not index and blank:
+        raise InputError(f"{source.spec}: every record is blank in {', '.join(input_names(task))}.")
+    if blank and warn:
+        warnings.warn(
+            f"{source.spec}: {blank:,} of {index + blank:,} records have no text and are skipped.",
+            LabelcastWarning,
+            stacklevel=2,
+        )
+
+
+def _is_blank(values: Mapping[str, object], task: Task | None) -> bool:
+    """Whether every input field of a record is empty, white space or null."""
+    try:
+        found = [find_field(values, name) for name in input_names(task)]
+    except KeyError:
+        return False  # reported where the field is read
+    return all(value is None or (isinstance(value, str) and not value.strip()) for value in found)
 
 
 def _own_id(record: Record) -> str | None:
@@ -106,8 +136,12 @@ def answer_name(task: Task | None) -> str:
 
 
 def flat_row(fields: Mapping[str, str], task: Task | None, answer: str | None) -> dict[str, str]:
-    """A record for people to fill in: the input fields in order, then the answer field."""
-    return {n: fields[n] for n in input_names(task)} | {answer_name(task): answer or ""}
+    """A record for people to fill in: the input fields in order, then the answer field.
+
+    An answer with a name is written as the value that the data has for it.
+    """
+    value = answer if answer is None or task is None else task.value_of(answer)
+    return {n: fields[n] for n in input_names(task)} | {answer_name(task): value or ""}
 
 
 def read_fields(values: Mapping[str, object], task: Task | None, where: str) -> dict[str, str]:
@@ -139,18 +173,24 @@ def _example(
     record: Record, task: Task | None, render: Render | None, need_answer: bool
 ) -> Example:
     values, where = record.values, record.where
-    fields = read_fields(values, task, where)
+    fields, user = read_fields(values, task, where), None
     if task is None:
         prompt = fields[PROMPT_FIELD]
     elif render is None:
         raise TypeError("a task needs `render`, the model's own")
     else:
-        prompt = render(task.instruction.strip(), task.user_text(values, where))
+        user = task.user_part(values, where)
+        prompt = render(task.instruction.strip(), user)
     name, answer = answer_name(task), None
     if need_answer:
-        if name not in values:
-            raise InputError(f"{where}: no answer field {name!r}; labelled examples are needed.")
-        answer = read_answer(values[name], task, f"{where}, field {name!r}")
+        try:
+            value = find_field(values, name)
+        except KeyError:
+            raise InputError(
+                f"{where}: no answer field {name!r}; labelled examples are needed."
+            ) from None
+        answer = read_answer(value, task, f"{where}, field {name!r}")
     content, own = content_hash(fields), _own_id(record)
     name = content if own is None else own
-    return Example(name, record.index, where, fields, prompt, answer, content)
+    turns = tuple(user) if isinstance(user, list) else ()
+    return Example(name, record.index, where, fields, prompt, answer, content, turns)

@@ -1,32 +1,25 @@
-"""Sources of records: JSONL, a JSON array, CSV, Parquet, the hub, or a task's own data."""
+"""Sources of records: a data file, a dataset on the hub, generated data, or a task's own data."""
 
 from __future__ import annotations
 
-import csv
-import json
+import atexit
 import os
-import re
-from collections import Counter
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from labelcast.errors import InputError, brief
-from labelcast.files.untrusted import refuse_special
 from labelcast.tasks import generated
+from labelcast.tasks.readers import Reader, ending_by_content, reader_of
 from labelcast.tasks.task import ROLES, Task
-from labelcast.tasks.values import as_text
+from labelcast.tasks.values import as_text, find_field
 
-FORMATS = "JSONL (.jsonl), a JSON array (.json), CSV (.csv), Parquet (.parquet), hub:OWNER/NAME"
 GENERATED_SIZE = 8000
-Places = Iterator[tuple[str, object]]
-"""Each record's place in its file, and its value."""
-Reader = Callable[[Path], Places]
-_LONGEST_FIELD = 2**31 - 1
-_PARQUET_ROWS = 256
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a path has lost the second slash
 
 
 @dataclass(frozen=True)
@@ -45,10 +38,12 @@ class Source:
     Attributes:
         spec: the user's text, with a file's path made absolute.
         records: starts a new pass over the records.
+        copy: the file that holds standard input as long as the process runs; else None.
     """
 
     spec: str
     records: Callable[[], Iterator[Record]]
+    copy: Path | None = None
 
 
 def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
@@ -57,7 +52,8 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
     Args:
         spec: a path, ``hub:OWNER/NAME[:CONFIG][:SPLIT]``, ``generated:NAME:SIZE[:SEED]``, or
             ``task:NAME[:ROLE]``: the data of a catalogue task for the role train, valid or test,
-            or the first 8,000 records of a generated task.
+            or the first 8,000 records of a generated task; ``-`` is standard input, whose format is
+            recognised by its first bytes.
         ending: read a file as if its name ended like this.
 
     Raises:
@@ -68,33 +64,25 @@ def open_source(spec: str | Path, *, ending: str | None = None) -> Source:
     kind, colon, _ = text.partition(":")
     if colon and kind in named:
         return named[kind](text)
-    path = Path(text)
-    check_file(path)
-    reader = _READERS.get(ending or path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{text}: unknown ending {path.suffix!r}. A data file is {FORMATS}.")
-    return Source(str(path.resolve()), lambda: _numbered(path, reader))
+    path = _standard_input() if text == "-" else Path(text)
+    reader = reader_of(path, ending)
+    copy = path if text == "-" else None
+    return Source(str(path.resolve()), lambda: _numbered(path, reader), copy)
 
 
-def open_csv(path: Path, delimiter: str, encoding: str) -> Source:
-    """Open a CSV file with another delimiter or encoding, as spreadsheets write them."""
-    check_file(path)
-    reader = partial(_read_csv, delimiter=delimiter, encoding=encoding)
-    return Source(str(path.resolve()), lambda: _numbered(path, reader))
-
-
-def check_file(path: Path) -> None:
-    """Refuse a path that is not a readable, non-empty file."""
-    refuse_special(path)
-    if _URL.match(str(path)):
-        spelled = str(path).replace(":/", "://", 1)
-        raise InputError(f"{spelled}: an address on the web. Download the file, and give its path.")
-    if not path.exists():
-        raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, but a data file is needed: {FORMATS}.")
+@cache
+def _standard_input() -> Path:
+    """A file with what standard input holds; deleted when the process ends."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("-: nothing on standard input. Pipe the data in: cat FILE | labelcast ...")
+    folder = Path(tempfile.mkdtemp(prefix="labelcast-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty.")
+        raise InputError("-: standard input is empty.")
+    return path.rename(folder / f"stdin{ending_by_content(path)}")
 
 
 def _numbered(path: Path, reader: Reader) -> Iterator[Record]:
@@ -113,85 +101,10 @@ def _numbered(path: Path, reader: Reader) -> Iterator[Record]:
         ) from None
     except PermissionError:
         raise InputError(f"{path}: no permission to read it.") from None
+    except OSError as error:  # a damaged archive
+        raise InputError(f"{path}: cannot be read ({brief(error)}).") from None
     if index < 0:
         raise InputError(f"{path}: no records in it.")
-
-
-def _parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = f"line {error.lineno}, " if error.lineno > 1 else ""
-        fault = f"{error.msg.removesuffix(' at')} ({line}column {error.colno})"
-    except ValueError as error:  # an integer with thousands of digits
-        fault = str(error).split(";")[0]
-    except RecursionError:
-        fault = "nested too deep"
-    raise InputError(f"{where}: not valid JSON: {fault}.")
-
-
-def _read_jsonl(path: Path) -> Places:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"line {number}", _parse_json(line, f"{path.name} line {number}")
-
-
-def _read_json(path: Path) -> Places:
-    text = path.read_text("utf-8-sig")
-    if not text.lstrip().startswith("["):
-        raise InputError(f"{path.name}: not a JSON array. For one object per line use .jsonl")
-    for number, item in enumerate(_parse_json(text, path.name), 1):
-        yield f"record {number}", item
-
-
-def _read_csv(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> Places:
-    csv.field_size_limit(_LONGEST_FIELD)
-    with path.open(encoding=encoding, newline="") as stream:
-        rows = csv.reader(stream, strict=True, delimiter=delimiter)
-        try:
-            header = next(rows, None) or []
-            _check_header(header, f"{path.name} line 1")
-            for row in rows:
-                if row and len(row) != len(header):
-                    raise InputError(
-                        f"{path.name} line {rows.line_num}: {len(row)} values, but the header "
-                        f"has {len(header)}. Quote a value that contains a comma."
-                    )
-                if row:
-                    yield f"line {rows.line_num}", dict(zip(header, row, strict=True))
-        except csv.Error as error:
-            raise InputError(f"{path.name} line {rows.line_num}: not valid CSV: {error}.") from None
-
-
-def _check_header(header: list[str], where: str) -> None:
-    if any("\0" in name for name in header):  # UTF-16
-        raise InputError(f"{where}: not UTF-8 text. Save the file as UTF-8.")
-    if not any(name.strip() for name in header):
-        raise InputError(f"{where}: no header with the names of the columns.")
-    if len(header) == 1 and (found := set(header[0]) & set(";\t")):
-        raise InputError(
-            f"{where}: the columns are separated by {min(found)!r}. Save the file with commas."
-        )
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise InputError(f"{where}: column {min(repeated)!r} appears twice.")
-
-
-def _read_parquet(path: Path) -> Places:
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        # Arrow takes a colon in a relative path for the end of a scheme such as `s3:`.
-        with pyarrow.parquet.ParquetFile(path.absolute()) as table:
-            for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", values
-    except (pyarrow.ArrowException, OSError, OverflowError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({brief(error)}).") from None
 
 
 def _hub(spec: str) -> Source:
@@ -273,16 +186,10 @@ def _labelled(source: Source, answer: str, blank: str | None) -> Iterator[Record
     """The records without those that the publisher left unlabelled, whose answer is `blank`."""
     index = 0
     for record in source.records():
-        value = record.values.get(answer, "")
+        try:
+            value = find_field(record.values, answer)
+        except KeyError:
+            value = ""
         if blank is None or (value is not None and as_text(value, record.where) != blank):
             yield replace(record, index=index)
             index += 1
-
-
-_READERS: dict[str, Reader] = {
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,15 +15,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
+from labelcast.tasks.conversations import Turn, is_conversation, turns
 from labelcast.tasks.metrics import Metric
 from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
-from labelcast.tasks.values import Marks, as_text
+from labelcast.tasks.values import Marks, as_text, find_field, valid_text
 
 Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -36,11 +40,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     alone: ClassVar[str] = ""
     """The key that a plain value stands for; none if the keys are always written."""
+    left_out: ClassVar[tuple[str, ...]] = ()
+    """Keys not written if they have their default, so that files of earlier versions compare."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_plain(cls, value: Any) -> Any:
         return {cls.alone: value} if cls.alone and isinstance(value, str | int | float) else value
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields, written = type(self).model_fields, handler(self)
+        same = [k for k in self.left_out if getattr(self, k) == fields[k].default]
+        return {key: value for key, value in written.items() if key not in same}
 
 
 class InputField(_Part):
@@ -51,12 +63,15 @@ class InputField(_Part):
         label: precedes it in the prompt.
         items: for a list of choices, the mark before each: ``letters`` from A, ``numbers`` from 0,
             or none.
+        optional: left out of the prompt where it is blank or missing.
     """
 
     alone = "field"
+    left_out = ("optional",)
     field: str = Field(min_length=1)
     label: str | None = None
     items: Marks | None = None
+    optional: bool = False
 
 
 class Ceiling(_Part):
@@ -101,10 +116,13 @@ class Task(_Part):
 
     Attributes:
         name: short name, used in files and tables.
-        instruction: the system turn of every prompt.
+        instruction: the system turn of every prompt; may be empty if the data has its own.
         inputs: the fields a prompt shows, in order.
         answer: the field with the answer.
-        answers: the allowed answers; empty if any text is allowed.
+        answers: the allowed answers; empty if any text is allowed. A task file may give each
+            value of the data a name: ``{0: World, 1: Sports}``; then these are the names.
+        values: the values in the data, in the order of their names; empty if they are the same.
+        constrain: whether a model decodes along the allowed answers only.
         metric: how an answer is scored.
         ceiling: the score that is 1 on the curve, in (0, 1], with its source.
         data: where examples come from if no pool is given, as in `sources.open_source`.
@@ -113,11 +131,14 @@ class Task(_Part):
         note: for users of the task, such as what was not checked.
     """
 
+    left_out = ("values", "constrain")
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
-    instruction: str = Field(min_length=1)
+    instruction: str
     inputs: tuple[InputField, ...] = Field(min_length=1)
     answer: str = Field(min_length=1)
     answers: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    constrain: bool = False
     metric: Metric = "accuracy"
     ceiling: Annotated[Ceiling | None, _blank_is_none] = None
     data: _OptionalText = None
@@ -132,20 +153,39 @@ class Task(_Part):
             return "hub"
         return "generated" if (self.data or "").startswith("generated:") else "local"
 
+    @property
+    def decoded(self) -> tuple[str, ...]:
+        """The answers to decode along; empty if a model answers freely."""
+        return self.answers if self.constrain else ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_answers(cls, data: Any) -> Any:
+        """Split a mapping of values to names."""
+        answers = data.get("answers") if isinstance(data, Mapping) else None
+        if not isinstance(answers, Mapping):
+            return data
+        values = tuple(as_text(value, "answers") for value in answers)
+        return {**data, "answers": tuple(answers.values()), "values": values}
+
     @field_validator("inputs", mode="before")
     @classmethod
     def _one_input(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("instruction")
+    @classmethod
+    def _has_text(cls, value: str) -> str:
+        return valid_text(value, "the text")
 
     @field_validator("answers", mode="before")
     @classmethod
     def _answers_as_text(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [as_text(item, "answers") for item in value]
-        if value and isinstance(value, str):
-            # pydantic would say only that this is no tuple.
-            raise ValueError(f"{value!r:.60} is a text; write a list, such as [yes, no]")
-        return value or ()
+        if value:
+            raise ValueError("expected a list, such as [yes, no], or names: {0: no, 1: yes}")
+        return ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -158,8 +198,20 @@ class Task(_Part):
             raise ValueError("with several input fields each needs a label")
         if any(answer != answer.strip() or not answer for answer in self.answers):
             raise ValueError("an allowed answer is blank, or begins or ends with a space")
-        if len(set(self.answers)) < len(self.answers):
-            raise ValueError("an allowed answer is listed twice")
+        by_form: dict[str, str] = {}
+        for answer in self.answers:
+            form = answer_form(answer)
+            if form in by_form:
+                first = by_form[form]
+                same = "is listed twice" if first == answer else f"is also listed as {first!r}"
+                raise ValueError(f"the allowed answer {answer!r} {same}")
+            by_form[form] = answer
+        if self.constrain and len(self.answers) < 2:
+            raise ValueError("'constrain' needs two allowed answers or more")
+        if self.values and len(set(self.values)) < len(self.answers):
+            raise ValueError("'values' needs a different value for each allowed answer")
+        if any(self.answers.index(v) != n for n, v in enumerate(self.values) if v in self.answers):
+            raise ValueError("the value of one answer is the name of another")
         if self.data is not None and self.hub is not None:
             raise ValueError("both 'data' and 'hub' say where the examples come from; keep one")
         return self
@@ -215,39 +267,75 @@ class Task(_Part):
     def user_text(self, record: Mapping[str, object], where: str) -> str:
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
+        shown = [i for i in self.inputs if not i.optional or fields[i.field].strip()]
+        labels = ("" if item.label is None else f"{item.label}: " for item in shown)
         return "\n".join(
-            ("" if item.label is None else f"{item.label}: ") + fields[item.field]
-            for item in self.inputs
+            f"{label}{fields[i.field]}" for label, i in zip(labels, shown, strict=True)
         )
+
+    def user_part(self, record: Mapping[str, object], where: str) -> str | list[Turn]:
+        """The user turn, or the turns of a conversation that is the only input field."""
+        text = self.user_text(record, where)
+        value = find_field(record, self.inputs[0].field)
+        is_turns = len(self.inputs) == 1 and is_conversation(value)
+        return turns(value, where) if is_turns else text
 
     def input_fields(self, record: Mapping[str, object], where: str) -> dict[str, str]:
         """The text of each input field of a record."""
         fields: dict[str, str] = {}
         for item in self.inputs:
-            if item.field not in record:
-                raise InputError(
-                    f"{where}: no field {item.field!r}. It has: {_some(record)}. "
-                    f"Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
-                )
-            place = f"{where}, field {item.field!r}"
-            fields[item.field] = as_text(record[item.field], place, item.items)
+            try:
+                value = find_field(record, item.field)
+            except KeyError:
+                if not item.optional:
+                    raise InputError(
+                        f"{where}: no field {item.field!r}. It has: {_some(record)}. "
+                        f"Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
+                    ) from None
+                value = None
+            if value is None and item.optional:
+                value = ""
+            fields[item.field] = as_text(value, f"{where}, field {item.field!r}", item.items)
         if not any(text.strip() for text in fields.values()):
             raise InputError(f"{where}: every input field is blank. Drop the record.")
         return fields
 
     def check_answer(self, value: Any, where: str) -> str:
-        """An answer as text."""
+        """An answer as text: the allowed answer, whether its value or its name is given."""
         text = as_text(value, where).strip()
         if not text:
             raise InputError(f"{where}: the answer is empty.")
-        if self.answers and text not in self.answers:
+        if not self.answers:
+            return text
+        found = self._answers_by_form.get(answer_form(text))
+        if found is None:
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not among the allowed answers "
                 f"({_some(self.answers)}).{did_you_mean(text, self.answers)}"
             )
-        return text
+        return found
+
+    def value_of(self, answer: str) -> str:
+        """The value that the data has for an allowed answer; the answer itself without names."""
+        found = dict(zip(self.answers, self.values, strict=False))
+        return found.get(answer, answer)
+
+    def name_of(self, text: str) -> str:
+        """The allowed answer that a text gives, by its value or name; else the text."""
+        return self._answers_by_form.get(answer_form(text.strip()), text)
+
+    @cached_property
+    def _answers_by_form(self) -> dict[str, str]:
+        names = dict(zip(map(answer_form, self.values), self.answers, strict=False))
+        return names | {answer_form(answer): answer for answer in self.answers}
 
 
+def answer_form(answer: str) -> str:
+    """The form in which an answer is compared: in any case, and 1.0 as 1."""
+    return _WHOLE.sub(r"\1", answer.casefold())
+
+
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
 _INNER: dict[str, type[BaseModel]] = {"inputs": InputField, "ceiling": Ceiling, "hub": Hub}
 
 

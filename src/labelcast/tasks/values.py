@@ -10,8 +10,41 @@ from string import ascii_uppercase
 from typing import Any, Literal
 
 from labelcast.errors import InputError
+from labelcast.tasks.conversations import PARTS, as_script, is_conversation, part
 
 Marks = Literal["letters", "numbers"]
+
+
+def find_field(values: Mapping[str, Any], name: str) -> Any:
+    """A field of a record by its name, or by a dotted path such as ``answers.text.0``.
+
+    ``messages.prompt`` is a conversation without its last answer, ``messages.answer`` that answer.
+
+    Raises:
+        KeyError: no such field.
+    """
+    if name in values:
+        return values[name]
+    found: Any = values
+    for step in name.split("."):
+        if isinstance(found, Mapping):
+            found = found[step]
+        elif is_conversation(found) and step in PARTS:
+            found = part(found, step)
+        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            raise KeyError(name)
+    return found
+
+
+def has_field(values: Mapping[str, Any], name: str) -> bool:
+    """Whether `find_field` finds one."""
+    try:
+        find_field(values, name)
+    except KeyError:
+        return False
+    return True
 
 
 def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
@@ -20,7 +53,8 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     An integer stored as a float has no fraction (Parquet stores an integer column with missing
     values as floats). A list becomes one line per element, with a mark before each if wanted
     ("A. first", "0. first"). Choices with marks of their own, as in
-    ``{"label": ["A", "B"], "text": ["first", "second"]}``, keep them.
+    ``{"label": ["A", "B"], "text": ["first", "second"]}``, keep them. A chat turn has its role
+    before it.
 
     Args:
         value: a string, number, boolean, list of these, or choices with their marks.
@@ -33,13 +67,15 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     if value is None:
         raise InputError(f"{where}: the value is missing. Fill it in or drop the record.")
     if isinstance(value, str):
-        return _valid_text(value, where)
+        return valid_text(value, where)
     if isinstance(value, bool | int):
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{where}: the value is {value}, not a finite number.")
         return str(int(value)) if value.is_integer() else repr(value)
+    if is_conversation(value):
+        return valid_text(as_script(value, where), where)
     if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
         texts = [as_text(item, where) for item in value]
         if marks is None:
@@ -49,7 +85,7 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
                 f"{where}: {len(texts)} choices are too many for letters; use items: numbers."
             )
         return _marked(ascii_uppercase if marks == "letters" else range(len(texts)), texts)
-    if _are_choices(value):
+    if are_choices(value):
         own, texts = ([as_text(item, where) for item in value[key]] for key in ("label", "text"))
         return _marked(own, texts)
     kind = "dict" if isinstance(value, Mapping) else type(value).__name__
@@ -59,7 +95,7 @@ def as_text(value: Any, where: str, marks: Marks | None = None) -> str:
     )
 
 
-def _are_choices(value: Any) -> bool:
+def are_choices(value: Any) -> bool:
     """Whether it is a mapping of as many marks (``label``) as texts (``text``)."""
     if not isinstance(value, Mapping) or set(value) != {"label", "text"}:
         return False
@@ -76,7 +112,7 @@ def _marked(marks: Iterable[object], texts: Sequence[str]) -> str:
     return "\n".join(f"{mark}. {text}" for mark, text in zip(marks, texts, strict=False))
 
 
-def _valid_text(text: str, where: str) -> str:
+def valid_text(text: str, where: str) -> str:
     """The text, if it can be written to a file."""
     try:
         text.encode()

@@ -19,6 +19,7 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import read_json
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import FULL, FULL_ENCODER, METHODS, Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Budget
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Placement:
     dtype: str = "auto"  # of weights and computing; ``auto`` lets the backend choose
     processes: int = 1  # that train, one per GPU
     cache: str | None = None  # folder for vectors of texts that do not change in training
+    # Not compared: a model that is loaded for one training also serves the next one.
+    reports: Reports = field(default_factory=Reports, compare=False)
 
 
 @dataclass

@@ -101,6 +101,7 @@ class EncoderBackend:
             folder,
             self.checkpoint_seconds,
             progress,
+            placement.reports,
         )
         trained.eval().requires_grad_(False)
         return FineTuned(replace(lm, model=trained.body, head=trained.head), log)

@@ -23,6 +23,7 @@ class Scoring:
 
     metric: str  # one of `tasks.metrics.METRICS`
     allowed: Sequence[str] = ()  # the task's allowed answers
+    constrain: bool = False  # decode along these only
     batch_size: int | None = None  # None chooses one for the device
     max_new_tokens: int = MAX_NEW_TOKENS
 
@@ -57,6 +58,7 @@ def evaluate(
         batch_size=scoring.batch_size,
         max_new_tokens=scoring.max_new_tokens,
         progress=progress,
+        allowed=scoring.allowed if scoring.constrain else (),
     )
     answers = [value.answer for value in found]
     return summarise(scoring.metric, answers, gold, scoring.allowed)

@@ -42,6 +42,7 @@ from labelcast.training.memory import (
     outline,
 )
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports, reported
 from labelcast.training.splits import Budget, digest
 from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
 
@@ -143,6 +144,7 @@ class CausalBackend:
             folder,
             self.checkpoint_seconds,
             progress,
+            placement.reports,
         )
         log.dropped = sum(part.dropped for part in parts)
         return FineTuned(replace(lm, model=unpatched(model)), log)
@@ -204,6 +206,7 @@ def run_trainer(
     folder: Path | None,
     checkpoint_seconds: float,
     progress: OnStep,
+    reports: Reports,
 ) -> tuple[Any, TrainingLog]:
     """Train with early stopping, and resume from the last checkpoint in the folder.
 
@@ -215,6 +218,7 @@ def run_trainer(
         folder: for checkpoints; None keeps none.
         checkpoint_seconds: least time between two checkpoints.
         progress: called after each step.
+        reports: where the losses are reported.
 
     Returns:
         The trained model with the weights of the best step, and the log.
@@ -228,7 +232,11 @@ def run_trainer(
             reset_peak(device)
             trainer = make(path)
             trainer.add_callback(keeper)
-            with memory_reported(_takes_less(recipe)), _damage_reported(last, keeper):
+            with (
+                memory_reported(_takes_less(recipe)),
+                _damage_reported(last, keeper),
+                reported(trainer, reports),
+            ):
                 trainer.train(resume_from_checkpoint=None if last is None else str(last))
     log = keeper.log
     if trainer.rows < trainer.args.per_device_train_batch_size:

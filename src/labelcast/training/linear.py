@@ -52,7 +52,11 @@ class Probe:
         return self._predict
 
     def _predict(
-        self, prompts: Iterable[str], max_new_tokens: int, progress: Progress = lambda done: None
+        self,
+        prompts: Iterable[str],
+        max_new_tokens: int,
+        progress: Progress = lambda done: None,
+        allowed: Sequence[str] = (),
     ) -> list[Confidence]:
         vectors = self.store.embed(list(prompts), progress)
         return choose(self.answers, head_probabilities(self.head, vectors))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from random_label_tasks import write
 
-from labelcast.errors import InputError
+from labelcast.errors import LabelcastWarning
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 
@@ -51,12 +51,13 @@ def test_as_spreadsheets_save_it(delimiter: str, encoding: str, tmp_path: Path) 
     assert [record.values for record in exchange.read(path, TASK)] == [ROW]
 
 
-def test_another_encoding_is_refused(tmp_path: Path) -> None:
-    """The message says how to save it."""
+def test_another_encoding(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is read as Windows-1252, with a warning."""
     path = tmp_path / "a.csv"
-    path.write_bytes("text,more,label\n\u00e9,1,yes\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"a\.csv: not UTF-8 text.*Save the file as UTF-8"):
-        list(exchange.read(path, TASK))
+    path.write_bytes("text,more,label\n\u00e9,1,yes\n".encode("cp1252"))
+    with pytest.warns(LabelcastWarning, match=r"a\.csv: not UTF-8.*Windows-1252"):
+        (record,) = exchange.read(path, TASK)
+    assert record.values == {"text": "\u00e9", "more": "1", "label": "yes"}
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

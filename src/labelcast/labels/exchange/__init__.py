@@ -81,8 +81,7 @@ def read(path: Path, task: LabelTask, file_format: str | None = None) -> Iterato
     """
     if file_format is not None:
         format_of(path, file_format)
-    names = {task.answer, label_studio.names(task).answer}
-    for record in tables.records(path, file_format, names):
+    for record in tables.records(path, file_format):
         tool = _FOREIGN.get(file_format) if file_format else _recognised(record.values, task)
         if tool is None:
             yield record

@@ -1,0 +1,189 @@
+"""Scores from files that people have: tables with their own names, and evaluation logs."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import check_message, labelcast
+
+import labelcast as lc
+from labelcast.errors import InputError
+
+HARNESS: dict[str, Any] = {
+    "results": {
+        "arc_easy": {"alias": "arc_easy", "acc,none": 0.7, "acc_stderr,none": 0.0145},
+    },
+    "n-samples": {"arc_easy": {"original": 2376, "effective": 1000}},
+    "higher_is_better": {"arc_easy": {"acc": True}},
+}
+INSPECT: dict[str, Any] = {
+    "version": 2,
+    "status": "success",
+    "eval": {"task": "lib/arc_easy", "model": "m"},
+    "results": {
+        "total_samples": 1000,
+        "completed_samples": 1000,
+        "scores": [
+            {
+                "name": "choice",
+                "scorer": "choice",
+                "metrics": {
+                    "accuracy": {"name": "accuracy", "value": 0.7},
+                    "stderr": {"name": "stderr", "value": 0.0145},
+                },
+            }
+        ],
+    },
+}
+EVER: dict[str, Any] = {
+    "schema_version": "0.2.1",
+    "evaluation_id": "x",
+    "evaluation_results": [
+        {
+            "evaluation_name": "arc_easy",
+            "metric_config": {"lower_is_better": False, "min_score": 0, "max_score": 1},
+            "score_details": {
+                "score": 0.7,
+                "uncertainty": {"standard_error": {"value": 0.0145}, "num_samples": 1000},
+            },
+        }
+    ],
+}
+LOGS = {"harness": HARNESS, "inspect": INSPECT, "every eval ever": EVER}
+
+
+def written(folder: Path, content: object, name: str = "log.json") -> Path:
+    """A JSON file."""
+    (folder / name).write_text(json.dumps(content))
+    return folder / name
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_an_evaluation_log_is_one_score(name: str, tmp_path: Path) -> None:
+    """At the labels given, with a test set that has its standard error."""
+    path = written(tmp_path, LOGS[name])
+    (found,) = lc.read_scores(path, at=50)
+    assert (found.n, found.score, found.sd) == (50, 0.7, None)
+    assert found.size is not None
+    assert math.sqrt(0.7 * 0.3 / found.size) == pytest.approx(0.0145, rel=1e-2)
+    with pytest.raises(InputError, match="an evaluation log; say of how many labels: --at N"):
+        lc.read_scores(path)
+
+
+def test_without_a_standard_error_the_test_set_counts(tmp_path: Path) -> None:
+    """Its size is in all three kinds of log."""
+    harness = json.loads(json.dumps(HARNESS))
+    harness["results"]["arc_easy"]["acc_stderr,none"] = "N/A"
+    assert lc.read_scores(written(tmp_path, harness), at=50) == [(50, 0.7, None, 1000)]
+    inspect = json.loads(json.dumps(INSPECT))
+    del inspect["results"]["scores"][0]["metrics"]["stderr"]
+    assert lc.read_scores(written(tmp_path, inspect), at=50) == [(50, 0.7, None, 1000)]
+    ever = json.loads(json.dumps(EVER))
+    del ever["evaluation_results"][0]["score_details"]["uncertainty"]["standard_error"]
+    assert lc.read_scores(written(tmp_path, ever), at=50) == [(50, 0.7, None, 1000)]
+
+
+def test_an_inspect_log_in_its_own_format(tmp_path: Path) -> None:
+    """Its header is read from the archive where the library is missing."""
+    with zipfile.ZipFile(tmp_path / "log.eval", "w") as archive:
+        archive.writestr("header.json", json.dumps(INSPECT))
+    try:
+        import inspect_ai  # noqa: F401
+    except ImportError:
+        assert lc.read_scores(tmp_path / "log.eval", at=50)[0].score == 0.7
+    (tmp_path / "bad.eval").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"bad\.eval"):
+        lc.read_scores(tmp_path / "bad.eval", at=50)
+
+
+def test_several_scores_need_a_choice(tmp_path: Path) -> None:
+    """By task, metric or both; the message lists them. The old form has no commas."""
+    results = {
+        "arc_easy": {"acc": 0.7, "acc_stderr": 0.01, "acc_norm": 0.6, "acc_norm_stderr": 0.01},
+        "gsm8k": {"exact_match,strict-match": 0.2},
+    }
+    path = written(tmp_path, {"results": results})
+    for which, score in (("acc_norm", 0.6), ("gsm8k", 0.2), ("arc_easy/acc", 0.7)):
+        assert lc.read_scores(path, at=5, which=which)[0].score == score
+    for wrong in (None, "arc_easy", "nothing"):
+        with pytest.raises(InputError, match=r"--which.*arc_easy/acc, arc_easy/acc_norm"):
+            lc.read_scores(path, at=5, which=wrong)
+
+
+def test_a_loss_needs_its_option(tmp_path: Path) -> None:
+    """A score that falls is not taken for one that rises."""
+    falls = {"lower_is_better": True, "metric_name": "perplexity"}
+    result = EVER["evaluation_results"][0] | {"metric_config": falls}
+    path = written(tmp_path, EVER | {"evaluation_results": [result]})
+    with pytest.raises(InputError, match="--lower-is-better"):
+        lc.read_scores(path, at=5)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "n,score,standard_error",
+        "train_size,accuracy,stderr",
+        "Train examples,F1,SE",
+        "budget,eval_accuracy,standard error",
+        "labels,exact_match,Standard-Error",
+    ],
+)
+def test_the_names_of_columns(header: str, tmp_path: Path) -> None:
+    """Several names of each, in any case; others, such as a seed, are ignored."""
+    path = tmp_path / "s.csv"
+    path.write_text(f"{header},seed\n50,70,2,1\n50,71,2,2\n200,79,,1\n")
+    found = lc.read_scores(path, 100)
+    assert [entry[:2] for entry in found] == [(50, 70), (50, 71), (200, 79)]
+    assert [entry.size for entry in found] == [525, 515, None]
+    answer = lc.forecast(observations=found, scale=100, target_score=85)
+    assert answer.labels_needed.median is None or answer.labels_needed.median > 200
+
+
+@pytest.mark.parametrize("column", ["metric", "task"])
+def test_scores_of_several_metrics_are_refused(column: str, tmp_path: Path) -> None:
+    """They do not lie on one curve."""
+    path = tmp_path / "s.csv"
+    path.write_text(f"n,score,{column}\n50,0.7,a\n200,0.8,b\n")
+    with pytest.raises(InputError, match=rf"several values of {column} \(a, b\)"):
+        lc.read_scores(path)
+
+
+def test_an_array_of_scores(tmp_path: Path) -> None:
+    """As in JSON Lines."""
+    path = written(tmp_path, [{"n": 50, "score": 0.7}, {"n": 200, "score": 0.8, "size": 9}])
+    assert lc.read_scores(path) == [(50, 0.7, None, None), (200, 0.8, None, 9)]
+    with pytest.raises(InputError, match="no column of the labels"):
+        lc.read_scores(written(tmp_path, {"a": 1}))
+
+
+def test_the_command_takes_several_files(tmp_path: Path) -> None:
+    """Each log with its --at, beside tables; the forecast is that of the scores themselves."""
+    first = written(tmp_path, HARNESS, "a.json")
+    second = written(tmp_path, INSPECT, "b.json")
+    table = tmp_path / "c.csv"
+    table.write_text("n,score\n400,0.8\n")
+    files = ("--scores", first, "--scores", table, "--scores", second, "--at", 50, "--at", 200)
+    done = labelcast("forecast", *files, "--target-score", 0.85, "--json")
+    assert done.status == 0, done.err
+    assert [(o["budget"], o["score"]) for o in done.json["observations"]] == [
+        *((50, 0.7), (200, 0.7), (400, 0.8))
+    ]
+    check_message(labelcast("forecast", "--scores", first), 2, ("--at", "1 evaluation logs"))
+    check_message(labelcast("forecast", "--scores", table, "--at", 9), 2, ("--at", "0 evaluation"))
+
+
+def test_a_report_of_scores_needs_no_run(tmp_path: Path) -> None:
+    """One HTML file, with the next step."""
+    table = tmp_path / "c.csv"
+    table.write_text("n,score\n0,52\n50,71\n200,79\n")
+    out = tmp_path / "r.html"
+    options = ("--scores", table, "--scale", 100, "--target-score", 85, "--out", out)
+    done = labelcast("report", *options)
+    assert done.status == 0, done.err
+    assert "labels" in out.read_text("utf-8")

@@ -90,6 +90,17 @@ def test_runs(tmp_path: Path) -> None:
     assert (gap.seeds, gap.low) == (1, None)
 
 
+def test_run_with_two_recipes_of_one_name(tmp_path: Path) -> None:
+    """Recipes with other settings are not mixed, even where they have the same name."""
+    file = make_run(tmp_path / "run", "mine") / "observations.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [row | {"recipe_digest": digest} for digest in ("aa", "bb") for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = compare([tmp_path / "run"], target_score=0.75)
+    names = [one.name.rpartition(", ")[2] for one in found.candidates]
+    assert names == ["mine aa", "mine bb"]
+
+
 def test_refused(tmp_path: Path) -> None:
     """What cannot be compared is refused, with the reason."""
     one = make_sweep(tmp_path / "one", 0.3)

@@ -300,7 +300,8 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None) -> Candidate:
 
 def _of_run(run: Run, name: str) -> list[Candidate]:
     rows = run.tuned_scores()
-    recipes = list(dict.fromkeys(row.recipe for row in rows if row.budget))
+    recipes = list(dict.fromkeys((row.recipe, row.recipe_digest) for row in rows if row.budget))
+    names = [recipe for recipe, _ in recipes]
     if not recipes:
         raise InputError(
             f"{run.path}: no score after training yet. Run `labelcast tune {run.path} --budget N`."
@@ -314,7 +315,7 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
         )
     return [
         Candidate(
-            name=name if len(recipes) == 1 else f"{name}, {recipe}",
+            name=name if len(recipes) == 1 else f"{name}, {_told_apart(recipe, digest, names)}",
             model=run.model.name,
             recipe=recipe,
             task="" if run.task is None else run.task.name,
@@ -324,11 +325,16 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
             scores=tuple(
                 Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
                 for row in rows
-                if row.recipe == recipe or not row.budget
+                if (row.recipe, row.recipe_digest) == (recipe, digest) or not row.budget
             ),
         )
-        for recipe in recipes
+        for recipe, digest in recipes
     ]
+
+
+def _told_apart(recipe: str, digest: str | None, names: Sequence[str]) -> str:
+    """The name of a recipe, with its digest where another recipe has the same name."""
+    return recipe if names.count(recipe) == 1 else f"{recipe} {digest or 'of unknown settings'}"
 
 
 def check_comparable(found: Sequence[Candidate]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from labelcast.runs.tune import tune
     from labelcast.selection.low_confidence import pick_low_confidence
     from labelcast.sweeps.calibrate import calibrate
+    from labelcast.sweeps.compare import Comparison, compare
     from labelcast.sweeps.sweep import sweep
     from labelcast.tasks.prompts import Example, examples
     from labelcast.tasks.sources import open_source
@@ -46,6 +47,7 @@ _MODULES = {
     "labelcast.runs.tune": ("tune",),
     "labelcast.selection.low_confidence": ("pick_low_confidence",),
     "labelcast.sweeps.calibrate": ("calibrate",),
+    "labelcast.sweeps.compare": ("Comparison", "compare"),
     "labelcast.sweeps.sweep": ("sweep",),
     "labelcast.tasks.prompts": ("Example", "examples"),
     "labelcast.tasks.sources": ("open_source",),
@@ -55,6 +57,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 __all__ = [
     "Calibration",
+    "Comparison",
     "Confidence",
     "CosLow",
     "EfficiencyCurve",
@@ -71,6 +74,7 @@ __all__ = [
     "Task",
     "answer_log_likelihoods",
     "calibrate",
+    "compare",
     "cos_low",
     "examples",
     "forecast",

@@ -18,7 +18,7 @@ GROUPS = {
     "Start here": ("demo", "init"),
     "Measure": ("score", "label", "coslow"),
     "Answer": ("forecast", "report"),
-    "Train": ("tune", "sweep", "calibrate"),
+    "Train": ("tune", "sweep", "compare", "calibrate"),
     "Look up": ("tasks", "models", "calibrations"),
 }
 """Headings of `labelcast --help`, each with its commands."""

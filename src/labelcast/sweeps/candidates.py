@@ -1,0 +1,165 @@
+"""The candidates of a comparison, read from sweeps and runs, and whether they can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from labelcast.errors import InputError
+from labelcast.runs.run import Run
+from labelcast.sweeps.sweep import Sweep
+
+
+class Measured(NamedTuple):
+    """One measured score; `seconds` of its job, None where unknown."""
+
+    budget: int
+    seed: int | None
+    score: float
+    test_size: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The scores of one model and recipe on one task.
+
+    Attributes:
+        name: in tables.
+        task, metric, test_digest: what must be the same to compare; see `check_comparable`.
+        failed: jobs without a score.
+    """
+
+    name: str
+    model: str
+    recipe: str
+    task: str
+    metric: str
+    test_digest: str
+    scores: tuple[Measured, ...]
+    failed: int = 0
+
+    def by_seed(self) -> dict[tuple[int, int], float]:
+        """The scores after training by budget and seed."""
+        return {(s.budget, s.seed): s.score for s in self.scores if s.budget and s.seed is not None}
+
+    def training_seconds(self, budget: float) -> float | None:
+        """Seconds of a job, training and scoring, at the measured budget nearest to `budget`."""
+        known: dict[int, list[float]] = defaultdict(list)
+        for one in self.scores:
+            if one.budget and one.seconds is not None:
+                known[one.budget].append(one.seconds)
+        if not known:
+            return None
+        return fmean(known[min(known, key=lambda n: abs(math.log(n / max(budget, 1.0))))])
+
+
+def read_candidates(path: Path, name: str, task: str | None = None) -> list[Candidate]:
+    """The candidates in a folder: one of a sweep, one for each recipe of a run.
+
+    Raises:
+        InputError: neither a sweep nor a run, without scores, or of another task.
+    """
+    if (path / "sweep.json").exists():
+        return [_of_sweep(Sweep.open(path), name, task)]
+    if Run(path).exists():
+        return _of_run(Run.open(path), name)
+    raise InputError(f"{path}: neither a sweep (no sweep.json) nor a run (no run.json).")
+
+
+def _of_sweep(sweep: Sweep, name: str, task: str | None) -> Candidate:
+    content = sweep.read()
+    tasks = sorted(content.tasks)
+    if task is None and len(tasks) > 1:
+        raise InputError(
+            f"{sweep.path}: a sweep of several tasks. Give --task: {', '.join(tasks)}."
+        )
+    chosen = task or tasks[0]
+    if chosen not in content.tasks:
+        raise InputError(f"{sweep.path}: no task {chosen!r} in it; it has {', '.join(tasks)}.")
+    rows = [row for row in sweep.scores.rows() if row.task == chosen]
+    scores = tuple(
+        Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+        for row in rows
+        if row.score is not None and not row.error
+    )
+    if not any(score.budget for score in scores):
+        raise InputError(
+            f"{sweep.path}: no score of {chosen} after training yet. Run `labelcast sweep` first."
+        )
+    entry = content.tasks[chosen]
+    return Candidate(
+        name=name,
+        model=content.model.name,
+        recipe=content.recipe.name,
+        task=chosen,
+        metric=entry.task.metric,
+        test_digest=entry.test_digest,
+        scores=scores,
+        failed=len(rows) - len(scores),
+    )
+
+
+def _of_run(run: Run, name: str) -> list[Candidate]:
+    rows = run.tuned_scores()
+    recipes = list(dict.fromkeys((row.recipe, row.recipe_digest) for row in rows if row.budget))
+    names = [recipe for recipe, _ in recipes]
+    if not recipes:
+        raise InputError(
+            f"{run.path}: no score after training yet. Run `labelcast tune {run.path} --budget N`."
+        )
+    digests = {row.test_digest for row in rows}
+    if None in digests or len(digests) > 1:
+        why = "it is not recorded" if None in digests else "it has changed between scores"
+        raise InputError(
+            f"{run.path}: its scores cannot be compared, because their test set is unknown: {why}. "
+            "Run `labelcast tune` again for each budget."
+        )
+    return [
+        Candidate(
+            name=name if len(recipes) == 1 else f"{name}, {_told_apart(recipe, digest, names)}",
+            model=run.model.name,
+            recipe=recipe,
+            task="" if run.task is None else run.task.name,
+            metric=rows[0].metric,
+            test_digest=str(rows[0].test_digest),
+            # Zero-shot is the same for every recipe.
+            scores=tuple(
+                Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+                for row in rows
+                if (row.recipe, row.recipe_digest) == (recipe, digest) or not row.budget
+            ),
+        )
+        for recipe, digest in recipes
+    ]
+
+
+def _told_apart(recipe: str, digest: str | None, names: Sequence[str]) -> str:
+    """The name of a recipe, with its digest where another recipe has the same name."""
+    return recipe if names.count(recipe) == 1 else f"{recipe} {digest or 'of unknown settings'}"
+
+
+def check_comparable(found: Sequence[Candidate]) -> None:
+    """Refuse fewer than two candidates, and ones with different metrics or test sets."""
+    if len(found) < 2:
+        raise InputError("two candidates are needed: give two or more sweeps or runs.")
+    first = found[0]
+    for one in found[1:]:
+        both = f"{first.name} and {one.name} cannot be compared:"
+        if one.metric != first.metric:
+            raise InputError(
+                f"{both} their metrics are {first.metric} and {one.metric}. Measure both with "
+                "the same task file."
+            )
+        if one.test_digest != first.test_digest:
+            tasks = {first.task, one.task}
+            what = f"tasks {first.task} and {one.task}" if len(tasks) > 1 else f"task {one.task}"
+            raise InputError(
+                f"{both} their scores are on different test sets ({what}). Use the same data, "
+                "--test-data and --test-size for both."
+            )

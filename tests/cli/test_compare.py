@@ -1,0 +1,27 @@
+"""`labelcast compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import labelcast
+from small_comparisons import make_sweep
+
+
+def test_compare(tmp_path: Path) -> None:
+    """A table, JSON and a chart; what cannot be compared has exit status 2."""
+    one, two = make_sweep(tmp_path / "one", 0.34), make_sweep(tmp_path / "two", 0.24)
+    given = ("compare", f"first={one}", two, "--target-score", 0.75, "--budget", 400)
+    chart = tmp_path / "chart.svg"
+    shown = labelcast(*given, "--label-cost", 0.5, "--chart", chart)
+    assert shown.status == 0, shown.err
+    assert "first needs fewer labels" in shown.out and "3 shared seeds" in shown.out
+    assert chart.exists()
+    found = labelcast(*given, "--json").json
+    assert [each["name"] for each in found["candidates"]] == ["first", str(two)]
+    assert found["candidates"][0]["labels"] < found["candidates"][1]["labels"]
+    other = make_sweep(tmp_path / "other", 0.3, digest="f" * 16)
+    refused = labelcast("compare", one, other, "--target-score", 0.75)
+    assert refused.status == 2 and "different test sets" in refused.err
+    twice = labelcast("compare", f"a={one}", f"a={two}", "--target-score", 0.75)
+    assert twice.status == 2 and "given twice" in twice.err

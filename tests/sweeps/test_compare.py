@@ -1,0 +1,149 @@
+"""`labelcast.sweeps.compare`: candidates, what is refused, chances and costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_comparisons import DIGEST, TASK, make_sweep
+
+from labelcast.errors import InputError
+from labelcast.forecast.chances import LOG_LABELS, Chances
+from labelcast.report.comparison import plot_comparison, save_comparison
+from labelcast.runs.records import RunFacts, RunQuestion
+from labelcast.runs.run import Run
+from labelcast.sweeps.compare import Pair, chance_of_fewer, compare
+
+
+def make_run(folder: Path, *recipes: str, digest: str | None = DIGEST) -> Path:
+    """A run with made-up scores of some recipes."""
+    question = RunQuestion(
+        task=TASK,
+        pool_digest="p",
+        model_fingerprint="f",
+        dtype="torch.float32",
+        n_label=2,
+        seed=0,
+        max_new_tokens=3,
+    )
+    model = {"name": "m", "fingerprint": "f"}
+    run = Run.create(folder, question, RunFacts.model_validate({"size": 500, "model": model}))
+    rows = [
+        {"budget": budget, "score": score, "test_size": 500, "metric": "accuracy", "seed": 1}
+        | {"recipe": recipe, "test_digest": digest}
+        for recipe in recipes
+        for budget, score in ((0, 0.55), (50, 0.6), (100, 0.68))
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    run.file("observations.jsonl").write_text(text)
+    return folder
+
+
+def test_better_curve_needs_fewer(tmp_path: Path) -> None:
+    """The better candidate is told apart; costs are those of labels and one training run."""
+    good, poor = make_sweep(tmp_path / "good", 0.34), make_sweep(tmp_path / "poor", 0.24)
+    found = compare(
+        {"g": good, "p": poor}, target_score=0.77, budget=400, label_cost=0.5, gpu_hour=2.0
+    )
+    first, second = found.candidates
+    assert first.labels is not None and second.labels is not None
+    assert first.labels < second.labels
+    assert first.low is not None and first.high is not None
+    assert first.low <= first.labels <= first.high
+    assert first.cost is not None
+    assert first.cost.total == pytest.approx(0.5 * first.labels + 2.0 * 36 / 3600)
+    assert first.at_budget is not None and second.at_budget is not None
+    assert first.at_budget.mean > second.at_budget.mean
+    [pair] = found.pairs
+    assert pair.fewer > 0.9 and pair.fewer + pair.more <= 1
+    assert [gap.budget for gap in pair.differences] == [50, 100, 200]
+    # The noise is the same for both, and cancels.
+    gap = pair.differences[-1]
+    assert gap.low is not None and gap.high is not None
+    assert gap.mean == pytest.approx(0.1 * 200 / 280) and gap.high - gap.low < 1e-9
+    assert pair.correlation > 0.3
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["pairs"][0]["differences"][0]["seeds"] == 3
+    assert content["candidates"][0]["measured"][0] == {"budget": 0, "score": pytest.approx(0.55)}
+
+
+def test_order_of_candidates(tmp_path: Path) -> None:
+    """The other way round, the chances change places."""
+    paths = {"a": make_sweep(tmp_path / "a", 0.3), "b": make_sweep(tmp_path / "b", 0.28)}
+    pairs: list[Pair] = []
+    for names in ("ab", "ba"):
+        pairs += compare({name: paths[name] for name in names}, target_score=0.77).pairs
+    assert pairs[0].fewer == pytest.approx(pairs[1].more, abs=0.02)
+
+
+def test_runs(tmp_path: Path) -> None:
+    """A run counts once for each recipe, and beside a sweep on the same test set."""
+    run = make_run(tmp_path / "run", "linear", "full")
+    sweep = make_sweep(tmp_path / "sweep", 0.3)
+    found = compare({"run": run, "sweep": sweep}, target_score=0.75)
+    assert [one.name for one in found.candidates] == ["run, linear", "run, full", "sweep"]
+    assert len(found.pairs) == 3
+    # Seed 1 is the only one that a run and the sweep share.
+    gap = found.pairs[1].differences[0]
+    assert (gap.seeds, gap.low) == (1, None)
+
+
+def test_run_with_two_recipes_of_one_name(tmp_path: Path) -> None:
+    """Recipes with other settings are not mixed, even where they have the same name."""
+    file = make_run(tmp_path / "run", "mine") / "observations.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [row | {"recipe_digest": digest} for digest in ("aa", "bb") for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = compare([tmp_path / "run"], target_score=0.75)
+    names = [one.name.rpartition(", ")[2] for one in found.candidates]
+    assert names == ["mine aa", "mine bb"]
+
+
+def test_refused(tmp_path: Path) -> None:
+    """What cannot be compared is refused, with the reason."""
+    one = make_sweep(tmp_path / "one", 0.3)
+    others = {
+        "different test sets": make_sweep(tmp_path / "two", 0.3, digest="f" * 16),
+        "metrics are accuracy and macro_f1": make_sweep(tmp_path / "f1", 0.3, metric="macro_f1"),
+        "Give --task: t, u": make_sweep(tmp_path / "several", 0.3, tasks=("t", "u")),
+        "test set is unknown": make_run(tmp_path / "run", "linear", digest=None),
+        "no score after training": make_run(tmp_path / "bare"),
+        "neither a sweep": tmp_path,
+    }
+    for message, other in others.items():
+        with pytest.raises(InputError, match=message):
+            compare([one, other], target_score=0.8)
+    with pytest.raises(InputError, match="two candidates"):
+        compare([one], target_score=0.8)
+    with pytest.raises(InputError, match="twice"):
+        compare([one, one], target_score=0.8)
+    with pytest.raises(InputError, match="--label-cost"):
+        compare([one, others["different test sets"]], target_score=0.8, label_cost=-1.0)
+    found = compare([one, others["Give --task: t, u"]], target_score=0.8, task="t")
+    assert len(found.candidates) == 2
+
+
+def test_chance_of_fewer() -> None:
+    """Against the exact chance for independent labels; neither counts if both are out of reach."""
+    steps = np.clip((LOG_LABELS - 3) / 4, 0, 1)
+    wide, later = Chances(steps), Chances(np.clip((LOG_LABELS - 4) / 4, 0, 1))
+    fewer, more = chance_of_fewer(wide, later, 10**6)
+    assert fewer == pytest.approx(1 - 0.75**2 / 2, abs=0.01)
+    assert fewer + more == pytest.approx(1, abs=0.02)
+    # With labels in the same order the earlier one always needs fewer.
+    assert chance_of_fewer(wide, later, 10**6, 0.999)[0] > 0.99
+    assert chance_of_fewer(wide, later, 2) == (0.0, 0.0)
+    assert chance_of_fewer(None, later, 10**6) == (1.0, 0.0)
+
+
+def test_chart(tmp_path: Path) -> None:
+    """The chart has every candidate; other file names are refused."""
+    paths = {name: make_sweep(tmp_path / name, 0.3) for name in ("a", "b")}
+    found = compare(paths, target_score=0.7)
+    assert plot_comparison(found).to_dict()["layer"]
+    save_comparison(found, tmp_path / "c.svg")
+    assert "<svg" in (tmp_path / "c.svg").read_text()
+    with pytest.raises(InputError, match=r"\.svg"):
+        save_comparison(found, tmp_path / "c.pdf")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-Purpose = Literal["confidence", "gradients"]
+Purpose = Literal["confidence", "gradients", "embedding"]
 DTYPES = ("float32", "bfloat16", "float16")
 SPREAD = "spread"
 
@@ -145,6 +145,8 @@ def choose_batch(wanted: int | None, device: str, purpose: Purpose) -> Choice[in
     if purpose == "confidence":
         cpu = "fastest on two cores: the weights are read once for 64 prompts"
         return Choice(64, "a usual size for a GPU" if gpu else cpu)
+    if purpose == "embedding":
+        return Choice(256 if gpu else 16, "short texts: more at once is not faster")
     if gpu:
         return Choice(8, "if the GPU cannot hold all examples at once")
     return Choice(4, "fastest on a CPU, with one batch per thread")

@@ -165,7 +165,7 @@ class Encoder:
         """One vector per text, [N,F]."""
         tokens = self.tokens(texts)
         found = np.zeros((len(tokens), self.model.config.hidden_size), np.float32)
-        size = choose_batch(batch_size, self.device.value, "confidence").value
+        size = choose_batch(batch_size, self.device.value, "embedding").value
 
         def run(rows: list[int]) -> NDArray[np.float32]:
             batch = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id or 0)

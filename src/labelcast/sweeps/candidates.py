@@ -109,6 +109,11 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
     rows = run.tuned_scores()
     recipes = list(dict.fromkeys((row.recipe, row.recipe_digest) for row in rows if row.budget))
     names = [recipe for recipe, _ in recipes]
+    if len({row.decoding for row in rows}) > 1:
+        raise InputError(
+            f"{run.path}: some of its scores were decoded along the allowed answers, and others "
+            "freely. Run `labelcast tune` again for the budgets of one of the two."
+        )
     if not recipes:
         raise InputError(
             f"{run.path}: no score after training yet. Run `labelcast tune {run.path} --budget N`."

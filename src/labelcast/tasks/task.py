@@ -184,7 +184,9 @@ class Task(_Part):
         if isinstance(value, list | tuple):
             return [as_text(item, "answers") for item in value]
         if value:
-            raise ValueError("expected a list, such as [yes, no], or names: {0: no, 1: yes}")
+            raise ValueError(
+                f"{value!r:.60} is a text; write a list, such as [yes, no], or names: {{0: no, 1: yes}}"
+            )
         return ()
 
     @model_validator(mode="after")

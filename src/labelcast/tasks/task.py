@@ -185,7 +185,8 @@ class Task(_Part):
             return [as_text(item, "answers") for item in value]
         if value:
             raise ValueError(
-                f"{value!r:.60} is a text; write a list, such as [yes, no], or names: {{0: no, 1: yes}}"
+                f"{value!r:.60} is a text; write a list, such as [yes, no], or names: "
+                "{0: no, 1: yes}"
             )
         return ()
 

@@ -34,8 +34,11 @@ def gpu_size(device: object) -> int:
     """Bytes of a GPU that this process may use: all of them, unless it was given a share."""
     import torch
 
-    total: int = torch.cuda.get_device_properties(device).total_memory
-    return int(total * float(torch.cuda.get_per_process_memory_fraction(device)))
+    index = torch.device(device).index  # type: ignore[arg-type]
+    if index is None:  # torch asks for a number here, and takes ``cuda`` elsewhere
+        index = torch.cuda.current_device()
+    total: int = torch.cuda.get_device_properties(index).total_memory
+    return int(total * float(torch.cuda.get_per_process_memory_fraction(index)))
 
 
 def limit_to_share(gpus: float) -> None:

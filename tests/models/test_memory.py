@@ -108,7 +108,8 @@ def test_a_gpu_without_a_number_is_the_current_one(
     shares = {0: 0.5, 1: 0.25}
     monkeypatch.setattr(torch._C, "_cuda_getMemoryFraction", shares.get, raising=False)
     size = SimpleNamespace(total_memory=80 * 10**9)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: size)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: size)
+    assert memory.numbered(device) == torch.device("cuda", number)
     assert memory.gpu_size(device) == shares[number] * 80 * 10**9
     with pytest.raises(ValueError, match="specified index"):
         fraction("cuda")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -40,7 +41,7 @@ from small_training import (
 )
 
 from labelcast.errors import brief
-from labelcast.models.choices import SPREAD
+from labelcast.models.choices import Choice
 from labelcast.models.coslow import cosine
 from labelcast.models.generation import generate, read_prefix
 from labelcast.models.gradients import exact_gram, sketched_gram
@@ -90,13 +91,21 @@ def family(name: str) -> Check:
 
 
 def offload(folder: Path, device: str) -> tuple[bool, str]:
-    """A model spread over the devices has the cosines of one that is not."""
-    saved = str(save_family(folder, "tied"))
-    pairs = random_pairs(1)
-    one, two = (
-        torch.as_tensor(sketched(load_model(saved, device=where, dtype="float32"), pairs))
-        for where in ("cpu", SPREAD)
+    """A model whose last layers lie in main memory (without a GPU: on disk) gives the same."""
+    layers = 4
+    saved = save_family(folder, "tied", num_hidden_layers=layers)
+    whole = load_model(str(saved), device="cpu", dtype="float32")
+    here, away = (0, "cpu") if device == "cuda" else ("cpu", "disk")
+    places: dict[str, Any] = dict.fromkeys(("model.embed_tokens", "lm_head"), here)
+    places |= dict.fromkeys(("model.norm", "model.rotary_emb"), here)
+    places |= {f"model.layers.{i}": here if i < layers // 2 else away for i in range(layers)}
+    model = AutoModelForCausalLM.from_pretrained(
+        saved, device_map=places, dtype=torch.float32, offload_folder=folder / "away"
     )
+    model.eval().requires_grad_(False)
+    spread = replace(whole, model=model, device=Choice(device, "checked"))
+    pairs = random_pairs(1)
+    one, two = (torch.as_tensor(sketched(lm, pairs)) for lm in (whole, spread))
     apart = float((one - two).abs().max())
     return apart < CLOSE, f"largest difference from the CPU: {apart:.1e}"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,6 +95,24 @@ def test_a_model_is_compared_with_the_gpu(monkeypatch: pytest.MonkeyPatch) -> No
     check_fits("m", 8_000_000_000, torch.bfloat16, "cuda")
     with pytest.raises(NoMemoryError, match=r"32.0 GB of memory of cuda.*24.0 GB.*--device spread"):
         check_fits("m", 8_000_000_000, torch.float32, "cuda")
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])
+def test_a_gpu_without_a_number_is_the_current_one(
+    monkeypatch: pytest.MonkeyPatch, device: str, number: int
+) -> None:
+    """torch refuses to say which share of ``cuda`` a process may use."""
+    fraction = torch.cuda.get_per_process_memory_fraction
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    shares = {0: 0.5, 1: 0.25}
+    monkeypatch.setattr(torch._C, "_cuda_getMemoryFraction", shares.get, raising=False)
+    size = SimpleNamespace(total_memory=80 * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: size)
+    assert memory.numbered(device) == torch.device("cuda", number)
+    assert memory.gpu_size(device) == shares[number] * 80 * 10**9
+    with pytest.raises(ValueError, match="specified index"):
+        fraction("cuda")
 
 
 def test_a_job_that_shares_a_gpu_takes_its_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ from labelcast.models.choices import (
 from labelcast.models.encoder import Encoder, read_pooling
 from labelcast.models.four_bit import compute_alike, quiet_import
 from labelcast.models.identity import Description, identify
+from labelcast.models.memory import numbered
 
 __all__ = [
     "AnyModel",
@@ -186,7 +187,8 @@ def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -
     # Quantised weights are unpacked on the device where they stay.
     quantised = getattr(config, "quantization_config", None) is not None
     # Else they go straight to a GPU, and not through the CPU's memory.
-    places = {"": chosen_device.value} if quantised or chosen_device.value != "cpu" else None
+    straight = quantised or chosen_device.value != "cpu"
+    places = {"": numbered(chosen_device.value)} if straight else None
     if Path(folder).is_dir():
         count = count_numbers(spec, Path(folder))
     if not spread and not quantised and count:

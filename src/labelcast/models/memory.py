@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
 from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
+
+if TYPE_CHECKING:
+    import torch
 
 R = TypeVar("R")
 
@@ -34,8 +37,19 @@ def gpu_size(device: object) -> int:
     """Bytes of a GPU that this process may use: all of them, unless it was given a share."""
     import torch
 
-    total: int = torch.cuda.get_device_properties(device).total_memory
-    return int(total * float(torch.cuda.get_per_process_memory_fraction(device)))
+    chosen = numbered(device)
+    total: int = torch.cuda.get_device_properties(chosen).total_memory
+    return int(total * float(torch.cuda.get_per_process_memory_fraction(chosen)))
+
+
+def numbered(device: object) -> torch.device:
+    """A device with its number: torch and accelerate refuse ``cuda`` in some places."""
+    import torch
+
+    chosen = torch.device(device)  # type: ignore[arg-type]
+    if chosen.type == "cuda" and chosen.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return chosen
 
 
 def limit_to_share(gpus: float) -> None:

@@ -204,7 +204,14 @@ def test_the_demo(tmp_path: Path) -> None:
     done = labelcast("demo", "--out", tmp_path / "demo")
     assert done.status == 0, done.err
     assert "labels" in done.out.splitlines()[0]
-    for step in ("1. score", "2. label", "3. coslow", "4. forecast"):
+    for step in (
+        "1. score",
+        "2. label",
+        "3. coslow",
+        "4. forecast",
+        "5. check",
+        "measured with 500",
+    ):
         assert step in done.err
     table = (tmp_path / "demo/confidence.parquet").stat().st_mtime_ns
     again = labelcast("demo", "--out", tmp_path / "demo", "--json")

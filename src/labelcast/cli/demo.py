@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from labelcast.cli.console import bar, say, waiting
 from labelcast.cli.options import Json
 
 TASK, SIZE = "boolean_expressions", 400
+CHECKED, FEW, MANY = "post_room", 50, 500
+SEEDS = (1, 2, 3)
+"""The task on which a forecast is checked, from scores at the first budget for the second."""
 
 
 def demo(
@@ -18,7 +22,7 @@ def demo(
     target: Annotated[float, Option(help="Fraction of the gain.")] = 0.9,
     as_json: Json = False,
 ) -> None:
-    """Run every step on smollm2 and a generated task.
+    """Run every step on smollm2 and a generated task, then check a forecast on minilm.
 
     Example: labelcast demo --out demo-run
     """
@@ -57,4 +61,36 @@ def demo(
     say("4. forecast\n")
     answer, warnings = forecast_run(run, target=target)
     show(answer, warnings, as_json=as_json)
+    _check(out / "check")
     say(f"\nEverything is in {run.path}. For your own data, start with: labelcast init DATA")
+
+
+def _check(folder: Path) -> None:
+    """Forecast a score of minilm at a larger budget, then measure it."""
+    from labelcast.errors import InputError
+    from labelcast.forecast.forecasting import forecast
+    from labelcast.models import embedded
+    from labelcast.sweeps.sweep import Sweep, sweep
+
+    try:
+        embedded.encoder_folder()
+    except InputError as error:
+        say(f"\n5. check: left out ({error})")
+        return
+    say(f"\n5. check: does a forecast come true? minilm on {CHECKED}, recipe linear")
+    train = partial(sweep, [CHECKED], folder, model=embedded.ENCODER, recipe="linear")
+    with waiting(f"Training on {FEW} labels, {len(SEEDS)} times"):
+        few = train(budgets=(0, FEW), seeds=SEEDS)[CHECKED]
+    rows = [row for row in Sweep(folder).scores.rows() if row.budget < MANY]
+    known = [(row.budget, row.score, None, row.test_size) for row in rows if row.score is not None]
+    found = forecast(observations=known, ceiling=1.0, target_score=0.9, budget=MANY).at_budget
+    assert found is not None
+    say(f"   accuracy with 0 and {FEW} labels: {' and '.join(f'{s:.3f}' for s in few.scores)}")
+    band = f"{found.low:.3f} to {found.high:.3f}"
+    say(f"   forecast for {MANY}: {found.mean:.3f}, with a chance of 90% within {band}")
+    with waiting(f"Training on {MANY} labels"):
+        train(budgets=(MANY,), seeds=SEEDS[:1])
+    [score] = [row.score for row in Sweep(folder).scores.rows() if row.budget == MANY]
+    if score is not None:
+        where = "inside" if found.low <= score <= found.high else "outside"
+        say(f"   measured with {MANY}: {score:.3f}, {where} that interval")

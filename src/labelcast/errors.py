@@ -71,5 +71,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on the CPU or on a GPU."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    texts = ("out of memory", "can't allocate memory")  # torch on CUDA, and on the CPU
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
+        return True
+    texts = (
+        "out of memory",  # torch on CUDA
+        "can't allocate memory",  # torch on the CPU
+        "cublas_status_alloc_failed",
+        "cublas_status_not_initialized",  # no room for its workspace
+    )
     return not isinstance(error, LabelcastError) and any(t in str(error).lower() for t in texts)

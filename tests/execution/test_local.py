@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from square_jobs import Square, SquareJob, run
 
-from labelcast.execution.local import LocalWorkers
+from labelcast.execution.local import LocalWorkers, _visible
 from labelcast.execution.workers import Ended, Event, Job, Moved, Retried, Started, run_jobs
 
 
@@ -76,3 +77,27 @@ def test_a_lost_machine_costs_no_try() -> None:
 
     assert run(Cluster(), [SquareJob(2)]).results == {0: Square(4)}
     assert started == [SquareJob(2, losses=losses) for losses in range(3)]
+
+
+def test_a_process_sees_its_gpus_before_it_imports_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CUDA fixes its list of GPUs when a module first asks, also the caller's own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    with _visible("5"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with _visible("0"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(("size", "gpus", "share"), [(1, "0", 1), (2, "0", 0.5), (4, "0,1", 0.5)])
+def test_more_jobs_than_gpus_share_their_memory(
+    size: int, gpus: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each plans with its part of a GPU, and not with all of it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    workers: LocalWorkers[Any] = LocalWorkers(size)
+    assert workers._share == share

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
+from transformers import LlamaConfig
 
 from labelcast.errors import InputError, RunError
 from labelcast.models.causal import LanguageModel
@@ -58,6 +60,18 @@ def test_gpus_divide_the_attention_heads(tiny: LanguageModel, gpus: int, used: i
     """vLLM refuses a number of GPUs that does not."""
     assert tiny.model.config.num_attention_heads == 4
     assert parallel_gpus(tiny, gpus) == used
+
+
+@pytest.mark.parametrize(
+    ("heads", "keys", "gpus", "used"), [(28, 4, 8, 4), (24, 8, 3, 2), (14, 2, 8, 2), (64, 8, 8, 8)]
+)
+def test_gpus_divide_the_keys_too(
+    tiny: LanguageModel, heads: int, keys: int, gpus: int, used: int
+) -> None:
+    """vLLM gives each GPU as many heads of keys, or a copy of one."""
+    sizes = {"num_attention_heads": heads, "num_key_value_heads": keys, "intermediate_size": 1024}
+    config = LlamaConfig(hidden_size=64 * heads, **sizes)
+    assert parallel_gpus(replace(tiny, model=SimpleNamespace(config=config)), gpus) == used
 
 
 def test_an_answer_without_probabilities_is_refused() -> None:

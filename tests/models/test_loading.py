@@ -12,6 +12,7 @@ from transformers import BartConfig, BartModel
 
 from labelcast.errors import InputError, RunError
 from labelcast.models import choices, embedded
+from labelcast.models.checks import count_numbers
 from labelcast.models.choices import bf16_gain, choose_batch, choose_device, choose_dtype
 from labelcast.models.identity import fingerprint
 from labelcast.models.loading import LanguageModel, load_model
@@ -369,6 +370,21 @@ def test_the_dtype_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_dtype("auto", "cuda", 14_000_000_000).value is torch.bfloat16
     monkeypatch.setattr(choices, "gpu_size", lambda device: 40e9)
     assert choose_dtype("auto", "cuda", 8_030_000_000).value is torch.bfloat16
+
+
+def test_weights_that_are_there_twice_count_once(tmp_path: Path) -> None:
+    """Mistral's folders also have all weights in one file that transformers does not read."""
+    folder = save_llama(tmp_path / "model")
+    before = count_numbers("m", folder)
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert count_numbers("m", folder) == before > 0
+
+
+def test_the_gpu_that_is_asked_for_decides_on_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A T4 beside an A100 has no instructions for it."""
+    capabilities = {"cuda": (8, 0), "cuda:1": (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.get)
+    assert [choices.computes_bf16(one) for one in ("cuda", "cuda:1", "cpu")] == [True, False, False]
 
 
 def test_the_gain_of_bfloat16_is_timed() -> None:

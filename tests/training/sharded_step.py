@@ -18,6 +18,7 @@ from small_training import QUICK, QUICK_LORA
 
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.training.checkpoints import trained_parts
 from labelcast.training.memory import outline
 from labelcast.training.rank import full_weights, hollow
 from labelcast.training.trainer import with_adapters
@@ -61,7 +62,14 @@ def main(name: str, method: str, folder: Path, rank: int) -> None:
     model = adapted(lm, method)
     made = torch.optim.SGD(model.parameters(), lr=0.1)
     model, optimizer = accelerator.prepare(model, made)
+    kept = {name: torch.empty_like(weight) for name, weight in trained_parts(model).items()}
     for part in ("before", "after"):
+        # FSDP leaves some weights whole after an evaluation.
+        with torch.no_grad():
+            model.eval()(input_ids=torch.arange(10, 30)[None], use_cache=False)
+        for name_of, weight in trained_parts(model).items():
+            kept[name_of].copy_(weight)
+        model.train()
         found = full_weights(model, keep=rank == 0)
         assert bool(found) == (rank == 0)
         if rank == 0:

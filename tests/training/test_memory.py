@@ -104,7 +104,7 @@ def test_a_recipe_stays_as_it_is_on_a_cpu(lm: LanguageModel) -> None:
     ("recipe", "free", "said"),
     [
         (FULL, 84, ("144.5 GB", "--recipe LoRA (about 16.", "--gpus-per-job 2", "84.0 GB")),
-        (FULL, 25, ("--recipe LoRA (about 16.", "--gpus-per-job 6")),
+        (FULL, 25, ("--recipe LoRA (about 16.", "--gpus-per-job 8")),
         (LORA, 10, ("'LoRA' needs 16.", "--gpus-per-job 2")),
     ],
 )

@@ -123,6 +123,8 @@ def test_the_last_error_of_a_log(tmp_path: Path) -> None:
     assert processes._last_fault(log) == "it printed nothing"
     log.write_text("a\nValueError: bad\nsome trace\nChildFailedError: x\n")
     assert processes._last_fault(log) == "ValueError: bad"
+    log.write_text("NoMemoryError: full\nRuntimeError: NCCL Error: lost\n")
+    assert processes._last_fault(log) == "NoMemoryError: full"
 
 
 @pytest.fixture

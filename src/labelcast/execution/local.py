@@ -11,7 +11,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from multiprocessing import connection, current_process, get_context, parent_process
@@ -68,7 +69,9 @@ class LocalWorkers(Generic[R]):
         self.devices = max(1, min(len(groups), self.slots))
         count = f"{len(gpus) or 'no'} GPU{'s' * (len(gpus) != 1)}"
         self.where = f"{self.slots} at once on this machine, {count}."
-        self._logs, self._share = logs, gpus_per_job
+        # More jobs than were asked for share a GPU.
+        crowd = min(1.0, len(groups) / self.slots) if groups else 1.0
+        self._logs, self._share = logs, min(gpus_per_job, crowd)
         self._workers = [
             _Worker(f"worker {n + 1}", groups[n % len(groups)] if groups else None)
             for n in range(self.slots)
@@ -127,7 +130,8 @@ class LocalWorkers(Generic[R]):
                     log.parent.mkdir(parents=True, exist_ok=True)
             served = (theirs, worker.gpus, self._share, log)
             worker.process = context.Process(target=_serve, args=served, name=worker.name)
-            worker.process.start()
+            with _visible(worker.gpus):
+                worker.process.start()
             theirs.close()
             worker.pipe = ours
         return worker.pipe
@@ -150,10 +154,24 @@ class LocalWorkers(Generic[R]):
         return f"the worker died ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
+@contextmanager
+def _visible(gpus: str | None) -> Iterator[None]:
+    """Let processes that start now see only these GPUs: what they import may ask for GPUs."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+        elif gpus is not None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+
+
 def _serve(pipe: Connection, gpus: str | None, share: float, log: Path | None) -> None:
     """Run in a worker's process: read jobs from the pipe, and send their events."""
     if gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
         limit_to_share(share)
     _redirect_output(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
@@ -200,7 +218,8 @@ def visible_gpus(device: str = "auto") -> tuple[str, ...]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         # CUDA ignores what follows a number that names no GPU.
-        gpus = tuple(takewhile(lambda name: name not in ("", "-1"), re.split(r"\s*,\s*", named)))
+        none = ("", "-1", "NoDevFiles")
+        gpus = tuple(takewhile(lambda name: name not in none, re.split(r"\s*,\s*", named.strip())))
     else:
         import torch
 

@@ -45,12 +45,23 @@ def _check_index(spec: str, index: Path) -> None:
             )
 
 
+def _read_files(path: Path) -> list[Path]:
+    """The files of weights that transformers reads; a folder may have them in another form too."""
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        return [
+            path / name for name in sorted({*map(str, read_json(index)["weight_map"].values())})
+        ]
+    whole = path / "model.safetensors"
+    return [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
+
+
 def count_numbers(spec: str, path: Path) -> int:
     """How many weights a folder has; refuse files that are damaged or cut off."""
     from safetensors import SafetensorError, safe_open
 
     count = 0
-    for weights in path.glob("*.safetensors"):
+    for weights in _read_files(path):
         try:
             with safe_open(weights, framework="numpy") as opened:
                 names = opened.keys()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from labelcast.errors import InputError
-from labelcast.models.memory import gpu_size
+from labelcast.models.memory import gpu_size, unless_full
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,8 @@ def computes_bf16(device: str) -> bool:
     """Whether a device has instructions for bfloat16."""
     import torch
 
-    return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch's own question is about the current GPU, which may be another one.
+    return device.startswith("cuda") and torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def refuse_spread(wanted: str) -> None:
@@ -105,7 +106,7 @@ def choose_dtype(wanted: str, device: str, parameters: int) -> Choice[torch.dtyp
         return Choice(torch.bfloat16, f"in float32 it would fill {4 * parameters / memory:.0%}")
     why = "the model fits, and a lower precision changes the ranking and CoS-Low"
     if computes_bf16(device):
-        faster = bf16_gain(device)
+        faster = unless_full(lambda: bf16_gain(device)) or 1.0
         why += f"; --dtype bfloat16 is up to {faster:.0f} times as fast here" * (faster >= 1.5)
     return Choice(torch.float32, why)
 

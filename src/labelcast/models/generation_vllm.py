@@ -84,9 +84,17 @@ class VllmAnswers:
 
 
 def parallel_gpus(lm: LanguageModel, gpus: int) -> int:
-    """How many of the GPUs share each layer: as many as divide the attention heads evenly."""
-    heads = int(lm.model.config.get_text_config().num_attention_heads)
-    return next(count for count in range(max(1, gpus), 0, -1) if heads % count == 0)
+    """How many of the GPUs share each layer: as many as divide heads and features evenly."""
+    config = lm.model.config.get_text_config()
+    heads = int(config.num_attention_heads)
+    keys = int(getattr(config, "num_key_value_heads", None) or heads)
+    block = int(getattr(config, "intermediate_size", None) or 0)
+
+    def divides(count: int) -> bool:
+        shared = keys % count == 0 or count % keys == 0
+        return heads % count == 0 and block % count == 0 and shared
+
+    return next(count for count in range(max(1, gpus), 0, -1) if divides(count))
 
 
 def import_vllm() -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
+from labelcast.errors import LabelcastWarning, NoMemoryError, RunError, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -123,8 +123,10 @@ def unless_full(work: Callable[[], R]) -> R | None:
 
     try:
         return work()
-    except torch.OutOfMemoryError:
-        pass  # until this block ends, the traceback holds the tensors of the work
+    except RuntimeError as error:  # cuBLAS has errors of its own for full memory
+        if not is_out_of_memory(error) or "DefaultCPUAllocator" in str(error):
+            raise
+        # Until this block ends, the traceback holds the tensors of the work.
     torch.cuda.empty_cache()
     return None
 

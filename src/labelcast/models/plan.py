@@ -120,13 +120,17 @@ def gpu_rooms(lm: TorchModel) -> list[Room]:
         return []
     places: dict[torch.device, list[int]] = {}
     largest = 0  # bytes of a layer that is loaded only to run
+    inside = {id(weight) for layer in _layers(lm) for weight in layer.parameters()}
+    # The last norm and the head, which are the first to be offloaded.
+    outside = (w for w in lm.model.parameters() if w.device.type == "meta" and id(w) not in inside)
+    beside = sum(w.numel() * w.dtype.itemsize for w in outside)
     for place, layer in enumerate(_layers(lm)):
         weights = list(layer.parameters())
         if offloaded(layer):
             largest = max(largest, sum(w.numel() * w.dtype.itemsize for w in weights))
         device = next((w.device for w in weights if w.device.type != "meta"), lm.input_device)
         places.setdefault(device, []).append(place)
-    return [Room(layers, gpu_memory(device) - largest) for device, layers in places.items()]
+    return [Room(at, gpu_memory(device) - largest - beside) for device, at in places.items()]
 
 
 def one_room(lm: TorchModel, memory: int) -> Room:

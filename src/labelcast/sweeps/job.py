@@ -149,7 +149,7 @@ class SweepJob:
         return Placement(
             device,
             settings.dtype,
-            settings.processes if self.budget else 1,
+            settings.processes,
             vectors,
             Reports(settings.report_to, name, folder),
         )

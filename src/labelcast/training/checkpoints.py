@@ -158,12 +158,20 @@ class Keeper(TrainerCallback):
 
 def trained_parts(model: nn.Module) -> dict[str, Tensor]:
     """This process's part of each trained weight."""
+    reshard(model)
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             part = weight.detach()
             found[name] = part.to_local() if hasattr(part, "to_local") else part
     return found
+
+
+def reshard(model: nn.Module) -> None:
+    """Divide weights again that FSDP keeps whole after an evaluation: head and last norm."""
+    for module in model.modules():
+        if hasattr(module, "reshard") and hasattr(module, "unshard"):
+            module.reshard()
 
 
 def _fits_beside(weights: dict[str, Tensor]) -> bool:

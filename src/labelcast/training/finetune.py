@@ -26,7 +26,7 @@ from labelcast.errors import (
 )
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_text
-from labelcast.models.choices import Choice, choose_device, computes_bf16
+from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf16
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Progress
@@ -44,7 +44,14 @@ from labelcast.training.memory import (
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import Reports, reported
 from labelcast.training.splits import Budget, digest
-from labelcast.training.trainer import Sequences, encode, make_trainer, quiet, unpatched
+from labelcast.training.trainer import (
+    Sequences,
+    encode,
+    make_trainer,
+    micro_batch,
+    quiet,
+    unpatched,
+)
 
 _IDENTITY = "training.json"
 _UNFINISHED = ".unfinished"
@@ -75,12 +82,15 @@ class CausalBackend:
         elif dtype == "auto" and train:
             dtype, why = "float32", "trained weights keep small steps"
         if train:
+            micro_batch(recipe, placement.processes)  # refuses processes that do not divide a step
             lm = outline(model, device, dtype)
             check_quantised(lm, recipe, placement.processes)
             check_memory(lm, recipe, placement.processes, bf16=in_bf16(placement))
         if not train or placement.processes == 1:
+            several = placement.processes > 1 and device.value.startswith("cuda")
+            where = SPREAD if several else placement.device
             with memory_reported(f"model {model}: memory ran out while it was loaded"):
-                lm = load_model(model, device=placement.device, dtype=dtype)
+                lm = load_model(model, device=where, dtype=dtype)
         return replace(lm, dtype=Choice(lm.dtype.value, why)) if why else lm
 
     def fit(
@@ -168,7 +178,10 @@ class CausalBackend:
                 for weight in lm.model.parameters():
                     weight.data = weight.data.to(torch.bfloat16)
                 lm = replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
-            lm.model.to(device.value)
+            if placement.processes == 1 or not device.value.startswith("cuda"):
+                lm.model.to(device.value)
+            elif getattr(lm.model, "hf_device_map", None) is None:
+                spread_over_gpus(lm.model)
         return evaluate(replace(lm, device=device), test, scoring, progress=progress)
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
@@ -179,6 +192,17 @@ class CausalBackend:
             lm.tokenizer.save_pretrained(work)
 
         save_files(folder, write)
+
+
+def spread_over_gpus(model: Any) -> None:
+    """Divide a model's layers among all GPUs: one may be too small for what several trained."""
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
+    whole = list(model._no_split_modules or ())
+    room = get_balanced_memory(model, no_split_module_classes=whole)
+    room.pop("cpu", None)
+    dispatch_model(model, infer_auto_device_map(model, room, whole))
 
 
 def save_files(folder: Path, write: Callable[[Path], None]) -> None:

@@ -167,7 +167,8 @@ def check_memory(lm: LanguageModel, recipe: Recipe, processes: int, *, bf16: boo
         lora = needed(LORA, replace(lm, dtype=half), processes)
         if lora <= SHARE * free:
             ways.append(f"--recipe LoRA (about {lora / 1e9:,.1f} GB)")
-    many = [n for n in range(processes + 1, _MOST_GPUS + 1) if gpu and not is_quantised(lm)]
+    divided = (n for n in range(processes + 1, _MOST_GPUS + 1) if recipe.batch_size % n == 0)
+    many = list(divided) if gpu and not is_quantised(lm) else []
     several = next((n for n in many if needed(recipe, lm, n) <= SHARE * free), None)
     if several:
         ways.append(f"labelcast sweep --gpus-per-job {several}")

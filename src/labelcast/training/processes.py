@@ -139,4 +139,6 @@ def environment(placement: Placement) -> dict[str, str]:
 def _last_fault(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     faults = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
-    return (faults or lines or ["it printed nothing"])[-1][:400]
+    # When one process runs out of memory, the others lose their connection to it.
+    full = [line for line in faults if NoMemoryError.__name__ in line]
+    return (full or faults or lines or ["it printed nothing"])[-1][:400]

@@ -17,6 +17,7 @@ from labelcast.errors import LabelcastError
 from labelcast.files.json_files import read_json, write_json, write_with
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.training.checkpoints import reshard
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import outline
 from labelcast.training.processes import LOG, STEP, WANTED, WEIGHTS, Training
@@ -66,6 +67,7 @@ def full_weights(model: Any, *, keep: bool = True) -> dict[str, torch.Tensor]:
 
     All processes take part; those without `keep` get nothing.
     """
+    reshard(model)
     found = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:

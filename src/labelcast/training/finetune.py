@@ -249,7 +249,7 @@ def run_trainer(
     """
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         path = folder or Path(temporary)
-        _prepare_folder(path, identity)
+        prepare_folder(path, identity)
         last, kept = last_checkpoint(path), path if folder else None
         keeper = Keeper(kept, recipe.patience, checkpoint_seconds, progress, last)
         with quiet(), random_state_kept():
@@ -370,7 +370,7 @@ def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
         )
 
 
-def _prepare_folder(folder: Path, identity: str) -> None:
+def prepare_folder(folder: Path, identity: str) -> None:
     """Make a folder for checkpoints, and delete those of another training in it."""
     if os.environ.get("RANK", "0") != "0":
         return
@@ -383,8 +383,10 @@ def _prepare_folder(folder: Path, identity: str) -> None:
             write_text(file, identity + "\n")
 
 
-def identity_of(fingerprint: str, labels: Budget, recipe: Recipe, seed: int) -> str:
-    """What must be the same to resume from a checkpoint."""
+def identity_of(
+    fingerprint: str, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
+) -> str:
+    """What must be the same to resume from a checkpoint; by default in as many processes as now."""
     digests = (digest(labels.train), digest(labels.validation), recipe.digest)
-    world = os.environ.get("WORLD_SIZE", "1")
+    world = processes or os.environ.get("WORLD_SIZE", "1")
     return "-".join(map(str, (fingerprint, *digests, seed, world)))

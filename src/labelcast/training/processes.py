@@ -22,7 +22,7 @@ from labelcast.files.json_files import write_json
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
-from labelcast.training.finetune import encode_labels, in_bf16
+from labelcast.training.finetune import encode_labels, identity_of, in_bf16, prepare_folder
 from labelcast.training.memory import fitting
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
@@ -68,6 +68,9 @@ def train_in_processes(
     recipe = fitting(lm, rows, recipe, placement.processes, bf16=in_bf16(placement))
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
+        # Here, and not while other processes may already read the checkpoints.
+        identity = lm.identity.fingerprint, labels, recipe, seed, placement.processes
+        prepare_folder(work, identity_of(*identity))
         while True:
             wanted = Training(lm.name, dtype, recipe, seed, placement, labels)
             write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))

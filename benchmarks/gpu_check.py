@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 import gpu
 import published
-from families import DENSE, random_pairs, save_family, sketched
+from families import FAMILIES, random_pairs, save_family, sketched
 from small_training import (
     QUICK,
     QUICK_LORA,
@@ -232,7 +232,7 @@ def four_bits(folder: Path, device: str) -> tuple[bool, str]:
 
 
 def checks(small: bool) -> dict[str, Check]:
-    found: dict[str, Check] = {f"family: {name}": family(name) for name in DENSE}
+    found: dict[str, Check] = {f"family: {name}": family(name) for name in FAMILIES}
     found |= {
         "offload": offload,
         "full": training(QUICK),

@@ -2,10 +2,11 @@
 
     python benchmarks/gpu_plan.py
 
-Prints a Markdown table, made by the functions that plan a real run: the dtype, how many examples
-run at once, and how many layers run forward again in the backward pass. 32 examples of 512 tokens,
-8 of them the answer; a training's longest sequence has as many. What a layer keeps is counted on
-one real layer of the model's width, in half a minute on a CPU.
+Prints a Markdown table, and what a layer keeps of each token for its backward pass. The functions
+that plan a real run make the table: the dtype, how many examples run at once, and how many layers
+run forward again in the backward pass. 32 examples of 512 tokens, 8 of them the answer; a training
+has as many at most. What a layer keeps is counted on one real layer of the model's width,
+in a minute on a CPU.
 """
 
 from __future__ import annotations
@@ -144,6 +145,14 @@ def main() -> None:
     print("|---" * (2 + len(MEMORIES)) + "|")
     for row in rows():
         print(row, flush=True)
+    print()
+    for name, dtype in product(SIZES, (torch.float32, torch.bfloat16)):
+        width = int(SIZES[name]["hidden_size"])
+        kept = kept_bytes(name, dtype) / (width * dtype.itemsize)
+        kind = str(dtype).removeprefix("torch.")
+        print(
+            f"A layer of {name} in {kind} keeps {kept:.1f} tensors of the model's width per token."
+        )
 
 
 if __name__ == "__main__":

@@ -88,6 +88,20 @@ def test_without_a_standard_error_the_test_set_counts(tmp_path: Path) -> None:
     assert lc.read_scores(written(tmp_path, ever), at=50) == [(50, 0.7, None, 1000)]
 
 
+@pytest.mark.parametrize(("place", "value"), [(6, 1), (8, 93)], ids=["encrypted", "zstandard"])
+def test_an_inspect_log_that_python_cannot_unpack(tmp_path: Path, place: int, value: int) -> None:
+    """The message names the file and the way out."""
+    file = tmp_path / "log.eval"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("header.json", "{}")
+    content = bytearray(file.read_bytes())
+    content[place] = value  # the flags, or the compression, in both headers
+    content[content.index(b"PK\x01\x02") + place + 2] = value
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"log\.eval: not a readable Inspect log.*inspect log"):
+        lc.read_scores(file, at=50)
+
+
 def test_an_inspect_log_in_its_own_format(tmp_path: Path) -> None:
     """Its header is read from the archive where the library is missing."""
     with zipfile.ZipFile(tmp_path / "log.eval", "w") as archive:

@@ -116,7 +116,7 @@ def test_a_gpu_without_a_number_is_the_current_one(
 
 
 def test_a_job_that_shares_a_gpu_takes_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch is told of a fraction, and not of one whole GPU or of several."""
+    """Only a fraction limits torch; one whole GPU, or several, do not."""
     told: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)

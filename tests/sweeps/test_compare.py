@@ -42,7 +42,7 @@ def make_run(folder: Path, *recipes: str, digest: str | None = DIGEST) -> Path:
 
 
 def test_better_curve_needs_fewer(tmp_path: Path) -> None:
-    """The better candidate is told apart; costs are those of labels and one training run."""
+    """The better candidate comes first; a cost is that of the labels and one training run."""
     good, poor = make_sweep(tmp_path / "good", 0.34), make_sweep(tmp_path / "poor", 0.24)
     found = compare(
         {"g": good, "p": poor}, target_score=0.77, budget=400, label_cost=0.5, gpu_hour=2.0

@@ -70,7 +70,7 @@ def _header_in_archive(path: Path) -> str:
             if archive.getinfo(_INSPECT_HEADER).file_size > _LARGEST_HEADER:
                 raise InputError(f"--scores {path}: its header is too large.")
             return archive.read(_INSPECT_HEADER).decode()
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:  # encrypted, or packed otherwise
         raise InputError(
             f"--scores {path}: not a readable Inspect log ({brief(error)}). Install inspect_ai, or "
             "convert it: inspect log convert --to json."

@@ -24,7 +24,7 @@ _WIDE = 1.25
 def plot_comparison(found: Comparison, *, width: int = 640, height: int = 340) -> alt.LayerChart:
     """Plot a comparison as an altair chart over log2(labels), with 0 in the place of 1.
 
-    The axis ends where labels are measured or needed, so that the curves can be told apart.
+    The axis ends where labels are measured or needed, so that the curves do not overlap.
     """
     known = [n for one in found.candidates for n in (*one.measured, one.labels or 0)]
     end = _WIDE * max(*known, found.budget or 0)

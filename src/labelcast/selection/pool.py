@@ -1,0 +1,168 @@
+"""The pool to choose from, with what is known of its examples.
+
+Shapes: N examples, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelcast.errors import InputError
+from labelcast.models.confidence import score_confidence
+from labelcast.selection.selector import Need
+from labelcast.selection.signals import Arrays, SignalStore
+
+if TYPE_CHECKING:
+    from labelcast.models.loading import AnyModel
+    from labelcast.models.protocols import Progress
+    from labelcast.tasks.prompts import Example
+
+_WAYS_OUT = {
+    Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
+    Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
+    Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
+    Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
+    Need.TARGET: "Give labelled examples of the target task: --target FILE.",
+    Need.MODEL: "Give --model.",
+    Need.GRADIENTS: "Give --model.",
+    Need.IN_CONTEXT: "Give a language model: --model smollm2.",
+}
+
+
+class Pool:
+    """N examples and their signals: given as arrays, or computed by a model at first use.
+
+    A computed signal is kept in the store's folder, so that another selector, or the same one
+    after a kill, does not compute it again.
+
+    Attributes:
+        size: N.
+        examples: the rendered examples, with answers if the pool is labelled; empty if only arrays
+            are given.
+        target: labelled examples of the task that the selection is for.
+        task_ids: which task each example belongs to, [N]; None if unknown.
+        allowed: the answers to decode along; empty for free decoding.
+        store: keeps computed signals.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example] = (),
+        *,
+        model: Callable[[], AnyModel] | None = None,
+        embeddings: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
+        margin: ArrayLike | None = None,
+        task_ids: Sequence[str] | None = None,
+        target: Sequence[Example] = (),
+        allowed: Sequence[str] = (),
+        store: SignalStore | None = None,
+    ) -> None:
+        """A pool; `model` is called when a signal needs it.
+
+        Raises:
+            InputError: the arrays have different lengths, or a vector is not finite.
+        """
+        self.examples, self.target, self.task_ids = examples, target, task_ids
+        self.allowed = tuple(allowed)
+        self.store = store or SignalStore(None)
+        self._model = model
+        self._given: dict[str, NDArray[Any]] = {}
+        for name, values in (
+            ("embeddings", embeddings),
+            ("confidence", confidence),
+            ("margin", margin),
+        ):
+            if values is not None:
+                self._given[name] = np.asarray(values)
+        lengths = {name: len(values) for name, values in self._given.items()}
+        lengths |= {} if task_ids is None else {"task ids": len(task_ids)}
+        lengths |= {"examples": len(examples)} if examples else {}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"pool: one value per example is needed, but there are {lengths}.")
+        self.size = next(iter(lengths.values()))
+
+    @cached_property
+    def lm(self) -> AnyModel:
+        """The model, loaded at first use."""
+        if self._model is None:
+            raise InputError(f"no model is given. {_WAYS_OUT[Need.MODEL]}")
+        return self._model()
+
+    def check(self, need: Need, method: str) -> None:
+        """Refuse a pool that lacks what a method needs; computes nothing.
+
+        Raises:
+            InputError: names the method, the need and the way out.
+        """
+        modelled = self._model is not None and bool(self.examples)
+        has = {
+            Need.EMBEDDINGS: modelled or "embeddings" in self._given,
+            Need.CONFIDENCE: modelled or "confidence" in self._given,
+            Need.TASK_IDS: self.task_ids is not None,
+            Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
+            Need.TARGET: bool(self.target),
+            Need.MODEL: modelled,
+            Need.GRADIENTS: modelled,
+            Need.IN_CONTEXT: modelled,
+        }
+        if not has[need]:
+            raise InputError(
+                f"--method {method} needs {need}, which are not there. {_WAYS_OUT[need]}"
+            )
+
+    def about(self, *more: str) -> list[str]:
+        """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
+        identity = (self.lm.identity.fingerprint, str(self.lm.dtype.value))
+        return [*identity, *more, *(example.prompt for example in self.examples)]
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """One vector of length 1 per example, [N,F]; a vector of zeros stays one."""
+        given = self._given.get("embeddings")
+        vectors = self._embedded() if given is None else np.asarray(given, np.float32)
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise InputError("embeddings: one vector of finite numbers per example is needed.")
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+    def _embedded(self) -> NDArray[np.float32]:
+        def compute(rows: Sequence[int], progress: Progress) -> Arrays:
+            texts = [self.examples[row].prompt for row in rows]
+            return {"vectors": self.lm.embed(texts, batch_size=None, progress=progress)}
+
+        return self.store.rows("embeddings", self.about(), self.size, compute)["vectors"]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The model's confidence, [N] in [0, 1]; NaN where a prompt is too long."""
+        return self._scored("confidence")
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """The difference of the probabilities of the two best answers, [N]; NaN if unknown."""
+        return self._scored("margin")
+
+    def _scored(self, name: str) -> NDArray[np.float64]:
+        if name in self._given:
+            return np.asarray(self._given[name], np.float64)
+
+        def compute(rows: Sequence[int], progress: Progress) -> Arrays:
+            found = score_confidence(
+                self.lm,
+                [self.examples[row].prompt for row in rows],
+                progress=progress,
+                allowed=self.allowed,
+            )
+            return {
+                "confidence": np.array([one.confidence for one in found]),
+                "margin": np.array([one.margin for one in found]),
+            }
+
+        about = self.about(*self.allowed)
+        return self.store.rows("confidence", about, self.size, compute)[name]

@@ -1,0 +1,74 @@
+"""What a selection method is: `Selector`, what it needs, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelcast.errors import InputError
+
+if TYPE_CHECKING:
+    from labelcast.selection.pool import Pool
+
+
+class Need(StrEnum):
+    """What a method needs of a pool; the value is how messages call it."""
+
+    EMBEDDINGS = "embeddings"
+    CONFIDENCE = "confidence"
+    TASK_IDS = "task ids"
+    ANSWERS = "answers"
+    TARGET = "a target set"
+    MODEL = "a model"
+    GRADIENTS = "gradients"
+    IN_CONTEXT = "in-context answers"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen examples, best or first chosen first.
+
+    Attributes:
+        positions: in the pool, from 0, different, [n].
+        values: what the method gives each, in its own unit, [n]; a method without one gives NaN.
+    """
+
+    positions: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+class Selector(Protocol):
+    """A method that chooses examples; a class with settings as keyword arguments.
+
+    Attributes:
+        name: as ``--method`` takes it.
+        needs: checked before anything long starts.
+    """
+
+    name: str
+    needs: frozenset[Need]
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n of the pool's examples, 1 <= n <= pool.size; the same seed chooses the same."""
+
+
+def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selection:
+    """Choose n examples of a pool, after checking that the pool has what the method needs.
+
+    Raises:
+        InputError: n is below 1 or above the pool's size, or the pool lacks a need; names it.
+    """
+    if n < 1:
+        raise InputError(f"--n {n}: at least 1 example must be chosen.")
+    if n > pool.size:
+        raise InputError(f"--n {n}: more than the pool's {pool.size} examples.")
+    for need in sorted(selector.needs):
+        pool.check(need, selector.name)
+    found = selector.select(pool, n, seed)
+    if len(np.unique(found.positions)) != n or len(found.values) != n:
+        raise RuntimeError(f"method {selector.name}: did not return {n} different positions")
+    return found

@@ -1,0 +1,108 @@
+"""Signals of a pool's examples, computed part by part and kept in a folder.
+
+Shapes: N examples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from labelcast.files.atomic import make_folder
+from labelcast.files.json_files import disk_faults, write_with
+from labelcast.models.protocols import Progress
+
+Arrays = dict[str, NDArray[Any]]
+Compute = Callable[[Sequence[int], Progress], Arrays]
+"""From positions [M] to named arrays whose first axis is M."""
+PART = 1024
+"""Examples that are computed and written together: a kill loses at most these."""
+OnSignal = Callable[[str, int], Progress]
+"""Called when a signal is computed, with its name and the examples to do; returns its progress."""
+
+
+class SignalStore:
+    """Signals in a folder, one file for each name and digest; without a folder, in memory only."""
+
+    def __init__(
+        self, folder: Path | None, on_signal: OnSignal = lambda name, count: lambda done: None
+    ) -> None:
+        """Signals kept in `folder`; `on_signal` makes their progress bars."""
+        self.folder, self.on_signal = folder, on_signal
+        self._known: dict[str, Arrays] = {}
+
+    def rows(
+        self, name: str, about: Sequence[str], count: int, compute: Compute, part: int = PART
+    ) -> Arrays:
+        """A signal of `count` examples, from the folder or computed in parts.
+
+        After a kill the same call computes only the missing parts.
+
+        Args:
+            name: of the signal, a part of the file's name.
+            about: what the signal depends on, such as the model's fingerprint and the contents.
+            count: N.
+            compute: called with the positions of each missing part, and its progress.
+            part: examples of a part.
+
+        Returns:
+            Arrays [N,...] with the names that `compute` uses.
+        """
+        digest = hashlib.sha256("\n".join(about).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        key = f"{name}-{digest}"
+        if key not in self._known:
+            self._known[key] = self._read(key, count) or self._computed(key, count, compute, part)
+        return self._known[key]
+
+    def _read(self, key: str, count: int) -> Arrays | None:
+        return None if self.folder is None else _load(self.folder / f"{key}.safetensors", count)
+
+    def _computed(self, key: str, count: int, compute: Compute, part: int) -> Arrays:
+        parts = [range(start, min(start + part, count)) for start in range(0, count, part)]
+        work = None if self.folder is None else self.folder / f"{key}.parts"
+        found: dict[int, Arrays] = {}
+        for number, rows in enumerate(parts):
+            held = None if work is None else _load(work / f"{number:06d}.safetensors", len(rows))
+            if held is not None:
+                found[number] = held
+        left = count - sum(len(parts[number]) for number in found)
+        progress = self.on_signal(key.rpartition("-")[0], left)
+        for number, rows in enumerate(parts):
+            if number in found:
+                continue
+            found[number] = compute(rows, progress)
+            if work is not None:
+                _save(work / f"{number:06d}.safetensors", found[number])
+        joined = {
+            name: np.concatenate([found[number][name] for number in range(len(parts))])
+            for name in found[0]
+        }
+        if self.folder is not None and work is not None:
+            _save(self.folder / f"{key}.safetensors", joined)
+            shutil.rmtree(work, ignore_errors=True)
+        return joined
+
+
+def _load(path: Path, count: int) -> Arrays | None:
+    """The arrays of a file; None if it is missing or damaged, so that it is computed again."""
+    with suppress(OSError, SafetensorError):
+        found: Arrays = load_file(path)
+        if found and all(len(values) == count for values in found.values()):
+            return found
+    return None
+
+
+def _save(path: Path, arrays: Arrays) -> None:
+    with disk_faults(path.parent):
+        make_folder(path.parent)
+    kept = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    write_with(path, lambda part: save_file(kept, part))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class LanguageModel:
         identity: which model it is.
         device: where it runs, with the reason.
         dtype: the dtype of its weights, with the reason.
+        answers: the allowed answers, from `for_answers`; it may still generate any text.
     """
 
     model: Any
@@ -45,6 +46,7 @@ class LanguageModel:
     identity: ModelIdentity
     device: Choice[str]
     dtype: Choice[torch.dtype]
+    answers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -139,8 +141,8 @@ class LanguageModel:
         return str(text)
 
     def for_answers(self, answers: Sequence[str]) -> LanguageModel:
-        """The same model: it may generate any text."""
-        return self
+        """The same model for a task with these allowed answers; none if any text is one."""
+        return self if tuple(answers) == self.answers else replace(self, answers=tuple(answers))
 
     def predictor(self, batch_size: int | None) -> Predict:
         """Answers prompts greedily; see `confidence.score_confidence`."""

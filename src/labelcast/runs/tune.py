@@ -106,7 +106,7 @@ def tune(
     with run.locked():
         if budget:
             chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
-            parts = Splits((), chosen).budget(budget, recipe.validation_share)
+            parts = Splits((), chosen).budget(budget, recipe.held_out(budget))
             fit = partial(backend.fit, lm, parts, recipe, placement=placement, folder=folder)
             tuned = fit(seed=seed, progress=on_step)
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}

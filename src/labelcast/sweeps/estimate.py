@@ -50,7 +50,7 @@ def seconds(job: SweepJob, speed: Speed) -> tuple[float, float]:
 
 def tuning_seconds(recipe: Recipe, budget: int, tested: int, speed: Speed) -> tuple[float, float]:
     """The least and the most seconds to fine-tune on a budget and to score on `tested` examples."""
-    held_out = budget * recipe.validation_share
+    held_out = budget * recipe.held_out(budget)
     step = recipe.batch_size * speed.train + held_out * speed.validate / recipe.evaluate_every
     if recipe.method == "linear":
         step = budget * speed.validate

@@ -249,7 +249,7 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
     if job.budget:
         tuned = backend.fit(
             lm,
-            splits.budget(job.budget, job.settings.recipe.validation_share),
+            splits.budget(job.budget, job.settings.recipe.held_out(job.budget)),
             job.settings.recipe,
             seed=job.seed,
             placement=job.placement,

@@ -83,8 +83,10 @@ class EncoderBackend:
             set_seed(seed)  # for a head that starts at random
             lm.model.requires_grad_(True)
             head = lm.named_head() if lm.pooling.sentence else _random_head(lm)
+            model = Classifier(lm.model, lm.pooling, head.requires_grad_(True))
             return SteadyTrainer(
-                model=Classifier(lm.model, lm.pooling, head.requires_grad_(True)),
+                model=model,
+                optimizers=(_optimizer(model, recipe), None),
                 args=settings,
                 data_collator=lambda rows: collate(rows, lm.tokenizer.pad_token_id or 0),
                 train_dataset=parts[0],
@@ -157,6 +159,16 @@ def save_head(head: nn.Linear | None, answers: Sequence[str], folder: Path) -> N
     if head is not None:
         weights = {name: weight.contiguous().cpu() for name, weight in head.state_dict().items()}
         save_file(weights, folder / HEAD, metadata={"answers": json.dumps(list(answers))})
+
+
+def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
+    """The trainer's own AdamW, with the head's learning rate."""
+    rate = recipe.learning_rate
+    groups = [
+        {"params": list(model.body.parameters())},
+        {"params": list(model.head.parameters()), "lr": recipe.head_learning_rate or rate},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
 
 
 def _random_head(lm: Encoder) -> nn.Linear:

@@ -277,7 +277,7 @@ def run_trainer(
 def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
     """The sequences to train on and those for the validation loss, checked."""
     parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
-    _check(parts, recipe)
+    check_lengths(parts, recipe)
     return parts
 
 
@@ -352,7 +352,7 @@ def _merged(lm: LanguageModel) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _check(parts: Sequence[Sequences], recipe: Recipe) -> None:
+def check_lengths(parts: Sequence[Sequences], recipe: Recipe) -> None:
     """Warn about examples that were left out; refuse to train if none remain."""
     too_long = f"(max_length of recipe {recipe.name!r}: {recipe.max_length} tokens)."
     for part, use in zip(parts, ("train", "validate"), strict=True):

@@ -1,4 +1,4 @@
-"""Recipes for fine-tuning: two that ship, or a YAML file."""
+"""Recipes for fine-tuning: those that ship, or a YAML file."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ METHODS = {
     "full": Method(_CAUSAL, "labelcast.training.encoder:EncoderBackend"),
     "lora": Method(_CAUSAL, section=Lora),
     "linear": Method(_LINEAR, _LINEAR, Linear),
+    "t-few": Method("labelcast.training.t_few:TFewBackend"),
 }
 
 
@@ -66,8 +67,10 @@ class Recipe(BaseModel):
     Attributes:
         name: what a card calls it.
         method: a key of `METHODS`: all weights (``full``), or adapters that are merged at the end
-            (``lora``), or a linear classifier on frozen features (``linear``).
+            (``lora``), a linear classifier on frozen features (``linear``), or vectors that scale
+            activations (``t-few``).
         learning_rate: the highest, after the warm-up; ``linear`` has none.
+        head_learning_rate: the same for an encoder's head; None means `learning_rate`.
         batch_size: sequences per step on all devices together.
         max_steps: the most steps of a training.
         warmup: fraction of `max_steps` in which the learning rate rises from 0.
@@ -75,6 +78,7 @@ class Recipe(BaseModel):
         evaluate_every: steps between two measurements of the validation loss.
         patience: measurements in a row without a better one after which training stops.
         validation_share: fraction of the budget that is held out for early stopping, at most 0.5.
+        validation_limit: the most labels that are held out; None for no limit.
         max_length: a sequence of this many tokens or more is left out.
         micro_batch: sequences at once on one device; None means the complete batch.
         gradient_checkpointing: compute activations twice to save memory.
@@ -87,6 +91,7 @@ class Recipe(BaseModel):
     name: str = Field(min_length=1, max_length=80)
     method: str
     learning_rate: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    head_learning_rate: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     batch_size: int = Field(16, ge=1)
     max_steps: int = Field(500, ge=1)
     warmup: float = Field(0.1, ge=0, le=1)
@@ -94,6 +99,7 @@ class Recipe(BaseModel):
     evaluate_every: int = Field(4, ge=1)
     patience: int = Field(10, ge=1)
     validation_share: float = Field(0.2, gt=0, le=0.5)
+    validation_limit: int | None = Field(None, ge=1)
     max_length: int = Field(2048, ge=2)
     micro_batch: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
@@ -117,6 +123,8 @@ class Recipe(BaseModel):
                 f"learning_rate {self.learning_rate:g}: {self.method} needs "
                 + ("none" if self.method == "linear" else "one above 0")
             )
+        if self.head_learning_rate is not None and self.method != "full":
+            raise ValueError(f"head_learning_rate is for method full, not {self.method}")
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}"
@@ -125,8 +133,18 @@ class Recipe(BaseModel):
 
     @property
     def adapters(self) -> Lora | None:
-        """The adapters to train; None if all weights are trained."""
+        """The adapters to train; None if all weights are trained.
+
+        The vectors of T-Few take no more memory than adapters of rank 1.
+        """
+        if self.method == "t-few":
+            return Lora(rank=1)
         return (self.lora or Lora()) if self.method == "lora" else None
+
+    def held_out(self, budget: int) -> float:
+        """The fraction of a budget that is held out for early stopping."""
+        limit = self.validation_limit or budget
+        return min(self.validation_share, limit / max(budget, 1))
 
     @property
     def most_steps(self) -> int:
@@ -142,11 +160,15 @@ class Recipe(BaseModel):
             section = getattr(self, self.method) or _SECTIONS[self.method]()
             kept[self.method] = section.model_dump(mode="json")
         kept.setdefault("lora", None)  # older digests have it
+        # They came later, and None is what recipes without them did.
+        for name in ("head_learning_rate", "validation_limit"):
+            if kept[name] is None:
+                del kept[name]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, spec: str | Path) -> Recipe:
-        """A recipe by name (``full``, ``lora``, ``linear``) or from a YAML file.
+        """A recipe by name (a key of `METHODS`) or from a YAML file.
 
         Raises:
             InputError: no such name or file, or a wrong key, which it names.
@@ -155,15 +177,15 @@ class Recipe(BaseModel):
             >>> Recipe.load("full").learning_rate
             1e-05
         """
-        for short, recipe in (("full", FULL), ("lora", LORA), ("linear", LINEAR)):
-            if str(spec).lower() in (short, recipe.name.lower()):
+        for recipe in (FULL, LORA, LINEAR, T_FEW):
+            if str(spec).lower() in (recipe.method, recipe.name.lower()):
                 return recipe
         path = Path(spec)
         try:
             text = read_small(path, LARGEST)
         except FileNotFoundError:
             raise InputError(
-                f"recipe {str(spec)!r}: no such file, and not one of full, lora, linear."
+                f"recipe {str(spec)!r}: no such file, and not one of {', '.join(METHODS)}."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe {spec}: cannot be read ({error}).") from None
@@ -179,6 +201,22 @@ _SECTIONS = {name: method.section for name, method in METHODS.items() if method.
 FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
 LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())
 LINEAR = Recipe(name="linear", method="linear", linear=Linear())
+# Liu et al. (2022) train for 1,000 steps without validation; here the best measurement is kept.
+T_FEW = Recipe(
+    name="T-Few",
+    method="t-few",
+    learning_rate=3e-3,
+    batch_size=8,
+    max_steps=1000,
+    warmup=0.06,
+    schedule="linear",
+    evaluate_every=50,
+    patience=20,
+)
 FULL_ENCODER = Recipe(
-    name="full fine-tuning of an encoder", method="full", learning_rate=1e-4, max_length=256
+    name="full fine-tuning of an encoder",
+    method="full",
+    learning_rate=1e-4,
+    validation_limit=200,
+    max_length=256,
 )

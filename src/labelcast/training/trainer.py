@@ -52,7 +52,7 @@ class Sequences:
         dropped: how many examples were left out because they are too long.
     """
 
-    rows: tuple[dict[str, list[int]], ...]
+    rows: tuple[dict[str, Any], ...]
     dropped: int
 
 
@@ -197,19 +197,26 @@ class AnswerTrainer(SteadyTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
         """Compute the loss; the head sees only the states that predict an answer's token."""
-        if self.head is None:
+        with answers_only(self.head, predicts_answer(inputs["labels"])):
             return super().compute_loss(model, inputs, *rest, **more)
-        predicts = predicts_answer(inputs["labels"])
 
-        def select(head: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            complete = bool(states) and states[0].shape[:2] == predicts.shape
-            return (states[0][predicts], *states[1:]) if complete else None
 
-        hook = self.head.register_forward_pre_hook(select)
-        try:
-            return super().compute_loss(model, inputs, *rest, **more)
-        finally:
-            hook.remove()
+@contextmanager
+def answers_only(head: nn.Module | None, predicts: Tensor) -> Iterator[None]:
+    """Give the head only the states at chosen positions, [N,S]; without a head, change nothing."""
+    if head is None:
+        yield
+        return
+
+    def select(head: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        complete = bool(states) and states[0].shape[:2] == predicts.shape
+        return (states[0][predicts], *states[1:]) if complete else None
+
+    hook = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def split_rows(batch: dict[str, Tensor], most: int) -> list[dict[str, Tensor]]:

@@ -1,0 +1,212 @@
+"""T-Few: (IA)3 vectors, trained on every allowed answer of an example.
+
+Shapes: N examples, K allowed answers, S tokens of the longest sequence, M tokens of answers,
+V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import set_seed
+from transformers.optimization import Adafactor
+
+from labelcast.errors import InputError
+from labelcast.models.choices import choose_device
+from labelcast.models.loading import LanguageModel
+from labelcast.tasks.prompts import Example
+from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.finetune import (
+    CausalBackend,
+    check_lengths,
+    identity_of,
+    in_bf16,
+    run_trainer,
+)
+from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget
+from labelcast.training.trainer import (
+    Sequences,
+    SteadyTrainer,
+    answers_only,
+    collate,
+    encode,
+    predicts_answer,
+    training_arguments,
+    unpatched,
+)
+
+# Added to 1 - p, whose logarithm would be infinite at p = 1. The published code adds 0.01.
+_TINY = 1e-6
+
+
+class TFewBackend(CausalBackend):
+    """Language models with (IA)3 vectors; see `training.backend.Backend`.
+
+    Source: Liu et al. (2022), arXiv 2205.05638.
+    """
+
+    def load(
+        self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
+    ) -> LanguageModel:
+        """Load a model; see `Backend`."""
+        if placement.processes > 1:
+            raise InputError(f"recipe {recipe.name!r}: runs on one GPU. Use --gpus-per-job 1.")
+        return super().load(model, recipe, placement, train=train)
+
+    def train(
+        self,
+        lm: LanguageModel,
+        labels: Budget,
+        recipe: Recipe,
+        seed: int,
+        placement: Placement,
+        folder: Path | None,
+        progress: OnStep,
+    ) -> FineTuned:
+        """Train in this process, without merging the vectors.
+
+        Raises:
+            InputError: the task lists no answers, or peft knows no (IA)3 layers of this model.
+        """
+        if len(lm.answers) < 2:
+            raise InputError(
+                f"recipe {recipe.name!r}: compares the allowed answers, and the task lists none. "
+                "Add `answers: [...]` to the task file, or use --recipe LoRA."
+            )
+        parts = [choices(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
+        check_lengths(parts, recipe)
+        device, bf16 = choose_device(placement.device).value, in_bf16(placement)
+
+        def make(path: Path) -> ChoiceTrainer:
+            set_seed(seed)
+            model = with_vectors(lm)
+            rate = recipe.learning_rate
+            trained = [weight for weight in model.parameters() if weight.requires_grad]
+            return ChoiceTrainer(
+                lm.model.get_output_embeddings(),
+                model=model,
+                args=training_arguments(recipe, seed, path, device, bf16),
+                optimizers=(Adafactor(trained, lr=rate, relative_step=False), None),
+                data_collator=collate_choices,
+                train_dataset=list(parts[0].rows),
+                eval_dataset=list(parts[1].rows),
+                processing_class=lm.tokenizer,
+            )
+
+        model, log = run_trainer(
+            make,
+            recipe,
+            device,
+            identity_of(lm.identity.fingerprint, labels, recipe, seed),
+            folder,
+            self.checkpoint_seconds,
+            progress,
+            placement.reports,
+        )
+        log.dropped = sum(part.dropped for part in parts)
+        return FineTuned(replace(lm, model=unpatched(model)), log)
+
+
+def choices(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> Sequences:
+    """For each example its sequences with every allowed answer, the right one first.
+
+    An example with a sequence of `max_length` tokens or more is left out.
+    """
+    rows: list[dict[str, Any]] = []
+    dropped = 0
+    for example in examples:
+        right = str(example.answer)
+        answers = [right, *(answer for answer in lm.answers if answer != right)]
+        found = encode(lm, [replace(example, answer=answer) for answer in answers], max_length)
+        if found.dropped:
+            dropped += 1
+        else:
+            rows.append({"choices": found.rows})
+    return Sequences(tuple(rows), dropped)
+
+
+def collate_choices(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """A batch: tokens, mask and `targets` (labels of tokens), [N,K,S] each, and `labels` [N].
+
+    The labels are positions of the right answers, 0; the trainer counts examples by them.
+    """
+    flat = collate([one for row in rows for one in row["choices"]])
+    shape = (len(rows), len(rows[0]["choices"]), -1)
+    found = {name: values.view(shape) for name, values in flat.items()}
+    found["targets"] = found["labels"]
+    return found | {"labels": torch.zeros(len(rows), dtype=torch.long)}
+
+
+class ChoiceTrainer(SteadyTrainer):
+    """A trainer with the three losses of T-Few; `head` is the layer that makes logits."""
+
+    def __init__(self, head: nn.Module, **settings: Any) -> None:
+        super().__init__(compute_loss_func=choice_losses, **settings)
+        self.head = head
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The sum of the losses over examples, divided by the examples of the step."""
+        count = inputs["targets"].shape[:2]
+        targets = inputs["targets"].flatten(0, 1)
+        with answers_only(self.head, predicts_answer(targets)):
+            outputs = model(
+                input_ids=inputs["input_ids"].flatten(0, 1),
+                attention_mask=inputs["attention_mask"].flatten(0, 1),
+            )
+        losses = choice_losses(outputs["logits"], targets, count)
+        loss = losses.sum() / (count[0] if num_items_in_batch is None else num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
+
+def choice_losses(logits: Tensor, targets: Tensor, count: Sequence[int]) -> Tensor:
+    """The loss of each example, [N]: language modelling, unlikelihood and choice.
+
+    They are the mean negative log likelihood of the right answer's tokens; the mean over the
+    tokens of all wrong answers of -log(1 - p); and the cross-entropy of the right answer under a
+    softmax over the answers' mean log likelihoods.
+
+    Args:
+        logits: of the answers' tokens, [M,V], example by example and the right answer first.
+        targets: labels of tokens as `trainer.encode` makes them, [NK,S].
+        count: N and K.
+
+    Source: Liu et al. (2022), section 3.2.
+    """
+    predicts = predicts_answer(targets)
+    wanted = targets.roll(-1, dims=1)[predicts]
+    likelihoods = -nn.functional.cross_entropy(logits.float(), wanted, reduction="none")  # [M]
+    sequence = predicts.nonzero()[:, 0]  # [M]
+    lengths = predicts.sum(1).view(*count)  # [N,K]
+
+    def summed(values: Tensor) -> Tensor:
+        zeros = torch.zeros(len(targets), device=values.device, dtype=values.dtype)
+        return zeros.index_add(0, sequence, values).view(*count)
+
+    means = summed(likelihoods) / lengths
+    unlikely = summed(-torch.log1p(-likelihoods.exp() + _TINY))
+    wrong = unlikely[:, 1:].sum(1) / lengths[:, 1:].sum(1)
+    return -means[:, 0] + wrong - means.log_softmax(1)[:, 0]
+
+
+def with_vectors(lm: LanguageModel) -> Any:
+    """The model with (IA)3 vectors, all ones, on keys, values and the feed-forward layers."""
+    from peft import IA3Config, get_peft_model
+
+    try:
+        return get_peft_model(lm.model, IA3Config(task_type="CAUSAL_LM"))
+    except ValueError as error:
+        raise InputError(
+            f"model {lm.name}: peft knows no (IA)3 layers of it ({error}). Use --recipe LoRA."
+        ) from None

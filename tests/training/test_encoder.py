@@ -29,7 +29,9 @@ from labelcast.training.recipe import FULL, FULL_ENCODER, LINEAR, LORA, Linear
 from labelcast.training.splits import Budget
 
 CPU = Placement("cpu")
-QUICK = FULL_ENCODER.model_copy(update={"learning_rate": 3e-3, "max_steps": 60, "warmup": 0})
+QUICK = FULL_ENCODER.model_copy(
+    update={"learning_rate": 3e-3, "head_learning_rate": None, "max_steps": 60, "warmup": 0}
+)
 SCORING = Scoring("accuracy", TASK.answers)
 
 

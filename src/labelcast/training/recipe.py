@@ -217,6 +217,7 @@ FULL_ENCODER = Recipe(
     name="full fine-tuning of an encoder",
     method="full",
     learning_rate=1e-4,
+    head_learning_rate=2e-3,
     validation_limit=200,
     max_length=256,
 )

@@ -69,13 +69,14 @@ class EncoderBackend:
         mean something to the model it starts at random.
         """
         length = min(lm.context, recipe.max_length)
-        parts = [
+        parts: list[list[dict[str, Any]]] = [
             [
                 {"input_ids": tokens[:length], "labels": lm.answers.index(str(example.answer))}
                 for tokens, example in zip(lm.tokens(e.prompt for e in part), part, strict=True)
             ]
             for part in (labels.train, labels.validation)
         ]
+        parts[1].sort(key=lambda row: len(row["input_ids"]))  # batches with little padding
         device = choose_device(placement.device).value
 
         def make(path: Path) -> SteadyTrainer:

@@ -39,7 +39,7 @@ def sweep(
     seeds: Annotated[
         str, typer.Option(help="Training seeds, separated by commas; each draws its own labels.")
     ] = "1",
-    recipe: Annotated[str, typer.Option(help="full, LoRA, linear, t-few, or a file.")] = "full",
+    recipe: Annotated[
         str, typer.Option(help="full, LoRA, linear, t-few, or a YAML file.")
     ] = "full",
     test_size: Annotated[int, typer.Option(help="Test examples of each task.")] = 500,

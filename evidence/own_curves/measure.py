@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from evidence.own_curves.rows import GENERATED, TASKS, Rows
+from evidence.own_curves.rows import FACTS, GENERATED, TASKS, Rows
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
+from labelcast.files.json_files import read_json, write_json
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
 from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.sweep import Sweep, sweep_task
@@ -37,10 +39,18 @@ def source_of(name: str, data: Path, out: Path, settings: SweepSettings) -> Swee
     return SweepTask(task, str(without_blanks(data / f"{name}.jsonl", fields, out / "data")))
 
 
-def capped(source: SweepTask, settings: SweepSettings) -> tuple[int, ...]:
-    """The budgets for which the task has data beside its test set."""
-    largest = split(source, settings.test_size, seed=0).largest_budget
-    return tuple(budget for budget in settings.budgets if budget <= largest)
+def capped(source: SweepTask, settings: SweepSettings, facts: Path) -> tuple[int, ...]:
+    """The budgets for which the task has data beside its test set; notes what the set is like."""
+    splits = split(source, settings.test_size, seed=0)
+    answers = Counter(example.answer for example in splits.test)
+    known = read_json(facts) if facts.exists() else {}
+    known[source.task.name] = {
+        "most frequent answer": answers.most_common(1)[0][1] / len(splits.test),
+        "other examples": splits.largest_budget,
+        "test_digest": splits.test_digest,
+    }
+    write_json(facts, dict(sorted(known.items())))
+    return tuple(budget for budget in settings.budgets if budget <= splits.largest_budget)
 
 
 def measure(names: list[str], data: Path, out: Path, settings: SweepSettings, rows: Rows) -> None:
@@ -50,7 +60,7 @@ def measure(names: list[str], data: Path, out: Path, settings: SweepSettings, ro
     jobs: list[SweepJob] = []
     for name in names:
         source = source_of(name, data, out, settings)
-        jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings)))
+        jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings, FACTS)))
     known, first = rows.keys(), settings.seeds[0]
     # Zero-shot, a seed changes nothing.
     left = [job for job in jobs if job.key not in known and (job.budget or job.seed == first)]

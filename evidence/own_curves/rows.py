@@ -13,6 +13,9 @@ from labelcast.tasks.task import Task
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
+FACTS = HERE / "test_sets.json"
+"""The share of the most frequent answer in each test set, its digest, and the other examples."""
+
 TASK_FILES = sorted((HERE / "tasks").glob("*.yaml"))
 TASKS = {file.stem: Task.load(file) for file in TASK_FILES}
 """By name. The data is a file of JSON Lines with that name."""

@@ -20,22 +20,22 @@ FEWEST = 3
 """Seeds for which a spread is given."""
 
 
-def seed_noise(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
-    """For each model, recipe and budget, three sds as root mean squares over tasks.
+def seed_noise(group: str, rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
+    """For each budget, three sds as root mean squares over tasks.
 
     Returns:
         Rows with `sd`, measured over seeds; `seed`, the forecast's seed noise with the prior's mean
         tau; and `test set`, the binomial noise of the test set.
     """
-    scores: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+    scores: dict[tuple[int, str], list[float]] = defaultdict(list)
     for row in rows:
         if row.budget and row.score is not None:
-            scores[f"{row.model}, {row.recipe}", row.budget, row.task].append(row.score)
+            scores[row.budget, row.task].append(row.score)
     size, tau = rows[0].test_size, typical_tau()
-    grouped: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
-    for (group, n, _), values in scores.items():
+    by_budget: dict[int, list[list[float]]] = defaultdict(list)
+    for (n, _), values in scores.items():
         if len(values) >= FEWEST:
-            grouped[group, n].append(values)
+            by_budget[n].append(values)
     return [
         {
             "curves of": group,
@@ -45,7 +45,7 @@ def seed_noise(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
             "seed": _rms([seed_variance(np.mean(values), n, tau) for values in tasks]),
             "test set": _rms([test_variance(np.mean(values), size) for values in tasks]),
         }
-        for (group, n), tasks in sorted(grouped.items())
+        for n, tasks in sorted(by_budget.items())
     ]
 
 

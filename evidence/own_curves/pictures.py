@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     out = parser.parse_args().out
     for file in sorted(ROWS.glob("*.jsonl")):
-        curves = own_curves(RowsFile(file).rows())
+        curves = own_curves(file.stem, RowsFile(file).rows())
         save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
     save(coverage(json.loads(SUMMARY.read_text("utf-8"))), out / "was-it-right-coverage.svg")
 

@@ -26,7 +26,7 @@ import numpy as np
 from evidence.development import PUBLISHED, MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from evidence.own_curves.noise import seed_noise
-from evidence.own_curves.rows import HERE, ROWS, Rows
+from evidence.own_curves.rows import FACTS, HERE, ROWS, Rows
 from evidence.transport import (
     LEVEL,
     Case,
@@ -41,7 +41,9 @@ from evidence.transport import (
     power_law,
     targets,
 )
+from labelcast.files.json_files import read_json
 from labelcast.forecast.families import Prior
+from labelcast.forecast.observed import test_variance
 from labelcast.sweeps.records import ScoreRow
 
 SUMMARY = HERE / "trial.json"
@@ -54,6 +56,8 @@ FIRST = (50, 10)
 HEADLINE = (50, 100)
 AT = 1000
 SHIPPED = "labelcast"
+LEFT_OUT = "labelcast, task left out"
+"""Tried with two scores only, for the answer is that of the shipped prior."""
 
 
 class Own(NamedTuple):
@@ -64,28 +68,37 @@ class Own(NamedTuple):
     curve: MeasuredCurve
 
 
-def own_curves(rows: Sequence[ScoreRow]) -> list[Own]:
-    """The curve of each model, recipe, task and seed; zero-shot has no seed."""
-    scores: dict[tuple[str, str, int], list[tuple[int, float]]] = defaultdict(list)
-    zero_shot: dict[tuple[str, str], float] = {}
+def own_curves(group: str, rows: Sequence[ScoreRow]) -> list[Own]:
+    """The curve of each task and seed; zero-shot has no seed."""
+    scores: dict[tuple[str, int], list[tuple[int, float]]] = defaultdict(list)
+    zero_shot: dict[str, float] = {}
     for row in rows:
         assert row.score is not None
-        group = f"{row.model}, {row.recipe}"
         if row.budget:
-            scores[group, row.task, row.seed].append((row.budget, row.score))
+            scores[row.task, row.seed].append((row.budget, row.score))
         else:
-            zero_shot[group, row.task] = row.score
+            zero_shot[row.task] = row.score
     size = rows[0].test_size
     return [
-        Own(
-            group,
-            seed,
-            MeasuredCurve(
-                "own", group, task, tuple(sorted(found)), zero_shot.get((group, task)), size
-            ),
-        )
-        for (group, task, seed), found in sorted(scores.items())
+        Own(group, seed, MeasuredCurve("own", group, task, tuple(found), zero_shot.get(task), size))
+        for (task, seed), found in sorted(scores.items())
     ]
+
+
+def learned(curves: Sequence[Own]) -> set[tuple[str, str]]:
+    """The groups and tasks whose last score is above always giving the most frequent answer.
+
+    By more than two sds of the test set, in the mean over seeds.
+    """
+    facts, last = read_json(FACTS), defaultdict(list)
+    for own in curves:
+        last[own.group, own.curve.task].append(max(own.curve.scores)[1])
+    found = set()
+    for (group, task), scores in last.items():
+        usual, size = facts[task]["most frequent answer"], curves[0].curve.test_size or 0
+        if np.mean(scores) > usual + 2 * np.sqrt(test_variance(usual, size)):
+            found.add((group, task))
+    return found
 
 
 def started(curve: MeasuredCurve) -> Iterator[Case]:
@@ -122,7 +135,7 @@ class Ways:
         return [
             *self._always,
             Way("headroom rule", headroom_rule(others)),
-            Way(f"{SHIPPED}, task left out", without),
+            Way(LEFT_OUT, without),
         ]
 
 
@@ -164,6 +177,8 @@ def compared(
             for case in started(own.curve):
                 start = ", ".join(f"{n:.0f}" for n in case.budgets)
                 for way in tried:
+                    if way.name == LEFT_OUT and len(case.budgets) != len(HEADLINE):
+                        continue
                     predicted = way.predict(case)
                     if predicted is None:
                         continue
@@ -230,10 +245,12 @@ def sentence(headline: Sequence[dict[str, Any]], group: str) -> str:
     first = min(row["seed"] for row in found)
     once = [row for row in found if row["seed"] == first]
     missed = sorted(row["task"] for row in once if not row["held"])
+    taught = [row for row in once if row["learned"]]
     starts = " or ".join(sorted({row["from"].replace(", ", " and ") for row in found}))
     return (
         f"{group}: from the scores at {starts} labels the 90% interval holds the score at {AT:,} "
-        f"in {sum(row['held'] for row in once)} of {len(once)} tasks with the first seed, and in "
+        f"in {sum(row['held'] for row in once)} of {len(once)} tasks with the first seed "
+        f"({sum(row['held'] for row in taught)} of the {len(taught)} that it learns), and in "
         f"{sum(row['held'] for row in found)} of {len(found)} forecasts with all seeds"
         + (f"; missed with the first seed: {', '.join(missed)}" if missed else "")
     )
@@ -245,15 +262,18 @@ def summary(
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """All that the command prints, of these files of rows."""
-    rows = [row for file in files for row in Rows(file).rows()]
-    curves = own_curves(rows)
+    groups = {file.stem.replace("-", ", ", 1): Rows(file).rows() for file in files}
+    curves = [own for group, rows in groups.items() for own in own_curves(group, rows)]
     compare, headline = compared(curves, Ways(fit), progress)
+    taught = learned(curves)
+    for row in headline:
+        row["learned"] = (row["curves of"], row["task"]) in taught
     return {
         "files": {file.name: digest_of(file) for file in files},
-        "sentences": [sentence(headline, g) for g in sorted({own.group for own in curves})],
+        "sentences": [sentence(headline, group) for group in groups],
         "compared": compare,
         "headline": headline,
-        "noise": seed_noise(rows),
+        "noise": [row for group, rows in groups.items() for row in seed_noise(group, rows)],
     }
 
 

@@ -27,6 +27,7 @@ from evidence.development import PUBLISHED, MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from evidence.own_curves.noise import seed_noise
 from evidence.own_curves.rows import FACTS, HERE, ROWS, Rows
+from evidence.own_curves.tables import tables
 from evidence.transport import (
     LEVEL,
     Case,
@@ -284,47 +285,6 @@ def digest_of(file: Path, lines: int | None = None) -> dict[str, Any]:
         "rows": len(kept),
         "digest": hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16],
     }
-
-
-def tables(found: dict[str, Any]) -> str:
-    """The summary as Markdown, as docs/was-it-right.md has it."""
-    parts = [*found["sentences"], ""]
-    for group in dict.fromkeys(row["curves of"] for row in found["compared"]):
-        rows = [row for row in found["compared"] if row["curves of"] == group]
-        parts += [f"{group}, {max(row['tasks'] for row in rows)} tasks:", ""]
-        parts += [
-            "| from scores at | method | error | bias | log2 labels | 50% holds | 80% holds "
-            "| 90% holds | interval score, 90% |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        parts += [_table_row(row) for row in rows]
-        parts.append("")
-    parts += [
-        "| curves of | labels | tasks | sd over seeds | seed noise, model | test set |",
-        "|---|---|---|---|---|---|",
-    ]
-    parts += [
-        f"| {row['curves of']} | {row['labels']:,} | {row['tasks']} | {row['sd']:.3f} "
-        f"| {row['seed']:.3f} | {row['test set']:.3f} |"
-        for row in found["noise"]
-    ]
-    return "\n".join(parts)
-
-
-def _table_row(row: dict[str, Any]) -> str:
-    def shown(name: str, digits: str) -> str:
-        return format(row[name], digits) if name in row else ""
-
-    cells = [
-        row["from"],
-        row["way"],
-        shown("error", ".3f"),
-        shown("bias", "+.3f"),
-        shown("log2 labels", ".2f"),
-        *(shown(f"covered {level}", ".2f") for level in ("50%", "80%", "90%")),
-        shown("interval score 90%", ".2f"),
-    ]
-    return f"| {' | '.join(cells)} |"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,6 +24,17 @@ def tables(found: dict[str, Any]) -> str:
         parts += [_table_row(row) for row in rows]
         parts.append("")
     parts += [
+        "| curves of | target | way | searches | met | labels | runs | labels + 50 a run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    parts += [
+        f"| {row['curves of']} | {'reached' if row['reachable'] else 'never'} | {row['way']} "
+        f"| {row['searches']} | {row['met']:.2f} | {row['labels']:,.0f} | {row['runs']:.1f} "
+        f"| {row['cost']:,.0f} |"
+        for row in found["spent"]
+    ]
+    parts.append("")
+    parts += [
         "| curves of | labels | tasks | sd over seeds | seed noise, model | test set |",
         "|---|---|---|---|---|---|",
     ]

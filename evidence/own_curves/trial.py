@@ -27,6 +27,7 @@ from evidence.development import PUBLISHED, MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from evidence.own_curves.noise import seed_noise
 from evidence.own_curves.rows import FACTS, HERE, ROWS, Rows
+from evidence.own_curves.spending import spent_by_way
 from evidence.own_curves.tables import tables
 from evidence.transport import (
     LEVEL,
@@ -274,8 +275,18 @@ def summary(
         "sentences": [sentence(headline, group) for group in groups],
         "compared": compare,
         "headline": headline,
+        "spent": [
+            {"curves of": group} | row
+            for group in groups
+            for row in spent_by_way(_first_seed(curves, group))
+        ],
         "noise": [row for group, rows in groups.items() for row in seed_noise(group, rows)],
     }
+
+
+def _first_seed(curves: Sequence[Own], group: str) -> list[MeasuredCurve]:
+    first = min(own.seed for own in curves if own.group == group)
+    return [own.curve for own in curves if own.group == group and own.seed == first]
 
 
 def digest_of(file: Path, lines: int | None = None) -> dict[str, Any]:

@@ -7,7 +7,8 @@ and from 10, and every later score of the same seed is forecast by the shipped p
 fitted to these curves. It is compared with the last value and a power law. `--development` adds
 what needs the curves of the prior: the headroom rule, and the forecast with all curves of the same
 task left out of the prior. A task counts once: its figures are means over its seeds. It takes ten
-minutes on one core; `--shown` prints what it found on the committed rows.
+minutes on one core, and less with more rows, for `evidence/.cache` keeps what was computed.
+`--shown` prints what it found on the committed rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evidence import transport
 from evidence.development import PUBLISHED, MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from evidence.own_curves.noise import seed_noise
@@ -43,11 +45,13 @@ from evidence.transport import (
     power_law,
     targets,
 )
-from labelcast.files.json_files import read_json
+from labelcast.files.json_files import JsonLines, read_json
+from labelcast.forecast import families
 from labelcast.forecast.families import Prior
 from labelcast.forecast.observed import test_variance
 from labelcast.sweeps.records import ScoreRow
 
+FORECAST = Path(families.__file__).parent
 SUMMARY = HERE / "trial.json"
 """What the command printed on the committed rows."""
 
@@ -163,6 +167,47 @@ def errors(case: Case, predicted: Predicted) -> dict[str, float]:
     return found
 
 
+class Kept:
+    """What was computed before with the same code and prior, in `evidence/.cache`."""
+
+    def __init__(self) -> None:
+        """Read what there is."""
+        code = [Path(__file__), Path(transport.__file__), *FORECAST.glob("*.py")]
+        content = b"".join(file.read_bytes() for file in [*sorted(code), FORECAST / "prior.json"])
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        self._file = JsonLines(HERE.parent / ".cache" / f"own-{digest}.jsonl")
+        self._file.path.parent.mkdir(exist_ok=True)
+        self._known = {row["key"]: row["found"] for row in self._file.read()}
+
+    def tried(self, own: Own, way: Way) -> list[dict[str, Any]]:
+        """What `tried` returns."""
+        key = hashlib.sha256(repr((own, way.name)).encode()).hexdigest()[:32]
+        if key not in self._known:
+            self._known[key] = tried(own, way)
+            self._file.add({"key": key, "found": self._known[key]})
+        found: list[dict[str, Any]] = self._known[key]
+        return found
+
+
+def tried(own: Own, way: Way) -> list[dict[str, Any]]:
+    """The errors of a method on a curve from each start, and its forecast for the headline."""
+    found = []
+    for case in started(own.curve):
+        if way.name == LEFT_OUT and len(case.budgets) != len(HEADLINE):
+            continue
+        predicted = way.predict(case)
+        if predicted is not None:
+            asked = way.name == SHIPPED and len(case.budgets) == len(HEADLINE)
+            found.append(
+                {
+                    "from": ", ".join(f"{n:.0f}" for n in case.budgets),
+                    "errors": errors(case, predicted),
+                    "headline": _at(own, case, predicted) if asked else [],
+                }
+            )
+    return found
+
+
 def compared(
     curves: Sequence[Own],
     ways: Ways,
@@ -171,23 +216,15 @@ def compared(
     """A row for each group, start and method; and one for each forecast of the headline."""
     collected: dict[tuple[str, str, str], dict[str, list[dict[str, float]]]] = {}
     headline: list[dict[str, Any]] = []
+    kept = Kept()
     for task in sorted({own.curve.task for own in curves}):
-        tried = ways.of(task)
-        for own in curves:
-            if own.curve.task != task:
-                continue
-            for case in started(own.curve):
-                start = ", ".join(f"{n:.0f}" for n in case.budgets)
-                for way in tried:
-                    if way.name == LEFT_OUT and len(case.budgets) != len(HEADLINE):
-                        continue
-                    predicted = way.predict(case)
-                    if predicted is None:
-                        continue
-                    by_task = collected.setdefault((own.group, start, way.name), {})
-                    by_task.setdefault(task, []).append(errors(case, predicted))
-                    if way.name == SHIPPED and len(case.budgets) == len(HEADLINE):
-                        headline += _at(own, case, predicted)
+        of_task = ways.of(task)
+        for own in (own for own in curves if own.curve.task == task):
+            for way in of_task:
+                for found in kept.tried(own, way):
+                    by_task = collected.setdefault((own.group, found["from"], way.name), {})
+                    by_task.setdefault(task, []).append(found["errors"])
+                    headline += found["headline"]
         progress(task)
     rows = [
         {

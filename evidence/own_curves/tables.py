@@ -8,7 +8,7 @@ from typing import Any
 
 def tables(found: dict[str, Any]) -> str:
     """The sentences, and tables of the forecasts, the methods and the noise."""
-    parts = [*found["sentences"], ""]
+    parts = [*found["sentences"], *_of_learned(found["headline"]), ""]
     for group in dict.fromkeys(row["curves of"] for row in found["headline"]):
         parts += [f"{group}, the score at 1,000 labels, first seed, misses first:", ""]
         parts += _headline_table([r for r in found["headline"] if r["curves of"] == group])
@@ -44,6 +44,27 @@ def tables(found: dict[str, Any]) -> str:
         for row in found["noise"]
     ]
     return "\n".join(parts)
+
+
+def _of_learned(headline: Sequence[dict[str, Any]]) -> list[str]:
+    """For each group the forecasts of all seeds, by whether the recipe learns the task."""
+    lines = []
+    for group in dict.fromkeys(row["curves of"] for row in headline):
+        counts = []
+        for learned in (True, False):
+            held = [
+                row["held"]
+                for row in headline
+                if row["curves of"] == group and row["learned"] is learned
+            ]
+            counts.append(f"{sum(held)} of {len(held)}")
+        missed = [r for r in headline if r["curves of"] == group and not r["held"]]
+        below = sum(row["measured"] < row["low"] for row in missed)
+        lines.append(
+            f"{group}: with all seeds, {counts[0]} on the tasks that it learns, {counts[1]} on "
+            f"the others; {below} of {len(missed)} misses lie below the interval"
+        )
+    return lines
 
 
 def _headline_table(rows: Sequence[dict[str, Any]]) -> list[str]:

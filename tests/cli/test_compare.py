@@ -44,3 +44,20 @@ def test_compare_selectors(tmp_path: Path) -> None:
     assert {one["name"]: one["baseline"] for one in saved} == dict.fromkeys(
         ("typical", "less"), "random"
     )
+
+
+def test_compare_page(tmp_path: Path) -> None:
+    """A page beside the usual result; a file of someone else stays, before anything is compared."""
+    folder = select_sweep(tmp_path / "sweep", {"random": 0.24, "typical": 0.34})
+    out = tmp_path / "page.html"
+    given = ("compare", folder, "--target-score", 0.77, "--out", out)
+    done = labelcast(*given, "--json")
+    assert done.status == 0, done.err
+    assert len(done.json["candidates"]) == 2
+    assert "Does selection save labels on" in out.read_text()
+    out.write_text("mine")
+    refused = labelcast(*given)
+    assert (refused.status, refused.out, out.read_text()) == (2, "", "mine")
+    assert "--force" in refused.err
+    assert labelcast(*given, "--force").status == 0
+    assert "Does selection save labels on" in out.read_text()

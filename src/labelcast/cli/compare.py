@@ -37,6 +37,12 @@ def compare(
     chart: Annotated[
         Path | None, Option(help="Save the curves as a chart: .svg, .png or .html.")
     ] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Write the comparison as one HTML page.")
+    ] = None,
+    force: Annotated[
+        bool, Option("--force", help="Replace an --out that is no report, or was edited.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models, recipes or selectors: labels needed, score, cost.
@@ -59,6 +65,10 @@ def compare(
         if key in named:
             raise InputError(f"candidate {key}: given twice.")
         named[key] = folder
+    if out is not None:
+        from labelcast.report.html import check_replaceable
+
+        check_replaceable(out, force=force)
     with waiting("Comparing"):
         found = compared(
             named,
@@ -75,6 +85,10 @@ def compare(
             from labelcast.report.comparison import save_comparison
 
             save_comparison(found, chart)
+        if out is not None:
+            from labelcast.report.comparison_page import write_comparison
+
+            write_comparison(found, out, force=force)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -84,6 +98,8 @@ def compare(
             say(f"warning: {one.name}: {warning}")
     if chart is not None:
         say(f"The chart is in {chart}.")
+    if out is not None:
+        say(f"The page is in {out}.")
 
 
 def _show(found: Comparison) -> None:

@@ -65,7 +65,7 @@ class SweepTable:
         elif isinstance(event, Ended):
             self.running.pop(event.number, None)
         elif isinstance(event, Retried):
-            self._line(f"retrying {_name(self.jobs[event.number])}: {event.fault}")
+            self._line(f"retrying {self.jobs[event.number].key}: {event.fault}")
 
     def on_result(self, number: int, row: ScoreRow) -> None:
         """Count a finished job, and print its result."""
@@ -79,7 +79,7 @@ class SweepTable:
             score = f"{row.metric} {row.score:.3f}"
         count = len(self.jobs) - len(self.left)
         self._line(
-            f"{count} of {len(self.jobs)}: {_name(self.jobs[number])}: {score}, "
+            f"{count} of {len(self.jobs)}: {self.jobs[number].key}: {score}, "
             f"{row.seconds:.0f} s; {self.until()}"
         )
         for note in row.notes:
@@ -114,15 +114,16 @@ class SweepTable:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("task", "labels", "seed", "where", "for", "what", box=None, pad_edge=False)
+        from labelcast.sweeps.records import RANDOM
+
+        selected = any(job.selector != RANDOM for job in self.jobs)
+        heads = ["task", "labels", "seed", *(["select"] if selected else [])]
+        table = Table(*heads, "where", "for", "what", box=None, pad_edge=False)
         for number, (where, begun, text) in sorted(self.running.items()):
             job = self.jobs[number]
             span = timedelta(seconds=int(time.monotonic() - begun))
-            cells = (job.name, f"{job.budget:,}", str(job.seed), where, str(span), text)
-            table.add_row(*map(cell, cells))
+            cells = [job.name, f"{job.budget:,}", str(job.seed)]
+            cells += [job.selector if job.budget else ""] if selected else []
+            table.add_row(*map(cell, [*cells, where, str(span), text]))
         state = f"{self.done} done, {self.failed} failed, {len(self.left)} left; {self.until()}"
         return Group(table, Text(state))
-
-
-def _name(job: SweepJob) -> str:
-    return f"{job.name} budget {job.budget} seed {job.seed}"

@@ -14,7 +14,9 @@ from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, Repo
 def tune(
     run: RunFolder,
     budget: Annotated[int, Option(help="Labels to use, validation included; 0 scores zero-shot.")],
-    recipe: Annotated[str, Option(help="full, LoRA, linear, t-few, or a YAML file.")] = "full",
+    recipe: Annotated[
+        str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
+    ] = "full",
     seed: Annotated[int, Option(help="Training seed.", min=0)] = 1,
     model: OwnModel = None,
     keep: Annotated[

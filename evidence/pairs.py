@@ -26,7 +26,7 @@ from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
 from labelcast.forecast.posterior import given_scores
 from labelcast.forecast.question import Question
-from labelcast.sweeps.compare import chance_of_fewer
+from labelcast.sweeps.pairs import chance_of_fewer
 
 HORIZON = 5000
 BANDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.001)

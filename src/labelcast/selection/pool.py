@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WAYS_OUT = {
     Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
+    Need.MARGIN: "Give --model, or an array of margins.",
     Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
@@ -104,6 +105,7 @@ class Pool:
         has = {
             Need.EMBEDDINGS: modelled or "embeddings" in self._given,
             Need.CONFIDENCE: modelled or "confidence" in self._given,
+            Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
             Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
             Need.TARGET: bool(self.target),
@@ -129,7 +131,7 @@ class Pool:
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise InputError("embeddings: one vector of finite numbers per example is needed.")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
     def _embedded(self) -> NDArray[np.float32]:
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:

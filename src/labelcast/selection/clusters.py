@@ -1,117 +1,98 @@
-"""Clusters and nearest neighbours of large pools.
+"""K-means clusters of any number of vectors, and how to divide a number over groups.
 
-Shapes: N examples, F features, C clusters, K neighbours.
+Shapes: N vectors, F features, K clusters or groups.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-SAMPLE = 50_000
-"""Rows that k-means is fitted to; the others join the nearest centre."""
-EXACT = 10_000
-"""Up to so many rows all are compared with each other."""
-_BLOCK = 2048
-_PROBED = 4
-_ITERATIONS = 20
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+Counts = NDArray[np.int64]
+_FITTED = 256
+"""Rows for each cluster that the centres are fitted to; more change them little."""
+_SMALLEST = 20_000
+_BLOCK = 2**24
+"""Numbers in a block of a matrix that is too large to keep."""
 
 
-def cluster(vectors: Floats, count: int, seed: int) -> tuple[Ints, Floats]:
-    """Group vectors by k-means: the cluster of each, [N], and the centres, [C,F].
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of `rows`, each of at most 64 MB of float32 beside `columns`."""
+    step = max(1, _BLOCK // max(1, columns))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
-    Args:
-        vectors: [N,F].
-        count: C; fewer if there are fewer different vectors.
-        seed: of the start, and of the sample if there are more than `SAMPLE` rows.
+
+def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts]:
+    """Centres [K,F], and the nearest centre of each vector, [N].
+
+    K is at most `clusters` and the number of different vectors. Of more than 20,000 vectors, and
+    256 for each cluster, a part that is drawn at random gives the centres.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.cluster import KMeans, MiniBatchKMeans
 
+    rng = np.random.default_rng(seed)
+    size = max(_SMALLEST, _FITTED * clusters)
     rows = vectors
-    if len(vectors) > SAMPLE:
-        chosen = np.random.default_rng(seed).choice(len(vectors), SAMPLE, replace=False)
-        rows = vectors[np.sort(chosen)]
-    made = KMeans(min(count, len(rows)), n_init=1, max_iter=_ITERATIONS, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different vectors
-        made.fit(rows)
-    centres = made.cluster_centers_.astype(np.float32)
-    return nearest_centre(vectors, centres), centres
+    if len(vectors) > size:
+        rows = vectors[np.sort(rng.choice(len(vectors), size, replace=False))]
+    kind = KMeans if len(rows) * clusters <= _SMALLEST * 50 else MiniBatchKMeans
+    if clusters >= len(rows) or len(rows) <= 1024:
+        clusters = min(clusters, len(np.unique(rows, axis=0)))
+    state = int(rng.integers(2**31))
+    fitted = kind(clusters, n_init=1, random_state=state).fit(rows)
+    centres = fitted.cluster_centers_.astype(np.float32)
+    labels = assign(vectors, centres)
+    kept, labels = np.unique(labels, return_inverse=True)  # without empty clusters
+    return centres[kept], labels.astype(np.int64)
 
 
-def nearest_centre(vectors: Floats, centres: Floats) -> Ints:
-    """The position of the nearest centre by Euclidean distance, [N]."""
-    half = (centres**2).sum(1) / 2
+def assign(vectors: Vectors, centres: Vectors) -> Counts:
+    """The nearest centre of each vector, the first of equally near ones, [N]."""
+    half = (centres**2).sum(axis=1) / 2
     found = np.empty(len(vectors), np.int64)
-    for start in range(0, len(vectors), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        found[rows] = (vectors[rows] @ centres.T - half).argmax(1)
+    for rows in blocks(len(vectors), len(centres)):
+        found[rows] = (vectors[rows] @ centres.T - half).argmax(axis=1)
     return found
 
 
-def members(labels: Ints) -> list[Ints]:
-    """The positions in each cluster that has any, in rising order."""
-    order = np.argsort(labels, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(labels) else []
+def members(labels: ArrayLike, groups: int) -> list[Counts]:
+    """The positions in each group, in order, from the group 0 .. K - 1 of each row."""
+    values = np.asarray(labels)
+    order = np.argsort(values, kind="stable")
+    ends = np.bincount(values, minlength=groups).cumsum()
+    return np.split(order, ends[:-1])
 
 
-def neighbours(vectors: Floats, count: int, seed: int = 0) -> tuple[Ints, Floats]:
-    """The most similar other rows of each unit vector, and their cosines, [N,K] each.
+def divide(n: int, weights: ArrayLike, most: ArrayLike) -> Counts:
+    """Divide n over groups in proportion to their weights, by largest remainders, [K].
 
-    Exact up to `EXACT` rows. Above, each row is compared with those of its own k-means cell and of
-    the cells next to it, which misses a few of the true neighbours.
-
-    Args:
-        vectors: of length 1, [N,F].
-        count: K; N - 1 if that is less.
-        seed: of the cells.
+    No group gets above its `most`; what it cannot take is divided over the others in the same way.
+    Equal remainders go to the first groups. n is at most the sum of `most`.
     """
-    size = len(vectors)
-    count = min(count, size - 1)
-    found = np.full((size, count), -1, np.int64)
-    cosines = np.full((size, count), -np.inf, np.float32)
-    if size <= EXACT:
-        everyone = np.arange(size)
-        for start in range(0, size, _BLOCK):
-            _compare(vectors, everyone[start : start + _BLOCK], everyone, found, cosines)
-        return found, cosines
-    labels, centres = cluster(vectors, round(size**0.5), seed)
-    cells = {int(labels[cell[0]]): cell for cell in members(labels)}
-    near = np.argsort(-(centres @ centres.T), axis=1, kind="stable")
-    for number, cell in cells.items():
-        others = [cells[other] for other in near[number].tolist() if other in cells]
-        chosen, rows = [cell], len(cell)
-        for other in others:
-            # At least so many cells, and enough rows to choose from.
-            if len(chosen) > _PROBED and rows > count:
-                break
-            if other is not cell:
-                chosen.append(other)
-                rows += len(other)
-        inside = np.concatenate(chosen)
-        for start in range(0, len(cell), _BLOCK):
-            _compare(vectors, cell[start : start + _BLOCK], inside, found, cosines)
-    return found, cosines
+    share, limit = np.asarray(weights, np.float64), np.asarray(most, np.int64)
+    found = np.zeros(len(share), np.int64)
+    while (left := n - int(found.sum())) > 0:
+        open_ = found < limit
+        part = np.where(open_, share, 0.0)
+        if not part.sum() > 0:
+            part = open_.astype(np.float64)
+        exact = left * part / part.sum()
+        step = np.floor(exact + 1e-9).astype(np.int64)
+        if (over := found + step > limit).any():
+            found[over] = limit[over]
+            continue
+        # Rounded, so that equal remainders stay equal.
+        order = np.argsort(-np.round(np.where(open_, exact - step, -1), 9), kind="stable")
+        order = order[(found + step)[order] < limit[order]]
+        step[order[: left - int(step.sum())]] += 1
+        found += step
+    return found
 
 
-def _compare(vectors: Floats, rows: Ints, others: Ints, found: Ints, cosines: Floats) -> None:
-    """Write the nearest of `others` of some rows into `found` and `cosines`."""
-    count = found.shape[1]
-    if not count:
-        return
-    similar = vectors[rows] @ vectors[others].T
-    similar[others[None, :] == rows[:, None]] = -np.inf
-    if count < len(others):
-        best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-    else:
-        best = np.broadcast_to(np.arange(len(others)), similar.shape)[:, :count]
-    values = np.take_along_axis(similar, best, 1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    found[rows] = others[np.take_along_axis(best, order, 1)]
-    cosines[rows] = np.take_along_axis(values, order, 1)
+def in_turns(groups: list[Counts]) -> Counts:
+    """The members of some groups in turns: the first of each, then the second of each, ..."""
+    turn = np.concatenate([np.arange(len(group)) for group in groups])
+    return np.concatenate(groups)[np.argsort(turn, kind="stable")]

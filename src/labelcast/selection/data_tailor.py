@@ -1,6 +1,6 @@
-"""Select examples that are informative, unlike their neighbours, and like the rest of the pool.
+"""DataTailor: informative, unique and representative examples, by singular values and clusters.
 
-Shapes: N examples, F features, C clusters.
+Shapes: N prompts, S tokens, H features of a token, F of an embedding, K clusters.
 """
 
 from __future__ import annotations
@@ -8,148 +8,156 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from labelcast.models.protocols import Progress
-from labelcast.selection.clusters import members, nearest_centre
+from labelcast.selection.clusters import Vectors, assign, blocks, divide, members
 from labelcast.selection.pool import Pool
-from labelcast.selection.quotas import quotas, round_robin
 from labelcast.selection.selector import Need, Selection
-from labelcast.selection.signals import Arrays
+from labelcast.selection.spectra import spectra
+from labelcast.tasks.conversations import Turn
 
-WARD = 5000
-"""Examples that Ward's method clusters, which takes memory for every pair; in a larger pool the
-others join the nearest centre."""
-CUT = 0.1
-"""Clusters are cut at this fraction of the height of the last merge."""
-_MEMBERS = 5000
-"""Of a larger cluster, so many at random stand for all."""
-_BLOCK = 2048
-Floats = NDArray[np.float64]
+Values = NDArray[np.float64]
+WARD = 10_000
+"""Most rows that Ward clustering takes: it needs 4 N^2 bytes, 400 MB here."""
+CLUSTER = 20_000
+"""Most rows of a cluster whose distances are all computed."""
+_CUT = 0.1
 
 
 class DataTailor:
-    """DataTailor: rank by informativeness I, uniqueness U and representativeness R.
+    """The mean of the ranks of informativeness, uniqueness and representativeness.
 
-    I is the entropy of the singular values of the prompt's last hidden states; U the sum of
-    distances times I over the cluster; R the mean exp(cosine) to the centres of other clusters,
-    times I. The value is (turns x rank of I + rank of U + rank of R) / (turns + 2), ranks between 0
-    and 1. A task's quota is proportional to its size times the square of the mean share of the
-    largest singular value.
+    I is the entropy (nats) of the L1-normalised singular values of the prompt's last hidden states
+    [S,H]. Ward clusters of the embeddings are cut at 0.1 of the last merge's height, within each
+    task. U is sum_j d_ij I_j over the example's cluster, divided by the mean row sum of d
+    (Euclidean). R is I times the mean over the task's other clusters of exp(cosine of the centres).
 
-    Source: DataTailor (Yu et al. 2024), and its repository for the clusters.
+    The value is (turns rank(I) + rank(U) + rank(R)) / (turns + 2), in [0, 1], from ranks within the
+    task over its size, ties in the pool's order; turns are those of the user, 1 without a
+    conversation. A task's part of n is proportional to its size times the square of its mean
+    largest singular share. Without task ids all examples are one task.
+
+    Of more than 10,000 rows of a task, 10,000 are drawn and clustered, and the others join the
+    cluster of the nearest centre. In a cluster of more than 20,000, U sums over 20,000 drawn rows,
+    scaled up. The published method clusters raw states; here vectors have length 1.
+
+    Args:
+        entropy: I of each example, [N]; None computes it with the model.
+        largest: the largest singular share of each example, [N] in (0, 1]; given with `entropy`.
+
+    Source: DataTailor (repository Yuqifan1117/DataTailor).
     """
 
     name = "data-tailor"
-    needs = frozenset({Need.EMBEDDINGS, Need.MODEL})
+
+    def __init__(
+        self, *, entropy: ArrayLike | None = None, largest: ArrayLike | None = None
+    ) -> None:
+        self.entropy, self.largest = entropy, largest
+        given = entropy is not None and largest is not None
+        self.needs = frozenset({Need.EMBEDDINGS} if given else {Need.EMBEDDINGS, Need.MODEL})
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`."""
-        tasks = pool.task_ids or [""] * pool.size
-        turns = [max(len(example.turns), 1) for example in pool.examples]
-        return choose(pool.embeddings, _spectra(pool), np.array(turns), tasks, n, seed)
+        if self.entropy is None or self.largest is None:
+            found = spectra(pool)
+            entropy, largest = found["entropy"], found["largest"]
+        else:
+            entropy, largest = np.asarray(self.entropy), np.asarray(self.largest)
+        entropy = entropy.astype(np.float64)
+        turns = np.ones(pool.size)
+        if pool.examples:
+            turns[:] = [_user_turns(example.turns) for example in pool.examples]
+        labels = np.zeros(pool.size, np.int64)
+        if pool.task_ids is not None:
+            labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
+        tasks, rng = members(labels, int(labels.max()) + 1), np.random.default_rng(seed)
+        sizes = np.array([len(rows) for rows in tasks])
+        shares = np.array([float(np.mean(largest[rows])) for rows in tasks])
+        quotas = divide(n, sizes * shares**2, sizes)
+        values = np.full(pool.size, np.nan)
+        chosen: list[NDArray[np.int64]] = []
+        for rows, quota in zip(tasks, quotas, strict=True):
+            if not quota:
+                continue
+            whole = len(rows) == pool.size
+            vectors = pool.embeddings if whole else pool.embeddings[rows]
+            values[rows] = tailored(vectors, entropy[rows], turns[rows], rng)
+            chosen.append(rows[np.argsort(-values[rows], kind="stable")[:quota]])
+        found_rows = np.concatenate(chosen)
+        best = found_rows[np.argsort(-values[found_rows], kind="stable")]
+        return Selection(best, values[best])
 
 
-def choose(
-    vectors: NDArray[np.float32],
-    spectra: Floats,
-    turns: NDArray[np.int64],
-    tasks: Sequence[str],
-    n: int,
-    seed: int,
-) -> Selection:
-    """The choice from known signals.
-
-    Args:
-        vectors: of length 1, [N,F].
-        spectra: entropy and largest share of the singular values, [N,2]; see `models.spectra`.
-        turns: of each conversation, 1 for a single prompt, [N].
-        tasks: which task each example belongs to, [N].
-        n: how many to choose.
-        seed: of samples, used in large pools only.
-    """
-    values = _values(vectors, spectra[:, 0], turns, seed)
-    names = np.unique(np.asarray(tasks), return_inverse=True)[1]
-    groups = [group[np.argsort(-values[group], kind="stable")] for group in members(names)]
-    sizes = [len(group) for group in groups]
-    weights = [len(group) * spectra[group, 1].mean() ** 2 for group in groups]
-    parts = [g[:k].tolist() for g, k in zip(groups, quotas(weights, sizes, n), strict=True)]
-    chosen = np.array(round_robin(parts, n))
-    return Selection(chosen, values[chosen])
+def _user_turns(turns: Sequence[Turn]) -> int:
+    return max(1, sum(turn["role"] == "user" for turn in turns))
 
 
-def _spectra(pool: Pool) -> Floats:
-    from labelcast.models.spectra import spectra
-
-    def compute(rows: Sequence[int], progress: Progress) -> Arrays:
-        texts = [pool.examples[row].prompt for row in rows]
-        return {"spectra": spectra(pool.lm, texts, progress=progress)}
-
-    return pool.store.rows("spectra", pool.about(), pool.size, compute)["spectra"]
-
-
-def _values(
-    vectors: NDArray[np.float32], entropy: Floats, turns: NDArray[np.int64], seed: int
-) -> Floats:
-    labels = ward(vectors, seed)
-    unique, groups = np.zeros(len(vectors)), members(labels)
-    for group in groups:
-        unique[group] = _uniqueness(vectors[group], entropy[group], seed)
-    centres = np.stack([vectors[group].mean(0, dtype=np.float64) for group in groups])
-    lengths = np.linalg.norm(centres, axis=1, keepdims=True)
-    centres /= np.where(lengths > 0, lengths, 1)
-    own = np.empty(len(vectors), np.int64)
-    for number, group in enumerate(groups):
-        own[group] = number
-    alike = np.ones(len(vectors))
-    if len(groups) > 1:
-        for start in range(0, len(vectors), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(vectors)))
-            close = np.exp(vectors[rows] @ centres.T)
-            total = close.sum(1) - close[np.arange(len(rows)), own[rows]]
-            alike[rows] = total / (len(groups) - 1)
-    parts = (turns * _ranks(entropy), _ranks(unique), _ranks(alike * entropy))
-    return np.asarray(sum(parts) / (turns + 2))
+def tailored(vectors: Vectors, entropy: Values, turns: Values, rng: np.random.Generator) -> Values:
+    """The value of each example of one task, [N]; see `DataTailor`."""
+    labels, centres = ward_clusters(vectors, rng)
+    unique = np.zeros(len(vectors))
+    for rows in members(labels, len(centres)):
+        unique[rows] = _uniqueness(vectors[rows], entropy[rows], rng)
+    represents = _closeness(centres)[labels] * entropy
+    ranks = [_ranks(entropy), _ranks(unique), _ranks(represents)]
+    return (turns * ranks[0] + ranks[1] + ranks[2]) / (turns + 2)
 
 
-def ward(vectors: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
-    """The Ward cluster of each row, [N]; see `CUT` and `WARD`."""
+def ward_clusters(vectors: Vectors, rng: np.random.Generator) -> tuple[NDArray[np.int64], Vectors]:
+    """The Ward cluster of each vector, [N], and the mean of each cluster, [K,F]."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     size = len(vectors)
-    if size < 2:
-        return np.zeros(size, np.int64)
-    rows = np.arange(size)
+    drawn = np.arange(size) if size <= WARD else np.sort(rng.choice(size, WARD, replace=False))
+    labels = np.zeros(len(drawn), np.int64)
+    if len(drawn) > 1:
+        merges = linkage(vectors[drawn].astype(np.float64), "ward")
+        labels = fcluster(merges, _CUT * merges[-1, 2], "distance").astype(np.int64) - 1
+    centres = _means(vectors[drawn], labels)
     if size > WARD:
-        rows = np.sort(np.random.default_rng(seed).choice(size, WARD, replace=False))
-    merges = linkage(vectors[rows].astype(np.float64), "ward")
-    labels = np.asarray(fcluster(merges, CUT * merges[-1, 2], "distance"), np.int64) - 1
-    if size == len(rows):
-        return labels
-    centres = np.stack([vectors[rows[group]].mean(0) for group in members(labels)])
-    return nearest_centre(vectors, centres)
+        labels = np.unique(assign(vectors, centres), return_inverse=True)[1]
+        centres = _means(vectors, labels)
+    return labels, centres
 
 
-def _uniqueness(vectors: NDArray[np.float32], entropy: Floats, seed: int) -> Floats:
-    """Sum over the cluster of d_ij I_j, divided by the mean row sum of d, [N]; 0 if all d are."""
+def _means(vectors: Vectors, labels: NDArray[np.int64]) -> Vectors:
+    groups = members(labels, int(labels.max()) + 1)
+    return np.stack([vectors[rows].mean(axis=0) for rows in groups])
+
+
+def _uniqueness(vectors: Vectors, entropy: Values, rng: np.random.Generator) -> Values:
+    """sum_j d_ij I_j / mean_i sum_j d_ij within one cluster; 0 where all vectors are equal."""
     size = len(vectors)
-    others = np.arange(size)
-    if size > _MEMBERS:
-        others = np.sort(np.random.default_rng(seed).choice(size, _MEMBERS, replace=False))
+    drawn = np.arange(size) if size <= CLUSTER else rng.choice(size, CLUSTER, replace=False)
+    others, weights = vectors[drawn], entropy[drawn]
     squares = np.einsum("nf,nf->n", vectors, vectors)
-    weighted, sums = np.zeros(size), np.zeros(size)
-    for start in range(0, size, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, size))
-        apart = squares[rows, None] + squares[others] - 2 * vectors[rows] @ vectors[others].T
-        apart[rows[:, None] == others] = 0
-        distances = np.sqrt(np.maximum(apart, 0)).astype(np.float64)
-        weighted[rows], sums[rows] = distances @ entropy[others], distances.sum(1)
-    mean = sums.mean()
-    return weighted / mean if mean > 0 else weighted
+    found, total = np.empty(size), 0.0
+    for rows in blocks(size, len(drawn)):
+        distance = squares[rows, None] + squares[drawn] - 2 * vectors[rows] @ others.T
+        # Rounding makes the distance of duplicates up to about 1e-3.
+        distance = np.sqrt(np.where(distance < 1e-6, 0, distance))
+        found[rows] = distance @ weights
+        total += float(distance.sum(dtype=np.float64))
+    return found * (size / total) if total > 0 else np.zeros(size)
 
 
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 0 for the least to 1 for the largest value; equal values share their mean."""
-    from scipy.stats import rankdata
+def _closeness(centres: Vectors) -> Values:
+    """The mean over the other clusters of exp(cosine of the centres), [K]; 1 for one cluster."""
+    count = len(centres)
+    if count == 1:
+        return np.ones(1)
+    units = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    found = np.empty(count)
+    for rows in blocks(count, count):
+        found[rows] = np.exp(units[rows] @ units.T).sum(axis=1, dtype=np.float64)
+    own = np.exp(np.einsum("kf,kf->k", units, units))
+    mean: Values = (found - own) / (count - 1)
+    return mean
 
-    return np.asarray((rankdata(values) - 1) / max(len(values) - 1, 1))
+
+def _ranks(values: Values) -> Values:
+    """Rank of each value over their number, in [0, 1); the least has 0."""
+    ranks = np.empty(len(values))
+    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return ranks / len(values)

@@ -1,87 +1,101 @@
-"""Select examples like those that the model gets wrong."""
+"""Error-driven selection: examples near those that the model answers wrongly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import score_confidence
 from labelcast.models.protocols import Progress
-from labelcast.selection.clusters import cluster, members
+from labelcast.selection.clusters import Vectors, divide, k_means, members
 from labelcast.selection.pool import Pool
-from labelcast.selection.quotas import quotas, round_robin
 from labelcast.selection.selector import Need, Selection
 from labelcast.selection.signals import Arrays
 from labelcast.tasks.metrics import score_answers
 
 
 class ErrorDriven:
-    """Group the model's wrong answers on a labelled set, and take what is nearest to each group.
+    """Group the wrong answers to a labelled target set; choose the pool's nearest to each group.
 
-    Groups are k-means clusters of the wrong examples' embeddings; each gets a quota in proportion
-    to its errors. An answer is wrong if it differs in its normal form, as in accuracy.
+    An answer is wrong if it differs from the target's (accuracy). The wrong examples are clustered
+    by k-means on their unit embeddings, and each cluster gets a part of n proportional to its share
+    of the errors. It takes the pool's rows of the largest cosine with its centre that are not taken
+    yet, one cluster after another in turn, the cluster with the most errors first.
+
+    The value is that cosine, in [-1, 1]. The labels of the target set are a cost, too.
 
     Args:
-        groups: how many; fewer if there are fewer errors.
+        groups: most clusters of wrong answers.
 
-    Source: the loop of arXiv 2412.15652, with clusters of embeddings in place of skills that a
-    teacher names, and cosine in place of BM25.
+    Source: arXiv 2412.15652, which lets a teacher name the missing skills and retrieves by BM25;
+    here clusters of embeddings take the place of the skills.
     """
 
     name = "error-driven"
-    needs = frozenset({Need.MODEL, Need.EMBEDDINGS, Need.TARGET})
+    needs: frozenset[Need] = frozenset({Need.EMBEDDINGS, Need.TARGET, Need.MODEL})
 
     def __init__(self, *, groups: int = 10) -> None:
         self.groups = groups
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples; see `Selector`. The values are cosines to the centre of the group.
+        """Choose n examples; see `Selector`. Raises InputError if no target answer is wrong."""
+        prompts = [example.prompt for example in pool.target]
 
-        Raises:
-            InputError: the model gets the complete target set right.
-        """
-        signals = _target_signals(pool)
-        errors = signals["vectors"][signals["right"] < 1]
-        if not len(errors):
+        def compute(rows: Sequence[int], progress: Progress) -> Arrays:
+            texts = [prompts[row] for row in rows]
+            found = score_confidence(pool.lm, texts, progress=progress, allowed=pool.allowed)
+            gold = [str(pool.target[row].answer) for row in rows]
+            right = score_answers("accuracy", [one.answer for one in found], gold, pool.allowed)
+            vectors = pool.lm.embed(texts, batch_size=None, progress=lambda done: None)
+            return {"right": np.array(right.values), "vectors": vectors}
+
+        about = [
+            pool.lm.identity.fingerprint,
+            str(pool.lm.dtype.value),
+            *pool.allowed,
+            *(f"{example.prompt}\t{example.answer}" for example in pool.target),
+        ]
+        found = pool.store.rows("target", about, len(prompts), compute)
+        wrong = found["vectors"][found["right"] < 1].astype(np.float32)
+        if not len(wrong):
             raise InputError(
-                f"--method {self.name}: the model answers all {len(pool.target)} examples of the "
-                "target set correctly. Give more or harder ones, or use another method."
+                f"--method {self.name}: the model answers all {len(prompts)} target examples "
+                "right, so no error shows what is missing. Give more or harder ones: --target FILE."
             )
-        errors = errors / np.maximum(np.linalg.norm(errors, axis=1, keepdims=True), 1e-12)
-        labels, _ = cluster(errors, self.groups, seed)
-        groups = members(labels)
-        centres = np.stack([errors[group].mean(0) for group in groups])
-        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
-        cosines = pool.embeddings @ centres.T
-        sizes = [pool.size] * len(groups)
-        shares = quotas([len(group) for group in groups], sizes, n)
-        turns = round_robin([[g] * k for g, k in enumerate(shares.tolist())], n)
-        ranked = np.argsort(-cosines, axis=0, kind="stable")
-        taken = np.zeros(pool.size, bool)
-        place = [0] * len(groups)
-        chosen: list[int] = []
-        for group in turns:
-            while taken[ranked[place[group], group]]:
-                place[group] += 1
-            chosen.append(int(ranked[place[group], group]))
-            taken[chosen[-1]] = True
-        return Selection(np.array(chosen), cosines[chosen, turns].astype(np.float64))
+        vectors = pool.embeddings
+        if wrong.shape[1] != vectors.shape[1]:
+            raise InputError(
+                f"--method {self.name}: the pool's embeddings have {vectors.shape[1]} numbers, and "
+                f"those of the model {wrong.shape[1]}. Give embeddings of the same model."
+            )
+        return near_errors(vectors, wrong, n, groups=self.groups, seed=seed)
 
 
-def _target_signals(pool: Pool) -> Arrays:
-    """Vectors of the target examples, [N,F], and whether the model's answers are right, [N]."""
-
-    def compute(rows: Sequence[int], progress: Progress) -> Arrays:
-        some = [pool.target[row] for row in rows]
-        prompts = [example.prompt for example in some]
-        answers = score_confidence(pool.lm, prompts, progress=progress, allowed=pool.allowed)
-        given, gold = [one.answer for one in answers], [str(one.answer) for one in some]
-        right = np.array(score_answers("accuracy", given, gold, pool.allowed).values)
-        vectors = pool.lm.embed(prompts, batch_size=None, progress=lambda done: None)
-        return {"vectors": vectors, "right": right}
-
-    gold = [f"{example.prompt}\n{example.answer}" for example in pool.target]
-    about = [*pool.about(*pool.allowed), *gold]
-    return pool.store.rows("target", about, len(pool.target), compute)
+def near_errors(
+    vectors: Vectors, wrong: NDArray[np.float32], n: int, *, groups: int, seed: int
+) -> Selection:
+    """Choose n of the vectors [N,F] near clusters of the wrong ones [M,F]; see `ErrorDriven`."""
+    wrong = wrong / np.maximum(np.linalg.norm(wrong, axis=1, keepdims=True), 1e-12)
+    centres, labels = k_means(wrong, min(groups, len(wrong), n), seed)
+    mass = np.array([len(rows) for rows in members(labels, len(centres))])
+    order = np.argsort(-mass, kind="stable")
+    quotas = divide(n, mass[order], np.full(len(order), len(vectors)))
+    units = centres[order] / np.maximum(np.linalg.norm(centres[order], axis=1)[:, None], 1e-12)
+    cosines = units @ vectors.T
+    # Others take at most n of a cluster's nearest, so 2 n of them are enough.
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : 2 * n]
+    queues, left = [iter(row.tolist()) for row in nearest], quotas.copy()
+    taken = np.zeros(len(vectors), bool)
+    positions: list[int] = []
+    values: list[float] = []
+    while left.any():
+        for group in np.flatnonzero(left):
+            row = next(row for row in queues[group] if not taken[row])
+            taken[row] = True
+            left[group] -= 1
+            positions.append(row)
+            values.append(float(cosines[group, row]))
+    return Selection(np.array(positions, np.int64), np.array(values))

@@ -1,83 +1,88 @@
-"""Select examples so that every example is similar to a chosen one.
-
-Shapes: N examples, K neighbours.
-"""
+"""Facility location: examples to which the rest of the pool is similar."""
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Callable
+from heapq import heapify, heapreplace
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix, identity
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
 
-from labelcast.selection.clusters import neighbours
+from labelcast.selection.neighbours import nearest
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import Need, Selection
 
-DENSE = 4000
-"""Up to so many examples every pair has a similarity; above, neighbours only."""
+Column = Callable[[int], tuple[NDArray[np.int64] | slice, NDArray[np.float64]]]
+
+_DIGITS = 9
+"""Of gains, so that equal ones stay equal: two examples that serve only each other are common."""
 
 
 class FacilityLocation:
-    """Greedily maximise the sum over all examples of the similarity to the nearest chosen one.
+    """Maximise sum_i max_{j in A} sim(i, j) greedily, sim the cosine of embeddings, at least 0.
 
-    The similarity is the cosine of the embeddings, 0 if it is negative. Above `DENSE` examples it
-    counts only between nearest neighbours. The greedy sum is at least 1 - 1/e of the largest.
+    Up to `dense` examples the matrix is complete and the choice equals naive greedy's. Above, an
+    example is similar to itself and to its `neighbours` nearest ones only, in either direction,
+    and memory is O(N neighbours). Lazy evaluation is exact: gains never rise.
 
-    Args:
-        neighbours: K, of each example in a large pool.
+    The value of an example is the gain at the time it is chosen, at least 0, never rising. Of equal
+    gains the first example is taken. The seed changes only the neighbours of a large pool.
 
-    Source: the facility location function, by lazy greedy (Minoux 1978).
+    Source: Nemhauser et al. 1978 (greedy), Minoux 1978 (lazy); as in apricot and submodlib.
     """
 
     name = "facility-location"
-    needs = frozenset({Need.EMBEDDINGS})
+    needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
 
-    def __init__(self, *, neighbours: int = 10) -> None:
-        self.neighbours = neighbours
+    def __init__(self, *, dense: int = 4000, neighbours: int = 32) -> None:
+        self.dense, self.neighbours = dense, neighbours
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples; see `Selector`. The values are their gains of the sum."""
-        return lazy_greedy(self._similarities(pool, seed), n)
-
-    def _similarities(self, pool: Pool, seed: int) -> csc_matrix:
+        """Choose n examples; see `Selector`."""
         vectors, size = pool.embeddings, pool.size
-        if size <= DENSE:
-            return csc_matrix(np.maximum(vectors @ vectors.T, 0).astype(np.float64))
-        found, cosines = neighbours(vectors, self.neighbours, seed)
-        starts = np.arange(0, found.size + 1, found.shape[1], dtype=np.int64)
-        values = np.maximum(cosines, 0).ravel()
-        graph = csr_matrix((values, found.ravel(), starts), shape=(size, size))
-        # A neighbour counts in both directions.
-        return csc_matrix(graph.maximum(graph.T).maximum(identity(size, np.float32, "csr")))
+        if size <= max(self.dense, self.neighbours + 1):
+            matrix = np.maximum(vectors.astype(np.float64) @ vectors.T, 0)
+            return lazy_greedy(lambda j: (slice(None), matrix[:, j]), matrix.sum(axis=0), n)
+        places, cosines = nearest(vectors, self.neighbours, seed)
+        columns = np.append(places, np.arange(size)[:, None], axis=1)
+        values = np.append(cosines, np.ones((size, 1), np.float32), axis=1).clip(0)
+        starts = np.arange(size + 1) * columns.shape[1]
+        graph = csc_matrix((values.ravel(), columns.ravel(), starts), shape=(size, size))
+        # Both directions: i is served by j also where only j has i as a neighbour.
+        graph = graph.maximum(graph.T.tocsc()).tocsc()
+
+        def column(j: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+            part = slice(graph.indptr[j], graph.indptr[j + 1])
+            return graph.indices[part], graph.data[part].astype(np.float64)
+
+        gains = np.add.reduceat(graph.data.astype(np.float64), graph.indptr[:-1])
+        return lazy_greedy(column, gains, n)
 
 
-def lazy_greedy(similarities: csc_matrix, n: int) -> Selection:
-    """The greedy choice of n columns j that maximises sum_i max_j s_ij.
-
-    A gain never rises while others are chosen, so only the column with the largest old gain is
-    computed again. Ties go to the earlier column.
+def lazy_greedy(column: Column, gains: NDArray[np.float64], n: int) -> Selection:
+    """Maximise sum_i max_{j in A} s_ij over n columns, greedily.
 
     Args:
-        similarities: s_ij >= 0 in columns, [N,N].
+        column: the rows i and values s_ij >= 0 of a column j; other values of it are 0.
+        gains: the sum of each column, [N].
         n: how many to choose.
     """
-    s = similarities
-    best = np.zeros(s.shape[0])
-    gains = np.asarray(s.sum(axis=0)).ravel()
-    queue = [(-gain, column, 0) for column, gain in enumerate(gains.tolist())]
-    heapq.heapify(queue)
-    chosen: list[int] = []
-    values: list[float] = []
-    while len(chosen) < n:
-        gain, column, known = heapq.heappop(queue)
-        inside = slice(s.indptr[column], s.indptr[column + 1])
-        rows, similar = s.indices[inside], s.data[inside]
-        if known == len(chosen):
-            best[rows] = np.maximum(best[rows], similar)
-            chosen.append(column)
-            values.append(-gain)
-        else:
-            now = float(np.maximum(similar - best[rows], 0).sum())
-            heapq.heappush(queue, (-now, column, len(chosen)))
-    return Selection(np.array(chosen), np.array(values))
+    served = np.zeros(len(gains))
+    heap = list(zip((-gains.round(_DIGITS)).tolist(), range(len(gains)), strict=True))
+    heapify(heap)
+    positions, values = np.empty(n, np.int64), np.empty(n)
+    for step in range(n):
+        while True:
+            j = heap[0][1]
+            rows, similar = column(j)
+            gain = round(float(np.maximum(similar - served[rows], 0).sum()), _DIGITS)
+            if heap[0][0] >= -gain:
+                break
+            heapreplace(heap, (-gain, j))
+            if heap[0] == (-gain, j):
+                break
+        positions[step], values[step] = j, gain
+        served[rows] = np.maximum(served[rows], similar)
+        heapreplace(heap, (np.inf, j))
+    return Selection(positions, values)

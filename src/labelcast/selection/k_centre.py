@@ -1,4 +1,4 @@
-"""Select examples that are far from each other, so that every example is near a chosen one."""
+"""k-centre: each next example is the one farthest from all that are chosen."""
 
 from __future__ import annotations
 
@@ -9,35 +9,30 @@ from labelcast.selection.selector import Need, Selection
 
 
 class KCentre:
-    """Farthest first: each next example is the one farthest from all chosen ones.
+    """Farthest-first traversal of the unit embeddings: the greedy 2-approximation of k-centre.
 
-    The largest distance of an example to a chosen one is at most twice the least possible.
-    Time grows with N n, memory beside the embeddings with N.
+    Exact, in O(N n F) time and O(N) memory beside the embeddings [N,F]. The first example is drawn
+    by the seed. The value of another is its distance to the nearest one chosen before it, in
+    [0, 2], never rising; that of the first is infinite.
 
-    Source: Sener and Savarese (2018), algorithm 1, on embeddings of length 1; Gonzalez (1985).
+    Source: Sener and Savarese 2018, algorithm 1 (k-center greedy).
     """
 
     name = "k-centre"
-    needs = frozenset({Need.EMBEDDINGS})
+    needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples; see `Selector`.
-
-        The first is drawn at random and has no value; the values of the others are their distances
-        to the nearest one chosen before, never rising.
-        """
+        """Choose n examples; see `Selector`. Of equally far ones the first is taken."""
         vectors = pool.embeddings
+        # The squared distance of vectors of any length: a vector of zeros stays one.
         squares = np.einsum("nf,nf->n", vectors, vectors)
         nearest = np.full(pool.size, np.inf, np.float32)
-        chosen = np.empty(n, np.int64)
-        values = np.full(n, np.nan)
-        following = int(np.random.default_rng(seed).integers(pool.size))
-        for place in range(n):
-            chosen[place] = following
-            if place:
-                values[place] = np.sqrt(nearest[following])
-            one = squares + squares[following] - 2 * (vectors @ vectors[following])
-            np.minimum(nearest, np.maximum(one, 0), out=nearest)
-            nearest[following] = -1  # below the distance of a duplicate
-            following = int(nearest.argmax())
-        return Selection(chosen, values)
+        positions, values = np.empty(n, np.int64), np.empty(n)
+        chosen = int(np.random.default_rng(seed).integers(pool.size))
+        for step in range(n):
+            positions[step], values[step] = chosen, np.sqrt(nearest[chosen])
+            distance = squares + squares[chosen] - 2 * (vectors @ vectors[chosen])
+            np.minimum(nearest, np.maximum(distance, 0), out=nearest)
+            nearest[positions[: step + 1]] = -1
+            chosen = int(nearest.argmax())
+        return Selection(positions, values)

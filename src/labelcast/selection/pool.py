@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _WAYS_OUT = {
     Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
-    Need.MARGIN: "Give --model.",
+    Need.MARGIN: "Give --model, or an array of margins.",
     Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
@@ -131,7 +131,7 @@ class Pool:
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise InputError("embeddings: one vector of finite numbers per example is needed.")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
     def _embedded(self) -> NDArray[np.float32]:
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:

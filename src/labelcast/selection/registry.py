@@ -16,13 +16,13 @@ GROUP = "labelcast.selectors"
 METHODS = {
     "random": "labelcast.selection.random:Random",
     "stratified": "labelcast.selection.stratified:Stratified",
-    "low-confidence": "labelcast.selection.uncertainty:LowConfidence",
-    "margin": "labelcast.selection.uncertainty:Margin",
+    "low-confidence": "labelcast.selection.least:LowConfidence",
+    "margin": "labelcast.selection.least:Margin",
     "k-centre": "labelcast.selection.k_centre:KCentre",
     "facility-location": "labelcast.selection.facility_location:FacilityLocation",
     "typical": "labelcast.selection.typical:Typical",
     "task-diversity": "labelcast.selection.task_diversity:TaskDiversity",
-    "gp-variance": "labelcast.selection.gp_variance:GPVariance",
+    "gp-variance": "labelcast.selection.gp_variance:GpVariance",
     "data-tailor": "labelcast.selection.data_tailor:DataTailor",
     "error-driven": "labelcast.selection.error_driven:ErrorDriven",
 }

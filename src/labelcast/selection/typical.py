@@ -1,74 +1,63 @@
-"""Select the most typical example of each cluster.
-
-Shapes: N examples, F features.
-"""
+"""Typical examples: the densest point of each cluster (TypiClust)."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from labelcast.selection.clusters import cluster, members
+from labelcast.selection.clusters import k_means, members
+from labelcast.selection.neighbours import nearest
 from labelcast.selection.pool import Pool
-from labelcast.selection.quotas import round_robin
 from labelcast.selection.selector import Need, Selection
 
-MOST_CLUSTERS = 500
-_ROWS = 10_000
-"""Rows of a cluster that each one is compared with; a larger cluster is sampled."""
-_BLOCK = 2048
+_SMALLEST = 5
 
 
 class Typical:
-    """TypiClust: as many k-means clusters as examples, at most 500, largest first.
+    """The most typical example of each k-means cluster, largest clusters first.
 
-    Of each cluster the most typical example is chosen, and once every cluster has one, the next
-    most typical ones. Typicality is 1 / (mean distance to the nearest neighbours in the cluster).
+    There are as many clusters as examples wanted, at most `most`. Typicality is the inverse of the
+    mean distance to the `neighbours` nearest examples of the same cluster (all of a smaller one),
+    of unit embeddings. Clusters of fewer than 5 are used only when the others are spent. If there
+    are more examples to choose than clusters, each cluster gives its next one in turn.
 
-    Args:
-        neighbours: that count for typicality; all others of a smaller cluster.
+    The value is the typicality, above 0, infinite among duplicates and NaN in a cluster of one.
+    In a cluster of more than 20,000 the neighbours are approximate; see `neighbours.nearest`.
 
-    Source: Hacohen et al. (2022), arXiv 2202.02794, section 3.
+    Source: Hacohen et al. 2022 (TypiClust), with its 500 clusters and 20 neighbours.
     """
 
     name = "typical"
-    needs = frozenset({Need.EMBEDDINGS})
+    needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
 
-    def __init__(self, *, neighbours: int = 20) -> None:
-        self.neighbours = neighbours
+    def __init__(self, *, most: int = 500, neighbours: int = 20) -> None:
+        self.most, self.neighbours = most, neighbours
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples; see `Selector`. The values are typicalities."""
+        """Choose n examples; see `Selector`."""
         vectors = pool.embeddings
-        labels, _ = cluster(vectors, min(n, MOST_CLUSTERS), seed)
-        groups = sorted(members(labels), key=len, reverse=True)
-        values = np.zeros(pool.size)
-        ranked = []
-        for group in groups:
-            values[group] = typicality(vectors[group], self.neighbours, seed)
-            ranked.append(group[np.argsort(-values[group], kind="stable")].tolist())
-        chosen = np.array(round_robin(ranked, n))
-        return Selection(chosen, values[chosen])
-
-
-def typicality(vectors: NDArray[np.float32], count: int, seed: int = 0) -> NDArray[np.float64]:
-    """1 / (mean Euclidean distance to the `count` nearest other rows + 1e-5), [N] from [N,F].
-
-    A row that is alone has typicality 0.
-    """
-    size = len(vectors)
-    others = np.arange(size)
-    if size > _ROWS:
-        others = np.sort(np.random.default_rng(seed).choice(size, _ROWS, replace=False))
-    count = min(count, size - 1)
-    found = np.zeros(size)
-    if not count:
-        return found
-    squares = np.einsum("nf,nf->n", vectors, vectors)
-    for start in range(0, size, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, size))
-        apart = squares[rows, None] + squares[others] - 2 * vectors[rows] @ vectors[others].T
-        apart[rows[:, None] == others] = np.inf
-        nearest = np.partition(apart, count - 1, axis=1)[:, :count]
-        found[rows] = 1 / (np.sqrt(np.maximum(nearest, 0)).mean(1) + 1e-5)
-    return found
+        centres, labels = k_means(vectors, min(n, self.most), seed)
+        clusters = members(labels, len(centres))
+        sizes = np.array([len(rows) for rows in clusters])
+        by_size = np.argsort(-sizes, kind="stable")
+        large = [cluster for cluster in by_size if sizes[cluster] >= _SMALLEST]
+        small = [cluster for cluster in by_size if sizes[cluster] < _SMALLEST]
+        values = np.full(pool.size, np.nan)
+        ranked: list[list[int]] = []
+        turn = np.empty(pool.size, np.int64)
+        for place, cluster in enumerate([*large, *small]):
+            rows = clusters[cluster]
+            count = min(self.neighbours, len(rows) - 1)
+            if count:
+                cosines = nearest(vectors[rows], count, seed)[1].astype(np.float64)
+                squares = (vectors[rows].astype(np.float64) ** 2).sum(axis=1)
+                # Equal to |a - b| for unit vectors; duplicates have exactly 0.
+                distance = np.sqrt(np.maximum(2 * squares[:, None] - 2 * cosines, 0))
+                distance[distance < 1e-3] = 0
+                with np.errstate(divide="ignore"):
+                    values[rows] = 1 / distance.mean(axis=1)
+            order = rows[np.argsort(-values[rows], kind="stable")]
+            turn[order] = np.arange(len(order)) + (pool.size if place >= len(large) else 0)
+            ranked.append(order.tolist())
+        everything = np.array([row for rows in ranked for row in rows])
+        chosen = everything[np.argsort(turn[everything], kind="stable")][:n]
+        return Selection(chosen.astype(np.int64), values[chosen])

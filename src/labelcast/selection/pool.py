@@ -45,6 +45,7 @@ class Pool:
         examples: the rendered examples, with answers if the pool is labelled; empty if only arrays
             are given.
         target: labelled examples of the task that the selection is for.
+        target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
         allowed: the answers to decode along; empty for free decoding.
         store: keeps computed signals.
@@ -60,6 +61,7 @@ class Pool:
         margin: ArrayLike | None = None,
         task_ids: Sequence[str] | None = None,
         target: Sequence[Example] = (),
+        target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
         store: SignalStore | None = None,
     ) -> None:
@@ -68,7 +70,8 @@ class Pool:
         Raises:
             InputError: the arrays have different lengths, or a vector is not finite.
         """
-        self.examples, self.target, self.task_ids = examples, target, task_ids
+        self.examples, self.task_ids = examples, task_ids
+        self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
         self.store = store or SignalStore(None)
         self._model = model

@@ -15,6 +15,8 @@ GROUP = "labelcast.selectors"
 # Name to ``module:class``; a module is imported when its method is used.
 METHODS = {
     "random": "labelcast.selection.random:Random",
+    "less": "labelcast.selection.less:Less",
+    "tive": "labelcast.selection.tive:Tive",
 }
 
 

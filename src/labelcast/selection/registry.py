@@ -17,6 +17,7 @@ METHODS = {
     "random": "labelcast.selection.random:Random",
     "less": "labelcast.selection.less:Less",
     "tive": "labelcast.selection.tive:Tive",
+    "dlc": "labelcast.selection.dlc:Dlc",
     "delift": "labelcast.selection.delift:Delift",
     "delift-targeted": "labelcast.selection.delift:DeliftTargeted",
     "delift-continual": "labelcast.selection.delift:DeliftContinual",

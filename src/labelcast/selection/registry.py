@@ -18,6 +18,7 @@ METHODS = {
     "less": "labelcast.selection.less:Less",
     "tive": "labelcast.selection.tive:Tive",
     "dlc": "labelcast.selection.dlc:Dlc",
+    "data-whisperer": "labelcast.selection.data_whisperer:DataWhisperer",
     "delift": "labelcast.selection.delift:Delift",
     "delift-targeted": "labelcast.selection.delift:DeliftTargeted",
     "delift-continual": "labelcast.selection.delift:DeliftContinual",

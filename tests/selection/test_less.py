@@ -136,6 +136,8 @@ def test_what_is_missing_is_refused_at_once(tiny: LanguageModel, encoder: Encode
     texts = labelled(WORDS)
     with pytest.raises(InputError, match="less needs a target set"):
         select(Less(), pool_of(tiny, texts), 1)
+    with pytest.raises(InputError, match="less needs a target set"):
+        select(Less(), pool_of(tiny, texts, target=labelled(["z"], [None])), 1)  # type: ignore[list-item]
     bare = [*texts[:-1], *labelled(["z"], [None])]  # type: ignore[list-item]
     with pytest.raises(InputError, match="less needs answers"):
         select(Less(), pool_of(tiny, bare, target=TARGET), 1)

@@ -97,7 +97,8 @@ class Less:
 
         def checkpoints() -> list[Checkpoint]:
             if not state:
-                state.extend(warm_up(trained, sorted(drawn.tolist()), self.training, seed))
+                rows = sorted(drawn.tolist())
+                state.extend(warm_up(trained, rows, self.training, seed, pool.store.on_signal))
             return state
 
         about = pool.about(

@@ -108,8 +108,8 @@ class Pool:
             Need.EMBEDDINGS: modelled or "embeddings" in self._given,
             Need.CONFIDENCE: modelled or "confidence" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
-            Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
-            Need.TARGET: bool(self.target),
+            Need.ANSWERS: _answered(self.examples),
+            Need.TARGET: _answered(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
             Need.IN_CONTEXT: modelled,
@@ -169,3 +169,8 @@ class Pool:
 
         about = self.about(*self.allowed)
         return self.store.rows("confidence", about, self.size, compute)[name]
+
+
+def _answered(examples: Sequence[Example]) -> bool:
+    """Whether there are examples, each with an answer."""
+    return bool(examples) and all(example.answer is not None for example in examples)

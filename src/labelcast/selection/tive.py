@@ -90,7 +90,7 @@ class Tive:
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
             if not done:
-                warm_up(trained, drawn, self.training, seed)
+                warm_up(trained, drawn, self.training, seed, pool.store.on_signal)
                 done.append(True)
             found = trained.vectors(
                 rows,

@@ -6,7 +6,7 @@ Shapes: N examples, D numbers of a vector.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,7 @@ from labelcast.models.gradient_vectors import (
 )
 from labelcast.models.layers import Layer, linear_layers
 from labelcast.selection.labelled import answers, encoded
+from labelcast.selection.signals import OnSignal
 from labelcast.training.trainer import IGNORED, answer_loss, collate, end_of_turn
 
 if TYPE_CHECKING:
@@ -266,12 +267,12 @@ def warm_up(
     rows: Sequence[int],
     settings: WarmUp,
     seed: int,
-    progress: Callable[[int], None] = lambda steps: None,
+    on_signal: OnSignal = lambda name, count: lambda done: None,
 ) -> list[Checkpoint]:
     """Train a subject's layers on some of its examples; its weights end as in the last checkpoint.
 
     AdamW without weight decay; the learning rate rises and falls linearly. `seed` decides the order
-    of the examples and the dropout.
+    of the examples and the dropout; `on_signal` makes the progress bar of the steps.
 
     Returns:
         A checkpoint after each epoch; none if there are no rows.
@@ -288,6 +289,7 @@ def warm_up(
     def rate(step: int) -> float:
         return step / rise if step < rise else (steps - step) / max(1, steps - rise)
 
+    progress = on_signal("warm-up", steps)
     found, rng = [], np.random.default_rng(seed)
     for weight in weights.values():
         weight.requires_grad_(True)

@@ -16,7 +16,8 @@ from labelcast.models.encoder import Encoder
 from labelcast.models.loading import AnyModel, LanguageModel, load_encoder
 from labelcast.selection.less import Less
 from labelcast.selection.selector import select
-from labelcast.selection.warm_up import WarmUp, _Answers, subject, warm_up
+from labelcast.selection.subjects import _Answers, subject
+from labelcast.selection.warm_up import WarmUp, warm_up
 from labelcast.training.trainer import end_of_turn
 
 TRAINING = WarmUp(epochs=2, rank=2, learning_rate=1e-2, batch_size=4)
@@ -100,11 +101,11 @@ def test_a_signal_resumes_after_a_kill(
     method = Less(training=TRAINING, size=64)
     plain, calls = _Answers.vectors, []
 
-    def vectors(self: Any, rows: Any, **given: Any) -> Any:
+    def vectors(self: Any, rows: Any, *given: Any) -> Any:
         calls.append(len(rows))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return plain(self, rows, **given)
+        return plain(self, rows, *given)
 
     monkeypatch.setattr(_Answers, "vectors", vectors)
     with pytest.raises(KeyboardInterrupt):

@@ -14,8 +14,9 @@ from small_encoders import save_encoder
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel, load_encoder
 from labelcast.selection.selector import select
+from labelcast.selection.subjects import subject
 from labelcast.selection.tive import Tive, _equal_shares, _members, quotas
-from labelcast.selection.warm_up import WarmUp, subject, warm_up
+from labelcast.selection.warm_up import WarmUp, warm_up
 
 TRAINING = WarmUp(epochs=1, rank=2, learning_rate=1e-2, batch_size=4)
 TASKS = ["b", "a", "b", "a", "a", "b", "b", "a", "a"]

@@ -14,14 +14,8 @@ from labelcast.models.gradient_vectors import SIZE
 from labelcast.selection.labelled import contents
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import Need, Selection
-from labelcast.selection.warm_up import (
-    Checkpoint,
-    Subject,
-    WarmUp,
-    load_checkpoint,
-    subject,
-    warm_up,
-)
+from labelcast.selection.subjects import Projection, Subject, subject
+from labelcast.selection.warm_up import Checkpoint, WarmUp, load_checkpoint, warm_up
 
 if TYPE_CHECKING:
     from labelcast.models.protocols import Progress
@@ -144,14 +138,9 @@ class Less:
         progress: Progress,
     ) -> NDArray[np.float32]:
         """Projected gradients of length 1, [n,D]; AdamW's direction with a checkpoint."""
-        found = trained.vectors(
-            rows,
-            size=self.size,
-            seed=seed,
-            direction=None if checkpoint is None else checkpoint.adam,
-            batch_size=self.batch_size,
-            progress=progress,
-        )
+        direction = None if checkpoint is None else checkpoint.adam
+        projection = Projection(self.size, seed, self.batch_size)
+        found = trained.vectors(rows, projection, direction, progress)
         return unit(found.values)
 
 

@@ -15,7 +15,8 @@ from labelcast.selection.labelled import contents
 from labelcast.selection.less import unit
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import Need, Selection
-from labelcast.selection.warm_up import WarmUp, subject, warm_up
+from labelcast.selection.subjects import Projection, subject
+from labelcast.selection.warm_up import WarmUp, warm_up
 
 if TYPE_CHECKING:
     from labelcast.models.protocols import Progress
@@ -92,14 +93,8 @@ class Tive:
             if not done:
                 warm_up(trained, drawn, self.training, seed, pool.store.on_signal)
                 done.append(True)
-            found = trained.vectors(
-                rows,
-                size=self.size,
-                seed=seed,
-                direction=None,
-                batch_size=self.batch_size,
-                progress=progress,
-            )
+            projection = Projection(self.size, seed, self.batch_size)
+            found = trained.vectors(rows, projection, None, progress)
             return {"vectors": unit(found.values).astype(np.float16), "norms": found.norms}
 
         about = pool.about(

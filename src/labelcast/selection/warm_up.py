@@ -1,38 +1,19 @@
-"""A short training of adapters on a share of the pool, and gradients at its checkpoints.
-
-Shapes: N examples, D numbers of a vector.
-"""
+"""A short training of adapters, with the state of AdamW at its checkpoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from labelcast.errors import InputError
-from labelcast.models.adapters import Adapters, attention_layers, encoder_layers
-from labelcast.models.encoder import Classifier, Encoder, padded
-from labelcast.models.gradient_vectors import (
-    Direction,
-    GradientVectors,
-    classifier_vectors,
-    gradient_vectors,
-)
-from labelcast.models.layers import Layer, linear_layers
-from labelcast.selection.labelled import answers, encoded
+from labelcast.models.adapters import Adapters
+from labelcast.models.layers import Layer
 from labelcast.selection.signals import OnSignal
-from labelcast.training.trainer import IGNORED, answer_loss, collate, end_of_turn
-
-if TYPE_CHECKING:
-    from labelcast.models.causal import LanguageModel
-    from labelcast.models.loading import AnyModel
-    from labelcast.models.protocols import Progress
-    from labelcast.tasks.prompts import Example
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -90,8 +71,8 @@ class Checkpoint:
         return first / (second.sqrt() + EPSILON)
 
 
-class Subject(Protocol):
-    """A model with labelled examples: a loss to train on, and vectors of gradients.
+class Trainable(Protocol):
+    """A model with labelled examples.
 
     Attributes:
         adapters: what is added to the model.
@@ -105,165 +86,9 @@ class Subject(Protocol):
     def loss(self, rows: Sequence[int]) -> Tensor:
         """The mean loss of some examples."""
 
-    def vectors(
-        self,
-        rows: Sequence[int],
-        *,
-        size: int | None,
-        seed: int,
-        direction: Direction | None,
-        batch_size: int | None,
-        progress: Progress,
-    ) -> GradientVectors:
-        """Vectors of the gradients of some examples."""
-
-
-def subject(
-    lm: AnyModel, examples: Sequence[Example], allowed: Sequence[str], settings: WarmUp, seed: int
-) -> Subject:
-    """A model with new adapters and labelled examples; `seed` draws the adapters.
-
-    Raises:
-        InputError: an example is too long, or its answer is not one of an encoder's.
-    """
-    if isinstance(lm, Encoder):
-        return _Texts(lm, examples, allowed, settings, seed)
-    return _Answers(lm, examples, settings, seed)
-
-
-class _Answers:
-    """A causal model: the answers' tokens and the end of turn have a loss."""
-
-    def __init__(
-        self, lm: LanguageModel, examples: Sequence[Example], settings: WarmUp, seed: int
-    ) -> None:
-        self.lm, self.pairs = lm, encoded(lm, examples, end=end_of_turn(lm))
-        width = lm.model.config.get_text_config().hidden_size
-        self.adapters = _adapters(attention_layers(linear_layers(lm)), width, settings, seed)
-
-    def layers(self) -> dict[str, Layer]:
-        return self.adapters.layers()
-
-    def loss(self, rows: Sequence[int]) -> Tensor:
-        pairs = [self.pairs[row] for row in rows]
-        sequences = [
-            {"input_ids": p.tokens, "labels": [IGNORED] * len(p.prompt) + p.tokens[len(p.prompt) :]}
-            for p in pairs
-        ]
-        batch = {name: v.to(self.lm.input_device) for name, v in collate(sequences).items()}
-        labels = batch.pop("labels")
-        with self.adapters.attached():
-            outputs = self.lm.model(**batch, use_cache=False)
-        return answer_loss(outputs, labels.to(outputs.logits.device))
-
-    def vectors(
-        self,
-        rows: Sequence[int],
-        *,
-        size: int | None,
-        seed: int,
-        direction: Direction | None,
-        batch_size: int | None,
-        progress: Progress,
-    ) -> GradientVectors:
-        with self.adapters.attached():
-            return gradient_vectors(
-                self.lm,
-                [self.pairs[row] for row in rows],
-                layers=self.layers(),
-                size=size,
-                seed=seed,
-                direction=direction,
-                batch_size=batch_size,
-                progress=progress,
-            )
-
-
-class _Texts:
-    """An encoder with a linear head, which is trained too."""
-
-    def __init__(
-        self,
-        lm: Encoder,
-        examples: Sequence[Example],
-        allowed: Sequence[str],
-        settings: WarmUp,
-        seed: int,
-    ) -> None:
-        given = answers(examples)
-        lm = lm.for_answers(allowed or lm.answers or sorted(set(given)))
-        for example, answer in zip(examples, given, strict=True):
-            if answer not in lm.answers:
-                raise InputError(
-                    f"{example.where} (id {example.id}): its answer {answer[:40]!r} is not one of "
-                    f"the task's, {', '.join(lm.answers)[:200]}."
-                )
-        self.lm, self.padding = lm, lm.tokenizer.pad_token_id or 0
-        self.tokens = lm.tokens(example.prompt for example in examples)
-        self.answers = [lm.answers.index(answer) for answer in given]
-        self.model = Classifier(lm.model, lm.pooling, _head(lm, seed))
-        width = lm.model.config.hidden_size
-        self.adapters = _adapters(encoder_layers(lm.model), width, settings, seed)
-
-    def layers(self) -> dict[str, Layer]:
-        head = self.model.head
-        return self.adapters.layers() | {"head": Layer(head, head.in_features, head.out_features)}
-
-    def loss(self, rows: Sequence[int]) -> Tensor:
-        batch = padded([self.tokens[row] for row in rows], self.padding)
-        batch = {name: values.to(self.lm.device.value) for name, values in batch.items()}
-        with self.adapters.attached():
-            logits = self.model(**batch)["logits"].float()
-        wanted = torch.tensor([self.answers[row] for row in rows], device=logits.device)
-        return nn.functional.cross_entropy(logits, wanted)
-
-    def vectors(
-        self,
-        rows: Sequence[int],
-        *,
-        size: int | None,
-        seed: int,
-        direction: Direction | None,
-        batch_size: int | None,
-        progress: Progress,
-    ) -> GradientVectors:
-        with self.adapters.attached():
-            return classifier_vectors(
-                self.model,
-                [self.tokens[row] for row in rows],
-                [self.answers[row] for row in rows],
-                layers=self.layers(),
-                padding=self.padding,
-                size=size,
-                seed=seed,
-                direction=direction,
-                batch_size=batch_size,
-                progress=progress,
-            )
-
-
-def _adapters(layers: dict[str, Layer], width: int, settings: WarmUp, seed: int) -> Adapters:
-    rank = settings.rank or min(128, max(4, width // 32))
-    alpha = 4.0 * rank if settings.alpha is None else settings.alpha
-    made = Adapters(layers, rank=rank, alpha=alpha, dropout=settings.dropout, seed=seed)
-    made.eval().requires_grad_(False)
-    return made
-
-
-def _head(lm: Encoder, seed: int) -> nn.Linear:
-    """A head from the answers' names, or a random one if these mean nothing to the model."""
-    if lm.pooling.sentence:
-        return lm.named_head()
-    head = nn.Linear(lm.model.config.hidden_size, len(lm.answers))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        head.weight.normal_(std=0.02, generator=generator)
-        head.bias.zero_()
-    return head.to(lm.device.value).requires_grad_(False)
-
 
 def warm_up(
-    subject: Subject,
+    subject: Trainable,
     rows: Sequence[int],
     settings: WarmUp,
     seed: int,
@@ -330,7 +155,7 @@ def _checkpoint(
     )
 
 
-def load_checkpoint(subject: Subject, checkpoint: Checkpoint) -> None:
+def load_checkpoint(subject: Trainable, checkpoint: Checkpoint) -> None:
     """Give a subject the weights of a checkpoint."""
     with torch.no_grad():
         for name, layer in subject.layers().items():

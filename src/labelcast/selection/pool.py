@@ -46,6 +46,7 @@ class Pool:
         examples: the rendered examples, with answers if the pool is labelled; empty if only arrays
             are given.
         target: labelled examples of the task that the selection is for.
+        target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
         allowed: the answers to decode along; empty for free decoding.
         store: keeps computed signals.
@@ -61,6 +62,7 @@ class Pool:
         margin: ArrayLike | None = None,
         task_ids: Sequence[str] | None = None,
         target: Sequence[Example] = (),
+        target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
         store: SignalStore | None = None,
     ) -> None:
@@ -69,7 +71,8 @@ class Pool:
         Raises:
             InputError: the arrays have different lengths, or a vector is not finite.
         """
-        self.examples, self.target, self.task_ids = examples, target, task_ids
+        self.examples, self.task_ids = examples, task_ids
+        self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
         self.store = store or SignalStore(None)
         self._model = model
@@ -107,8 +110,8 @@ class Pool:
             Need.CONFIDENCE: modelled or "confidence" in self._given,
             Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
-            Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
-            Need.TARGET: bool(self.target),
+            Need.ANSWERS: _answered(self.examples),
+            Need.TARGET: _answered(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
             Need.IN_CONTEXT: modelled,
@@ -168,3 +171,8 @@ class Pool:
 
         about = self.about(*self.allowed)
         return self.store.rows("confidence", about, self.size, compute)[name]
+
+
+def _answered(examples: Sequence[Example]) -> bool:
+    """Whether there are examples, each with an answer."""
+    return bool(examples) and all(example.answer is not None for example in examples)

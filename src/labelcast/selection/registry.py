@@ -25,6 +25,13 @@ METHODS = {
     "gp-variance": "labelcast.selection.gp_variance:GpVariance",
     "data-tailor": "labelcast.selection.data_tailor:DataTailor",
     "error-driven": "labelcast.selection.error_driven:ErrorDriven",
+    "less": "labelcast.selection.less:Less",
+    "tive": "labelcast.selection.tive:Tive",
+    "dlc": "labelcast.selection.dlc:Dlc",
+    "data-whisperer": "labelcast.selection.data_whisperer:DataWhisperer",
+    "delift": "labelcast.selection.delift:Delift",
+    "delift-targeted": "labelcast.selection.delift:DeliftTargeted",
+    "delift-continual": "labelcast.selection.delift:DeliftContinual",
 }
 
 

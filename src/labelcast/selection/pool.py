@@ -6,8 +6,8 @@ Shapes: N examples, F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,13 @@ _WAYS_OUT = {
 }
 
 
+class Embed(Protocol):
+    """Gives one vector per text, [N,F]."""
+
+    def __call__(self, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+        """Embed texts; `progress` is called with the number done."""
+
+
 class Pool:
     """N examples and their signals: given as arrays, or computed by a model at first use.
 
@@ -57,6 +64,7 @@ class Pool:
         examples: Sequence[Example] = (),
         *,
         model: Callable[[], AnyModel] | None = None,
+        embed: Embed | None = None,
         embeddings: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
         margin: ArrayLike | None = None,
@@ -66,7 +74,7 @@ class Pool:
         allowed: Sequence[str] = (),
         store: SignalStore | None = None,
     ) -> None:
-        """A pool; `model` is called when a signal needs it.
+        """A pool; `model` is called when a signal needs it, `embed` in place of its own `embed`.
 
         Raises:
             InputError: the arrays have different lengths, or a vector is not finite.
@@ -75,7 +83,7 @@ class Pool:
         self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
         self.store = store or SignalStore(None)
-        self._model = model
+        self._model, self._embed = model, embed
         self._given: dict[str, NDArray[Any]] = {}
         for name, values in (
             ("embeddings", embeddings),
@@ -139,7 +147,8 @@ class Pool:
     def _embedded(self) -> NDArray[np.float32]:
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
             texts = [self.examples[row].prompt for row in rows]
-            return {"vectors": self.lm.embed(texts, batch_size=None, progress=progress)}
+            embed = self._embed or partial(self.lm.embed, batch_size=None)
+            return {"vectors": embed(texts, progress=progress)}
 
         return self.store.rows("embeddings", self.about(), self.size, compute)["vectors"]
 

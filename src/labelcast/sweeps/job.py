@@ -293,6 +293,8 @@ def _model_and_labels(
     job: SweepJob, backend: Backend, report: ReportProgress
 ) -> tuple[AnyModel, Splits, dict[str, Any]]:
     """The model to train, the split with the labels in their order, and facts for the row."""
+    from labelcast.training.linear import vector_store  # which imports torch
+
     answers = job.source.task.answers
     lm = _KEPT.model(job, backend).for_answers(answers)
     splits = job.splits(lm.render, _KEPT.read)
@@ -318,6 +320,7 @@ def _model_and_labels(
         job.budget,
         seed=job.seed,
         model=lambda: lm,
+        embed=vector_store(lm, job.placement).embed,
         allowed=answers,
         folder=job.out and job.out / "signals" / job.name,
         on_signal=on_signal,

@@ -16,6 +16,7 @@ from labelcast.sweeps.records import RANDOM
 
 if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel
+    from labelcast.selection.pool import Embed
     from labelcast.tasks.prompts import Example
 
 _MISSING = {
@@ -62,6 +63,7 @@ def select_labels(
     *,
     seed: int,
     model: Callable[[], AnyModel],
+    embed: Embed | None = None,
     allowed: Sequence[str],
     folder: Path | None,
     on_signal: OnSignal = lambda name, count: lambda done: None,
@@ -76,6 +78,7 @@ def select_labels(
         count: how many to choose.
         seed: of the method.
         model: gives the model for signals; the method may change it.
+        embed: gives the vectors of texts; None lets the model do it.
         allowed: the task's answers.
         folder: where signals are kept; None keeps them in this process.
         on_signal: makes the progress of a signal that is computed.
@@ -88,7 +91,7 @@ def select_labels(
     pool = sorted(examples, key=lambda example: example.content)
     store = _store(folder)
     store.on_signal = on_signal
-    asked = Pool(pool, model=model, allowed=allowed, store=store)
+    asked = Pool(pool, model=model, embed=embed, allowed=allowed, store=store)
     chosen = select(selector(name), asked, count, seed=seed)
     return tuple(pool[position] for position in chosen.positions)
 

@@ -52,10 +52,10 @@ class Case(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """Scores at the later budgets, [k], their intervals, [k, 2], and a function for labels."""
+    """Scores at the later budgets, [k], intervals [k, 2] by level, and a function for labels."""
 
     scores: Array
-    intervals: Array | None
+    intervals: dict[float, Array] | None
     labels: Callable[[float], tuple[float, float]] | None
 
 
@@ -66,11 +66,11 @@ class Way(NamedTuple):
     predict: Callable[[Case], Predicted | None]
 
 
-def cases(curves: Sequence[MeasuredCurve]) -> Iterator[tuple[int, Case]]:
+def cases(curves: Sequence[MeasuredCurve], smallest: int = SMALLEST) -> Iterator[tuple[int, Case]]:
     """Yield the number of observed scores and the case, for every curve with later scores."""
     for curve in curves:
         budgets, scores = curve.means()
-        used = budgets >= SMALLEST
+        used = budgets >= smallest
         budgets, scores = budgets[used], scores[used]
         for seen in OBSERVED:
             if len(budgets) > seen:
@@ -122,18 +122,27 @@ def headroom_rule(published: Sequence[MeasuredCurve]) -> Callable[[Case], Predic
             found = float(np.exp(np.interp(target, [score, *rising], np.log([n, *grid]))))
             return found, found
 
-        return Predicted(values[:, 0], values[:, 1:], labels)
+        return Predicted(values[:, 0], {LEVEL: values[:, 1:]}, labels)
 
     return predict
 
 
-def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
-    """Return the forecast with a prior."""
+def labelcast_way(
+    prior: Prior, *, levels: Sequence[float] = (LEVEL,), zero_shot: bool = False
+) -> Callable[[Case], Predicted]:
+    """Return the forecast with a prior.
+
+    Args:
+        prior: the fitted numbers.
+        levels: of the intervals.
+        zero_shot: whether the forecast is told the curve's zero-shot score.
+    """
 
     def predict(case: Case) -> Predicted:
         observed = [(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)]
         question = Question.of(
             target_score=1.0,
+            zero_shot=case.curve.zero_shot if zero_shot else None,
             observations=observed,
             observe_size=case.curve.test_size,
             level=LEVEL,
@@ -142,8 +151,8 @@ def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
         parts = given_scores(prior, question, published=False)
         draws = joined(parts)
 
-        def at(n: float) -> tuple[float, float, float]:
-            found = at_budget(draws, replace(question, budget=int(n)))
+        def at(n: float, level: float) -> tuple[float, float, float]:
+            found = at_budget(draws, replace(question, budget=int(n), level=level))
             assert found is not None
             return found.mean, found.low, found.high
 
@@ -155,8 +164,9 @@ def labelcast_way(prior: Prior) -> Callable[[Case], Predicted]:
             )
 
         horizon = int(max(5000, case.later_budgets[-1]))
-        values = np.array([at(n) for n in case.later_budgets])
-        return Predicted(values[:, 0], values[:, 1:], labels)
+        values = np.array([[at(n, level) for n in case.later_budgets] for level in levels])
+        intervals = dict(zip(levels, values[:, :, 1:], strict=True))
+        return Predicted(values[0, :, 0], intervals, labels)
 
     return predict
 
@@ -180,21 +190,30 @@ def measure(case: Case, predicted: Predicted) -> dict[str, float]:
         "bias": float((predicted.scores - truth).mean()),
     }
     if predicted.intervals is not None:
-        low, high = predicted.intervals.T
-        missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
-        found["covered"] = float((missed <= 1e-9).mean())
-        found["interval score"] = float((high - low + 2 / (1 - LEVEL) * missed).mean())
+        covered, scores = interval_errors(truth, predicted.intervals[LEVEL], LEVEL)
+        found["covered"], found["interval score"] = float(covered.mean()), float(scores.mean())
     if predicted.labels is not None:
-        errors = [
-            np.log2(np.minimum(predicted.labels(target), 10.0**6) / n)
-            for target, n in targets(case)
-        ]
-        if errors:
-            values = np.array(errors)
+        values = labels_errors(predicted.labels, targets(case))
+        if len(values):
             for place, name in enumerate(("median", "if reached")):
                 found[f"log2 n, {name}"] = float(np.abs(values[:, place]).mean())
                 found[f"log2 bias, {name}"] = float(values[:, place].mean())
     return found
+
+
+def interval_errors(truth: Array, ends: Array, level: float) -> tuple[Array, Array]:
+    """Return which values, [k], lie within intervals, [k, 2], and Winkler's interval scores."""
+    low, high = ends.T
+    missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
+    return missed <= 1e-9, high - low + 2 / (1 - level) * missed
+
+
+def labels_errors(
+    labels: Callable[[float], tuple[float, float]], asked: Sequence[tuple[float, float]]
+) -> Array:
+    """Return log2(predicted / needed) of the labels for targets, [t, 2]; never is a million."""
+    errors = [np.log2(np.minimum(labels(target), _LARGEST) / n) for target, n in asked]
+    return np.array(errors)
 
 
 def targets(case: Case) -> list[tuple[float, float]]:

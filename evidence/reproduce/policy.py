@@ -4,7 +4,7 @@ Counts what each buys and how often it fails. The scores keep their dips.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,21 +84,21 @@ class Search:
     """A held-out curve and a target, as a way to spend labels sees them.
 
     Attributes:
-        curve: the curve whose raw scores are the results of training runs.
+        raw: scores by budget, the results of training runs.
         fraction: the target as a fraction of the gain.
         score: the same as a score.
         auc: with its error; NaN if unknown.
     """
 
-    curve: PublishedCurve
+    raw: Mapping[int, float]
     fraction: float
     score: float
     auc: float
 
     def run(self, budget: float) -> float:
         """Return the raw score at a budget, interpolated on the logarithmic axis."""
-        known = sorted(self.curve.raw)
-        scores = [self.curve.raw[n] for n in known]
+        known = sorted(self.raw)
+        scores = [self.raw[n] for n in known]
         return float(np.interp(log_position(budget), log_position(known), scores))
 
     def succeeds(self, budget: float) -> bool:
@@ -107,8 +107,8 @@ class Search:
 
     def need(self) -> float:
         """Return the labels at which the raw scores first meet the target, 50 or more."""
-        known = sorted(self.curve.raw)
-        best = np.maximum.accumulate([self.curve.raw[n] for n in known])
+        known = sorted(self.raw)
+        best = np.maximum.accumulate([self.raw[n] for n in known])
         at = int(np.argmax(best >= self.score - _ROUNDING))
         if best[at] < self.score - _ROUNDING:
             return math.inf
@@ -142,21 +142,35 @@ _REMEMBERED = 16
 def given_seen(prior: Prior, curve: PublishedCurve, ceiling_known: bool, auc_known: bool) -> Given:
     """Return a cached function that conditions on the scores of one curve."""
     measured = curve.curve
+    ceiling = measured.ceiling if ceiling_known else None
+    published = ceiling_known or auc_known
+    return given_ends(prior, measured.zero_shot, ceiling, size=TEST_SIZE, published=published)
+
+
+def given_ends(
+    prior: Prior, zero_shot: float | None, ceiling: float | None, *, size: int, published: bool
+) -> Given:
+    """Return a cached function that conditions on scores; see `given_scores`.
+
+    Args:
+        prior: the fitted numbers.
+        zero_shot: None where unknown.
+        ceiling: None where unknown.
+        size: test examples behind each score.
+        published: whether the published gain curves have a share.
+    """
 
     @lru_cache(maxsize=_REMEMBERED)
     def given(seen: tuple[tuple[int, float], ...]) -> list[Part]:
         question = Question.of(
-            zero_shot=measured.zero_shot,
-            ceiling=measured.ceiling if ceiling_known else None,
-            observations=seen,
-            observe_size=TEST_SIZE,
+            zero_shot=zero_shot, ceiling=ceiling, observations=seen, observe_size=size
         )
-        return given_scores(prior, question, published=ceiling_known or auc_known)
+        return given_scores(prior, question, published=published)
 
     return given
 
 
-def with_forecast(search: Search, given: Given) -> Spent:
+def with_forecast(search: Search, given: Given, horizon: int = LARGEST_BUDGET) -> Spent:
     """Condition on every score and choose the next budget by `choose` until met or given up."""
     seen: list[tuple[int, float]] = []
     owned = 0
@@ -167,7 +181,7 @@ def with_forecast(search: Search, given: Given) -> Spent:
         if not math.isnan(search.auc):
             weights = auc_weights(parts, search.auc, AUC_ERROR_SD)
         labels = draws.labels_for_score(search.score)
-        budget = choose(labels, weights, owned, [n for n, _ in seen])
+        budget = choose(labels, weights, owned, [n for n, _ in seen], horizon=horizon)
         if budget is None:
             return Spent(owned, len(seen), False)
         owned = budget
@@ -249,4 +263,4 @@ def search_on(curve: PublishedCurve, fraction: float, auc: float = math.nan) -> 
     """Return the search for a fraction of a curve's gain."""
     measured = curve.curve
     score = measured.zero_shot + fraction * (measured.ceiling - measured.zero_shot)
-    return Search(curve, fraction, score, auc)
+    return Search(curve.raw, fraction, score, auc)

@@ -1,0 +1,103 @@
+"""Measure the curves: minilm, or another model, on twelve real tasks and on generated ones.
+
+    python -m evidence.own_curves.measure TASKS --recipe linear --out FOLDER
+
+TASKS is a folder with a JSON Lines file for each file in `tasks/`, with the fields that it names.
+The jobs are those of `labelcast sweep`, with one thread of torch each, in a sweep in FOLDER; each
+row is also appended to `rows/MODEL-RECIPE.jsonl`. The first seed runs for all tasks before the
+second one. If it is interrupted, run the same command to resume; jobs that have a row there are not
+run again, also on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from evidence.own_curves.rows import FACTS, GENERATED, TASKS, Rows
+from evidence.smollm2.rows import without_blanks
+from labelcast.execution.local import LocalWorkers
+from labelcast.files.json_files import read_json, write_json
+from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
+from labelcast.sweeps.records import ScoreRow
+from labelcast.sweeps.sweep import Sweep, sweep_task
+from labelcast.training.backend import recipe_for
+
+BUDGETS = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
+TEST = 500
+
+
+def source_of(name: str, data: Path, out: Path, settings: SweepSettings) -> SweepTask:
+    """A task with its data."""
+    if name not in TASKS:
+        return sweep_task(name, settings)
+    task = TASKS[name]
+    fields = [field.field for field in task.inputs]
+    return SweepTask(task, str(without_blanks(data / f"{name}.jsonl", fields, out / "data")))
+
+
+def capped(source: SweepTask, settings: SweepSettings, facts: Path) -> tuple[int, ...]:
+    """The budgets for which the task has data beside its test set; notes what the set is like."""
+    splits = split(source, settings.test_size, seed=0)
+    answers = Counter(example.answer for example in splits.test)
+    known = read_json(facts) if facts.exists() else {}
+    known[source.task.name] = {
+        "most frequent answer": answers.most_common(1)[0][1] / len(splits.test),
+        "other examples": splits.largest_budget,
+        "test_digest": splits.test_digest,
+    }
+    write_json(facts, dict(sorted(known.items())))
+    return tuple(budget for budget in settings.budgets if budget <= splits.largest_budget)
+
+
+def measure(names: list[str], data: Path, out: Path, settings: SweepSettings, rows: Rows) -> None:
+    """Run the jobs that have no row yet, those of one seed and task together."""
+    sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}")
+    rows.extend(sweep.scores.rows())  # of a call that was interrupted
+    jobs: list[SweepJob] = []
+    for name in names:
+        source = source_of(name, data, out, settings)
+        jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings, FACTS)))
+    known, first = rows.keys(), settings.seeds[0]
+    # Zero-shot, a seed changes nothing.
+    left = [job for job in jobs if job.key not in known and (job.budget or job.seed == first)]
+    left.sort(key=lambda job: (settings.seeds.index(job.seed), names.index(job.name)))
+
+    def keep(number: int, row: ScoreRow) -> None:
+        rows.extend([row])
+        found = row.error or f"{row.score:.3f}"
+        print(f"{row.task} {row.budget} seed {row.seed}: {found}, {row.seconds:.0f} s", flush=True)
+
+    workers = LocalWorkers[ScoreRow](1, logs=sweep.path / "logs")
+    sweep.run(sweep.missing(left, retry_failed=True), workers, on_result=keep)
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, metavar="TASKS")
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--recipe", default="linear")
+    parser.add_argument("--tasks", default=",".join([*TASKS, *GENERATED]))
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    settings = SweepSettings(
+        model=given.model,
+        recipe=recipe_for(given.recipe, given.model),
+        budgets=tuple(int(n) for n in given.budgets.split(",")),
+        seeds=tuple(int(n) for n in given.seeds.split(",")),
+        test_size=TEST,
+        threads=1,
+    )
+    rows = Rows.of(given.model, given.recipe)
+    measure(given.tasks.split(","), given.data, given.out, settings, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The tasks of the curves, and the rows of scores that are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from labelcast.files.atomic import make_folder
+from labelcast.files.json_files import JsonLines
+from labelcast.runs.records import parse_rows
+from labelcast.sweeps.records import ScoreKey, ScoreRow
+from labelcast.tasks.task import Task
+
+HERE = Path(__file__).parent
+ROWS = HERE / "rows"
+FACTS = HERE / "test_sets.json"
+"""The share of the most frequent answer in each test set, its digest, and the other examples."""
+
+TASK_FILES = sorted((HERE / "tasks").glob("*.yaml"))
+TASKS = {file.stem: Task.load(file) for file in TASK_FILES}
+"""By name. The data is a file of JSON Lines with that name."""
+
+GENERATED = ("post_room",)
+"""The generated tasks that minilm can learn: `linear` with 1,000 labels is clearly above always
+giving the most frequent answer."""
+
+_KEPT = {
+    *("task", "model", "recipe", "budget", "seed", "metric", "score", "score_sd", "test_size"),
+    *("steps", "best_step", "seconds", "recipe_digest", "fingerprint", "test_digest", "decoding"),
+}
+
+
+class Rows(JsonLines):
+    """A file of rows of one model and recipe."""
+
+    @classmethod
+    def of(cls, model: str, recipe: str) -> Rows:
+        """The file of a model and recipe among the committed ones."""
+        return cls(ROWS / f"{model}-{recipe}.jsonl")
+
+    def rows(self) -> list[ScoreRow]:
+        """The rows, in the order in which they were measured; none without the file."""
+        return parse_rows(ScoreRow, self.read(), self.path)
+
+    def keys(self) -> set[ScoreKey]:
+        """Task, budget and seed of the rows."""
+        return {row.key for row in self.rows()}
+
+    def extend(self, rows: Iterable[ScoreRow]) -> None:
+        """Append the rows that are not yet there and did not fail; scores only, no text."""
+        make_folder(self.path.parent)
+        known = self.keys()
+        for row in rows:
+            if row.key not in known and not row.error:
+                self.add(row.model_dump(include=_KEPT))

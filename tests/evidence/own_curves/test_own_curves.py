@@ -1,0 +1,109 @@
+"""The committed rows, the summary made from them, and the page that shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evidence.own_curves.rows import FACTS, GENERATED, ROWS, TASKS, Rows
+from evidence.own_curves.tables import tables
+from evidence.own_curves.trial import (
+    AT,
+    SUMMARY,
+    digest_of,
+    own_curves,
+    sentence,
+    started,
+)
+from evidence.transport import LEVEL, labelcast_way
+from labelcast.files.json_files import read_json
+from labelcast.forecast.families import Prior
+from labelcast.sweeps.records import ScoreRow
+from labelcast.training.backend import recipe_for
+
+FILES = sorted(ROWS.glob("*.jsonl"))
+PAGE = Path("docs/was-it-right.md")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_rows_are_of_one_model_and_recipe(file: Path) -> None:
+    model, _, recipe = file.stem.partition("-")
+    rows, facts = Rows(file).rows(), read_json(FACTS)
+    assert {row.model for row in rows} == {model}
+    assert {row.recipe_digest for row in rows} == {recipe_for(recipe, model).digest}
+    assert len({row.fingerprint for row in rows}) == 1
+    for row in rows:
+        assert row.score is not None and not row.error
+        assert row.test_digest == facts[row.task]["test_digest"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_score_is_measured_twice(file: Path) -> None:
+    keys = [row.key for row in Rows(file).rows()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_only_new_rows_that_did_not_fail_are_appended_and_no_text(tmp_path: Path) -> None:
+    row = ScoreRow(
+        task="t", model="m", budget=10, seed=0, metric="accuracy", score=0.5, notes=["a text"]
+    )
+    failed = row.model_copy(update={"budget": 20, "score": None, "error": "it failed"})
+    rows = Rows(tmp_path / "rows.jsonl")
+    rows.extend([row, failed])
+    rows.extend([row])
+    assert [found.key for found in rows.rows()] == [row.key]
+    assert "text" not in rows.path.read_text("utf-8")
+
+
+def test_every_task_has_its_facts() -> None:
+    assert {*TASKS, *GENERATED} <= read_json(FACTS).keys()
+
+
+def test_the_summary_is_of_the_committed_rows() -> None:
+    summary = read_json(SUMMARY)
+    assert summary["files"].keys() == {file.name for file in FILES}
+    for name, of in summary["files"].items():
+        # Rows that were measured later come after those of the summary.
+        assert digest_of(ROWS / name, of["rows"]) == of
+
+
+def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
+    summary = read_json(SUMMARY)
+    asked = summary["headline"][0]
+    file = ROWS / f"{asked['curves of'].replace(', ', '-')}.jsonl"
+    [own] = [
+        own
+        for own in own_curves(asked["curves of"], Rows(file).rows())
+        if (own.curve.task, own.seed) == (asked["task"], asked["seed"])
+    ]
+    [case] = [
+        case
+        for case in started(own.curve)
+        if ", ".join(f"{n:.0f}" for n in case.budgets) == asked["from"]
+    ]
+    found = labelcast_way(Prior.load())(case)
+    place = case.later_budgets.tolist().index(AT)
+    assert found.intervals is not None
+    low, high = found.intervals[LEVEL][place]
+    assert found.scores[place] == pytest.approx(asked["forecast"], abs=1e-4)
+    assert (low, high) == pytest.approx((asked["low"], asked["high"]), abs=1e-4)
+    assert asked["measured"] == case.later_scores[place]
+
+
+def test_the_page_shows_what_the_command_prints() -> None:
+    summary = json.loads(SUMMARY.read_text("utf-8"))
+    printed, page = tables(summary).splitlines(), PAGE.read_text("utf-8")
+    for line in summary["sentences"]:
+        assert line in page
+    shown = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(shown) > len(summary["sentences"])
+    assert set(shown) <= set(printed)
+
+
+def test_the_sentences_count_the_forecasts() -> None:
+    summary = read_json(SUMMARY)
+    groups = dict.fromkeys(row["curves of"] for row in summary["headline"])
+    for group in groups:
+        assert sentence(summary["headline"], group) in summary["sentences"]

@@ -164,6 +164,22 @@ def test_selectors_beside_other_sweeps(tmp_path: Path) -> None:
     assert len(found.unsaved_pairs()) == 2
 
 
+def test_a_selector_that_ignores_the_seed(tmp_path: Path) -> None:
+    """Its equal scores count once: three seeds say no more than one."""
+    found = []
+    for seeds in ((0, 1, 2), (0,)):
+        folder = select_sweep(tmp_path / str(len(seeds)), {"random": 0.24, "x": 0.3})
+        rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+        for row in rows:
+            if row.get("selector") == "x":
+                row["score"] = 0.55 + 0.3 * row["budget"] / (row["budget"] + 80)
+        kept = [row for row in rows if row.get("selector") != "x" or row["seed"] in seeds]
+        (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+        found.append(compare([folder], target_score=0.77).candidates[1])
+    assert (found[0].labels, found[0].high) == (found[1].labels, found[1].high)
+    assert any("the same with every seed" in each for each in found[0].warnings)
+
+
 def test_a_selector_without_scores(tmp_path: Path) -> None:
     """It is left out, and this is said."""
     folder = select_sweep(tmp_path / "s", {"random": 0.24, "x": 0.3, "failed": 0.1})

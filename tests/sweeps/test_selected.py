@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from small_encoders import save_encoder
 from small_selectors import Spread, register
-from small_sweeps import Begun, InProcess, Place, make_place
+from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 
 from labelcast.errors import InputError
 from labelcast.models.protocols import Progress
 from labelcast.selection import signals
 from labelcast.sweeps import selected
+from labelcast.sweeps import sweep as sweep_module
 from labelcast.sweeps.job import SweepJob
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import _SharedStore, select_labels
@@ -182,6 +183,30 @@ def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=says):
             place.begin("refused", **changes)
     assert not (place.path / "refused").exists()
+
+
+def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One curve for each selector; zero-shot is in each."""
+
+    class Here(InProcess):
+        def __class_getitem__(cls, item: object) -> type[Here]:
+            return cls
+
+    monkeypatch.setattr(sweep_module, "LocalWorkers", Here)
+    curves = sweep_module.sweep(
+        [place.chosen()],
+        place.path / "python",
+        model=place.model,
+        recipe=SHORT,
+        budgets=(0, 10),
+        selectors=("random", "shortest"),
+        test_size=20,
+        device="cpu",
+        max_new_tokens=3,
+    )
+    assert list(curves) == ["first", "first [shortest]"]
+    assert [curve.budgets for curve in curves.values()] == [[0, 10]] * 2
+    assert curves["first"].zero_shot == curves["first [shortest]"].zero_shot
 
 
 class Made(InProcess):

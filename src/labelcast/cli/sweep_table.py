@@ -34,10 +34,10 @@ class SweepTable:
         self.running: dict[int, tuple[str, float, str]] = {}
         self.done = self.failed = 0
         self.left = set(range(len(jobs)))
-        self.seconds: dict[int, list[float]] = {}
+        self.seconds: dict[tuple[str, int], list[float]] = {}
         for row in rows:
             if not row.error:
-                self.seconds.setdefault(row.budget, []).append(row.seconds)
+                self.seconds.setdefault((row.selector, row.budget), []).append(row.seconds)
         self.live = Live(get_renderable=self.render, console=stderr(), refresh_per_second=2)
         self.shown = sys.stderr.isatty()
 
@@ -75,7 +75,7 @@ class SweepTable:
             score = f"failed: {row.error}"
         else:
             self.done += 1
-            self.seconds.setdefault(row.budget, []).append(row.seconds)
+            self.seconds.setdefault((row.selector, row.budget), []).append(row.seconds)
             score = f"{row.metric} {row.score:.3f}"
         count = len(self.jobs) - len(self.left)
         self._line(
@@ -93,13 +93,15 @@ class SweepTable:
             return "no estimate yet"
         now = time.monotonic()
         spent = sum(now - begun for _, begun, _ in self.running.values())
-        need = sum(self._expected(self.jobs[number].budget) for number in self.left)
+        need = sum(self._expected(self.jobs[number]) for number in self.left)
         rest = timedelta(seconds=round(max(need - spent, 0.0) / self.slots))
         return f"about {rest} left, until {datetime.now() + rest:%a %H:%M}"
 
-    def _expected(self, budget: int) -> float:
-        """Seconds of a job, from those of the nearest budget with results."""
-        nearest = min(self.seconds, key=lambda known: abs(known - budget))
+    def _expected(self, job: SweepJob) -> float:
+        """Seconds of a job, from those of its selector, or of any, at the nearest budget."""
+        nearest = min(
+            self.seconds, key=lambda known: (known[0] != job.selector, abs(known[1] - job.budget))
+        )
         return fmean(self.seconds[nearest])
 
     def _line(self, text: str) -> None:

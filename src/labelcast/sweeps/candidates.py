@@ -67,6 +67,15 @@ class Candidate:
         """The scores after training by budget and seed."""
         return {(s.budget, s.seed): s.score for s in self.scores if s.budget and s.seed is not None}
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a selector has one score for all seeds: it always chose the same labels."""
+        by_budget: dict[int, list[float]] = defaultdict(list)
+        for (budget, _), score in self.by_seed().items():
+            by_budget[budget].append(score)
+        several = [scores for scores in by_budget.values() if len(scores) > 1]
+        return self.selector != RANDOM and bool(several) and all(len({*s}) == 1 for s in several)
+
     def training_seconds(self, budget: float) -> float | None:
         """Seconds of a job, training and scoring, at the measured budget nearest to `budget`."""
         known: dict[int, list[float]] = defaultdict(list)

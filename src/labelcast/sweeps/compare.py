@@ -193,9 +193,9 @@ def compare(
     options |= {"horizon": horizon, "ceiling": ceiling}
     outcomes, reached = [], []
     for one in found:
-        question = Question.of(
-            observations=[(s.budget, s.score, None, s.test_size) for s in one.scores], **options
-        )
+        scores = [(s.budget, s.score, None, s.test_size) for s in one.scores]
+        observations = list(dict.fromkeys(scores)) if one.repeats else scores
+        question = Question.of(observations=observations, **options)
         outcomes.append(_outcome(one, answer(question), label_cost, gpu_hour))
         reached.append(_chances(question))
     pairs: list[Pair] = []
@@ -237,6 +237,10 @@ def _outcome(
     for score in sorted(one.scores):
         by_budget[score.budget].append(score.score)
     notes = [*one.notes, *([f"{one.failed} jobs have no score"] if one.failed else [])]
+    if one.repeats:
+        notes.append(
+            "its scores are the same with every seed, so that each budget counts as one score"
+        )
     if one.after_labelling:
         notes.append(
             "the method chose among labelled examples: its labels are examples to train on, and "

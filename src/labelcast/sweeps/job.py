@@ -301,6 +301,7 @@ def _model_and_labels(
     if not job.budget or job.selector == RANDOM:
         return lm, splits, {}
     begun = time.monotonic()
+    report(JobProgress("selecting", 0, job.budget))
     if job.placement.processes > 1:  # they train an outline, which has no weights
         lm = _KEPT.model(replace(job, budget=0), backend).for_answers(answers)
 

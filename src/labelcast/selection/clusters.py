@@ -15,6 +15,7 @@ Counts = NDArray[np.int64]
 _FITTED = 256
 """Rows for each cluster that the centres are fitted to; more change them little."""
 _SMALLEST = 20_000
+_ITERATIONS = 50
 _BLOCK = 2**24
 """Numbers in a block of a matrix that is too large to keep."""
 
@@ -42,7 +43,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts
     if clusters >= len(rows) or len(rows) <= 1024:
         clusters = min(clusters, len(np.unique(rows, axis=0)))
     state = int(rng.integers(2**31))
-    fitted = kind(clusters, n_init=1, random_state=state).fit(rows)
+    fitted = kind(clusters, n_init=1, max_iter=_ITERATIONS, random_state=state).fit(rows)
     centres = fitted.cluster_centers_.astype(np.float32)
     labels = assign(vectors, centres)
     kept, labels = np.unique(labels, return_inverse=True)  # without empty clusters

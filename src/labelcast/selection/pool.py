@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelcast.errors import InputError
-from labelcast.models.confidence import score_confidence
+from labelcast.models.confidence import Confidence, score_confidence
 from labelcast.selection.selector import Need
 from labelcast.selection.signals import Arrays, SignalStore
 
@@ -138,13 +138,16 @@ class Pool:
     def embeddings(self) -> NDArray[np.float32]:
         """One vector of length 1 per example, [N,F]; a vector of zeros stays one."""
         given = self._given.get("embeddings")
-        vectors = self._embedded() if given is None else np.asarray(given, np.float32)
+        vectors = self._vectors if given is None else np.asarray(given, np.float32)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise InputError("embeddings: one vector of finite numbers per example is needed.")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
-    def _embedded(self) -> NDArray[np.float32]:
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        """The model's own vectors, [N,F]."""
+
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
             texts = [self.examples[row].prompt for row in rows]
             embed = self._embed or partial(self.lm.embed, batch_size=None)
@@ -167,12 +170,7 @@ class Pool:
             return np.asarray(self._given[name], np.float64)
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
-            found = score_confidence(
-                self.lm,
-                [self.examples[row].prompt for row in rows],
-                progress=progress,
-                allowed=self.allowed,
-            )
+            found = self._answer(rows, progress)
             return {
                 "confidence": np.array([one.confidence for one in found]),
                 "margin": np.array([one.margin for one in found]),
@@ -180,6 +178,16 @@ class Pool:
 
         about = self.about(*self.allowed)
         return self.store.rows("confidence", about, self.size, compute)[name]
+
+    def _answer(self, rows: Sequence[int], progress: Progress) -> list[Confidence]:
+        """The model's answers to some examples."""
+        from labelcast.models.encoder import Encoder, choose
+
+        if isinstance(self.lm, Encoder):
+            progress(len(rows))
+            return choose(self.lm.answers, self.lm.probabilities(self._vectors[list(rows)]))
+        prompts = [self.examples[row].prompt for row in rows]
+        return score_confidence(self.lm, prompts, progress=progress, allowed=self.allowed)
 
 
 def _answered(examples: Sequence[Example]) -> bool:

@@ -29,7 +29,8 @@ def adapters(lm: LanguageModel) -> Adapters:
     torch.manual_seed(0)
     for up in made.up:
         torch.nn.init.normal_(up.weight, std=0.1)
-    return made.eval().requires_grad_(False)
+    made.eval().requires_grad_(False)
+    return made
 
 
 def logits(lm: LanguageModel) -> Tensor:

@@ -20,6 +20,16 @@ from labelcast.selection.subjects import _Answers, subject
 from labelcast.selection.warm_up import WarmUp, warm_up
 from labelcast.training.trainer import end_of_turn
 
+_FILMS = [
+    *[("great", "yes"), ("awful", "no"), ("lovely", "yes"), ("boring", "no"), ("superb", "yes")],
+    *[("dull", "no"), ("moving", "yes"), ("terrible", "no"), ("funny", "yes"), ("stupid", "no")],
+    *[("brilliant", "yes"), ("tedious", "no")],
+]
+_SIGHTS = [
+    *[("cat", "yes"), ("table", "no"), ("dog", "yes"), ("chair", "no"), ("horse", "yes")],
+    *[("house", "no"), ("cow", "yes"), ("tree", "no"), ("lion", "yes"), ("stone", "no")],
+    *[("tiger", "yes"), ("cup", "no")],
+]
 TRAINING = WarmUp(epochs=2, rank=2, learning_rate=1e-2, batch_size=4)
 TARGET = labelled(["cd", "the dog", "b"], ["yes", "no", "no"])
 
@@ -156,3 +166,16 @@ def test_the_end_of_turn_has_a_loss_too(tiny: LanguageModel) -> None:
     trained = subject(tiny, labelled(["ab"]), (), TRAINING, 0)
     assert isinstance(trained, _Answers)
     assert trained.pairs[0].tokens[-1:] == end_of_turn(tiny)
+
+
+@pytest.mark.parametrize("topic", [0, 1])
+def test_rows_of_the_targets_own_task_are_preferred(topic: int) -> None:
+    """By the embedded encoder, from a pool of two tasks with the same answers."""
+    films = [(f"the film was {w}", a) for w, a in _FILMS]
+    sights = [(f"i saw a {w} near the gate", a) for w, a in _SIGHTS]
+    pairs = [pair for both in zip(films, sights, strict=True) for pair in both]
+    rows = labelled([text for text, _ in pairs], [answer for _, answer in pairs])
+    pool = pool_of(load_encoder("minilm", device="cpu"), rows[8:], target=rows[topic:8:2])
+    values = Less().values(pool, 0)
+    own = np.arange(pool.size) % 2 == topic
+    assert np.median(values[own]) > values[~own].max()

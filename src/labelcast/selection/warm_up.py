@@ -30,6 +30,7 @@ class WarmUp:
         alpha: None is four times the rank.
         dropout: on the adapters' inputs.
         learning_rate: the highest; it rises in the first `rise` of the steps, then falls to 0.
+            Published is 2e-5, for hundreds of steps of a model of 7B.
         rise: see `learning_rate`.
         batch_size: None is 32, or 1/8 of the examples if these are fewer than 256.
     """
@@ -39,7 +40,7 @@ class WarmUp:
     rank: int | None = None
     alpha: float | None = None
     dropout: float = 0.1
-    learning_rate: float = 2e-5
+    learning_rate: float = 2e-4
     rise: float = 0.03
     batch_size: int | None = None
 

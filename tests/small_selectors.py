@@ -68,7 +68,7 @@ class Shown(Shortest):
     """Needs a language model."""
 
     name = "shown"
-    needs = frozenset({Need.IN_CONTEXT})
+    needs = frozenset({Need.LANGUAGE_MODEL})
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:

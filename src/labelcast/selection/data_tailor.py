@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labelcast.models.protocols import Progress
 from labelcast.selection.clusters import Vectors, assign, blocks, divide, members
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import Need, Selection
+from labelcast.selection.signals import Arrays
 from labelcast.selection.spectra import spectra
 from labelcast.tasks.conversations import Turn
 
@@ -75,15 +77,26 @@ class DataTailor:
         sizes = np.array([len(rows) for rows in tasks])
         shares = np.array([float(np.mean(largest[rows])) for rows in tasks])
         quotas = divide(n, sizes * shares**2, sizes)
-        values = np.full(pool.size, np.nan)
-        chosen: list[NDArray[np.int64]] = []
-        for rows, quota in zip(tasks, quotas, strict=True):
-            if not quota:
-                continue
-            whole = len(rows) == pool.size
-            vectors = pool.embeddings if whole else pool.embeddings[rows]
-            values[rows] = tailored(vectors, entropy[rows], turns[rows], rng)
-            chosen.append(rows[np.argsort(-values[rows], kind="stable")[:quota]])
+
+        def compute(positions: Sequence[int], progress: Progress) -> Arrays:
+            values = np.empty(pool.size)
+            for rows in tasks:
+                vectors = pool.embeddings if len(tasks) == 1 else pool.embeddings[rows]
+                values[rows] = tailored(vectors, entropy[rows], turns[rows], rng)
+                progress(len(rows))
+            return {"values": values}
+
+        if self.entropy is None:
+            # Large tasks are sampled, by the seed.
+            drawn = seed if max(sizes) > WARD else ""
+            about = pool.about(str(drawn), *(pool.task_ids or ()))
+            values = pool.store.rows("data-tailor", about, pool.size, compute, pool.size)["values"]
+        else:
+            values = compute((), lambda done: None)["values"]
+        chosen = [
+            rows[np.argsort(-values[rows], kind="stable")[:quota]]
+            for rows, quota in zip(tasks, quotas, strict=True)
+        ]
         found_rows = np.concatenate(chosen)
         best = found_rows[np.argsort(-values[found_rows], kind="stable")]
         return Selection(best, values[best])

@@ -57,7 +57,7 @@ class DataWhisperer:
     """
 
     name = "data-whisperer"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.IN_CONTEXT})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL})
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class Delift:
     """
 
     name = "delift"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.IN_CONTEXT})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL})
 
     def __init__(
         self, *, limit: int = LIMIT, scaled: bool = False, batch_size: int | None = None
@@ -147,7 +147,7 @@ class DeliftTargeted(Delift):
     """
 
     name = "delift-targeted"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.IN_CONTEXT, Need.TARGET})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL, Need.TARGET})
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class DeliftContinual(Delift):
     """
 
     name = "delift-continual"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.IN_CONTEXT, Need.TARGET})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL, Need.TARGET})
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ class Dlc:
     """
 
     name = "dlc"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.MODEL})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL})
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ _WAYS_OUT = {
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
     Need.MODEL: "Give --model.",
     Need.GRADIENTS: "Give --model.",
-    Need.IN_CONTEXT: "Give a language model: --model smollm2.",
+    Need.LANGUAGE_MODEL: "Give a language model: --model smollm2.",
 }
 
 
@@ -122,7 +122,7 @@ class Pool:
             Need.TARGET: _answered(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
-            Need.IN_CONTEXT: modelled,
+            Need.LANGUAGE_MODEL: modelled,
         }
         if not has[need]:
             raise InputError(

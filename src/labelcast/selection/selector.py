@@ -26,7 +26,7 @@ class Need(StrEnum):
     TARGET = "a target set"
     MODEL = "a model"
     GRADIENTS = "gradients"
-    IN_CONTEXT = "in-context answers"
+    LANGUAGE_MODEL = "a language model"
 
 
 @dataclass(frozen=True)

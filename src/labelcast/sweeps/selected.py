@@ -47,9 +47,9 @@ def check_selectors(names: Sequence[str], *, encoder: bool) -> list[str]:
                 f"--select {name}: the method needs {_MISSING[need]}, which a sweep does not have. "
                 "Choose with `labelcast select`."
             )
-        if encoder and Need.IN_CONTEXT in needs:
+        if encoder and Need.LANGUAGE_MODEL in needs:
             raise InputError(
-                f"--select {name}: the method shows examples to a language model, and the sweep's "
+                f"--select {name}: the method needs a language model, and the sweep's "
                 "model is an encoder. Sweep with a language model, such as --model smollm2."
             )
         labelled += [name] if Need.ANSWERS in needs else []

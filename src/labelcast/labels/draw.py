@@ -13,12 +13,11 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample
-from labelcast.runs.pool import fetch, pickable, survey
+from labelcast.runs.pool import fetch, open_pool, pickable
 from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
-from labelcast.tasks.sources import Source, open_source
 from labelcast.tasks.values import find_field
 
 _GOLD = "gold.json"
@@ -66,7 +65,7 @@ def draw_more(
         positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
-    found = fetch(_open_pool(run), run.task, [*places])
+    found = fetch(open_pool(run), run.task, [*places])
     draws = [DrawnExample.of(example, *places[example.index]) for example in found]
     if gold is not None:
         _gold_answers(run, gold, [d for d in (*before, *draws) if only is None or d.set in only])
@@ -106,7 +105,7 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in usable_records(_open_pool(run), run.task):
+    for record in usable_records(open_pool(run), run.task):
         # The field is checked also if everything is labelled.
         if record.index not in wanted and record.index > 0:
             continue
@@ -124,13 +123,3 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer
     return found
-
-
-def _open_pool(run: Run) -> Source:
-    source = open_source(run.facts.pool)
-    if survey(source, run.task).digest != run.question.pool_digest:
-        raise InputError(
-            f"{source.spec}: the pool has changed since it was scored. Restore the file (if it "
-            "has moved, run its `labelcast score` again), or score the new one into a new run."
-        )
-    return source

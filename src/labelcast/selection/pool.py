@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WAYS_OUT = {
     Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
+    Need.MARGIN: "Give --model.",
     Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
@@ -32,6 +33,28 @@ _WAYS_OUT = {
     Need.GRADIENTS: "Give --model.",
     Need.IN_CONTEXT: "Give a language model: --model smollm2.",
 }
+
+
+class LazyExamples(Sequence["Example"]):
+    """Examples that are read, and rendered for a model, when the first one is used."""
+
+    def __init__(self, size: int, read: Callable[[], Sequence[Example]]) -> None:
+        """As many examples as `read` returns."""
+        self._size, self._read = size, read
+
+    @cached_property
+    def _found(self) -> Sequence[Example]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        return self._found[place]
 
 
 class Pool:
@@ -45,6 +68,7 @@ class Pool:
         examples: the rendered examples, with answers if the pool is labelled; empty if only arrays
             are given.
         target: labelled examples of the task that the selection is for.
+        target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
         allowed: the answers to decode along; empty for free decoding.
         store: keeps computed signals.
@@ -60,6 +84,7 @@ class Pool:
         margin: ArrayLike | None = None,
         task_ids: Sequence[str] | None = None,
         target: Sequence[Example] = (),
+        target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
         store: SignalStore | None = None,
     ) -> None:
@@ -68,7 +93,8 @@ class Pool:
         Raises:
             InputError: the arrays have different lengths, or a vector is not finite.
         """
-        self.examples, self.target, self.task_ids = examples, target, task_ids
+        self.examples, self.task_ids = examples, task_ids
+        self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
         self.store = store or SignalStore(None)
         self._model = model
@@ -104,8 +130,9 @@ class Pool:
         has = {
             Need.EMBEDDINGS: modelled or "embeddings" in self._given,
             Need.CONFIDENCE: modelled or "confidence" in self._given,
+            Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
-            Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
+            Need.ANSWERS: need is Need.ANSWERS and self._is_labelled(),
             Need.TARGET: bool(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
@@ -115,6 +142,13 @@ class Pool:
             raise InputError(
                 f"--method {method} needs {need}, which are not there. {_WAYS_OUT[need]}"
             )
+
+    def _is_labelled(self) -> bool:
+        return bool(self.examples) and all(one.answer is not None for one in self.examples)
+
+    def part(self, rows: Sequence[int]) -> Pool:
+        """The examples at some positions [M], as a pool that takes its signals from this one."""
+        return _Part(self, np.asarray(rows, np.int64))
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
@@ -166,3 +200,31 @@ class Pool:
 
         about = self.about(*self.allowed)
         return self.store.rows("confidence", about, self.size, compute)[name]
+
+
+class _Part(Pool):
+    """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
+
+    def __init__(self, pool: Pool, rows: NDArray[np.int64]) -> None:
+        super().__init__(
+            LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows]),
+            model=lambda: pool.lm,
+            task_ids=None if pool.task_ids is None else [pool.task_ids[row] for row in rows],
+            target=pool.target,
+            target_ids=pool.target_ids,
+            allowed=pool.allowed,
+            store=pool.store,
+        )
+        self._pool, self._rows = pool, rows
+
+    def check(self, need: Need, method: str) -> None:
+        self._pool.check(need, method)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._pool.embeddings[self._rows]
+        return found
+
+    def _scored(self, name: str) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._pool._scored(name)[self._rows]
+        return found

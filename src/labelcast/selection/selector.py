@@ -20,6 +20,7 @@ class Need(StrEnum):
 
     EMBEDDINGS = "embeddings"
     CONFIDENCE = "confidence"
+    MARGIN = "margins"
     TASK_IDS = "task ids"
     ANSWERS = "answers"
     TARGET = "a target set"

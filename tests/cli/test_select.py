@@ -12,7 +12,7 @@ from command_line import check_message, labelcast
 from example_selectors import register
 from small_encoders import save_encoder
 
-from labelcast.cli.select import SignalBars
+from labelcast.cli.signal_bars import SignalBars
 from labelcast.selection.registry import METHODS
 from labelcast.selection.signals import PART
 
@@ -125,7 +125,7 @@ def test_a_long_signal_announces_its_time(
     """Once, after its first part, if the rest takes a minute or more."""
     times = iter(range(0, 10_000, 30))
     clock = SimpleNamespace(monotonic=lambda: float(next(times)))
-    monkeypatch.setattr("labelcast.cli.select.time", clock)
+    monkeypatch.setattr("labelcast.cli.signal_bars.time", clock)
     with SignalBars() as bars:
         progress = bars.show("embeddings", 100 * PART)
         progress(PART - 1)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import bar, print_json, say, span
+from labelcast.cli.console import print_json, say
 from labelcast.cli.options import Device, Dtype, Json, TaskFile
+from labelcast.cli.signal_bars import SignalBars
 from labelcast.selection.registry import selector_names
 
 METHOD_HELP = f"{', '.join(selector_names())}."
-_WORTH_SAYING = 60.0
-"""Seconds from which the time that a signal takes is announced."""
 
 
 def select(
@@ -83,40 +79,3 @@ def select(
         print_json(facts | {"values": ends or None})
         return
     say(f"Wrote {len(found):,} examples, chosen by {method}, to {out}.")
-
-
-class SignalBars:
-    """Progress of one signal after another on stderr, with an estimate of the time it takes."""
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-
-    def __enter__(self) -> SignalBars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def show(self, name: str, count: int) -> Callable[[int], None]:
-        """The progress of a signal with `count` examples to do; see `signals.OnSignal`."""
-        from labelcast.selection.signals import PART
-
-        self._open.close()  # the bar of the signal before: only one can be shown
-        if not count:
-            return lambda done: None
-        advance = self._open.enter_context(bar(name.capitalize(), count))
-        begin, total, told = time.monotonic(), 0, False
-
-        def progress(done: int) -> None:
-            nonlocal total, told
-            advance(done)
-            total += done
-            if not told and total >= min(PART, count):
-                told = True
-                left = (time.monotonic() - begin) * (count - total) / total
-                if left >= _WORTH_SAYING:
-                    say(
-                        f"{name}: about {span(left, left)} for the other {count - total:,} examples"
-                    )
-
-        return progress

@@ -12,10 +12,11 @@ from pydantic import Strict
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
 from labelcast.runs import label_store as store
-from labelcast.runs.label_store import DrawnExample
+from labelcast.runs.label_store import DrawnExample, ExampleSet
 from labelcast.runs.pool import fetch, open_pool, pickable
 from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
+from labelcast.runs.select import Inputs, choose_more
 from labelcast.selection.low_confidence import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
 from labelcast.tasks.values import find_field
@@ -45,14 +46,17 @@ def draw_more(
     *,
     gold: str | None = None,
     only: Collection[str] | None = None,
+    inputs: Inputs | None = None,
 ) -> list[DrawnExample]:
-    """Draw more examples at random, none of which was drawn before. All are drawn or none.
+    """Draw more examples, none of which was drawn before. All are drawn or none.
 
-    `counts` has the number for each set. With a field `gold`, nothing is drawn if `take_gold`
-    would then fail.
+    `counts` has the number for each set, in the order of the draws: ``random`` and ``test`` are
+    drawn at random, any other training set is chosen by the method it is named after, which may
+    use `inputs`. With a field `gold`, nothing is drawn if `take_gold` would then fail.
 
     Raises:
-        InputError: the pool is not scored yet, has too few examples left, or has changed.
+        InputError: the pool is not scored yet, has too few examples left, or has changed; no such
+            method, what it needs is missing, or the run has no test set yet.
     """
     before = store.read_draws(run)
     confidence = pickable(run.file("confidence.parquet"))
@@ -62,7 +66,18 @@ def draw_more(
     for name, count in counts.items():
         batch += 1
         seed = run.question.seed + batch
-        positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        if ExampleSet.named(name) in store.SETS:
+            positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        else:
+            tested = {draw.set for draw in before} | {drawn for drawn, _ in places.values()}
+            if "test" not in tested:
+                raise InputError(
+                    f"{run.path}: a test set is drawn at random, before {name} chooses; "
+                    "draw the test set first: --test N."
+                )
+            positions = choose_more(
+                run, name, count, taken=taken, seed=seed, inputs=inputs or Inputs()
+            )
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
     found = fetch(open_pool(run), run.task, [*places])

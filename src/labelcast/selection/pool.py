@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,28 @@ class Embed(Protocol):
 
     def __call__(self, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
         """Embed texts; `progress` is called with the number done."""
+
+
+class LazyExamples(Sequence["Example"]):
+    """Examples that are read, and rendered for a model, when the first one is used."""
+
+    def __init__(self, size: int, read: Callable[[], Sequence[Example]]) -> None:
+        """As many examples as `read` returns."""
+        self._size, self._read = size, read
+
+    @cached_property
+    def _found(self) -> Sequence[Example]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        return self._found[place]
 
 
 class Pool:
@@ -118,7 +140,7 @@ class Pool:
             Need.CONFIDENCE: modelled or "confidence" in self._given,
             Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
-            Need.ANSWERS: _answered(self.examples),
+            Need.ANSWERS: need is Need.ANSWERS and _answered(self.examples),
             Need.TARGET: _answered(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
@@ -128,6 +150,10 @@ class Pool:
             raise InputError(
                 f"--method {method} needs {need}, which are not there. {_WAYS_OUT[need]}"
             )
+
+    def part(self, rows: Sequence[int]) -> Pool:
+        """The examples at some positions [M], as a pool that takes its signals from this one."""
+        return _Part(self, np.asarray(rows, np.int64))
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
@@ -176,7 +202,7 @@ class Pool:
                 "margin": np.array([one.margin for one in found]),
             }
 
-        about = self.about(*self.allowed)
+        about = self.about(*self.allowed, "for", *self.lm.answers)
         return self.store.rows("confidence", about, self.size, compute)[name]
 
     def _answer(self, rows: Sequence[int], progress: Progress) -> list[Confidence]:
@@ -184,8 +210,9 @@ class Pool:
         from labelcast.models.encoder import Encoder, choose
 
         if isinstance(self.lm, Encoder):
+            lm = self.lm.for_answers(self.lm.answers)  # refuses none
             progress(len(rows))
-            return choose(self.lm.answers, self.lm.probabilities(self._vectors[list(rows)]))
+            return choose(lm.answers, lm.probabilities(self._vectors[list(rows)]))
         prompts = [self.examples[row].prompt for row in rows]
         return score_confidence(self.lm, prompts, progress=progress, allowed=self.allowed)
 
@@ -193,3 +220,31 @@ class Pool:
 def _answered(examples: Sequence[Example]) -> bool:
     """Whether there are examples, each with an answer."""
     return bool(examples) and all(example.answer is not None for example in examples)
+
+
+class _Part(Pool):
+    """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
+
+    def __init__(self, pool: Pool, rows: NDArray[np.int64]) -> None:
+        super().__init__(
+            LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows]),
+            model=lambda: pool.lm,
+            task_ids=None if pool.task_ids is None else [pool.task_ids[row] for row in rows],
+            target=pool.target,
+            target_ids=pool.target_ids,
+            allowed=pool.allowed,
+            store=pool.store,
+        )
+        self._pool, self._rows = pool, rows
+
+    def check(self, need: Need, method: str) -> None:
+        self._pool.check(need, method)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._pool.embeddings[self._rows]
+        return found
+
+    def _scored(self, name: str) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._pool._scored(name)[self._rows]
+        return found

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
-from labelcast.selection.selector import Selector
+
+if TYPE_CHECKING:
+    from labelcast.selection.selector import Selector
 
 GROUP = "labelcast.selectors"
 # Name to ``module:class``; a module is imported when its method is used.

@@ -262,7 +262,8 @@ def _choice(
         target_ids=target_ids,
         allowed=() if task is None else task.decoded,
         store=SignalStore(folder, inputs.on_signal),
-        **stored,
+        confidence=stored.get("confidence"),
+        margin=stored.get("margin"),
     )
     return Choice(pool, positions, source, task)
 

@@ -206,3 +206,12 @@ def test_duplicates_are_reported() -> None:
     """As a warning."""
     with pytest.warns(LabelcastWarning, match="2 examples of the pool are duplicates"):
         select([*texts(3), *texts(2)], 3, task=OPEN)
+
+
+def test_a_value_that_is_no_number_is_null(encoder: Encoder, tmp_path: Path) -> None:
+    """The first of k-centre has no distance, which JSON could not say."""
+    found = select(["One.", "Two.", "Three."], 2, method="k-centre", model=encoder)
+    file = tmp_path / "selected.jsonl"
+    write_selection(file, found)
+    values = [json.loads(line)["value"] for line in file.read_text().splitlines()]
+    assert values[0] is None and values[1] > 0

@@ -232,15 +232,19 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
     """Suggest CoS-Low, and once it is measured and the test set is labelled, training."""
     from labelcast.report.commands import TEST_SIZE
+    from labelcast.runs.label_store import ExampleSet
 
     tests = now.drawn.get("test", 0)
+    known = now.labelled.get("random", 0)
+    others = [n for name, n in now.labelled.items() if ExampleSet.named(name).role == "train"]
+    trained = known if known > 1 else max(others, default=0)
     ready = run.model.is_encoder or run.is_done("coslow")
     tested = tests > 1 and now.labelled.get("test") == tests
     if run.model.is_encoder and not tested:
         suggest("Next: draw a test set,", "label", run.path, "--test", TEST_SIZE)
-    elif run.model.is_encoder and now.labelled.get("random", 0) < 2:
+    elif run.model.is_encoder and trained < 2:
         suggest("Next: draw examples to train on,", "label", run.path, "--more", 50)
-    elif tested and ready and now.labelled.get("random", 0) > 1:
-        suggest("Next:", "tune", run.path, "--budget", now.labelled["random"])
+    elif tested and ready and trained > 1:
+        suggest("Next:", "tune", run.path, "--budget", trained)
     else:
         suggest("Next:", "coslow", run.path)

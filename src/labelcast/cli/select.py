@@ -73,7 +73,7 @@ def select(
         )
     write_selection(out, found, force=force)
     if as_json:
-        values = [row.value for row in found if not math.isnan(row.value)]
+        values = [row.value for row in found if math.isfinite(row.value)]
         ends = {"first": values[0], "last": values[-1]} if values else {}
         facts = {"file": str(out), "method": method, "n": len(found), "seed": seed}
         print_json(facts | {"values": ends or None})

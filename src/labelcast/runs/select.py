@@ -54,7 +54,7 @@ class SelectedExample:
 
     def to_dict(self) -> dict[str, Any]:
         """The row of a selection's file."""
-        return asdict(self) | {"value": None if math.isnan(self.value) else self.value}
+        return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
 
 
 @dataclass(frozen=True)

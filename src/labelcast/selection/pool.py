@@ -148,7 +148,7 @@ class Pool:
         }
         if not has[need]:
             raise InputError(
-                f"--method {method} needs {need}, which are not there. {_WAYS_OUT[need]}"
+                f"--method {method} needs {need}, which the pool lacks. {_WAYS_OUT[need]}"
             )
 
     def part(self, rows: Sequence[int]) -> Pool:

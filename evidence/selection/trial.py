@@ -5,10 +5,10 @@
 Reads the committed rows: random ones of `evidence/own_curves/rows`, selected ones of
 `evidence/selection/rows`. The tasks are those that the recipe learns from random labels. For each
 method and budget it prints the mean difference of the score to random, over seeds that both have,
-and how many tasks improve. Labels saved: the target is what random labels reach on average with
-100, 200 and 500; the labels at which the method's mean curve reaches it, interpolated in log2(n),
-over those numbers. Intervals are 90%, by drawing tasks with replacement: what they leave out is
-that the tasks themselves are not drawn at random.
+and how many tasks improve. Labels needed: targets are what random labels reach on average with 100,
+200 and 500; the labels at which the method's mean curve reaches them, interpolated in log2(n), over
+those numbers; and the same with the method's scores as targets. Intervals are 90%, by drawing tasks
+with replacement: what they leave out is that the tasks themselves are not drawn at random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from labelcast.forecast.efficiency import Array
 from labelcast.sweeps.records import RANDOM, ScoreRow
 
 FROM = (100, 200, 500)
-"""Labels of random draws whose mean score is a target."""
+"""Labels whose mean score is a target."""
 BUDGETS = (20, 50, 100, 200, 500, 1000)
 _LEARNED = 0.03
 """What 1,000 random labels add to always giving the most frequent answer, at least."""
@@ -115,20 +115,32 @@ def share_of_labels(scores: Scores, task: str, method: str) -> float | None:
         return None
     n, values = means(scores, task, method, seeds)
     _, drawn = means(scores, task, RANDOM, seeds)
-    rising, random = np.maximum.accumulate(values), np.maximum.accumulate(drawn)
+    # Noise in a target makes its own curve look early, so each curve gives targets in turn.
+    return (later(n, values, drawn) - later(n, drawn, values)) / 2
+
+
+def later(n: Array, scores: Array, other: Array) -> float:
+    """log2 of the labels that a curve needs over those of another, for the other's scores.
+
+    Args:
+        n: the budgets, [K].
+        scores: of the curve, [K].
+        other: of the curve that gives the targets, those at `FROM`, [K].
+    """
+    rising, targets = np.maximum.accumulate(scores), np.maximum.accumulate(other)
     found = []
     for labels in FROM:
-        target = random[BUDGETS.index(labels)]
+        target = targets[BUDGETS.index(labels)]
+        place = int(np.argmax(rising >= target))
         if rising[-1] < target:
             needed = np.log2(2 * n[-1])
+        elif place == 0:
+            needed = np.log2(n[0])
         else:
-            place = int(np.argmax(rising >= target))
-            ends = rising[max(place - 1, 0)], rising[place]
-            part = 1.0 if ends[1] == ends[0] else (target - ends[0]) / (ends[1] - ends[0])
-            before = np.log2(n[max(place - 1, 0)])
-            needed = before + part * (np.log2(n[place]) - before)
-        first = np.log2(BUDGETS[int(np.argmax(random >= target))])
-        found.append(needed - first)
+            ends = np.log2(n[place - 1 : place + 1])
+            part = (target - rising[place - 1]) / (rising[place] - rising[place - 1])
+            needed = ends[0] + part * (ends[1] - ends[0])
+        found.append(needed - np.log2(n[int(np.argmax(targets >= target))]))
     return float(np.mean(found))
 
 

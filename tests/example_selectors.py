@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from labelcast.selection import registry
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 
 class Outliers:

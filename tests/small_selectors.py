@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from labelcast.selection.pool import Pool
+from labelcast.selection.pool import Need, Pool
 from labelcast.selection.registry import METHODS
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.selector import Selection
 
 
 class Shortest:

@@ -7,10 +7,10 @@ import pytest
 from selection.small_selection import METHODS, method, small_pool, vectors
 
 from labelcast.errors import InputError
-from labelcast.selection.pool import Pool
+from labelcast.selection.pool import Need, Pool
 from labelcast.selection.registry import METHODS as REGISTERED
 from labelcast.selection.registry import selector, selector_names
-from labelcast.selection.selector import Need, select
+from labelcast.selection.selector import select
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -26,9 +26,9 @@ from labelcast.runs.records import Finite, Form, Natural, parse_rows
 from labelcast.runs.run import Run
 from labelcast.runs.score import as_source
 from labelcast.selection import selector as selection
-from labelcast.selection.pool import LazyExamples, Pool
+from labelcast.selection.pool import LazyExamples, Need, Pool
 from labelcast.selection.registry import selector
-from labelcast.selection.selector import Need, Selector
+from labelcast.selection.selector import Selector
 from labelcast.selection.signals import OnSignal, SignalStore
 from labelcast.tasks.prompts import Example, examples, usable_records
 from labelcast.tasks.sources import Source

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelcast.models.protocols import Progress
 from labelcast.selection.clusters import Vectors, assign, blocks, divide, members
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 from labelcast.selection.signals import Arrays
 from labelcast.selection.spectra import spectra
 from labelcast.tasks.conversations import Turn

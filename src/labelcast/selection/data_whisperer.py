@@ -16,8 +16,8 @@ from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.encoding import encode_pair
 from labelcast.selection.labelled import answers, contents, encoded, language_model
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 from labelcast.tasks.metrics import METRICS, score_answers
 
 if TYPE_CHECKING:

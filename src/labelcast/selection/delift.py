@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoding import Encoded
 from labelcast.selection.labelled import contents, encoded, language_model
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 if TYPE_CHECKING:
     from labelcast.models.causal import LanguageModel

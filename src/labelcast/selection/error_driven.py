@@ -11,8 +11,8 @@ from labelcast.errors import InputError
 from labelcast.models.confidence import score_confidence
 from labelcast.models.protocols import Progress
 from labelcast.selection.clusters import Vectors, divide, k_means, members
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 from labelcast.selection.signals import Arrays
 from labelcast.tasks.metrics import score_answers
 

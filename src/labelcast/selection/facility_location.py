@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
 from labelcast.selection.neighbours import nearest
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 Column = Callable[[int], tuple[NDArray[np.int64] | slice, NDArray[np.float64]]]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 MOST = 2**30
 """Numbers of the Cholesky factor [n,N]: 4 GB in float32."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError
 from labelcast.models.gradient_vectors import SIZE
 from labelcast.selection.labelled import contents
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 from labelcast.selection.subjects import Projection, Subject, subject
 from labelcast.selection.warm_up import Checkpoint, WarmUp, load_checkpoint, warm_up
 

@@ -6,6 +6,7 @@ Shapes: N examples, F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
@@ -14,13 +15,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import Confidence, score_confidence
-from labelcast.selection.selector import Need
 from labelcast.selection.signals import Arrays, SignalStore
 
 if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel
     from labelcast.models.protocols import Progress
     from labelcast.tasks.prompts import Example
+
+
+class Need(StrEnum):
+    """What a method needs of a pool; the value is how messages call it."""
+
+    EMBEDDINGS = "embeddings"
+    CONFIDENCE = "confidence"
+    MARGIN = "margins"
+    TASK_IDS = "task ids"
+    ANSWERS = "answers"
+    TARGET = "a target set"
+    MODEL = "a model"
+    GRADIENTS = "gradients"
+    LANGUAGE_MODEL = "a language model"
+
 
 _WAYS_OUT = {
     Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",

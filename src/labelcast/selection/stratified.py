@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from labelcast.selection.clusters import divide, in_turns, k_means, members
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 
 class Stratified:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.selection.clusters import divide, in_turns, members
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 _LEAST = 1e-6
 

@@ -13,8 +13,8 @@ from labelcast.errors import InputError
 from labelcast.models.gradient_vectors import SIZE
 from labelcast.selection.labelled import contents
 from labelcast.selection.less import unit
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 from labelcast.selection.subjects import Projection, subject
 from labelcast.selection.warm_up import WarmUp, warm_up
 

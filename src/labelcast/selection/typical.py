@@ -6,8 +6,8 @@ import numpy as np
 
 from labelcast.selection.clusters import k_means, members
 from labelcast.selection.neighbours import nearest
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 _SMALLEST = 5
 

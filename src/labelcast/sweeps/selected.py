@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.files.atomic import lock, make_folder
+from labelcast.selection.pool import Need
 from labelcast.selection.registry import selector, selector_names
-from labelcast.selection.selector import Need, select
+from labelcast.selection.selector import select
 from labelcast.selection.signals import PART, Arrays, Compute, OnSignal, SignalStore
 from labelcast.sweeps.records import RANDOM
 

@@ -49,7 +49,7 @@ def nearest(vectors: Vectors, count: int, seed: int) -> tuple[NDArray[np.int64],
             held.append(cells[other])
             if number + 1 >= _PROBES and sum(map(len, held)) > count:
                 break
-        _search(vectors, rows, np.concatenate(held), places, cosines)
+        _search(vectors, rows, np.sort(np.concatenate(held)), places, cosines)
     return places, cosines
 
 
@@ -60,13 +60,13 @@ def _search(
     places: NDArray[np.int64],
     cosines: Vectors,
 ) -> None:
-    """Fill in the neighbours of some rows, among some others."""
+    """Fill in the neighbours of some rows, among others that are in order and include them."""
     others, count = vectors[among], places.shape[1]
     for part in blocks(len(rows), len(among)):
         block = rows[part]
         found = vectors[block] @ others.T
-        found[block[:, None] == among] = -np.inf
-        best = np.argpartition(-found, count - 1, axis=1)[:, :count]
+        found[np.arange(len(block)), np.searchsorted(among, block)] = -np.inf
+        best = np.argpartition(found, len(among) - count, axis=1)[:, -count:]
         values = np.take_along_axis(found, best, axis=1)
         order = np.lexsort((among[best], -values), axis=1)
         places[block] = among[np.take_along_axis(best, order, axis=1)]

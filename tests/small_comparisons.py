@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,4 +44,23 @@ def make_sweep(folder: Path, lift: float, **changes: Any) -> Path:
                 | {"seconds": 36.0, "test_digest": given["digest"]}
             )
     (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def select_sweep(
+    folder: Path, lifts: Mapping[str, float], after_labelling: Sequence[str] = ()
+) -> Path:
+    """A sweep of several selectors, each with its lift; the noise depends on budget and seed."""
+    make_sweep(folder, 0.0)
+    file = folder / "sweep.json"
+    listed = {"selectors": list(lifts), "after_labelling": list(after_labelling)}
+    file.write_text(json.dumps(json.loads(file.read_text()) | listed))
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    made = [row for row in rows if not row["budget"]]
+    for selector, lift in lifts.items():
+        for row in rows:
+            if budget := row["budget"]:
+                score = row["score"] + lift * budget / (budget + 80)
+                made.append(row | {"selector": selector, "score": score})
+    (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
     return folder

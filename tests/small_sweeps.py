@@ -99,7 +99,7 @@ class Begun:
 class InProcess:
     """Workers that run each job in this process, which saves the start of another one."""
 
-    slots = 1
+    slots = devices = 1
     where = "this process"
     job: tuple[int, Job[ScoreRow]] | None = None
 

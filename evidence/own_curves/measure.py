@@ -6,7 +6,8 @@ TASKS is a folder with a JSON Lines file for each file in `tasks/`, with the fie
 The jobs are those of `labelcast sweep`, with one thread of torch each, in a sweep in FOLDER; each
 row is also appended to `rows/MODEL-RECIPE.jsonl`. The first seed runs for all tasks before the
 second one. If it is interrupted, run the same command to resume; jobs that have a row there are not
-run again, also on another machine.
+run again, also on another machine. With `--select` selection methods choose the labels, and the
+rows go to `evidence/selection/rows`; `random` is measured without it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from evidence.own_curves.rows import FACTS, GENERATED, TASKS, Rows
+from evidence.own_curves.rows import FACTS, GENERATED, ROWS, SELECTED, TASKS, Rows
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json
 from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
-from labelcast.sweeps.records import ScoreRow
+from labelcast.sweeps.records import RANDOM, ScoreRow
 from labelcast.sweeps.sweep import Sweep, sweep_task
 from labelcast.training.backend import recipe_for
 
@@ -61,15 +62,17 @@ def measure(names: list[str], data: Path, out: Path, settings: SweepSettings, ro
     for name in names:
         source = source_of(name, data, out, settings)
         jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings, FACTS)))
-    known, first = rows.keys(), settings.seeds[0]
-    # Zero-shot, a seed changes nothing.
-    left = [job for job in jobs if job.key not in known and (job.budget or job.seed == first)]
+    known = rows.keys()
+    # Zero-shot, neither a seed nor a selection method changes anything.
+    zero = {settings.seeds[0]} if settings.selectors == (RANDOM,) else set[int]()
+    left = [job for job in jobs if job.key not in known and (job.budget or job.seed in zero)]
     left.sort(key=lambda job: (settings.seeds.index(job.seed), names.index(job.name)))
 
     def keep(number: int, row: ScoreRow) -> None:
         rows.extend([row])
         found = row.error or f"{row.score:.3f}"
-        print(f"{row.task} {row.budget} seed {row.seed}: {found}, {row.seconds:.0f} s", flush=True)
+        place = f"{row.task} {row.budget} seed {row.seed} {row.selector}"
+        print(f"{place}: {found}, {row.seconds:.0f} s", flush=True)
 
     workers = LocalWorkers[ScoreRow](1, logs=sweep.path / "logs")
     sweep.run(sweep.missing(left, retry_failed=True), workers, on_result=keep)
@@ -84,6 +87,7 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join([*TASKS, *GENERATED]))
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--select", default=RANDOM)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     settings = SweepSettings(
@@ -93,8 +97,10 @@ def main() -> int:
         seeds=tuple(int(n) for n in given.seeds.split(",")),
         test_size=TEST,
         threads=1,
+        selectors=tuple(given.select.split(",")),
     )
-    rows = Rows.of(given.model, given.recipe)
+    folder = ROWS if given.select == RANDOM else SELECTED
+    rows = Rows(folder / f"{given.model}-{given.recipe}.jsonl")
     measure(given.tasks.split(","), given.data, given.out, settings, rows)
     return 0
 

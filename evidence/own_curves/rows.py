@@ -13,6 +13,9 @@ from labelcast.tasks.task import Task
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
+SELECTED = HERE.parent / "selection" / "rows"
+"""Of labels that a selection method chose."""
+
 FACTS = HERE / "test_sets.json"
 """The share of the most frequent answer in each test set, its digest, and the other examples."""
 
@@ -27,6 +30,7 @@ giving the most frequent answer."""
 _KEPT = {
     *("task", "model", "recipe", "budget", "seed", "metric", "score", "score_sd", "test_size"),
     *("steps", "best_step", "seconds", "recipe_digest", "fingerprint", "test_digest", "decoding"),
+    *("selector", "selection_seconds"),
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labelcast.report.page import write_report
     from labelcast.runs.run import Run
     from labelcast.runs.score import ScoredExample, score
+    from labelcast.runs.select import SelectedExample, select
     from labelcast.runs.tune import tune
     from labelcast.selection.low_confidence import pick_low_confidence
     from labelcast.sweeps.calibrate import calibrate
@@ -44,6 +45,7 @@ _MODULES = {
     "labelcast.report.page": ("write_report",),
     "labelcast.runs.run": ("Run",),
     "labelcast.runs.score": ("ScoredExample", "score"),
+    "labelcast.runs.select": ("SelectedExample", "select"),
     "labelcast.runs.tune": ("tune",),
     "labelcast.selection.low_confidence": ("pick_low_confidence",),
     "labelcast.sweeps.calibrate": ("calibrate",),
@@ -71,6 +73,7 @@ __all__ = [
     "Run",
     "RunError",
     "ScoredExample",
+    "SelectedExample",
     "Task",
     "answer_log_likelihoods",
     "calibrate",
@@ -87,6 +90,7 @@ __all__ = [
     "read_scores",
     "score",
     "score_confidence",
+    "select",
     "sweep",
     "tune",
     "write_report",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from command_line import labelcast
-from small_comparisons import make_sweep
+from small_comparisons import make_sweep, select_sweep
 
 
 def test_compare(tmp_path: Path) -> None:
@@ -25,3 +25,39 @@ def test_compare(tmp_path: Path) -> None:
     assert refused.status == 2 and "different test sets" in refused.err
     twice = labelcast("compare", f"a={one}", f"a={two}", "--target-score", 0.75)
     assert twice.status == 2 and "given twice" in twice.err
+
+
+def test_compare_selectors(tmp_path: Path) -> None:
+    """One sweep is enough: a table of the labels that each saves, also in JSON and the chart."""
+    lifts = {"random": 0.24, "typical": 0.34, "less": 0.3}
+    folder = select_sweep(tmp_path / "sweep", lifts, ["less"])
+    given = ("compare", folder, "--target-score", 0.77)
+    chart = tmp_path / "chart.svg"
+    shown = labelcast(*given, "--chart", chart)
+    assert shown.status == 0, shown.err
+    assert "Labels saved against random" in shown.out
+    assert "Examples saved against random" in shown.out and "labelled pool" in shown.out
+    assert "needs fewer labels than" not in shown.out
+    assert "typical chose the labels" in shown.err
+    assert "typical (saved: " in chart.read_text()
+    saved = labelcast(*given, "--json").json["savings"]
+    assert {one["name"]: one["baseline"] for one in saved} == dict.fromkeys(
+        ("typical", "less"), "random"
+    )
+
+
+def test_compare_page(tmp_path: Path) -> None:
+    """A page beside the usual result; a file of someone else stays, before anything is compared."""
+    folder = select_sweep(tmp_path / "sweep", {"random": 0.24, "typical": 0.34})
+    out = tmp_path / "page.html"
+    given = ("compare", folder, "--target-score", 0.77, "--out", out)
+    done = labelcast(*given, "--json")
+    assert done.status == 0, done.err
+    assert len(done.json["candidates"]) == 2
+    assert "Does selection save labels on" in out.read_text()
+    out.write_text("mine")
+    refused = labelcast(*given)
+    assert (refused.status, refused.out, out.read_text()) == (2, "", "mine")
+    assert "--force" in refused.err
+    assert labelcast(*given, "--force").status == 0
+    assert "Does selection save labels on" in out.read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from command_line import labelcast
+from small_selectors import register
 from small_sweeps import InProcess, Place, make_place, scores
 
 from labelcast.execution import local
@@ -61,6 +62,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLS = {
     "in the middle of a row": f"""
 import labelcast.sweeps.scores as s
+from small_selectors import register
 from small_sweeps import InProcess
 def add(self, row):
     with self.path.open("a") as stream: stream.write('{{"task": "first", "mod')
@@ -196,3 +198,21 @@ def test_a_failed_job_does_not_stop_the_others(place: Place) -> None:
     assert "1 of 2 jobs failed" in done.err
     rows = scores(place.path / "failing" / "scores.jsonl")
     assert [(row[1], bool(row[6])) for row in rows] == [(1, True), (10, False)]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_selectors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One curve for each, in the order given; messages and the dry run name what is selected."""
+    register(monkeypatch)
+    options = ("--test-size", 20, "--budgets", "0,10", "--select", "random, shortest")
+    dry = labelcast(*args(place, "selected", *options), "--dry-run", "--json")
+    assert dry.status == 0, dry.err
+    assert (dry.json["missing"], "choose labels" in dry.json["basis"]) == (3, True)
+    done = labelcast(*args(place, "selected", *options, "--json"))
+    assert done.status == 0, done.err
+    assert list(done.json["curves"]) == ["first", "first [shortest]"]
+    assert "first budget 10 seed 1 shortest: accuracy" in done.err
+    assert "0 to do" in labelcast(*args(place, "selected", *options)).err
+    wrong = labelcast(*args(place, "wrong"), "--select", "targeted")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "--select targeted: the method needs" in wrong.err.splitlines()[-1]

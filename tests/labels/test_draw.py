@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from command_line import labelcast, snapshot
 from example_runs import TASK, run_of, scored_run
+from example_selectors import register
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,3 +165,49 @@ def test_gold_answers_of_nested_records_between_blank_ones(tmp_path: Path) -> No
     run.file("labels.jsonl").unlink()
     records = list(open_source(run.facts.pool).records())
     assert transfer.import_labels(run, records).taken == 4
+
+
+def test_a_method_draws_after_the_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its set has its name, what was drawn before stays out, and the test set is random."""
+    register(monkeypatch)
+    run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
+    before = snapshot(run.path)
+    done = labelcast("label", run.path, "--more", 3, "--select", "unsure")
+    assert done.status == 2
+    assert "draw the test set first: --test N" in done.err
+    assert snapshot(run.path) == before
+    done = labelcast("label", run.path, "--more", 3, "--select", "unsure", "--test", 5, "--json")
+    assert (done.json["drawn_test"], done.json["drawn_unsure"]) == (5, 3)
+    drawn = {
+        name: [d.index for d in label_store.read_draws(run, [name])] for name in ("test", "unsure")
+    }
+    # The confidence rises with the position, and the first four are drawn already.
+    left = [n for n in range(4, 20) if n not in drawn["test"]]
+    assert drawn["unsure"] == left[:3]
+    assert label_store.ExampleSet.named("unsure").role == "train"
+    assert len(draw_more(run, {"unsure": 8})) == 8
+    assert len({draw.index for draw in label_store.read_draws(run)}) == 20
+    with pytest.raises(InputError, match="0 left"):
+        draw_more(run, {"unsure": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--more", 2, "--select", "best"), "--method best: no such method"),
+        (("--more", 2, "--select", "low"), "the name of another set"),
+        (("--select", "unsure"), "needs --more N"),
+        (("--more", 2, "--select", "by-task"), "needs task ids"),
+    ],
+)
+def test_a_wrong_method_draws_nothing(
+    options: tuple[object, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test set of the same command neither."""
+    register(monkeypatch)
+    run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
+    before = snapshot(run.path)
+    done = labelcast("label", run.path, *options, "--test", 3)
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
+    assert snapshot(run.path) == before

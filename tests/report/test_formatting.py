@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelcast.report.costs import money
-from labelcast.report.page import clean
+from labelcast.report.html import clean
 
 
 @given(st.text(alphabet=st.characters()))

@@ -17,7 +17,8 @@ from coslow_runs import MODEL, TASK, answered_run
 from labelcast.files.json_files import write_jsonl
 from labelcast.forecast.calibration import by_name
 from labelcast.report.costs import Prices
-from labelcast.report.page import clean, write_report
+from labelcast.report.html import clean
+from labelcast.report.page import write_report
 
 NASTY = [
     "<script>window.hacked = 1</script>",

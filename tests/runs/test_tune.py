@@ -15,7 +15,7 @@ from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.forecast.options import Options
 from labelcast.models.loading import LanguageModel
 from labelcast.runs import label_store
-from labelcast.runs.forecast import with_observations
+from labelcast.runs.forecast import answer_run, with_observations
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.runs.tune import check_labels, tune
@@ -159,3 +159,36 @@ def test_a_saved_model_that_was_edited_is_kept(tmp_path: Path, lm: LanguageModel
         assert (kept / name).read_text() == text
         tune(run, 0, model=lm, recipe=SHORT, keep=kept, force=True)
         assert (kept / "config.json").read_text() == saved
+
+
+def test_a_set_that_a_method_chose(tmp_path: Path, lm: LanguageModel) -> None:
+    """It is used by its name, or if only it has enough labels; the score records it."""
+    run = make_run(tmp_path, lm)
+    rows = run.rows("draws.jsonl")
+    for row in rows[2:12]:
+        row["set"] = "k-centre"
+    write_jsonl(run.file("draws.jsonl"), rows)
+    label_store.save_labels(run, {row["id"]: row["y"] for row in run.rows("labels.jsonl")})
+    assert check_labels(run, 2) == "random"
+    assert check_labels(run, 10) == "k-centre"
+    assert check_labels(run, 0, "k-centre") == "random"
+    with pytest.raises(InputError, match=r"--set low: no such training set. Choose .*k-centre"):
+        check_labels(run, 2, "low")
+    with pytest.raises(InputError, match=r"2 more examples of the k-centre set.*--select k-centre"):
+        check_labels(run, 12, "k-centre")
+    score = tune(run, 10, model=lm, recipe=SHORT)
+    assert score.train_set == "k-centre"
+    assert run.tuned_scores() == [score]
+
+
+def test_a_forecast_says_that_labels_were_chosen(tmp_path: Path) -> None:
+    """Its prior is of random draws; scores of earlier versions have no such field."""
+    rows: list[dict[str, Any]] = [{"budget": 50, "score": 0.6}, {"budget": 100, "score": 0.7}]
+    facts = RunFacts(model=ModelPart(name="m", fingerprint="f"))
+    run = Run.create(tmp_path / "run", RunQuestion(), facts)
+    base = {"test_size": 100, "recipe": "LoRA"}
+    for extra, warned in (({}, False), ({"train_set": "k-centre"}, True)):
+        rows[1] |= extra
+        write_jsonl(run.file("observations.jsonl"), [base | row for row in rows])
+        found = answer_run(run, calibration="pooled").found
+        assert any("chosen by k-centre" in text for text in found) is warned

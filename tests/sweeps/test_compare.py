@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_comparisons import DIGEST, TASK, make_sweep
+from small_comparisons import DIGEST, TASK, make_sweep, select_sweep
 
 from labelcast.errors import InputError
 from labelcast.forecast.chances import LOG_LABELS, Chances
 from labelcast.report.comparison import plot_comparison, save_comparison
 from labelcast.runs.records import RunFacts, RunQuestion
 from labelcast.runs.run import Run
-from labelcast.sweeps.compare import Pair, chance_of_fewer, compare
+from labelcast.sweeps.compare import compare
+from labelcast.sweeps.pairs import Pair, chance_of_fewer
 
 
 def make_run(folder: Path, *recipes: str, digest: str | None = DIGEST) -> Path:
@@ -76,6 +77,120 @@ def test_order_of_candidates(tmp_path: Path) -> None:
     for names in ("ab", "ba"):
         pairs += compare({name: paths[name] for name in names}, target_score=0.77).pairs
     assert pairs[0].fewer == pytest.approx(pairs[1].more, abs=0.02)
+
+
+def test_selectors_of_one_sweep(tmp_path: Path) -> None:
+    """Each is a candidate; the better one saves labels, and the differences are those measured."""
+    lifts = {"random": 0.24, "worse": 0.2, "better": 0.34}
+    found = compare([select_sweep(tmp_path / "s", lifts)], target_score=0.77)
+    assert [(one.name, one.selector) for one in found.candidates] == [(n, n) for n in lifts]
+    assert len(found.pairs) == 3
+    # Zero-shot counts for each.
+    assert all(one.measured[0] == pytest.approx(0.55) for one in found.candidates)
+    better, worse = found.savings
+    assert (better.name, better.baseline, worse.name) == ("better", "random", "worse")
+    assert better.low <= better.saved <= better.high and better.saved > 0 > worse.saved
+    assert better.chance > 0.9 and worse.chance < 0.5
+    assert better.chance == found.pairs[1].more
+    gap = better.differences[-1]
+    assert gap.mean == pytest.approx(0.1 * 200 / 280)
+    assert gap.low is not None and gap.high is not None
+    assert gap.low <= gap.mean <= gap.high
+    drawn, _, chosen = found.candidates
+    assert not any("prior" in warning for warning in drawn.warnings)
+    assert any("better chose the labels" in warning for warning in chosen.warnings)
+    assert any("at 200 labels it scored +0.071" in warning for warning in chosen.warnings)
+    assert found.unsaved_pairs() == []
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["savings"][0]["differences"][-1]["seeds"] == 3
+    assert plot_comparison(found).to_dict()["layer"]
+
+
+def test_the_order_of_selectors(tmp_path: Path) -> None:
+    """With random last, the same is saved."""
+    saved = []
+    for number, lifts in enumerate(({"random": 0.24, "x": 0.3}, {"x": 0.3, "random": 0.24})):
+        found = compare([select_sweep(tmp_path / str(number), lifts)], target_score=0.77)
+        [saving] = found.savings
+        assert [gap.mean > 0 for gap in saving.differences] == [True] * 3
+        saved.append(saving)
+    assert saved[0].chance == pytest.approx(saved[1].chance, abs=0.02)
+    assert saved[0].saved == pytest.approx(saved[1].saved, rel=0.1)
+
+
+def test_a_selector_that_equals_random(tmp_path: Path) -> None:
+    """It saves nothing, and as likely needs more."""
+    lifts = {"random": 0.3, "same": 0.3}
+    [saving] = compare([select_sweep(tmp_path / "s", lifts)], target_score=0.77).savings
+    assert abs(saving.saved) <= 2
+    assert saving.chance == pytest.approx(0.5, abs=0.05)
+    assert [gap.mean for gap in saving.differences] == [0, 0, 0]
+
+
+def test_a_target_out_of_reach(tmp_path: Path) -> None:
+    """Each counts as many labels as the horizon, so nothing is saved."""
+    lifts = {"random": 0.02, "other": 0.02}
+    found = compare([select_sweep(tmp_path / "s", lifts)], target_score=0.99)
+    [saving] = found.savings
+    assert found.candidates[0].labels is None
+    assert saving.saved == 0 and -5000 <= saving.low <= saving.high <= 5000
+
+
+def test_selectors_of_labelled_pools(tmp_path: Path) -> None:
+    """Their examples are shown apart from labels that are bought, and no label costs anything."""
+    lifts = {"random": 0.24, "before": 0.3, "after": 0.34}
+    folder = select_sweep(tmp_path / "s", lifts, ["after"])
+    found = compare([folder], target_score=0.77, label_cost=0.5)
+    first, second = found.groups()
+    assert (first.unit, [one.name for one in first.candidates]) == ("labels", ["random", "before"])
+    assert (second.unit, [one.name for one in second.candidates]) == (
+        "examples",
+        ["random", "after"],
+    )
+    assert [one.name for one in second.savings] == ["after"]
+    assert [one.cost is None for one in found.candidates] == [False, False, True]
+
+
+def test_selectors_beside_other_sweeps(tmp_path: Path) -> None:
+    """Names say the sweep; a selector is compared with random labels of its own recipe."""
+    one = select_sweep(tmp_path / "one", {"random": 0.24, "x": 0.3})
+    two = make_sweep(tmp_path / "two", 0.3)
+    content = json.loads((two / "sweep.json").read_text()) | {"recipe_digest": "other"}
+    (two / "sweep.json").write_text(json.dumps(content))
+    found = compare({"one": one, "two": two}, target_score=0.77)
+    assert [each.name for each in found.candidates] == ["one, random", "one, x", "two"]
+    [saving] = found.savings
+    assert (saving.name, saving.baseline) == ("one, x", "one, random")
+    assert len(found.unsaved_pairs()) == 2
+
+
+def test_a_selector_that_ignores_the_seed(tmp_path: Path) -> None:
+    """Its equal scores count once: three seeds say no more than one."""
+    found = []
+    for seeds in ((0, 1, 2), (0,)):
+        folder = select_sweep(tmp_path / str(len(seeds)), {"random": 0.24, "x": 0.3})
+        rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+        for row in rows:
+            if row.get("selector") == "x":
+                row["score"] = 0.55 + 0.3 * row["budget"] / (row["budget"] + 80)
+        kept = [row for row in rows if row.get("selector") != "x" or row["seed"] in seeds]
+        (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+        found.append(compare([folder], target_score=0.77).candidates[1])
+    assert (found[0].labels, found[0].high) == (found[1].labels, found[1].high)
+    assert any("the same with every seed" in each for each in found[0].warnings)
+
+
+def test_a_selector_without_scores(tmp_path: Path) -> None:
+    """It is left out, and this is said."""
+    folder = select_sweep(tmp_path / "s", {"random": 0.24, "x": 0.3, "failed": 0.1})
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row.get("selector") == "failed":
+            row |= {"score": None, "error": "no luck"}
+    (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = compare([folder], target_score=0.77)
+    assert [one.name for one in found.candidates] == ["random", "x"]
+    assert any("left out" in each and "failed" in each for each in found.candidates[0].warnings)
 
 
 def test_runs(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def changed(job: SweepJob, **changes: Any) -> SweepJob:
 def test_a_job_can_be_sent_and_its_row_kept(job: SweepJob) -> None:
     """A job survives pickling, and its row survives JSON; unknown fields of a row are ignored."""
     assert pickle.loads(pickle.dumps(job)) == job
-    assert job.key == ("first", 50, 0)
+    assert job.key == ("first", 50, 0, "random")
     row = changed(job, budget=0).run()
     kept = json.loads(json.dumps(row.model_dump()))
     assert ScoreRow.model_validate(kept | {"later": 1}) == row

@@ -16,7 +16,7 @@ from labelcast.cli.console import run_app
 
 GROUPS = {
     "Start here": ("demo", "init"),
-    "Measure": ("score", "label", "coslow"),
+    "Measure": ("score", "select", "label", "coslow"),
     "Answer": ("forecast", "report"),
     "Train": ("tune", "sweep", "compare", "calibrate"),
     "Look up": ("tasks", "models", "calibrations"),

@@ -11,12 +11,14 @@ from labelcast.cli.console import cell, print_json, say, stdout, tell, waiting
 from labelcast.cli.options import Json
 
 if TYPE_CHECKING:
-    from labelcast.sweeps.compare import Comparison, Outcome
+    from labelcast.sweeps.compare import Comparison, Group, Outcome
+    from labelcast.sweeps.pairs import Difference
 
 
 def compare(
     candidates: Annotated[
-        list[str], Argument(help="Folders of sweeps or runs, each as FOLDER or NAME=FOLDER.")
+        list[str],
+        Argument(help="Folders of sweeps or runs, each as FOLDER or NAME=FOLDER."),
     ],
     target_score: Annotated[float, Option(help="The score to reach, in units of the metric.")],
     task: Annotated[str | None, Option("--task", help="The task, of sweeps of several.")] = None,
@@ -35,14 +37,22 @@ def compare(
     chart: Annotated[
         Path | None, Option(help="Save the curves as a chart: .svg, .png or .html.")
     ] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Write the comparison as one HTML page.")
+    ] = None,
+    force: Annotated[
+        bool, Option("--force", help="Replace an --out that is no report, or was edited.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models, recipes or selectors: labels needed, score, cost.
 
     All must have been scored on the same test set with the same metric. Where they share seeds,
-    scores are compared seed by seed.
+    scores are compared seed by seed. A sweep with several selectors is enough alone: then the
+    labels that each saves against random ones are shown too.
 
     Example: labelcast compare minilm=curves-minilm smollm2=curves-smollm2 --target-score 0.85
+    Example: labelcast compare curves-selected --target-score 0.85 --out comparison.html
     """
     from labelcast.errors import InputError
     from labelcast.sweeps.compare import compare as compared
@@ -55,6 +65,10 @@ def compare(
         if key in named:
             raise InputError(f"candidate {key}: given twice.")
         named[key] = folder
+    if out is not None:
+        from labelcast.report.html import check_replaceable
+
+        check_replaceable(out, force=force)
     with waiting("Comparing"):
         found = compared(
             named,
@@ -71,6 +85,10 @@ def compare(
             from labelcast.report.comparison import save_comparison
 
             save_comparison(found, chart)
+        if out is not None:
+            from labelcast.report.comparison_page import write_comparison
+
+            write_comparison(found, out, force=force)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -80,36 +98,73 @@ def compare(
             say(f"warning: {one.name}: {warning}")
     if chart is not None:
         say(f"The chart is in {chart}.")
+    if out is not None:
+        say(f"The page is in {out}.")
 
 
 def _show(found: Comparison) -> None:
-    from rich.table import Table
-
     from labelcast.forecast.answer import chance_in_words
 
     tell(f"{found.task}: {found.metric} of {found.target_score:g}")
-    heads = ["", "labels", f"{100 * found.level:g}% interval", "chance"]
-    heads += [] if found.budget is None else [f"with {found.budget:,} labels"]
-    costs = any(one.cost for one in found.candidates)
+    for number, group in enumerate(found.groups()):
+        if number:
+            tell()
+        _show_needed(found, group)
+        if group.savings:
+            _show_saved(found, group)
+    for pair in found.unsaved_pairs():
+        fewer, more = chance_in_words(pair.fewer), chance_in_words(pair.more)
+        tell(f"{pair.first} needs fewer labels than {pair.second}: chance {fewer}; more: {more}.")
+        for gap in pair.differences:
+            plural = "s" * (gap.seeds > 1)
+            tell(f"  at {gap.budget:,} labels: {_gap(gap)}, {gap.seeds} shared seed{plural}")
+
+
+def _show_needed(found: Comparison, group: Group) -> None:
+    from rich.table import Table
+
+    heads = ["", group.unit, f"{100 * found.level:g}% interval", "chance"]
+    heads += [] if found.budget is None else [f"with {found.budget:,} {group.unit}"]
+    prices = [group.price(one) for one in group.candidates]
+    costs = any(price is not None for price in prices)
+    if group.unit != "labels":
+        tell("Chosen from a labelled pool: examples to train on.")
     table = Table(*heads, *(["cost"] if costs else []), box=None, pad_edge=False)
-    for one in found.candidates:
+    for one, price in zip(group.candidates, prices, strict=True):
         cells = [one.name, *_needed(one)]
         if one.at_budget is not None:
             cells.append("{:.3f} ({:.3f} to {:.3f})".format(*one.at_budget))
         if costs:
-            cells.append("" if one.cost is None else f"{one.cost.total:,.2f}")
+            cells.append("" if price is None else f"{price:,.2f}")
         table.add_row(*map(cell, cells))
     stdout().print(table)
-    for pair in found.pairs:
-        fewer, more = chance_in_words(pair.fewer), chance_in_words(pair.more)
-        tell(f"{pair.first} needs fewer labels than {pair.second}: chance {fewer}; more: {more}.")
-        for gap in pair.differences:
-            interval = "" if gap.low is None else f" ({gap.low:+.3f} to {gap.high:+.3f})"
-            plural = "s" * (gap.seeds > 1)
-            tell(
-                f"  at {gap.budget:,} labels: {gap.mean:+.3f}{interval}, "
-                f"{gap.seeds} shared seed{plural}"
-            )
+
+
+def _show_saved(found: Comparison, group: Group) -> None:
+    from rich.table import Table
+
+    from labelcast.forecast.answer import chance_in_words
+
+    tell()
+    tell(f"{group.unit.capitalize()} saved against random, and scores minus those of random:")
+    budgets = sorted({gap.budget for one in group.savings for gap in one.differences})
+    heads = ["", "saved", f"{100 * found.level:g}% interval", "saves any"]
+    table = Table(*heads, *(f"at {n:,}" for n in budgets), box=None, pad_edge=False)
+    for one in group.savings:
+        measured = {gap.budget: _short_gap(gap) for gap in one.differences}
+        cells = [one.name, f"{one.saved:,}", f"{one.low:,} to {one.high:,}"]
+        cells += [chance_in_words(one.chance), *(measured.get(n, "") for n in budgets)]
+        table.add_row(*map(cell, cells))
+    stdout().print(table)
+
+
+def _gap(gap: Difference) -> str:
+    interval = "" if gap.low is None else f" ({gap.low:+.3f} to {gap.high:+.3f})"
+    return f"{gap.mean:+.3f}{interval}"
+
+
+def _short_gap(gap: Difference) -> str:
+    return f"{gap.mean:+.3f}" if gap.high is None else f"{gap.mean:+.3f} ±{gap.high - gap.mean:.3f}"
 
 
 def _needed(one: Outcome) -> tuple[str, str, str]:

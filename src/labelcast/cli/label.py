@@ -12,6 +12,7 @@ from typer import Option
 
 from labelcast.cli.console import print_json, say, suggest
 from labelcast.cli.options import Json, RunFolder
+from labelcast.cli.signal_bars import SignalBars
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
@@ -31,7 +32,18 @@ def label(
     ] = None,
     file_format: Annotated[str | None, Option("--format", help=_FORMAT)] = None,
     only: Annotated[str | None, Option("--set", help="Only one set: low, random or test.")] = None,
-    more: Annotated[int | None, Option(help="Draw more at random, for training.")] = None,
+    more: Annotated[
+        int | None, Option(help="Draw more for training, at random or as --select says.")
+    ] = None,
+    select: Annotated[
+        str, Option(help="What chooses the examples of --more: a method of `labelcast select`.")
+    ] = "random",
+    group_by: Annotated[
+        str | None, Option(help="For --select: the field of the records that tells tasks apart.")
+    ] = None,
+    target: Annotated[
+        str | None, Option(help="For --select: labelled examples of the target task.")
+    ] = None,
     test: Annotated[int | None, Option(help="Draw a test set at random.")] = None,
     gold: Annotated[
         str | None, Option(help="Take labels from this field of the pool. Existing labels stay.")
@@ -58,10 +70,10 @@ def label(
     Example: labelcast label run --import to_label.csv
     Example: labelcast label run --export tasks.json --format label-studio
     Example: labelcast label run --more 100 --test 200 --export more.csv
+    Example: labelcast label run --more 100 --test 200 --select random
     """
     from labelcast.errors import InputError
     from labelcast.labels import exchange, transfer
-    from labelcast.labels.draw import draw_more, take_gold
     from labelcast.runs import label_store as store
     from labelcast.runs.run import PATIENCE, Run
 
@@ -70,7 +82,17 @@ def label(
     if only is not None and only not in known and only not in store.count_labels(opened).drawn:
         raise InputError(f"--set {only}: choose {', '.join(known)}.")
     sets = [only] if only else None
-    counts = {n: c for n, c in (("random", more), ("test", test)) if c is not None}
+    # A test set is drawn before a method chooses, so that it is random.
+    asked = (
+        (("random", more), ("test", test))
+        if select == "random"
+        else (("test", test), (select, more))
+    )
+    counts = {name: count for name, count in asked if count is not None}
+    if select != "random" and more is None:
+        raise InputError(f"--select {select}: needs --more N, how many it chooses.")
+    if select != "random" and store.ExampleSet.named(select) in store.SETS:
+        raise InputError(f"--select {select}: the name of another set. Choose a method.")
     if import_ is not None and (counts or gold is not None or export is not None):
         raise InputError("--import cannot be combined with other steps: run those afterwards.")
     if export is not None:
@@ -84,13 +106,19 @@ def label(
     if not (changes or export or as_json):
         _label_by_hand(opened, only, terminal=terminal, port=port, browser=not no_browser)
         return
+    # Only here: they load torch, which the page does without.
+    from labelcast.labels.draw import draw_more, take_gold
+    from labelcast.runs.select import Inputs
+
     # Damaged files are found before anything is drawn.
     store.count_labels(opened)
     done: dict[str, object] = {}
     lines: list[str] = []
     with opened.locked(wait=PATIENCE) if changes else nullcontext():
         if counts:
-            draw_more(opened, counts, gold=gold, only=sets)
+            with SignalBars() as bars:
+                inputs = Inputs(group_by=group_by, target=target, on_signal=bars.show)
+                draw_more(opened, counts, gold=gold, only=sets, inputs=inputs)
             done |= {f"drawn_{name}": count for name, count in counts.items()}
             lines += [f"Drew {count} examples for the {n} set." for n, count in counts.items()]
         if import_ is not None:
@@ -204,15 +232,19 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
     """Suggest CoS-Low, and once it is measured and the test set is labelled, training."""
     from labelcast.report.commands import TEST_SIZE
+    from labelcast.runs.label_store import ExampleSet
 
     tests = now.drawn.get("test", 0)
+    known = now.labelled.get("random", 0)
+    others = [n for name, n in now.labelled.items() if ExampleSet.named(name).role == "train"]
+    trained = known if known > 1 else max(others, default=0)
     ready = run.model.is_encoder or run.is_done("coslow")
     tested = tests > 1 and now.labelled.get("test") == tests
     if run.model.is_encoder and not tested:
         suggest("Next: draw a test set,", "label", run.path, "--test", TEST_SIZE)
-    elif run.model.is_encoder and now.labelled.get("random", 0) < 2:
+    elif run.model.is_encoder and trained < 2:
         suggest("Next: draw examples to train on,", "label", run.path, "--more", 50)
-    elif tested and ready and now.labelled.get("random", 0) > 1:
-        suggest("Next:", "tune", run.path, "--budget", now.labelled["random"])
+    elif tested and ready and trained > 1:
+        suggest("Next:", "tune", run.path, "--budget", trained)
     else:
         suggest("Next:", "coslow", run.path)

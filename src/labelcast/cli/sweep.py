@@ -39,8 +39,12 @@ def sweep(
     seeds: Annotated[
         str, typer.Option(help="Training seeds, separated by commas; each draws its own labels.")
     ] = "1",
+    select: Annotated[
+        str,
+        typer.Option(help="Methods that choose the labels, separated by commas: random,k-centre."),
+    ] = "random",
     recipe: Annotated[
-        str, typer.Option(help="full, LoRA, linear, t-few, or a YAML file.")
+        str, typer.Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
     ] = "full",
     test_size: Annotated[int, typer.Option(help="Test examples of each task.")] = 500,
     engine: Annotated[str, typer.Option(help="Where jobs run: local or ray.")] = "local",
@@ -72,7 +76,10 @@ def sweep(
 
     If it is interrupted, run the same command to resume: only missing jobs run.
 
+    The test set is drawn at random, and is the same for all seeds and methods of --select.
+
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
+    Example: labelcast sweep --task sst2.yaml --select random,k-centre --seeds 1,2,3 --out sweep
     """
     from labelcast.cli.sweep_table import SweepTable
     from labelcast.execution.local import LocalWorkers, cores
@@ -101,6 +108,7 @@ def sweep(
         recipe=recipe_for(recipe, model),
         budgets=_numbers("--budgets", budgets),
         seeds=_numbers("--seeds", seeds),
+        selectors=tuple(name.strip() for name in select.split(",")),
         test_size=test_size,
         device=device,
         dtype=dtype,
@@ -135,7 +143,7 @@ def sweep(
         with SweepTable(missing, workers.slots, found.scores.rows()) as table:
             result, event = table.on_result, table.on_event
             found.run(missing, workers, retries=retries, on_result=result, on_event=event)
-    _show(found, [source.task.name for source in tasks], len(all_jobs), as_json)
+    _show(found, [source.task.name for source in tasks], settings.selectors, len(all_jobs), as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -164,6 +172,7 @@ def _estimate(
 ) -> None:
     """Print how long the missing jobs will take."""
     from labelcast.sweeps import estimate
+    from labelcast.sweeps.records import RANDOM
 
     speeds: dict[str, estimate.Speed] = {}
     # The last job of each task has its largest budget.
@@ -182,6 +191,9 @@ def _estimate(
             say(f"  timed {name}: {len(speeds)} of {len(largest)}")
     pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
     low, high = estimate.total(pairs, devices)
+    selects = any(job.selector != RANDOM for job in missing)
+    basis = "measured: a few training steps and answers of each task"
+    basis += "; the time to choose labels is not counted" if selects else ""
     if as_json:
         print_json(
             {
@@ -190,7 +202,7 @@ def _estimate(
                 "hours_low": low / 3600,
                 "hours_high": high / 3600,
                 "devices": devices,
-                "basis": "measured: a few training steps and answers of each task",
+                "basis": basis,
                 "speed": {name: vars(speed) for name, speed in speeds.items()},
             }
         )
@@ -200,12 +212,19 @@ def _estimate(
     many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
     device = next(iter(speeds.values())).device
     say(f"  measured: {many}, a few training steps and answers each, on {device}")
+    if selects:
+        say("  not counted: the time to choose labels")
     say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 
-def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
+def _show(
+    found: Sweep, tasks: Sequence[str], selectors: Sequence[str], jobs: int, as_json: bool
+) -> None:
+    from labelcast.sweeps.scores import curve_name
+
     curves = found.write_curves()
-    failed = [row for row in found.scores.rows() if row.error and row.task in names]
+    failed = [row for row in found.scores.rows() if row.error and row.task in tasks]
+    names = [curve_name(task, selector) for task in tasks for selector in selectors]
     if as_json:
         print_json(
             {
@@ -222,7 +241,7 @@ def _show(found: Sweep, names: Sequence[str], jobs: int, as_json: bool) -> None:
     for error in dict.fromkeys(row.error for row in failed):
         first, *more = [row for row in failed if row.error == error]
         others = f", and {len(more)} more jobs" if more else ""
-        say(f"failed: {first.task} budget {first.budget} seed {first.seed}{others}: {error}")
+        say(f"failed: {first.key}{others}: {error}")
     if failed:
         raise RunError(
             f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "

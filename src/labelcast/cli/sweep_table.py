@@ -34,10 +34,10 @@ class SweepTable:
         self.running: dict[int, tuple[str, float, str]] = {}
         self.done = self.failed = 0
         self.left = set(range(len(jobs)))
-        self.seconds: dict[int, list[float]] = {}
+        self.seconds: dict[tuple[str, int], list[float]] = {}
         for row in rows:
             if not row.error:
-                self.seconds.setdefault(row.budget, []).append(row.seconds)
+                self.seconds.setdefault((row.selector, row.budget), []).append(row.seconds)
         self.live = Live(get_renderable=self.render, console=stderr(), refresh_per_second=2)
         self.shown = sys.stderr.isatty()
 
@@ -65,7 +65,7 @@ class SweepTable:
         elif isinstance(event, Ended):
             self.running.pop(event.number, None)
         elif isinstance(event, Retried):
-            self._line(f"retrying {_name(self.jobs[event.number])}: {event.fault}")
+            self._line(f"retrying {self.jobs[event.number].key}: {event.fault}")
 
     def on_result(self, number: int, row: ScoreRow) -> None:
         """Count a finished job, and print its result."""
@@ -75,11 +75,11 @@ class SweepTable:
             score = f"failed: {row.error}"
         else:
             self.done += 1
-            self.seconds.setdefault(row.budget, []).append(row.seconds)
+            self.seconds.setdefault((row.selector, row.budget), []).append(row.seconds)
             score = f"{row.metric} {row.score:.3f}"
         count = len(self.jobs) - len(self.left)
         self._line(
-            f"{count} of {len(self.jobs)}: {_name(self.jobs[number])}: {score}, "
+            f"{count} of {len(self.jobs)}: {self.jobs[number].key}: {score}, "
             f"{row.seconds:.0f} s; {self.until()}"
         )
         for note in row.notes:
@@ -93,13 +93,15 @@ class SweepTable:
             return "no estimate yet"
         now = time.monotonic()
         spent = sum(now - begun for _, begun, _ in self.running.values())
-        need = sum(self._expected(self.jobs[number].budget) for number in self.left)
+        need = sum(self._expected(self.jobs[number]) for number in self.left)
         rest = timedelta(seconds=round(max(need - spent, 0.0) / self.slots))
         return f"about {rest} left, until {datetime.now() + rest:%a %H:%M}"
 
-    def _expected(self, budget: int) -> float:
-        """Seconds of a job, from those of the nearest budget with results."""
-        nearest = min(self.seconds, key=lambda known: abs(known - budget))
+    def _expected(self, job: SweepJob) -> float:
+        """Seconds of a job, from those of its selector, or of any, at the nearest budget."""
+        nearest = min(
+            self.seconds, key=lambda known: (known[0] != job.selector, abs(known[1] - job.budget))
+        )
         return fmean(self.seconds[nearest])
 
     def _line(self, text: str) -> None:
@@ -114,15 +116,16 @@ class SweepTable:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("task", "labels", "seed", "where", "for", "what", box=None, pad_edge=False)
+        from labelcast.sweeps.records import RANDOM
+
+        selected = any(job.selector != RANDOM for job in self.jobs)
+        heads = ["task", "labels", "seed", *(["select"] if selected else [])]
+        table = Table(*heads, "where", "for", "what", box=None, pad_edge=False)
         for number, (where, begun, text) in sorted(self.running.items()):
             job = self.jobs[number]
             span = timedelta(seconds=int(time.monotonic() - begun))
-            cells = (job.name, f"{job.budget:,}", str(job.seed), where, str(span), text)
-            table.add_row(*map(cell, cells))
+            cells = [job.name, f"{job.budget:,}", str(job.seed)]
+            cells += [job.selector if job.budget else ""] if selected else []
+            table.add_row(*map(cell, [*cells, where, str(span), text]))
         state = f"{self.done} done, {self.failed} failed, {len(self.left)} left; {self.until()}"
         return Group(table, Text(state))
-
-
-def _name(job: SweepJob) -> str:
-    return f"{job.name} budget {job.budget} seed {job.seed}"

@@ -14,7 +14,13 @@ from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, Repo
 def tune(
     run: RunFolder,
     budget: Annotated[int, Option(help="Labels to use, validation included; 0 scores zero-shot.")],
-    recipe: Annotated[str, Option(help="full, LoRA, linear, t-few, or a YAML file.")] = "full",
+    train_set: Annotated[
+        str | None,
+        Option("--set", help="The training set.  [default: random, else the only one with enough]"),
+    ] = None,
+    recipe: Annotated[
+        str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
+    ] = "full",
     seed: Annotated[int, Option(help="Training seed.", min=0)] = 1,
     model: OwnModel = None,
     keep: Annotated[
@@ -41,7 +47,7 @@ def tune(
 ) -> None:
     """Fine-tune on a run's labels, score on its test set, forecast again.
 
-    It uses the first labels of the random set (labelcast label RUN --more N), and the test set
+    It uses the first labels of a training set (labelcast label RUN --more N), and the test set
     (labelcast label RUN --test N). If it is interrupted, run the same command to resume.
 
     Example: labelcast tune run --budget 100
@@ -63,7 +69,7 @@ def tune(
     reports = trackers(report_to)
     opened = Run.open(run)
     chosen = recipe_for(recipe, model or opened.model.name)
-    check_labels(opened, budget)
+    train_set = check_labels(opened, budget, train_set)
     if keep is not None:
         check_keep(keep, force=force)
     check_asked(target=target, ceiling=ceiling, calibration=calibration)
@@ -88,6 +94,7 @@ def tune(
         score = tune_run(
             opened,
             budget,
+            train_set=train_set,
             model=lm,
             recipe=chosen,
             seed=seed,

@@ -12,13 +12,13 @@ from pydantic import Strict
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
 from labelcast.runs import label_store as store
-from labelcast.runs.label_store import DrawnExample
-from labelcast.runs.pool import fetch, pickable, survey
+from labelcast.runs.label_store import DrawnExample, ExampleSet
+from labelcast.runs.pool import fetch, open_pool, pickable
 from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
+from labelcast.runs.select import Inputs, choose_more
 from labelcast.selection.low_confidence import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
-from labelcast.tasks.sources import Source, open_source
 from labelcast.tasks.values import find_field
 
 _GOLD = "gold.json"
@@ -46,14 +46,17 @@ def draw_more(
     *,
     gold: str | None = None,
     only: Collection[str] | None = None,
+    inputs: Inputs | None = None,
 ) -> list[DrawnExample]:
-    """Draw more examples at random, none of which was drawn before. All are drawn or none.
+    """Draw more examples, none of which was drawn before. All are drawn or none.
 
-    `counts` has the number for each set. With a field `gold`, nothing is drawn if `take_gold`
-    would then fail.
+    `counts` has the number for each set, in the order of the draws: ``random`` and ``test`` are
+    drawn at random, any other training set is chosen by the method it is named after, which may
+    use `inputs`. With a field `gold`, nothing is drawn if `take_gold` would then fail.
 
     Raises:
-        InputError: the pool is not scored yet, has too few examples left, or has changed.
+        InputError: the pool is not scored yet, has too few examples left, or has changed; no such
+            method, what it needs is missing, or the run has no test set yet.
     """
     before = store.read_draws(run)
     confidence = pickable(run.file("confidence.parquet"))
@@ -63,10 +66,21 @@ def draw_more(
     for name, count in counts.items():
         batch += 1
         seed = run.question.seed + batch
-        positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        if ExampleSet.named(name) in store.SETS:
+            positions = draw_random(len(confidence), count, taken=taken, seed=seed).tolist()
+        else:
+            tested = {draw.set for draw in before} | {drawn for drawn, _ in places.values()}
+            if "test" not in tested:
+                raise InputError(
+                    f"{run.path}: a test set is drawn at random, before {name} chooses; "
+                    "draw the test set first: --test N."
+                )
+            positions = choose_more(
+                run, name, count, taken=taken, seed=seed, inputs=inputs or Inputs()
+            )
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions
-    found = fetch(_open_pool(run), run.task, [*places])
+    found = fetch(open_pool(run), run.task, [*places])
     draws = [DrawnExample.of(example, *places[example.index]) for example in found]
     if gold is not None:
         _gold_answers(run, gold, [d for d in (*before, *draws) if only is None or d.set in only])
@@ -106,7 +120,7 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
     known = store.known_answers(run)
     wanted = {draw.index: draw.id for draw in draws if draw.id not in known}
     found: dict[str, str] = {}
-    for record in usable_records(_open_pool(run), run.task):
+    for record in usable_records(open_pool(run), run.task):
         # The field is checked also if everything is labelled.
         if record.index not in wanted and record.index > 0:
             continue
@@ -124,13 +138,3 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer
     return found
-
-
-def _open_pool(run: Run) -> Source:
-    source = open_source(run.facts.pool)
-    if survey(source, run.task).digest != run.question.pool_digest:
-        raise InputError(
-            f"{source.spec}: the pool has changed since it was scored. Restore the file (if it "
-            "has moved, run its `labelcast score` again), or score the new one into a new run."
-        )
-    return source

@@ -5,7 +5,7 @@ Shapes: N texts, F features of a token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labelcast.errors import InputError
 from labelcast.models.choices import choose_batch
-from labelcast.models.encoding import by_length, encode_pair, encode_prompt
+from labelcast.models.encoding import Encoded, by_length, encode_pair, encode_prompt
 from labelcast.models.memory import Halving
 from labelcast.models.passes import (
     answer_weights,
@@ -59,10 +59,44 @@ def answer_log_likelihoods(
             )
     _check_lengths(lm, [pair.tokens for pair in pairs])
     found = np.zeros(len(pairs))
+    for batch, losses, _ in _losses(lm, pairs, batch_size):
+        found[batch] = -losses.sum(dim=1).double().cpu().numpy()
+        progress(len(batch))
+    return found
+
+
+@torch.inference_mode()
+def token_losses(
+    lm: TorchModel,
+    pairs: Sequence[Encoded],
+    *,
+    batch_size: int | None = None,
+    progress: Progress = lambda done: None,
+) -> list[NDArray[np.float64]]:
+    """The negative log probability of each token of each answer, in order.
+
+    Args:
+        lm: the model.
+        pairs: encoded prompts with answers, none empty or longer than the context.
+        batch_size: texts at once; None chooses a number for the device.
+        progress: called with the number of texts done.
+    """
+    found: dict[int, NDArray[np.float64]] = {}
+    for batch, losses, read in _losses(lm, pairs, batch_size):
+        for row, values, counts in zip(batch, losses, read, strict=True):
+            found[row] = values[counts].double().cpu().numpy()
+        progress(len(batch))
+    return [found[row] for row in range(len(pairs))]
+
+
+def _losses(
+    lm: TorchModel, pairs: Sequence[Encoded], batch_size: int | None
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Batches of rows, with the losses [N,U] at the positions that some row reads, and which."""
     start = shared_length(lm, [pair.prompt for pair in pairs]) if pairs else 0
     shared = forward_prefix(lm, pairs[0].tokens[:start]) if start else []
 
-    def run(batch: list[int]) -> NDArray[np.float64]:
+    def run(batch: list[int]) -> tuple[Tensor, Tensor]:
         ids = padded(lm, [pairs[row].tokens[start:] for row in batch])
         predicts = answer_weights([pairs[row] for row in batch], ids, start) > 0
         used = predicts.any(dim=0).nonzero().flatten()
@@ -72,15 +106,13 @@ def answer_log_likelihoods(
         read = predicts[:, used].to(logits.device)
         wanted = ids[:, used + 1].to(logits.device)
         losses = nn.functional.cross_entropy(logits[read], wanted[read], reduction="none")
-        sums = torch.zeros(read.shape, device=logits.device, dtype=losses.dtype)
-        sums[read] = losses
-        values: NDArray[np.float64] = -sums.sum(dim=1).double().cpu().numpy()
-        return values
+        rows = torch.zeros(read.shape, device=logits.device, dtype=losses.dtype)
+        rows[read] = losses
+        return rows, read
 
-    for batch, values in Halving().run(_batches(lm, [p.tokens for p in pairs], batch_size), run):
-        found[batch] = values
-        progress(len(batch))
-    return found
+    batches = _batches(lm, [pair.tokens for pair in pairs], batch_size)
+    for batch, (losses, read) in Halving().run(batches, run):
+        yield batch, losses, read
 
 
 def mean_hidden_states(

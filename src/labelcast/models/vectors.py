@@ -25,7 +25,7 @@ class VectorStore:
 
     def __init__(self, lm: AnyModel, folder: Path | None) -> None:
         """Read what the folder has; None keeps the vectors in this process only."""
-        self._lm = lm
+        self.lm = lm
         dtype = str(lm.dtype.value).removeprefix("torch.")
         name = f"{lm.identity.fingerprint}-{dtype}.safetensors"
         self._file = None if folder is None else folder / name
@@ -39,7 +39,7 @@ class VectorStore:
             key: text for key, text in zip(keys, texts, strict=True) if key not in self._known
         }
         if missing:
-            new = self._lm.embed(list(missing.values()), batch_size=None, progress=progress)
+            new = self.lm.embed(list(missing.values()), batch_size=None, progress=progress)
             self._read()  # what another process has added
             self._known |= zip(missing, new, strict=True)
             self._write()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,26 +10,48 @@ import altair as alt
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_with
-from labelcast.report.chart import styled
+from labelcast.report.chart import NARROW, styled
 from labelcast.report.frame import PALETTE, LabelsAxis
 
 if TYPE_CHECKING:
-    from labelcast.sweeps.compare import Comparison
+    from labelcast.sweeps.compare import Comparison, Outcome
+    from labelcast.sweeps.pairs import Saving
 
 FORMATS = ("svg", "png", "html")
-_COLOURS = ["#1a5fa8", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#4b5563"]
+COLOURS = ["#1a5fa8", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#4b5563"]
+"""Of the candidates, in order; then the first again, with dashed lines."""
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
+_MOST_BANDS = 4
+"""With more candidates than these their bands are not drawn: one could not tell them apart."""
 _WIDE = 1.25
 """The plot ends this many times beyond the most labels that anything is known about."""
 
 
-def plot_comparison(found: Comparison, *, width: int = 640, height: int = 340) -> alt.LayerChart:
+def plot_comparison(
+    found: Comparison, *, width: int = 640, height: int = 340, names: Sequence[str] | None = None
+) -> alt.LayerChart:
     """Plot a comparison as an altair chart over log2(labels), with 0 in the place of 1.
 
-    The axis ends where labels are measured or needed, so that the curves do not overlap.
+    The axis ends where labels are measured or needed, so that the curves do not overlap. Bands are
+    drawn for up to 4 candidates.
+
+    Args:
+        found: what to plot.
+        width: of the plot, in pixels.
+        height: likewise.
+        names: of the candidates in the data, without a legend; None has a legend, with the labels
+            that each selector saves.
     """
+    legend = alt.Legend(
+        title=None, orient="bottom", symbolType="circle", symbolOpacity=1, labelLimit=0
+    )
+    if found.savings:
+        legend.columns = 1 if width < NARROW else 2
+    shown = [_in_legend(one, found) for one in found.candidates] if names is None else names
     known = [n for one in found.candidates for n in (*one.measured, one.labels or 0)]
     end = _WIDE * max(*known, found.budget or 0)
-    bands = [(one.name, band) for one in found.candidates for band in one.curve]
+    named = list(zip(shown, found.candidates, strict=True))
+    bands = [(name, band) for name, one in named for band in one.curve]
     budgets = [band.n for _, band in bands]
     axis = LabelsAxis(min((n for n in budgets if n >= end), default=max(budgets)))
     curves = [
@@ -37,16 +60,17 @@ def plot_comparison(found: Comparison, *, width: int = 640, height: int = 340) -
         if b.n <= axis.last
     ]
     scores = [
-        {"name": one.name, "x": axis.place(n), "y": score}
-        for one in found.candidates
+        {"name": name, "x": axis.place(n), "y": score}
+        for name, one in named
         for n, score in one.measured.items()
         if n <= axis.last
     ]
-    names = [one.name for one in found.candidates]
-    hues = alt.Scale(domain=names, range=_COLOURS[: len(names)])
-    legend = alt.Legend(title=None, orient="bottom", symbolType="circle", symbolOpacity=1)
-    colour = alt.Color("name:N", scale=hues, legend=legend)
-    ticks = [axis.place(n) for n in axis.ticks()]
+    hues = [COLOURS[n % len(COLOURS)] for n in range(len(shown))]
+    dashes = [DASHES[n // len(COLOURS) % len(DASHES)] for n in range(len(shown))]
+    key = {"legend": legend if names is None else None}
+    colour = alt.Color("name:N", scale=alt.Scale(domain=list(shown), range=hues), **key)
+    dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(shown), range=dashes), **key)
+    ticks = [axis.place(n) for n in axis.ticks(few=width < NARROW)]
     labels = alt.Axis(
         values=ticks,
         labelExpr=f"datum.value > 0 ? format(round(pow({axis.last}, datum.value)), ',') : '0'",
@@ -57,16 +81,28 @@ def plot_comparison(found: Comparison, *, width: int = 640, height: int = 340) -
     y = alt.Y("y:Q", axis=alt.Axis(title=None, format=".2f"), scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=curves)).encode(x=x, y=y)
     target = alt.Chart(alt.Data(values=[{"y": found.target_score}]))
+    area = base.mark_area(opacity=0.2).encode(y="low:Q", y2="high:Q", color=colour)
     layers = [
-        base.mark_area(opacity=0.2).encode(y="low:Q", y2="high:Q", color=colour),
-        base.mark_line(strokeWidth=2.5).encode(color=colour),
+        *([area] if len(shown) <= _MOST_BANDS else []),
+        base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),
         alt.Chart(alt.Data(values=scores))
         .mark_point(filled=True, size=50, opacity=1)
         .encode(x=x, y=y, color=colour),
         target.mark_rule(color=PALETTE.muted, strokeDash=[6, 4]).encode(y=y),
     ]
-    title = f"{found.task}: {found.metric}"
+    title = f"{found.task}: {found.metric}" if names is None else "Score"
     return styled(layers, width=width, height=height, title=title)
+
+
+def _in_legend(one: Outcome, found: Comparison) -> str:
+    """A candidate's name, and what it saves."""
+    saved = [saving for saving in found.savings if saving.name == one.name]
+    return f"{one.name} (saved: {saved_in_words(saved[0])})" if saved else one.name
+
+
+def saved_in_words(saving: Saving) -> str:
+    """The labels saved, with their interval."""
+    return f"{saving.saved:,}, {saving.low:,} to {saving.high:,}"
 
 
 def save_comparison(found: Comparison, path: Path) -> None:

@@ -88,6 +88,11 @@ def answer_run(
             "which are not losses, are left out"
         )
     known = with_observations(run, options)
+    if chosen := _not_random(run, known.get("recipe"), scale):
+        warnings.append(
+            f"the labels of some scores were chosen by {', '.join(chosen)}, and the prior is of "
+            "labels drawn at random: how such scores rise may differ from it"
+        )
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
     found = run.coslow()
@@ -237,6 +242,15 @@ def with_observations(run: Run, options: Options) -> Options:
             size = row.test_size if options.get("observe_sd") is None else None
             measured.append((n, score, None, size))
     return {**options, "observations": [*measured, *given], "recipe": recipe}
+
+
+def _not_random(run: Run, recipe: str | None, scale: Scale) -> list[str]:
+    """The training sets behind a recipe's scores that were not drawn at random."""
+    if scale.metric == "loss":
+        return []
+    rows = [row for row in run.tuned_scores() if row.budget and row.train_set != "random"]
+    used = [row for row in rows if row.recipe.lower() == str(recipe).lower()]
+    return [*dict.fromkeys(row.train_set for row in used)]
 
 
 def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bool:

@@ -27,7 +27,7 @@ from labelcast.files.json_files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.metrics import share_allowed
 from labelcast.tasks.prompts import Example, Render, content_id, examples
-from labelcast.tasks.sources import Source
+from labelcast.tasks.sources import Source, open_source
 from labelcast.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -192,6 +192,17 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
             f"{path}: damaged or missing ({brief(error, 120)}). Run the same `labelcast score` "
             "again."
         ) from None
+
+
+def open_pool(run: Run) -> Source:
+    """The pool of a run; raises InputError if it has changed since it was scored."""
+    source = open_source(run.facts.pool)
+    if survey(source, run.task).digest != run.question.pool_digest:
+        raise InputError(
+            f"{source.spec}: the pool has changed since it was scored. Restore the file (if it "
+            "has moved, run its `labelcast score` again), or score the new one into a new run."
+        )
+    return source
 
 
 def fetch(

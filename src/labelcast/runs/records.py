@@ -151,6 +151,7 @@ class TunedScore(OpenForm):
         seconds: of training and evaluation, None if unknown.
         score_sd: standard error of the score, from the test set's size.
         decoding: of the answers; ``free``, or ``constrained`` to the allowed ones.
+        train_set: the set that the labels come from, named after the method that chose it.
     """
 
     budget: Natural
@@ -164,6 +165,7 @@ class TunedScore(OpenForm):
     recipe_digest: str | None = None
     test_digest: str | None = None
     decoding: str = FREE
+    train_set: str = "random"
 
 
 Record = TypeVar("Record", bound=BaseModel)

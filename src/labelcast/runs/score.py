@@ -107,7 +107,7 @@ def score(
         True
     """
     task = task if task is None or isinstance(task, Task) else Task.load(task)
-    source = _as_source(pool, task)
+    source = as_source(pool, task)
     lm = load_any(model) if isinstance(model, str) else model
     found = list(examples(source, task, lm.render))
     prompts = (example.prompt for example in found)
@@ -130,7 +130,8 @@ def score(
     return results
 
 
-def _as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> Source:
+def as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> Source:
+    """A source of records; a text in a list is the task's one input field."""
     if isinstance(pool, Source):
         return pool
     if isinstance(pool, str | Path):

@@ -15,13 +15,15 @@ from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import AnyModel
 from labelcast.runs.coslow import check_model
-from labelcast.runs.label_store import count_labels, labelled_examples
+from labelcast.runs.label_store import ExampleSet, LabelCounts, count_labels, labelled_examples
 from labelcast.runs.records import CONSTRAINED, Form, TunedScore, parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
 
+RANDOM = "random"
+"""The training set that is drawn at random, as the prior of a forecast takes it to be."""
 _SAVED = "labelcast.json"
 """In a folder with a saved model: the run and the training that it comes from."""
 
@@ -36,6 +38,7 @@ def tune(
     run: Run | str | Path,
     budget: int,
     *,
+    train_set: str | None = None,
     model: str | AnyModel | None = None,
     recipe: str | Path | Recipe = "full",
     seed: int = 1,
@@ -49,14 +52,16 @@ def tune(
     on_step: Callable[[int, int, float | None], None] = lambda step, steps, loss: None,
     on_test: Callable[[int], None] = lambda done: None,
 ) -> TunedScore:
-    """Fine-tune on the first labels of a run's random set, score on its test set, save the score.
+    """Fine-tune on the first labels of a run's training set, score on its test set, save the score.
 
-    A score with the same budget, recipe and seed is replaced. After a kill the same call resumes
-    at the last checkpoint. `forecast_run` then uses the score.
+    A score with the same budget, recipe, seed and training set is replaced. After a kill the same
+    call resumes at the last checkpoint. `forecast_run` then uses the score.
 
     Args:
         run: a run with enough labels (see `check_labels`).
         budget: labels to use, validation included: 2 or more, or 0 for zero-shot.
+        train_set: ``random`` or another training set of the run; None takes ``random`` if it has
+            enough labels, else the only other one that has.
         model: a name as `load_model` takes it, or a model from `load_run_model`, whose weights
             are changed; None loads the model that scored the pool.
         recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
@@ -84,7 +89,7 @@ def tune(
     run = run if isinstance(run, Run) else Run.open(run)
     name = model if isinstance(model, str) else run.model.name
     recipe = recipe_for(recipe, name)
-    check_labels(run, budget)
+    train_set = check_labels(run, budget, train_set)
     if keep is not None:
         check_keep(keep, force=force)
     if model is None or isinstance(model, str):
@@ -92,6 +97,8 @@ def tune(
         model = load_run_model(run, recipe, model, device=device, dtype=dtype, train=train)
     check_model(run, lm := model)
     label = f"{budget}-{seed}-{recipe.digest}"
+    if train_set != RANDOM:
+        label += f"-{train_set}"
     reports = Reports(
         trackers(",".join(report_to)),
         f"{run.path.resolve().name}-{label}",
@@ -105,7 +112,7 @@ def tune(
     folder = run.file(f"tuning/{label}")
     with run.locked():
         if budget:
-            chosen = _first(labelled_examples(run, "random", lm.render), test, budget)
+            chosen = _first(labelled_examples(run, train_set, lm.render), test, budget)
             parts = Splits((), chosen).budget(budget, recipe.held_out(budget))
             fit = partial(backend.fit, lm, parts, recipe, placement=placement, folder=folder)
             tuned = fit(seed=seed, progress=on_step)
@@ -133,10 +140,10 @@ def tune(
             "recipe_digest": recipe.digest,
             "test_digest": digest(test),
         } | ({"decoding": CONSTRAINED} if scoring.constrain else {})
+        row |= {} if train_set == RANDOM else {"train_set": train_set}
         result = TunedScore.model_validate(row | training)
-        key = budget, seed, recipe.digest
-        kept = [s for s in run.tuned_scores() if (s.budget, s.seed, s.recipe_digest) != key]
-        rows = [score.to_dict() for score in (*kept, result)]
+        rows = [s.to_dict() for s in run.tuned_scores() if _key(s) != _key(result)]
+        rows.append(result.to_dict())
         write_jsonl(run.file("observations.jsonl"), rows)
         if keep is not None:
             # First, so that the same command may finish a save that was interrupted.
@@ -203,8 +210,17 @@ def _digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def check_labels(run: Run, budget: int) -> None:
-    """Refuse a run without the labels for a budget, with the commands that draw and label them."""
+def _key(score: TunedScore) -> tuple[object, ...]:
+    """What a run has one score of."""
+    return score.budget, score.seed, score.recipe_digest, score.train_set
+
+
+def check_labels(run: Run, budget: int, train_set: str | None = None) -> str:
+    """Refuse a run without the labels for a budget, with the commands that draw and label them.
+
+    Returns:
+        The training set to use; see `tune`. For a budget of 0 always ``random``.
+    """
     if budget < 0 or budget == 1:
         raise InputError(
             f"--budget {budget}: give 0 for zero-shot, else 2 or more: one label to train on and "
@@ -218,14 +234,21 @@ def check_labels(run: Run, budget: int) -> None:
             f"if you can: `labelcast label {run.path} --test 200`. Then label it: "
             f"`labelcast label {run.path} --set test`."
         )
-    short = budget - drawn["random"]
-    for name, needed in (("test", max(2, drawn["test"])), ("random", 0 if short > 0 else budget)):
-        if labelled[name] < needed:
+    name = _train_set(run, budget, train_set, counts)
+    short = budget - drawn[name]
+    for one, needed in (("test", max(2, drawn["test"])), (name, 0 if short > 0 else budget)):
+        if labelled[one] < needed:
             raise InputError(
-                f"{run.path}: {labelled[name]} of the {needed} examples needed of the {name} set "
-                f"are labelled. Label them: `labelcast label {run.path} --set {name}` (or in a "
+                f"{run.path}: {labelled[one]} of the {needed} examples needed of the {one} set "
+                f"are labelled. Label them: `labelcast label {run.path} --set {one}` (or in a "
                 "file, with --export and --import)."
             )
+    if short > 0 and name != RANDOM:
+        raise InputError(
+            f"{run.path}: a budget of {budget} needs {short} more examples of the {name} set. "
+            f"Draw them: `labelcast label {run.path} --more {short} --select {name}`. Then label "
+            f"them: `labelcast label {run.path} --set {name}`."
+        )
     if short > 0:
         raise InputError(
             f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
@@ -233,6 +256,25 @@ def check_labels(run: Run, budget: int) -> None:
             f"`labelcast label {run.path} --more {short}`. Then label them: "
             f"`labelcast label {run.path} --set random`."
         )
+    return name
+
+
+def _train_set(run: Run, budget: int, wanted: str | None, counts: LabelCounts) -> str:
+    """The set that is asked for, else random or the only other one with enough labels."""
+    known = [name for name in counts.drawn if ExampleSet.named(name).role == "train"]
+    if wanted is not None:
+        if wanted not in {RANDOM, *known}:
+            sets = ", ".join(dict.fromkeys([RANDOM, *known]))
+            raise InputError(f"--set {wanted}: no such training set. Choose {sets}.")
+        return wanted if budget else RANDOM
+    enough = [name for name in known if counts.labelled.get(name, 0) >= budget]
+    if not budget or RANDOM in enough or not enough:
+        return RANDOM
+    if len(enough) > 1:
+        raise InputError(
+            f"{run.path}: the sets {', '.join(enough)} have enough labels. Choose one with --set."
+        )
+    return enough[0]
 
 
 def _first(order: list[Example], test: list[Example], budget: int) -> tuple[Example, ...]:

@@ -6,15 +6,15 @@ Shapes: N examples, F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelcast.errors import InputError
-from labelcast.models.confidence import score_confidence
-from labelcast.selection.selector import Need
+from labelcast.models.confidence import Confidence, score_confidence
 from labelcast.selection.signals import Arrays, SignalStore
 
 if TYPE_CHECKING:
@@ -22,16 +22,61 @@ if TYPE_CHECKING:
     from labelcast.models.protocols import Progress
     from labelcast.tasks.prompts import Example
 
+
+class Need(StrEnum):
+    """What a method needs of a pool; the value is how messages call it."""
+
+    EMBEDDINGS = "embeddings"
+    CONFIDENCE = "confidence"
+    MARGIN = "margins"
+    TASK_IDS = "task ids"
+    ANSWERS = "answers"
+    TARGET = "a target set"
+    MODEL = "a model"
+    GRADIENTS = "gradients"
+    LANGUAGE_MODEL = "a language model"
+
+
 _WAYS_OUT = {
     Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
+    Need.MARGIN: "Give --model, or an array of margins.",
     Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
     Need.MODEL: "Give --model.",
     Need.GRADIENTS: "Give --model.",
-    Need.IN_CONTEXT: "Give a language model: --model smollm2.",
+    Need.LANGUAGE_MODEL: "Give a language model: --model smollm2.",
 }
+
+
+class Embed(Protocol):
+    """Gives one vector per text, [N,F]."""
+
+    def __call__(self, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+        """Embed texts; `progress` is called with the number done."""
+
+
+class LazyExamples(Sequence["Example"]):
+    """Examples that are read, and rendered for a model, when the first one is used."""
+
+    def __init__(self, size: int, read: Callable[[], Sequence[Example]]) -> None:
+        """As many examples as `read` returns."""
+        self._size, self._read = size, read
+
+    @cached_property
+    def _found(self) -> Sequence[Example]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        return self._found[place]
 
 
 class Pool:
@@ -45,6 +90,7 @@ class Pool:
         examples: the rendered examples, with answers if the pool is labelled; empty if only arrays
             are given.
         target: labelled examples of the task that the selection is for.
+        target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
         allowed: the answers to decode along; empty for free decoding.
         store: keeps computed signals.
@@ -55,23 +101,26 @@ class Pool:
         examples: Sequence[Example] = (),
         *,
         model: Callable[[], AnyModel] | None = None,
+        embed: Embed | None = None,
         embeddings: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
         margin: ArrayLike | None = None,
         task_ids: Sequence[str] | None = None,
         target: Sequence[Example] = (),
+        target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
         store: SignalStore | None = None,
     ) -> None:
-        """A pool; `model` is called when a signal needs it.
+        """A pool; `model` is called when a signal needs it, `embed` in place of its own `embed`.
 
         Raises:
             InputError: the arrays have different lengths, or a vector is not finite.
         """
-        self.examples, self.target, self.task_ids = examples, target, task_ids
+        self.examples, self.task_ids = examples, task_ids
+        self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
         self.store = store or SignalStore(None)
-        self._model = model
+        self._model, self._embed = model, embed
         self._given: dict[str, NDArray[Any]] = {}
         for name, values in (
             ("embeddings", embeddings),
@@ -104,17 +153,22 @@ class Pool:
         has = {
             Need.EMBEDDINGS: modelled or "embeddings" in self._given,
             Need.CONFIDENCE: modelled or "confidence" in self._given,
+            Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
-            Need.ANSWERS: bool(self.examples) and all(e.answer is not None for e in self.examples),
-            Need.TARGET: bool(self.target),
+            Need.ANSWERS: need is Need.ANSWERS and _answered(self.examples),
+            Need.TARGET: _answered(self.target),
             Need.MODEL: modelled,
             Need.GRADIENTS: modelled,
-            Need.IN_CONTEXT: modelled,
+            Need.LANGUAGE_MODEL: modelled,
         }
         if not has[need]:
             raise InputError(
-                f"--method {method} needs {need}, which are not there. {_WAYS_OUT[need]}"
+                f"--method {method} needs {need}, which the pool lacks. {_WAYS_OUT[need]}"
             )
+
+    def part(self, rows: Sequence[int]) -> Pool:
+        """The examples at some positions [M], as a pool that takes its signals from this one."""
+        return _Part(self, np.asarray(rows, np.int64))
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
@@ -125,16 +179,20 @@ class Pool:
     def embeddings(self) -> NDArray[np.float32]:
         """One vector of length 1 per example, [N,F]; a vector of zeros stays one."""
         given = self._given.get("embeddings")
-        vectors = self._embedded() if given is None else np.asarray(given, np.float32)
+        vectors = self._vectors if given is None else np.asarray(given, np.float32)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise InputError("embeddings: one vector of finite numbers per example is needed.")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
-    def _embedded(self) -> NDArray[np.float32]:
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        """The model's own vectors, [N,F]."""
+
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
             texts = [self.examples[row].prompt for row in rows]
-            return {"vectors": self.lm.embed(texts, batch_size=None, progress=progress)}
+            embed = self._embed or partial(self.lm.embed, batch_size=None)
+            return {"vectors": embed(texts, progress=progress)}
 
         return self.store.rows("embeddings", self.about(), self.size, compute)["vectors"]
 
@@ -153,16 +211,55 @@ class Pool:
             return np.asarray(self._given[name], np.float64)
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
-            found = score_confidence(
-                self.lm,
-                [self.examples[row].prompt for row in rows],
-                progress=progress,
-                allowed=self.allowed,
-            )
+            found = self._answer(rows, progress)
             return {
                 "confidence": np.array([one.confidence for one in found]),
                 "margin": np.array([one.margin for one in found]),
             }
 
-        about = self.about(*self.allowed)
+        about = self.about(*self.allowed, "for", *self.lm.answers)
         return self.store.rows("confidence", about, self.size, compute)[name]
+
+    def _answer(self, rows: Sequence[int], progress: Progress) -> list[Confidence]:
+        """The model's answers to some examples."""
+        from labelcast.models.encoder import Encoder, choose
+
+        if isinstance(self.lm, Encoder):
+            lm = self.lm.for_answers(self.lm.answers)  # refuses none
+            progress(len(rows))
+            return choose(lm.answers, lm.probabilities(self._vectors[list(rows)]))
+        prompts = [self.examples[row].prompt for row in rows]
+        return score_confidence(self.lm, prompts, progress=progress, allowed=self.allowed)
+
+
+def _answered(examples: Sequence[Example]) -> bool:
+    """Whether there are examples, each with an answer."""
+    return bool(examples) and all(example.answer is not None for example in examples)
+
+
+class _Part(Pool):
+    """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
+
+    def __init__(self, pool: Pool, rows: NDArray[np.int64]) -> None:
+        super().__init__(
+            LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows]),
+            model=lambda: pool.lm,
+            task_ids=None if pool.task_ids is None else [pool.task_ids[row] for row in rows],
+            target=pool.target,
+            target_ids=pool.target_ids,
+            allowed=pool.allowed,
+            store=pool.store,
+        )
+        self._pool, self._rows = pool, rows
+
+    def check(self, need: Need, method: str) -> None:
+        self._pool.check(need, method)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._pool.embeddings[self._rows]
+        return found
+
+    def _scored(self, name: str) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._pool._scored(name)[self._rows]
+        return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from labelcast.selection.pool import Pool
-from labelcast.selection.selector import Need, Selection
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
 
 
 class Random:

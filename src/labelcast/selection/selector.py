@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-
-if TYPE_CHECKING:
-    from labelcast.selection.pool import Pool
-
-
-class Need(StrEnum):
-    """What a method needs of a pool; the value is how messages call it."""
-
-    EMBEDDINGS = "embeddings"
-    CONFIDENCE = "confidence"
-    TASK_IDS = "task ids"
-    ANSWERS = "answers"
-    TARGET = "a target set"
-    MODEL = "a model"
-    GRADIENTS = "gradients"
-    IN_CONTEXT = "in-context answers"
+from labelcast.selection.pool import Need, Pool
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,9 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
     found: dict[str, TaskCurve] = {}
     skipped: list[str] = []
     for sweep in sweeps:
-        for task, curve in sweep.write_curves().items():
+        written, content = sweep.write_curves(), sweep.read()
+        for task, entry in content.tasks.items():
+            curve = written[task]  # of random labels
             if task in found:
                 raise InputError(
                     f"task {task} is in {found[task].sweep.path} and in {sweep.path}. "
@@ -278,7 +280,7 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
                 curve.auc,
                 curve.zero_shot,
                 bool(curve.censored),
-                sweep.read().tasks[task].task.constrain,
+                entry.task.constrain,
             )
     return list(found.values()), skipped
 

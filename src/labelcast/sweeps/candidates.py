@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from labelcast.errors import InputError
 from labelcast.runs.run import Run
+from labelcast.sweeps.records import RANDOM
 from labelcast.sweeps.sweep import Sweep
 
 
@@ -27,12 +28,18 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """The scores of one model and recipe on one task.
+    """The scores of one model, recipe and selector on one task.
 
     Attributes:
         name: in tables.
         task, metric, test_digest: what must be the same to compare; see `check_comparable`.
         failed: jobs without a score.
+        selector: what chose the labels.
+        after_labelling: whether it chose among labelled examples, so that a budget counts examples
+            to train on and not labels to buy.
+        notes: warnings about what was read.
+        trained: the fingerprint of the model and the digest of the recipe.
+        folder: where the scores are.
     """
 
     name: str
@@ -43,10 +50,31 @@ class Candidate:
     test_digest: str
     scores: tuple[Measured, ...]
     failed: int = 0
+    selector: str = RANDOM
+    after_labelling: bool = False
+    notes: tuple[str, ...] = ()
+    trained: tuple[str, str] = ("", "")
+    folder: Path = Path()
+
+    def baseline(self, others: Sequence[Candidate]) -> Candidate | None:
+        """The same model and recipe with random labels, from the same folder if it is there."""
+        if self.selector == RANDOM:
+            return None
+        found = [o for o in others if o.selector == RANDOM and o.trained == self.trained]
+        return min(found, key=lambda other: other.folder != self.folder, default=None)
 
     def by_seed(self) -> dict[tuple[int, int], float]:
         """The scores after training by budget and seed."""
         return {(s.budget, s.seed): s.score for s in self.scores if s.budget and s.seed is not None}
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a selector has one score for all seeds: it always chose the same labels."""
+        by_budget: dict[int, list[float]] = defaultdict(list)
+        for (budget, _), score in self.by_seed().items():
+            by_budget[budget].append(score)
+        several = [scores for scores in by_budget.values() if len(scores) > 1]
+        return self.selector != RANDOM and bool(several) and all(len({*s}) == 1 for s in several)
 
     def training_seconds(self, budget: float) -> float | None:
         """Seconds of a job, training and scoring, at the measured budget nearest to `budget`."""
@@ -59,20 +87,24 @@ class Candidate:
         return fmean(known[min(known, key=lambda n: abs(math.log(n / max(budget, 1.0))))])
 
 
-def read_candidates(path: Path, name: str, task: str | None = None) -> list[Candidate]:
-    """The candidates in a folder: one of a sweep, one for each recipe of a run.
+def read_candidates(
+    path: Path, name: str, task: str | None = None, *, alone: bool = False
+) -> list[Candidate]:
+    """The candidates in a folder: one for each selector of a sweep, and for each recipe of a run.
+
+    Where a sweep is `alone`, its candidates are named by their selectors only.
 
     Raises:
         InputError: neither a sweep nor a run, without scores, or of another task.
     """
     if (path / "sweep.json").exists():
-        return [_of_sweep(Sweep.open(path), name, task)]
+        return _of_sweep(Sweep.open(path), name, task, alone=alone)
     if Run(path).exists():
         return _of_run(Run.open(path), name)
     raise InputError(f"{path}: neither a sweep (no sweep.json) nor a run (no run.json).")
 
 
-def _of_sweep(sweep: Sweep, name: str, task: str | None) -> Candidate:
+def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list[Candidate]:
     content = sweep.read()
     tasks = sorted(content.tasks)
     if task is None and len(tasks) > 1:
@@ -83,26 +115,45 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None) -> Candidate:
     if chosen not in content.tasks:
         raise InputError(f"{sweep.path}: no task {chosen!r} in it; it has {', '.join(tasks)}.")
     rows = [row for row in sweep.scores.rows() if row.task == chosen]
-    scores = tuple(
-        Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
-        for row in rows
-        if row.score is not None and not row.error
-    )
-    if not any(score.budget for score in scores):
+    tried = dict.fromkeys(row.selector for row in rows if row.budget)
+    selectors = [one for one in dict.fromkeys([*content.selectors, *tried]) if one in tried]
+    entry = content.tasks[chosen]
+    found = []
+    for selector in selectors:
+        # Zero-shot is the same for every selector.
+        own = [row for row in rows if row.selector == selector or not row.budget]
+        scores = tuple(
+            Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+            for row in own
+            if row.score is not None and not row.error
+        )
+        if not any(score.budget for score in scores):
+            continue
+        named = selector if alone else f"{name}, {selector}"
+        found.append(
+            Candidate(
+                name=named if len(selectors) > 1 else name,
+                model=content.model.name,
+                recipe=content.recipe.name,
+                task=chosen,
+                metric=entry.task.metric,
+                test_digest=entry.test_digest,
+                scores=scores,
+                failed=len(own) - len(scores),
+                selector=selector,
+                after_labelling=selector in content.after_labelling,
+                trained=(content.model.fingerprint, content.recipe_digest),
+                folder=sweep.path,
+            )
+        )
+    if not found:
         raise InputError(
             f"{sweep.path}: no score of {chosen} after training yet. Run `labelcast sweep` first."
         )
-    entry = content.tasks[chosen]
-    return Candidate(
-        name=name,
-        model=content.model.name,
-        recipe=content.recipe.name,
-        task=chosen,
-        metric=entry.task.metric,
-        test_digest=entry.test_digest,
-        scores=scores,
-        failed=len(rows) - len(scores),
-    )
+    if missing := [one for one in selectors if one not in {other.selector for other in found}]:
+        note = f"left out, because they have no score after training: {', '.join(missing)}"
+        found[0] = replace(found[0], notes=(note,))
+    return found
 
 
 def _of_run(run: Run, name: str) -> list[Candidate]:
@@ -133,6 +184,8 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
             task="" if run.task is None else run.task.name,
             metric=rows[0].metric,
             test_digest=str(rows[0].test_digest),
+            trained=(run.model.fingerprint, digest or ""),
+            folder=run.path,
             # Zero-shot is the same for every recipe.
             scores=tuple(
                 Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
@@ -152,7 +205,10 @@ def _told_apart(recipe: str, digest: str | None, names: Sequence[str]) -> str:
 def check_comparable(found: Sequence[Candidate]) -> None:
     """Refuse fewer than two candidates, and ones with different metrics or test sets."""
     if len(found) < 2:
-        raise InputError("two candidates are needed: give two or more sweeps or runs.")
+        raise InputError(
+            "two candidates are needed: give two or more sweeps or runs, or a sweep of several "
+            "selectors."
+        )
     first = found[0]
     for one in found[1:]:
         both = f"{first.name} and {one.name} cannot be compared:"

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from labelcast.errors import InputError
 from labelcast.forecast import Forecast
 from labelcast.forecast.answer import CurveBand, Interval
 from labelcast.forecast.chances import Chances, chances
-from labelcast.forecast.distributions import lattice_normals, normal_cdf, t_quantile
 from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import DEFAULT_LEVEL, checked_level, checked_number
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import Question
 from labelcast.sweeps.candidates import Candidate, check_comparable, read_candidates
-
-_DRAWS = 8192
-_PRIOR_PAIRS = 8.0
-"""Pairs of residuals whose weight a correlation of 0 has: few pairs say little."""
+from labelcast.sweeps.pairs import Pair, Saving, pair_of, saving_of
+from labelcast.sweeps.records import RANDOM
 
 
 class Cost(NamedTuple):
@@ -51,6 +45,8 @@ class Outcome:
         measured: mean score by budget.
         sentence: the forecast in words.
         warnings: of the forecast, and jobs without a score.
+        selector, after_labelling: as of a `Candidate`; where the method chose among labelled
+            examples, its labels are examples to train on, and cost nothing more.
     """
 
     name: str
@@ -68,45 +64,34 @@ class Outcome:
     measured: dict[int, float]
     sentence: str
     warnings: tuple[str, ...]
+    selector: str = RANDOM
+    after_labelling: bool = False
 
 
-class Difference(NamedTuple):
-    """The score of the first minus that of the second at a budget, mean over shared seeds.
+class Group(NamedTuple):
+    """Candidates whose numbers of labels mean the same, and what their selectors save.
 
-    The interval is that of the mean over draws of labels, on this test set; its ends are None with
-    a single shared seed.
+    `unit` is ``labels``; for methods that chose among labelled examples it is ``examples``.
     """
 
-    budget: int
-    seeds: int
-    mean: float
-    low: float | None
-    high: float | None
+    unit: str
+    candidates: tuple[Outcome, ...]
+    savings: tuple[Saving, ...]
 
-
-@dataclass(frozen=True)
-class Pair:
-    """Two candidates beside each other.
-
-    Attributes:
-        fewer: the chance that `first` needs fewer labels than `second`.
-        more: the chance that it needs more; the rest is that they need the same number, or that
-            neither reaches the target.
-        correlation: of the noise of their scores, from shared seeds; 0 where none are shared.
-        differences: at the budgets with shared seeds.
-    """
-
-    first: str
-    second: str
-    fewer: float
-    more: float
-    correlation: float
-    differences: tuple[Difference, ...]
+    def price(self, one: Outcome) -> float | None:
+        """The cost to show for a candidate: of examples to train on only that of the training."""
+        if one.cost is None:
+            return None
+        return one.cost.total if self.unit == "labels" else one.cost.training
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candidates on one task, in the order given, and every pair of them."""
+    """Candidates on one task, in the order given, and every pair of them.
+
+    `savings` compares each selector with random labels of the same model and recipe, those that
+    save most first.
+    """
 
     task: str
     metric: str
@@ -116,6 +101,27 @@ class Comparison:
     level: float
     candidates: tuple[Outcome, ...]
     pairs: tuple[Pair, ...]
+    savings: tuple[Saving, ...] = ()
+
+    def groups(self) -> list[Group]:
+        """The candidates, those after labelling apart and again with their random labels."""
+        groups = []
+        for after, unit in ((False, "labels"), (True, "examples")):
+            savings = tuple(one for one in self.savings if one.after_labelling == after)
+            beside = {one.baseline for one in savings} if after else set()
+            names = {one.name for one in self.candidates if one.after_labelling == after} | beside
+            members = tuple(one for one in self.candidates if one.name in names)
+            groups += [Group(unit, members, savings)] if members else []
+        return groups
+
+    def unsaved_pairs(self) -> list[Pair]:
+        """The pairs that `savings` says nothing about: of different models or recipes."""
+        trained = {one.name: one.baseline for one in self.savings}
+        return [
+            pair
+            for pair in self.pairs
+            if trained.get(pair.first, pair.first) != trained.get(pair.second, pair.second)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -125,8 +131,9 @@ class Comparison:
             shown["at_budget"] = one.at_budget and one.at_budget._asdict()
             shown["cost"] = one.cost and one.cost._asdict()
             shown["measured"] = [{"budget": n, "score": s} for n, s in one.measured.items()]
-        for shown, pair in zip(content["pairs"], self.pairs, strict=True):
-            shown["differences"] = [difference._asdict() for difference in pair.differences]
+        rows: tuple[Pair | Saving, ...] = (*self.pairs, *self.savings)
+        for shown, row in zip([*content["pairs"], *content["savings"]], rows, strict=True):
+            shown["differences"] = [difference._asdict() for difference in row.differences]
         return content
 
 
@@ -146,7 +153,7 @@ def compare(
 
     Args:
         candidates: folders of sweeps and runs, or a mapping from names to them. A run counts once
-            for each recipe that it was tuned with.
+            for each recipe that it was tuned with, a sweep once for each of its selectors.
         target_score: in units of the metric, above 0, at most 1.
         task: the task to take from sweeps of several.
         budget: also ask for the score with this many labels.
@@ -159,7 +166,8 @@ def compare(
     Returns:
         Labels, score and cost of each candidate, and for each pair the chance that one needs fewer
         labels. Where two candidates share seeds, the noise of their scores is taken to correlate as
-        measured: they were trained on the same draws.
+        measured: they were trained on the same draws. For each selector also the labels that it
+        saves against random ones.
 
     Raises:
         InputError: fewer than two candidates, or ones that cannot be compared; says why.
@@ -178,22 +186,28 @@ def compare(
     found = [
         candidate
         for name, path in named.items()
-        for candidate in read_candidates(Path(path or name), name, task)
+        for candidate in read_candidates(Path(path or name), name, task, alone=len(named) == 1)
     ]
     check_comparable(found)
     options: dict[str, Any] = {"target_score": target_score, "level": level, "budget": budget}
     options |= {"horizon": horizon, "ceiling": ceiling}
     outcomes, reached = [], []
     for one in found:
-        question = Question.of(
-            observations=[(s.budget, s.score, None, s.test_size) for s in one.scores], **options
-        )
+        scores = [(s.budget, s.score, None, s.test_size) for s in one.scores]
+        observations = list(dict.fromkeys(scores)) if one.repeats else scores
+        question = Question.of(observations=observations, **options)
         outcomes.append(_outcome(one, answer(question), label_cost, gpu_hour))
         reached.append(_chances(question))
-    pairs = tuple(
-        _pair(found[a], found[b], reached[a], reached[b], outcomes[a].horizon, level)
-        for a, b in combinations(range(len(found)), 2)
-    )
+    pairs: list[Pair] = []
+    savings: dict[int, Saving] = {}
+    for a, b in combinations(range(len(found)), 2):
+        most, both = outcomes[a].horizon, (reached[a], reached[b])
+        pair = pair_of(found[a], found[b], *both, most, level)
+        pairs.append(pair)
+        for own, other in ((a, b), (b, a)):
+            if found[own].baseline(found) is found[other]:
+                savings[own] = saving_of(found[own], pair, both, most, level)
+    ranked = sorted(savings.values(), key=lambda saving: (-saving.saved, -saving.chance))
     first = found[0]
     return Comparison(
         first.task,
@@ -202,8 +216,9 @@ def compare(
         target_score,
         budget,
         level,
-        tuple(outcomes),
-        pairs,
+        tuple(_selected(one, savings.get(n)) for n, one in enumerate(outcomes)),
+        tuple(pairs),
+        tuple(ranked),
     )
 
 
@@ -221,7 +236,17 @@ def _outcome(
     by_budget: dict[int, list[float]] = defaultdict(list)
     for score in sorted(one.scores):
         by_budget[score.budget].append(score.score)
-    notes = [f"{one.failed} jobs have no score"] if one.failed else []
+    notes = [*one.notes, *([f"{one.failed} jobs have no score"] if one.failed else [])]
+    if one.repeats:
+        notes.append(
+            "its scores are the same with every seed, so that each budget counts as one score"
+        )
+    if one.after_labelling:
+        notes.append(
+            "the method chose among labelled examples: its labels are examples to train on, and "
+            "their cost is not counted"
+        )
+        label_cost = None
     cost = None
     if needed.point is not None and (label_cost, gpu_hour) != (None, None):
         cost = _cost(one, needed.point, label_cost, gpu_hour)
@@ -243,7 +268,24 @@ def _outcome(
         measured={n: fmean(scores) for n, scores in by_budget.items()},
         sentence=found.sentence(),
         warnings=(*notes, *found.warnings),
+        selector=one.selector,
+        after_labelling=one.after_labelling,
     )
+
+
+def _selected(one: Outcome, saving: Saving | None) -> Outcome:
+    """An outcome with the warning that its labels were not drawn at random."""
+    if one.selector == RANDOM:
+        return one
+    note = (
+        f"{one.selector} chose the labels, and the prior of the forecast is of labels drawn at "
+        "random: the interval may be too narrow"
+    )
+    if saving is not None and saving.differences:
+        last = saving.differences[-1]
+        interval = "" if last.low is None else f" ({last.low:+.3f} to {last.high:+.3f})"
+        note += f"; at {last.budget:,} labels it scored {last.mean:+.3f}{interval} against random"
+    return replace(one, warnings=(note, *one.warnings))
 
 
 def _cost(one: Candidate, labels: int, label_cost: float | None, gpu_hour: float | None) -> Cost:
@@ -255,70 +297,3 @@ def _cost(one: Candidate, labels: int, label_cost: float | None, gpu_hour: float
         elif seconds is not None:
             training = seconds / 3600 * gpu_hour
     return Cost(for_labels, training, (for_labels or 0.0) + (training or 0.0))
-
-
-def _pair(
-    a: Candidate, b: Candidate, of_a: Chances | None, of_b: Chances | None, most: int, level: float
-) -> Pair:
-    scores_a, scores_b = a.by_seed(), b.by_seed()
-    shared = sorted(scores_a.keys() & scores_b.keys())
-    by_budget: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for key in shared:
-        by_budget[key[0]].append((scores_a[key], scores_b[key]))
-    correlation = _correlation(list(by_budget.values()))
-    fewer, more = chance_of_fewer(of_a, of_b, most, correlation)
-    differences = tuple(_difference(n, pairs, level) for n, pairs in by_budget.items())
-    return Pair(a.name, b.name, fewer, more, correlation, differences)
-
-
-def _difference(budget: int, pairs: Sequence[tuple[float, float]], level: float) -> Difference:
-    gaps = [one - other for one, other in pairs]
-    mean, count = fmean(gaps), len(gaps)
-    if count < 2:
-        return Difference(budget, count, mean, None, None)
-    half = t_quantile((1 + level) / 2, count - 1) * stdev(gaps) / math.sqrt(count)
-    return Difference(budget, count, mean, mean - half, mean + half)
-
-
-def _correlation(groups: Sequence[Sequence[tuple[float, float]]]) -> float:
-    """Correlation over seeds, pooled over budgets, pulled to 0 where there are few pairs."""
-    residuals, free = [], 0
-    for pairs in groups:
-        values = np.array(pairs)
-        residuals.append(values - values.mean(axis=0))
-        free += len(pairs) - 1
-    if free < 1:
-        return 0.0
-    first, second = np.concatenate(residuals).T
-    size = math.sqrt(float(first @ first) * float(second @ second))
-    raw = float(first @ second) / size if size > 0 else 0.0
-    return max(raw, 0.0) * free / (free + _PRIOR_PAIRS)
-
-
-def chance_of_fewer(
-    first: Chances | None, second: Chances | None, most: int, correlation: float = 0.0
-) -> tuple[float, float]:
-    """The chances that the first needs fewer labels than the second, and that it needs more.
-
-    Args:
-        first: the chance of the target by labels; None where no labels are needed.
-        second: the same of the other candidate.
-        most: labels beyond which a target counts as not reached.
-        correlation: between the two numbers of labels, in [0, 1); their ranks are joined by a
-            Gaussian copula with it.
-    """
-    normals = lattice_normals(_DRAWS, 2, 11)
-    other = correlation * normals[:, 0] + math.sqrt(1 - correlation**2) * normals[:, 1]
-    a = _labels(first, np.asarray(normal_cdf(normals[:, 0])), most)
-    b = _labels(second, np.asarray(normal_cdf(other)), most)
-    return float(np.mean(a < b)), float(np.mean(a > b))
-
-
-def _labels(found: Chances | None, ranks: np.ndarray, most: int) -> np.ndarray:
-    """Labels at ranks in [0, 1], infinite where the target is not reached within `most`."""
-    if found is None:
-        return np.zeros(len(ranks))
-    labels, weights = found.sample()
-    position = np.searchsorted(np.cumsum(weights), ranks * weights.sum())
-    drawn = labels[np.minimum(position, len(labels) - 1)]
-    return np.where(drawn > most, np.inf, drawn)

@@ -28,7 +28,8 @@ from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.runs.records import CONSTRAINED
-from labelcast.sweeps.records import ScoreKey, ScoreRow, TaskEntry
+from labelcast.sweeps.records import RANDOM, ScoreKey, ScoreRow, TaskEntry
+from labelcast.sweeps.selected import select_labels
 from labelcast.tasks import prompts
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.sources import open_source
@@ -40,6 +41,7 @@ from labelcast.training.splits import Splits
 
 if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel
+    from labelcast.models.protocols import Progress
     from labelcast.training.evaluate import Scoring
 
 Read = Callable[[str, Task, Render], Iterable[Example]]
@@ -70,6 +72,7 @@ class SweepSettings:
     recipe: Recipe
     budgets: tuple[int, ...] = BUDGETS
     seeds: tuple[int, ...] = (1,)
+    selectors: tuple[str, ...] = (RANDOM,)  # of the labels; see `selected`
     test_size: int = 500
     split_seed: int = 0  # draws the test set
     device: str = "auto"
@@ -85,6 +88,8 @@ class SweepSettings:
         for name, values in (("--budgets", self.budgets), ("--seeds", self.seeds)):
             if not values or min(values) < 0 or len(set(values)) < len(values):
                 raise InputError(f"{name}: different whole numbers from 0 up, separated by commas.")
+        if not self.selectors or len(set(self.selectors)) < len(self.selectors):
+            raise InputError("--select: different methods, separated by commas.")
         if self.test_size < 1:
             raise InputError(f"--test-size {self.test_size}: at least 1 test example is needed.")
 
@@ -118,6 +123,7 @@ class SweepJob:
     """One score to measure; see `execution.workers.Job`.
 
     A budget of 0 measures zero-shot. `folder` is for checkpoints, from which a killed job resumes.
+    `selector` chooses the labels.
     """
 
     settings: SweepSettings
@@ -125,6 +131,7 @@ class SweepJob:
     budget: int
     seed: int
     folder: str | None = None
+    selector: str = RANDOM
 
     @property
     def name(self) -> str:
@@ -134,7 +141,12 @@ class SweepJob:
     @property
     def key(self) -> ScoreKey:
         """What identifies the job within its sweep."""
-        return self.name, self.budget, self.seed
+        return ScoreKey(self.name, self.budget, self.seed, self.selector)
+
+    @property
+    def out(self) -> Path | None:
+        """The sweep's folder."""
+        return None if self.folder is None else Path(self.folder).parents[1]
 
     @property
     def placement(self) -> Placement:
@@ -142,10 +154,9 @@ class SweepJob:
         settings, device = self.settings, self.settings.device
         if device.startswith("cuda:") and len(visible_gpus()) == 1:
             device = "cuda"  # its worker sees only its own GPU, which is the first there
-        name, folder, vectors = f"{self.name}-{self.budget}-{self.seed}", "", None
-        if self.folder is not None:
-            out = Path(self.folder).parents[1]
-            folder, vectors = str(out / "tensorboard" / name), str(out / "vectors")
+        name, folder, vectors = self.key.file_name, "", None
+        if self.out is not None:
+            folder, vectors = str(self.out / "tensorboard" / name), str(self.out / "vectors")
         return Placement(
             device,
             settings.dtype,
@@ -186,6 +197,7 @@ class SweepJob:
             metric=self.source.task.metric,
             recipe=settings.recipe.name,
             recipe_digest=settings.recipe.digest,
+            selector=self.selector,
             **measured,
         )
 
@@ -229,7 +241,7 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
 
 
 def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
-    key = (job.settings.model, job.settings.recipe, job.placement)
+    key = (job.settings.model, job.settings.recipe, job.placement, job.selector)
     if key in _KEPT.no_memory and job.budget:
         # Another budget needs as much: its job would fail after the same minutes.
         raise NoMemoryError(_KEPT.no_memory[key])
@@ -241,9 +253,8 @@ def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> 
 
 
 def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
-    lm = _KEPT.model(job, backend).for_answers(job.source.task.answers)
-    fingerprint, training = lm.identity.fingerprint, {}
-    splits = job.splits(lm.render, _KEPT.read)
+    lm, splits, facts = _model_and_labels(job, backend, report)
+    fingerprint = lm.identity.fingerprint
     # The folder stays if the job fails, so that its next try resumes.
     folder = None if job.folder is None else Path(job.folder) / "training"
     if job.budget:
@@ -256,7 +267,7 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
             folder=folder,
             progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
-        lm, training = tuned.lm, tuned.log.facts()
+        lm, facts = tuned.lm, facts | tuned.log.facts()
     done = 0
 
     def on_batch(count: int) -> None:
@@ -268,7 +279,7 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return job.row(
-        **training,
+        **facts,
         score=found.value,
         score_sd=found.sd,
         test_size=found.size,
@@ -276,6 +287,51 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
         test_digest=splits.test_digest,
         fingerprint=fingerprint,
     )
+
+
+def _model_and_labels(
+    job: SweepJob, backend: Backend, report: ReportProgress
+) -> tuple[AnyModel, Splits, dict[str, Any]]:
+    """The model to train, the split with the labels in their order, and facts for the row."""
+    from labelcast.training.linear import vector_store  # which imports torch
+
+    answers = job.source.task.answers
+    lm = _KEPT.model(job, backend).for_answers(answers)
+    splits = job.splits(lm.render, _KEPT.read)
+    if not job.budget or job.selector == RANDOM:
+        return lm, splits, {}
+    begun = time.monotonic()
+    report(JobProgress("selecting", 0, job.budget))
+    if job.placement.processes > 1:  # they train an outline, which has no weights
+        lm = _KEPT.model(replace(job, budget=0), backend).for_answers(answers)
+
+    def on_signal(name: str, count: int) -> Progress:
+        done = 0
+
+        def on_examples(more: int) -> None:
+            nonlocal done
+            done += more
+            report(JobProgress(name, done, count))
+
+        return on_examples
+
+    chosen = select_labels(
+        job.selector,
+        splits.order,
+        job.budget,
+        seed=job.seed,
+        model=lambda: lm,
+        embed=vector_store(lm, job.placement).embed,
+        allowed=answers,
+        folder=job.out and job.out / "signals" / job.name,
+        on_signal=on_signal,
+    )
+    seconds = time.monotonic() - begun
+    # A method may have changed the model.
+    del lm
+    gc.collect()
+    lm = _KEPT.model(job, backend).for_answers(answers)
+    return lm, replace(splits, order=chosen), {"selection_seconds": seconds}
 
 
 class _Kept:
@@ -286,7 +342,7 @@ class _Kept:
         self.lm: AnyModel | None = None
         self.fingerprint = ""
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
-        self.no_memory: dict[tuple[str, Recipe, Placement], str] = {}
+        self.no_memory: dict[tuple[str, Recipe, Placement, str], str] = {}
 
     def model(self, job: SweepJob, backend: Backend) -> AnyModel:
         """A model that the job may change."""

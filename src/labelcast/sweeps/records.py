@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pydantic import Field, model_validator
 
 from labelcast.runs.records import FREE, Finite, Form, ModelPart, Natural, OpenForm, Share, TaskPart
 
-ScoreKey = tuple[str, int, int]
-"""Task, budget and seed: what identifies a score within a sweep."""
+RANDOM = "random"
+"""The selector of labels that are drawn at random, in an order that a hash decides."""
+
+
+class ScoreKey(NamedTuple):
+    """What identifies a score within a sweep."""
+
+    task: str
+    budget: int
+    seed: int
+    selector: str = RANDOM
+
+    @property
+    def file_name(self) -> str:
+        """A part of the names of its files.
+
+        >>> ScoreKey("sst2", 50, 1).file_name, ScoreKey("sst2", 50, 1, "k-centre").file_name
+        ('sst2-50-1', 'sst2-50-1-k-centre')
+        """
+        name = f"{self.task}-{self.budget}-{self.seed}"
+        return name if self.selector == RANDOM else f"{name}-{self.selector}"
+
+    def __str__(self) -> str:
+        """The key in messages."""
+        name = f"{self.task} budget {self.budget} seed {self.seed}"
+        return name if self.selector == RANDOM else f"{name} {self.selector}"
 
 
 class SweepModel(ModelPart, OpenForm):
@@ -41,6 +67,9 @@ class SweepFile(OpenForm):
     tasks: dict[str, TaskEntry]
     budgets: list[Natural]
     seeds: list[Natural]
+    selectors: list[str] = Field(default_factory=lambda: [RANDOM])
+    # The selectors that choose among labelled examples.
+    after_labelling: list[str] = Field(default_factory=list)
 
 
 class ScoreRow(Form):
@@ -72,6 +101,8 @@ class ScoreRow(Form):
     fingerprint: str = ""  # of the model before tuning
     notes: list[str] = Field(default_factory=list)  # warnings of the job
     decoding: str = FREE  # of the answers; or constrained to the allowed ones
+    selector: str = RANDOM  # what chose the labels; zero-shot counts for every selector
+    selection_seconds: Finite = 0.0  # of choosing them, signals included
 
     @model_validator(mode="after")
     def _complete(self) -> ScoreRow:
@@ -82,7 +113,7 @@ class ScoreRow(Form):
     @property
     def key(self) -> ScoreKey:
         """What identifies the row within its sweep."""
-        return self.task, self.budget, self.seed
+        return ScoreKey(self.task, self.budget, self.seed, self.selector)
 
 
 class ConfidenceRow(Form):

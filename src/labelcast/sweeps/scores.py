@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
@@ -12,7 +12,7 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import JsonLines, write_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.runs.records import parse_rows
-from labelcast.sweeps.records import ScoreKey, ScoreRow
+from labelcast.sweeps.records import RANDOM, ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
 
 
@@ -26,8 +26,8 @@ class ScoresFile(JsonLines):
         for number, row in enumerate(rows, 1):
             if row.key in known:
                 raise InputError(
-                    f"{self.path} line {number}: {row.task} with budget {row.budget} and seed "
-                    f"{row.seed} appears twice. Remove one of the two lines."
+                    f"{self.path} line {number}: {row.key} appears twice. Remove one of the two "
+                    "lines."
                 )
             known.add(row.key)
         return rows
@@ -79,8 +79,21 @@ class MeasuredCurve:
         return asdict(self)
 
 
-def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, MeasuredCurve]:
-    """The curve of each task (by name) from the rows of jobs that did not fail.
+def curve_name(task: str, selector: str = RANDOM) -> str:
+    """The name of a curve in `curve.json`.
+
+    >>> curve_name("sst2"), curve_name("sst2", "k-centre")
+    ('sst2', 'sst2 [k-centre]')
+    """
+    return task if selector == RANDOM else f"{task} [{selector}]"
+
+
+def curves_of(
+    rows: Iterable[ScoreRow], tasks: Mapping[str, Task], selectors: Sequence[str] = (RANDOM,)
+) -> dict[str, MeasuredCurve]:
+    """The curve of each task and selector (by `curve_name`), from the rows without an error.
+
+    There is always one of random labels. Zero-shot scores belong to every curve.
 
     Source: Je and Raffel (2025), the curve.
     """
@@ -89,8 +102,12 @@ def curves_of(rows: Iterable[ScoreRow], tasks: Mapping[str, Task]) -> dict[str, 
         if not row.error:
             by_task[row.task].append(row)
     return {
-        name: _curve(by_task[name], task.ceiling.score if task.ceiling else None)
+        curve_name(name, selector): _curve(
+            [row for row in by_task[name] if row.selector == selector or not row.budget],
+            task.ceiling.score if task.ceiling else None,
+        )
         for name, task in tasks.items()
+        for selector in dict.fromkeys((RANDOM, *selectors))
     }
 
 

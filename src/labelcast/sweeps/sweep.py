@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from shutil import rmtree
 
@@ -12,13 +12,14 @@ from labelcast.execution.local import LocalWorkers, cores
 from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
 from labelcast.files.untrusted import refuse_links
-from labelcast.models.identity import Description
+from labelcast.models.identity import KIND, Description
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
 from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings, SweepTask, split
-from labelcast.sweeps.records import ScoreRow, SweepFile
-from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curves_of
+from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
+from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
+from labelcast.sweeps.selected import check_selectors
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import recipe_for
@@ -36,6 +37,7 @@ def sweep(
     recipe: str | Path | Recipe = "full",
     budgets: Sequence[int] = BUDGETS,
     seeds: Sequence[int] = (1,),
+    selectors: Sequence[str] = (RANDOM,),
     test_size: int = 500,
     device: str = "auto",
     dtype: str = "auto",
@@ -48,8 +50,8 @@ def sweep(
 ) -> dict[str, MeasuredCurve]:
     """Measure learning curves: fine-tune and score each task at each budget with each seed.
 
-    After an interruption, the same call runs only the missing jobs. More tasks, budgets or seeds
-    extend the sweep. Jobs run in their own processes, so call it under
+    After an interruption, the same call runs only the missing jobs. More tasks, budgets, seeds or
+    selectors extend the sweep. Jobs run in their own processes, so call it under
     ``if __name__ == "__main__":``.
 
     Args:
@@ -60,6 +62,8 @@ def sweep(
         recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
         budgets: labels, validation included; 0 is zero-shot.
         seeds: of the draw of training examples and of training.
+        selectors: methods that choose the training examples. Those with the same seed share the
+            test set, which is drawn at random first.
         test_size: test examples per task.
         device: as `load_model` takes it.
         dtype: as `load_model` takes it.
@@ -73,10 +77,12 @@ def sweep(
 
     Returns:
         By task: ``budgets`` [K], ``scores`` [K] in [0, 1] (means over seeds), ``auc`` in [0, 1]
-        and the other fields of `curve.json`.
+        and the other fields of `curve.json`. Curves of other selectors than random have names such
+        as ``TASK [k-centre]``.
 
     Raises:
-        InputError: broken or too little data, or a folder with another sweep.
+        InputError: broken or too little data, a folder with another sweep, or a selector that
+            needs what a sweep does not have.
         RunError: the folder cannot be written, or another process is using it.
 
     Examples:
@@ -90,6 +96,7 @@ def sweep(
         recipe=recipe_for(recipe, model),
         budgets=tuple(budgets),
         seeds=tuple(seeds),
+        selectors=tuple(selectors),
         test_size=test_size,
         device=device,
         dtype=dtype,
@@ -104,7 +111,8 @@ def sweep(
     if missing:
         found.run(missing, workers, retries=retries, on_result=on_result)
     curves = found.write_curves()
-    return {one.task.name: curves[one.task.name] for one in chosen}
+    names = [curve_name(one.task.name, method) for one in chosen for method in selectors]
+    return {name: curves[name] for name in names}
 
 
 def sweep_task(
@@ -182,8 +190,9 @@ class Sweep:
     def begin(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:
         """Check everything before any work, write `sweep.json`, and list the jobs.
 
-        Small budgets come first, so that a first curve appears early. Raises InputError for wrong
-        or too little data, and for a folder of another sweep or with a link to outside.
+        Small budgets come first, so that a first curve appears early. Zero-shot is measured once
+        for all selectors. Raises InputError for wrong or too little data, a selector that needs
+        what a sweep does not have, and a folder of another sweep or with a link to outside.
         """
         refuse_links(self.path)
         names = [source.task.name for source in tasks]
@@ -195,12 +204,14 @@ class Sweep:
                 # Another process may have started or extended this sweep meanwhile.
                 write_json(self.file, self._joined(now).to_dict())
         folder = self.path.resolve() / "jobs"
-        return tuple(
-            SweepJob(settings, source, n, seed, str(folder / f"{source.task.name}-{n}-{seed}"))
+        jobs = (
+            SweepJob(settings, source, n, seed, selector=selector)
             for n in sorted(settings.budgets)
             for source in tasks
             for seed in settings.seeds
+            for selector in (settings.selectors if n else (RANDOM,))
         )
+        return tuple(replace(job, folder=str(folder / job.key.file_name)) for job in jobs)
 
     def _joined(self, now: SweepFile) -> SweepFile:
         """The file with what a rerun adds; refuses a rerun of another sweep."""
@@ -234,6 +245,8 @@ class Sweep:
             "tasks": before.tasks | now.tasks,
             "budgets": sorted({*before.budgets, *now.budgets}),
             "seeds": sorted({*before.seeds, *now.seeds}),
+            "selectors": [*dict.fromkeys([*before.selectors, *now.selectors])],
+            "after_labelling": [*dict.fromkeys([*before.after_labelling, *now.after_labelling])],
         }
         return before.model_copy(update=added)
 
@@ -283,14 +296,17 @@ class Sweep:
             rmtree(self.path / "jobs", ignore_errors=True)
 
     def write_curves(self) -> dict[str, MeasuredCurve]:
-        """Write `curve.json`, the curve of each task, and return it."""
-        tasks = {name: entry.task for name, entry in self.read().tasks.items()}
-        curves = curves_of(self.scores.rows(), tasks)
+        """Write `curve.json`, the curve of each task and selector, and return it."""
+        content = self.read()
+        tasks = {name: entry.task for name, entry in content.tasks.items()}
+        curves = curves_of(self.scores.rows(), tasks, content.selectors)
         write_json(self.path / "curve.json", {name: vars(curve) for name, curve in curves.items()})
         return curves
 
 
 def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Description) -> SweepFile:
+    encoder = model.identity.architecture.get(KIND) == "encoder"
+    after_labelling = check_selectors(settings.selectors, encoder=encoder)
     return SweepFile.model_validate(
         {
             "model": asdict(model.identity) | {"parameters": model.parameters},
@@ -305,6 +321,8 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             },
             "budgets": sorted(settings.budgets),
             "seeds": sorted(settings.seeds),
+            "selectors": list(settings.selectors),
+            "after_labelling": after_labelling,
             "versions": versions(),
         }
     )

@@ -144,11 +144,13 @@ class Backend(Protocol):
 def backend_of(recipe: Recipe, model: str = "smollm2") -> Backend:
     """The backend of a recipe's method for a model; raises InputError if there is none."""
     method = METHODS[recipe.method]
-    place = method.encoder if _is_encoder(model) else method.causal
+    encoder = _is_encoder(model)
+    place = method.encoder if encoder else method.causal
     if place is None:
+        kinds = ("language models", "an encoder") if encoder else ("encoders", "a language model")
         raise InputError(
-            f"model {model}: recipe {recipe.name!r} trains language models, and this is an "
-            "encoder. Use --recipe full or linear."
+            f"model {model}: recipe {recipe.name!r} trains {kinds[0]}, and this is {kinds[1]}. "
+            "Use --recipe full or linear."
         )
     module, _, name = place.partition(":")
     made: Backend = getattr(import_module(module), name)()

@@ -91,7 +91,7 @@ class LinearBackend:
         begin, device = time.perf_counter(), lm.device.value
         examples = (*labels.train, *labels.validation)
         answers = _answers(lm, examples)
-        store = _store(lm, placement)
+        store = vector_store(lm, placement)
         reset_peak(device)
         vectors = store.embed([example.prompt for example in examples])
         gold = np.array([answers.index(str(example.answer)) for example in examples])
@@ -111,7 +111,7 @@ class LinearBackend:
     ) -> Evaluation:
         """Score a model with or without a head; see `Backend`."""
         if isinstance(lm, Encoder) and lm.pooling.sentence:
-            lm = Probe(_store(lm, placement), lm.answers, lm.named_head())
+            lm = Probe(vector_store(lm, placement), lm.answers, lm.named_head())
         if isinstance(lm, Encoder):
             return EncoderBackend().score(lm, test, scoring, placement=placement, progress=progress)
         return evaluate(lm, test, scoring, progress=progress)
@@ -170,10 +170,11 @@ def _answers(lm: AnyModel, examples: Sequence[Example]) -> tuple[str, ...]:
 _STORES: dict[tuple[str, ...], VectorStore] = {}
 
 
-def _store(lm: AnyModel, placement: Placement) -> VectorStore:
-    """The vectors of a model, kept in this process for its next training."""
+def vector_store(lm: AnyModel, placement: Placement) -> VectorStore:
+    """The vectors of a model's texts, kept in this process for its next training."""
     key = (lm.identity.fingerprint, str(lm.dtype.value), str(placement.cache))
     if key not in _STORES:
         _STORES.clear()
         _STORES[key] = VectorStore(lm, None if placement.cache is None else Path(placement.cache))
+    _STORES[key].lm = lm  # the one before may have been trained since
     return _STORES[key]

@@ -41,12 +41,13 @@ class Method:
     """A value of `Recipe.method`.
 
     Attributes:
-        causal: ``module:class`` of the `training.backend.Backend` that trains language models.
+        causal: ``module:class`` of the `training.backend.Backend` that trains language models;
+            None if there is none.
         encoder: the one that trains encoders; None if there is none.
         section: settings of this method only, the field of `Recipe` with the method's name.
     """
 
-    causal: str
+    causal: str | None = None
     encoder: str | None = None
     section: type[BaseModel] | None = None
 
@@ -57,6 +58,7 @@ METHODS = {
     "full": Method(_CAUSAL, "labelcast.training.encoder:EncoderBackend"),
     "lora": Method(_CAUSAL, section=Lora),
     "linear": Method(_LINEAR, _LINEAR, Linear),
+    "setfit": Method(encoder="labelcast.training.setfit:SetFitBackend"),
     "t-few": Method("labelcast.training.t_few:TFewBackend"),
 }
 
@@ -67,8 +69,8 @@ class Recipe(BaseModel):
     Attributes:
         name: what a card calls it.
         method: a key of `METHODS`: all weights (``full``), or adapters that are merged at the end
-            (``lora``), a linear classifier on frozen features (``linear``), or vectors that scale
-            activations (``t-few``).
+            (``lora``), a linear classifier on frozen features (``linear``), an encoder on
+            pairs of texts (``setfit``), or vectors that scale activations (``t-few``).
         learning_rate: the highest, after the warm-up; ``linear`` has none.
         head_learning_rate: the same for an encoder's head; None means `learning_rate`.
         batch_size: sequences per step on all devices together.
@@ -177,7 +179,7 @@ class Recipe(BaseModel):
             >>> Recipe.load("full").learning_rate
             1e-05
         """
-        for recipe in (FULL, LORA, LINEAR, T_FEW):
+        for recipe in (FULL, LORA, LINEAR, SETFIT, T_FEW):
             if str(spec).lower() in (recipe.method, recipe.name.lower()):
                 return recipe
         path = Path(spec)
@@ -201,6 +203,8 @@ _SECTIONS = {name: method.section for name, method in METHODS.items() if method.
 FULL = Recipe(name="full fine-tuning", method="full", learning_rate=1e-5)
 LORA = Recipe(name="LoRA", method="lora", learning_rate=2e-4, lora=Lora())
 LINEAR = Recipe(name="linear", method="linear", linear=Linear())
+# Tunstall et al. (2022), with fewer pairs where there are many labels.
+SETFIT = Recipe(name="SetFit", method="setfit", learning_rate=2e-5, max_length=256)
 # Liu et al. (2022) train for 1,000 steps without validation; here the best measurement is kept.
 T_FEW = Recipe(
     name="T-Few",

@@ -1,0 +1,1 @@
+"""Whether selection saves labels: measured scores of selected labels against random ones."""

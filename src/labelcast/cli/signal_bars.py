@@ -1,0 +1,49 @@
+"""Progress of the signals that a selection method uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from labelcast.cli.console import bar, say, span
+
+_WORTH_SAYING = 60.0
+"""Seconds from which the time that a signal takes is announced."""
+
+
+class SignalBars:
+    """Progress of one signal after another on stderr, with an estimate of the time it takes."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    def __enter__(self) -> SignalBars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def show(self, name: str, count: int) -> Callable[[int], None]:
+        """The progress of a signal with `count` examples to do; see `signals.OnSignal`."""
+        from labelcast.selection.signals import PART
+
+        self._open.close()  # the bar of the signal before: only one can be shown
+        if not count:
+            return lambda done: None
+        advance = self._open.enter_context(bar(name.capitalize(), count))
+        begin, total, told = time.monotonic(), 0, False
+
+        def progress(done: int) -> None:
+            nonlocal total, told
+            advance(done)
+            total += done
+            if not told and total >= min(PART, count):
+                told = True
+                left = (time.monotonic() - begin) * (count - total) / total
+                if left >= _WORTH_SAYING:
+                    say(
+                        f"{name}: about {span(left, left)} for the other {count - total:,} examples"
+                    )
+
+        return progress

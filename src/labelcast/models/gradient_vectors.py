@@ -1,0 +1,229 @@
+"""One vector per example from its gradient, projected to few numbers without storing the gradient.
+
+Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, M numbers of a layer's
+gradient, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from labelcast.errors import RunError
+from labelcast.models.choices import choose_batch
+from labelcast.models.encoder import Classifier
+from labelcast.models.encoder import padded as padded_with_mask
+from labelcast.models.encoding import Encoded, by_length
+from labelcast.models.gradients import sketch_matrix
+from labelcast.models.layers import Contraction, Layer, hooked, linear_layers
+from labelcast.models.passes import run_batches
+from labelcast.models.plan import count_costs, gpu_rooms, plan_batches
+from labelcast.models.protocols import Progress, TorchModel
+from labelcast.models.recompute import Pass
+
+SIZE = 8192
+"""Numbers of a vector; the size that LESS and TIVE publish."""
+RANK = 16
+Direction = Callable[[str, Tensor], Tensor]
+"""From a layer's name and gradients [n,O,I] to what counts in their place, of the same shape."""
+
+
+@dataclass(frozen=True)
+class GradientVectors:
+    """The projected gradients of N examples, in order.
+
+    Attributes:
+        values: [N,D] float32. Their inner products are those of the gradients, up to the error of
+            the projection, whose standard deviation is about |a| |b| sqrt(2 / D).
+        norms: lengths of the gradients before the projection, [N].
+    """
+
+    values: NDArray[np.float32]
+    norms: NDArray[np.float64]
+
+
+def gradient_vectors(
+    lm: TorchModel,
+    pairs: Sequence[Encoded],
+    *,
+    layers: Mapping[str, Layer] | None = None,
+    size: int | None = SIZE,
+    rank: int = RANK,
+    seed: int = 0,
+    direction: Direction | None = None,
+    batch_size: int | None = None,
+    progress: Progress = lambda done: None,
+) -> GradientVectors:
+    """Vectors of the gradients of each example's mean answer loss.
+
+    By default a gradient is that of fresh LoRA B matrices at B = 0, G = d^T (h A^T) for each layer,
+    scaled so that inner products estimate those of `gradients.exact_gram`.
+
+    Args:
+        lm: the model, weights frozen.
+        pairs: encoded prompts with answers.
+        layers: plain linear layers whose complete gradients d^T h count instead, such as adapters.
+        size: D; None keeps every number of the gradients, for small layers.
+        rank: rows of A; unused with `layers`.
+        seed: of A and of the projection.
+        direction: applied to each layer's gradients before the projection.
+        batch_size: examples at once; None chooses a number for the device.
+        progress: called with the number of examples done.
+
+    Raises:
+        RunError: a gradient is not finite; names the example.
+    """
+    chosen = linear_layers(lm) if layers is None else layers
+    sketched = chosen if layers is None else {}
+    contraction = _Projected(chosen, len(pairs), size, seed, direction, sketched, rank)
+    count = choose_batch(batch_size, lm.device.value, "gradients").value
+    costs = count_costs(lm, chosen, pairs, rank if sketched else 0)
+    plan = plan_batches(lm, costs, gpu_rooms(lm), pairs, count)
+    run_batches(lm, pairs, chosen, contraction, plan=plan, progress=progress)
+    return contraction.result()
+
+
+def classifier_vectors(
+    model: Classifier,
+    tokens: Sequence[Sequence[int]],
+    answers: Sequence[int],
+    *,
+    layers: Mapping[str, Layer],
+    padding: int = 0,
+    size: int | None = SIZE,
+    seed: int = 0,
+    direction: Direction | None = None,
+    batch_size: int | None = None,
+    progress: Progress = lambda done: None,
+) -> GradientVectors:
+    """Vectors of the gradients of an encoder with a head, of each text's cross-entropy.
+
+    Args:
+        model: the encoder and its head, weights frozen.
+        tokens: of each text, with special tokens.
+        answers: the position of each text's answer among those of the head.
+        layers: linear layers whose gradients d^T h count.
+        padding: the token that fills a batch.
+        size: D; None keeps every number of the gradients.
+        seed: of the projection.
+        direction: applied to each layer's gradients before the projection.
+        batch_size: texts at once; None chooses a number for the device.
+        progress: called with the number of texts done.
+
+    Raises:
+        RunError: a gradient is not finite; names the example.
+    """
+    device = model.head.weight.device
+    contraction = _Projected(layers, len(tokens), size, seed, direction, {}, 0)
+    count = choose_batch(batch_size, device.type, "embedding").value
+    if model.body.config.model_type.startswith("deberta"):
+        count = 1  # its layers also project positions, which have no axis of examples
+    state = Pass()
+    with hooked(layers, contraction, state), torch.enable_grad():
+        for batch in by_length(tokens, count):
+            contraction.begin(batch)
+            state.count, state.rows = len(batch), batch
+            inputs = padded_with_mask([tokens[row] for row in batch], padding)
+            logits = model(**{k: v.to(device) for k, v in inputs.items()})["logits"].float()
+            wanted = torch.tensor([answers[row] for row in batch], device=device)
+            nn.functional.cross_entropy(logits, wanted, reduction="sum").backward()
+            contraction.finish(batch)
+            progress(len(batch))
+    return contraction.result()
+
+
+class _Projected(Contraction):
+    """Adds up each example's gradients of a batch, projects them and drops them.
+
+    Every number of a layer's gradient gets a random sign and a random one of D sums (a count sketch
+    whose sums have equally many numbers), so that a projection takes M steps and not M D.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        count: int,
+        size: int | None,
+        seed: int,
+        direction: Direction | None,
+        sketched: Mapping[str, Layer],
+        rank: int,
+    ):
+        self.size, self.seed, self.direction = size, seed, direction
+        self.scale = (3 / rank) ** 0.5 if sketched else 1.0
+        self.sketches = {
+            name: sketch_matrix(name, layer.in_features, rank, seed)
+            for name, layer in sketched.items()
+        }
+        self.places: dict[str, tuple[Tensor, Tensor]] = {}
+        self.starts: dict[str, int] = {}
+        total = 0
+        for name, layer in layers.items():
+            self.starts[name] = total
+            total += layer.out_features * (rank if name in sketched else layer.in_features)
+        self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        self.values = torch.zeros(count, size or total)
+        self.squares = torch.zeros(count, dtype=torch.float64)
+
+    def begin(self, rows: Sequence[int]) -> None:
+        for sums in self.pending.values():
+            for row in rows:
+                sums.pop(row, None)
+        self.values[rows], self.squares[rows] = 0, 0
+
+    def keep(self, name: str, h: Tensor) -> Tensor:
+        if name not in self.sketches:
+            return h
+        a = self.sketches[name] = self.sketches[name].to(h.device, h.dtype)
+        return h @ a.T
+
+    def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
+        sums = self.pending[name]
+        g = torch.bmm(d.detach().float().transpose(1, 2), kept.float())
+        for row, one in zip(rows, g, strict=True):
+            sums[row] = sums[row] + one if row in sums else one
+
+    def finish(self, rows: Sequence[int]) -> None:
+        for name, sums in self.pending.items():
+            seen = [row for row in rows if row in sums]
+            if not seen:
+                continue
+            g = torch.stack([sums.pop(row) for row in seen])
+            if self.direction is not None:
+                g = self.direction(name, g)
+            flat = g.flatten(1) * self.scale
+            self.squares[seen] += flat.double().square().sum(1).cpu()
+            if self.size is None:
+                start = self.starts[name]
+                self.values[seen, start : start + flat.shape[1]] = flat.cpu()
+            else:
+                self.values[seen] += self._project(name, flat, self.size).cpu()
+
+    def _project(self, name: str, flat: Tensor, size: int) -> Tensor:
+        """[n,D] from a layer's numbers [n,M]."""
+        count = flat.shape[1]
+        if name not in self.places:
+            digest = hashlib.blake2b(f"{self.seed} {name} place".encode(), digest_size=4).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest))
+            signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
+            order = torch.randperm(-(-count // size) * size, generator=generator)
+            self.places[name] = signs.to(flat), order.to(flat.device)
+        signs, order = self.places[name]
+        signed = nn.functional.pad(flat * signs, (0, len(order) - count))
+        return signed.index_select(1, order).view(len(flat), -1, size).sum(1)
+
+    def result(self) -> GradientVectors:
+        """The vectors, checked."""
+        wrong = (~torch.isfinite(self.squares)).nonzero().flatten().tolist()
+        if wrong:
+            raise RunError(
+                f"example {wrong[0] + 1}: its gradient is not finite. Leave it out, or try --dtype "
+                "float32."
+            )
+        return GradientVectors(self.values.numpy(), self.squares.sqrt().numpy())

@@ -1,0 +1,382 @@
+"""Choose examples of a pool or of a scored run with a selection method."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from labelcast.errors import InputError, LabelcastWarning
+from labelcast.files.json_files import read_jsonl, write_jsonl
+from labelcast.files.untrusted import refuse_run_file, refuse_target
+from labelcast.models.loading import AnyModel, LanguageModel, load_any
+from labelcast.runs.coslow import check_model
+from labelcast.runs.pool import fetch, open_pool, pickable, read_column, survey
+from labelcast.runs.records import Finite, Form, Natural, parse_rows
+from labelcast.runs.run import Run
+from labelcast.runs.score import as_source
+from labelcast.selection import selector as selection
+from labelcast.selection.pool import LazyExamples, Need, Pool
+from labelcast.selection.registry import selector
+from labelcast.selection.selector import Selector
+from labelcast.selection.signals import OnSignal, SignalStore
+from labelcast.tasks.prompts import Example, examples, usable_records
+from labelcast.tasks.sources import Source
+from labelcast.tasks.task import Task
+from labelcast.tasks.values import as_text, find_field
+
+
+@dataclass(frozen=True)
+class SelectedExample:
+    """A chosen example.
+
+    Attributes:
+        id: the record's own ``id`` if it has one, else the hash of its content.
+        index: position in the pool, from 0.
+        rank: from 1, best or first chosen first.
+        value: what the method gives it, in its own unit; NaN for a method without values.
+    """
+
+    id: str
+    index: int
+    rank: int
+    value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row of a selection's file."""
+        return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a method may use beside the pool.
+
+    Attributes:
+        model: a name as `load_model` takes it, or a loaded model; None takes a run's own. Another
+            model than the run's computes its own confidences.
+        group_by: the field of the records that tells the tasks apart.
+        target: labelled examples of the target task.
+        device, dtype: of a model that is loaded by its name.
+        signals: the folder that keeps signals; None takes ``RUN/signals``, or keeps none.
+        on_signal: makes the progress of a signal.
+    """
+
+    model: str | AnyModel | None = None
+    group_by: str | None = None
+    target: str | Path | Source | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    signals: str | Path | None = None
+    on_signal: OnSignal = lambda name, count: lambda done: None
+
+
+def select(
+    pool: str | Path | Source | Run | Iterable[str | Mapping[str, Any]],
+    n: int,
+    *,
+    method: str | Selector = "random",
+    task: str | Path | Task | None = None,
+    model: str | AnyModel | None = None,
+    group_by: str | None = None,
+    target: str | Path | Source | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "auto",
+    signals: str | Path | None = None,
+    on_signal: OnSignal = lambda name, count: lambda done: None,
+) -> list[SelectedExample]:
+    """Choose which examples of a pool to label, or which of a labelled pool to train on.
+
+    Examples with the same content are chosen once at most. What a model computes for a method is
+    kept in `signals`, from which the same call resumes after a kill.
+
+    Args:
+        pool: records or texts, a source (a file, ``hub:OWNER/NAME``, `open_source`), or a run with
+            its task, model and confidences; prompts that do not fit its model are never chosen.
+        n: how many to choose, at most the different examples of the pool.
+        method: a name in `labelcast.selection.registry`, or a `Selector`.
+        task: as `score` takes it; a run has its own.
+        model: a name as `load_model` takes it, or a loaded model, for the methods that use one;
+            None takes a run's own.
+        group_by: the field of the records that tells the pool's tasks apart.
+        target: labelled examples of the task that the selection is for.
+        seed: of the method.
+        device: of a model that is loaded by its name.
+        dtype: likewise.
+        signals: a folder for what a model computes; None takes ``RUN/signals`` for a run, else
+            keeps nothing.
+        on_signal: called with the name and the examples to do of each signal that is computed;
+            returns what is called with the number of examples done since the last call.
+
+    Returns:
+        The chosen examples, best or first chosen first.
+
+    Raises:
+        InputError: no such method, `n` out of range, a broken record, or something that the method
+            needs is missing.
+
+    Examples:
+        >>> pool = [{"input_text": text} for text in ("a", "b", "a", "c")]
+        >>> [(found.rank, found.index) for found in select(pool, 3)]
+        [(1, 3), (2, 0), (3, 1)]
+    """
+    chosen = selector(method) if isinstance(method, str) else method
+    inputs = Inputs(model, group_by, target, device, dtype, signals, on_signal)
+    run = _as_run(pool)
+    if run is not None:
+        if task is not None:
+            raise InputError(f"--task: the run {run.path} has a task of its own; leave it out.")
+        found = run_choice(run, chosen, inputs)
+    else:
+        resolved = task if task is None or isinstance(task, Task) else Task.load(task)
+        assert not isinstance(pool, Run)
+        found = _file_choice(as_source(pool, resolved), resolved, chosen, inputs)
+    picked = selection.select(chosen, found.pool, n, seed=seed)
+    positions = found.positions[picked.positions].tolist()
+    rows = fetch(found.source, found.task, positions)
+    return [
+        SelectedExample(example.id, example.index, rank, float(value))
+        for rank, (example, value) in enumerate(zip(rows, picked.values, strict=True), 1)
+    ]
+
+
+def _as_run(pool: object) -> Run | None:
+    if isinstance(pool, str | Path) and (Path(pool) / "run.json").exists():
+        return Run.open(pool)
+    return pool if isinstance(pool, Run) else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What there is to choose from: a pool of different examples, and where they are.
+
+    Attributes:
+        pool: N examples and their signals.
+        positions: of each example in the source, [N].
+        source: of the records.
+        task: how to read them.
+    """
+
+    pool: Pool
+    positions: NDArray[np.int64]
+    source: Source
+    task: Task | None
+
+
+def run_choice(run: Run, method: Selector, inputs: Inputs) -> Choice:
+    """What a method can choose from in a run: different examples that fit its model."""
+    if not run.is_done("score"):
+        raise InputError(
+            f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
+            f"--out {run.path}` first."
+        )
+    source, table = open_pool(run), run.file("confidence.parquet")
+    positions = np.flatnonzero(np.isfinite(pickable(table)))
+    own = inputs.model is None or _is_own(run, inputs.model)
+    stored = {name: read_column(table, name)[positions] for name in ("confidence", "margin")}
+
+    @cache
+    def load() -> AnyModel:
+        lm = _load(run.model.name if inputs.model is None else inputs.model, run.task, inputs)
+        if own:
+            check_model(run, lm)
+        return lm
+
+    folder = run.file("signals") if inputs.signals is None else Path(inputs.signals)
+    return _choice(source, run.task, positions, method, inputs, load, folder, stored if own else {})
+
+
+def _is_own(run: Run, model: str | AnyModel) -> bool:
+    if isinstance(model, str):
+        return model == run.model.name
+    return model.identity.fingerprint == run.model.fingerprint
+
+
+def _file_choice(source: Source, task: Task | None, method: Selector, inputs: Inputs) -> Choice:
+    found = survey(source, task)
+    if found.duplicates:
+        warnings.warn(
+            f"{len(found.duplicates)} examples of the pool are duplicates; each is chosen once at "
+            "most.",
+            LabelcastWarning,
+            stacklevel=3,
+        )
+    positions = np.setdiff1d(np.arange(found.size), [*found.duplicates])
+    load = None
+    if inputs.model is not None:
+        load = cache(partial(_load, inputs.model, task, inputs))
+    folder = None if inputs.signals is None else Path(inputs.signals)
+    return _choice(source, task, positions, method, inputs, load, folder, {})
+
+
+def _load(model: str | AnyModel, task: Task | None, inputs: Inputs) -> AnyModel:
+    lm = model
+    if isinstance(lm, str):
+        lm = load_any(lm, device=inputs.device, dtype=inputs.dtype)
+    answers = () if task is None else task.answers
+    # An encoder refuses a task without answers, which its embeddings do not need.
+    return lm.for_answers(answers) if answers or isinstance(lm, LanguageModel) else lm
+
+
+def _choice(
+    source: Source,
+    task: Task | None,
+    positions: NDArray[np.int64],
+    method: Selector,
+    inputs: Inputs,
+    load: Callable[[], AnyModel] | None,
+    folder: Path | None,
+    stored: Mapping[str, NDArray[Any]],
+) -> Choice:
+    """Read what may be wrong in the data; prompts are rendered once a signal needs them."""
+    wanted = frozenset(positions.tolist())
+    labelled = Need.ANSWERS in method.needs
+    if labelled:
+        _count_labelled(source, task)
+    read = partial(_read, load, task)
+    target: Sequence[Example] = ()
+    target_ids = None
+    if inputs.target is not None:
+        given = as_source(inputs.target, task)
+        target = LazyExamples(_count_labelled(given, task), partial(read, given, labelled=True))
+        target_ids = _target_groups(given, task, inputs.group_by)
+    task_ids = None
+    if inputs.group_by is not None:
+        task_ids = _groups(source, task, inputs.group_by, wanted)
+    in_pool = partial(read, source, labelled=labelled, wanted=wanted.__contains__)
+    pool = Pool(
+        LazyExamples(len(positions), in_pool),
+        model=load,
+        task_ids=task_ids,
+        target=target,
+        target_ids=target_ids,
+        allowed=() if task is None else task.decoded,
+        store=SignalStore(folder, inputs.on_signal),
+        confidence=stored.get("confidence"),
+        margin=stored.get("margin"),
+    )
+    return Choice(pool, positions, source, task)
+
+
+def _unrendered(instruction: str, user: object) -> str:
+    return ""
+
+
+def _count_labelled(source: Source, task: Task | None) -> int:
+    """Check that every record has an answer, before a model is loaded."""
+    return sum(1 for _ in examples(source, task, _unrendered, need_answer=True))
+
+
+def _read(
+    load: Callable[[], AnyModel] | None,
+    task: Task | None,
+    source: Source,
+    *,
+    labelled: bool,
+    wanted: Callable[[int], bool] | None = None,
+) -> list[Example]:
+    render = _unrendered if load is None else load().render
+    with warnings.catch_warnings(action="ignore", category=LabelcastWarning):  # given already
+        return list(examples(source, task, render, need_answer=labelled, wanted=wanted))
+
+
+def _groups(
+    source: Source, task: Task | None, field: str, wanted: AbstractSet[int] | None = None
+) -> list[str]:
+    """The value of a field of each record."""
+    found = []
+    for record in usable_records(source, task):
+        if wanted is not None and record.index not in wanted:
+            continue
+        try:
+            value = find_field(record.values, field)
+        except KeyError:
+            raise InputError(
+                f"--group-by {field}: {record.where} has no such field. It has: "
+                f"{', '.join(list(record.values)[:12])}."
+            ) from None
+        found.append(as_text(value, f"--group-by: {record.where}, field {field!r}"))
+    return found
+
+
+def _target_groups(target: Source, task: Task | None, field: str | None) -> list[str] | None:
+    """The subtasks of a target set; None if its first record does not have the field."""
+    if field is None:
+        return None
+    try:
+        find_field(next(usable_records(target, task)).values, field)
+    except KeyError:
+        return None
+    return _groups(target, task, field)
+
+
+class _Row(Form):
+    """A row of a selection's file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    index: Natural
+    rank: Natural
+    value: Finite | None
+
+
+def write_selection(path: Path, found: Sequence[SelectedExample], *, force: bool = False) -> None:
+    """Write a selection as JSONL; arguments and errors as `check_selection_file`."""
+    check_selection_file(path, force=force)
+    write_jsonl(path, [example.to_dict() for example in found])
+
+
+def check_selection_file(path: Path, *, force: bool = False) -> None:
+    """Refuse a folder, a run's own file, or, without `force`, a file that is no selection.
+
+    Raises:
+        InputError: says what is in the way.
+    """
+    refuse_target(path)
+    if not path.exists():
+        refuse_run_file(path)
+        return
+    if not force and not _is_selection(path):
+        raise InputError(
+            f"--out {path}: already exists and is not a selection, or was edited. Choose another "
+            "name, or replace it with --force."
+        )
+
+
+def _is_selection(path: Path) -> bool:
+    with suppress(InputError):
+        rows = parse_rows(_Row, read_jsonl(path), path)
+        return bool(rows) and [row.rank for row in rows] == list(range(1, len(rows) + 1))
+    return False
+
+
+def choose_more(
+    run: Run, method: str, n: int, *, taken: Collection[int], seed: int, inputs: Inputs
+) -> list[int]:
+    """Choose n more examples of a run's pool, without those at some positions.
+
+    Returns:
+        Positions in the pool, best or first chosen first.
+
+    Raises:
+        InputError: too few examples are left, or as `select`.
+    """
+    chosen = selector(method)
+    found = run_choice(run, chosen, inputs)
+    left = np.flatnonzero(~np.isin(found.positions, [*taken]))
+    if len(left) < n:
+        raise InputError(f"{n} more examples asked for, but the pool has {len(left)} left.")
+    picked = selection.select(chosen, found.pool.part(left.tolist()), n, seed=seed)
+    positions: list[int] = found.positions[left[picked.positions]].tolist()
+    return positions

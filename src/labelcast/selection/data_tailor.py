@@ -1,0 +1,176 @@
+"""DataTailor: informative, unique and representative examples, by singular values and clusters.
+
+Shapes: N prompts, S tokens, H features of a token, F of an embedding, K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelcast.models.protocols import Progress
+from labelcast.selection.clusters import Vectors, assign, blocks, divide, members
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
+from labelcast.selection.signals import Arrays
+from labelcast.selection.spectra import spectra
+from labelcast.tasks.conversations import Turn
+
+Values = NDArray[np.float64]
+WARD = 10_000
+"""Most rows that Ward clustering takes: it needs 4 N^2 bytes, 400 MB here."""
+CLUSTER = 20_000
+"""Most rows of a cluster whose distances are all computed."""
+_CUT = 0.1
+
+
+class DataTailor:
+    """The mean of the ranks of informativeness, uniqueness and representativeness.
+
+    I is the entropy (nats) of the L1-normalised singular values of the prompt's last hidden states
+    [S,H]. Ward clusters of the embeddings are cut at 0.1 of the last merge's height, within each
+    task. U is sum_j d_ij I_j over the example's cluster, divided by the mean row sum of d
+    (Euclidean). R is I times the mean over the task's other clusters of exp(cosine of the centres).
+
+    The value is (turns rank(I) + rank(U) + rank(R)) / (turns + 2), in [0, 1], from ranks within the
+    task over its size, ties in the pool's order; turns are those of the user, 1 without a
+    conversation. A task's part of n is proportional to its size times the square of its mean
+    largest singular share. Without task ids all examples are one task.
+
+    Of more than 10,000 rows of a task, 10,000 are drawn and clustered, and the others join the
+    cluster of the nearest centre. In a cluster of more than 20,000, U sums over 20,000 drawn rows,
+    scaled up. The published method clusters raw states; here vectors have length 1.
+
+    Args:
+        entropy: I of each example, [N]; None computes it with the model.
+        largest: the largest singular share of each example, [N] in (0, 1]; given with `entropy`.
+
+    Source: DataTailor (repository Yuqifan1117/DataTailor).
+    """
+
+    name = "data-tailor"
+
+    def __init__(
+        self, *, entropy: ArrayLike | None = None, largest: ArrayLike | None = None
+    ) -> None:
+        self.entropy, self.largest = entropy, largest
+        given = entropy is not None and largest is not None
+        self.needs = frozenset({Need.EMBEDDINGS} if given else {Need.EMBEDDINGS, Need.MODEL})
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples; see `Selector`."""
+        if self.entropy is None or self.largest is None:
+            found = spectra(pool)
+            entropy, largest = found["entropy"], found["largest"]
+        else:
+            entropy, largest = np.asarray(self.entropy), np.asarray(self.largest)
+        entropy = entropy.astype(np.float64)
+        turns = np.ones(pool.size)
+        if pool.examples:
+            turns[:] = [_user_turns(example.turns) for example in pool.examples]
+        labels = np.zeros(pool.size, np.int64)
+        if pool.task_ids is not None:
+            labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
+        tasks, rng = members(labels, int(labels.max()) + 1), np.random.default_rng(seed)
+        sizes = np.array([len(rows) for rows in tasks])
+        shares = np.array([float(np.mean(largest[rows])) for rows in tasks])
+        quotas = divide(n, sizes * shares**2, sizes)
+
+        def compute(positions: Sequence[int], progress: Progress) -> Arrays:
+            values = np.empty(pool.size)
+            for rows in tasks:
+                vectors = pool.embeddings if len(tasks) == 1 else pool.embeddings[rows]
+                values[rows] = tailored(vectors, entropy[rows], turns[rows], rng)
+                progress(len(rows))
+            return {"values": values}
+
+        if self.entropy is None:
+            # Large tasks are sampled, by the seed.
+            drawn = seed if max(sizes) > WARD else ""
+            about = pool.about(str(drawn), *(pool.task_ids or ()))
+            values = pool.store.rows("data-tailor", about, pool.size, compute, pool.size)["values"]
+        else:
+            values = compute((), lambda done: None)["values"]
+        chosen = [
+            rows[np.argsort(-values[rows], kind="stable")[:quota]]
+            for rows, quota in zip(tasks, quotas, strict=True)
+        ]
+        found_rows = np.concatenate(chosen)
+        best = found_rows[np.argsort(-values[found_rows], kind="stable")]
+        return Selection(best, values[best])
+
+
+def _user_turns(turns: Sequence[Turn]) -> int:
+    return max(1, sum(turn["role"] == "user" for turn in turns))
+
+
+def tailored(vectors: Vectors, entropy: Values, turns: Values, rng: np.random.Generator) -> Values:
+    """The value of each example of one task, [N]; see `DataTailor`."""
+    labels, centres = ward_clusters(vectors, rng)
+    unique = np.zeros(len(vectors))
+    for rows in members(labels, len(centres)):
+        unique[rows] = _uniqueness(vectors[rows], entropy[rows], rng)
+    represents = _closeness(centres)[labels] * entropy
+    ranks = [_ranks(entropy), _ranks(unique), _ranks(represents)]
+    return (turns * ranks[0] + ranks[1] + ranks[2]) / (turns + 2)
+
+
+def ward_clusters(vectors: Vectors, rng: np.random.Generator) -> tuple[NDArray[np.int64], Vectors]:
+    """The Ward cluster of each vector, [N], and the mean of each cluster, [K,F]."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    size = len(vectors)
+    drawn = np.arange(size) if size <= WARD else np.sort(rng.choice(size, WARD, replace=False))
+    labels = np.zeros(len(drawn), np.int64)
+    if len(drawn) > 1:
+        merges = linkage(vectors[drawn].astype(np.float64), "ward")
+        labels = fcluster(merges, _CUT * merges[-1, 2], "distance").astype(np.int64) - 1
+    centres = _means(vectors[drawn], labels)
+    if size > WARD:
+        labels = np.unique(assign(vectors, centres), return_inverse=True)[1]
+        centres = _means(vectors, labels)
+    return labels, centres
+
+
+def _means(vectors: Vectors, labels: NDArray[np.int64]) -> Vectors:
+    groups = members(labels, int(labels.max()) + 1)
+    return np.stack([vectors[rows].mean(axis=0) for rows in groups])
+
+
+def _uniqueness(vectors: Vectors, entropy: Values, rng: np.random.Generator) -> Values:
+    """sum_j d_ij I_j / mean_i sum_j d_ij within one cluster; 0 where all vectors are equal."""
+    size = len(vectors)
+    drawn = np.arange(size) if size <= CLUSTER else rng.choice(size, CLUSTER, replace=False)
+    others, weights = vectors[drawn], entropy[drawn]
+    squares = np.einsum("nf,nf->n", vectors, vectors)
+    found, total = np.empty(size), 0.0
+    for rows in blocks(size, len(drawn)):
+        distance = squares[rows, None] + squares[drawn] - 2 * vectors[rows] @ others.T
+        # Rounding makes the distance of duplicates up to about 1e-3.
+        distance = np.sqrt(np.where(distance < 1e-6, 0, distance))
+        found[rows] = distance @ weights
+        total += float(distance.sum(dtype=np.float64))
+    return found * (size / total) if total > 0 else np.zeros(size)
+
+
+def _closeness(centres: Vectors) -> Values:
+    """The mean over the other clusters of exp(cosine of the centres), [K]; 1 for one cluster."""
+    count = len(centres)
+    if count == 1:
+        return np.ones(1)
+    units = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    found = np.empty(count)
+    for rows in blocks(count, count):
+        found[rows] = np.exp(units[rows] @ units.T).sum(axis=1, dtype=np.float64)
+    own = np.exp(np.einsum("kf,kf->k", units, units))
+    mean: Values = (found - own) / (count - 1)
+    return mean
+
+
+def _ranks(values: Values) -> Values:
+    """Rank of each value over their number, in [0, 1); the least has 0."""
+    ranks = np.empty(len(values))
+    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return ranks / len(values)

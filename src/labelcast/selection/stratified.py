@@ -1,0 +1,48 @@
+"""Stratified random selection: a quota for each task or each cluster."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from labelcast.selection.clusters import divide, in_turns, k_means, members
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection
+
+
+class Stratified:
+    """Draw at random within groups: the pool's tasks, or k-means clusters where it has no task ids.
+
+    A group that is too small gives all it has; the others share the rest. The chosen examples are
+    in turns, one of each group. There are no values (NaN).
+
+    Args:
+        quota: ``equal``, or ``proportional`` to the groups' sizes (largest remainders).
+        clusters: without task ids, the number of clusters of the embeddings.
+    """
+
+    name = "stratified"
+    needs: frozenset[Need] = frozenset()  # task ids or embeddings: checked by `select`
+
+    def __init__(
+        self, *, quota: Literal["equal", "proportional"] = "equal", clusters: int = 10
+    ) -> None:
+        self.quota, self.clusters = quota, clusters
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples; see `Selector`. Raises InputError without ids and embeddings."""
+        rng = np.random.default_rng(seed)
+        if pool.task_ids is not None:
+            labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
+        else:
+            pool.check(Need.EMBEDDINGS, self.name)
+            labels = k_means(pool.embeddings, self.clusters, seed)[1]
+        groups = members(labels, int(labels.max()) + 1)
+        sizes = np.array([len(group) for group in groups])
+        # At random, so that the first groups do not always get what is left over.
+        order = rng.permutation(len(groups))
+        weights = sizes if self.quota == "proportional" else np.ones(len(groups))
+        quotas = divide(n, weights[order], sizes[order])
+        drawn = [rng.permutation(groups[g])[:q] for g, q in zip(order, quotas, strict=True)]
+        return Selection(in_turns(drawn), np.full(n, np.nan))

@@ -1,0 +1,193 @@
+"""Models with labelled examples, whose adapters are trained and give gradients.
+
+Shapes: N examples, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from labelcast.errors import InputError
+from labelcast.models.adapters import Adapters, attention_layers, encoder_layers
+from labelcast.models.encoder import Classifier, Encoder, padded
+from labelcast.models.gradient_vectors import (
+    Direction,
+    GradientVectors,
+    classifier_vectors,
+    gradient_vectors,
+)
+from labelcast.models.layers import Layer, linear_layers
+from labelcast.selection.labelled import answers, encoded
+from labelcast.selection.warm_up import Trainable, WarmUp
+from labelcast.training.trainer import IGNORED, answer_loss, collate, end_of_turn
+
+if TYPE_CHECKING:
+    from labelcast.models.causal import LanguageModel
+    from labelcast.models.loading import AnyModel
+    from labelcast.models.protocols import Progress
+    from labelcast.tasks.prompts import Example
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How gradients become vectors; see `gradient_vectors.gradient_vectors`."""
+
+    size: int | None
+    seed: int
+    batch_size: int | None = None
+
+
+class Subject(Trainable, Protocol):
+    """What can be trained, and gives vectors of its examples' gradients."""
+
+    def vectors(
+        self,
+        rows: Sequence[int],
+        projection: Projection,
+        direction: Direction | None,
+        progress: Progress,
+    ) -> GradientVectors:
+        """Vectors of the gradients of some examples, [n,D]."""
+
+
+def subject(
+    lm: AnyModel, examples: Sequence[Example], allowed: Sequence[str], settings: WarmUp, seed: int
+) -> Subject:
+    """A model with new adapters and labelled examples; `seed` draws the adapters.
+
+    Raises:
+        InputError: an example is too long, or its answer is not one of an encoder's.
+    """
+    if isinstance(lm, Encoder):
+        return _Texts(lm, examples, allowed, settings, seed)
+    return _Answers(lm, examples, settings, seed)
+
+
+class _Answers:
+    """A causal model: the answers' tokens and the end of turn have a loss."""
+
+    def __init__(
+        self, lm: LanguageModel, examples: Sequence[Example], settings: WarmUp, seed: int
+    ) -> None:
+        self.lm, self.pairs = lm, encoded(lm, examples, end=end_of_turn(lm))
+        width = lm.model.config.get_text_config().hidden_size
+        self.adapters = _adapters(attention_layers(linear_layers(lm)), width, settings, seed)
+
+    def layers(self) -> dict[str, Layer]:
+        return self.adapters.layers()
+
+    def loss(self, rows: Sequence[int]) -> Tensor:
+        pairs = [self.pairs[row] for row in rows]
+        sequences = [
+            {"input_ids": p.tokens, "labels": [IGNORED] * len(p.prompt) + p.tokens[len(p.prompt) :]}
+            for p in pairs
+        ]
+        batch = {name: v.to(self.lm.input_device) for name, v in collate(sequences).items()}
+        labels = batch.pop("labels")
+        with self.adapters.attached():
+            outputs = self.lm.model(**batch, use_cache=False)
+        return answer_loss(outputs, labels.to(outputs.logits.device))
+
+    def vectors(
+        self,
+        rows: Sequence[int],
+        projection: Projection,
+        direction: Direction | None,
+        progress: Progress,
+    ) -> GradientVectors:
+        with self.adapters.attached():
+            return gradient_vectors(
+                self.lm,
+                [self.pairs[row] for row in rows],
+                layers=self.layers(),
+                size=projection.size,
+                seed=projection.seed,
+                direction=direction,
+                batch_size=projection.batch_size,
+                progress=progress,
+            )
+
+
+class _Texts:
+    """An encoder with a linear head, which is trained too."""
+
+    def __init__(
+        self,
+        lm: Encoder,
+        examples: Sequence[Example],
+        allowed: Sequence[str],
+        settings: WarmUp,
+        seed: int,
+    ) -> None:
+        given = answers(examples)
+        lm = lm.for_answers(allowed or lm.answers or sorted(set(given)))
+        for example, answer in zip(examples, given, strict=True):
+            if answer not in lm.answers:
+                raise InputError(
+                    f"{example.where} (id {example.id}): its answer {answer[:40]!r} is not one of "
+                    f"the task's, {', '.join(lm.answers)[:200]}."
+                )
+        self.lm, self.padding = lm, lm.tokenizer.pad_token_id or 0
+        self.tokens = lm.tokens(example.prompt for example in examples)
+        self.answers = [lm.answers.index(answer) for answer in given]
+        self.model = Classifier(lm.model, lm.pooling, _head(lm, seed))
+        width = lm.model.config.hidden_size
+        self.adapters = _adapters(encoder_layers(lm.model), width, settings, seed)
+
+    def layers(self) -> dict[str, Layer]:
+        head = self.model.head
+        return self.adapters.layers() | {"head": Layer(head, head.in_features, head.out_features)}
+
+    def loss(self, rows: Sequence[int]) -> Tensor:
+        batch = padded([self.tokens[row] for row in rows], self.padding)
+        batch = {name: values.to(self.lm.device.value) for name, values in batch.items()}
+        with self.adapters.attached():
+            logits = self.model(**batch)["logits"].float()
+        wanted = torch.tensor([self.answers[row] for row in rows], device=logits.device)
+        return nn.functional.cross_entropy(logits, wanted)
+
+    def vectors(
+        self,
+        rows: Sequence[int],
+        projection: Projection,
+        direction: Direction | None,
+        progress: Progress,
+    ) -> GradientVectors:
+        with self.adapters.attached():
+            return classifier_vectors(
+                self.model,
+                [self.tokens[row] for row in rows],
+                [self.answers[row] for row in rows],
+                layers=self.layers(),
+                padding=self.padding,
+                size=projection.size,
+                seed=projection.seed,
+                direction=direction,
+                batch_size=projection.batch_size,
+                progress=progress,
+            )
+
+
+def _adapters(layers: dict[str, Layer], width: int, settings: WarmUp, seed: int) -> Adapters:
+    rank = settings.rank or min(128, max(4, width // 32))
+    alpha = 4.0 * rank if settings.alpha is None else settings.alpha
+    made = Adapters(layers, rank=rank, alpha=alpha, dropout=settings.dropout, seed=seed)
+    made.eval().requires_grad_(False)
+    return made
+
+
+def _head(lm: Encoder, seed: int) -> nn.Linear:
+    """A head from the answers' names, or a random one if these mean nothing to the model."""
+    if lm.pooling.sentence:
+        return lm.named_head()
+    head = nn.Linear(lm.model.config.hidden_size, len(lm.answers))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.weight.normal_(std=0.02, generator=generator)
+        head.bias.zero_()
+    return head.to(lm.device.value).requires_grad_(False)

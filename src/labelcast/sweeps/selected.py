@@ -1,0 +1,132 @@
+"""Choose the labels of a job with a selection method, and keep the signals that it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labelcast.errors import InputError
+from labelcast.files.atomic import lock, make_folder
+from labelcast.selection.pool import Need
+from labelcast.selection.registry import selector, selector_names
+from labelcast.selection.selector import select
+from labelcast.selection.signals import PART, Arrays, Compute, OnSignal, SignalStore
+from labelcast.sweeps.records import RANDOM
+
+if TYPE_CHECKING:
+    from labelcast.models.loading import AnyModel
+    from labelcast.selection.pool import Embed
+    from labelcast.tasks.prompts import Example
+
+_MISSING = {
+    Need.TARGET: "examples of a target task",
+    Need.TASK_IDS: "examples of several tasks in one pool",
+}
+"""What a method may need and a sweep does not have."""
+
+
+def check_selectors(names: Sequence[str], *, encoder: bool) -> list[str]:
+    """Refuse methods that a sweep cannot run; returns those that choose among labelled examples.
+
+    Args:
+        names: as ``--select`` takes them.
+        encoder: whether the sweep's model is one.
+
+    Raises:
+        InputError: no such method, or it needs what a sweep does not have; says what.
+    """
+    known, labelled = [RANDOM, *selector_names()], []
+    for name in names:
+        if name not in known:
+            methods = ", ".join(dict.fromkeys(known))
+            raise InputError(f"--select {name}: no such method. Choose {methods}.")
+        needs = frozenset[Need]() if name == RANDOM else selector(name).needs
+        for need in sorted(needs & _MISSING.keys()):
+            raise InputError(
+                f"--select {name}: the method needs {_MISSING[need]}, which a sweep does not have. "
+                "Choose with `labelcast select`."
+            )
+        if encoder and Need.LANGUAGE_MODEL in needs:
+            raise InputError(
+                f"--select {name}: the method needs a language model, and the sweep's "
+                "model is an encoder. Sweep with a language model, such as --model smollm2."
+            )
+        labelled += [name] if Need.ANSWERS in needs else []
+    return labelled
+
+
+def select_labels(
+    name: str,
+    examples: Sequence[Example],
+    count: int,
+    *,
+    seed: int,
+    model: Callable[[], AnyModel],
+    embed: Embed | None = None,
+    allowed: Sequence[str],
+    folder: Path | None,
+    on_signal: OnSignal = lambda name, count: lambda done: None,
+) -> tuple[Example, ...]:
+    """Choose `count` of a task's training examples, in the order in which the method takes them.
+
+    The result does not depend on the order of `examples`, so the seeds of a sweep share signals.
+
+    Args:
+        name: of the method.
+        examples: labelled.
+        count: how many to choose.
+        seed: of the method.
+        model: gives the model for signals; the method may change it.
+        embed: gives the vectors of texts; None lets the model do it.
+        allowed: the task's answers.
+        folder: where signals are kept; None keeps them in this process.
+        on_signal: makes the progress of a signal that is computed.
+
+    Raises:
+        InputError: there are too few examples, or the method does not fit the model.
+    """
+    from labelcast.selection.pool import Pool  # which may import torch
+
+    pool = sorted(examples, key=lambda example: example.content)
+    store = _store(folder)
+    store.on_signal = on_signal
+    asked = Pool(pool, model=model, embed=embed, allowed=allowed, store=store)
+    chosen = select(selector(name), asked, count, seed=seed)
+    return tuple(pool[position] for position in chosen.positions)
+
+
+class _SharedStore(SignalStore):
+    """Signals that several processes use: one computes, the others wait and read."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(folder)
+        self._lock = None if folder is None else lock(folder / ".lock")
+
+    def rows(
+        self, name: str, about: Sequence[str], count: int, compute: Compute, part: int = PART
+    ) -> Arrays:
+        """A signal; see `SignalStore.rows`."""
+        with ExitStack() as held:
+            if self._lock is not None:
+                with suppress(OSError):  # no locks there: then each process computes it
+                    held.enter_context(self._lock)
+            return super().rows(name, about, count, compute, part)
+
+
+_STORES: dict[Path | None, _SharedStore] = {}
+
+
+def _store(folder: Path | None) -> _SharedStore:
+    """The signals of a folder, also kept in this process until it uses another folder."""
+    if folder not in _STORES:
+        _STORES.clear()
+        kept = folder
+        try:
+            if folder is not None:
+                make_folder(folder)
+        except OSError:  # a machine of a cluster without the sweep's disk
+            kept = None
+        _STORES[folder] = _SharedStore(kept)
+    return _STORES[folder]

@@ -1,0 +1,42 @@
+"""Whether selection saves labels: the arithmetic, and the committed rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evidence.own_curves.rows import SELECTED, Rows
+from evidence.selection.trial import BUDGETS, later, learned, lines, read, share_of_labels
+
+N = np.array(BUDGETS, float)
+
+
+def test_a_curve_that_needs_half_the_labels() -> None:
+    """Scores that are linear in log2(n), one with half as many labels."""
+    slow = np.log2(N) / 20
+    assert later(N, np.log2(2 * N) / 20, slow) == pytest.approx(-1, abs=1e-9)
+    assert later(N, slow, slow) == 0
+
+
+def test_a_target_that_is_not_reached_counts_as_twice_the_largest_budget() -> None:
+    """It understates how much worse the method is."""
+    flat, rising = np.full(len(N), 0.1), np.log2(N) / 20
+    assert later(N, flat, rising) == pytest.approx(
+        np.mean(np.log2(2000 / np.array([100, 200, 500])))
+    )
+
+
+def test_committed_rows() -> None:
+    """Every row is of a selected set with a random partner, and the tables can be made of them."""
+    rows = [row for file in SELECTED.glob("*.jsonl") for row in Rows(file).rows()]
+    keys = [(row.recipe, row.key) for row in rows]
+    assert rows and len(set(keys)) == len(keys)
+    assert not any(row.selector == "random" or row.budget == 0 for row in rows)
+    scores = read("linear")
+    assert {row.test_digest for row in rows} <= {
+        row.test_digest
+        for row in Rows(SELECTED.parents[1] / "own_curves/rows/minilm-linear.jsonl").rows()
+    }
+    shares = [share_of_labels(scores, task, "k-centre") for task in learned(scores)]
+    assert any(share is not None for share in shares)
+    assert sum(line.startswith("| k-centre") for line in lines(scores)) == 2

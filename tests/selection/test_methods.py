@@ -1,0 +1,91 @@
+"""What holds for every method that chooses before labelling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from selection.small_selection import METHODS, method, small_pool, vectors
+
+from labelcast.errors import InputError
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.registry import METHODS as REGISTERED
+from labelcast.selection.registry import selector, selector_names
+from labelcast.selection.selector import select
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("n", [1, 7, 60])
+def test_a_seed_chooses_the_same_different_positions(name: str, n: int) -> None:
+    pool = small_pool(60)
+    found, again = (select(method(name, 60), pool, n, seed=3) for _ in range(2))
+    assert len(set(found.positions.tolist())) == n
+    assert found.positions.tolist() == again.positions.tolist()
+    np.testing.assert_array_equal(found.values, again.values)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_pool_of_duplicates_gives_different_positions(name: str) -> None:
+    pool = small_pool(
+        40,
+        embeddings=np.repeat(vectors(1), 40, axis=0),
+        confidence=np.full(40, 0.5),
+        margin=np.full(40, 0.5),
+    )
+    found = select(method(name, 40), pool, 12, seed=1)
+    assert len(set(found.positions.tolist())) == 12
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_pool_of_one_example_gives_it(name: str) -> None:
+    found = select(method(name, 1), small_pool(1), 1, seed=0)
+    assert found.positions.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_vector_of_zeros_is_an_example_too(name: str) -> None:
+    rows = np.vstack([np.zeros((3, 5), np.float32), vectors(20)])
+    found = select(method(name, 23), small_pool(23, embeddings=rows), 23, seed=0)
+    assert sorted(found.positions.tolist()) == list(range(23))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("n", [0, -1, 11])
+def test_a_number_that_cannot_be_chosen_is_refused(name: str, n: int) -> None:
+    with pytest.raises(InputError, match="--n"):
+        select(method(name, 10), small_pool(10), n)
+
+
+LACKING = {
+    "stratified": (Need.EMBEDDINGS, Pool(confidence=[0.1, 0.2])),
+    "low-confidence": (Need.CONFIDENCE, Pool(embeddings=vectors(2))),
+    "margin": (Need.MARGIN, Pool(confidence=[0.1, 0.2])),
+    "k-centre": (Need.EMBEDDINGS, Pool(confidence=[0.1, 0.2])),
+    "facility-location": (Need.EMBEDDINGS, Pool(confidence=[0.1, 0.2])),
+    "typical": (Need.EMBEDDINGS, Pool(confidence=[0.1, 0.2])),
+    "task-diversity": (Need.TASK_IDS, Pool(confidence=[0.1, 0.2])),
+    "gp-variance": (Need.EMBEDDINGS, Pool(confidence=[0.1, 0.2])),
+    "data-tailor": (Need.MODEL, Pool(embeddings=vectors(2))),
+    "error-driven": (Need.TARGET, Pool(embeddings=vectors(2))),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_missing_need_is_named_with_the_way_out(name: str) -> None:
+    need, pool = LACKING[name]
+    with pytest.raises(InputError, match=f"{name} needs .*") as caught:
+        select(selector(name), pool, 1)
+    assert (
+        "Give" in str(caught.value) or "Name" in str(caught.value) or "Score" in str(caught.value)
+    )
+    assert need in selector(name).needs or name == "stratified"
+
+
+def test_every_registered_method_has_its_name() -> None:
+    for name in REGISTERED:
+        assert selector(name).name == name
+    assert set(REGISTERED) <= set(selector_names())
+
+
+def test_an_unknown_method_lists_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"no such method. Choose random, .*k-centre"):
+        selector("best")

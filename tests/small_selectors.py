@@ -1,0 +1,78 @@
+"""Selection methods for tests, and their registration."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.registry import METHODS
+from labelcast.selection.selector import Selection
+
+
+class Shortest:
+    """The shortest prompts first."""
+
+    name = "shortest"
+    needs: frozenset[Need] = frozenset()
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        lengths = np.array([len(example.prompt) for example in pool.examples])
+        chosen = np.argsort(lengths, kind="stable")[:n]
+        return Selection(chosen, -lengths[chosen].astype(np.float64))
+
+
+class Spread:
+    """Farthest first, from an example that the seed draws."""
+
+    name = "spread"
+    needs = frozenset({Need.EMBEDDINGS})
+    embedded: ClassVar[list[np.ndarray]] = []
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        vectors = pool.embeddings
+        self.embedded.append(vectors)
+        chosen = [int(np.random.default_rng(seed).integers(pool.size))]
+        while len(chosen) < n:
+            near = (vectors @ vectors[chosen].T).max(axis=1)
+            near[chosen] = np.inf
+            chosen.append(int(np.argmin(near)))
+        return Selection(np.array(chosen), np.full(n, np.nan))
+
+
+class Spoiling(Shortest):
+    """Changes the model that it gets."""
+
+    name = "spoiling"
+    needs = frozenset({Need.MODEL, Need.ANSWERS})
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        for weight in pool.lm.model.parameters():
+            weight.data.zero_()
+        return super().select(pool, n, seed)
+
+
+class Targeted(Shortest):
+    """Needs a target set."""
+
+    name = "targeted"
+    needs = frozenset({Need.TARGET})
+
+
+class Shown(Shortest):
+    """Needs a language model."""
+
+    name = "shown"
+    needs = frozenset({Need.LANGUAGE_MODEL})
+
+
+def register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the methods above be chosen by name."""
+    for method in (Shortest, Spread, Spoiling, Targeted, Shown):
+        monkeypatch.setitem(METHODS, method.name, f"{__name__}:{method.__name__}")
+    monkeypatch.setattr(Spread, "embedded", [])

@@ -1,0 +1,264 @@
+"""Sweeps whose labels a method chooses."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_encoders import save_encoder
+from small_selectors import Spread, register
+from small_sweeps import SHORT, Begun, InProcess, Place, make_place
+
+from labelcast.errors import InputError
+from labelcast.models.protocols import Progress
+from labelcast.selection import signals
+from labelcast.sweeps import selected
+from labelcast.sweeps import sweep as sweep_module
+from labelcast.sweeps.job import SweepJob
+from labelcast.sweeps.scores import curve_name
+from labelcast.sweeps.selected import _SharedStore, select_labels
+from labelcast.training.backend import backend_of
+from labelcast.training.finetune import CausalBackend
+
+EVERY = ("random", "shortest", "spread")
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of `small_selectors` can be chosen."""
+    register(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place for all tests of this module; each test has its own sweep folder."""
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The labels of every training, in place of a training."""
+    found: list[Any] = []
+    fit = CausalBackend.fit
+
+    def noted(self: Any, lm: Any, labels: Any, *args: Any, **options: Any) -> Any:
+        found.append(labels)
+        return fit(self, lm, labels, *args, **options)
+
+    monkeypatch.setattr(CausalBackend, "fit", noted)
+    return found
+
+
+def values(row: Any) -> dict[str, Any]:
+    """What a job measured, without times."""
+    times = {"seconds", "tuning_seconds", "steps_per_second", "selection_seconds", "peak_bytes"}
+    return dict(row.model_dump(exclude=times))
+
+
+def test_zero_shot_runs_once_for_all_selectors(place: Place) -> None:
+    """Every other job has each selector; only jobs of other selectors than random name it."""
+    begun = place.begin("jobs", budgets=(10, 0), seeds=(1, 2), selectors=("random", "shortest"))
+    found = [tuple(job.key)[1:] for job in begun.jobs]
+    assert found[:2] == [(0, 1, "random"), (0, 2, "random")]
+    assert found[2:] == [(10, s, name) for s in (1, 2) for name in ("random", "shortest")]
+    folders = [Path(str(job.folder)).name for job in begun.jobs]
+    assert folders[-2:] == ["first-10-2", "first-10-2-shortest"]
+    assert len({job.placement.reports.name for job in begun.jobs}) == len(begun.jobs)
+    only = place.begin("only", selectors=("shortest",)).jobs
+    assert [job.selector for job in only] == ["random", "shortest"]
+
+
+def test_random_is_the_order_by_hash(place: Place, trained_on: list[Any]) -> None:
+    """Random jobs measure the same beside other selectors, from the first labels of the split."""
+    alone = [job.run() for job in place.begin("alone").jobs]
+    beside = place.begin("beside", selectors=EVERY).jobs
+    rows = [job.run() for job in beside if job.selector == "random"]
+    assert [values(row) for row in rows] == [values(row) for row in alone]
+    splits = beside[1].splits(lambda instruction, user: user)
+    labels = trained_on[0]
+    ids = {example.id for example in (*labels.train, *labels.validation)}
+    assert ids == {example.id for example in splits.order[:10]}
+    assert rows[1].selection_seconds == 0
+
+
+def test_a_selector_chooses_from_the_training_part(place: Place, trained_on: list[Any]) -> None:
+    """Its labels are of the training part, in its order, on the test set that random has."""
+    [zero, drawn, shortest, _] = place.begin("part", selectors=EVERY).jobs
+    rows = [job.run() for job in (zero, drawn, shortest)]
+    assert [row.error for row in rows] == ["", "", ""]
+    assert len({row.test_digest for row in rows}) == 1
+    assert (rows[2].selector, rows[2].selection_seconds > 0) == ("shortest", True)
+    splits = shortest.splits(lambda instruction, user: user)
+    wanted = sorted(splits.order, key=lambda one: (len(one.prompt), one.content))[:10]
+    labels = trained_on[1]
+    # The 2nd and the 7th validate.
+    assert [one.id for one in labels.validation] == [wanted[1].id, wanted[6].id]
+    rest = [one.id for n, one in enumerate(wanted) if n not in (1, 6)]
+    assert [one.id for one in labels.train] == rest
+
+
+def test_a_task_is_embedded_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other seeds, budgets and processes read the kept vectors, whatever their order."""
+    jobs = place.begin("once", budgets=(10, 20), seeds=(1, 2), selectors=("spread",)).jobs
+    embedded: list[int] = []
+    embed = signals.SignalStore._computed
+
+    def counted(self: Any, key: str, count: int, *args: Any) -> Any:
+        embedded.append(count)
+        return embed(self, key, count, *args)
+
+    monkeypatch.setattr(signals.SignalStore, "_computed", counted)
+    for job in jobs:
+        selected._STORES.clear()  # as in a new process
+        assert job.run().error == ""
+    assert embedded == [180]
+    assert all(np.array_equal(Spread.embedded[0], other) for other in Spread.embedded)
+    assert list((place.path / "once" / "signals" / "first").glob("embeddings-*.safetensors"))
+
+
+def test_one_process_computes_and_the_others_wait(tmp_path: Path) -> None:
+    """Two at once: the second reads what the first has computed."""
+    inside, asking, computed = threading.Event(), threading.Event(), []
+
+    def compute(rows: Sequence[int], progress: Progress) -> dict[str, Any]:
+        computed.append(len(rows))
+        inside.set()
+        asking.wait(10)
+        return {"values": np.arange(len(rows))}
+
+    def second() -> None:
+        inside.wait(10)
+        asking.set()
+        _SharedStore(tmp_path).rows("signal", ["a"], 5, compute)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    _SharedStore(tmp_path).rows("signal", ["a"], 5, compute)
+    thread.join()
+    assert computed == [5]
+
+
+def test_a_folder_that_cannot_be_made(place: Place, tmp_path: Path) -> None:
+    """On another machine the folder may be missing: signals are then computed for the process."""
+    (tmp_path / "file").write_text("")
+    job = place.begin("no-folder", selectors=("spread",)).jobs[1]
+    lm = backend_of(job.settings.recipe, job.settings.model).load(
+        job.settings.model, job.settings.recipe, job.placement
+    )
+    pool = list(job.splits(lm.render).order)
+    found: list[list[str]] = []
+    for folder in (tmp_path / "file" / "signals", None):
+        random.Random(len(found)).shuffle(pool)
+        chosen = select_labels(
+            *("spread", pool, 5), seed=1, model=lambda: lm, allowed=(), folder=folder
+        )
+        found.append([example.id for example in chosen])
+    assert found[0] == found[1]
+
+
+def test_a_method_may_change_its_model(place: Place) -> None:
+    """Training starts from the model as it was."""
+    jobs = place.begin("spoiled", selectors=("shortest", "spoiling")).jobs
+    rows = [values(job.run()) | {"selector": ""} for job in jobs[1:]]
+    assert rows[0] == rows[1]
+    assert place.begin("spoiled").sweep.read().after_labelling == ["spoiling"]
+
+
+def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
+    """An unknown method, and one that needs what a sweep does not have."""
+    encoder = str(save_encoder(tmp_path / "encoder"))
+    for changes, says in (
+        ({"selectors": ("nothing",)}, "--select nothing: no such method. Choose random, "),
+        ({"selectors": ("random", "targeted")}, "--select targeted: .* a target task"),
+        ({"selectors": ("shown",), "model": encoder}, "the sweep's model is an encoder"),
+        ({"selectors": ("random", "random")}, "--select: different methods"),
+        ({"selectors": ()}, "--select: different methods"),
+    ):
+        with pytest.raises(InputError, match=says):
+            place.begin("refused", **changes)
+    assert not (place.path / "refused").exists()
+
+
+def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One curve for each selector; zero-shot is in each."""
+
+    class Here(InProcess):
+        def __class_getitem__(cls, item: object) -> type[Here]:
+            return cls
+
+    monkeypatch.setattr(sweep_module, "LocalWorkers", Here)
+    curves = sweep_module.sweep(
+        [place.chosen()],
+        place.path / "python",
+        model=place.model,
+        recipe=SHORT,
+        budgets=(0, 10),
+        selectors=("random", "shortest"),
+        test_size=20,
+        device="cpu",
+        max_new_tokens=3,
+    )
+    assert list(curves) == ["first", "first [shortest]"]
+    assert [curve.budgets for curve in curves.values()] == [[0, 10]] * 2
+    assert curves["first"].zero_shot == curves["first [shortest]"].zero_shot
+
+
+class Made(InProcess):
+    """Workers that make scores up; jobs of one selector fail."""
+
+    failing = "spread"
+
+    def do(self, job: Any, report: Any) -> Any:
+        assert isinstance(job, SweepJob)
+        splits = job.splits(lambda instruction, user: user)
+        score = 0.4 + job.budget / 100 + 0.01 * EVERY.index(job.selector)
+        made: dict[str, Any] = {"score": score, "test_size": 20}
+        made = {"error": "no luck"} if job.selector == self.failing else made
+        return job.row(test_digest=splits.test_digest, **made)
+
+
+def begin(place: Place, *selectors: str) -> Begun:
+    """A sweep of one folder with these selectors."""
+    return place.begin("joined", budgets=(0, 10, 20), selectors=selectors)
+
+
+def test_a_rerun_adds_selectors(place: Place) -> None:
+    """Only their jobs run; failed ones on request; every selector has its curve."""
+    begun = begin(place, "random")
+    begun.sweep.run(begun.jobs, Made(), retries=0)
+    before = json.loads((begun.sweep.path / "curve.json").read_text())
+    assert list(before) == ["first"]
+    more = begin(place, "spread", "shortest")
+    left = more.sweep.missing(more.jobs)
+    assert {job.selector for job in left} == {"spread", "shortest"} and len(left) == 4
+    more.sweep.run(left, Made(), retries=0)
+    assert more.sweep.read().selectors == ["random", "spread", "shortest"]
+    again = more.sweep.missing(more.jobs, retry_failed=True)
+    assert {job.selector for job in again} == {"spread"} and len(again) == 2
+    curves = json.loads((begun.sweep.path / "curve.json").read_text())
+    assert curves["first"] == before["first"]
+    assert curves["first [shortest]"]["scores"] == pytest.approx([0.4, 0.51, 0.61])
+    assert curves[curve_name("first", "spread")]["budgets"] == [0]
+
+
+def test_a_sweep_of_an_earlier_version_opens(place: Place) -> None:
+    """Without selectors in its files it has random labels, and can be extended."""
+    begun = place.begin("earlier", budgets=(0, 10))
+    begun.sweep.run(begun.jobs, Made())
+    content = json.loads(begun.sweep.file.read_text())
+    del content["selectors"], content["after_labelling"]
+    begun.sweep.file.write_text(json.dumps(content))
+    rows = [json.loads(line) for line in begun.sweep.scores.path.read_text().splitlines()]
+    for row in rows:
+        del row["selector"], row["selection_seconds"]
+    begun.sweep.scores.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert begun.sweep.missing(begun.jobs) == ()
+    more = place.begin("earlier", selectors=("random", "shortest"))
+    assert [job.selector for job in more.sweep.missing(more.jobs)] == ["shortest"]
+    assert more.sweep.read().selectors == ["random", "shortest"]

@@ -247,8 +247,16 @@ def full_above(
     return seen
 
 
-@pytest.mark.parametrize("recomputed", [False, True])
-@pytest.mark.parametrize("micro", [None, 8])
+@pytest.mark.parametrize(
+    ("micro", "recomputed"),
+    [
+        (8, False),
+        *(
+            pytest.param(micro, recomputed, marks=pytest.mark.slow)
+            for micro, recomputed in ((8, True), (None, False), (None, True))
+        ),
+    ],
+)
 def test_when_memory_runs_out_a_step_runs_in_smaller_parts(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, micro: int | None, recomputed: bool
 ) -> None:

@@ -126,9 +126,9 @@ def select(
             needs is missing.
 
     Examples:
-        >>> pool = [{"input_text": text} for text in ("a", "b", "a", "c")]
-        >>> [(found.rank, found.index) for found in select(pool, 3)]
-        [(1, 3), (2, 0), (3, 1)]
+        >>> pool = [{"input_text": text} for text in ("a", "b", "c")]
+        >>> [(found.rank, found.index) for found in select(pool, 2)]
+        [(1, 2), (2, 0)]
     """
     chosen = selector(method) if isinstance(method, str) else method
     inputs = Inputs(model, group_by, target, device, dtype, signals, on_signal)

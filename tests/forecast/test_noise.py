@@ -62,13 +62,36 @@ def test_an_erratic_series_widens_the_interval_and_gives_a_warning() -> None:
 
 
 def test_a_fall_within_the_noise_gives_no_warning() -> None:
-    """A small test set explains a fall that a large one does not."""
+    """A small test set explains a fall that a large one does not; it says that nothing rises."""
     seen = [(50, 0.6), (100, 0.5)]
     small, large = (
         forecast(observations=seen, observe_size=size, target_score=0.8).warnings
         for size in (50, 5000)
     )
-    assert small == () and any("fall from 0.6 at 50 to 0.5 at 100" in w for w in large)
+    assert len(small) == 1 and "do not improve" in small[0]
+    assert any("fall from 0.6 at 50 to 0.5 at 100" in w for w in large)
+
+
+def test_scores_that_do_not_rise_give_a_warning() -> None:
+    """Several seeds, or more labels, show a rise that two small test sets hide."""
+    flat = [(50, 0.7), (100, 0.735)]
+    found = {
+        name: any("do not improve" in w for w in forecast(observations=seen, **options).warnings)
+        for name, seen, options in (
+            ("flat", flat, {}),
+            ("one budget", [(50, 0.7), (50, 0.7)], {}),
+            ("large test set", flat, {"observe_sd": 0.001}),
+            ("more labels", [*flat, (1000, 0.8)], {}),
+            ("losses", [(50, 0.7), (100, 0.71)], {"lower_is_better": True, "scale": 1}),
+        )
+    }
+    assert found == {
+        "flat": True,
+        "one budget": False,
+        "large test set": False,
+        "more labels": False,
+        "losses": True,
+    }
 
 
 def test_a_rising_loss_has_its_own_warning() -> None:

@@ -334,6 +334,12 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
             f"the scores scatter by about {tau:.2f} between training runs at 100 labels: average "
             "several seeds at each budget"
         )
+    if fall is None and scores.are_flat:
+        warnings.append(
+            "the scores do not improve by more than their noise: perhaps this model does not learn "
+            "the task, and the forecast expects that it does; compare them with the score of "
+            "always giving the most frequent answer, and measure at more labels first"
+        )
     before = known.parts[0].before
     for n, score, noise in scores.all:
         expected = before.at(n)

@@ -137,6 +137,22 @@ class Scores:
                 highest.append((score, variance))
         return found
 
+    @property
+    def are_flat(self) -> bool:
+        """Whether the mean score at the most labels is within one sd of noise of the first mean.
+
+        False with a single number of labels.
+        """
+        if self.distinct < 2:
+            return False
+        ends = []
+        for n in (self.all[0].n, self.all[-1].n):
+            there = [score for score in self.all if score.n == n]
+            mean = sum(score.score for score in there) / len(there)
+            ends.append((mean, sum(s.typical_variance() for s in there) / len(there) ** 2))
+        (first, its), (last, variance) = ends
+        return last - first < math.sqrt(its + variance)
+
     def groups(self) -> list[tuple[float, list[NoisyScore]]]:
         """Return the scores grouped by labels; close budgets are joined where there are many."""
         width = CLOSE if self.distinct > _MANY else 0.0

@@ -24,7 +24,12 @@ def tune(
     seed: Annotated[int, Option(help="Training seed.", min=0)] = 1,
     model: OwnModel = None,
     keep: Annotated[
-        Path | None, Option(help="Folder for the tuned model.  [default: discard it]")
+        Path | None,
+        Option(
+            "--keep-model",
+            "--keep",
+            help="Folder for the tuned model, which --model takes.  [default: discard it]",
+        ),
     ] = None,
     force: Annotated[
         bool, Option("--force", help="Let --keep replace files that it did not save.")

@@ -40,3 +40,11 @@ def test_committed_rows() -> None:
     shares = [share_of_labels(scores, task, "k-centre") for task in learned(scores)]
     assert any(share is not None for share in shares)
     assert sum(line.startswith("| k-centre") for line in lines(scores)) == 2
+
+
+def test_the_page_shows_what_the_command_prints() -> None:
+    """Of the committed rows."""
+    page = (SELECTED.parents[2] / "docs/does-selection-save-labels.md").read_text("utf-8")
+    rows = [line for line in lines(read("linear")) if line.startswith("|")]
+    assert len(rows) > 10
+    assert [line for line in rows if line not in page] == []

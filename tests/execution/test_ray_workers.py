@@ -50,6 +50,7 @@ def cluster(environment: None) -> Iterator[Any]:
     made.shutdown()
 
 
+@pytest.mark.slow
 def test_jobs_share_kept_actors(environment: None, tmp_path: Path) -> None:
     """Two actors do four jobs; one that is killed in a job is replaced, at the cost of a try."""
     jobs = [SquareJob(n) for n in range(3)]

@@ -99,7 +99,9 @@ def test_constrained_answers(job: SweepJob) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "steps"), [(QUICK, 80), (QUICK_LORA, 150)], ids=["full", "lora"]
+    ("recipe", "steps"),
+    [(QUICK, 80), pytest.param(QUICK_LORA, 150, marks=pytest.mark.slow)],
+    ids=["full", "lora"],
 )
 def test_more_labels_score_higher(job: SweepJob, recipe: Recipe, steps: int) -> None:
     """500 labels score above none and above the most frequent label, by 2 standard errors."""

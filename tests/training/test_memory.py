@@ -302,6 +302,7 @@ def test_when_memory_runs_out_in_validation_it_goes_on_in_smaller_parts(
         assert one == pytest.approx(two, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_if_nothing_helps_the_error_says_what_takes_less(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,7 @@ def labelcast_way(
     Args:
         prior: the fitted numbers.
         levels: of the intervals.
-        zero_shot: whether the forecast is told the curve's zero-shot score.
+        zero_shot: whether the curve's zero-shot score is given.
     """
 
     def predict(case: Case) -> Predicted:

@@ -18,6 +18,10 @@ def test_a_division_sums_to_n_within_the_limits(
     assert found.sum() == n
     assert (found >= 0).all()
     assert (found <= most).all()
+    if sum(weights) > 1e-6:
+        # A group with room gets at least its share, rounded down.
+        share = np.floor(n * np.array(weights) / sum(weights) - 1e-6)
+        assert (found >= np.minimum(share, most)).all()
 
 
 def test_a_division_without_limits_is_by_largest_remainder() -> None:

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from labelled_pools import WORDS, gradients, labelled, pool_of
 from small_encoders import save_encoder
 
@@ -15,7 +13,7 @@ from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel, load_encoder
 from labelcast.selection.selector import select
 from labelcast.selection.subjects import subject
-from labelcast.selection.tive import Tive, _equal_shares, _members, quotas
+from labelcast.selection.tive import Tive, _equal_shares, _members
 from labelcast.selection.warm_up import WarmUp, warm_up
 
 TRAINING = WarmUp(epochs=1, rank=2, learning_rate=1e-2, batch_size=4)
@@ -91,18 +89,3 @@ def test_what_is_missing_is_refused_at_once(tiny: LanguageModel) -> None:
         select(Tive(), pool_of(tiny, labelled(WORDS)), 1)
     with pytest.raises(InputError, match="above 0"):
         Tive(temperature=0)
-
-
-@given(st.lists(st.tuples(st.floats(0, 10), st.integers(1, 9)), min_size=1, max_size=6), st.data())
-def test_quotas_add_up_and_never_exceed_a_task(
-    tasks: list[tuple[float, int]], data: st.DataObject
-) -> None:
-    """n in all; a task with room gets at least its rounded-down share."""
-    weights, sizes = (np.array(column) for column in zip(*tasks, strict=True))
-    n = data.draw(st.integers(0, int(sizes.sum())))
-    counts = quotas(weights.astype(float), sizes, n)
-    assert counts.sum() == n
-    assert (counts <= sizes).all() and (counts >= 0).all()
-    if weights.sum() > 1e-6:
-        share = np.floor(n * weights / weights.sum() - 1e-6)
-        assert (counts >= np.minimum(share, sizes)).all()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.gradient_vectors import SIZE
+from labelcast.selection.clusters import divide
 from labelcast.selection.labelled import contents
 from labelcast.selection.less import unit
 from labelcast.selection.pool import Need, Pool
@@ -72,7 +73,7 @@ class Tive:
         vectors, norms = self._gradients(pool, seed)
         members = _members(pool)
         means = np.array([norms[rows].mean() for rows in members])
-        counts = quotas(means, np.array([len(rows) for rows in members]), n)
+        counts = divide(n, means, [len(rows) for rows in members])
         rng, chosen, values = np.random.default_rng(seed), [], np.zeros(pool.size)
         for rows, count in zip(members, counts, strict=True):
             own = vectors[rows].astype(np.float32)
@@ -116,31 +117,7 @@ def _members(pool: Pool) -> list[NDArray[np.int64]]:
 def _equal_shares(members: Sequence[NDArray[np.int64]], count: int, seed: int) -> list[int]:
     """Positions of `count` examples, as equally many of each task as there are, in order."""
     rng = np.random.default_rng(seed)
-    counts = quotas(np.ones(len(members)), np.array([len(rows) for rows in members]), count)
+    counts = divide(count, np.ones(len(members)), [len(rows) for rows in members])
     pairs = zip(members, counts, strict=True)
     drawn = [rng.choice(rows, size=own, replace=False) for rows, own in pairs]
     return sorted(np.concatenate(drawn).tolist())
-
-
-def quotas(weights: NDArray[np.float64], sizes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Divide n in proportion to weights [T], with at most `sizes` [T] each.
-
-    Fractions are rounded by largest remainder, the first of equal ones up; what a full task cannot
-    take is divided among the others. If all weights are 0, the others count alike.
-
-    >>> quotas(np.array([3.0, 1.0]), np.array([10, 10]), 8).tolist()
-    [6, 2]
-    >>> quotas(np.array([3.0, 1.0]), np.array([2, 10]), 8).tolist()
-    [2, 6]
-    """
-    exact = np.zeros(len(weights))
-    open_ = sizes > 0
-    while (left := n - exact.sum()) > 1e-9:
-        part = np.where(open_, weights, 0.0)
-        part = part if part.sum() > 0 else open_.astype(float)
-        exact = np.where(open_, np.minimum(sizes, exact + left * part / part.sum()), exact)
-        open_ = exact < sizes
-    counts = np.floor(exact + 1e-9).astype(np.int64)
-    order = np.argsort(-(exact - counts), kind="stable")
-    counts[order[: n - counts.sum()]] += 1
-    return counts

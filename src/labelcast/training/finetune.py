@@ -57,14 +57,25 @@ _IDENTITY = "training.json"
 _UNFINISHED = ".unfinished"
 
 
+def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
+    """The sequences to train on and those for the validation loss, checked."""
+    parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
+    check_lengths(parts, recipe)
+    return parts
+
+
 class CausalBackend:
     """Causal language models; see `training.backend.Backend`.
 
     Attributes:
         checkpoint_seconds: least time between two checkpoints.
+        encode: the checked sequences of the labels, to train on and for the validation loss.
+        trainer: what trains on these.
     """
 
     checkpoint_seconds = 300.0
+    encode = staticmethod(encode_labels)
+    trainer = staticmethod(make_trainer)
 
     def load(
         self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
@@ -142,12 +153,12 @@ class CausalBackend:
         Under `accelerate launch` every process calls it with the model on the CPU, and the trainer
         moves parts of it to the devices.
         """
-        parts = encode_labels(lm, labels, recipe)
+        parts = self.encode(lm, labels, recipe)
         device, bf16 = choose_device(placement.device).value, in_bf16(placement)
         if os.environ.get("WORLD_SIZE", "1") == "1":  # else chosen for all processes
-            recipe = fitting(lm, parts[0].rows + parts[1].rows, recipe, 1, bf16=bf16)
+            recipe = fitting(lm, [row for part in parts for row in part.all], recipe, 1, bf16=bf16)
         model, log = run_trainer(
-            lambda path: make_trainer(lm, parts, recipe, seed, path, device, bf16),
+            lambda path: self.trainer(lm, parts, recipe, seed, path, device, bf16),
             recipe,
             device,
             identity_of(lm.identity.fingerprint, labels, recipe, seed),
@@ -272,13 +283,6 @@ def run_trainer(
         )
     log.peak_bytes = peak_memory(device)
     return trainer.model, log
-
-
-def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
-    """The sequences to train on and those for the validation loss, checked."""
-    parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
-    check_lengths(parts, recipe)
-    return parts
 
 
 def in_bf16(placement: Placement) -> bool:

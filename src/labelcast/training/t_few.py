@@ -17,16 +17,12 @@ from transformers import set_seed
 from transformers.optimization import Adafactor
 
 from labelcast.errors import InputError
-from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.backend import Placement
 from labelcast.training.finetune import (
     CausalBackend,
     check_lengths,
-    identity_of,
-    in_bf16,
-    run_trainer,
 )
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
@@ -38,7 +34,6 @@ from labelcast.training.trainer import (
     encode,
     predicts_answer,
     training_arguments,
-    unpatched,
 )
 
 # Added to 1 - p, whose logarithm would be infinite at p = 1. The published code adds 0.01.
@@ -59,20 +54,12 @@ class TFewBackend(CausalBackend):
             raise InputError(f"recipe {recipe.name!r}: runs on one GPU. Use --gpus-per-job 1.")
         return super().load(model, recipe, placement, train=train)
 
-    def train(
-        self,
-        lm: LanguageModel,
-        labels: Budget,
-        recipe: Recipe,
-        seed: int,
-        placement: Placement,
-        folder: Path | None,
-        progress: OnStep,
-    ) -> FineTuned:
-        """Train in this process, without merging the vectors.
+    @staticmethod
+    def encode(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
+        """The sequences of each example with all allowed answers; see `choices`.
 
         Raises:
-            InputError: the task lists no answers, or peft knows no (IA)3 layers of this model.
+            InputError: the task lists no answers.
         """
         if len(lm.answers) < 2:
             raise InputError(
@@ -81,36 +68,36 @@ class TFewBackend(CausalBackend):
             )
         parts = [choices(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
         check_lengths(parts, recipe)
-        device, bf16 = choose_device(placement.device).value, in_bf16(placement)
+        return parts
 
-        def make(path: Path) -> ChoiceTrainer:
-            set_seed(seed)
-            model = with_vectors(lm)
-            rate = recipe.learning_rate
-            trained = [weight for weight in model.parameters() if weight.requires_grad]
-            return ChoiceTrainer(
-                lm.model.get_output_embeddings(),
-                model=model,
-                args=training_arguments(recipe, seed, path, device, bf16),
-                optimizers=(Adafactor(trained, lr=rate, relative_step=False), None),
-                data_collator=collate_choices,
-                train_dataset=list(parts[0].rows),
-                eval_dataset=list(parts[1].rows),
-                processing_class=lm.tokenizer,
-            )
+    @staticmethod
+    def trainer(
+        lm: LanguageModel,
+        parts: Sequence[Sequences],
+        recipe: Recipe,
+        seed: int,
+        folder: Path,
+        device: str,
+        bf16: bool,
+    ) -> Any:
+        """A trainer of the vectors with the three losses.
 
-        model, log = run_trainer(
-            make,
-            recipe,
-            device,
-            identity_of(lm.identity.fingerprint, labels, recipe, seed),
-            folder,
-            self.checkpoint_seconds,
-            progress,
-            placement.reports,
+        Raises:
+            InputError: peft knows no (IA)3 layers of this model.
+        """
+        set_seed(seed)
+        model = with_vectors(lm)
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        return ChoiceTrainer(
+            lm.model.get_output_embeddings(),
+            model=model,
+            args=training_arguments(recipe, seed, folder, device, bf16),
+            optimizers=(Adafactor(trained, lr=recipe.learning_rate, relative_step=False), None),
+            data_collator=collate_choices,
+            train_dataset=list(parts[0].rows),
+            eval_dataset=list(parts[1].rows),
+            processing_class=lm.tokenizer,
         )
-        log.dropped = sum(part.dropped for part in parts)
-        return FineTuned(replace(lm, model=unpatched(model)), log)
 
 
 def choices(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> Sequences:

@@ -55,6 +55,11 @@ class Sequences:
     rows: tuple[dict[str, Any], ...]
     dropped: int
 
+    @property
+    def all(self) -> list[dict[str, list[int]]]:
+        """Every sequence; a row of T-Few has one for each allowed answer."""
+        return [one for row in self.rows for one in row.get("choices", (row,))]
+
 
 def encode(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> Sequences:
     """Prompt, answer and end of turn of each labelled example, in order.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_encoders import save_encoder
 from small_sweeps import InProcess, Place, make_place, scores
 
 from labelcast.errors import InputError, RunError
@@ -18,7 +19,7 @@ from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.scores import ScoresFile
 from labelcast.sweeps.sweep import Sweep, sweep_task
-from labelcast.training.recipe import FULL
+from labelcast.training.recipe import FULL, LORA
 
 FIELDS = ("task", "model", "budget", "seed", "metric", "score", "test_size", "seconds", "error")
 
@@ -217,3 +218,13 @@ def test_a_folder_of_other_files_is_not_a_sweep(made: Place) -> None:
     with pytest.raises(InputError, match="not empty and is not a sweep"):
         made.begin("other", budgets=(0,))
     assert [path.name for path in folder.iterdir()] == ["jobs"]
+
+
+def test_a_recipe_for_other_models_is_refused_before_any_work(tmp_path: Path) -> None:
+    """An encoder has no adapters to train: one message, and no folder."""
+    encoder = str(save_encoder(tmp_path / "encoder"))
+    settings = SweepSettings(model=encoder, recipe=LORA, budgets=(0, 20), seeds=(1,))
+    source = sweep_task("post_room", settings)
+    with pytest.raises(InputError, match="trains language models"):
+        Sweep(tmp_path / "out").begin([source], settings)
+    assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curve
 from labelcast.sweeps.selected import check_selectors
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
-from labelcast.training.backend import recipe_for
+from labelcast.training.backend import check_recipe, recipe_for
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
 
@@ -198,6 +198,7 @@ class Sweep:
         names = [source.task.name for source in tasks]
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
+        check_recipe(settings.recipe, settings.model)
         now = _content(tasks, settings, describe(settings.model))
         if self._joined(now) != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():

@@ -143,8 +143,14 @@ class Backend(Protocol):
 
 def backend_of(recipe: Recipe, model: str = "smollm2") -> Backend:
     """The backend of a recipe's method for a model; raises InputError if there is none."""
-    method = METHODS[recipe.method]
-    encoder = _is_encoder(model)
+    module, _, name = check_recipe(recipe, model).partition(":")
+    made: Backend = getattr(import_module(module), name)()
+    return made
+
+
+def check_recipe(recipe: Recipe, model: str) -> str:
+    """``module:class`` of the backend; raises InputError if the recipe does not train the model."""
+    method, encoder = METHODS[recipe.method], _is_encoder(model)
     place = method.encoder if encoder else method.causal
     if place is None:
         kinds = ("language models", "an encoder") if encoder else ("encoders", "a language model")
@@ -152,9 +158,7 @@ def backend_of(recipe: Recipe, model: str = "smollm2") -> Backend:
             f"model {model}: recipe {recipe.name!r} trains {kinds[0]}, and this is {kinds[1]}. "
             "Use --recipe full or linear."
         )
-    module, _, name = place.partition(":")
-    made: Backend = getattr(import_module(module), name)()
-    return made
+    return place
 
 
 def recipe_for(spec: str | Path | Recipe, model: str) -> Recipe:

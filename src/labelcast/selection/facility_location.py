@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from heapq import heapify, heapreplace
 
 import numpy as np
@@ -13,8 +12,6 @@ from labelcast.selection.neighbours import nearest
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 
-Column = Callable[[int], tuple[NDArray[np.int64] | slice, NDArray[np.float64]]]
-
 _DIGITS = 9
 """Of gains, so that equal ones stay equal: two examples that serve only each other are common."""
 
@@ -24,7 +21,7 @@ class FacilityLocation:
 
     Up to `dense` examples the matrix is complete and the choice equals naive greedy's. Above, an
     example is similar to itself and to its `neighbours` nearest ones only, in either direction,
-    and memory is O(N neighbours). Lazy evaluation is exact: gains never rise.
+    and memory is O(N neighbours). Both evaluate greedy exactly.
 
     The value of an example is the gain at the time it is chosen, at least 0, never rising. Of equal
     gains the first example is taken. The seed changes only the neighbours of a large pool.
@@ -42,47 +39,68 @@ class FacilityLocation:
         """Choose n examples; see `Selector`."""
         vectors, size = pool.embeddings, pool.size
         if size <= max(self.dense, self.neighbours + 1):
-            matrix = np.maximum(vectors.astype(np.float64) @ vectors.T, 0)
-            return lazy_greedy(lambda j: (slice(None), matrix[:, j]), matrix.sum(axis=0), n)
+            return lazy_greedy(np.maximum(vectors.astype(np.float64) @ vectors.T, 0), n)
         places, cosines = nearest(vectors, self.neighbours, seed)
         columns = np.append(places, np.arange(size)[:, None], axis=1)
         values = np.append(cosines, np.ones((size, 1), np.float32), axis=1).clip(0)
         starts = np.arange(size + 1) * columns.shape[1]
         graph = csc_matrix((values.ravel(), columns.ravel(), starts), shape=(size, size))
         # Both directions: i is served by j also where only j has i as a neighbour.
-        graph = graph.maximum(graph.T.tocsc()).tocsc()
-
-        def column(j: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-            part = slice(graph.indptr[j], graph.indptr[j + 1])
-            return graph.indices[part], graph.data[part].astype(np.float64)
-
-        gains = np.add.reduceat(graph.data.astype(np.float64), graph.indptr[:-1])
-        return lazy_greedy(column, gains, n)
+        return graph_greedy(graph.maximum(graph.T.tocsc()).tocsc(), n)
 
 
-def lazy_greedy(column: Column, gains: NDArray[np.float64], n: int) -> Selection:
-    """Maximise sum_i max_{j in A} s_ij over n columns, greedily.
+def lazy_greedy(matrix: NDArray[np.float64], n: int) -> Selection:
+    """Maximise sum_i max_{j in A} s_ij >= 0 over n columns of a complete matrix, greedily.
 
-    Args:
-        column: the rows i and values s_ij >= 0 of a column j; other values of it are 0.
-        gains: the sum of each column, [N].
-        n: how many to choose.
+    A column's gain is computed again only when the last known one, which it cannot exceed, is the
+    largest.
     """
-    served = np.zeros(len(gains))
-    heap = list(zip((-gains.round(_DIGITS)).tolist(), range(len(gains)), strict=True))
+    served = np.zeros(len(matrix))
+    gains = matrix.sum(axis=0).round(_DIGITS)
+    heap = list(zip((-gains).tolist(), range(len(gains)), strict=True))
     heapify(heap)
     positions, values = np.empty(n, np.int64), np.empty(n)
     for step in range(n):
         while True:
             j = heap[0][1]
-            rows, similar = column(j)
-            gain = round(float(np.maximum(similar - served[rows], 0).sum()), _DIGITS)
+            gain = round(float(np.maximum(matrix[:, j] - served, 0).sum()), _DIGITS)
             if heap[0][0] >= -gain:
                 break
             heapreplace(heap, (-gain, j))
             if heap[0] == (-gain, j):
                 break
         positions[step], values[step] = j, gain
-        served[rows] = np.maximum(served[rows], similar)
+        np.maximum(served, matrix[:, j], out=served)
         heapreplace(heap, (np.inf, j))
     return Selection(positions, values)
+
+
+def graph_greedy(graph: csc_matrix, n: int) -> Selection:
+    """The same of a symmetric sparse matrix without empty columns.
+
+    After each choice, the gains of the columns that share a row with it are computed again: a few
+    thousand in a graph of 32 neighbours, whatever N is.
+    """
+    served = np.zeros(graph.shape[0], graph.dtype)
+    gains = _gains(graph, served)
+    positions, values = np.empty(n, np.int64), np.empty(n)
+    for step in range(n):
+        chosen = int(gains.argmax())
+        positions[step], values[step] = chosen, gains[chosen]
+        part = slice(graph.indptr[chosen], graph.indptr[chosen + 1])
+        rows, similar = graph.indices[part], graph.data[part]
+        better = similar > served[rows]
+        served[rows[better]] = similar[better]
+        touched = np.unique(graph[:, rows[better]].indices)
+        touched = touched[gains[touched] > -np.inf]
+        gains[touched] = _gains(graph[:, touched], served)
+        gains[chosen] = -np.inf
+    return Selection(positions, values)
+
+
+def _gains(graph: csc_matrix, served: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What each column adds to what is served, [K]."""
+    if not graph.shape[1]:
+        return np.empty(0)
+    more = np.maximum(graph.data - served[graph.indices], 0)
+    return np.add.reduceat(more, graph.indptr[:-1], dtype=np.float64).round(_DIGITS)

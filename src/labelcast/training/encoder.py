@@ -27,6 +27,7 @@ from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate, summarise
 from labelcast.training.finetune import identity_of, in_bf16, run_trainer, save_files
+from labelcast.training.packing import classifier
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 from labelcast.training.trainer import SteadyTrainer, training_arguments
@@ -84,7 +85,7 @@ class EncoderBackend:
             set_seed(seed)  # for a head that starts at random
             lm.model.requires_grad_(True)
             head = lm.named_head() if lm.pooling.sentence else _random_head(lm)
-            model = Classifier(lm.model, lm.pooling, head.requires_grad_(True))
+            model = classifier(lm.model, lm.pooling, head.requires_grad_(True))
             return SteadyTrainer(
                 model=model,
                 optimizers=(_optimizer(model, recipe), None),

@@ -49,8 +49,8 @@ from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import free_bytes, peak_memory, reset_peak, unless_full
 from labelcast.models.plan import count_costs, gpu_rooms, pass_bytes, plan_at_once
-from labelcast.sweeps.job import SweepTask
 from labelcast.sweeps.sweep import sweep
+from labelcast.sweeps.task_data import SweepTask
 from labelcast.training.backend import Placement
 from labelcast.training.finetune import CausalBackend, encode_labels, in_bf16
 from labelcast.training.memory import fitting, size_of, training_bytes

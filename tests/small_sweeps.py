@@ -11,9 +11,10 @@ from typing import Any
 from small_training import TASK, save_model, write_records
 
 from labelcast.execution.workers import Ended, Job, JobProgress, Moved, ReportProgress, Started
-from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
+from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.sweep import Sweep
+from labelcast.sweeps.task_data import SweepTask
 from labelcast.training.recipe import Recipe
 
 SHORT = Recipe(name="short", method="full", learning_rate=3e-3, max_steps=4, batch_size=4)

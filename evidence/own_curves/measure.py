@@ -22,9 +22,10 @@ from evidence.own_curves.rows import FACTS, GENERATED, ROWS, SELECTED, TASKS, Ro
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json
-from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
+from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import RANDOM, ScoreRow
 from labelcast.sweeps.sweep import Sweep, sweep_task
+from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.training.backend import recipe_for
 
 BUDGETS = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)

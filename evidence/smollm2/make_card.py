@@ -172,8 +172,9 @@ def curves(making: Making) -> None:
 
 def _by_budgets(making: Making) -> Iterator[tuple[tuple[int, ...], list[CardTask]]]:
     """Tasks with the budgets that their data allows besides the test set."""
-    from labelcast.sweeps.job import SweepSettings, split
+    from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.sweep import sweep_task
+    from labelcast.sweeps.task_data import split
     from labelcast.training.recipe import FULL
 
     settings = SweepSettings(model=making.config["model"], recipe=FULL)

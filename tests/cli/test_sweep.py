@@ -18,7 +18,7 @@ from small_selectors import register
 from small_sweeps import InProcess, Place, make_place, scores
 
 from labelcast.execution import local
-from labelcast.sweeps.job import SweepTask, split
+from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.tasks.sources import open_source
 
 TESTS = Path(__file__).resolve().parents[1]

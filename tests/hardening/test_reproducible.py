@@ -44,7 +44,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def every_step(base: Path, folder: Path, batch: int | None = None) -> Path:
     """Score, draw, CoS-Low, forecast and a split."""
-    from labelcast.sweeps.job import SweepTask, split
+    from labelcast.sweeps.task_data import SweepTask, split
     from labelcast.tasks.task import Task
 
     task, data, run = base / "first.yaml", base / "data.jsonl", folder / "run"

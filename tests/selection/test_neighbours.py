@@ -36,8 +36,19 @@ def test_cells_miss_few_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.mean(shared) > 9
 
 
+@pytest.mark.parametrize("columns", [40, 1000, 1007])
+def test_the_largest_of_each_row(columns: int) -> None:
+    """In narrow and in wide rows, also among equal values."""
+    values = np.random.default_rng(0).integers(0, 50, (30, columns)).astype(np.float32)
+    values[:10] += np.random.default_rng(1).random((10, columns), dtype=np.float32)
+    places, found = neighbours.largest(values, 9)
+    np.testing.assert_array_equal(np.sort(found), np.sort(values)[:, -9:])
+    np.testing.assert_array_equal(np.take_along_axis(values, places, axis=1), found)
+    assert all(len({*row.tolist()}) == 9 for row in places)
+
+
 def test_cells_have_enough_neighbours_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among duplicates a cell may be the only one that is large."""
+    """Among duplicates a cell may be the only one that is large, and is divided."""
     rows = np.vstack([np.repeat(vectors(1), 190, axis=0), vectors(10, seed=1)])
     monkeypatch.setattr(neighbours, "EXACT", 100)
     monkeypatch.setattr(neighbours, "_CELL", 10)

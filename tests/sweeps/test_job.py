@@ -18,8 +18,9 @@ from labelcast.errors import InputError, NoMemoryError
 from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress
 from labelcast.sweeps import job as job_module
-from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask, split
+from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import ScoreRow
+from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.tasks.task import Task
 from labelcast.training import finetune
 from labelcast.training.evaluate import Scoring, evaluate
@@ -57,7 +58,7 @@ def changed(job: SweepJob, **changes: Any) -> SweepJob:
 def test_a_job_can_be_sent_and_its_row_kept(job: SweepJob) -> None:
     """A job survives pickling, and its row survives JSON; unknown fields of a row are ignored."""
     assert pickle.loads(pickle.dumps(job)) == job
-    assert job.key == ("first", 50, 0, "random")
+    assert job.key == ("first", 50, 0, "random", "none")
     row = changed(job, budget=0).run()
     kept = json.loads(json.dumps(row.model_dump()))
     assert ScoreRow.model_validate(kept | {"later": 1}) == row

@@ -20,7 +20,8 @@ from small_training import (
 
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
-from labelcast.sweeps.job import SweepJob, SweepSettings, SweepTask
+from labelcast.sweeps.job import SweepJob, SweepSettings
+from labelcast.sweeps.task_data import SweepTask
 from labelcast.training import finetune
 from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.evaluate import Scoring, evaluate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, ReportT
 from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from labelcast.sweeps.job import SweepJob
+    from labelcast.sweeps.job import SweepJob, SweepSettings
     from labelcast.sweeps.scores import MeasuredCurve
     from labelcast.sweeps.sweep import Sweep
 
@@ -43,6 +44,23 @@ def sweep(
         str,
         typer.Option(help="Methods that choose the labels, separated by commas: random,k-centre."),
     ] = "random",
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="A task to train on before, as a warm start; repeatable."),
+    ] = None,
+    stage_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Its labelled examples, one for each --stage; the task's own by default."
+        ),
+    ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            help="Orders of stages: none,trec,trec+emotion.  [default: none, and all in order]"
+        ),
+    ] = None,
+    stage_labels: Annotated[int, typer.Option(help="Labels of each stage, at most.")] = 1000,
     recipe: Annotated[
         str, typer.Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
     ] = "full",
@@ -80,6 +98,7 @@ def sweep(
 
     Example: labelcast sweep --task boolean_expressions --budgets 0,50,100,200,500 --out sweep
     Example: labelcast sweep --task sst2.yaml --select random,k-centre --seeds 1,2,3 --out sweep
+    Example: labelcast sweep --task sst2.yaml --stage trec.yaml --stages none,trec --out sweep
     """
     from labelcast.cli.sweep_table import SweepTable
     from labelcast.execution.local import LocalWorkers, cores
@@ -88,6 +107,7 @@ def sweep(
     from labelcast.sweeps import estimate
     from labelcast.sweeps.job import SweepSettings
     from labelcast.sweeps.records import ScoreRow
+    from labelcast.sweeps.stages import Stages
     from labelcast.sweeps.sweep import Sweep, sweep_task
     from labelcast.training.backend import recipe_for
     from labelcast.training.reporting import trackers
@@ -122,6 +142,16 @@ def sweep(
         task, _each("--data", data, task), _each("--test-data", test_data, task), strict=True
     )
     tasks = [sweep_task(spec, settings, *sources) for spec, *sources in given]
+    before = stage or []
+    sources_before = zip(before, _each("--stage-data", stage_data, before, "--stage"), strict=True)
+    settings = replace(
+        settings,
+        stages=Stages.of(
+            [sweep_task(spec, settings, source) for spec, source in sources_before],
+            [order.strip() for order in stages.split(",")] if stages else (),
+            stage_labels,
+        ),
+    )
     found = Sweep(out)
     with waiting("Reading the tasks' data"):
         all_jobs = found.begin(tasks, settings)
@@ -143,7 +173,8 @@ def sweep(
         with SweepTable(missing, workers.slots, found.scores.rows()) as table:
             result, event = table.on_result, table.on_event
             found.run(missing, workers, retries=retries, on_result=result, on_event=event)
-    _show(found, [source.task.name for source in tasks], settings.selectors, len(all_jobs), as_json)
+    names = [source.task.name for source in tasks]
+    _show(found, names, settings, len(all_jobs), as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -155,14 +186,16 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _each(option: str, given: Sequence[str] | None, task: Sequence[str]) -> Sequence[str | None]:
+def _each(
+    option: str, given: Sequence[str] | None, task: Sequence[str], beside: str = "--task"
+) -> Sequence[str | None]:
     """One value for each task; None for all if none is given."""
     if not given:
         return [None] * len(task)
     if len(given) != len(task):
         raise InputError(
-            f"{option}: given {len(given)} times for {len(task)} tasks. Give one for each --task, "
-            "in the same order."
+            f"{option}: given {len(given)} times for {len(task)} tasks. Give one for each "
+            f"{beside}, in the same order."
         )
     return given
 
@@ -172,7 +205,7 @@ def _estimate(
 ) -> None:
     """Print how long the missing jobs will take."""
     from labelcast.sweeps import estimate
-    from labelcast.sweeps.records import RANDOM
+    from labelcast.sweeps.records import NO_STAGES, RANDOM
 
     speeds: dict[str, estimate.Speed] = {}
     # The last job of each task has its largest budget.
@@ -192,8 +225,10 @@ def _estimate(
     pairs = [estimate.seconds(job, speeds[job.name]) for job in missing]
     low, high = estimate.total(pairs, devices)
     selects = any(job.selector != RANDOM for job in missing)
+    left_out = ["the time to choose labels"] if selects else []
+    left_out += ["the stages before"] if any(job.stages != NO_STAGES for job in missing) else []
     basis = "measured: a few training steps and answers of each task"
-    basis += "; the time to choose labels is not counted" if selects else ""
+    basis += f"; not counted: {' and '.join(left_out)}" if left_out else ""
     if as_json:
         print_json(
             {
@@ -212,19 +247,24 @@ def _estimate(
     many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
     device = next(iter(speeds.values())).device
     say(f"  measured: {many}, a few training steps and answers each, on {device}")
-    if selects:
-        say("  not counted: the time to choose labels")
+    if left_out:
+        say(f"  not counted: {' and '.join(left_out)}")
     say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 
 def _show(
-    found: Sweep, tasks: Sequence[str], selectors: Sequence[str], jobs: int, as_json: bool
+    found: Sweep, tasks: Sequence[str], settings: SweepSettings, jobs: int, as_json: bool
 ) -> None:
     from labelcast.sweeps.scores import curve_name
 
     curves = found.write_curves()
     failed = [row for row in found.scores.rows() if row.error and row.task in tasks]
-    names = [curve_name(task, selector) for task in tasks for selector in selectors]
+    names = [
+        curve_name(task, selector, order)
+        for task in tasks
+        for order in settings.stages.orders
+        for selector in settings.selectors
+    ]
     if as_json:
         print_json(
             {

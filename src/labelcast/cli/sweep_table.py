@@ -116,16 +116,14 @@ class SweepTable:
         from rich.table import Table
         from rich.text import Text
 
-        from labelcast.sweeps.records import RANDOM
-
-        selected = any(job.selector != RANDOM for job in self.jobs)
-        heads = ["task", "labels", "seed", *(["select"] if selected else [])]
+        settings = any(job.key.setting for job in self.jobs)
+        heads = ["task", "labels", "seed", *(["setting"] if settings else [])]
         table = Table(*heads, "where", "for", "what", box=None, pad_edge=False)
         for number, (where, begun, text) in sorted(self.running.items()):
             job = self.jobs[number]
             span = timedelta(seconds=int(time.monotonic() - begun))
             cells = [job.name, f"{job.budget:,}", str(job.seed)]
-            cells += [job.selector if job.budget else ""] if selected else []
+            cells += [" ".join(job.key.setting)] if settings else []
             table.add_row(*map(cell, [*cells, where, str(span), text]))
         state = f"{self.done} done, {self.failed} failed, {len(self.left)} left; {self.until()}"
         return Group(table, Text(state))

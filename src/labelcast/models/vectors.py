@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import write_with
+from labelcast.models.identity import weights_digest
 from labelcast.models.loading import AnyModel
 from labelcast.models.protocols import Progress
 
@@ -27,7 +28,7 @@ class VectorStore:
         """Read what the folder has; None keeps the vectors in this process only."""
         self.lm = lm
         dtype = str(lm.dtype.value).removeprefix("torch.")
-        name = f"{lm.identity.fingerprint}-{dtype}.safetensors"
+        name = f"{lm.identity.fingerprint}-{weights_digest(lm.model)}-{dtype}.safetensors"
         self._file = None if folder is None else folder / name
         self._known: dict[bytes, Vectors] = {}
         self._read()

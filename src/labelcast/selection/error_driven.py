@@ -53,8 +53,7 @@ class ErrorDriven:
             return {"right": np.array(right.values), "vectors": vectors}
 
         about = [
-            pool.lm.identity.fingerprint,
-            str(pool.lm.dtype.value),
+            *pool.model_key,
             *pool.allowed,
             *(f"{example.prompt}\t{example.answer}" for example in pool.target),
         ]

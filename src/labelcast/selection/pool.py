@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import Confidence, score_confidence
+from labelcast.models.identity import weights_digest
 from labelcast.selection.signals import Arrays, SignalStore
 
 if TYPE_CHECKING:
@@ -143,6 +144,12 @@ class Pool:
             raise InputError(f"no model is given. {_WAYS_OUT[Need.MODEL]}")
         return self._model()
 
+    @cached_property
+    def model_key(self) -> tuple[str, str, str]:
+        """What tells the model apart from others, as it is before a method changes it."""
+        lm = self.lm
+        return lm.identity.fingerprint, weights_digest(lm.model), str(lm.dtype.value)
+
     def check(self, need: Need, method: str) -> None:
         """Refuse a pool that lacks what a method needs; computes nothing.
 
@@ -172,8 +179,7 @@ class Pool:
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
-        identity = (self.lm.identity.fingerprint, str(self.lm.dtype.value))
-        return [*identity, *more, *(example.prompt for example in self.examples)]
+        return [*self.model_key, *more, *(example.prompt for example in self.examples)]
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:
@@ -251,6 +257,10 @@ class _Part(Pool):
             store=pool.store,
         )
         self._pool, self._rows = pool, rows
+
+    @cached_property
+    def model_key(self) -> tuple[str, str, str]:
+        return self._pool.model_key
 
     def check(self, need: Need, method: str) -> None:
         self._pool.check(need, method)

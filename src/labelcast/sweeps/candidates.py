@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from labelcast.errors import InputError
 from labelcast.runs.run import Run
-from labelcast.sweeps.records import RANDOM
+from labelcast.sweeps.records import NO_STAGES, RANDOM
 from labelcast.sweeps.sweep import Sweep
 
 
@@ -38,7 +38,8 @@ class Candidate:
         after_labelling: whether it chose among labelled examples, so that a budget counts examples
             to train on and not labels to buy.
         notes: warnings about what was read.
-        trained: the fingerprint of the model and the digest of the recipe.
+        trained: the fingerprint of the model with the stages before, and the digest of the
+            recipe.
         folder: where the scores are.
     """
 
@@ -90,9 +91,9 @@ class Candidate:
 def read_candidates(
     path: Path, name: str, task: str | None = None, *, alone: bool = False
 ) -> list[Candidate]:
-    """The candidates in a folder: one for each selector of a sweep, and for each recipe of a run.
+    """The candidates in a folder: each selector and order of stages of a sweep, or a run's recipes.
 
-    Where a sweep is `alone`, its candidates are named by their selectors only.
+    Where a sweep is `alone`, its candidates are named by these only.
 
     Raises:
         InputError: neither a sweep nor a run, without scores, or of another task.
@@ -115,24 +116,31 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
     if chosen not in content.tasks:
         raise InputError(f"{sweep.path}: no task {chosen!r} in it; it has {', '.join(tasks)}.")
     rows = [row for row in sweep.scores.rows() if row.task == chosen]
-    tried = dict.fromkeys(row.selector for row in rows if row.budget)
-    selectors = [one for one in dict.fromkeys([*content.selectors, *tried]) if one in tried]
+    tried = dict.fromkeys((row.stages, row.selector) for row in rows if row.budget)
+    known = [(order, method) for order in content.stages for method in content.selectors]
+    settings = [one for one in dict.fromkeys([*known, *tried]) if one in tried]
     entry = content.tasks[chosen]
-    found = []
-    for selector in selectors:
+    found, missing = [], []
+    for order, selector in settings:
         # Zero-shot is the same for every selector.
-        own = [row for row in rows if row.selector == selector or not row.budget]
+        own = [
+            row
+            for row in rows
+            if row.stages == order and (row.selector == selector or not row.budget)
+        ]
         scores = tuple(
             Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
             for row in own
             if row.score is not None and not row.error
         )
+        after = "" if order == NO_STAGES else f" after {order}"
+        setting = selector + after
         if not any(score.budget for score in scores):
+            missing.append(setting)
             continue
-        named = selector if alone else f"{name}, {selector}"
         found.append(
             Candidate(
-                name=named if len(selectors) > 1 else name,
+                name=name if len(settings) == 1 else setting if alone else f"{name}, {setting}",
                 model=content.model.name,
                 recipe=content.recipe.name,
                 task=chosen,
@@ -142,7 +150,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
                 failed=len(own) - len(scores),
                 selector=selector,
                 after_labelling=selector in content.after_labelling,
-                trained=(content.model.fingerprint, content.recipe_digest),
+                trained=(content.model.fingerprint + after, content.recipe_digest),
                 folder=sweep.path,
             )
         )
@@ -150,7 +158,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
         raise InputError(
             f"{sweep.path}: no score of {chosen} after training yet. Run `labelcast sweep` first."
         )
-    if missing := [one for one in selectors if one not in {other.selector for other in found}]:
+    if missing:
         note = f"left out, because they have no score after training: {', '.join(missing)}"
         found[0] = replace(found[0], notes=(note,))
     return found

@@ -11,8 +11,7 @@ import gc
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +27,11 @@ from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.runs.records import CONSTRAINED
-from labelcast.sweeps.records import RANDOM, ScoreKey, ScoreRow, TaskEntry
+from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.selected import select_labels
-from labelcast.tasks import prompts
+from labelcast.sweeps.stages import Stages, warm_start
+from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split
 from labelcast.tasks.prompts import Example, Render
-from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
 from labelcast.training.recipe import Recipe
@@ -44,24 +43,10 @@ if TYPE_CHECKING:
     from labelcast.models.protocols import Progress
     from labelcast.training.evaluate import Scoring
 
-Read = Callable[[str, Task, Render], Iterable[Example]]
-"""Reads the examples of a source."""
 BUDGETS = (0, 50, 100, 200, 500, 1000, 2500, 5000)
 """The budgets of the published curves."""
 # A model up to this size stays in memory between jobs, beside the tuned copy.
 _KEPT_BYTES = 2 * 2**30
-
-
-@dataclass(frozen=True)
-class SweepTask:
-    """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
-
-    Without `test_data` the test set is drawn from `data`.
-    """
-
-    task: Task
-    data: str
-    test_data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +58,7 @@ class SweepSettings:
     budgets: tuple[int, ...] = BUDGETS
     seeds: tuple[int, ...] = (1,)
     selectors: tuple[str, ...] = (RANDOM,)  # of the labels; see `selected`
+    stages: Stages = field(default_factory=Stages)
     test_size: int = 500
     split_seed: int = 0  # draws the test set
     device: str = "auto"
@@ -94,36 +80,12 @@ class SweepSettings:
             raise InputError(f"--test-size {self.test_size}: at least 1 test example is needed.")
 
 
-def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
-    """The labelled examples of a source."""
-    return prompts.examples(open_source(spec), task, render, need_answer=True)
-
-
-def split(
-    source: SweepTask | TaskEntry,
-    test_size: int,
-    *,
-    seed: int,
-    split_seed: int = 0,
-    render: Render = lambda instruction, user: user,
-    read: Read = read_examples,
-) -> Splits:
-    """The test set and training order of a task's data; arguments and errors as `Splits.make`.
-
-    `render` makes prompts for a model; the split does not depend on it.
-    """
-    given = source.test_data
-    test = None if given is None else read(given, source.task, render)
-    examples = read(source.data, source.task, render)
-    return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)
-
-
 @dataclass(frozen=True)
 class SweepJob:
     """One score to measure; see `execution.workers.Job`.
 
     A budget of 0 measures zero-shot. `folder` is for checkpoints, from which a killed job resumes.
-    `selector` chooses the labels.
+    `selector` chooses the labels; `stages` is the order of stages before.
     """
 
     settings: SweepSettings
@@ -132,6 +94,7 @@ class SweepJob:
     seed: int
     folder: str | None = None
     selector: str = RANDOM
+    stages: str = NO_STAGES
 
     @property
     def name(self) -> str:
@@ -141,7 +104,7 @@ class SweepJob:
     @property
     def key(self) -> ScoreKey:
         """What identifies the job within its sweep."""
-        return ScoreKey(self.name, self.budget, self.seed, self.selector)
+        return ScoreKey(self.name, self.budget, self.seed, self.selector, self.stages)
 
     @property
     def out(self) -> Path | None:
@@ -198,6 +161,7 @@ class SweepJob:
             recipe=settings.recipe.name,
             recipe_digest=settings.recipe.digest,
             selector=self.selector,
+            stages=self.stages,
             **measured,
         )
 
@@ -296,14 +260,15 @@ def _model_and_labels(
     from labelcast.training.linear import vector_store  # which imports torch
 
     answers = job.source.task.answers
-    lm = _KEPT.model(job, backend).for_answers(answers)
+    start = warm_start(job, backend, report)
+    lm = _KEPT.model(job, backend, start).for_answers(answers)
     splits = job.splits(lm.render, _KEPT.read)
     if not job.budget or job.selector == RANDOM:
         return lm, splits, {}
     begun = time.monotonic()
     report(JobProgress("selecting", 0, job.budget))
     if job.placement.processes > 1:  # they train an outline, which has no weights
-        lm = _KEPT.model(replace(job, budget=0), backend).for_answers(answers)
+        lm = _KEPT.model(replace(job, budget=0), backend, start).for_answers(answers)
 
     def on_signal(name: str, count: int) -> Progress:
         done = 0
@@ -330,7 +295,7 @@ def _model_and_labels(
     # A method may have changed the model.
     del lm
     gc.collect()
-    lm = _KEPT.model(job, backend).for_answers(answers)
+    lm = _KEPT.model(job, backend, start).for_answers(answers)
     return lm, replace(splits, order=chosen), {"selection_seconds": seconds}
 
 
@@ -344,15 +309,13 @@ class _Kept:
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
         self.no_memory: dict[tuple[str, Recipe, Placement, str], str] = {}
 
-    def model(self, job: SweepJob, backend: Backend) -> AnyModel:
-        """A model that the job may change."""
-        key = (job.settings.model, job.settings.recipe.method, job.placement)
+    def model(self, job: SweepJob, backend: Backend, start: str) -> AnyModel:
+        """A model that the job may change, loaded from `start`."""
+        key = (start, job.settings.recipe.method, job.placement)
         if self.lm is None or self.model_key != key:
             self.lm = None
             train = bool(job.budget)
-            lm: AnyModel = backend.load(
-                job.settings.model, job.settings.recipe, job.placement, train=train
-            )
+            lm: AnyModel = backend.load(start, job.settings.recipe, job.placement, train=train)
             self.fingerprint = lm.identity.fingerprint
             size = sum(w.numel() * w.element_size() for w in lm.model.parameters())
             # Zero-shot, weights may be in 16 bits, which other jobs cannot train.

@@ -24,9 +24,9 @@ from labelcast.runs.records import Form, parse
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import draw_random, pick_low_confidence
 from labelcast.sweeps.estimate import rough_speed
-from labelcast.sweeps.job import split
 from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
 from labelcast.sweeps.sweep import Sweep
+from labelcast.sweeps.task_data import split
 from labelcast.tasks.metrics import score_answers, share_allowed
 from labelcast.tasks.prompts import Example
 

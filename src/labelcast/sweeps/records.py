@@ -11,6 +11,9 @@ from labelcast.runs.records import FREE, Finite, Form, ModelPart, Natural, OpenF
 RANDOM = "random"
 """The selector of labels that are drawn at random, in an order that a hash decides."""
 
+NO_STAGES = "none"
+"""No stages: training starts from the sweep's own model."""
+
 
 class ScoreKey(NamedTuple):
     """What identifies a score within a sweep."""
@@ -19,6 +22,7 @@ class ScoreKey(NamedTuple):
     budget: int
     seed: int
     selector: str = RANDOM
+    stages: str = NO_STAGES
 
     @property
     def file_name(self) -> str:
@@ -27,13 +31,17 @@ class ScoreKey(NamedTuple):
         >>> ScoreKey("sst2", 50, 1).file_name, ScoreKey("sst2", 50, 1, "k-centre").file_name
         ('sst2-50-1', 'sst2-50-1-k-centre')
         """
-        name = f"{self.task}-{self.budget}-{self.seed}"
-        return name if self.selector == RANDOM else f"{name}-{self.selector}"
+        return "-".join([self.task, str(self.budget), str(self.seed), *self.setting])
 
     def __str__(self) -> str:
         """The key in messages."""
-        name = f"{self.task} budget {self.budget} seed {self.seed}"
-        return name if self.selector == RANDOM else f"{name} {self.selector}"
+        return " ".join([f"{self.task} budget {self.budget} seed {self.seed}", *self.setting])
+
+    @property
+    def setting(self) -> list[str]:
+        """The selector, and the stages before, in words; neither if they are the usual ones."""
+        selector = [] if self.selector == RANDOM else [self.selector]
+        return selector if self.stages == NO_STAGES else [*selector, "after", self.stages]
 
 
 class SweepModel(ModelPart, OpenForm):
@@ -55,6 +63,15 @@ class TaskEntry(OpenForm):
     test_digest: str
 
 
+class StageEntry(OpenForm):
+    """One task of the stages before training; see `stages.Stages`."""
+
+    task: TaskPart
+    data: str
+    labels: Natural
+    labels_digest: str
+
+
 class SweepFile(OpenForm):
     """`sweep.json`; see `SweepSettings`."""
 
@@ -70,6 +87,8 @@ class SweepFile(OpenForm):
     selectors: list[str] = Field(default_factory=lambda: [RANDOM])
     # The selectors that choose among labelled examples.
     after_labelling: list[str] = Field(default_factory=list)
+    stages: list[str] = Field(default_factory=lambda: [NO_STAGES])
+    stage_tasks: dict[str, StageEntry] = Field(default_factory=dict)
 
 
 class ScoreRow(Form):
@@ -103,6 +122,7 @@ class ScoreRow(Form):
     decoding: str = FREE  # of the answers; or constrained to the allowed ones
     selector: str = RANDOM  # what chose the labels; zero-shot counts for every selector
     selection_seconds: Finite = 0.0  # of choosing them, signals included
+    stages: str = NO_STAGES  # what the model was trained on before
 
     @model_validator(mode="after")
     def _complete(self) -> ScoreRow:
@@ -113,7 +133,7 @@ class ScoreRow(Form):
     @property
     def key(self) -> ScoreKey:
         """What identifies the row within its sweep."""
-        return ScoreKey(self.task, self.budget, self.seed, self.selector)
+        return ScoreKey(self.task, self.budget, self.seed, self.selector, self.stages)
 
 
 class ConfidenceRow(Form):

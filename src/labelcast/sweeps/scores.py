@@ -12,7 +12,7 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import JsonLines, write_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.runs.records import parse_rows
-from labelcast.sweeps.records import RANDOM, ScoreKey, ScoreRow
+from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
 
 
@@ -79,21 +79,27 @@ class MeasuredCurve:
         return asdict(self)
 
 
-def curve_name(task: str, selector: str = RANDOM) -> str:
+def curve_name(task: str, selector: str = RANDOM, stages: str = NO_STAGES) -> str:
     """The name of a curve in `curve.json`.
 
-    >>> curve_name("sst2"), curve_name("sst2", "k-centre")
-    ('sst2', 'sst2 [k-centre]')
+    >>> curve_name("sst2"), curve_name("sst2", "k-centre"), curve_name("sst2", stages="trec")
+    ('sst2', 'sst2 [k-centre]', 'sst2 [after trec]')
     """
-    return task if selector == RANDOM else f"{task} [{selector}]"
+    parts = [] if selector == RANDOM else [selector]
+    parts += [] if stages == NO_STAGES else [f"after {stages}"]
+    return f"{task} [{', '.join(parts)}]" if parts else task
 
 
 def curves_of(
-    rows: Iterable[ScoreRow], tasks: Mapping[str, Task], selectors: Sequence[str] = (RANDOM,)
+    rows: Iterable[ScoreRow],
+    tasks: Mapping[str, Task],
+    selectors: Sequence[str] = (RANDOM,),
+    stages: Sequence[str] = (NO_STAGES,),
 ) -> dict[str, MeasuredCurve]:
-    """The curve of each task and selector (by `curve_name`), from the rows without an error.
+    """The curve of each task, selector and order of stages, from the rows without an error.
 
-    There is always one of random labels. Zero-shot scores belong to every curve.
+    Their names are those of `curve_name`. There is always one of random labels without stages.
+    Zero-shot scores belong to every selector.
 
     Source: Je and Raffel (2025), the curve.
     """
@@ -102,11 +108,16 @@ def curves_of(
         if not row.error:
             by_task[row.task].append(row)
     return {
-        curve_name(name, selector): _curve(
-            [row for row in by_task[name] if row.selector == selector or not row.budget],
+        curve_name(name, selector, order): _curve(
+            [
+                row
+                for row in by_task[name]
+                if row.stages == order and (row.selector == selector or not row.budget)
+            ],
             task.ceiling.score if task.ceiling else None,
         )
         for name, task in tasks.items()
+        for order in dict.fromkeys((NO_STAGES, *stages))
         for selector in dict.fromkeys((RANDOM, *selectors))
     }
 

@@ -16,10 +16,12 @@ from labelcast.models.identity import KIND, Description
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
-from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings, SweepTask, split
+from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings
 from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
 from labelcast.sweeps.selected import check_selectors
+from labelcast.sweeps.stages import LABELS, Stages
+from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import check_recipe, recipe_for
@@ -38,6 +40,9 @@ def sweep(
     budgets: Sequence[int] = BUDGETS,
     seeds: Sequence[int] = (1,),
     selectors: Sequence[str] = (RANDOM,),
+    stage_tasks: Sequence[str | SweepTask] = (),
+    stages: Sequence[str] = (),
+    stage_labels: int = LABELS,
     test_size: int = 500,
     device: str = "auto",
     dtype: str = "auto",
@@ -64,6 +69,10 @@ def sweep(
         seeds: of the draw of training examples and of training.
         selectors: methods that choose the training examples. Those with the same seed share the
             test set, which is drawn at random first.
+        stage_tasks: tasks to train on before, as `tasks`.
+        stages: orders of their names, such as ``none`` and ``trec+emotion``; by default these are
+            none and all in the order of `stage_tasks`.
+        stage_labels: of each stage; a stage with fewer uses all.
         test_size: test examples per task.
         device: as `load_model` takes it.
         dtype: as `load_model` takes it.
@@ -78,7 +87,7 @@ def sweep(
     Returns:
         By task: ``budgets`` [K], ``scores`` [K] in [0, 1] (means over seeds), ``auc`` in [0, 1]
         and the other fields of `curve.json`. Curves of other selectors than random have names such
-        as ``TASK [k-centre]``.
+        as ``TASK [k-centre]``, those after stages ``TASK [after trec+emotion]``.
 
     Raises:
         InputError: broken or too little data, a folder with another sweep, or a selector that
@@ -105,13 +114,22 @@ def sweep(
         threads=max(1, cores() // workers.slots),
         report_to=trackers(",".join(report_to)),
     )
-    chosen = [one if isinstance(one, SweepTask) else sweep_task(one, settings) for one in tasks]
+    chosen, before = (
+        [one if isinstance(one, SweepTask) else sweep_task(one, settings) for one in given]
+        for given in (tasks, stage_tasks)
+    )
+    settings = replace(settings, stages=Stages.of(before, stages, stage_labels))
     found = Sweep(out)
     missing = found.missing(found.begin(chosen, settings))
     if missing:
         found.run(missing, workers, retries=retries, on_result=on_result)
     curves = found.write_curves()
-    names = [curve_name(one.task.name, method) for one in chosen for method in selectors]
+    names = [
+        curve_name(one.task.name, method, order)
+        for one in chosen
+        for order in settings.stages.orders
+        for method in selectors
+    ]
     return {name: curves[name] for name in names}
 
 
@@ -206,10 +224,11 @@ class Sweep:
                 write_json(self.file, self._joined(now).to_dict())
         folder = self.path.resolve() / "jobs"
         jobs = (
-            SweepJob(settings, source, n, seed, selector=selector)
+            SweepJob(settings, source, n, seed, selector=selector, stages=order)
             for n in sorted(settings.budgets)
             for source in tasks
             for seed in settings.seeds
+            for order in settings.stages.orders
             for selector in (settings.selectors if n else (RANDOM,))
         )
         return tuple(replace(job, folder=str(folder / job.key.file_name)) for job in jobs)
@@ -242,12 +261,20 @@ class Sweep:
                     f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
                     "cannot be compared: choose another --out."
                 )
+        for name, stage in now.stage_tasks.items():
+            if before.stage_tasks.get(name, stage).labels_digest != stage.labels_digest:
+                raise InputError(
+                    f"{self.path}: holds a sweep with other labels of the stage {name}. Choose "
+                    "another --out."
+                )
         added = {
             "tasks": before.tasks | now.tasks,
             "budgets": sorted({*before.budgets, *now.budgets}),
             "seeds": sorted({*before.seeds, *now.seeds}),
             "selectors": [*dict.fromkeys([*before.selectors, *now.selectors])],
             "after_labelling": [*dict.fromkeys([*before.after_labelling, *now.after_labelling])],
+            "stages": [*dict.fromkeys([*before.stages, *now.stages])],
+            "stage_tasks": before.stage_tasks | now.stage_tasks,
         }
         return before.model_copy(update=added)
 
@@ -300,7 +327,7 @@ class Sweep:
         """Write `curve.json`, the curve of each task and selector, and return it."""
         content = self.read()
         tasks = {name: entry.task for name, entry in content.tasks.items()}
-        curves = curves_of(self.scores.rows(), tasks, content.selectors)
+        curves = curves_of(self.scores.rows(), tasks, content.selectors, content.stages)
         write_json(self.path / "curve.json", {name: vars(curve) for name, curve in curves.items()})
         return curves
 
@@ -324,6 +351,8 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "seeds": sorted(settings.seeds),
             "selectors": list(settings.selectors),
             "after_labelling": after_labelling,
+            "stages": list(settings.stages.orders),
+            "stage_tasks": settings.stages.check(settings.recipe),
             "versions": versions(),
         }
     )

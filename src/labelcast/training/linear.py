@@ -18,6 +18,7 @@ from torch import nn
 from labelcast.errors import InputError
 from labelcast.models.confidence import Confidence
 from labelcast.models.encoder import Encoder, choose, head_probabilities
+from labelcast.models.identity import weights_digest
 from labelcast.models.loading import AnyModel, load_any
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Predict, Progress
@@ -172,7 +173,8 @@ _STORES: dict[tuple[str, ...], VectorStore] = {}
 
 def vector_store(lm: AnyModel, placement: Placement) -> VectorStore:
     """The vectors of a model's texts, kept in this process for its next training."""
-    key = (lm.identity.fingerprint, str(lm.dtype.value), str(placement.cache))
+    weights = weights_digest(lm.model)
+    key = (lm.identity.fingerprint, weights, str(lm.dtype.value), str(placement.cache))
     if key not in _STORES:
         _STORES.clear()
         _STORES[key] = VectorStore(lm, None if placement.cache is None else Path(placement.cache))

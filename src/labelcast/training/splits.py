@@ -77,6 +77,14 @@ class Splits:
         rest = [example for example in unique if example.content not in contents]
         return cls(held_out[:test_size], _ranked(rest, "train", seed))
 
+    @staticmethod
+    def ordered(examples: Iterable[Example], seed: int) -> tuple[Example, ...]:
+        """The training order of labelled examples; of several with the same content one is used.
+
+        Raises InputError if an example has no answer.
+        """
+        return _ranked(_distinct(examples), "train", seed)
+
     @property
     def largest_budget(self) -> int:
         """The number of labels to train and validate on."""

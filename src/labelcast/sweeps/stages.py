@@ -1,0 +1,168 @@
+"""Warm starts: the model is fine-tuned on other tasks first, in an order of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from labelcast.errors import InputError
+from labelcast.execution.workers import JobProgress, ReportProgress
+from labelcast.files.atomic import lock, make_folder
+from labelcast.files.json_files import write_json
+from labelcast.sweeps.records import NO_STAGES, StageEntry
+from labelcast.sweeps.task_data import SweepTask, read_examples
+from labelcast.tasks.prompts import Example, Render
+from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
+from labelcast.training.splits import Splits, digest
+
+if TYPE_CHECKING:
+    from labelcast.sweeps.job import SweepJob
+    from labelcast.training.backend import Backend
+
+JOIN = "+"
+"""Between the stages of an order: ``trec+emotion`` trains on trec first."""
+LABELS = 1000
+_SEED = 0
+_DONE = "stage.json"
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of a sweep.
+
+    Attributes:
+        tasks: with their data; none of it is tested on.
+        orders: of their names, each joined by ``+``; ``none`` starts from the model itself.
+        labels: of each stage; a stage with fewer uses all.
+    """
+
+    tasks: tuple[SweepTask, ...] = ()
+    orders: tuple[str, ...] = (NO_STAGES,)
+    labels: int = LABELS
+
+    @classmethod
+    def of(
+        cls, tasks: Sequence[SweepTask], orders: Sequence[str] = (), labels: int = LABELS
+    ) -> Stages:
+        """Stages; without orders, none beside all tasks in the order given."""
+        given = JOIN.join(one.task.name for one in tasks)
+        return cls(
+            tuple(tasks), tuple(orders) or ((NO_STAGES, given) if given else (NO_STAGES,)), labels
+        )
+
+    def named(self, order: str) -> list[SweepTask]:
+        """The tasks of an order."""
+        known = {one.task.name: one for one in self.tasks}
+        return [] if order == NO_STAGES else [known[name] for name in order.split(JOIN)]
+
+    def check(self, recipe: Recipe) -> dict[str, StageEntry]:
+        """What `sweep.json` says of each stage.
+
+        Raises:
+            InputError: an order has a task that is no stage, or one twice; a stage has too few
+                labels or an unusable name; or the recipe leaves the model as it is.
+        """
+        names = [one.task.name for one in self.tasks]
+        if len(set(names)) < len(names):
+            raise InputError("--stage: a task is given twice.")
+        if NO_STAGES in names or any(JOIN in name for name in names):
+            raise InputError(
+                f"--stage: a task's name must not be {NO_STAGES!r} or have a {JOIN!r}."
+            )
+        if not self.orders or len(set(self.orders)) < len(self.orders):
+            raise InputError("--stages: different orders, separated by commas.")
+        for order in self.orders:
+            parts = [] if order == NO_STAGES else order.split(JOIN)
+            unknown = [name for name in parts if name not in names]
+            if unknown or len(set(parts)) < len(parts):
+                why = f"{unknown[0]!r} is no --stage" if unknown else "a stage appears twice"
+                raise InputError(
+                    f"--stages {order}: {why}. Join names of --stage by {JOIN}, or give "
+                    f"{NO_STAGES}; for example {NO_STAGES},{JOIN.join(names) or 'trec+emotion'}."
+                )
+        if names and recipe.method == "linear":
+            raise InputError(
+                f"--stage: recipe {recipe.name!r} leaves the model's weights as they are, so that "
+                "a stage changes nothing. Use --recipe full."
+            )
+        if self.labels < 2:
+            raise InputError(f"--stage-labels {self.labels}: at least 2 are needed.")
+        return {one.task.name: self._entry(one) for one in self.tasks}
+
+    def _entry(self, stage: SweepTask) -> StageEntry:
+        labels = self.examples(stage, (), lambda instruction, user: user)
+        if len(labels) < 2:
+            raise InputError(f"task {stage.task.name}: {stage.data} has fewer than 2 labels.")
+        return StageEntry(
+            task=stage.task, data=stage.data, labels=len(labels), labels_digest=digest(labels)
+        )
+
+    def examples(
+        self, stage: SweepTask, test: Sequence[Example], render: Render
+    ) -> tuple[Example, ...]:
+        """The labels of a stage, none with the text of a test example."""
+        held_out = {_texts(example) for example in test}
+        found = read_examples(stage.data, stage.task, render)
+        kept = [example for example in found if _texts(example) not in held_out]
+        return Splits.ordered(kept, _SEED)[: self.labels]
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    """The input, whatever its fields are called."""
+    return tuple(sorted(example.fields.values()))
+
+
+def warm_start(job: SweepJob, backend: Backend, report: ReportProgress) -> str:
+    """The model that a job starts from: the sweep's own, or the folder of one after its stages.
+
+    It is trained once, with seed 0, for all budgets and seeds of a task, and kept in
+    ``OUT/stages``. Other processes wait for it.
+
+    Raises:
+        InputError: the sweep has no folder, or a stage's data do not fit the model.
+        RunError: the training failed.
+    """
+    model, stages = job.settings.model, job.settings.stages
+    for number, stage in enumerate(stages.named(job.stages), 1):
+        if job.out is None:
+            raise InputError("--stages: the sweep needs a folder.")
+        order = JOIN.join(one.task.name for one in stages.named(job.stages)[:number])
+        folder = job.out / "stages" / job.name / order
+        make_folder(folder)
+        with lock(folder.with_name(f".{order}.lock")):
+            if not (folder / _DONE).exists():
+                _train(job, stage, model, folder, backend, report)
+        model = str(folder)
+    return model
+
+
+def _train(
+    job: SweepJob,
+    stage: SweepTask,
+    model: str,
+    folder: Path,
+    backend: Backend,
+    report: ReportProgress,
+) -> None:
+    recipe, name = job.settings.recipe, stage.task.name
+    placement = replace(job.placement, reports=Reports())
+    report(JobProgress(f"stage {name}", 0, recipe.most_steps))
+    lm = backend.load(model, recipe, placement).for_answers(stage.task.answers)
+    labels = job.settings.stages.examples(stage, job.splits(lm.render).test, lm.render)
+    checkpoints = folder.with_name(f"{folder.name}.training")
+    tuned = backend.fit(
+        lm,
+        Splits((), labels).budget(len(labels), recipe.held_out(len(labels))),
+        recipe,
+        seed=_SEED,
+        placement=placement,
+        folder=checkpoints,
+        progress=lambda step, most, loss: report(JobProgress(f"stage {name}", step, most, loss)),
+    )
+    backend.save(tuned.lm, folder)
+    write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
+    rmtree(checkpoints, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""A task of a sweep with its data: read, and split into a test set and a training order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from labelcast.sweeps.records import TaskEntry
+from labelcast.tasks import prompts
+from labelcast.tasks.prompts import Example, Render
+from labelcast.tasks.sources import open_source
+from labelcast.tasks.task import Task
+from labelcast.training.splits import Splits
+
+Read = Callable[[str, Task, Render], Iterable[Example]]
+"""Reads the examples of a source."""
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
+
+    Without `test_data` the test set is drawn from `data`.
+    """
+
+    task: Task
+    data: str
+    test_data: str | None = None
+
+
+def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
+    """The labelled examples of a source."""
+    return prompts.examples(open_source(spec), task, render, need_answer=True)
+
+
+def split(
+    source: SweepTask | TaskEntry,
+    test_size: int,
+    *,
+    seed: int,
+    split_seed: int = 0,
+    render: Render = lambda instruction, user: user,
+    read: Read = read_examples,
+) -> Splits:
+    """The test set and training order of a task's data; arguments and errors as `Splits.make`.
+
+    `render` makes prompts for a model; the split does not depend on it.
+    """
+    given = source.test_data
+    test = None if given is None else read(given, source.task, render)
+    examples = read(source.data, source.task, render)
+    return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)

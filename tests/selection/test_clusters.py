@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from selection.small_selection import vectors
@@ -42,8 +43,10 @@ def test_each_vector_belongs_to_its_nearest_centre() -> None:
     assert len(centres) == 7
 
 
-def test_there_are_no_more_clusters_than_different_vectors() -> None:
-    centres, labels = k_means(np.repeat(vectors(3), 5, axis=0), 9, seed=0)
+@pytest.mark.parametrize("copies", [5, 500])
+def test_there_are_no_more_clusters_than_different_vectors(copies: int) -> None:
+    """And the library's warning about duplicates is not passed on."""
+    centres, labels = k_means(np.repeat(vectors(3), copies, axis=0), 9, seed=0)
     assert len(centres) == len(set(labels.tolist())) == 3
 
 

@@ -5,6 +5,7 @@ Shapes: N vectors, F features, K clusters or groups.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,6 +34,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts
     256 for each cluster, a part that is drawn at random gives the centres.
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     rng = np.random.default_rng(seed)
     size = max(_SMALLEST, _FITTED * clusters)
@@ -43,7 +45,10 @@ def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts
     if clusters >= len(rows) or len(rows) <= 1024:
         clusters = min(clusters, len(np.unique(rows, axis=0)))
     state = int(rng.integers(2**31))
-    fitted = kind(clusters, n_init=1, max_iter=_ITERATIONS, random_state=state).fit(rows)
+    with warnings.catch_warnings():
+        # Duplicates leave fewer clusters than asked for, as the docstring says.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = kind(clusters, n_init=1, max_iter=_ITERATIONS, random_state=state).fit(rows)
     centres = fitted.cluster_centers_.astype(np.float32)
     labels = assign(vectors, centres)
     kept, labels = np.unique(labels, return_inverse=True)  # without empty clusters

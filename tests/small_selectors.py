@@ -62,6 +62,12 @@ class Targeted(Shortest):
 
     name = "targeted"
     needs = frozenset({Need.TARGET})
+    targets: ClassVar[list[list[str]]] = []
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        self.targets.append([example.content for example in pool.target])
+        return super().select(pool, n, seed)
 
 
 class Shown(Shortest):
@@ -76,3 +82,4 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
     for method in (Shortest, Spread, Spoiling, Targeted, Shown):
         monkeypatch.setitem(METHODS, method.name, f"{__name__}:{method.__name__}")
     monkeypatch.setattr(Spread, "embedded", [])
+    monkeypatch.setattr(Targeted, "targets", [])

@@ -6,13 +6,14 @@ import json
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from small_encoders import save_encoder
-from small_selectors import Spread, register
+from small_selectors import Spread, Targeted, register
 from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 
 from labelcast.errors import InputError
@@ -23,6 +24,7 @@ from labelcast.sweeps import sweep as sweep_module
 from labelcast.sweeps.job import SweepJob
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import _SharedStore, select_labels
+from labelcast.sweeps.task_data import read_examples
 from labelcast.training.backend import backend_of
 from labelcast.training.finetune import CausalBackend
 
@@ -175,7 +177,7 @@ def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
     encoder = str(save_encoder(tmp_path / "encoder"))
     for changes, says in (
         ({"selectors": ("nothing",)}, "--select nothing: no such method. Choose random, "),
-        ({"selectors": ("random", "targeted")}, "--select targeted: .* a target task"),
+        ({"selectors": ("random", "targeted")}, "--select targeted: .* a target set.*--target"),
         ({"selectors": ("shown",), "model": encoder}, "the sweep's model is an encoder"),
         ({"selectors": ("random", "random")}, "--select: different methods"),
         ({"selectors": ()}, "--select: different methods"),
@@ -183,6 +185,25 @@ def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=says):
             place.begin("refused", **changes)
     assert not (place.path / "refused").exists()
+
+
+def test_a_target_set_shares_nothing_with_the_test_set(place: Place) -> None:
+    """A method gets the rest of it; a rerun with another target set is refused."""
+    lines = Path(place.data).read_text().splitlines(keepends=True)
+    target, other = place.path / "target.jsonl", place.path / "other.jsonl"
+    target.write_text("".join(lines[:100]))
+    other.write_text("".join(lines[:50]))
+    task = replace(place.chosen(), target=str(target))
+    [_, job] = place.begin("target", [task], selectors=("targeted",)).jobs
+    assert job.run().error == ""
+    test = {one.content for one in job.splits(lambda _, user: user).test}
+    [given] = Targeted.targets
+    read = list(read_examples(str(target), task.task, lambda _, user: user))
+    assert given == [one.content for one in read if one.content not in test]
+    assert 50 < len(given) < 100
+    assert place.begin("target").sweep.read().tasks["first"].target == str(target)
+    with pytest.raises(InputError, match="another target set"):
+        place.begin("target", [replace(task, target=str(other))])
 
 
 def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,10 @@ def sweep(
         str,
         typer.Option(help="Methods that choose the labels, separated by commas: random,k-centre."),
     ] = "random",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled examples that methods choose by, one for each --task."),
+    ] = None,
     stage: Annotated[
         list[str] | None,
         typer.Option(help="A task to train on before, as a warm start; repeatable."),
@@ -138,9 +142,8 @@ def sweep(
         processes=max(1, int(gpus_per_job)),
         report_to=trackers(report_to),
     )
-    given = zip(
-        task, _each("--data", data, task), _each("--test-data", test_data, task), strict=True
-    )
+    sources = {"--data": data, "--test-data": test_data, "--target": target}
+    given = zip(task, *(_each(name, each, task) for name, each in sources.items()), strict=True)
     tasks = [sweep_task(spec, settings, *sources) for spec, *sources in given]
     before = stage or []
     sources_before = zip(before, _each("--stage-data", stage_data, before, "--stage"), strict=True)

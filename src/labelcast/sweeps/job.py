@@ -30,7 +30,7 @@ from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, warm_start
-from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split
+from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
@@ -288,6 +288,7 @@ def _model_and_labels(
         model=lambda: lm,
         embed=vector_store(lm, job.placement).embed,
         allowed=answers,
+        target=target_of(job.source, splits.test, lm.render, _KEPT.read),
         folder=job.out and job.out / "signals" / job.name,
         on_signal=on_signal,
     )
@@ -330,8 +331,8 @@ class _Kept:
         stamp = path.stat().st_mtime_ns if path.exists() else 0
         key = (spec, stamp, repr(task), self.fingerprint)
         if key not in self.examples:
-            # Only the data and the test data of one task.
-            while len(self.examples) > 1:
+            # Only the data, the test data and the target set of one task.
+            while len(self.examples) > 2:
                 self.examples.pop(next(iter(self.examples)))
             self.examples[key] = list(read_examples(spec, task, render))
         return self.examples[key]

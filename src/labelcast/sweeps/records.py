@@ -60,6 +60,8 @@ class TaskEntry(OpenForm):
     task: TaskPart
     data: str
     test_data: str | None = None
+    target: str | None = None
+    target_digest: str | None = None
     test_digest: str
 
 

@@ -20,19 +20,14 @@ if TYPE_CHECKING:
     from labelcast.selection.pool import Embed
     from labelcast.tasks.prompts import Example
 
-_MISSING = {
-    Need.TARGET: "examples of a target task",
-    Need.TASK_IDS: "examples of several tasks in one pool",
-}
-"""What a method may need and a sweep does not have."""
 
-
-def check_selectors(names: Sequence[str], *, encoder: bool) -> list[str]:
+def check_selectors(names: Sequence[str], *, encoder: bool, target: bool) -> list[str]:
     """Refuse methods that a sweep cannot run; returns those that choose among labelled examples.
 
     Args:
         names: as ``--select`` takes them.
         encoder: whether the sweep's model is one.
+        target: whether each task has a target set.
 
     Raises:
         InputError: no such method, or it needs what a sweep does not have; says what.
@@ -43,10 +38,15 @@ def check_selectors(names: Sequence[str], *, encoder: bool) -> list[str]:
             methods = ", ".join(dict.fromkeys(known))
             raise InputError(f"--select {name}: no such method. Choose {methods}.")
         needs = frozenset[Need]() if name == RANDOM else selector(name).needs
-        for need in sorted(needs & _MISSING.keys()):
+        if Need.TARGET in needs and not target:
             raise InputError(
-                f"--select {name}: the method needs {_MISSING[need]}, which a sweep does not have. "
-                "Choose with `labelcast select`."
+                f"--select {name}: the method needs a target set. Give labelled examples of each "
+                "task: --target FILE."
+            )
+        if Need.TASK_IDS in needs:
+            raise InputError(
+                f"--select {name}: the method needs examples of several tasks in one pool, which a "
+                "sweep does not have. Choose with `labelcast select`."
             )
         if encoder and Need.LANGUAGE_MODEL in needs:
             raise InputError(
@@ -66,6 +66,7 @@ def select_labels(
     model: Callable[[], AnyModel],
     embed: Embed | None = None,
     allowed: Sequence[str],
+    target: Sequence[Example] = (),
     folder: Path | None,
     on_signal: OnSignal = lambda name, count: lambda done: None,
 ) -> tuple[Example, ...]:
@@ -81,6 +82,7 @@ def select_labels(
         model: gives the model for signals; the method may change it.
         embed: gives the vectors of texts; None lets the model do it.
         allowed: the task's answers.
+        target: the labelled examples that a method may choose by.
         folder: where signals are kept; None keeps them in this process.
         on_signal: makes the progress of a signal that is computed.
 
@@ -92,7 +94,7 @@ def select_labels(
     pool = sorted(examples, key=lambda example: example.content)
     store = _store(folder)
     store.on_signal = on_signal
-    asked = Pool(pool, model=model, embed=embed, allowed=allowed, store=store)
+    asked = Pool(pool, model=model, embed=embed, allowed=allowed, target=target, store=store)
     chosen = select(selector(name), asked, count, seed=seed)
     return tuple(pool[position] for position in chosen.positions)
 

@@ -17,16 +17,17 @@ from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
 from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings
-from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
+from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile, TaskEntry
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
 from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
-from labelcast.sweeps.task_data import SweepTask, split
+from labelcast.sweeps.task_data import SweepTask, split, target_of
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import check_recipe, recipe_for
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
+from labelcast.training.splits import digest
 
 _POOL = 5000
 
@@ -134,7 +135,11 @@ def sweep(
 
 
 def sweep_task(
-    spec: str, settings: SweepSettings, data: str | None = None, test_data: str | None = None
+    spec: str,
+    settings: SweepSettings,
+    data: str | None = None,
+    test_data: str | None = None,
+    target: str | None = None,
 ) -> SweepTask:
     """A task with its data; raises InputError if either is missing.
 
@@ -146,6 +151,7 @@ def sweep_task(
         settings: of the sweep.
         data: labelled examples; the task's own by default.
         test_data: test examples; drawn from `data` by default.
+        target: labelled examples for the methods that choose by them.
     """
     task = Task.load(spec)
     source = data or task.data
@@ -161,11 +167,11 @@ def sweep_task(
         source += f":{max(_POOL, *settings.budgets) + settings.test_size}"
     if not source.startswith(("hub:", "generated:")):
         source = open_source(source).spec
-    return SweepTask(task, source, test_data)
+    return SweepTask(task, source, test_data, target)
 
 
-def check_data(source: SweepTask, settings: SweepSettings) -> str:
-    """Check a task's data without a model; returns the digest of its test set."""
+def check_data(source: SweepTask, settings: SweepSettings) -> dict[str, str | None]:
+    """Check a task's data without a model; returns digests of its test set and target set."""
     seed, split_seed = settings.seeds[0], settings.split_seed
     splits = split(source, settings.test_size, seed=seed, split_seed=split_seed)
     largest = max(settings.budgets)
@@ -175,7 +181,14 @@ def check_data(source: SweepTask, settings: SweepSettings) -> str:
             f"train on beside {len(splits.test)} for the test, fewer than the largest budget of "
             f"{largest}. Give more data, or lower --budgets or --test-size."
         )
-    return splits.test_digest
+    target = target_of(source, splits.test)
+    if source.target is not None and not target:
+        raise InputError(
+            f"task {source.task.name}: {source.target} has no labelled example that is not in the "
+            "test set. Give others as --target."
+        )
+    found = digest(target) if target else None
+    return {"test_digest": splits.test_digest, "target_digest": found}
 
 
 class Sweep:
@@ -252,15 +265,10 @@ class Sweep:
                     f"{self.path}: holds a sweep with another {name} ({was[name][0]}; now "
                     f"{words}). Choose another --out."
                 )
-        for name, entry in now.tasks.items():
-            known = before.tasks.get(name, entry)
-            is_same_task = known.task.without_note() == entry.task.without_note()
-            if not is_same_task or known.test_digest != entry.test_digest:
-                other = "test set" if is_same_task else "task file"
-                raise InputError(
-                    f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
-                    "cannot be compared: choose another --out."
-                )
+        tasks = {
+            name: self._same(name, before.tasks.get(name, entry), entry)
+            for name, entry in now.tasks.items()
+        }
         for name, stage in now.stage_tasks.items():
             if before.stage_tasks.get(name, stage).labels_digest != stage.labels_digest:
                 raise InputError(
@@ -268,7 +276,7 @@ class Sweep:
                     "another --out."
                 )
         added = {
-            "tasks": before.tasks | now.tasks,
+            "tasks": before.tasks | tasks,
             "budgets": sorted({*before.budgets, *now.budgets}),
             "seeds": sorted({*before.seeds, *now.seeds}),
             "selectors": [*dict.fromkeys([*before.selectors, *now.selectors])],
@@ -277,6 +285,25 @@ class Sweep:
             "stage_tasks": before.stage_tasks | now.stage_tasks,
         }
         return before.model_copy(update=added)
+
+    def _same(self, name: str, known: TaskEntry, entry: TaskEntry) -> TaskEntry:
+        """A task of a rerun, with the target set of either; refuses another task or other data."""
+        if entry.target_digest is None:
+            found = {"target": known.target, "target_digest": known.target_digest}
+            entry = entry.model_copy(update=found)
+        other = ""
+        if known.task.without_note() != entry.task.without_note():
+            other = "task file"
+        elif known.test_digest != entry.test_digest:
+            other = "test set"
+        elif known.target_digest not in (None, entry.target_digest):
+            other = "target set"
+        if other:
+            raise InputError(
+                f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
+                "cannot be compared: choose another --out."
+            )
+        return entry
 
     def _is_blank(self) -> bool:
         """Whether the folder has nothing but what a killed first step leaves."""
@@ -334,7 +361,8 @@ class Sweep:
 
 def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Description) -> SweepFile:
     encoder = model.identity.architecture.get(KIND) == "encoder"
-    after_labelling = check_selectors(settings.selectors, encoder=encoder)
+    target = all(source.target is not None for source in tasks)
+    after_labelling = check_selectors(settings.selectors, encoder=encoder, target=target)
     return SweepFile.model_validate(
         {
             "model": asdict(model.identity) | {"parameters": model.parameters},
@@ -344,8 +372,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "split_seed": settings.split_seed,
             "max_new_tokens": settings.max_new_tokens,
             "tasks": {
-                source.task.name: vars(source) | {"test_digest": check_data(source, settings)}
-                for source in tasks
+                source.task.name: vars(source) | check_data(source, settings) for source in tasks
             },
             "budgets": sorted(settings.budgets),
             "seeds": sorted(settings.seeds),

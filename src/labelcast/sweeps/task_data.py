@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from labelcast.sweeps.records import TaskEntry
@@ -20,12 +20,14 @@ Read = Callable[[str, Task, Render], Iterable[Example]]
 class SweepTask:
     """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
 
-    Without `test_data` the test set is drawn from `data`.
+    Without `test_data` the test set is drawn from `data`. `target` has labelled examples for the
+    methods that choose by them.
     """
 
     task: Task
     data: str
     test_data: str | None = None
+    target: str | None = None
 
 
 def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
@@ -50,3 +52,17 @@ def split(
     test = None if given is None else read(given, source.task, render)
     examples = read(source.data, source.task, render)
     return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)
+
+
+def target_of(
+    source: SweepTask | TaskEntry,
+    test: Sequence[Example],
+    render: Render = lambda instruction, user: user,
+    read: Read = read_examples,
+) -> tuple[Example, ...]:
+    """The labelled examples that methods choose by, without those of the test set."""
+    if source.target is None:
+        return ()
+    held_out = {example.content for example in test}
+    found = read(source.target, source.task, render)
+    return tuple(example for example in found if example.content not in held_out)

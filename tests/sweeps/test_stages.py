@@ -143,6 +143,9 @@ def test_refused_before_any_job(place: Place, warm: list[SweepTask], tmp_path: P
     encoder = str(save_encoder(tmp_path / "bert", sentence=True))
     with pytest.raises(InputError, match=r"a stage changes nothing.*--recipe full"):
         place.begin("refused", model=encoder, recipe=LINEAR, stages=stages(warm, "one"))
+    free = replace(warm[0], task=warm[0].task.model_copy(update={"answers": ()}))
+    with pytest.raises(InputError, match=r"an encoder.*task one lists none"):
+        place.begin("refused", model=encoder, stages=stages([free]))
     named = replace(warm[0], task=warm[0].task.model_copy(update={"name": "none"}))
     with pytest.raises(InputError, match=r"must not be 'none'"):
         place.begin("refused", stages=stages([named]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +143,12 @@ def check_fits(spec: str, numbers: int, dtype: Any, device: str) -> None:
         f"Close other programs, or choose a smaller model{way}.",
         device,
     )
+
+
+def check_answers(model: str, answers: Sequence[str], task: str = "the task") -> None:
+    """Refuse a task without allowed answers; raises InputError."""
+    if not answers:
+        raise InputError(
+            f"model {model}: an encoder, which chooses among allowed answers, and {task} lists "
+            "none. Add `answers: [...]` to the task file, or use a language model."
+        )

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from labelcast.errors import InputError, brief
 from labelcast.files.json_files import read_json
+from labelcast.models.checks import check_answers
 from labelcast.models.choices import Choice, choose_batch
 from labelcast.models.confidence import Confidence
 from labelcast.models.encoding import by_length
@@ -135,11 +136,7 @@ class Encoder:
         Raises:
             InputError: there are none.
         """
-        if not answers:
-            raise InputError(
-                f"model {self.name}: an encoder, which chooses among allowed answers, and the task "
-                "lists none. Add `answers: [...]` to the task file, or use a language model."
-            )
+        check_answers(self.name, answers)
         return self if tuple(answers) == self.answers else replace(self, answers=tuple(answers))
 
     def tokens(self, texts: Iterable[str]) -> list[list[int]]:

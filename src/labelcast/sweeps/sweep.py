@@ -12,6 +12,7 @@ from labelcast.execution.local import LocalWorkers, cores
 from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
 from labelcast.files.untrusted import refuse_links
+from labelcast.models.checks import check_answers
 from labelcast.models.identity import KIND, Description
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
@@ -361,6 +362,8 @@ class Sweep:
 
 def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Description) -> SweepFile:
     encoder = model.identity.architecture.get(KIND) == "encoder"
+    for source in (*tasks, *settings.stages.tasks) if encoder else ():
+        check_answers(model.identity.name, source.task.answers, f"task {source.task.name}")
     target = all(source.target is not None for source in tasks)
     after_labelling = check_selectors(settings.selectors, encoder=encoder, target=target)
     return SweepFile.model_validate(

@@ -7,7 +7,8 @@ The jobs are those of `labelcast sweep`, with one thread of torch each, in a swe
 row is also appended to `rows/MODEL-RECIPE.jsonl`. The first seed runs for all tasks before the
 second one. If it is interrupted, run the same command to resume; jobs that have a row there are not
 run again, also on another machine. With `--select` selection methods choose the labels, and the
-rows go to `evidence/selection/rows`; `random` is measured without it.
+rows go to `evidence/selection/rows`; `random` is measured without it. `--target 100` gives the
+methods that choose by a target set 100 labels drawn at random, which are not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from evidence.own_curves.rows import FACTS, GENERATED, ROWS, SELECTED, TASKS, Rows
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
-from labelcast.files.json_files import read_json, write_json
+from labelcast.files.json_files import read_json, write_json, write_text
 from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.records import RANDOM, ScoreRow
 from labelcast.sweeps.sweep import Sweep, sweep_task
@@ -30,6 +31,7 @@ from labelcast.training.backend import recipe_for
 
 BUDGETS = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
 TEST = 500
+TARGET_SEED = 1000
 
 
 def source_of(name: str, data: Path, out: Path, settings: SweepSettings) -> SweepTask:
@@ -39,6 +41,15 @@ def source_of(name: str, data: Path, out: Path, settings: SweepSettings) -> Swee
     task = TASKS[name]
     fields = [field.field for field in task.inputs]
     return SweepTask(task, str(without_blanks(data / f"{name}.jsonl", fields, out / "data")))
+
+
+def with_target(source: SweepTask, size: int, out: Path, settings: SweepSettings) -> SweepTask:
+    """The task with a target set of `size` labels, drawn at random from those not in the test."""
+    splits = split(source, settings.test_size, seed=TARGET_SEED)
+    lines = Path(source.data).read_text("utf-8").splitlines(keepends=True)
+    file = out / "data" / f"{source.task.name}-target-{size}.jsonl"
+    write_text(file, "".join(lines[example.index] for example in splits.order[:size]))
+    return replace(source, target=str(file))
 
 
 def capped(source: SweepTask, settings: SweepSettings, facts: Path) -> tuple[int, ...]:
@@ -55,13 +66,16 @@ def capped(source: SweepTask, settings: SweepSettings, facts: Path) -> tuple[int
     return tuple(budget for budget in settings.budgets if budget <= splits.largest_budget)
 
 
-def measure(names: list[str], data: Path, out: Path, settings: SweepSettings, rows: Rows) -> None:
+def measure(
+    names: list[str], data: Path, out: Path, settings: SweepSettings, rows: Rows, target: int = 0
+) -> None:
     """Run the jobs that have no row yet, those of one seed and task together."""
     sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}")
     rows.extend(sweep.scores.rows())  # of a call that was interrupted
     jobs: list[SweepJob] = []
     for name in names:
         source = source_of(name, data, out, settings)
+        source = with_target(source, target, out, settings) if target else source
         jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings, FACTS)))
     known = rows.keys()
     # Zero-shot, neither a seed nor a selection method changes anything.
@@ -89,6 +103,7 @@ def main() -> int:
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--select", default=RANDOM)
+    parser.add_argument("--target", type=int, default=0, help="labels of the target set")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     settings = SweepSettings(
@@ -102,7 +117,7 @@ def main() -> int:
     )
     folder = ROWS if given.select == RANDOM else SELECTED
     rows = Rows(folder / f"{given.model}-{given.recipe}.jsonl")
-    measure(given.tasks.split(","), given.data, given.out, settings, rows)
+    measure(given.tasks.split(","), given.data, given.out, settings, rows, given.target)
     return 0
 
 

@@ -147,7 +147,7 @@ def test_refused_before_any_job(place: Place, warm: list[SweepTask], tmp_path: P
     with pytest.raises(InputError, match=r"an encoder.*task one lists none"):
         place.begin("refused", model=encoder, stages=stages([free]))
     named = replace(warm[0], task=warm[0].task.model_copy(update={"name": "none"}))
-    with pytest.raises(InputError, match=r"must not be 'none'"):
+    with pytest.raises(InputError, match=r"must not be called none"):
         place.begin("refused", stages=stages([named]))
     assert not (place.path / "refused").exists()
     place.begin("rerun", stages=stages(warm, "one"))

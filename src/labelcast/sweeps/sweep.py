@@ -163,7 +163,9 @@ def sweep_task(
         held = [role for role in roles if role in task.hub.splits]
         test_data = test_data or (task.hub.spec(held[0]) if held else None)  # type: ignore[arg-type]
     if source is None:
-        raise InputError(f"task {task.name}: it names no data of its own. Give --data.")
+        raise InputError(
+            f"task {task.name}: it names no data of its own. Give --data (a stage: --stage-data)."
+        )
     if source.startswith("generated:") and source.count(":") == 1:
         source += f":{max(_POOL, *settings.budgets) + settings.test_size}"
     if not source.startswith(("hub:", "generated:")):

@@ -216,6 +216,19 @@ def test_run_with_two_recipes_of_one_name(tmp_path: Path) -> None:
     assert names == ["mine aa", "mine bb"]
 
 
+def test_the_training_sets_of_a_run_are_told_apart(tmp_path: Path) -> None:
+    """Labels that a method chose are another candidate, compared with the random ones."""
+    file = make_run(tmp_path / "run", "linear") / "observations.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    chosen = [row | {"train_set": "k-centre", "score": 0.6} for row in rows if row["budget"]]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *chosen]))
+    found = compare({"run": tmp_path / "run"}, target_score=0.75)
+    assert [one.name for one in found.candidates] == ["run, random", "run, k-centre"]
+    assert len(found.candidates[1].measured) == len(found.candidates[0].measured)
+    assert found.candidates[1].measured[rows[-1]["budget"]] == pytest.approx(0.6)
+    assert [saving.baseline for saving in found.savings] == ["run, random"]
+
+
 def test_refused(tmp_path: Path) -> None:
     """What cannot be compared is refused, with the reason."""
     one = make_sweep(tmp_path / "one", 0.3)

@@ -91,9 +91,10 @@ class Candidate:
 def read_candidates(
     path: Path, name: str, task: str | None = None, *, alone: bool = False
 ) -> list[Candidate]:
-    """The candidates in a folder: each selector and order of stages of a sweep, or a run's recipes.
+    """The candidates in a folder.
 
-    Where a sweep is `alone`, its candidates are named by these only.
+    One for each selector and order of stages of a sweep, and for each recipe and training set of a
+    run. Where a sweep is `alone`, its candidates are not named after it.
 
     Raises:
         InputError: neither a sweep nor a run, without scores, or of another task.
@@ -166,14 +167,18 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
 
 def _of_run(run: Run, name: str) -> list[Candidate]:
     rows = run.tuned_scores()
-    recipes = list(dict.fromkeys((row.recipe, row.recipe_digest) for row in rows if row.budget))
+    settings = list(
+        dict.fromkeys((row.recipe, row.recipe_digest, row.train_set) for row in rows if row.budget)
+    )
+    recipes = list(dict.fromkeys((recipe, digest) for recipe, digest, _ in settings))
     names = [recipe for recipe, _ in recipes]
+    several = {one[2] for one in settings} != {RANDOM}
     if len({row.decoding for row in rows}) > 1:
         raise InputError(
             f"{run.path}: some of its scores were decoded along the allowed answers, and others "
             "freely. Run `labelcast tune` again for the budgets of one of the two."
         )
-    if not recipes:
+    if not settings:
         raise InputError(
             f"{run.path}: no score after training yet. Run `labelcast tune {run.path} --budget N`."
         )
@@ -184,25 +189,35 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
             f"{run.path}: its scores cannot be compared, because their test set is unknown: {why}. "
             "Run `labelcast tune` again for each budget."
         )
-    return [
-        Candidate(
-            name=name if len(recipes) == 1 else f"{name}, {_told_apart(recipe, digest, names)}",
-            model=run.model.name,
-            recipe=recipe,
-            task="" if run.task is None else run.task.name,
-            metric=rows[0].metric,
-            test_digest=str(rows[0].test_digest),
-            trained=(run.model.fingerprint, digest or ""),
-            folder=run.path,
-            # Zero-shot is the same for every recipe.
-            scores=tuple(
-                Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
-                for row in rows
-                if (row.recipe, row.recipe_digest) == (recipe, digest) or not row.budget
-            ),
+    found = []
+    for recipe, digest, train_set in settings:
+        parts = [_told_apart(recipe, digest, names)] if len(recipes) > 1 else []
+        parts += [train_set] if several else []
+        # Zero-shot is the same for every recipe and training set.
+        own = [
+            row
+            for row in rows
+            if not row.budget
+            or (row.recipe, row.recipe_digest, row.train_set) == (recipe, digest, train_set)
+        ]
+        found.append(
+            Candidate(
+                name=", ".join([name, *parts]),
+                model=run.model.name,
+                recipe=recipe,
+                task="" if run.task is None else run.task.name,
+                metric=rows[0].metric,
+                test_digest=str(rows[0].test_digest),
+                scores=tuple(
+                    Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+                    for row in own
+                ),
+                selector=train_set,
+                trained=(run.model.fingerprint, digest or ""),
+                folder=run.path,
+            )
         )
-        for recipe, digest in recipes
-    ]
+    return found
 
 
 def _told_apart(recipe: str, digest: str | None, names: Sequence[str]) -> str:

@@ -153,7 +153,7 @@ def compare(
 
     Args:
         candidates: folders of sweeps and runs, or a mapping from names to them. A run counts once
-            for each recipe that it was tuned with, a sweep once for each of its selectors.
+            for each recipe and training set, a sweep once for each selector and order of stages.
         target_score: in units of the metric, above 0, at most 1.
         task: the task to take from sweeps of several.
         budget: also ask for the score with this many labels.

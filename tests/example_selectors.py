@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,21 @@ class Unsure(Outliers):
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples."""
         return _highest(-pool.confidence, n)
+
+
+class Continuing(Outliers):
+    """The first that are left; notes the confidence of what was chosen before."""
+
+    name = "continuing"
+    needs = frozenset({Need.CONFIDENCE})
+    continues = True
+    known: ClassVar[list[list[float]]] = []
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        self.known.append(pool.confidence[pool.chosen].tolist())
+        left = np.setdiff1d(np.arange(pool.size), pool.chosen)
+        return Selection(left[:n], np.full(n, np.nan))
 
 
 class Middle(Outliers):
@@ -76,5 +93,6 @@ def _highest(values: np.ndarray, n: int) -> Selection:
 
 def register(patch: pytest.MonkeyPatch) -> None:
     """Let `registry.selector` find the methods above."""
-    for method in (Outliers, Unsure, Middle, ByTask, LongestAnswers):
+    patch.setattr(Continuing, "known", [])
+    for method in (Outliers, Unsure, Continuing, Middle, ByTask, LongestAnswers):
         patch.setitem(registry.METHODS, method.name, f"{__name__}:{method.__name__}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import labelcast, snapshot
 from example_runs import TASK, run_of, scored_run
-from example_selectors import register
+from example_selectors import Continuing, register
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from labelcast.errors import InputError
 from labelcast.labels import transfer
 from labelcast.labels.draw import draw_more, read_gold, take_gold
 from labelcast.runs import label_store
+from labelcast.runs.pool import pickable
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -189,6 +190,22 @@ def test_a_method_draws_after_the_test_set(tmp_path: Path, monkeypatch: pytest.M
     assert len({draw.index for draw in label_store.read_draws(run)}) == 20
     with pytest.raises(InputError, match="0 left"):
         draw_more(run, {"unsure": 1})
+
+
+def test_a_method_knows_what_its_set_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what random draws and the test set have, which it does not see at all."""
+    register(monkeypatch)
+    run = scored_run(tmp_path, [f"text {n}" for n in range(40)], 4)
+    draw_more(run, {"random": 3, "test": 5})
+    for count in (6, 7):
+        draw_more(run, {"continuing": count})
+    drawn = [draw.index for draw in label_store.read_draws(run, ["continuing"])]
+    # The confidence rises with the position.
+    confidence = pickable(run.file("confidence.parquet"))
+    [none, before] = Continuing.known
+    assert none == []
+    assert before == confidence[sorted(drawn[:6])].tolist()
+    assert len({*drawn}) == 13
 
 
 @pytest.mark.parametrize(

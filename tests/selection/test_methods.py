@@ -7,10 +7,11 @@ import pytest
 from selection.small_selection import METHODS, method, small_pool, vectors
 
 from labelcast.errors import InputError
+from labelcast.selection.facility_location import FacilityLocation
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.registry import METHODS as REGISTERED
 from labelcast.selection.registry import selector, selector_names
-from labelcast.selection.selector import select
+from labelcast.selection.selector import Selector, select
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -33,6 +34,28 @@ def test_a_pool_of_duplicates_gives_different_positions(name: str) -> None:
     )
     found = select(method(name, 40), pool, 12, seed=1)
     assert len(set(found.positions.tolist())) == 12
+
+
+CONTINUES = ("k-centre", "facility-location", "typical", "gp-variance")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_was_chosen_before_is_not_chosen_again(name: str) -> None:
+    before = [3, 0, 17, 20]
+    pool = small_pool(40, chosen=before)
+    made = method(name, 40 if name in CONTINUES else 36)
+    found = select(made, pool, 36, seed=2)
+    assert sorted([*found.positions.tolist(), *before]) == list(range(40))
+    with pytest.raises(InputError, match="more than the pool's 36"):
+        select(made, pool, 37)
+
+
+@pytest.mark.parametrize("made", [*map(selector, CONTINUES), FacilityLocation(dense=10)])
+def test_a_second_choice_continues_the_first(made: Selector) -> None:
+    """Five and then seven are the twelve that are chosen at once."""
+    whole = select(made, small_pool(60), 12, seed=1).positions.tolist()
+    rest = select(made, small_pool(60, chosen=whole[:5]), 7, seed=1)
+    assert rest.positions.tolist() == whole[5:]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -76,7 +76,13 @@ def draw_more(
                     "draw the test set first: --test N."
                 )
             positions = choose_more(
-                run, name, count, taken=taken, seed=seed, inputs=inputs or Inputs()
+                run,
+                name,
+                count,
+                taken=taken,
+                chosen=[draw.index for draw in before if draw.set == name],
+                seed=seed,
+                inputs=inputs or Inputs(),
             )
         places |= dict.fromkeys(positions, (name, batch))
         taken += positions

@@ -362,9 +362,18 @@ def _is_selection(path: Path) -> bool:
 
 
 def choose_more(
-    run: Run, method: str, n: int, *, taken: Collection[int], seed: int, inputs: Inputs
+    run: Run,
+    method: str,
+    n: int,
+    *,
+    taken: Collection[int],
+    chosen: Collection[int],
+    seed: int,
+    inputs: Inputs,
 ) -> list[int]:
-    """Choose n more examples of a run's pool, without those at some positions.
+    """Choose n more examples of a run's pool, none of those at the positions `taken`.
+
+    Of these, the method knows `chosen`, the examples of the set that it adds to.
 
     Returns:
         Positions in the pool, best or first chosen first.
@@ -372,11 +381,14 @@ def choose_more(
     Raises:
         InputError: too few examples are left, or as `select`.
     """
-    chosen = selector(method)
-    found = run_choice(run, chosen, inputs)
-    left = np.flatnonzero(~np.isin(found.positions, [*taken]))
-    if len(left) < n:
-        raise InputError(f"{n} more examples asked for, but the pool has {len(left)} left.")
-    picked = selection.select(chosen, found.pool.part(left.tolist()), n, seed=seed)
-    positions: list[int] = found.positions[left[picked.positions]].tolist()
+    chooses = selector(method)
+    found = run_choice(run, chooses, inputs)
+    before = np.isin(found.positions, [*chosen])
+    rows = np.flatnonzero(before | ~np.isin(found.positions, [*taken]))
+    left = len(rows) - int(before.sum())
+    if left < n:
+        raise InputError(f"{n} more examples asked for, but the pool has {left} left.")
+    part = found.pool.part(rows.tolist(), chosen=np.flatnonzero(before).tolist())
+    picked = selection.select(chooses, part, n, seed=seed)
+    positions: list[int] = found.positions[rows[picked.positions]].tolist()
     return positions

@@ -23,14 +23,16 @@ class FacilityLocation:
     example is similar to itself and to its `neighbours` nearest ones only, in either direction,
     and memory is O(N neighbours). Both evaluate greedy exactly.
 
-    The value of an example is the gain at the time it is chosen, at least 0, never rising. Of equal
-    gains the first example is taken. The seed changes only the neighbours of a large pool.
+    Examples chosen before are in A from the start. The value of an example is the gain at the time
+    it is chosen, at least 0, never rising. Of equal gains the first example is taken. The seed
+    changes only the neighbours of a large pool.
 
     Source: Nemhauser et al. 1978 (greedy), Minoux 1978 (lazy); as in apricot and submodlib.
     """
 
     name = "facility-location"
     needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
+    continues = True
 
     def __init__(self, *, dense: int = 4000, neighbours: int = 32) -> None:
         self.dense, self.neighbours = dense, neighbours
@@ -39,24 +41,26 @@ class FacilityLocation:
         """Choose n examples; see `Selector`."""
         vectors, size = pool.embeddings, pool.size
         if size <= max(self.dense, self.neighbours + 1):
-            return lazy_greedy(np.maximum(vectors.astype(np.float64) @ vectors.T, 0), n)
+            matrix = np.maximum(vectors.astype(np.float64) @ vectors.T, 0)
+            return lazy_greedy(matrix, n, pool.chosen)
         places, cosines = nearest(vectors, self.neighbours, seed)
         columns = np.append(places, np.arange(size)[:, None], axis=1)
         values = np.append(cosines, np.ones((size, 1), np.float32), axis=1).clip(0)
         starts = np.arange(size + 1) * columns.shape[1]
         graph = csc_matrix((values.ravel(), columns.ravel(), starts), shape=(size, size))
         # Both directions: i is served by j also where only j has i as a neighbour.
-        return graph_greedy(graph.maximum(graph.T.tocsc()).tocsc(), n)
+        return graph_greedy(graph.maximum(graph.T.tocsc()).tocsc(), n, pool.chosen)
 
 
-def lazy_greedy(matrix: NDArray[np.float64], n: int) -> Selection:
-    """Maximise sum_i max_{j in A} s_ij >= 0 over n columns of a complete matrix, greedily.
+def lazy_greedy(matrix: NDArray[np.float64], n: int, before: NDArray[np.int64]) -> Selection:
+    """Add n columns of a complete matrix to A, which starts with those `before`, greedily.
 
     A column's gain is computed again only when the last known one, which it cannot exceed, is the
     largest.
     """
-    served = np.zeros(len(matrix))
-    gains = matrix.sum(axis=0).round(_DIGITS)
+    served = matrix[:, before].max(axis=1, initial=0)
+    gains = np.maximum(matrix - served[:, None], 0).sum(axis=0).round(_DIGITS)
+    gains[before] = -np.inf
     heap = list(zip((-gains).tolist(), range(len(gains)), strict=True))
     heapify(heap)
     positions, values = np.empty(n, np.int64), np.empty(n)
@@ -75,14 +79,19 @@ def lazy_greedy(matrix: NDArray[np.float64], n: int) -> Selection:
     return Selection(positions, values)
 
 
-def graph_greedy(graph: csc_matrix, n: int) -> Selection:
+def graph_greedy(graph: csc_matrix, n: int, before: NDArray[np.int64]) -> Selection:
     """The same of a symmetric sparse matrix without empty columns.
 
     After each choice, the gains of the columns that share a row with it are computed again: a few
     thousand in a graph of 32 neighbours, whatever N is.
     """
     served = np.zeros(graph.shape[0], graph.dtype)
+    for chosen in before:
+        part = slice(graph.indptr[chosen], graph.indptr[chosen + 1])
+        rows = graph.indices[part]
+        served[rows] = np.maximum(served[rows], graph.data[part])
     gains = _gains(graph, served)
+    gains[before] = -np.inf
     positions, values = np.empty(n, np.int64), np.empty(n)
     for step in range(n):
         chosen = int(gains.argmax())

@@ -22,7 +22,8 @@ class GpVariance:
     Cholesky factor for each choice: O(N n (n + F)) time and 4 N n bytes, refused above 4 GB.
 
     The value is the variance when the example is chosen, in [0, 1], never rising. Equal variances:
-    the first is drawn by the seed, later ones are the first of the pool.
+    the first is drawn by the seed, later ones are the first of the pool. Examples chosen before
+    come first.
 
     Args:
         kernel: ``rbf``, exp(-d^2 / (2 l^2)), or ``cosine``.
@@ -35,6 +36,7 @@ class GpVariance:
 
     name = "gp-variance"
     needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
+    continues = True
 
     def __init__(
         self,
@@ -47,11 +49,13 @@ class GpVariance:
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`. Raises InputError where 4 N n is above 4 GB."""
-        if n * pool.size > MOST:
+        before = pool.chosen.tolist()
+        rows = len(before) + n
+        if rows * pool.size > MOST:
             raise InputError(
-                f"--method {self.name}: {n:,} of {pool.size:,} examples need "
-                f"{4e-9 * n * pool.size:.0f} GB for a Cholesky factor, and 4 are allowed. Choose "
-                f"{MOST // pool.size:,} or fewer, or draw a smaller pool at random first."
+                f"--method {self.name}: {rows:,} of {pool.size:,} examples need "
+                f"{4e-9 * rows * pool.size:.0f} GB for a Cholesky factor, and 4 are allowed. "
+                f"Choose {MOST // pool.size:,} or fewer, or draw a smaller pool at random first."
             )
         vectors, rng = pool.embeddings, np.random.default_rng(seed)
         squares = np.einsum("nf,nf->n", vectors, vectors)
@@ -67,12 +71,13 @@ class GpVariance:
             return found
 
         variance = (squares if self.kernel == "cosine" else np.ones_like(squares)).astype(float)
-        factor = np.empty((n, pool.size), np.float32)
-        positions, values = np.empty(n, np.int64), np.empty(n)
+        factor = np.empty((rows, pool.size), np.float32)
+        positions, values = np.empty(rows, np.int64), np.empty(rows)
         left = np.ones(pool.size, bool)
         first = np.flatnonzero(np.isclose(variance, variance.max(), rtol=1e-5, atol=0))
         chosen = int(rng.choice(first))
-        for step in range(n):
+        for step in range(rows):
+            chosen = before[step] if step < len(before) else chosen
             positions[step], values[step] = chosen, max(variance[chosen], 0)
             left[chosen] = False
             known = factor[:step]
@@ -80,7 +85,7 @@ class GpVariance:
             factor[step] = row / np.sqrt(max(variance[chosen], 0) + self.noise)
             variance -= factor[step].astype(np.float64) ** 2
             chosen = int(np.where(left, variance, -np.inf).argmax())
-        return Selection(positions, values)
+        return Selection(positions[len(before) :], values[len(before) :])
 
 
 def _median_distance(vectors: NDArray[np.float32], rng: np.random.Generator) -> float:

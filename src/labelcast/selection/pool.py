@@ -94,6 +94,7 @@ class Pool:
         target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
         allowed: the answers to decode along; empty for free decoding.
+        chosen: the positions of examples that were chosen before, which are not chosen again.
         store: keeps computed signals.
     """
 
@@ -110,6 +111,7 @@ class Pool:
         target: Sequence[Example] = (),
         target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
+        chosen: Sequence[int] = (),
         store: SignalStore | None = None,
     ) -> None:
         """A pool; `model` is called when a signal needs it, `embed` in place of its own `embed`.
@@ -120,6 +122,7 @@ class Pool:
         self.examples, self.task_ids = examples, task_ids
         self.target, self.target_ids = target, target_ids
         self.allowed = tuple(allowed)
+        self.chosen = np.asarray(chosen, np.int64)
         self.store = store or SignalStore(None)
         self._model, self._embed = model, embed
         self._given: dict[str, NDArray[Any]] = {}
@@ -173,9 +176,13 @@ class Pool:
                 f"--method {method} needs {need}, which the pool lacks. {_WAYS_OUT[need]}"
             )
 
-    def part(self, rows: Sequence[int]) -> Pool:
-        """The examples at some positions [M], as a pool that takes its signals from this one."""
-        return _Part(self, np.asarray(rows, np.int64))
+    def part(self, rows: Sequence[int], chosen: Sequence[int] = ()) -> Pool:
+        """The examples at some positions [M], as a pool that takes its signals from this one.
+
+        Of these, those at `chosen`, positions in this pool too, were chosen before.
+        """
+        places = np.asarray(rows, np.int64)
+        return _Part(self, places, np.flatnonzero(np.isin(places, chosen)))
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
@@ -246,14 +253,21 @@ def _answered(examples: Sequence[Example]) -> bool:
 class _Part(Pool):
     """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
 
-    def __init__(self, pool: Pool, rows: NDArray[np.int64]) -> None:
+    def __init__(self, pool: Pool, rows: NDArray[np.int64], chosen: NDArray[np.int64]) -> None:
+        given = {name: values[rows] for name, values in pool._given.items()}
         super().__init__(
-            LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows]),
+            LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows])
+            if pool.examples
+            else (),
             model=lambda: pool.lm,
+            embeddings=given.get("embeddings"),
+            confidence=given.get("confidence"),
+            margin=given.get("margin"),
             task_ids=None if pool.task_ids is None else [pool.task_ids[row] for row in rows],
             target=pool.target,
             target_ids=pool.target_ids,
             allowed=pool.allowed,
+            chosen=chosen.tolist(),
             store=pool.store,
         )
         self._pool, self._rows = pool, rows

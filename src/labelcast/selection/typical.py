@@ -15,7 +15,8 @@ _SMALLEST = 5
 class Typical:
     """The most typical example of each k-means cluster, largest clusters first.
 
-    There are as many clusters as examples wanted, at most `most`. Typicality is the inverse of the
+    There are as many clusters as examples wanted and chosen before, at most `most`; a cluster with
+    k of the latter waits k turns. Typicality is the inverse of the
     mean distance to the `neighbours` nearest examples of the same cluster (all of a smaller one),
     of unit embeddings. Clusters of fewer than 5 are used only when the others are spent. If there
     are more examples to choose than clusters, each cluster gives its next one in turn.
@@ -28,6 +29,7 @@ class Typical:
 
     name = "typical"
     needs: frozenset[Need] = frozenset({Need.EMBEDDINGS})
+    continues = True
 
     def __init__(self, *, most: int = 500, neighbours: int = 20) -> None:
         self.most, self.neighbours = most, neighbours
@@ -35,7 +37,7 @@ class Typical:
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`."""
         vectors = pool.embeddings
-        centres, labels = k_means(vectors, min(n, self.most), seed)
+        centres, labels = k_means(vectors, min(n + len(pool.chosen), self.most), seed)
         clusters = members(labels, len(centres))
         sizes = np.array([len(rows) for rows in clusters])
         by_size = np.argsort(-sizes, kind="stable")
@@ -44,6 +46,7 @@ class Typical:
         values = np.full(pool.size, np.nan)
         ranked: list[list[int]] = []
         turn = np.empty(pool.size, np.int64)
+        before = np.isin(np.arange(pool.size), pool.chosen)
         for place, cluster in enumerate([*large, *small]):
             rows = clusters[cluster]
             count = min(self.neighbours, len(rows) - 1)
@@ -56,7 +59,9 @@ class Typical:
                 with np.errstate(divide="ignore"):
                     values[rows] = 1 / distance.mean(axis=1)
             order = rows[np.argsort(-values[rows], kind="stable")]
-            turn[order] = np.arange(len(order)) + (pool.size if place >= len(large) else 0)
+            order = order[~before[order]]
+            waits = before[rows].sum() + (pool.size if place >= len(large) else 0)
+            turn[order] = np.arange(len(order)) + waits
             ranked.append(order.tolist())
         everything = np.array([row for rows in ranked for row in rows])
         chosen = everything[np.argsort(turn[everything], kind="stable")][:n]

@@ -63,12 +63,12 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_each_order_is_trained_once_from_the_one_before(
     place: Place, warm: list[SweepTask], trained: list[tuple[str, Any]]
 ) -> None:
-    """All budgets and seeds start from it; zero-shot is measured for each order."""
+    """All seeds start from it; zero-shot is measured for each order."""
     begun = place.begin("once", seeds=(1, 2), stages=stages(warm, "none", "one", "one+two"))
     assert [job.stages for job in begun.jobs[:3]] == ["none", "one", "one+two"]
-    rows = [job.run() for job in begun.jobs]
-    assert [row.error for row in rows] == [""] * 12
-    assert {row.stages for row in rows} == {"none", "one", "one+two"}
+    rows = [job.run() for job in begun.jobs if job.budget]
+    assert [row.error for row in rows] == [""] * 6
+    assert [row.stages for row in rows] == ["none", "one", "one+two"] * 2
     # Two stages of 30 labels, and six jobs of 10.
     sizes = [len(labels.train) + len(labels.validation) for _, labels in trained]
     assert sorted(sizes) == [10] * 6 + [30] * 2
@@ -169,15 +169,15 @@ def test_from_python_and_compared(
     monkeypatch.setattr(sweep_module, "LocalWorkers", Here)
     out = place.path / "python"
     curves = sweep_module.sweep(
-        [place.chosen()], out, model=place.model, recipe=SHORT, budgets=(0, 10, 20), test_size=20,
-        device="cpu", max_new_tokens=3, stage_tasks=warm, stage_labels=30,
+        [place.chosen()], out, model=place.model, recipe=SHORT, budgets=(0, 10), test_size=20,
+        device="cpu", max_new_tokens=3, stage_tasks=warm[:1], stage_labels=30,
     )  # fmt: skip
-    names = ["first", curve_name("first", stages="one+two")]
+    names = ["first", curve_name("first", stages="one")]
     assert list(curves) == names
     assert list(json.loads((out / "curve.json").read_text())) == names
     found = read_candidates(out, "python", alone=True)
-    assert [one.name for one in found] == ["random", "random after one+two"]
-    assert all(len(one.scores) == 3 for one in found)
+    assert [one.name for one in found] == ["random", "random after one"]
+    assert all(len(one.scores) == 2 for one in found)
     compared = compare_module.compare([out], target_score=0.9)
     assert [pair.first for pair in compared.unsaved_pairs()] == ["random"]
     assert compared.savings == ()

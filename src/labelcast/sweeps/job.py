@@ -29,7 +29,7 @@ from labelcast.models.choices import choose_device
 from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.selected import select_labels
-from labelcast.sweeps.stages import Stages, warm_start
+from labelcast.sweeps.stages import Stages, WarmStart
 from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
@@ -141,6 +141,24 @@ class SweepJob:
             settings.batch_size,
             settings.max_new_tokens,
         )
+
+    def start(self, backend: Backend, report: ReportProgress) -> str:
+        """The model before training: the sweep's own, or one after stages; raises as these do."""
+        settings = self.settings
+        if self.stages == NO_STAGES:
+            return settings.model
+        if self.out is None:
+            raise InputError("--stages: the sweep needs a folder.")
+        warm = WarmStart(
+            settings.stages,
+            settings.model,
+            settings.recipe,
+            replace(self.placement, reports=Reports()),
+            self.out / "stages" / self.name,
+            lambda render: self.splits(render).test,
+            report,
+        )
+        return warm.after(self.stages, backend)
 
     def splits(self, render: Render, read: Read = read_examples) -> Splits:
         """The test set and training order of the job; raises as `split`."""
@@ -260,7 +278,7 @@ def _model_and_labels(
     from labelcast.training.linear import vector_store  # which imports torch
 
     answers = job.source.task.answers
-    start = warm_start(job, backend, report)
+    start = job.start(backend, report)
     lm = _KEPT.model(job, backend, start).for_answers(answers)
     splits = job.splits(lm.render, _KEPT.read)
     if not job.budget or job.selector == RANDOM:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.execution.workers import JobProgress, ReportProgress
@@ -15,13 +14,9 @@ from labelcast.files.json_files import write_json
 from labelcast.sweeps.records import NO_STAGES, StageEntry
 from labelcast.sweeps.task_data import SweepTask, read_examples
 from labelcast.tasks.prompts import Example, Render
+from labelcast.training.backend import Backend, Placement
 from labelcast.training.recipe import Recipe
-from labelcast.training.reporting import Reports
 from labelcast.training.splits import Splits, digest
-
-if TYPE_CHECKING:
-    from labelcast.sweeps.job import SweepJob
-    from labelcast.training.backend import Backend
 
 JOIN = "+"
 """Between the stages of an order: ``trec+emotion`` trains on trec first."""
@@ -49,10 +44,8 @@ class Stages:
         cls, tasks: Sequence[SweepTask], orders: Sequence[str] = (), labels: int = LABELS
     ) -> Stages:
         """Stages; without orders, none beside all tasks in the order given."""
-        given = JOIN.join(one.task.name for one in tasks)
-        return cls(
-            tuple(tasks), tuple(orders) or ((NO_STAGES, given) if given else (NO_STAGES,)), labels
-        )
+        usual = [NO_STAGES, JOIN.join(one.task.name for one in tasks)] if tasks else [NO_STAGES]
+        return cls(tuple(tasks), tuple(orders or usual), labels)
 
     def named(self, order: str) -> list[SweepTask]:
         """The tasks of an order."""
@@ -114,53 +107,63 @@ def _texts(example: Example) -> tuple[str, ...]:
     return tuple(sorted(example.fields.values()))
 
 
-def warm_start(job: SweepJob, backend: Backend, report: ReportProgress) -> str:
-    """The model that a job starts from: the sweep's own, or the folder of one after its stages.
+@dataclass(frozen=True)
+class WarmStart:
+    """Trains the models that jobs start from, one for each order of stages of a task.
 
-    It is trained once, with seed 0, for all budgets and seeds of a task, and kept in
-    ``OUT/stages``. Other processes wait for it.
-
-    Raises:
-        InputError: the sweep has no folder, or a stage's data do not fit the model.
-        RunError: the training failed.
+    Attributes:
+        stages: of the sweep.
+        model: the sweep's own.
+        recipe: of the stages too.
+        placement: where they are trained.
+        folder: of the task's trained models, each used by all budgets and seeds.
+        test: the task's test set, given a model's `render`; no stage sees a text of it.
+        report: called with the progress.
     """
-    model, stages = job.settings.model, job.settings.stages
-    for number, stage in enumerate(stages.named(job.stages), 1):
-        if job.out is None:
-            raise InputError("--stages: the sweep needs a folder.")
-        order = JOIN.join(one.task.name for one in stages.named(job.stages)[:number])
-        folder = job.out / "stages" / job.name / order
-        make_folder(folder)
-        with lock(folder.with_name(f".{order}.lock")):
-            if not (folder / _DONE).exists():
-                _train(job, stage, model, folder, backend, report)
-        model = str(folder)
-    return model
 
+    stages: Stages
+    model: str
+    recipe: Recipe
+    placement: Placement
+    folder: Path
+    test: Callable[[Render], Sequence[Example]]
+    report: ReportProgress
 
-def _train(
-    job: SweepJob,
-    stage: SweepTask,
-    model: str,
-    folder: Path,
-    backend: Backend,
-    report: ReportProgress,
-) -> None:
-    recipe, name = job.settings.recipe, stage.task.name
-    placement = replace(job.placement, reports=Reports())
-    report(JobProgress(f"stage {name}", 0, recipe.most_steps))
-    lm = backend.load(model, recipe, placement).for_answers(stage.task.answers)
-    labels = job.settings.stages.examples(stage, job.splits(lm.render).test, lm.render)
-    checkpoints = folder.with_name(f"{folder.name}.training")
-    tuned = backend.fit(
-        lm,
-        Splits((), labels).budget(len(labels), recipe.held_out(len(labels))),
-        recipe,
-        seed=_SEED,
-        placement=placement,
-        folder=checkpoints,
-        progress=lambda step, most, loss: report(JobProgress(f"stage {name}", step, most, loss)),
-    )
-    backend.save(tuned.lm, folder)
-    write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
-    rmtree(checkpoints, ignore_errors=True)
+    def after(self, order: str, backend: Backend) -> str:
+        """The model after an order of stages, trained with seed 0 if it is missing.
+
+        An order starts from the model of its first stages. Other processes wait for it.
+
+        Raises:
+            InputError: a stage's data do not fit the model.
+            RunError: the training failed.
+        """
+        model, names = self.model, []
+        for stage in self.stages.named(order):
+            names.append(stage.task.name)
+            folder = self.folder / JOIN.join(names)
+            make_folder(folder)
+            with lock(folder.with_name(f".{folder.name}.lock")):
+                if not (folder / _DONE).exists():
+                    self._train(stage, model, folder, backend)
+            model = str(folder)
+        return model
+
+    def _train(self, stage: SweepTask, model: str, folder: Path, backend: Backend) -> None:
+        recipe, name = self.recipe, f"stage {stage.task.name}"
+        self.report(JobProgress(name, 0, recipe.most_steps))
+        lm = backend.load(model, recipe, self.placement).for_answers(stage.task.answers)
+        labels = self.stages.examples(stage, self.test(lm.render), lm.render)
+        checkpoints = folder.with_name(f"{folder.name}.training")
+        tuned = backend.fit(
+            lm,
+            Splits((), labels).budget(len(labels), recipe.held_out(len(labels))),
+            recipe,
+            seed=_SEED,
+            placement=self.placement,
+            folder=checkpoints,
+            progress=lambda step, most, loss: self.report(JobProgress(name, step, most, loss)),
+        )
+        backend.save(tuned.lm, folder)
+        write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
+        rmtree(checkpoints, ignore_errors=True)

@@ -94,7 +94,9 @@ def panel(own: Own, case: Case, usual: float) -> Chart:
         .mark_point(filled=True, size=28, opacity=1)
         .encode(x, alt.Y("score:Q", scale=y_scale, axis=y_axis), color),
     ]
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=own.curve.task)
+    return alt.layer(*layers).properties(
+        width=WIDTH, height=HEIGHT, title=alt.Title(own.curve.task, fontSize=10)
+    )
 
 
 def grid_of(curves: Sequence[Own]) -> Chart:

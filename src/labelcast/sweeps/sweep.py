@@ -22,13 +22,12 @@ from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile, TaskEntry
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
 from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
-from labelcast.sweeps.task_data import SweepTask, split, target_of
+from labelcast.sweeps.task_data import SweepTask, check_data
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.backend import check_recipe, recipe_for
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
-from labelcast.training.splits import digest
 
 _POOL = 5000
 
@@ -171,27 +170,6 @@ def sweep_task(
     if not source.startswith(("hub:", "generated:")):
         source = open_source(source).spec
     return SweepTask(task, source, test_data, target)
-
-
-def check_data(source: SweepTask, settings: SweepSettings) -> dict[str, str | None]:
-    """Check a task's data without a model; returns digests of its test set and target set."""
-    seed, split_seed = settings.seeds[0], settings.split_seed
-    splits = split(source, settings.test_size, seed=seed, split_seed=split_seed)
-    largest = max(settings.budgets)
-    if largest > splits.largest_budget:
-        raise InputError(
-            f"task {source.task.name}: {source.data} leaves {splits.largest_budget} examples to "
-            f"train on beside {len(splits.test)} for the test, fewer than the largest budget of "
-            f"{largest}. Give more data, or lower --budgets or --test-size."
-        )
-    target = target_of(source, splits.test)
-    if source.target is not None and not target:
-        raise InputError(
-            f"task {source.task.name}: {source.target} has no labelled example that is not in the "
-            "test set. Give others as --target."
-        )
-    found = digest(target) if target else None
-    return {"test_digest": splits.test_digest, "target_digest": found}
 
 
 class Sweep:
@@ -368,6 +346,12 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
         check_answers(model.identity.name, source.task.answers, f"task {source.task.name}")
     target = all(source.target is not None for source in tasks)
     after_labelling = check_selectors(settings.selectors, encoder=encoder, target=target)
+    data = {
+        "test_size": settings.test_size,
+        "largest": max(settings.budgets),
+        "seed": settings.seeds[0],
+        "split_seed": settings.split_seed,
+    }
     return SweepFile.model_validate(
         {
             "model": asdict(model.identity) | {"parameters": model.parameters},
@@ -377,7 +361,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "split_seed": settings.split_seed,
             "max_new_tokens": settings.max_new_tokens,
             "tasks": {
-                source.task.name: vars(source) | check_data(source, settings) for source in tasks
+                source.task.name: vars(source) | check_data(source, **data) for source in tasks
             },
             "budgets": sorted(settings.budgets),
             "seeds": sorted(settings.seeds),

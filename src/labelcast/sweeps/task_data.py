@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from labelcast.errors import InputError
 from labelcast.sweeps.records import TaskEntry
 from labelcast.tasks import prompts
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
-from labelcast.training.splits import Splits
+from labelcast.training.splits import Splits, digest
 
 Read = Callable[[str, Task, Render], Iterable[Example]]
 """Reads the examples of a source."""
@@ -66,3 +67,29 @@ def target_of(
     held_out = {example.content for example in test}
     found = read(source.target, source.task, render)
     return tuple(example for example in found if example.content not in held_out)
+
+
+def check_data(
+    source: SweepTask, *, test_size: int, largest: int, seed: int, split_seed: int
+) -> dict[str, str | None]:
+    """Digests of a task's test set and target set, read without a model.
+
+    Raises:
+        InputError: the data is wrong, leaves fewer than the `largest` budget beside the test set,
+            or the target set has nothing that is not in the test set.
+    """
+    splits = split(source, test_size, seed=seed, split_seed=split_seed)
+    if largest > splits.largest_budget:
+        raise InputError(
+            f"task {source.task.name}: {source.data} leaves {splits.largest_budget} examples to "
+            f"train on beside {len(splits.test)} for the test, fewer than the largest budget of "
+            f"{largest}. Give more data, or lower --budgets or --test-size."
+        )
+    target = target_of(source, splits.test)
+    if source.target is not None and not target:
+        raise InputError(
+            f"task {source.task.name}: {source.target} has no labelled example that is not in the "
+            "test set. Give others as --target."
+        )
+    found = digest(target) if target else None
+    return {"test_digest": splits.test_digest, "target_digest": found}

@@ -70,6 +70,23 @@ class Targeted(Shortest):
         return super().select(pool, n, seed)
 
 
+class Grouped(Shortest):
+    """Needs to know the parts of the data; takes note of those of its pool and its target set."""
+
+    name = "grouped"
+    needs = frozenset({Need.TASK_IDS})
+    pools: ClassVar[list[tuple[dict[str, str], list[str] | None]]] = []
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        assert pool.task_ids is not None
+        contents = [example.content for example in pool.examples]
+        ids = pool.target_ids
+        parts = dict(zip(contents, pool.task_ids, strict=True))
+        self.pools.append((parts, None if ids is None else list(ids)))
+        return super().select(pool, n, seed)
+
+
 class Shown(Shortest):
     """Needs a language model."""
 
@@ -79,7 +96,8 @@ class Shown(Shortest):
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the methods above be chosen by name."""
-    for method in (Shortest, Spread, Spoiling, Targeted, Shown):
+    for method in (Shortest, Spread, Spoiling, Targeted, Grouped, Shown):
         monkeypatch.setitem(METHODS, method.name, f"{__name__}:{method.__name__}")
     monkeypatch.setattr(Spread, "embedded", [])
     monkeypatch.setattr(Targeted, "targets", [])
+    monkeypatch.setattr(Grouped, "pools", [])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_encoders import save_encoder
-from small_selectors import Spread, Targeted, register
+from small_selectors import Grouped, Spread, Targeted, register
 from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 
 from labelcast.errors import InputError
@@ -178,6 +178,7 @@ def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
     for changes, says in (
         ({"selectors": ("nothing",)}, "--select nothing: no such method. Choose random, "),
         ({"selectors": ("random", "targeted")}, "--select targeted: .* a target set.*--target"),
+        ({"selectors": ("grouped",)}, "--select grouped: .* which part of the data.*--group-by"),
         ({"selectors": ("shown",), "model": encoder}, "the sweep's model is an encoder"),
         ({"selectors": ("random", "random")}, "--select: different methods"),
         ({"selectors": ()}, "--select: different methods"),
@@ -204,6 +205,34 @@ def test_a_target_set_shares_nothing_with_the_test_set(place: Place) -> None:
     assert place.begin("target").sweep.read().tasks["first"].target == str(target)
     with pytest.raises(InputError, match="another target set"):
         place.begin("target", [replace(task, target=str(other))])
+
+
+def test_parts_of_the_data(place: Place) -> None:
+    """Each example has its own part, those of the target set too if they have the field."""
+    lines = Path(place.data).read_text().splitlines()
+    rows = [json.loads(line) | {"part": n % 3} for n, line in enumerate(lines)]
+    files = [place.path / name for name in ("parts.jsonl", "target-parts.jsonl")]
+    for file, some in zip(files, (rows, rows[:100]), strict=True):
+        file.write_text("".join(json.dumps(row) + "\n" for row in some))
+    task = replace(place.chosen(), data=str(files[0]), group_by="part")
+    [_, job] = place.begin("parts", [task], selectors=("grouped",)).jobs
+    [_, targeted] = place.begin(
+        "parts-target", [replace(task, target=str(files[1]))], selectors=("grouped",)
+    ).jobs
+    for one in (job, targeted):
+        assert one.run().error == ""
+    (parts, nothing), (again, of_target) = Grouped.pools
+    read = list(read_examples(str(files[0]), task.task, lambda _, user: user))
+    assert len(parts) == 180
+    assert again == parts
+    assert parts.items() <= {one.content: str(one.index % 3) for one in read}.items()
+    assert nothing is None
+    assert of_target is not None
+    assert set(of_target) == {"0", "1", "2"}
+    with pytest.raises(InputError, match="with another --group-by"):
+        place.begin("parts", [replace(task, group_by="text")])
+    with pytest.raises(InputError, match="parts.jsonl line 1 has no such field"):
+        place.begin("no-part", [replace(task, group_by="nothing")], selectors=("grouped",))
 
 
 def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,15 +350,18 @@ def test_an_unfinished_checkpoint_is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_eager")
+@pytest.mark.parametrize(("seed", "scale"), [(6, 1.0), (5, 1.01)], ids=["seed", "weights"])
 def test_checkpoints_of_another_training_are_not_used(
-    lm: LanguageModel, examples: list[Example], tmp_path: Path
+    lm: LanguageModel, examples: list[Example], tmp_path: Path, seed: int, scale: float
 ) -> None:
-    """With the checkpoints of another seed in its folder, training starts from the start."""
+    """Those of another seed, or of a model with other weights: training starts from the start."""
     short = QUICK.model_copy(update={"max_steps": 12})
     tune(lm, examples, short, folder=tmp_path)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
-    other = tune(lm, examples, short, seed=6, folder=tmp_path)
-    assert other.log.losses == tune(lm, examples, short, seed=6).log.losses
+    changed = fresh(lm)
+    changed.model.get_input_embeddings().weight.data *= scale
+    other = tune(changed, examples, short, seed=seed, folder=tmp_path)
+    assert other.log.losses == tune(changed, examples, short, seed=seed).log.losses
     shutil.rmtree(tmp_path)
 
 

@@ -48,6 +48,12 @@ def sweep(
         list[str] | None,
         typer.Option(help="Labelled examples that methods choose by, one for each --task."),
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="The field that tells the parts of the data apart, where methods use them."
+        ),
+    ] = None,
     stage: Annotated[
         list[str] | None,
         typer.Option(help="A task to train on before, as a warm start; repeatable."),
@@ -144,7 +150,9 @@ def sweep(
     )
     sources = {"--data": data, "--test-data": test_data, "--target": target}
     given = zip(task, *(_each(name, each, task) for name, each in sources.items()), strict=True)
-    tasks = [sweep_task(spec, settings, *sources) for spec, *sources in given]
+    tasks = [
+        replace(sweep_task(spec, settings, *sources), group_by=group_by) for spec, *sources in given
+    ]
     before = stage or []
     sources_before = zip(before, _each("--stage-data", stage_data, before, "--stage"), strict=True)
     settings = replace(

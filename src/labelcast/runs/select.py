@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -30,10 +29,9 @@ from labelcast.selection.pool import LazyExamples, Need, Pool
 from labelcast.selection.registry import selector
 from labelcast.selection.selector import Selector
 from labelcast.selection.signals import OnSignal, SignalStore
-from labelcast.tasks.prompts import Example, examples, usable_records
+from labelcast.tasks.prompts import Example, examples, groups
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
-from labelcast.tasks.values import as_text, find_field
 
 
 @dataclass(frozen=True)
@@ -239,7 +237,6 @@ def _choice(
     stored: Mapping[str, NDArray[Any]],
 ) -> Choice:
     """Read what may be wrong in the data; prompts are rendered once a signal needs them."""
-    wanted = frozenset(positions.tolist())
     labelled = Need.ANSWERS in method.needs
     if labelled:
         _count_labelled(source, task)
@@ -249,10 +246,13 @@ def _choice(
     if inputs.target is not None:
         given = as_source(inputs.target, task)
         target = LazyExamples(_count_labelled(given, task), partial(read, given, labelled=True))
-        target_ids = _target_groups(given, task, inputs.group_by)
+        if inputs.group_by is not None:
+            target_ids = groups(given, task, inputs.group_by, needed=False)
     task_ids = None
     if inputs.group_by is not None:
-        task_ids = _groups(source, task, inputs.group_by, wanted)
+        found = groups(source, task, inputs.group_by)
+        task_ids = None if found is None else [found[place] for place in positions.tolist()]
+    wanted = frozenset(positions.tolist())
     in_pool = partial(read, source, labelled=labelled, wanted=wanted.__contains__)
     pool = Pool(
         LazyExamples(len(positions), in_pool),
@@ -288,36 +288,6 @@ def _read(
     render = _unrendered if load is None else load().render
     with warnings.catch_warnings(action="ignore", category=LabelcastWarning):  # given already
         return list(examples(source, task, render, need_answer=labelled, wanted=wanted))
-
-
-def _groups(
-    source: Source, task: Task | None, field: str, wanted: AbstractSet[int] | None = None
-) -> list[str]:
-    """The value of a field of each record."""
-    found = []
-    for record in usable_records(source, task):
-        if wanted is not None and record.index not in wanted:
-            continue
-        try:
-            value = find_field(record.values, field)
-        except KeyError:
-            raise InputError(
-                f"--group-by {field}: {record.where} has no such field. It has: "
-                f"{', '.join(list(record.values)[:12])}."
-            ) from None
-        found.append(as_text(value, f"--group-by: {record.where}, field {field!r}"))
-    return found
-
-
-def _target_groups(target: Source, task: Task | None, field: str | None) -> list[str] | None:
-    """The subtasks of a target set; None if its first record does not have the field."""
-    if field is None:
-        return None
-    try:
-        find_field(next(usable_records(target, task)).values, field)
-    except KeyError:
-        return None
-    return _groups(target, task, field)
 
 
 class _Row(Form):

@@ -30,7 +30,7 @@ from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, WarmStart
-from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
+from labelcast.sweeps.task_data import Read, SweepTask, parts_of, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
@@ -307,6 +307,7 @@ def _model_and_labels(
         embed=vector_store(lm, job.placement).embed,
         allowed=answers,
         target=target_of(job.source, splits.test, lm.render, _KEPT.read),
+        parts=lambda examples, target: parts_of(job.source, examples, target=target),
         folder=job.out and job.out / "signals" / job.name,
         on_signal=on_signal,
     )

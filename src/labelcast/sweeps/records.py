@@ -61,6 +61,7 @@ class TaskEntry(OpenForm):
     data: str
     test_data: str | None = None
     target: str | None = None
+    group_by: str | None = None
     target_digest: str | None = None
     test_digest: str
 

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from labelcast.tasks.prompts import Example
 
 
-def check_selectors(names: Sequence[str], *, encoder: bool, target: bool) -> list[str]:
+def check_selectors(names: Sequence[str], *, encoder: bool, target: bool, parts: bool) -> list[str]:
     """Refuse methods that a sweep cannot run; returns those that choose among labelled examples.
 
     Args:
         names: as ``--select`` takes them.
         encoder: whether the sweep's model is one.
         target: whether each task has a target set.
+        parts: whether the field that tells the parts of each task apart is known.
 
     Raises:
         InputError: no such method, or it needs what a sweep does not have; says what.
@@ -43,10 +44,10 @@ def check_selectors(names: Sequence[str], *, encoder: bool, target: bool) -> lis
                 f"--select {name}: the method needs a target set. Give labelled examples of each "
                 "task: --target FILE."
             )
-        if Need.TASK_IDS in needs:
+        if Need.TASK_IDS in needs and not parts:
             raise InputError(
-                f"--select {name}: the method needs examples of several tasks in one pool, which a "
-                "sweep does not have. Choose with `labelcast select`."
+                f"--select {name}: the method needs to know which part of the data each example "
+                "belongs to. Give the field that says so: --group-by FIELD."
             )
         if encoder and Need.LANGUAGE_MODEL in needs:
             raise InputError(
@@ -67,6 +68,7 @@ def select_labels(
     embed: Embed | None = None,
     allowed: Sequence[str],
     target: Sequence[Example] = (),
+    parts: Callable[[Sequence[Example], bool], list[str] | None] = lambda examples, target: None,
     folder: Path | None,
     on_signal: OnSignal = lambda name, count: lambda done: None,
 ) -> tuple[Example, ...]:
@@ -83,6 +85,8 @@ def select_labels(
         embed: gives the vectors of texts; None lets the model do it.
         allowed: the task's answers.
         target: the labelled examples that a method may choose by.
+        parts: gives the part of the data that each example belongs to, if known; called with the
+            examples and whether they are those of `target`.
         folder: where signals are kept; None keeps them in this process.
         on_signal: makes the progress of a signal that is computed.
 
@@ -94,7 +98,16 @@ def select_labels(
     pool = sorted(examples, key=lambda example: example.content)
     store = _store(folder)
     store.on_signal = on_signal
-    asked = Pool(pool, model=model, embed=embed, allowed=allowed, target=target, store=store)
+    asked = Pool(
+        pool,
+        model=model,
+        embed=embed,
+        allowed=allowed,
+        target=target,
+        target_ids=parts(target, True),
+        task_ids=parts(pool, False),
+        store=store,
+    )
     chosen = select(selector(name), asked, count, seed=seed)
     return tuple(pool[position] for position in chosen.positions)
 

@@ -272,11 +272,15 @@ class Sweep:
         if entry.target_digest is None:
             found = {"target": known.target, "target_digest": known.target_digest}
             entry = entry.model_copy(update=found)
+        if entry.group_by is None:
+            entry = entry.model_copy(update={"group_by": known.group_by})
         other = ""
         if known.task.without_note() != entry.task.without_note():
             other = "task file"
         elif known.test_digest != entry.test_digest:
             other = "test set"
+        elif known.group_by not in (None, entry.group_by):
+            other = "--group-by"
         elif known.target_digest not in (None, entry.target_digest):
             other = "target set"
         if other:
@@ -344,8 +348,12 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
     encoder = model.identity.architecture.get(KIND) == "encoder"
     for source in (*tasks, *settings.stages.tasks) if encoder else ():
         check_answers(model.identity.name, source.task.answers, f"task {source.task.name}")
-    target = all(source.target is not None for source in tasks)
-    after_labelling = check_selectors(settings.selectors, encoder=encoder, target=target)
+    after_labelling = check_selectors(
+        settings.selectors,
+        encoder=encoder,
+        target=all(source.target is not None for source in tasks),
+        parts=all(source.group_by is not None for source in tasks),
+    )
     data = {
         "test_size": settings.test_size,
         "largest": max(settings.budgets),

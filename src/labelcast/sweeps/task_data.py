@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from labelcast.errors import InputError
 from labelcast.sweeps.records import TaskEntry
 from labelcast.tasks import prompts
-from labelcast.tasks.prompts import Example, Render
+from labelcast.tasks.prompts import Example, Render, groups
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 from labelcast.training.splits import Splits, digest
@@ -22,13 +22,15 @@ class SweepTask:
     """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
 
     Without `test_data` the test set is drawn from `data`. `target` has labelled examples for the
-    methods that choose by them.
+    methods that choose by them. `group_by` is the field that tells the parts of the task apart, for
+    the methods that choose by those.
     """
 
     task: Task
     data: str
     test_data: str | None = None
     target: str | None = None
+    group_by: str | None = None
 
 
 def read_examples(spec: str, task: Task, render: Render) -> Iterable[Example]:
@@ -69,6 +71,20 @@ def target_of(
     return tuple(example for example in found if example.content not in held_out)
 
 
+def parts_of(
+    source: SweepTask | TaskEntry, examples: Sequence[Example], *, target: bool = False
+) -> list[str] | None:
+    """The part of the data that each training example belongs to; None without `group_by`.
+
+    Or each example of the target set, which need not have the field.
+    """
+    spec = source.target if target else source.data
+    if source.group_by is None or spec is None:
+        return None
+    found = groups(open_source(spec), source.task, source.group_by, needed=not target)
+    return None if found is None else [found[example.index] for example in examples]
+
+
 def check_data(
     source: SweepTask, *, test_size: int, largest: int, seed: int, split_seed: int
 ) -> dict[str, str | None]:
@@ -79,6 +95,7 @@ def check_data(
             or the target set has nothing that is not in the test set.
     """
     splits = split(source, test_size, seed=seed, split_seed=split_seed)
+    parts_of(source, splits.order)
     if largest > splits.largest_budget:
         raise InputError(
             f"task {source.task.name}: {source.data} leaves {splits.largest_budget} examples to "

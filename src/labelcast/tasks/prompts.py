@@ -111,6 +111,31 @@ def usable_records(source: Source, task: Task | None, *, warn: bool = False) -> 
         )
 
 
+def groups(
+    source: Source, task: Task | None, field: str, *, needed: bool = True
+) -> list[str] | None:
+    """The value of a field of each usable record, which tells its group.
+
+    None if the field is not `needed` and the first record does not have it.
+
+    Raises:
+        InputError: a record lacks the field, or its value is no text.
+    """
+    found: list[str] = []
+    for record in usable_records(source, task):
+        try:
+            value = find_field(record.values, field)
+        except KeyError:
+            if not needed and not found:
+                return None
+            raise InputError(
+                f"--group-by {field}: {record.where} has no such field. It has: "
+                f"{', '.join(list(record.values)[:12])}."
+            ) from None
+        found.append(as_text(value, f"--group-by: {record.where}, field {field!r}"))
+    return found
+
+
 def _is_blank(values: Mapping[str, object], task: Task | None) -> bool:
     """Whether every input field of a record is empty, white space or null."""
     try:

@@ -101,7 +101,7 @@ class EncoderBackend:
             make,
             recipe,
             device,
-            identity_of(lm.identity.fingerprint, labels, recipe, seed),
+            identity_of(lm, labels, recipe, seed),
             folder,
             self.checkpoint_seconds,
             progress,

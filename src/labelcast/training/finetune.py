@@ -27,7 +27,8 @@ from labelcast.errors import (
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_text
 from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf16
-from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.identity import weights_digest
+from labelcast.models.loading import AnyModel, LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
@@ -161,7 +162,7 @@ class CausalBackend:
             lambda path: self.trainer(lm, parts, recipe, seed, path, device, bf16),
             recipe,
             device,
-            identity_of(lm.identity.fingerprint, labels, recipe, seed),
+            identity_of(lm, labels, recipe, seed),
             folder,
             self.checkpoint_seconds,
             progress,
@@ -388,9 +389,14 @@ def prepare_folder(folder: Path, identity: str) -> None:
 
 
 def identity_of(
-    fingerprint: str, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
+    lm: AnyModel, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
 ) -> str:
-    """What must be the same to resume from a checkpoint; by default in as many processes as now."""
+    """What must be the same to resume from a checkpoint; by default in as many processes as now.
+
+    Several processes start from an outline without weights: there the model's name must be the
+    same.
+    """
     digests = (digest(labels.train), digest(labels.validation), recipe.digest)
-    world = processes or os.environ.get("WORLD_SIZE", "1")
-    return "-".join(map(str, (fingerprint, *digests, seed, world)))
+    world = int(processes or os.environ.get("WORLD_SIZE", "1"))
+    weights = weights_digest(lm.model) if world == 1 else lm.identity.name
+    return "-".join(map(str, (lm.identity.fingerprint, weights, *digests, seed, world)))

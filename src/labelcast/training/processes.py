@@ -69,8 +69,7 @@ def train_in_processes(
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
         # Here, and not while other processes may already read the checkpoints.
-        identity = lm.identity.fingerprint, labels, recipe, seed, placement.processes
-        prepare_folder(work, identity_of(*identity))
+        prepare_folder(work, identity_of(lm, labels, recipe, seed, placement.processes))
         while True:
             wanted = Training(lm.name, dtype, recipe, seed, placement, labels)
             write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))

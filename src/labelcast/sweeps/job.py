@@ -334,6 +334,8 @@ class _Kept:
         key = (start, job.settings.recipe.method, job.placement)
         if self.lm is None or self.model_key != key:
             self.lm = None
+            gc.unfreeze()
+            gc.collect()
             train = bool(job.budget)
             lm: AnyModel = backend.load(start, job.settings.recipe, job.placement, train=train)
             self.fingerprint = lm.identity.fingerprint
@@ -342,6 +344,9 @@ class _Kept:
             if size > _KEPT_BYTES or not (train or lm.dtype.value.itemsize == 4):
                 return lm
             self.lm, self.model_key = lm, key
+            # So that collecting after each job does not visit all that stays.
+            gc.collect()
+            gc.freeze()
         return replace(self.lm, model=copy.deepcopy(self.lm.model))
 
     def read(self, spec: str, task: Task, render: Render) -> list[Example]:

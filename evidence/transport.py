@@ -128,7 +128,11 @@ def headroom_rule(published: Sequence[MeasuredCurve]) -> Callable[[Case], Predic
 
 
 def labelcast_way(
-    prior: Prior, *, levels: Sequence[float] = (LEVEL,), zero_shot: bool = False
+    prior: Prior,
+    *,
+    levels: Sequence[float] = (LEVEL,),
+    zero_shot: bool = False,
+    recipe: str | None = None,
 ) -> Callable[[Case], Predicted]:
     """Return the forecast with a prior.
 
@@ -136,6 +140,7 @@ def labelcast_way(
         prior: the fitted numbers.
         levels: of the intervals.
         zero_shot: whether the curve's zero-shot score is given.
+        recipe: of the curves, if it is told.
     """
 
     def predict(case: Case) -> Predicted:
@@ -147,6 +152,7 @@ def labelcast_way(
             observe_size=case.curve.test_size,
             level=LEVEL,
             horizon=_LARGEST,
+            recipe=recipe,
         )
         parts = given_scores(prior, question, published=False)
         draws = joined(parts)

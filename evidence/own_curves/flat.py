@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import Counter
 
 from evidence.own_curves.rows import ROWS, Rows
-from evidence.own_curves.trial import HEADLINE, learned, own_curves
+from evidence.own_curves.trial import HEADLINE, group_of, learned, own_curves
 from labelcast.forecast.observed import Noise, NoisyScore, Scores
 
 
 def main() -> None:
     """Print the counts for each file of rows."""
     for file in sorted(ROWS.glob("*.jsonl")):
-        curves = own_curves(file.stem, Rows(file).rows())
+        curves = own_curves(group_of(file), Rows(file).rows())
         taught, counts = learned(curves), Counter[tuple[bool, bool]]()
         for own in curves:
             noise = Noise(own.curve.test_size or 0)

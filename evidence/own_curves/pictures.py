@@ -26,6 +26,7 @@ from evidence.own_curves.trial import (
     SHIPPED,
     SUMMARY,
     Own,
+    group_of,
     own_curves,
     started,
 )
@@ -53,7 +54,7 @@ def observed(own: Own) -> Case | None:
 
 def panel(own: Own, case: Case, usual: float) -> Chart:
     """A task: band, forecast and the scores; a dashed line for the most frequent answer."""
-    forecast = labelcast_way(Prior.load())
+    forecast = labelcast_way(Prior.load(), recipe=own.recipe)
     grid = np.unique(np.geomspace(case.budgets[-1], LARGEST, 24).round())
     band = forecast(case._replace(later_budgets=grid))
     at = forecast(case)
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     out = parser.parse_args().out
     for file in sorted(ROWS.glob("*.jsonl")):
-        curves = own_curves(file.stem, RowsFile(file).rows())
+        curves = own_curves(group_of(file), RowsFile(file).rows())
         save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
     save(coverage(json.loads(SUMMARY.read_text("utf-8"))), out / "was-it-right-coverage.svg")
 

@@ -30,9 +30,8 @@ from evidence.own_curves.rows import ROWS, Rows
 from evidence.own_curves.trial import FIRST, learned, own_curves, started
 from evidence.transport import LEVEL, SOURCES, Case, cases, interval_errors, targets
 from labelcast.forecast.chances import chances, labels_needed
-from labelcast.forecast.families import Prior
 from labelcast.forecast.forecasting import at_budget
-from labelcast.forecast.posterior import given_scores, joined
+from labelcast.forecast.posterior import Part, given_scores, joined
 from labelcast.forecast.question import Question
 
 GROUP = "minilm, linear"
@@ -78,42 +77,46 @@ def tried(curves: Sequence[MeasuredCurve], seeds: int) -> Iterator[Tried]:
                 yield Tried(("own", f"own, {kind}"), case)
 
 
-def errors(prior: Prior, case: Case) -> Iterator[tuple[float, dict[str, float]]]:
-    """The errors of a case with each tilt."""
-    question = Question.of(
+def asked(case: Case, recipe: str | None = None) -> Question:
+    """The question that has the scores of a case."""
+    return Question.of(
         target_score=1.0,
         observations=[(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)],
         observe_size=case.curve.test_size,
         level=LEVEL,
         horizon=_LARGEST,
+        recipe=recipe,
     )
-    given = given_scores(prior, question, published=False)
-    horizon = int(max(5000, case.later_budgets[-1]))
-    for factor in TILTS:
-        parts = [
-            part._replace(tilt=part.tilt and replace(part.tilt, weight=factor * part.tilt.weight))
-            for part in given
-        ]
-        draws, rows = joined(parts), []
-        for n in case.later_budgets:
-            at = at_budget(draws, replace(question, budget=int(n)))
-            assert at is not None
-            rows.append((at.mean, at.low, at.high))
-        values = np.array(rows)
-        held, scores = interval_errors(case.later_scores, values[:, 1:], LEVEL)
-        found = {
-            "error": float(np.abs(values[:, 0] - case.later_scores).mean()),
-            "covered": float(held.mean()),
-            "interval score": float(scores.mean()),
-        }
-        labels = []
-        for target, n in targets(case):
-            asked = replace(question, target_score=target, horizon=horizon)
-            needed = labels_needed(chances(parts, asked), asked).median
-            labels.append(abs(np.log2((_LARGEST if needed is None else needed) / n)))
-        if labels:
-            found["log2 labels"] = float(np.mean(labels))
-        yield factor, found
+
+
+def tilted(parts: Sequence[Part], factor: float) -> list[Part]:
+    """The parts with a tilt to the headroom rule that counts `factor` times as much."""
+    return [
+        part._replace(tilt=part.tilt and replace(part.tilt, weight=factor * part.tilt.weight))
+        for part in parts
+    ]
+
+
+def errors(parts: Sequence[Part], question: Question, case: Case) -> dict[str, float]:
+    """The errors of a forecast of a case."""
+    draws, rows = joined(parts), []
+    for n in case.later_budgets:
+        at = at_budget(draws, replace(question, budget=int(n)))
+        assert at is not None
+        rows.append((at.mean, at.low, at.high))
+    values = np.array(rows)
+    held, scores = interval_errors(case.later_scores, values[:, 1:], LEVEL)
+    found = {
+        "error": float(np.abs(values[:, 0] - case.later_scores).mean()),
+        "covered": float(held.mean()),
+        "interval score": float(scores.mean()),
+    }
+    labels, horizon = [], int(max(5000, case.later_budgets[-1]))
+    for target, n in targets(case):
+        of_target = replace(question, target_score=target, horizon=horizon)
+        needed = labels_needed(chances(parts, of_target), of_target).median
+        labels.append(abs(np.log2((_LARGEST if needed is None else needed) / n)))
+    return found | ({"log2 labels": float(np.mean(labels))} if labels else {})
 
 
 def main() -> int:
@@ -135,10 +138,14 @@ def main() -> int:
         for name, fit in fits.items():
             prior = fit.prior_without(task)
             for one in everything:
-                if one.case.curve.task == task:
-                    for factor, row in errors(prior, one.case):
-                        for each in one.sets:
-                            found[each, len(one.case.budgets), name, factor].append(row)
+                if one.case.curve.task != task:
+                    continue
+                question = asked(one.case)
+                parts = given_scores(prior, question, published=False)
+                for factor in TILTS:
+                    row = errors(tilted(parts, factor), question, one.case)
+                    for each in one.sets:
+                        found[each, len(one.case.budgets), name, factor].append(row)
         print(task, file=sys.stderr, flush=True)
     for (each, seen, name, factor), rows in sorted(found.items()):
         means = {key: fmean(row[key] for row in rows if key in row) for key in rows[0]}

@@ -28,7 +28,7 @@ never reaches it."""
 _FIRST, _LEAST_RISE, _FEWEST = 50, 0.03, 5
 
 
-def spent_by_way(curves: Sequence[MeasuredCurve]) -> list[dict[str, Any]]:
+def spent_by_way(curves: Sequence[MeasuredCurve], recipe: str) -> list[dict[str, Any]]:
     """What each way buys until it meets the target or gives up, in means over curves and targets.
 
     The forecast knows neither zero-shot nor the ceiling, and begins where `choose` says. A way may
@@ -41,7 +41,8 @@ def spent_by_way(curves: Sequence[MeasuredCurve]) -> list[dict[str, Any]]:
         start, best, horizon = raw.get(_FIRST), max(raw.values(), default=0.0), max(raw, default=0)
         if start is None or best - start < _LEAST_RISE or len(raw) < _FEWEST:
             continue
-        given = given_ends(Prior.load(), None, None, size=curve.test_size or 0, published=False)
+        size = curve.test_size or 0
+        given = given_ends(Prior.load(), None, None, size=size, published=False, recipe=recipe)
         for share in SHARES:
             search = Search(raw, share, start + share * (best - start), math.nan)
             spent = {

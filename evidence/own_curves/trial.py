@@ -19,6 +19,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ from labelcast.files.json_files import JsonLines, read_json
 from labelcast.forecast import families
 from labelcast.forecast.families import Prior
 from labelcast.forecast.observed import test_variance
+from labelcast.forecast.question import FROZEN
 from labelcast.sweeps.records import ScoreRow
 
 FORECAST = Path(families.__file__).parent
@@ -64,6 +66,7 @@ AT = 1000
 SHIPPED = "labelcast"
 LEFT_OUT = "labelcast, task left out"
 """Tried with two scores only, for the answer is that of the shipped prior."""
+NOT_TOLD = "labelcast, not told that the model is frozen"
 
 
 class Own(NamedTuple):
@@ -72,6 +75,16 @@ class Own(NamedTuple):
     group: str
     seed: int
     curve: MeasuredCurve
+
+    @property
+    def recipe(self) -> str:
+        """Of the group, MODEL, RECIPE."""
+        return self.group.split(", ")[1]
+
+
+def group_of(file: Path) -> str:
+    """MODEL, RECIPE of a file of rows."""
+    return file.stem.replace("-", ", ", 1)
 
 
 def own_curves(group: str, rows: Sequence[ScoreRow]) -> list[Own]:
@@ -121,27 +134,33 @@ class Ways:
     def __init__(self, fit: ScoreFit | None) -> None:
         """Prepare; without a fit there are no methods that need the curves of the prior."""
         self._fit = fit
+        self._of: dict[tuple[str, str], list[Way]] = {}
+
+    def of(self, own: Own) -> list[Way]:
+        """The methods for a curve; those that are fitted leave its task out."""
+        key = own.curve.task, own.recipe
+        if key not in self._of:
+            self._of = {key: self._made(*key)}
+        return self._of[key]
+
+    def _made(self, task: str, recipe: str) -> list[Way]:
         shipped = Prior.load()
-        self._always = [
+        told = partial(labelcast_way, levels=LEVELS, recipe=recipe)
+        found = [
             Way("last value", last_value),
             Way("power law", power_law),
-            Way(SHIPPED, labelcast_way(shipped, levels=LEVELS)),
-            Way(
-                f"{SHIPPED}, zero-shot known",
-                labelcast_way(shipped, levels=LEVELS, zero_shot=True),
-            ),
+            Way(SHIPPED, told(shipped)),
+            Way(f"{SHIPPED}, zero-shot known", told(shipped, zero_shot=True)),
         ]
-
-    def of(self, task: str) -> list[Way]:
-        """The methods; those that are fitted leave the task out."""
+        if recipe == FROZEN:
+            found.append(Way(NOT_TOLD, labelcast_way(shipped, levels=LEVELS)))
         if self._fit is None:
-            return self._always
+            return found
         others = [c for c in self._fit.curves if c.source == PUBLISHED and c.task != task]
-        without = labelcast_way(self._fit.prior_without(task), levels=LEVELS)
         return [
-            *self._always,
+            *found,
             Way("headroom rule", headroom_rule(others)),
-            Way(LEFT_OUT, without),
+            Way(LEFT_OUT, told(self._fit.prior_without(task))),
         ]
 
 
@@ -218,9 +237,8 @@ def compared(
     headline: list[dict[str, Any]] = []
     kept = Kept()
     for task in sorted({own.curve.task for own in curves}):
-        of_task = ways.of(task)
         for own in (own for own in curves if own.curve.task == task):
-            for way in of_task:
+            for way in ways.of(own):
                 for found in kept.tried(own, way):
                     by_task = collected.setdefault((own.group, found["from"], way.name), {})
                     by_task.setdefault(task, []).append(found["errors"])
@@ -233,7 +251,7 @@ def compared(
             "way": way,
             "tasks": len(by_task),
             "forecasts": sum(map(len, by_task.values())),
-            **_means([_means(found) for found in by_task.values()]),
+            **means([means(found) for found in by_task.values()]),
         }
         for (group, start, way), by_task in sorted(collected.items(), key=_place)
     ]
@@ -268,7 +286,8 @@ def _place(item: tuple[tuple[str, str, str], Any]) -> tuple[str, int, str, str]:
     return group, -int(start.split(",")[0]), start, way
 
 
-def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+def means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each value over the rows that have it."""
     names = list(dict.fromkeys(name for row in found for name in row))
     return {
         name: round(float(np.mean([row[name] for row in found if name in row])), 4)
@@ -301,7 +320,7 @@ def summary(
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """All that the command prints, of these files of rows."""
-    groups = {file.stem.replace("-", ", ", 1): Rows(file).rows() for file in files}
+    groups = {group_of(file): Rows(file).rows() for file in files}
     curves = [own for group, rows in groups.items() for own in own_curves(group, rows)]
     compare, headline = compared(curves, Ways(fit), progress)
     taught = learned(curves)
@@ -315,15 +334,17 @@ def summary(
         "spent": [
             {"curves of": group} | row
             for group in groups
-            for row in spent_by_way(_first_seed(curves, group))
+            for row in spent_by_way(*_first_seed(curves, group))
         ],
         "noise": [row for group, rows in groups.items() for row in seed_noise(group, rows)],
     }
 
 
-def _first_seed(curves: Sequence[Own], group: str) -> list[MeasuredCurve]:
-    first = min(own.seed for own in curves if own.group == group)
-    return [own.curve for own in curves if own.group == group and own.seed == first]
+def _first_seed(curves: Sequence[Own], group: str) -> tuple[list[MeasuredCurve], str]:
+    """The curves of a group with its first seed, and its recipe."""
+    own = [one for one in curves if one.group == group]
+    first = min(one.seed for one in own)
+    return [one.curve for one in own if one.seed == first], own[0].recipe
 
 
 def digest_of(file: Path, lines: int | None = None) -> dict[str, Any]:

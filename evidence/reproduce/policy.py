@@ -148,7 +148,13 @@ def given_seen(prior: Prior, curve: PublishedCurve, ceiling_known: bool, auc_kno
 
 
 def given_ends(
-    prior: Prior, zero_shot: float | None, ceiling: float | None, *, size: int, published: bool
+    prior: Prior,
+    zero_shot: float | None,
+    ceiling: float | None,
+    *,
+    size: int,
+    published: bool,
+    recipe: str | None = None,
 ) -> Given:
     """Return a cached function that conditions on scores; see `given_scores`.
 
@@ -158,12 +164,17 @@ def given_ends(
         ceiling: None where unknown.
         size: test examples behind each score.
         published: whether the published gain curves have a share.
+        recipe: of the curve, if it is told.
     """
 
     @lru_cache(maxsize=_REMEMBERED)
     def given(seen: tuple[tuple[int, float], ...]) -> list[Part]:
         question = Question.of(
-            zero_shot=zero_shot, ceiling=ceiling, observations=seen, observe_size=size
+            zero_shot=zero_shot,
+            ceiling=ceiling,
+            observations=seen,
+            observe_size=size,
+            recipe=recipe,
         )
         return given_scores(prior, question, published=published)
 

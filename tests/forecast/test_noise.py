@@ -94,6 +94,27 @@ def test_scores_that_do_not_rise_give_a_warning() -> None:
     }
 
 
+def test_a_frozen_model_may_never_learn() -> None:
+    """Told of it, flat scores may stay where they are; rising ones mean the same as before."""
+
+    def low_and_mean(seen: list[tuple[int, float]], recipe: str) -> tuple[float, float]:
+        answer = forecast(observations=seen, observe_size=500, budget=1000, recipe=recipe)
+        assert answer.at_budget is not None
+        return answer.at_budget.low, answer.at_budget.mean
+
+    flat = [(50, 0.69), (100, 0.68)]
+    (low, mean), (usual_low, usual) = (low_and_mean(flat, r) for r in ("Linear", "full"))
+    assert low < 0.67 < 0.68 < usual_low
+    assert mean < usual - 0.02
+    rising = [(50, 0.5), (100, 0.62)]
+    assert abs(low_and_mean(rising, "linear")[1] - low_and_mean(rising, "full")[1]) < 0.01
+    hopes = [
+        any("expects that it does" in w for w in forecast(observations=flat, recipe=r).warnings)
+        for r in ("linear", "full")
+    ]
+    assert hopes == [False, True]
+
+
 def test_a_rising_loss_has_its_own_warning() -> None:
     """For losses and errors the warning speaks of a rise, in the user's unit."""
     seen = [(50, 40.0), (100, 50.0)]

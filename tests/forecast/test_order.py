@@ -25,7 +25,9 @@ def _falls(answers: list[LabelsNeeded], names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("size", [100, 500, 5000])
-@pytest.mark.parametrize("ends", ENDS, ids=["no ends", "zero-shot", "both ends"])
+@pytest.mark.parametrize(
+    "ends", [*ENDS, {"recipe": "linear"}], ids=["no ends", "zero-shot", "both ends", "frozen"]
+)
 def test_a_better_score_never_needs_more_labels(size: int, ends: dict[str, Any]) -> None:
     """One score in steps of .005: median and both ends never rise."""
     start = {100: 0.44, 500: 0.55, 5000: 0.41}[size]
@@ -42,8 +44,8 @@ def test_a_better_score_never_needs_more_labels(size: int, ends: dict[str, Any])
 )
 @pytest.mark.parametrize(
     "ends",
-    [{"zero_shot": 0.4}, {"zero_shot": 0.4, "ceiling": 0.95}],
-    ids=["zero-shot", "both ends"],
+    [{"zero_shot": 0.4}, {"zero_shot": 0.4, "ceiling": 0.95}, {"recipe": "linear"}],
+    ids=["zero-shot", "both ends", "frozen"],
 )
 def test_a_better_last_score_never_needs_more_labels(
     ends: dict[str, Any], before: list[tuple[int, float]], size: int
@@ -93,7 +95,9 @@ def test_a_higher_coslow_never_needs_more_labels(known: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("size", [200, 2000])
-@pytest.mark.parametrize("ends", ENDS[:2], ids=["no ends", "zero-shot"])
+@pytest.mark.parametrize(
+    "ends", [*ENDS[:2], {"recipe": "linear"}], ids=["no ends", "zero-shot", "frozen"]
+)
 def test_a_repeated_score_does_not_widen_the_interval(size: int, ends: dict[str, Any]) -> None:
     """A second seed with the same score narrows the curve at later budgets, or changes nothing."""
     seen = [(50, 0.5), (100, 0.56)]

@@ -231,7 +231,7 @@ def test_parts_of_the_data(place: Place) -> None:
     assert set(of_target) == {"0", "1", "2"}
     with pytest.raises(InputError, match="with another --group-by"):
         place.begin("parts", [replace(task, group_by="text")])
-    with pytest.raises(InputError, match="parts.jsonl line 1 has no such field"):
+    with pytest.raises(InputError, match=r"parts\.jsonl line 1 has no such field"):
         place.begin("no-part", [replace(task, group_by="nothing")], selectors=("grouped",))
 
 

@@ -83,7 +83,7 @@ def _check(folder: Path) -> None:
         few = train(budgets=(0, FEW), seeds=SEEDS)[CHECKED]
     rows = [row for row in Sweep(folder).scores.rows() if row.budget < MANY]
     known = [(row.budget, row.score, None, row.test_size) for row in rows if row.score is not None]
-    found = forecast(observations=known, ceiling=1.0, target_score=0.9, budget=MANY).at_budget
+    found = forecast(observations=known, recipe="linear", target_score=0.9, budget=MANY).at_budget
     assert found is not None
     say(f"   accuracy with 0 and {FEW} labels: {' and '.join(f'{s:.3f}' for s in few.scores)}")
     band = f"{found.low:.3f} to {found.high:.3f}"

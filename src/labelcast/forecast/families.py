@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class Prior:
         zero_shots, ceilings: quantiles of the published curves at equal steps, [q].
         headroom_n, headroom_share: share of the headroom that the published curves gain beyond so
             many labels, [h].
+        never_learned: share of the tasks that a frozen model never learns, not fitted:
+            `evidence.own_curves.frozen` tries others.
     """
 
     scores: Mixture
@@ -81,6 +84,7 @@ class Prior:
     ceilings: Array
     headroom_n: Array
     headroom_share: Array
+    never_learned: float = 0.15
 
     @classmethod
     @cache
@@ -93,11 +97,15 @@ class Prior:
     def from_dict(cls, fitted: Mapping[str, Any]) -> "Prior":
         """Return the prior with these fitted numbers."""
         names = ("zero_shots", "ceilings", "headroom_n", "headroom_share")
+        zero_shots, ceilings, n, share = (np.array(fitted[name], np.float64) for name in names)
         return cls(
             scores=Mixture.from_dict(fitted["scores"]),
             losses=Mixture.from_dict(fitted["losses"]),
             gains=Mixture.from_dict(fitted["gains"]),
-            **{name: np.array(fitted[name], dtype=np.float64) for name in names},
+            zero_shots=zero_shots,
+            ceilings=ceilings,
+            headroom_n=n,
+            headroom_share=share,
         )
 
 
@@ -271,42 +279,52 @@ _LEVEL_SD = 2.0
 _SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
 _SLEEPER_SD = np.array([1.1, 0.6, 1.9, 0.4, 0.5, 0.7, 0.3])
 
+# They rise by exp(-3) in logits, about 0.01 in the score, and never jump.
+_FLAT_MEAN = np.array([0.3, -3.0, 4.0, 0.0, 0.0, -4.0, 0.0])
+_FLAT_SD = np.array([1.0, 0.7, 1.0, 0.3, 0.3, 0.5, 0.3])
+_NO_JUMP = 8.0
 
-def score_draws(prior: Prior, *, losses: bool = False) -> tuple[Array, Array]:
+
+def score_draws(prior: Prior, *, losses: bool = False, frozen: bool = False) -> tuple[Array, Array]:
     """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
 
     Nearly half of the curves have their level in the score replaced, with the same share of the
     headroom gained, because the shape must also fit tasks of another level. A tenth is scaled down,
-    as for metrics that never come near 1, and a tenth stays at the bottom for a long time.
+    as for metrics that never come near 1, and a tenth stays at the bottom for a long time. Of
+    frozen models, some do not rise at all.
     """
     normals = lattice_normals(DRAWS, FITTED + 6, 0)
+    assumed = normals[:, FITTED : BEND + 1]
     if losses:
         drawn = prior.losses.draw(normals[:, :FITTED])
-        sizes = [DRAWS]
-        shares = [1.0]
-    else:
-        shares = list(_BLOCKS.values())
-        ends = np.round(DRAWS * np.cumsum([0.0, *shares])).astype(int)
-        sizes = np.diff(ends).tolist()
-        fitted = prior.scores.draw(normals[:, :FITTED])
-        sleepers = _SLEEPER_MEAN + _SLEEPER_SD * normals[:, :FITTED]
-        sleepers[:, ZERO_SHOT] += sleepers[:, ETA]
-        blocks = (
-            fitted,
-            _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
-            _made_small(fitted, _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))),
-            sleepers,
-        )
-        drawn = np.concatenate(
-            [
-                block[start:end]
-                for block, start, end in zip(blocks, ends[:-1], ends[1:], strict=True)
-            ]
-        )
-    weights = np.concatenate(
-        [np.full(size, share / size) for size, share in zip(sizes, shares, strict=True)]
+        return np.column_stack([drawn, assumed]), np.full(DRAWS, 1 / DRAWS)
+    fitted = prior.scores.draw(normals[:, :FITTED])
+    blocks = [
+        fitted,
+        _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
+        _made_small(fitted, _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))),
+        _around(_SLEEPER_MEAN, _SLEEPER_SD, normals),
+    ]
+    shares = [*_BLOCKS.values()]
+    if frozen:
+        blocks.append(_around(_FLAT_MEAN, _FLAT_SD, normals))
+        shares = [(1 - prior.never_learned) * share for share in shares] + [prior.never_learned]
+    ends = np.round(DRAWS * np.cumsum([0.0, *shares])).astype(int)
+    drawn = np.concatenate(
+        [block[a:b] for block, (a, b) in zip(blocks, pairwise(ends), strict=True)]
     )
-    return np.column_stack([drawn, normals[:, FITTED : BEND + 1]]), weights
+    if frozen:
+        assumed = assumed.copy()
+        assumed[ends[-2] :, JUMP - FITTED] = _NO_JUMP
+    sizes = np.diff(ends)
+    return np.column_stack([drawn, assumed]), np.repeat(np.array(shares) / sizes, sizes)
+
+
+def _around(mean: Array, sd: Array, normals: Array) -> Array:
+    """Parameters around a mean; the zero-shot score is near the bottom."""
+    drawn = mean + sd * normals[:, :FITTED]
+    drawn[:, ZERO_SHOT] += drawn[:, ETA]
+    return np.asarray(drawn)
 
 
 def _unbounded(parameters: Array, log_n: Array) -> Array:

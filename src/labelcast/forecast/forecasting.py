@@ -335,10 +335,11 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
             "several seeds at each budget"
         )
     if fall is None and scores.are_flat:
+        hope = "" if question.frozen else ", and the forecast expects that it does"
         warnings.append(
             "the scores do not improve by more than their noise: perhaps this model does not learn "
-            "the task, and the forecast expects that it does; compare them with the score of "
-            "always giving the most frequent answer, and measure at more labels first"
+            f"the task{hope}; compare them with the score of always giving the most frequent "
+            "answer, and measure at more labels first"
         )
     before = known.parts[0].before
     for n, score, noise in scores.all:

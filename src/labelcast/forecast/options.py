@@ -65,7 +65,8 @@ class Options(TypedDict, total=False):
         label_cost: of one label, in money; with the next two it decides the next budget.
         run_cost: of one training run.
         value: of meeting the target.
-        recipe: the fine-tuning meant; a card of another recipe gives a warning.
+        recipe: the fine-tuning meant; a card of another recipe gives a warning. ``linear`` says
+            that the model stays frozen below a head, and such models never learn some tasks.
     """
 
     target: Annotated[
@@ -96,7 +97,9 @@ class Options(TypedDict, total=False):
     label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
     run_cost: Annotated[float | None, "What a training run costs."]
     value: Annotated[float | None, "What meeting the target is worth."]
-    recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]
+    recipe: Annotated[
+        str | None, "The planned fine-tuning, such as LoRA; linear for a frozen model with a head."
+    ]
 
 
 class RunOptions(Options, total=False):

@@ -189,17 +189,22 @@ def joined(parts: Sequence[Part]) -> Draws:
 def given_scores(prior: Prior, question: Question, *, published: bool) -> list[Part]:
     """Return each family's draws given the scores and the ends that a question knows.
 
+    Curves of frozen models are not the prior's: many never rise, and the headroom rule, which is of
+    fine-tuning too, is left out.
+
     Args:
         prior: the fitted numbers.
         question: what is known.
         published: whether the published gain curves have a share.
     """
     scores = question.scores
-    loss = question.scale.metric == "loss"
+    loss, frozen = question.scale.metric == "loss", question.frozen
+    published = published and not frozen  # those are curves of fine-tuning
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
-    part = _part(ScoreFamily(*ends), score_draws(prior, losses=loss), scores, few)
-    if scores.all and not published and not loss:
+    drawn = score_draws(prior, losses=loss, frozen=frozen)
+    part = _part(ScoreFamily(*ends), drawn, scores, few)
+    if scores.all and not published and not loss and not frozen:
         part = part._replace(tilt=headroom_tilt(part.given, prior, scores))
     if loss or not published:
         return [part]

@@ -31,6 +31,9 @@ _MOST_SCORES = 100_000
 _USELESS_SD = 1000.0
 _BEYOND = 4
 
+FROZEN = "linear"
+"""The recipe that trains a head on a frozen model."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -92,6 +95,11 @@ class Question:
         return self.met_by_zero_shot or (
             self.target_score is not None and best >= self.target_score - 1e-12
         )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether only a head is trained, on a model that stays as it is."""
+        return self.recipe is not None and self.recipe.strip().casefold() == FROZEN
 
     @property
     def in_scores(self) -> bool:

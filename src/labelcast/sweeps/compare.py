@@ -195,7 +195,7 @@ def compare(
     for one in found:
         scores = [(s.budget, s.score, None, s.test_size) for s in one.scores]
         observations = list(dict.fromkeys(scores)) if one.repeats else scores
-        question = Question.of(observations=observations, **options)
+        question = Question.of(observations=observations, recipe=one.recipe, **options)
         outcomes.append(_outcome(one, answer(question), label_cost, gpu_hour))
         reached.append(_chances(question))
     pairs: list[Pair] = []

@@ -1,0 +1,76 @@
+"""What share of the tasks does a frozen model never learn, and does the headroom rule help there?
+
+    python -m evidence.own_curves.frozen [--model minilm] [--seeds 3]
+
+The forecast is told that the model is frozen, with several shares of tasks that are never learned
+in its prior, with and without the tilt to the headroom rule; "not told" is the forecast of any
+other recipe. It sees the first one, two and three scores from 50 labels of each curve, and
+forecasts the later ones. Figures are means over tasks of means over seeds. It takes some ten
+minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+from evidence.own_curves.refit import asked, errors, tilted
+from evidence.own_curves.rows import ROWS, Rows
+from evidence.own_curves.trial import FIRST, NOT_TOLD, learned, means, own_curves, started
+from evidence.transport import Case
+from labelcast.forecast.families import Prior
+from labelcast.forecast.posterior import given_scores, headroom_tilt
+from labelcast.forecast.question import FROZEN
+
+SHARES = (0.05, 0.1, 0.15, 0.25, 0.4)
+TILTED = (0.15, 0.25)
+"""Shares that are tried with half the tilt too."""
+
+
+def ways(case: Case) -> Iterator[tuple[str, dict[str, float]]]:
+    """The errors of each way on a case."""
+    prior, question = Prior.load(), asked(case)
+    yield NOT_TOLD, errors(given_scores(prior, question, published=False), question, case)
+    question = asked(case, FROZEN)
+    for share in SHARES:
+        tried = replace(prior, never_learned=share)
+        parts = given_scores(tried, question, published=False)
+        yield f"{share:.2f} never learned", errors(parts, question, case)
+        if share in TILTED:
+            tilt = headroom_tilt(parts[0].given, prior, question.scores)
+            half = tilted([parts[0]._replace(tilt=tilt)], 0.5)
+            yield f"{share:.2f} never learned, half the tilt", errors(half, question, case)
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    rows = Rows(ROWS / f"{given.model}-{FROZEN}.jsonl").rows()
+    curves = [o for o in own_curves(f"{given.model}, {FROZEN}", rows) if o.seed < given.seeds]
+    taught = learned(curves)
+    found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
+    for own in curves:
+        kind = "learned" if (own.group, own.curve.task) in taught else "never learned"
+        for case in started(own.curve):
+            if case.budgets[0] != FIRST[0]:
+                continue
+            for way, row in ways(case):
+                for tasks in ("all tasks", kind):
+                    by_task = found.setdefault((tasks, len(case.budgets), way), defaultdict(list))
+                    by_task[own.curve.task].append(row)
+        print(own.curve.task, own.seed, file=sys.stderr, flush=True)
+    for (tasks, seen, way), by_task in sorted(found.items()):
+        shown = means([means(rows) for rows in by_task.values()])
+        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        print(f"{tasks} ({len(by_task)}), {seen} scores, {way}: {text}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

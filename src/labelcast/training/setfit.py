@@ -50,62 +50,47 @@ class SetFitBackend(EncoderBackend):
         Raises:
             InputError: the setfit package is not installed.
         """
+        try:
+            from sentence_transformers import SentenceTransformer
+            from setfit import SetFitModel, Trainer, TrainingArguments
+        except ImportError as error:
+            raise InputError(
+                f"recipe {recipe.name!r}: needs setfit ({error}). Install labelcast[setfit]."
+            ) from None
+
+        class Report(TrainerCallback):  # type: ignore[misc]
+            def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+                progress(state.global_step, state.max_steps, None)
+
         begin, device = time.perf_counter(), lm.device.value
         reset_peak(device)
         examples = (*labels.train, *labels.validation)
         texts = [example.prompt for example in examples]
         gold = [lm.answers.index(str(example.answer)) for example in examples]
-        with tempfile.TemporaryDirectory(prefix="labelcast-") as work, quiet():
+        with tempfile.TemporaryDirectory(prefix="labelcast-") as work, quiet(), random_state_kept():
             self.save(replace(lm, head=None), Path(work) / "model")
-            with random_state_kept():
-                body = _trained(Path(work), texts, gold, recipe, seed, device, progress)
-        tuned = replace(lm, model=body.eval().requires_grad_(False))
+            body = SentenceTransformer(f"{work}/model", device=device)
+            body.max_seq_length = min(body.max_seq_length or recipe.max_length, recipe.max_length)
+            settings = TrainingArguments(
+                output_dir=f"{work}/trainer",
+                batch_size=recipe.batch_size,
+                max_steps=recipe.max_steps,
+                body_learning_rate=recipe.learning_rate,
+                warmup_proportion=recipe.warmup,
+                seed=seed,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to="none",
+                show_progress_bar=False,
+            )
+            model = SetFitModel(model_body=body)
+            trainer = Trainer(model=model, args=settings, callbacks=[Report()])
+            trainer.remove_callback(PrinterCallback)
+            trainer.train_embeddings(texts, gold, args=settings)
+        tuned = replace(lm, model=body[0].auto_model.eval().requires_grad_(False))
         vectors = tuned.embed(texts)
         # scikit-learn's default penalty, on vectors that are not scaled.
         c = float(np.var(vectors, axis=0).mean()) or 1.0
         head = fitted_head(vectors, np.array(gold), len(lm.answers), c).to(device)
         log = TrainingLog(seconds=time.perf_counter() - begin, peak_bytes=peak_memory(device))
         return FineTuned(replace(tuned, head=head), log)
-
-
-def _trained(
-    work: Path,
-    texts: list[str],
-    gold: list[int],
-    recipe: Recipe,
-    seed: int,
-    device: str,
-    progress: OnStep,
-) -> Any:
-    """The transformers model in `work`/model after training on pairs."""
-    try:
-        from sentence_transformers import SentenceTransformer
-        from setfit import SetFitModel, Trainer, TrainingArguments
-    except ImportError as error:
-        raise InputError(
-            f"recipe {recipe.name!r}: needs setfit ({error}). Install labelcast[setfit]."
-        ) from None
-
-    class Report(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            progress(state.global_step, state.max_steps, None)
-
-    body = SentenceTransformer(str(work / "model"), device=device)
-    body.max_seq_length = min(body.max_seq_length or recipe.max_length, recipe.max_length)
-    settings = TrainingArguments(
-        output_dir=str(work / "trainer"),
-        batch_size=recipe.batch_size,
-        max_steps=recipe.max_steps,
-        body_learning_rate=recipe.learning_rate,
-        warmup_proportion=recipe.warmup,
-        seed=seed,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        show_progress_bar=False,
-    )
-    trainer = Trainer(model=SetFitModel(model_body=body), args=settings)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Report())
-    trainer.train_embeddings(texts, gold, args=settings)
-    return body[0].auto_model

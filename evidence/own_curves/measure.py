@@ -8,7 +8,9 @@ row is also appended to `rows/MODEL-RECIPE.jsonl`. The first seed runs for all t
 second one. If it is interrupted, run the same command to resume; jobs that have a row there are not
 run again, also on another machine. With `--select` selection methods choose the labels, and the
 rows go to `evidence/selection/rows`; `random` is measured without it. `--target 100` gives the
-methods that choose by a target set 100 labels drawn at random, which are not counted.
+methods that choose by a target set 100 labels drawn at random, which are not counted. `--pool 100`
+leaves that many examples to choose from, for methods that need hours for more; its rows, `random`
+ones too, go to a file of their own.
 """
 
 from __future__ import annotations
@@ -43,6 +45,16 @@ def source_of(name: str, data: Path, out: Path, settings: SweepSettings) -> Swee
     return SweepTask(task, str(without_blanks(data / f"{name}.jsonl", fields, out / "data")))
 
 
+def with_pool(source: SweepTask, size: int, out: Path, settings: SweepSettings) -> SweepTask:
+    """The task with its test set and `size` other examples, drawn at random, not of the target."""
+    splits = split(source, settings.test_size, seed=TARGET_SEED)
+    lines = Path(source.data).read_text("utf-8").splitlines(keepends=True)
+    kept = sorted(one.index for one in (*splits.test, *splits.order[-size:]))
+    file = out / "data" / f"{source.task.name}-pool-{size}.jsonl"
+    write_text(file, "".join(lines[index] for index in kept))
+    return replace(source, data=str(file))
+
+
 def with_target(source: SweepTask, size: int, out: Path, settings: SweepSettings) -> SweepTask:
     """The task with a target set of `size` labels, drawn at random from those not in the test."""
     splits = split(source, settings.test_size, seed=TARGET_SEED)
@@ -67,7 +79,13 @@ def capped(source: SweepTask, settings: SweepSettings, facts: Path) -> tuple[int
 
 
 def measure(
-    names: list[str], data: Path, out: Path, settings: SweepSettings, rows: Rows, target: int = 0
+    names: list[str],
+    data: Path,
+    out: Path,
+    settings: SweepSettings,
+    rows: Rows,
+    target: int = 0,
+    pool: int = 0,
 ) -> None:
     """Run the jobs that have no row yet, those of one seed and task together."""
     sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}")
@@ -76,7 +94,9 @@ def measure(
     for name in names:
         source = source_of(name, data, out, settings)
         source = with_target(source, target, out, settings) if target else source
-        jobs += sweep.begin([source], replace(settings, budgets=capped(source, settings, FACTS)))
+        budgets = capped(source, settings, FACTS)
+        source = with_pool(source, pool, out, settings) if pool else source
+        jobs += sweep.begin([source], replace(settings, budgets=budgets))
     known = rows.keys()
     # Zero-shot, neither a seed nor a selection method changes anything.
     zero = {settings.seeds[0]} if settings.selectors == (RANDOM,) else set[int]()
@@ -104,6 +124,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--select", default=RANDOM)
     parser.add_argument("--target", type=int, default=0, help="labels of the target set")
+    parser.add_argument("--pool", type=int, default=0, help="examples to choose from; 0: all")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     settings = SweepSettings(
@@ -115,9 +136,11 @@ def main() -> int:
         threads=1,
         selectors=tuple(given.select.split(",")),
     )
-    folder = ROWS if given.select == RANDOM else SELECTED
-    rows = Rows(folder / f"{given.model}-{given.recipe}.jsonl")
-    measure(given.tasks.split(","), given.data, given.out, settings, rows, given.target)
+    folder = ROWS if given.select == RANDOM and not given.pool else SELECTED
+    of_pool = f"-pool-{given.pool}" if given.pool else ""
+    rows = Rows(folder / f"{given.model}-{given.recipe}{of_pool}.jsonl")
+    tasks = given.tasks.split(",")
+    measure(tasks, given.data, given.out, settings, rows, given.target, given.pool)
     return 0
 
 

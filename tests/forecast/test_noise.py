@@ -115,6 +115,22 @@ def test_a_frozen_model_may_never_learn() -> None:
     assert hopes == [False, True]
 
 
+def test_a_ceiling_bounds_a_frozen_model_and_does_not_attract_it() -> None:
+    """It is not expected to end near it."""
+    seen = [(50, 0.5), (100, 0.52)]
+    free, bounded, usual = (
+        forecast(observations=seen, observe_size=500, budget=2000, **options).at_budget
+        for options in (
+            {"recipe": "linear"},
+            {"recipe": "linear", "ceiling": 0.8},
+            {"ceiling": 0.8},
+        )
+    )
+    assert free is not None and bounded is not None and usual is not None
+    assert bounded.high < 0.83 < free.high  # of a measured score, with its noise
+    assert bounded.mean <= free.mean < usual.mean - 0.05
+
+
 def test_a_rising_loss_has_its_own_warning() -> None:
     """For losses and errors the warning speaks of a rise, in the user's unit."""
     seen = [(50, 40.0), (100, 50.0)]

@@ -159,10 +159,13 @@ class ScoreFamily:
 
     Attributes:
         known_zero_shot, known_ceiling: scores, or None.
+        frozen: whether the model is: the ceiling, which is a person's or that of fine-tuning, then
+            bounds the curves, and does not say where they end.
     """
 
     known_zero_shot: float | None = None
     known_ceiling: float | None = None
+    frozen: bool = False
 
     def curves(self, parameters: Array) -> Array:
         """Return the scores at `NODES`, [B, G].
@@ -212,7 +215,7 @@ class ScoreFamily:
             near = np.exp(-2 * np.log1p(away**2 / 3)) / _ZERO_SHOT_SCALE / 1.1
             # A share of the tasks has a zero-shot score that is unrelated to the curve.
             total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
-        if self.known_ceiling is not None:
+        if self.known_ceiling is not None and not self.frozen:
             start = self.known_zero_shot or 0.0
             # The end before it was bounded by the ceiling: a curve that would pass it is unlikely.
             end = np.maximum(_unbounded(parameters, np.log([_PUBLISHED_END]))[:, 0], start)

@@ -203,7 +203,7 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
     drawn = score_draws(prior, losses=loss, frozen=frozen)
-    part = _part(ScoreFamily(*ends), drawn, scores, few)
+    part = _part(ScoreFamily(*ends, frozen), drawn, scores, few)
     if scores.all and not published and not loss and not frozen:
         part = part._replace(tilt=headroom_tilt(part.given, prior, scores))
     if loss or not published:

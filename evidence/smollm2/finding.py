@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from evidence.own_curves.rows import FACTS, Rows
 from evidence.smollm2.pictures_of_card import draw_aucs, draw_probes
 from evidence.smollm2.variants import nested_errors, variant_values
-from labelcast.files.json_files import read_jsonl
+from labelcast.files.json_files import read_json, read_jsonl
+from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
+from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.scores import MeasuredCurve, curves_of
 from labelcast.sweeps.sweep import Sweep
 
@@ -86,6 +89,25 @@ def measured_curves(measured: Path) -> tuple[dict[str, MeasuredCurve], dict[str,
     curves = curves_of(sweep.scores.rows(), tasks)
     found = {task: curve for task, curve in curves.items() if curve.auc is not None}
     return found, {task: curve.note for task, curve in curves.items() if task not in found}
+
+
+def linear_aucs(rows: Sequence[ScoreRow]) -> dict[str, float]:
+    """The area of each task's curve with a linear head on the frozen model, mean over seeds.
+
+    As a share of the way from always giving the most frequent answer to 1, for not all tasks have a
+    known ceiling; the last score is carried on to 5,000 labels.
+    """
+    usual = read_json(FACTS)
+    scores: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        if row.budget and row.score is not None:
+            scores.setdefault(row.task, {}).setdefault(row.budget, []).append(row.score)
+    found = {}
+    for task, by_budget in scores.items():
+        means = {0: usual[task]["most frequent answer"]}
+        means |= {budget: float(np.mean(values)) for budget, values in by_budget.items()}
+        found[task] = EfficiencyCurve.from_scores(means, ceiling=1.0).auc
+    return found
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -223,6 +245,11 @@ def main() -> None:
         draw_probes(tasks, given.out / "smollm2-coslow.svg")
     if len(tasks) > 2:
         show_correlations(tasks)
+    for model in ("smollm2", "minilm"):
+        frozen = linear_aucs(Rows.of(model, "linear").rows())
+        if len(frozen.keys() & tasks.keys()) >= MIN_TASKS:
+            print(f"\nWith a linear head on the frozen vectors of {model}:")
+            show_lines(tasks, frozen)
     for task, note in without.items():
         print(f"no curve: {task}: {note}")
     if len(set(tasks) & set(aucs)) < MIN_TASKS:

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evidence.own_curves.rows import FACTS
 from evidence.smollm2 import finding
+from evidence.smollm2.finding import linear_aucs
 from evidence.smollm2.variants import nested_errors
-from labelcast.files.json_files import write_json, write_jsonl
+from labelcast.files.json_files import read_json, write_json, write_jsonl
+from labelcast.forecast.efficiency import log_position
+from labelcast.sweeps.records import ScoreRow
 from labelcast.tasks.task import Task
 
 NAMES = [f"made-{number}" for number in range(10)]
@@ -108,3 +112,21 @@ def test_a_variant_is_chosen_without_the_task_it_predicts() -> None:
     default, chosen, picks = nested_errors(values, aucs, "all, median")
     assert picks == {"true": 12}
     assert chosen < default / 3
+
+
+def test_the_area_of_a_linear_head_starts_at_the_most_frequent_answer() -> None:
+    """A head that gives only that one has an area of 0; the seeds of a task are averaged."""
+    usual = read_json(FACTS)["trec"]["most frequent answer"]
+
+    def row(budget: int, seed: int, score: float) -> ScoreRow:
+        return ScoreRow(
+            task="trec", model="m", budget=budget, seed=seed, metric="accuracy", score=score
+        )
+
+    never = [row(n, seed, usual) for n in (50, 5000) for seed in (0, 1)]
+    assert linear_aucs(never) == {"trec": 0.0}
+    half = (1 + usual) / 2
+    two = [row(50, 0, half - 0.1), row(50, 1, half + 0.1), row(5000, 0, half)]
+    [auc] = linear_aucs(two).values()
+    at_50 = float(log_position(50))
+    assert auc == pytest.approx(0.5 * at_50 / 2 + 0.5 * (1 - at_50))

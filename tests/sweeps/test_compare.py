@@ -199,6 +199,9 @@ def test_runs(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path / "sweep", 0.3)
     found = compare({"run": run, "sweep": sweep}, target_score=0.75)
     assert [one.name for one in found.candidates] == ["run, linear", "run, full", "sweep"]
+    # Their scores are the same, but a frozen model may never learn.
+    frozen, full, _ = found.candidates
+    assert frozen.reachable < full.reachable
     assert len(found.pairs) == 3
     # Seed 1 is the only one that a run and the sweep share.
     gap = found.pairs[1].differences[0]

@@ -10,7 +10,7 @@ run again, also on another machine. With `--select` selection methods choose the
 rows go to `evidence/selection/rows`; `random` is measured without it. `--target 100` gives the
 methods that choose by a target set 100 labels drawn at random, which are not counted. `--pool 100`
 leaves that many examples to choose from, for methods that need hours for more; its rows, `random`
-ones too, go to a file of their own.
+ones too, go to `evidence/selection/pool_rows`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from evidence.own_curves.rows import FACTS, GENERATED, ROWS, SELECTED, TASKS, Rows
+from evidence.own_curves.rows import FACTS, FROM_POOLS, GENERATED, ROWS, SELECTED, TASKS, Rows
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json, write_text
@@ -88,14 +88,17 @@ def measure(
     pool: int = 0,
 ) -> None:
     """Run the jobs that have no row yet, those of one seed and task together."""
-    sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}")
+    of_pool = f"-pool-{pool}" if pool else ""
+    sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}{of_pool}")
     rows.extend(sweep.scores.rows())  # of a call that was interrupted
     jobs: list[SweepJob] = []
     for name in names:
         source = source_of(name, data, out, settings)
         source = with_target(source, target, out, settings) if target else source
         budgets = capped(source, settings, FACTS)
-        source = with_pool(source, pool, out, settings) if pool else source
+        if pool:
+            source = with_pool(source, pool, out, settings)
+            budgets = tuple(budget for budget in budgets if budget <= pool)
         jobs += sweep.begin([source], replace(settings, budgets=budgets))
     known = rows.keys()
     # Zero-shot, neither a seed nor a selection method changes anything.
@@ -136,8 +139,8 @@ def main() -> int:
         threads=1,
         selectors=tuple(given.select.split(",")),
     )
-    folder = ROWS if given.select == RANDOM and not given.pool else SELECTED
-    of_pool = f"-pool-{given.pool}" if given.pool else ""
+    folder = FROM_POOLS if given.pool else ROWS if given.select == RANDOM else SELECTED
+    of_pool = f"-{given.pool}" if given.pool else ""
     rows = Rows(folder / f"{given.model}-{given.recipe}{of_pool}.jsonl")
     tasks = given.tasks.split(",")
     measure(tasks, given.data, given.out, settings, rows, given.target, given.pool)

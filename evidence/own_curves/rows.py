@@ -16,6 +16,9 @@ ROWS = HERE / "rows"
 SELECTED = HERE.parent / "selection" / "rows"
 """Of labels that a selection method chose."""
 
+FROM_POOLS = SELECTED.parent / "pool_rows"
+"""Of labels that methods chose from small pools, and of random ones from the same pools."""
+
 FACTS = HERE / "test_sets.json"
 """The share of the most frequent answer in each test set, its digest, and the other examples."""
 

@@ -108,11 +108,27 @@ def test_a_frozen_model_may_never_learn() -> None:
     assert mean < usual - 0.02
     rising = [(50, 0.5), (100, 0.62)]
     assert abs(low_and_mean(rising, "linear")[1] - low_and_mean(rising, "full")[1]) < 0.01
+    said = forecast(observations=flat, observe_size=500, budget=1000, recipe="mine", frozen=True)
+    assert said.at_budget is not None and said.at_budget.low == low
+    denied = forecast(
+        observations=flat, observe_size=500, budget=1000, recipe="linear", frozen=False
+    )
+    assert denied.at_budget is not None and denied.at_budget.low == usual_low
     hopes = [
         any("expects that it does" in w for w in forecast(observations=flat, recipe=r).warnings)
         for r in ("linear", "full")
     ]
     assert hopes == [False, True]
+
+
+def test_coslow_of_fine_tuned_models_says_nothing_about_a_frozen_one() -> None:
+    """With scores it is left out, with a warning."""
+    seen = [(50, 0.69), (100, 0.68)]
+    card = "llama-3.1-8b-instruct"
+    asked: dict[str, Any] = {"observations": seen, "target_score": 0.85, "frozen": True}
+    answer = forecast(0.65, card, **asked)
+    assert answer.labels_needed == forecast(**asked).labels_needed
+    assert any("CoS-Low is not used" in warning for warning in answer.warnings)
 
 
 def test_a_ceiling_bounds_a_frozen_model_and_does_not_attract_it() -> None:

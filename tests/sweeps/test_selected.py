@@ -21,7 +21,7 @@ from labelcast.models.protocols import Progress
 from labelcast.selection import signals
 from labelcast.sweeps import selected
 from labelcast.sweeps import sweep as sweep_module
-from labelcast.sweeps.job import SweepJob
+from labelcast.sweeps.job import SweepJob, _Kept
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import _SharedStore, select_labels
 from labelcast.sweeps.task_data import read_examples
@@ -231,8 +231,38 @@ def test_parts_of_the_data(place: Place) -> None:
     assert set(of_target) == {"0", "1", "2"}
     with pytest.raises(InputError, match="with another --group-by"):
         place.begin("parts", [replace(task, group_by="text")])
-    with pytest.raises(InputError, match=r"parts\.jsonl line 1 has no such field"):
+    # Later calls need not say it again, and may not say it first once a method has chosen.
+    [_, later] = place.begin("parts", [replace(task, group_by=None)], selectors=("grouped",)).jobs
+    assert later.source.group_by == "part"
+    without = replace(task, group_by=None)
+    place.begin("random", [without])
+    place.begin("random", [task])
+    place.begin("chosen", [without], selectors=("spread",))
+    with pytest.raises(InputError, match="with another --group-by"):
+        place.begin("chosen", [task], selectors=("spread",))
+    with pytest.raises(InputError, match=r"parts\.jsonl line \d+ has no such field"):
         place.begin("no-part", [replace(task, group_by="nothing")], selectors=("grouped",))
+    for row in rows[50:100]:
+        del row["part"]
+    files[1].write_text("".join(json.dumps(row) + "\n" for row in rows[:100]))
+    with pytest.raises(InputError, match=r"target-parts\.jsonl line \d+ has no such field"):
+        place.begin("lacking", [replace(task, target=str(files[1]))], selectors=("grouped",))
+
+
+def test_several_processes_select_with_weights(place: Place) -> None:
+    """They train an outline, whose weights are on no device; a method sees the model itself."""
+    [_, job] = place.begin("outline", selectors=("spread",), processes=2).jobs
+    backend = backend_of(job.settings.recipe, job.settings.model)
+    kept = _Kept()
+    [outline, whole, again] = [
+        kept.model(one, backend, job.settings.model).model
+        for one in (job, replace(job, budget=0), job)
+    ]
+    assert [w.is_meta for m in (outline, whole, again) for w in [next(m.parameters())]] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from labelcast.forecast.observed import Noise
 from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.particles import Draws
 from labelcast.forecast.posterior import Posterior, posterior
-from labelcast.forecast.question import Question
+from labelcast.forecast.question import FROZEN, Question
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -160,6 +160,11 @@ def _evidence(
     if isinstance(coslow, bool) or not isinstance(coslow, Real):
         raise InputError(f"--coslow: expected a number within -1 to 1, not {coslow!r}")
     estimate, recipe = card.predict(float(coslow), question.level), question.recipe
+    if question.frozen and question.scores.all and card.recipe.casefold() != FROZEN:
+        return None, [
+            f"CoS-Low is not used: the card {card.name} was measured with {card.recipe}, and here "
+            "only a head is trained, on a frozen model"
+        ]
     warnings = list(estimate.warnings)
     if calibration is None:
         warnings.insert(0, "no calibration is named: the pooled card of all models is used")

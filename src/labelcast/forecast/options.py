@@ -65,8 +65,9 @@ class Options(TypedDict, total=False):
         label_cost: of one label, in money; with the next two it decides the next budget.
         run_cost: of one training run.
         value: of meeting the target.
-        recipe: the fine-tuning meant; a card of another recipe gives a warning. ``linear`` says
-            that the model stays frozen below a head, and such models never learn some tasks.
+        recipe: the fine-tuning meant; a card of another recipe gives a warning.
+        frozen: only a head is trained, on a model that stays as it is; such models never learn some
+            tasks. By default where the recipe is called ``linear``.
     """
 
     target: Annotated[
@@ -97,8 +98,9 @@ class Options(TypedDict, total=False):
     label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
     run_cost: Annotated[float | None, "What a training run costs."]
     value: Annotated[float | None, "What meeting the target is worth."]
-    recipe: Annotated[
-        str | None, "The planned fine-tuning, such as LoRA; linear for a frozen model with a head."
+    recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]
+    frozen: Annotated[
+        bool, "Only a head is trained, on a model that stays as it is, as by --recipe linear."
     ]
 
 

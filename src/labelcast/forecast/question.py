@@ -32,7 +32,7 @@ _USELESS_SD = 1000.0
 _BEYOND = 4
 
 FROZEN = "linear"
-"""The recipe that trains a head on a frozen model."""
+"""The method, and the recipe of that name, that trains a head on a frozen model."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Question:
         scale: of the user's scores.
         costs: in money.
         recipe: the planned fine-tuning, None where not given.
+        frozen: whether only a head is trained, on a model that stays as it is. False for losses:
+            nothing is known of those of such models.
         warnings: in words.
     """
 
@@ -77,6 +79,7 @@ class Question:
     scale: Scale
     costs: Costs
     recipe: str | None
+    frozen: bool
     warnings: tuple[str, ...]
 
     @property
@@ -95,11 +98,6 @@ class Question:
         return self.met_by_zero_shot or (
             self.target_score is not None and best >= self.target_score - 1e-12
         )
-
-    @property
-    def frozen(self) -> bool:
-        """Whether only a head is trained, on a model that stays as it is."""
-        return self.recipe is not None and self.recipe.strip().casefold() == FROZEN
 
     @property
     def in_scores(self) -> bool:
@@ -147,6 +145,7 @@ class Question:
             scale=scale,
             costs=_costs(options),
             recipe=options.get("recipe"),
+            frozen=_frozen(options) and scale.metric != "loss",
             warnings=tuple(warnings),
         )
 
@@ -287,6 +286,16 @@ def _horizon(options: Options, pool_size: int, tried: int) -> int:
             "give a larger one"
         )
     return horizon
+
+
+def _frozen(options: Options) -> bool:
+    """Return whether the model is frozen: as said, or by the name of the recipe."""
+    frozen = options.get("frozen")
+    if frozen is None:
+        return str(options.get("recipe")).strip().casefold() == FROZEN
+    if not isinstance(frozen, bool):
+        raise InputError(f"--frozen: expected true or false, not {frozen!r}")
+    return frozen
 
 
 def _costs(options: Options) -> Costs:

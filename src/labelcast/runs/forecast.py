@@ -14,7 +14,7 @@ from labelcast.forecast.calibration import POOLED, by_name, find
 from labelcast.forecast.forecasting import answer
 from labelcast.forecast.given_scores import Scale, scale_of
 from labelcast.forecast.options import Options, RunOptions
-from labelcast.forecast.question import Question
+from labelcast.forecast.question import FROZEN, Question
 from labelcast.runs.records import CONSTRAINED, FREE, Asked, ModelPart
 from labelcast.runs.run import Run
 from labelcast.selection.low_confidence import SHARE
@@ -221,8 +221,8 @@ def with_observations(run: Run, options: Options) -> Options:
     """Options of a forecast, with the scores that were measured in the run added.
 
     Each score has the size of its own test set. Only those of one recipe are used: the one asked
-    for, else the last one measured; zero-shot is used for all. A score that the options also give
-    counts once. If the scores are losses, none is added.
+    for, else the last one measured, which says whether the model is frozen; zero-shot is used for
+    all. A score that the options also give counts once. If the scores are losses, none is added.
     """
     rows, scale = run.tuned_scores(), scale_of(options)
     if not rows or scale.metric == "loss":
@@ -233,6 +233,10 @@ def with_observations(run: Run, options: Options) -> Options:
     # `Question.of` reports an entry that is no pair.
     pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
     known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
+    used = [row for row in tuned if row.recipe.lower() == str(recipe).lower()]
+    frozen = options.get("frozen")
+    if frozen is None and used and used[-1].method is not None:
+        frozen = used[-1].method == FROZEN
     measured = []
     for row in rows:
         n, score = row.budget, _on_scale(row.score, scale)
@@ -241,7 +245,8 @@ def with_observations(run: Run, options: Options) -> Options:
             # A noise sd that is given for all scores is used for these too.
             size = row.test_size if options.get("observe_sd") is None else None
             measured.append((n, score, None, size))
-    return {**options, "observations": [*measured, *given], "recipe": recipe}
+    known: Options = {**options, "observations": [*measured, *given], "recipe": recipe}
+    return known if frozen is None else {**known, "frozen": frozen}
 
 
 def _not_random(run: Run, recipe: str | None, scale: Scale) -> list[str]:

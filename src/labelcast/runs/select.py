@@ -237,6 +237,7 @@ def _choice(
     stored: Mapping[str, NDArray[Any]],
 ) -> Choice:
     """Read what may be wrong in the data; prompts are rendered once a signal needs them."""
+    wanted = frozenset(positions.tolist())
     labelled = Need.ANSWERS in method.needs
     if labelled:
         _count_labelled(source, task)
@@ -247,12 +248,12 @@ def _choice(
         given = as_source(inputs.target, task)
         target = LazyExamples(_count_labelled(given, task), partial(read, given, labelled=True))
         if inputs.group_by is not None:
-            target_ids = groups(given, task, inputs.group_by, needed=False)
+            of_target = groups(given, task, inputs.group_by, needed=False)
+            target_ids = None if of_target is None else [*of_target.values()]
     task_ids = None
     if inputs.group_by is not None:
-        found = groups(source, task, inputs.group_by)
+        found = groups(source, task, inputs.group_by, wanted.__contains__)
         task_ids = None if found is None else [found[place] for place in positions.tolist()]
-    wanted = frozenset(positions.tolist())
     in_pool = partial(read, source, labelled=labelled, wanted=wanted.__contains__)
     pool = Pool(
         LazyExamples(len(positions), in_pool),

@@ -135,6 +135,7 @@ def tune(
             "metric": found.metric,
             "seed": seed,
             "recipe": recipe.name,
+            "method": recipe.method,
             "seconds": round(time.perf_counter() - begin, 3),
             "score_sd": found.sd,
             "recipe_digest": recipe.digest,

@@ -34,6 +34,7 @@ class Candidate:
         name: in tables.
         task, metric, test_digest: what must be the same to compare; see `check_comparable`.
         failed: jobs without a score.
+        method: of the recipe, None if unknown.
         selector: what chose the labels.
         after_labelling: whether it chose among labelled examples, so that a budget counts examples
             to train on and not labels to buy.
@@ -51,6 +52,7 @@ class Candidate:
     test_digest: str
     scores: tuple[Measured, ...]
     failed: int = 0
+    method: str | None = None
     selector: str = RANDOM
     after_labelling: bool = False
     notes: tuple[str, ...] = ()
@@ -149,6 +151,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
                 test_digest=entry.test_digest,
                 scores=scores,
                 failed=len(own) - len(scores),
+                method=content.recipe.method,
                 selector=selector,
                 after_labelling=selector in content.after_labelling,
                 trained=(content.model.fingerprint + after, content.recipe_digest),
@@ -212,6 +215,7 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
                     Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
                     for row in own
                 ),
+                method=next((row.method for row in own if row.budget), None),
                 selector=train_set,
                 trained=(run.model.fingerprint, digest or ""),
                 folder=run.path,

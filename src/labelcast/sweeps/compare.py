@@ -17,7 +17,7 @@ from labelcast.forecast.chances import Chances, chances
 from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import DEFAULT_LEVEL, checked_level, checked_number
 from labelcast.forecast.posterior import posterior
-from labelcast.forecast.question import Question
+from labelcast.forecast.question import FROZEN, Question
 from labelcast.sweeps.candidates import Candidate, check_comparable, read_candidates
 from labelcast.sweeps.pairs import Pair, Saving, pair_of, saving_of
 from labelcast.sweeps.records import RANDOM
@@ -195,7 +195,10 @@ def compare(
     for one in found:
         scores = [(s.budget, s.score, None, s.test_size) for s in one.scores]
         observations = list(dict.fromkeys(scores)) if one.repeats else scores
-        question = Question.of(observations=observations, recipe=one.recipe, **options)
+        of_one = options | {"observations": observations, "recipe": one.recipe}
+        if one.method is not None:
+            of_one["frozen"] = one.method == FROZEN
+        question = Question.of(**of_one)
         outcomes.append(_outcome(one, answer(question), label_cost, gpu_hour))
         reached.append(_chances(question))
     pairs: list[Pair] = []

@@ -323,7 +323,7 @@ class _Kept:
     """The last model and the last examples, for the next job of this process."""
 
     def __init__(self) -> None:
-        self.model_key: tuple[str, str, Placement] | None = None
+        self.model_key: tuple[str, str, Placement, bool] | None = None
         self.lm: AnyModel | None = None
         self.fingerprint = ""
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
@@ -331,7 +331,9 @@ class _Kept:
 
     def model(self, job: SweepJob, backend: Backend, start: str) -> AnyModel:
         """A model that the job may change, loaded from `start`."""
-        key = (start, job.settings.recipe.method, job.placement)
+        # Several processes train an outline, which has no weights.
+        outlined = bool(job.budget) and job.placement.processes > 1
+        key = (start, job.settings.recipe.method, job.placement, outlined)
         if self.lm is None or self.model_key != key:
             self.lm = None
             gc.unfreeze()

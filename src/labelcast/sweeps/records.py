@@ -52,6 +52,7 @@ class RecipePart(OpenForm):
     """The recipe of a sweep."""
 
     name: str
+    method: str | None = None
 
 
 class TaskEntry(OpenForm):

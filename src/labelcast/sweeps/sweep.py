@@ -211,6 +211,7 @@ class Sweep:
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
         check_recipe(settings.recipe, settings.model)
+        tasks = [self._with_parts(source) for source in tasks]
         now = _content(tasks, settings, describe(settings.model))
         if self._joined(now) != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():
@@ -226,6 +227,13 @@ class Sweep:
             for selector in (settings.selectors if n else (RANDOM,))
         )
         return tuple(replace(job, folder=str(folder / job.key.file_name)) for job in jobs)
+
+    def _with_parts(self, source: SweepTask) -> SweepTask:
+        """A task with the `group_by` of an earlier call, if this one has none."""
+        known = self.read().tasks.get(source.task.name) if self.file.exists() else None
+        if known is None or source.group_by is not None:
+            return source
+        return replace(source, group_by=known.group_by)
 
     def _joined(self, now: SweepFile) -> SweepFile:
         """The file with what a rerun adds; refuses a rerun of another sweep."""
@@ -246,8 +254,9 @@ class Sweep:
                     f"{self.path}: holds a sweep with another {name} ({was[name][0]}; now "
                     f"{words}). Choose another --out."
                 )
+        random_only = before.selectors == [RANDOM]
         tasks = {
-            name: self._same(name, before.tasks.get(name, entry), entry)
+            name: self._same(name, before.tasks.get(name, entry), entry, random_only=random_only)
             for name, entry in now.tasks.items()
         }
         for name, stage in now.stage_tasks.items():
@@ -267,19 +276,22 @@ class Sweep:
         }
         return before.model_copy(update=added)
 
-    def _same(self, name: str, known: TaskEntry, entry: TaskEntry) -> TaskEntry:
-        """A task of a rerun, with the target set of either; refuses another task or other data."""
+    def _same(
+        self, name: str, known: TaskEntry, entry: TaskEntry, *, random_only: bool
+    ) -> TaskEntry:
+        """A task of a rerun, with the target set of either; refuses another task or other data.
+
+        Parts may be told later if so far only random draws chose labels.
+        """
         if entry.target_digest is None:
             found = {"target": known.target, "target_digest": known.target_digest}
             entry = entry.model_copy(update=found)
-        if entry.group_by is None:
-            entry = entry.model_copy(update={"group_by": known.group_by})
         other = ""
         if known.task.without_note() != entry.task.without_note():
             other = "task file"
         elif known.test_digest != entry.test_digest:
             other = "test set"
-        elif known.group_by not in (None, entry.group_by):
+        elif known.group_by != entry.group_by and (known.group_by or not random_only):
             other = "--group-by"
         elif known.target_digest not in (None, entry.target_digest):
             other = "target set"

@@ -81,7 +81,9 @@ def parts_of(
     spec = source.target if target else source.data
     if source.group_by is None or spec is None:
         return None
-    found = groups(open_source(spec), source.task, source.group_by, needed=not target)
+    wanted = {example.index for example in examples}
+    data, task = open_source(spec), source.task
+    found = groups(data, task, source.group_by, wanted.__contains__, needed=not target)
     return None if found is None else [found[example.index] for example in examples]
 
 
@@ -108,5 +110,6 @@ def check_data(
             f"task {source.task.name}: {source.target} has no labelled example that is not in the "
             "test set. Give others as --target."
         )
+    parts_of(source, target, target=True)
     found = digest(target) if target else None
     return {"test_digest": splits.test_digest, "target_digest": found}

@@ -112,17 +112,24 @@ def usable_records(source: Source, task: Task | None, *, warn: bool = False) -> 
 
 
 def groups(
-    source: Source, task: Task | None, field: str, *, needed: bool = True
-) -> list[str] | None:
-    """The value of a field of each usable record, which tells its group.
+    source: Source,
+    task: Task | None,
+    field: str,
+    wanted: Callable[[int], bool] = lambda index: True,
+    *,
+    needed: bool = True,
+) -> dict[int, str] | None:
+    """The value of a field, which tells the group, of each usable record that is wanted.
 
-    None if the field is not `needed` and the first record does not have it.
+    By its position. None if the field is not `needed` and the first record does not have it.
 
     Raises:
         InputError: a record lacks the field, or its value is no text.
     """
-    found: list[str] = []
+    found: dict[int, str] = {}
     for record in usable_records(source, task):
+        if not wanted(record.index):
+            continue
         try:
             value = find_field(record.values, field)
         except KeyError:
@@ -132,7 +139,7 @@ def groups(
                 f"--group-by {field}: {record.where} has no such field. It has: "
                 f"{', '.join(list(record.values)[:12])}."
             ) from None
-        found.append(as_text(value, f"--group-by: {record.where}, field {field!r}"))
+        found[record.index] = as_text(value, f"--group-by: {record.where}, field {field!r}")
     return found
 
 

@@ -84,7 +84,7 @@ def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
         for case in started(own.curve)
         if ", ".join(f"{n:.0f}" for n in case.budgets) == asked["from"]
     ]
-    found = labelcast_way(Prior.load())(case)
+    found = labelcast_way(Prior.load(), recipe=own.recipe)(case)
     place = case.later_budgets.tolist().index(AT)
     assert found.intervals is not None
     low, high = found.intervals[LEVEL][place]

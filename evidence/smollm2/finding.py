@@ -19,6 +19,7 @@ import numpy as np
 from evidence.own_curves.rows import FACTS, Rows
 from evidence.smollm2.pictures_of_card import draw_aucs, draw_probes
 from evidence.smollm2.variants import nested_errors, variant_values
+from labelcast.errors import InputError
 from labelcast.files.json_files import read_json, read_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
 from labelcast.forecast.line import MIN_TASKS, fit_line, loto_difference
@@ -184,7 +185,11 @@ def show_lines(tasks: dict[str, Row], aucs_of: dict[str, float]) -> None:
     rows: list[tuple[object, ...]] = []
     for key, words in PREDICTORS.items():
         x = [tasks[task][key] for task in names]
-        line, gain = fit_line(x, aucs), loto_difference(x, aucs)
+        try:
+            line, gain = fit_line(x, aucs), loto_difference(x, aucs)
+        except InputError:
+            rows.append((words, "hardly varies", "", "", "", ""))
+            continue
         rows.append(
             (
                 words,

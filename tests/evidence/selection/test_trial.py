@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evidence.own_curves.rows import SELECTED, Rows
+from evidence.own_curves.rows import FACTS, FROM_POOLS, SELECTED, Rows
+from evidence.selection import pools
 from evidence.selection.trial import BUDGETS, later, learned, lines, read, share_of_labels
+from labelcast.files.json_files import read_json
 
 N = np.array(BUDGETS, float)
 
@@ -48,3 +50,15 @@ def test_the_page_shows_what_the_command_prints() -> None:
     rows = [line for line in lines(read("linear")) if line.startswith("|")]
     assert len(rows) > 10
     assert [line for line in rows if line not in page] == []
+
+
+def test_rows_of_small_pools() -> None:
+    """Of the usual test sets, each with a random partner; the page has their tables."""
+    page = (SELECTED.parents[2] / "docs/does-selection-save-labels.md").read_text("utf-8")
+    facts = read_json(FACTS)
+    for file in FROM_POOLS.glob("*.jsonl"):
+        rows = Rows(file).rows()
+        drawn = {row.key[:3] for row in rows if row.selector == "random"}
+        assert {row.key[:3] for row in rows} == drawn
+        assert {row.test_digest for row in rows} <= {of["test_digest"] for of in facts.values()}
+        assert [line for line in pools.lines(file) if line not in page] == []

@@ -140,7 +140,7 @@ def labelcast_way(
         prior: the fitted numbers.
         levels: of the intervals.
         zero_shot: whether the curve's zero-shot score is given.
-        recipe: of the curves, if it is told.
+        recipe: recipe of the curves, which says whether the model is frozen; None if unknown.
     """
 
     def predict(case: Case) -> Predicted:

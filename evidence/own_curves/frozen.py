@@ -2,11 +2,10 @@
 
     python -m evidence.own_curves.frozen [--model minilm] [--seeds 3]
 
-The forecast is told that the model is frozen, with several shares of tasks that are never learned
-in its prior, with and without the tilt to the headroom rule; "not told" is the forecast of any
-other recipe. It sees the first one, two and three scores from 50 labels of each curve, and
-forecasts the later ones. Figures are means over tasks of means over seeds. It takes some ten
-minutes on one core.
+Forecasts with `--frozen`, with several shares of never-learned tasks in the prior, with and without
+the tilt to the headroom rule, beside the forecast without `--frozen`. Each sees the first one, two
+and three scores of a curve, from 50 labels, and forecasts the later ones. Figures are means over
+tasks of means over seeds. It takes some ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dataclasses import replace
 
 from evidence.own_curves.refit import asked, errors, tilted
 from evidence.own_curves.rows import ROWS, Rows
-from evidence.own_curves.trial import FIRST, NOT_TOLD, learned, means, own_curves, started
+from evidence.own_curves.trial import FIRST, WITHOUT_FROZEN, learned, means, own_curves, started
 from evidence.transport import Case
 from labelcast.forecast.families import Prior
 from labelcast.forecast.posterior import given_scores, headroom_tilt
@@ -33,7 +32,7 @@ TILTED = (0.15, 0.25)
 def ways(case: Case) -> Iterator[tuple[str, dict[str, float]]]:
     """The errors of each way on a case."""
     prior, question = Prior.load(), asked(case)
-    yield NOT_TOLD, errors(given_scores(prior, question, published=False), question, case)
+    yield WITHOUT_FROZEN, errors(given_scores(prior, question, published=False), question, case)
     question = asked(case, FROZEN)
     for share in SHARES:
         tried = replace(prior, never_learned=share)

@@ -66,7 +66,7 @@ AT = 1000
 SHIPPED = "labelcast"
 LEFT_OUT = "labelcast, task left out"
 """Tried with two scores only, for the answer is that of the shipped prior."""
-NOT_TOLD = "labelcast, not told that the model is frozen"
+WITHOUT_FROZEN = "labelcast, without --frozen"
 
 
 class Own(NamedTuple):
@@ -145,22 +145,22 @@ class Ways:
 
     def _made(self, task: str, recipe: str) -> list[Way]:
         shipped = Prior.load()
-        told = partial(labelcast_way, levels=LEVELS, recipe=recipe)
+        forecast = partial(labelcast_way, levels=LEVELS, recipe=recipe)
         found = [
             Way("last value", last_value),
             Way("power law", power_law),
-            Way(SHIPPED, told(shipped)),
-            Way(f"{SHIPPED}, zero-shot known", told(shipped, zero_shot=True)),
+            Way(SHIPPED, forecast(shipped)),
+            Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)),
         ]
         if recipe == FROZEN:
-            found.append(Way(NOT_TOLD, labelcast_way(shipped, levels=LEVELS)))
+            found.append(Way(WITHOUT_FROZEN, labelcast_way(shipped, levels=LEVELS)))
         if self._fit is None:
             return found
         others = [c for c in self._fit.curves if c.source == PUBLISHED and c.task != task]
         return [
             *found,
             Way("headroom rule", headroom_rule(others)),
-            Way(LEFT_OUT, told(self._fit.prior_without(task))),
+            Way(LEFT_OUT, forecast(self._fit.prior_without(task))),
         ]
 
 

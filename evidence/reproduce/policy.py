@@ -164,7 +164,7 @@ def given_ends(
         ceiling: None where unknown.
         size: test examples behind each score.
         published: whether the published gain curves have a share.
-        recipe: of the curve, if it is told.
+        recipe: recipe of the curve, which says whether the model is frozen; None if unknown.
     """
 
     @lru_cache(maxsize=_REMEMBERED)

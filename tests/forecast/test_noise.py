@@ -95,7 +95,7 @@ def test_scores_that_do_not_rise_give_a_warning() -> None:
 
 
 def test_a_frozen_model_may_never_learn() -> None:
-    """Told of it, flat scores may stay where they are; rising ones mean the same as before."""
+    """With `frozen`, flat scores may stay flat; the forecast from rising scores hardly changes."""
 
     def low_and_mean(seen: list[tuple[int, float]], recipe: str) -> tuple[float, float]:
         answer = forecast(observations=seen, observe_size=500, budget=1000, recipe=recipe)

@@ -17,8 +17,9 @@ from labelcast.models.identity import KIND, Description
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
+from labelcast.sweeps.extension import extended
 from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings
-from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile, TaskEntry
+from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
 from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
@@ -246,61 +247,7 @@ class Sweep:
                     "--out."
                 )
             return now
-        before = self.read()
-        was = _shared(before)
-        for name, (words, value) in _shared(now).items():
-            if was[name][1] != value:
-                raise InputError(
-                    f"{self.path}: holds a sweep with another {name} ({was[name][0]}; now "
-                    f"{words}). Choose another --out."
-                )
-        random_only = before.selectors == [RANDOM]
-        tasks = {
-            name: self._same(name, before.tasks.get(name, entry), entry, random_only=random_only)
-            for name, entry in now.tasks.items()
-        }
-        for name, stage in now.stage_tasks.items():
-            if before.stage_tasks.get(name, stage).labels_digest != stage.labels_digest:
-                raise InputError(
-                    f"{self.path}: holds a sweep with other labels of the stage {name}. Choose "
-                    "another --out."
-                )
-        added = {
-            "tasks": before.tasks | tasks,
-            "budgets": sorted({*before.budgets, *now.budgets}),
-            "seeds": sorted({*before.seeds, *now.seeds}),
-            "selectors": [*dict.fromkeys([*before.selectors, *now.selectors])],
-            "after_labelling": [*dict.fromkeys([*before.after_labelling, *now.after_labelling])],
-            "stages": [*dict.fromkeys([*before.stages, *now.stages])],
-            "stage_tasks": before.stage_tasks | now.stage_tasks,
-        }
-        return before.model_copy(update=added)
-
-    def _same(
-        self, name: str, known: TaskEntry, entry: TaskEntry, *, random_only: bool
-    ) -> TaskEntry:
-        """A task of a rerun, with the target set of either; refuses another task or other data.
-
-        Parts may be told later if so far only random draws chose labels.
-        """
-        if entry.target_digest is None:
-            found = {"target": known.target, "target_digest": known.target_digest}
-            entry = entry.model_copy(update=found)
-        other = ""
-        if known.task.without_note() != entry.task.without_note():
-            other = "task file"
-        elif known.test_digest != entry.test_digest:
-            other = "test set"
-        elif known.group_by != entry.group_by and (known.group_by or not random_only):
-            other = "--group-by"
-        elif known.target_digest not in (None, entry.target_digest):
-            other = "target set"
-        if other:
-            raise InputError(
-                f"{self.path}: holds scores of {name} with another {other}. Scores of the two "
-                "cannot be compared: choose another --out."
-            )
-        return entry
+        return extended(self.read(), now, self.path)
 
     def _is_blank(self) -> bool:
         """Whether the folder has nothing but what a killed first step leaves."""
@@ -392,14 +339,3 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
             "versions": versions(),
         }
     )
-
-
-def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:
-    """What all jobs of a sweep share: its text in messages, and the value that is compared."""
-    return {
-        "model": (content.model.name, content.model.fingerprint),
-        "recipe": (content.recipe.name, content.recipe_digest),
-        "test size": (content.test_size, content.test_size),
-        "split seed": (content.split_seed, content.split_seed),
-        "answer length": (content.max_new_tokens, content.max_new_tokens),
-    }

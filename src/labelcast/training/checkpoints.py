@@ -18,15 +18,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labelcast.files.json_files import disk_faults, write_json
+from labelcast.files.json_files import disk_faults, write_json, write_text
 from labelcast.models.four_bit import quiet_import
+from labelcast.models.identity import weights_digest
+from labelcast.models.loading import AnyModel
 from labelcast.models.memory import gpu_size
 from labelcast.training.backend import OnStep, TrainingLog
+from labelcast.training.recipe import Recipe
+from labelcast.training.splits import Budget, digest
 
 with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
     from transformers import TrainerCallback
 
 _MANIFEST = "labelcast.json"
+_IDENTITY = "training.json"
 _SHARE_OF_DEVICE = 0.1
 
 
@@ -39,6 +44,33 @@ def last_checkpoint(folder: Path) -> Path | None:
         else:
             shutil.rmtree(path, ignore_errors=True)
     return max(finished, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def prepare_folder(folder: Path, identity: str) -> None:
+    """Make a folder for checkpoints, and delete those of another training in it."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / _IDENTITY
+        if not file.exists() or file.read_text("utf-8", "replace").strip() != identity:
+            for old in folder.glob("checkpoint-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            write_text(file, identity + "\n")
+
+
+def identity_of(
+    lm: AnyModel, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
+) -> str:
+    """What must be the same to resume from a checkpoint; by default in as many processes as now.
+
+    Several processes start from an outline without weights: there the model's name must be the
+    same.
+    """
+    digests = (digest(labels.train), digest(labels.validation), recipe.digest)
+    world = int(processes or os.environ.get("WORLD_SIZE", "1"))
+    weights = weights_digest(lm.model) if world == 1 else lm.identity.name
+    return "-".join(map(str, (lm.identity.fingerprint, weights, *digests, seed, world)))
 
 
 class Keeper(TrainerCallback):

@@ -25,8 +25,9 @@ from labelcast.models.loading import load_encoder
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.checkpoints import identity_of
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate, summarise
-from labelcast.training.finetune import identity_of, in_bf16, run_trainer, save_files
+from labelcast.training.finetune import in_bf16, run_trainer, save_files
 from labelcast.training.packing import classifier
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget

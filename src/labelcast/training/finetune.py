@@ -25,15 +25,14 @@ from labelcast.errors import (
     is_out_of_memory,
 )
 from labelcast.files.atomic import make_folder
-from labelcast.files.json_files import disk_faults, write_text
+from labelcast.files.json_files import disk_faults
 from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf16
-from labelcast.models.identity import weights_digest
-from labelcast.models.loading import AnyModel, LanguageModel, load_model
+from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
-from labelcast.training.checkpoints import Keeper, last_checkpoint
+from labelcast.training.checkpoints import Keeper, identity_of, last_checkpoint, prepare_folder
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.memory import (
     check_memory,
@@ -44,7 +43,7 @@ from labelcast.training.memory import (
 )
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import Reports, reported
-from labelcast.training.splits import Budget, digest
+from labelcast.training.splits import Budget
 from labelcast.training.trainer import (
     Sequences,
     encode,
@@ -54,7 +53,6 @@ from labelcast.training.trainer import (
     unpatched,
 )
 
-_IDENTITY = "training.json"
 _UNFINISHED = ".unfinished"
 
 
@@ -373,30 +371,3 @@ def check_lengths(parts: Sequence[Sequences], recipe: Recipe) -> None:
             LabelcastWarning,
             stacklevel=5,
         )
-
-
-def prepare_folder(folder: Path, identity: str) -> None:
-    """Make a folder for checkpoints, and delete those of another training in it."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / _IDENTITY
-        if not file.exists() or file.read_text("utf-8", "replace").strip() != identity:
-            for old in folder.glob("checkpoint-*"):
-                shutil.rmtree(old, ignore_errors=True)
-            write_text(file, identity + "\n")
-
-
-def identity_of(
-    lm: AnyModel, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
-) -> str:
-    """What must be the same to resume from a checkpoint; by default in as many processes as now.
-
-    Several processes start from an outline without weights: there the model's name must be the
-    same.
-    """
-    digests = (digest(labels.train), digest(labels.validation), recipe.digest)
-    world = int(processes or os.environ.get("WORLD_SIZE", "1"))
-    weights = weights_digest(lm.model) if world == 1 else lm.identity.name
-    return "-".join(map(str, (lm.identity.fingerprint, weights, *digests, seed, world)))

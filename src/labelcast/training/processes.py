@@ -22,7 +22,8 @@ from labelcast.files.json_files import write_json
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
-from labelcast.training.finetune import encode_labels, identity_of, in_bf16, prepare_folder
+from labelcast.training.checkpoints import identity_of, prepare_folder
+from labelcast.training.finetune import encode_labels, in_bf16
 from labelcast.training.memory import fitting
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget

@@ -1,0 +1,88 @@
+"""Extend a sweep by a rerun with more tasks, budgets, seeds, selectors or stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labelcast.errors import InputError
+from labelcast.sweeps.records import RANDOM, SweepFile, TaskEntry
+
+
+def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
+    """The `sweep.json` of a folder after a rerun.
+
+    Args:
+        before: the file as it is.
+        now: what the rerun asks for.
+        folder: of the sweep, for messages.
+
+    Raises:
+        InputError: the rerun has another model, recipe, task, test set, target set, parts or stage
+            labels, so that its scores cannot be compared with those in the folder.
+    """
+    was = _shared(before)
+    for name, (words, value) in _shared(now).items():
+        if was[name][1] != value:
+            raise InputError(
+                f"{folder}: holds a sweep with another {name} ({was[name][0]}; now {words}). "
+                "Choose another --out."
+            )
+    # Parts change what some selectors choose, so they cannot come after selected labels.
+    random_only = before.selectors == [RANDOM]
+    tasks = {}
+    for name, entry in now.tasks.items():
+        known = before.tasks.get(name, entry)
+        if other := _difference(known, entry, random_only=random_only):
+            raise InputError(
+                f"{folder}: holds scores of {name} with another {other}. Scores of the two cannot "
+                "be compared: choose another --out."
+            )
+        tasks[name] = _with_target_of(known, entry)
+    for name, stage in now.stage_tasks.items():
+        if before.stage_tasks.get(name, stage).labels_digest != stage.labels_digest:
+            raise InputError(
+                f"{folder}: holds a sweep with other labels of the stage {name}. Choose another "
+                "--out."
+            )
+    added = {
+        "tasks": before.tasks | tasks,
+        "budgets": sorted({*before.budgets, *now.budgets}),
+        "seeds": sorted({*before.seeds, *now.seeds}),
+        "selectors": [*dict.fromkeys([*before.selectors, *now.selectors])],
+        "after_labelling": [*dict.fromkeys([*before.after_labelling, *now.after_labelling])],
+        "stages": [*dict.fromkeys([*before.stages, *now.stages])],
+        "stage_tasks": before.stage_tasks | now.stage_tasks,
+    }
+    return before.model_copy(update=added)
+
+
+def _difference(known: TaskEntry, entry: TaskEntry, *, random_only: bool) -> str:
+    """What makes the scores of a task incomparable, in words; empty if nothing does."""
+    if known.task.without_note() != entry.task.without_note():
+        return "task file"
+    if known.test_digest != entry.test_digest:
+        return "test set"
+    if known.group_by != entry.group_by and (known.group_by or not random_only):
+        return "--group-by"
+    if entry.target_digest is not None and known.target_digest not in (None, entry.target_digest):
+        return "target set"
+    return ""
+
+
+def _with_target_of(known: TaskEntry, entry: TaskEntry) -> TaskEntry:
+    """The task with the earlier target set, if the rerun gives none."""
+    if entry.target_digest is not None:
+        return entry
+    target = {"target": known.target, "target_digest": known.target_digest}
+    return entry.model_copy(update=target)
+
+
+def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:
+    """What all jobs of a sweep share: its text in messages, and the value that is compared."""
+    return {
+        "model": (content.model.name, content.model.fingerprint),
+        "recipe": (content.recipe.name, content.recipe_digest),
+        "test size": (content.test_size, content.test_size),
+        "split seed": (content.split_seed, content.split_seed),
+        "answer length": (content.max_new_tokens, content.max_new_tokens),
+    }

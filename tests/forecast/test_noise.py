@@ -115,7 +115,7 @@ def test_a_frozen_model_may_never_learn() -> None:
     )
     assert denied.at_budget is not None and denied.at_budget.low == usual_low
     hopes = [
-        any("expects that it does" in w for w in forecast(observations=flat, recipe=r).warnings)
+        any("assumes that it does" in w for w in forecast(observations=flat, recipe=r).warnings)
         for r in ("linear", "full")
     ]
     assert hopes == [False, True]

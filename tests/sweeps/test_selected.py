@@ -178,7 +178,10 @@ def test_refused_before_any_job(place: Place, tmp_path: Path) -> None:
     for changes, says in (
         ({"selectors": ("nothing",)}, "--select nothing: no such method. Choose random, "),
         ({"selectors": ("random", "targeted")}, "--select targeted: .* a target set.*--target"),
-        ({"selectors": ("grouped",)}, "--select grouped: .* which part of the data.*--group-by"),
+        (
+            {"selectors": ("grouped",)},
+            "--select grouped: .* the subtask of each example.*--group-by",
+        ),
         ({"selectors": ("shown",), "model": encoder}, "the sweep's model is an encoder"),
         ({"selectors": ("random", "random")}, "--select: different methods"),
         ({"selectors": ()}, "--select: different methods"),
@@ -207,8 +210,8 @@ def test_a_target_set_shares_nothing_with_the_test_set(place: Place) -> None:
         place.begin("target", [replace(task, target=str(other))])
 
 
-def test_parts_of_the_data(place: Place) -> None:
-    """Each example has its own part, those of the target set too if they have the field."""
+def test_subtasks_of_the_data(place: Place) -> None:
+    """A method gets the subtask of each example, and of the target set if that has the field."""
     lines = Path(place.data).read_text().splitlines()
     rows = [json.loads(line) | {"part": n % 3} for n, line in enumerate(lines)]
     files = [place.path / name for name in ("parts.jsonl", "target-parts.jsonl")]
@@ -231,7 +234,7 @@ def test_parts_of_the_data(place: Place) -> None:
     assert set(of_target) == {"0", "1", "2"}
     with pytest.raises(InputError, match="with another --group-by"):
         place.begin("parts", [replace(task, group_by="text")])
-    # Later calls need not say it again, and may not say it first once a method has chosen.
+    # A rerun keeps the field, and cannot add it once a method has selected labels.
     [_, later] = place.begin("parts", [replace(task, group_by=None)], selectors=("grouped",)).jobs
     assert later.source.group_by == "part"
     without = replace(task, group_by=None)

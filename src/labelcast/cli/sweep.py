@@ -50,9 +50,7 @@ def sweep(
     ] = None,
     group_by: Annotated[
         str | None,
-        typer.Option(
-            help="The field that tells the parts of the data apart, where methods use them."
-        ),
+        typer.Option(help="The field with the subtask of each example, for methods that use it."),
     ] = None,
     stage: Annotated[
         list[str] | None,

@@ -73,8 +73,8 @@ class Prior:
         zero_shots, ceilings: quantiles of the published curves at equal steps, [q].
         headroom_n, headroom_share: share of the headroom that the published curves gain beyond so
             many labels, [h].
-        never_learned: share of the tasks that a frozen model never learns, not fitted:
-            `evidence.own_curves.frozen` tries others.
+        never_learned: share of flat curves for frozen models, chosen by
+            `evidence.own_curves.frozen`, not fitted.
     """
 
     scores: Mixture
@@ -159,8 +159,8 @@ class ScoreFamily:
 
     Attributes:
         known_zero_shot, known_ceiling: scores, or None.
-        frozen: whether the model is: the ceiling, which is a person's or that of fine-tuning, then
-            bounds the curves, and does not say where they end.
+        frozen: whether the model is frozen. The ceiling (a person's score or that of fine-tuning)
+            is then an upper bound only.
     """
 
     known_zero_shot: float | None = None
@@ -282,7 +282,7 @@ _LEVEL_SD = 2.0
 _SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
 _SLEEPER_SD = np.array([1.1, 0.6, 1.9, 0.4, 0.5, 0.7, 0.3])
 
-# They rise by exp(-3) in logits, about 0.01 in the score, and never jump.
+# Flat curves rise by about exp(-3) in logits, 0.01 in the score, and have no second jump.
 _FLAT_MEAN = np.array([0.3, -3.0, 4.0, 0.0, 0.0, -4.0, 0.0])
 _FLAT_SD = np.array([1.0, 0.7, 1.0, 0.3, 0.3, 0.5, 0.3])
 _NO_JUMP = 8.0
@@ -293,8 +293,8 @@ def score_draws(prior: Prior, *, losses: bool = False, frozen: bool = False) -> 
 
     Nearly half of the curves have their level in the score replaced, with the same share of the
     headroom gained, because the shape must also fit tasks of another level. A tenth is scaled down,
-    as for metrics that never come near 1, and a tenth stays at the bottom for a long time. Of
-    frozen models, some do not rise at all.
+    as for metrics that never come near 1, and a tenth stays at the bottom for a long time. With
+    `frozen`, a share of `Prior.never_learned` stays flat.
     """
     normals = lattice_normals(DRAWS, FITTED + 6, 0)
     assumed = normals[:, FITTED : BEND + 1]

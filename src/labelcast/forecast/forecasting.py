@@ -162,8 +162,8 @@ def _evidence(
     estimate, recipe = card.predict(float(coslow), question.level), question.recipe
     if question.frozen and question.scores.all and card.recipe.casefold() != FROZEN:
         return None, [
-            f"CoS-Low is not used: the card {card.name} was measured with {card.recipe}, and here "
-            "only a head is trained, on a frozen model"
+            f"CoS-Low is not used: the card {card.name} is for {card.recipe}, and here only a head "
+            "is trained on a frozen model"
         ]
     warnings = list(estimate.warnings)
     if calibration is None:
@@ -340,10 +340,10 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
             "several seeds at each budget"
         )
     if fall is None and scores.are_flat:
-        hope = "" if question.frozen else ", and the forecast expects that it does"
+        assumption = "" if question.frozen else ", and the forecast assumes that it does"
         warnings.append(
             "the scores do not improve by more than their noise: perhaps this model does not learn "
-            f"the task{hope}; compare them with the score of always giving the most frequent "
+            f"the task{assumption}; compare them with the score of always giving the most frequent "
             "answer, and measure at more labels first"
         )
     before = known.parts[0].before

@@ -66,8 +66,8 @@ class Options(TypedDict, total=False):
         run_cost: of one training run.
         value: of meeting the target.
         recipe: the fine-tuning meant; a card of another recipe gives a warning.
-        frozen: only a head is trained, on a model that stays as it is; such models never learn some
-            tasks. By default where the recipe is called ``linear``.
+        frozen: only a head is trained on a frozen model; such models never learn some tasks. By
+            default true for the recipe ``linear``.
     """
 
     target: Annotated[
@@ -99,9 +99,7 @@ class Options(TypedDict, total=False):
     run_cost: Annotated[float | None, "What a training run costs."]
     value: Annotated[float | None, "What meeting the target is worth."]
     recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]
-    frozen: Annotated[
-        bool, "Only a head is trained, on a model that stays as it is, as by --recipe linear."
-    ]
+    frozen: Annotated[bool, "Only a head is trained on a frozen model, as with the recipe linear."]
 
 
 class RunOptions(Options, total=False):

@@ -189,8 +189,8 @@ def joined(parts: Sequence[Part]) -> Draws:
 def given_scores(prior: Prior, question: Question, *, published: bool) -> list[Part]:
     """Return each family's draws given the scores and the ends that a question knows.
 
-    Curves of frozen models are not the prior's: many never rise, and the headroom rule, which is of
-    fine-tuning too, is left out.
+    For frozen models the prior has flat curves too, and neither the published gain curves nor the
+    headroom rule count: both come from fine-tuning.
 
     Args:
         prior: the fitted numbers.
@@ -199,7 +199,7 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     """
     scores = question.scores
     loss, frozen = question.scale.metric == "loss", question.frozen
-    published = published and not frozen  # those are curves of fine-tuning
+    published = published and not frozen
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
     drawn = score_draws(prior, losses=loss, frozen=frozen)

@@ -32,7 +32,7 @@ _USELESS_SD = 1000.0
 _BEYOND = 4
 
 FROZEN = "linear"
-"""The method, and the recipe of that name, that trains a head on a frozen model."""
+"""Name of the training method, and of the recipe, that trains a head on a frozen model."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Question:
         scale: of the user's scores.
         costs: in money.
         recipe: the planned fine-tuning, None where not given.
-        frozen: whether only a head is trained, on a model that stays as it is. False for losses:
-            nothing is known of those of such models.
+        frozen: whether only a head is trained on a frozen model. False for losses, for which no
+            such curves were measured.
         warnings: in words.
     """
 
@@ -289,7 +289,7 @@ def _horizon(options: Options, pool_size: int, tried: int) -> int:
 
 
 def _frozen(options: Options) -> bool:
-    """Return whether the model is frozen: as said, or by the name of the recipe."""
+    """Return whether the model is frozen: as given, else by the recipe's name."""
     frozen = options.get("frozen")
     if frozen is None:
         return str(options.get("recipe")).strip().casefold() == FROZEN

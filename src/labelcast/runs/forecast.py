@@ -221,8 +221,8 @@ def with_observations(run: Run, options: Options) -> Options:
     """Options of a forecast, with the scores that were measured in the run added.
 
     Each score has the size of its own test set. Only those of one recipe are used: the one asked
-    for, else the last one measured, which says whether the model is frozen; zero-shot is used for
-    all. A score that the options also give counts once. If the scores are losses, none is added.
+    for, else the last one measured; zero-shot is used for all. The recipe's method sets `frozen`. A
+    score that the options also give counts once. If the scores are losses, none is added.
     """
     rows, scale = run.tuned_scores(), scale_of(options)
     if not rows or scale.metric == "loss":

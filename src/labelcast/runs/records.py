@@ -150,7 +150,7 @@ class TunedScore(OpenForm):
         test_size: examples in the test set.
         seconds: of training and evaluation, None if unknown.
         score_sd: standard error of the score, from the test set's size.
-        method: of the recipe, None where an earlier version wrote the row.
+        method: training method of the recipe; None in rows of an earlier version.
         decoding: of the answers; ``free``, or ``constrained`` to the allowed ones.
         train_set: the set that the labels come from, named after the method that chose it.
     """

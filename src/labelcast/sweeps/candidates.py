@@ -34,7 +34,7 @@ class Candidate:
         name: in tables.
         task, metric, test_digest: what must be the same to compare; see `check_comparable`.
         failed: jobs without a score.
-        method: of the recipe, None if unknown.
+        method: training method of the recipe, None if unknown.
         selector: what chose the labels.
         after_labelling: whether it chose among labelled examples, so that a budget counts examples
             to train on and not labels to buy.

@@ -17,8 +17,8 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
         folder: of the sweep, for messages.
 
     Raises:
-        InputError: the rerun has another model, recipe, task, test set, target set, parts or stage
-            labels, so that its scores cannot be compared with those in the folder.
+        InputError: the rerun has another model, recipe, task, test set, target set, `group_by` or
+            stage labels, so that its scores cannot be compared with those in the folder.
     """
     was = _shared(before)
     for name, (words, value) in _shared(now).items():
@@ -27,7 +27,7 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
                 f"{folder}: holds a sweep with another {name} ({was[name][0]}; now {words}). "
                 "Choose another --out."
             )
-    # Parts change what some selectors choose, so they cannot come after selected labels.
+    # `group_by` changes what some selectors choose, so it cannot follow selected labels.
     random_only = before.selectors == [RANDOM]
     tasks = {}
     for name, entry in now.tasks.items():

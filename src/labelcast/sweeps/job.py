@@ -30,7 +30,7 @@ from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, WarmStart
-from labelcast.sweeps.task_data import Read, SweepTask, parts_of, read_examples, split, target_of
+from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, subtasks_of, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
@@ -298,6 +298,7 @@ def _model_and_labels(
 
         return on_examples
 
+    target = target_of(job.source, splits.test, lm.render, _KEPT.read)
     chosen = select_labels(
         job.selector,
         splits.order,
@@ -306,8 +307,9 @@ def _model_and_labels(
         model=lambda: lm,
         embed=vector_store(lm, job.placement).embed,
         allowed=answers,
-        target=target_of(job.source, splits.test, lm.render, _KEPT.read),
-        parts=lambda examples, target: parts_of(job.source, examples, target=target),
+        target=target,
+        task_ids=subtasks_of(job.source, splits.order),
+        target_ids=subtasks_of(job.source, target, target=True),
         folder=job.out and job.out / "signals" / job.name,
         on_signal=on_signal,
     )
@@ -346,7 +348,7 @@ class _Kept:
             if size > _KEPT_BYTES or not (train or lm.dtype.value.itemsize == 4):
                 return lm
             self.lm, self.model_key = lm, key
-            # So that collecting after each job does not visit all that stays.
+            # The collection after each job then skips the kept model and the imported libraries.
             gc.collect()
             gc.freeze()
         return replace(self.lm, model=copy.deepcopy(self.lm.model))

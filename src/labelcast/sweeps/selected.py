@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from labelcast.tasks.prompts import Example
 
 
-def check_selectors(names: Sequence[str], *, encoder: bool, target: bool, parts: bool) -> list[str]:
+def check_selectors(
+    names: Sequence[str], *, encoder: bool, target: bool, subtasks: bool
+) -> list[str]:
     """Refuse methods that a sweep cannot run; returns those that choose among labelled examples.
 
     Args:
         names: as ``--select`` takes them.
         encoder: whether the sweep's model is one.
         target: whether each task has a target set.
-        parts: whether the field that tells the parts of each task apart is known.
+        subtasks: whether `group_by` is given for each task.
 
     Raises:
         InputError: no such method, or it needs what a sweep does not have; says what.
@@ -44,10 +46,10 @@ def check_selectors(names: Sequence[str], *, encoder: bool, target: bool, parts:
                 f"--select {name}: the method needs a target set. Give labelled examples of each "
                 "task: --target FILE."
             )
-        if Need.TASK_IDS in needs and not parts:
+        if Need.TASK_IDS in needs and not subtasks:
             raise InputError(
-                f"--select {name}: the method needs to know which part of the data each example "
-                "belongs to. Give the field that says so: --group-by FIELD."
+                f"--select {name}: the method needs the subtask of each example. Give the field "
+                "that holds it: --group-by FIELD."
             )
         if encoder and Need.LANGUAGE_MODEL in needs:
             raise InputError(
@@ -68,7 +70,8 @@ def select_labels(
     embed: Embed | None = None,
     allowed: Sequence[str],
     target: Sequence[Example] = (),
-    parts: Callable[[Sequence[Example], bool], list[str] | None] = lambda examples, target: None,
+    task_ids: Sequence[str] | None = None,
+    target_ids: Sequence[str] | None = None,
     folder: Path | None,
     on_signal: OnSignal = lambda name, count: lambda done: None,
 ) -> tuple[Example, ...]:
@@ -85,8 +88,8 @@ def select_labels(
         embed: gives the vectors of texts; None lets the model do it.
         allowed: the task's answers.
         target: the labelled examples that a method may choose by.
-        parts: gives the part of the data that each example belongs to, if known; called with the
-            examples and whether they are those of `target`.
+        task_ids: the subtask of each example; None if unknown.
+        target_ids: the subtask of each example of `target`; None if unknown.
         folder: where signals are kept; None keeps them in this process.
         on_signal: makes the progress of a signal that is computed.
 
@@ -95,7 +98,8 @@ def select_labels(
     """
     from labelcast.selection.pool import Pool  # which may import torch
 
-    pool = sorted(examples, key=lambda example: example.content)
+    order = sorted(range(len(examples)), key=lambda place: examples[place].content)
+    pool = [examples[place] for place in order]
     store = _store(folder)
     store.on_signal = on_signal
     asked = Pool(
@@ -104,8 +108,8 @@ def select_labels(
         embed=embed,
         allowed=allowed,
         target=target,
-        target_ids=parts(target, True),
-        task_ids=parts(pool, False),
+        target_ids=target_ids,
+        task_ids=None if task_ids is None else [task_ids[place] for place in order],
         store=store,
     )
     chosen = select(selector(name), asked, count, seed=seed)

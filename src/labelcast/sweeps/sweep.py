@@ -212,7 +212,7 @@ class Sweep:
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
         check_recipe(settings.recipe, settings.model)
-        tasks = [self._with_parts(source) for source in tasks]
+        tasks = [self._with_group_by(source) for source in tasks]
         now = _content(tasks, settings, describe(settings.model))
         if self._joined(now) != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():
@@ -229,7 +229,7 @@ class Sweep:
         )
         return tuple(replace(job, folder=str(folder / job.key.file_name)) for job in jobs)
 
-    def _with_parts(self, source: SweepTask) -> SweepTask:
+    def _with_group_by(self, source: SweepTask) -> SweepTask:
         """A task with the `group_by` of an earlier call, if this one has none."""
         known = self.read().tasks.get(source.task.name) if self.file.exists() else None
         if known is None or source.group_by is not None:
@@ -311,7 +311,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
         settings.selectors,
         encoder=encoder,
         target=all(source.target is not None for source in tasks),
-        parts=all(source.group_by is not None for source in tasks),
+        subtasks=all(source.group_by is not None for source in tasks),
     )
     data = {
         "test_size": settings.test_size,

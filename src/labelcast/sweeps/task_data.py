@@ -22,8 +22,8 @@ class SweepTask:
     """A task of a sweep, and the source of its labelled examples, as `open_source` takes it.
 
     Without `test_data` the test set is drawn from `data`. `target` has labelled examples for the
-    methods that choose by them. `group_by` is the field that tells the parts of the task apart, for
-    the methods that choose by those.
+    methods that choose by them. `group_by` is the field with the subtask of each example, for the
+    methods that use it.
     """
 
     task: Task
@@ -71,12 +71,12 @@ def target_of(
     return tuple(example for example in found if example.content not in held_out)
 
 
-def parts_of(
+def subtasks_of(
     source: SweepTask | TaskEntry, examples: Sequence[Example], *, target: bool = False
 ) -> list[str] | None:
-    """The part of the data that each training example belongs to; None without `group_by`.
+    """The subtask of each training example; None without `group_by`.
 
-    Or each example of the target set, which need not have the field.
+    With `target` the examples are those of the target set, which may lack the field.
     """
     spec = source.target if target else source.data
     if source.group_by is None or spec is None:
@@ -97,7 +97,7 @@ def check_data(
             or the target set has nothing that is not in the test set.
     """
     splits = split(source, test_size, seed=seed, split_seed=split_seed)
-    parts_of(source, splits.order)
+    subtasks_of(source, splits.order)
     if largest > splits.largest_budget:
         raise InputError(
             f"task {source.task.name}: {source.data} leaves {splits.largest_budget} examples to "
@@ -110,6 +110,6 @@ def check_data(
             f"task {source.task.name}: {source.target} has no labelled example that is not in the "
             "test set. Give others as --target."
         )
-    parts_of(source, target, target=True)
+    subtasks_of(source, target, target=True)
     found = digest(target) if target else None
     return {"test_digest": splits.test_digest, "target_digest": found}

@@ -119,9 +119,9 @@ def groups(
     *,
     needed: bool = True,
 ) -> dict[int, str] | None:
-    """The value of a field, which tells the group, of each usable record that is wanted.
+    """The group of each usable record that is wanted, by position: the value of a field.
 
-    By its position. None if the field is not `needed` and the first record does not have it.
+    None if the field is not `needed` and the first record lacks it.
 
     Raises:
         InputError: a record lacks the field, or its value is no text.

@@ -62,10 +62,10 @@ def prepare_folder(folder: Path, identity: str) -> None:
 def identity_of(
     lm: AnyModel, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
 ) -> str:
-    """What must be the same to resume from a checkpoint; by default in as many processes as now.
+    """What must be equal to resume from a checkpoint; `processes` defaults to the current number.
 
-    Several processes start from an outline without weights: there the model's name must be the
-    same.
+    With several processes the model is an outline without weights, so its name replaces their
+    digest.
     """
     digests = (digest(labels.train), digest(labels.validation), recipe.digest)
     world = int(processes or os.environ.get("WORLD_SIZE", "1"))

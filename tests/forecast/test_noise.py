@@ -122,13 +122,15 @@ def test_a_frozen_model_may_never_learn() -> None:
 
 
 def test_coslow_of_fine_tuned_models_says_nothing_about_a_frozen_one() -> None:
-    """With scores it is left out, with a warning."""
+    """With scores it is not used, without them it is; both give a warning."""
     seen = [(50, 0.69), (100, 0.68)]
     card = "llama-3.1-8b-instruct"
     asked: dict[str, Any] = {"observations": seen, "target_score": 0.85, "frozen": True}
     answer = forecast(0.65, card, **asked)
     assert answer.labels_needed == forecast(**asked).labels_needed
     assert any("CoS-Low is not used" in warning for warning in answer.warnings)
+    alone = forecast(0.65, card, frozen=True).warnings
+    assert any("may never learn the task" in warning for warning in alone)
 
 
 def test_a_ceiling_bounds_a_frozen_model_and_does_not_attract_it() -> None:

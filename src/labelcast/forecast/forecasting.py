@@ -160,15 +160,19 @@ def _evidence(
     if isinstance(coslow, bool) or not isinstance(coslow, Real):
         raise InputError(f"--coslow: expected a number within -1 to 1, not {coslow!r}")
     estimate, recipe = card.predict(float(coslow), question.level), question.recipe
-    if question.frozen and question.scores.all and card.recipe.casefold() != FROZEN:
-        return None, [
-            f"CoS-Low is not used: the card {card.name} is for {card.recipe}, and here only a head "
-            "is trained on a frozen model"
-        ]
+    of_tuning = (
+        f"the card {card.name} is for {card.recipe}, and here only a head is trained on a frozen "
+        "model"
+    )
+    frozen = question.frozen and card.recipe.casefold() != FROZEN
+    if frozen and question.scores.all:
+        return None, [f"CoS-Low is not used: {of_tuning}"]
     warnings = list(estimate.warnings)
     if calibration is None:
         warnings.insert(0, "no calibration is named: the pooled card of all models is used")
-    if recipe is not None and recipe.strip().casefold() != card.recipe.casefold():
+    if frozen:
+        warnings.append(f"{of_tuning}, which may never learn the task: train on 50 labels first")
+    elif recipe is not None and recipe.strip().casefold() != card.recipe.casefold():
         warnings.append(
             f"the card {card.name} was measured with {card.recipe}, not {recipe}: curves of "
             "another recipe may rise sooner or later"

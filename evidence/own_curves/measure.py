@@ -10,7 +10,8 @@ run again, also on another machine. With `--select` selection methods choose the
 rows go to `evidence/selection/rows`; `random` is measured without it. `--target 100` gives the
 methods that choose by a target set 100 labels drawn at random, which are not counted. `--pool 100`
 leaves that many examples to choose from, for methods that need hours for more; its rows, `random`
-ones too, go to `evidence/selection/pool_rows`.
+ones too, go to `evidence/selection/pool_rows`. `--group-by FIELD` names the field with the subtasks
+for the methods that choose by them; their rows have a file of their own.
 """
 
 from __future__ import annotations
@@ -84,12 +85,13 @@ def measure(
     out: Path,
     settings: SweepSettings,
     rows: Rows,
+    *,
     target: int = 0,
     pool: int = 0,
+    group_by: str | None = None,
 ) -> None:
     """Run the jobs that have no row yet, those of one seed and task together."""
-    of_pool = f"-pool-{pool}" if pool else ""
-    sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}{of_pool}")
+    sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}{suffix(pool, group_by)}")
     rows.extend(sweep.scores.rows())  # of a call that was interrupted
     jobs: list[SweepJob] = []
     for name in names:
@@ -99,6 +101,7 @@ def measure(
         if pool:
             source = with_pool(source, pool, out, settings)
             budgets = tuple(budget for budget in budgets if budget <= pool)
+        source = replace(source, group_by=group_by)
         jobs += sweep.begin([source], replace(settings, budgets=budgets))
     known = rows.keys()
     # Zero-shot, neither a seed nor a selection method changes anything.
@@ -116,6 +119,11 @@ def measure(
     sweep.run(sweep.missing(left, retry_failed=True), workers, on_result=keep)
 
 
+def suffix(pool: int, group_by: str | None) -> str:
+    """What tells the rows of a pool and of subtasks from others in a file's name."""
+    return (f"-{pool}" if pool else "") + (f"-by-{group_by}" if group_by else "")
+
+
 def main() -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -128,6 +136,7 @@ def main() -> int:
     parser.add_argument("--select", default=RANDOM)
     parser.add_argument("--target", type=int, default=0, help="labels of the target set")
     parser.add_argument("--pool", type=int, default=0, help="examples to choose from; 0: all")
+    parser.add_argument("--group-by", metavar="FIELD", help="the field with the subtasks")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     settings = SweepSettings(
@@ -140,10 +149,17 @@ def main() -> int:
         selectors=tuple(given.select.split(",")),
     )
     folder = FROM_POOLS if given.pool else ROWS if given.select == RANDOM else SELECTED
-    of_pool = f"-{given.pool}" if given.pool else ""
-    rows = Rows(folder / f"{given.model}-{given.recipe}{of_pool}.jsonl")
-    tasks = given.tasks.split(",")
-    measure(tasks, given.data, given.out, settings, rows, given.target, given.pool)
+    name = f"{given.model}-{given.recipe}{suffix(given.pool, given.group_by)}"
+    measure(
+        given.tasks.split(","),
+        given.data,
+        given.out,
+        settings,
+        Rows(folder / f"{name}.jsonl"),
+        target=given.target,
+        pool=given.pool,
+        group_by=given.group_by,
+    )
     return 0
 
 

@@ -4,7 +4,8 @@
 
 Reads the rows that `evidence.own_curves.measure --pool` has committed. Each cell has the mean score
 over the method's seeds, and the mean and standard deviation over all seeds of random draws. The
-last column is the time of the longest selection, mostly that of its signals, in minutes.
+last column is the time of the longest selection, mostly that of its signals, in minutes. "by label"
+means that the subtasks are the values of the field `label`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,28 @@ from statistics import fmean, stdev
 from evidence.own_curves.rows import FROM_POOLS, Rows
 from labelcast.sweeps.records import RANDOM
 
+BY = "-by-"
 
-def lines(file: Path) -> Iterator[str]:
-    """A table of one file as Markdown."""
+
+def tables() -> dict[str, list[str]]:
+    """A Markdown table for each model, recipe and size of the pool, by these names."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    for file in sorted(FROM_POOLS.glob("*.jsonl")):
+        files[file.stem.partition(BY)[0]].append(file)
+    return {name: list(_lines(found)) for name, found in files.items()}
+
+
+def _lines(files: list[Path]) -> Iterator[str]:
     found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     minutes: dict[tuple[str, str], float] = defaultdict(float)
-    for row in Rows(file).rows():
-        if row.score is not None and row.budget:
-            found[row.task, row.selector, row.budget].append(row.score)
-            key = row.task, row.selector
+    for file in files:
+        field = file.stem.partition(BY)[2]
+        for row in Rows(file).rows():
+            if row.score is None or not row.budget:
+                continue
+            method = f"{row.selector}, by {field}" if field else row.selector
+            found[row.task, method, row.budget].append(row.score)
+            key = row.task, method
             minutes[key] = max(minutes[key], row.selection_seconds / 60)
     budgets = sorted({budget for _, _, budget in found})
     titles = ["task", "method", "seeds", *(f"at {n:,}" for n in budgets), "minutes"]
@@ -46,11 +60,11 @@ def _cell(scores: list[float], method: str) -> str:
 
 
 def main() -> None:
-    """Print a table for each file of rows."""
-    for file in sorted(FROM_POOLS.glob("*.jsonl")):
-        model_recipe, _, size = file.stem.rpartition("-")
+    """Print the tables."""
+    for name, lines in tables().items():
+        model_recipe, _, size = name.rpartition("-")
         print(f"{model_recipe}, {size} examples to choose from:\n")
-        print("\n".join(lines(file)) + "\n")
+        print("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -56,9 +56,10 @@ def test_rows_of_small_pools() -> None:
     """Of the usual test sets, each with a random partner; the page has their tables."""
     page = (SELECTED.parents[2] / "docs/does-selection-save-labels.md").read_text("utf-8")
     facts = read_json(FACTS)
-    for file in FROM_POOLS.glob("*.jsonl"):
-        rows = Rows(file).rows()
+    for name, table in pools.tables().items():
+        files = FROM_POOLS.glob(f"{name}*.jsonl")
+        rows = [row for file in files for row in Rows(file).rows()]
         drawn = {row.key[:3] for row in rows if row.selector == "random"}
         assert {row.key[:3] for row in rows} == drawn
         assert {row.test_digest for row in rows} <= {of["test_digest"] for of in facts.values()}
-        assert [line for line in pools.lines(file) if line not in page] == []
+        assert [line for line in table if line not in page] == []

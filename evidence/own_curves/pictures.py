@@ -3,7 +3,8 @@
     python -m evidence.own_curves.pictures [--out docs/img]
 
 One picture a model and recipe has a panel a task, with the first seed: the forecast from the scores
-at 50 and 100 labels with its 90% band, and the scores that were then measured.
+at 50 and 100 labels with its 90% band, and the scores that were then measured. The README shows a
+row of it, the first tasks by name.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from labelcast.files.json_files import read_json
 from labelcast.forecast.families import Prior
 
 COLUMNS = 4
+IN_README = "minilm-linear"
 WIDTH, HEIGHT = 170, 110
 LARGEST = 4000
 RED = "#c0392b"
@@ -100,11 +102,16 @@ def panel(own: Own, case: Case, usual: float) -> Chart:
     )
 
 
+def first_seed(curves: Sequence[Own]) -> list[Own]:
+    """The curves of the first seed, by task."""
+    first = min(own.seed for own in curves)
+    return sorted((own for own in curves if own.seed == first), key=lambda own: own.curve.task)
+
+
 def grid_of(curves: Sequence[Own]) -> Chart:
     """The panels of one model and recipe, with the first seed of each task."""
     facts = read_json(FACTS)
-    first = min(own.seed for own in curves)
-    cases = [(own, observed(own)) for own in curves if own.seed == first]
+    cases = [(own, observed(own)) for own in first_seed(curves)]
     panels = [
         panel(own, case, facts[own.curve.task]["most frequent answer"])
         for own, case in cases
@@ -151,6 +158,8 @@ def main() -> None:
     for file in sorted(ROWS.glob("*.jsonl")):
         curves = own_curves(group_of(file), RowsFile(file).rows())
         save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
+        if file.stem == IN_README:
+            save(grid_of(first_seed(curves)[:COLUMNS]), out / "was-it-right-row.svg")
     save(coverage(json.loads(SUMMARY.read_text("utf-8"))), out / "was-it-right-coverage.svg")
 
 

@@ -9,28 +9,43 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from labelcast.errors import InputError, LabelcastError, LabelcastWarning, RunError
-    from labelcast.forecast import Calibration, EfficiencyCurve, Forecast, forecast
-    from labelcast.forecast.given_scores import read_scores
-    from labelcast.models.confidence import Confidence, score_confidence
-    from labelcast.models.coslow import CosLow, cos_low
-    from labelcast.models.encoder import Encoder
-    from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
-    from labelcast.models.loading import LanguageModel, load_encoder, load_model
-    from labelcast.report.chart import plot
-    from labelcast.report.page import write_report
-    from labelcast.runs.run import Run
-    from labelcast.runs.score import ScoredExample, score
-    from labelcast.runs.select import SelectedExample, select
-    from labelcast.runs.tune import tune
-    from labelcast.selection.low_confidence import pick_low_confidence
-    from labelcast.sweeps.calibrate import calibrate
-    from labelcast.sweeps.compare import Comparison, compare
-    from labelcast.sweeps.sweep import sweep
-    from labelcast.tasks.prompts import Example, examples
-    from labelcast.tasks.sources import open_source
-    from labelcast.tasks.task import Task
+if TYPE_CHECKING:  # `X as X`: type checkers take it as exported
+    from labelcast.errors import InputError as InputError
+    from labelcast.errors import LabelcastError as LabelcastError
+    from labelcast.errors import LabelcastWarning as LabelcastWarning
+    from labelcast.errors import RunError as RunError
+    from labelcast.forecast import Calibration as Calibration
+    from labelcast.forecast import EfficiencyCurve as EfficiencyCurve
+    from labelcast.forecast import Forecast as Forecast
+    from labelcast.forecast import forecast as forecast
+    from labelcast.forecast.given_scores import read_scores as read_scores
+    from labelcast.models.confidence import Confidence as Confidence
+    from labelcast.models.confidence import score_confidence as score_confidence
+    from labelcast.models.coslow import CosLow as CosLow
+    from labelcast.models.coslow import cos_low as cos_low
+    from labelcast.models.encoder import Encoder as Encoder
+    from labelcast.models.likelihood import answer_log_likelihoods as answer_log_likelihoods
+    from labelcast.models.likelihood import mean_hidden_states as mean_hidden_states
+    from labelcast.models.loading import LanguageModel as LanguageModel
+    from labelcast.models.loading import load_encoder as load_encoder
+    from labelcast.models.loading import load_model as load_model
+    from labelcast.report.chart import plot as plot
+    from labelcast.report.page import write_report as write_report
+    from labelcast.runs.run import Run as Run
+    from labelcast.runs.score import ScoredExample as ScoredExample
+    from labelcast.runs.score import score as score
+    from labelcast.runs.select import SelectedExample as SelectedExample
+    from labelcast.runs.select import select as select
+    from labelcast.runs.tune import tune as tune
+    from labelcast.selection.low_confidence import pick_low_confidence as pick_low_confidence
+    from labelcast.sweeps.calibrate import calibrate as calibrate
+    from labelcast.sweeps.compare import Comparison as Comparison
+    from labelcast.sweeps.compare import compare as compare
+    from labelcast.sweeps.sweep import sweep as sweep
+    from labelcast.tasks.prompts import Example as Example
+    from labelcast.tasks.prompts import examples as examples
+    from labelcast.tasks.sources import open_source as open_source
+    from labelcast.tasks.task import Task as Task
 
 _MODULES = {
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
@@ -57,44 +72,7 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "Calibration",
-    "Comparison",
-    "Confidence",
-    "CosLow",
-    "EfficiencyCurve",
-    "Encoder",
-    "Example",
-    "Forecast",
-    "InputError",
-    "LabelcastError",
-    "LabelcastWarning",
-    "LanguageModel",
-    "Run",
-    "RunError",
-    "ScoredExample",
-    "SelectedExample",
-    "Task",
-    "answer_log_likelihoods",
-    "calibrate",
-    "compare",
-    "cos_low",
-    "examples",
-    "forecast",
-    "load_encoder",
-    "load_model",
-    "mean_hidden_states",
-    "open_source",
-    "pick_low_confidence",
-    "plot",
-    "read_scores",
-    "score",
-    "score_confidence",
-    "select",
-    "sweep",
-    "tune",
-    "write_report",
-]
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
@@ -106,4 +84,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

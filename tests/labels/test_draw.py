@@ -99,7 +99,7 @@ def test_only_one_set(tmp_path: Path) -> None:
     ("field", "known", "says"),
     [
         ("gold", ("yes", "perhaps", "no"), r"line 2, field 'gold'.*'perhaps'.*allowed"),
-        ("nowhere", ("yes", "no", "no"), r"--gold nowhere: .*line 1 has no such field.*gold"),
+        ("nowhere", ("yes", "no", "no"), r"--gold: .*line 1: no field 'nowhere'.*gold"),
     ],
 )
 def test_nothing_is_taken_if_one_answer_is_wrong(
@@ -124,7 +124,7 @@ def test_the_gold_field_is_checked_also_if_all_is_labelled(tmp_path: Path) -> No
         take_gold(run, "nope")
 
 
-@pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no such field")])
+@pytest.mark.parametrize(("field", "says"), [("gold", "'perhaps'"), ("nowhere", "no field 'nowhere'")])
 def test_nothing_is_drawn_if_its_answer_is_wrong(tmp_path: Path, field: str, says: str) -> None:
     """The new example has an answer that is not allowed, or lacks the field."""
     run = run_with(tmp_path, "perhaps", "perhaps", "perhaps")

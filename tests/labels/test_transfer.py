@@ -133,7 +133,7 @@ def test_nothing_is_imported_if_one_answer_is_wrong(run: Run) -> None:
         transfer.import_labels(run, records(filled(run, "yes", "no", "maybe")))
     rows = filled(run, "yes", "no")
     del rows[1]["label"]
-    with pytest.raises(InputError, match="row 2: no answer field 'label'"):
+    with pytest.raises(InputError, match="row 2: no field 'label'"):
         transfer.import_labels(run, records(rows))
     assert not run.file("labels.jsonl").exists()
 

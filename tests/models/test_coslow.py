@@ -146,7 +146,7 @@ def test_fewer_than_two_examples(tiny: LanguageModel) -> None:
 @pytest.mark.parametrize("answer", [None, "", "  "])
 def test_an_empty_answer_names_the_example(tiny: LanguageModel, answer: str | None) -> None:
     """There is no loss without an answer."""
-    with pytest.raises(InputError, match="line 3: the answer is empty"):
+    with pytest.raises(InputError, match=r"line 3 \(id id2\): the answer is empty"):
         cos_low(tiny, [*labelled(2), example("ab", answer, 2)])
 
 

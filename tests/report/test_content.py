@@ -66,7 +66,7 @@ def test_every_number_is_from_the_forecast(run: Run, asked: dict[str, Any]) -> N
     content = gather(run, prices=Prices(per_label=0.5))
     assert content.answer == answer
     said = words(render(content))
-    assert f"{answer.headline()} {answer.beneath()}" in said
+    assert f"{answer.headline()} {answer.details()}" in said
     assert answer.labels_needed.point is not None
     assert f"${answer.labels_needed.point * 0.5:,.0f}" in said
     assert "A label costs $0.50." in said
@@ -101,7 +101,7 @@ def test_other_scales_and_horizons(run: Run, asked: dict[str, Any]) -> None:
     """The curve is on the user's scale, and the horizon is named wherever it limits a figure."""
     content = gather(run, asked, prices=Prices(per_label=0.5))
     answer, said = content.answer, words(render(content))
-    assert f"{answer.headline()} {answer.beneath()}" in said and answer.budget_sentence() in said
+    assert f"{answer.headline()} {answer.details()}" in said and answer.budget_sentence() in said
     assert f"Chance that {answer.horizon:,} suffice" in said
     for band in answer.curve:
         figures = " ".join(answer.figure(value) for value in band[1:])

@@ -136,13 +136,13 @@ def test_tasks_of_the_pool(tmp_path: Path) -> None:
     assert sorted(indices(select(pool, 2, method=ByTask(), task=OPEN, group_by="kind"))) == [0, 3]
     with pytest.raises(InputError, match=r"by-task needs task ids.*--group-by FIELD"):
         select(pool, 2, method=ByTask(), task=OPEN)
-    with pytest.raises(InputError, match=r"--group-by nope: pool, record 1 has no such field"):
+    with pytest.raises(InputError, match=r"--group-by: pool, record 1: no field 'nope'"):
         select(pool, 2, method=ByTask(), task=OPEN, group_by="nope")
     pool[4]["kind"] = None
     with pytest.raises(InputError, match=r"--group-by: pool, record 5, field 'kind'.*missing"):
         select(pool, 2, method=ByTask(), task=OPEN, group_by="kind")
     del pool[4]["kind"]
-    with pytest.raises(InputError, match=r"record 5 has no such field"):
+    with pytest.raises(InputError, match=r"record 5: no field '"):
         select(pool, 2, method=ByTask(), task=OPEN, group_by="kind")
 
 
@@ -157,10 +157,10 @@ def test_answers_and_a_target_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"needs a target set.*--target FILE"):
         select(pool, 2, **chosen)
     del pool[5]["y"]
-    with pytest.raises(InputError, match="record 6: no answer field 'y'"):
+    with pytest.raises(InputError, match="record 6: no field 'y'"):
         select(pool, 2, **chosen, target=target)
     target.write_text('{"text": "t"}\n')
-    with pytest.raises(InputError, match=r"target.jsonl line 1: no answer field 'y'"):
+    with pytest.raises(InputError, match=r"target.jsonl line 1: no field 'y'"):
         select(pool[:5], 2, **chosen, target=target)
 
 

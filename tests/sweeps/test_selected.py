@@ -243,12 +243,12 @@ def test_subtasks_of_the_data(place: Place) -> None:
     place.begin("chosen", [without], selectors=("spread",))
     with pytest.raises(InputError, match="with another --group-by"):
         place.begin("chosen", [task], selectors=("spread",))
-    with pytest.raises(InputError, match=r"parts\.jsonl line \d+ has no such field"):
+    with pytest.raises(InputError, match=r"parts\.jsonl line \d+: no field '"):
         place.begin("no-part", [replace(task, group_by="nothing")], selectors=("grouped",))
     for row in rows[50:100]:
         del row["part"]
     files[1].write_text("".join(json.dumps(row) + "\n" for row in rows[:100]))
-    with pytest.raises(InputError, match=r"target-parts\.jsonl line \d+ has no such field"):
+    with pytest.raises(InputError, match=r"target-parts\.jsonl line \d+: no field '"):
         place.begin("lacking", [replace(task, target=str(files[1]))], selectors=("grouped",))
 
 

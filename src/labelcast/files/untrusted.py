@@ -51,6 +51,22 @@ def refuse_run_file(path: Path) -> None:
         )
 
 
+def check_new_folder(path: Path, kind: str) -> None:
+    """Refuse a file, and a folder with anything but what a killed first step of a `kind` leaves.
+
+    `kind` is run or sweep, and its first file is `KIND.json`.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(f"{path}: a file; a folder is needed.")
+    names = [entry.name for entry in path.iterdir()]
+    if not all(name == ".lock" or name.startswith(f".{kind}.json.") for name in names):
+        raise InputError(
+            f"{path}: the folder is not empty and is not a {kind}. Choose another --out."
+        )
+
+
 def refuse_links(folder: Path) -> None:
     """Refuse a folder with a link to outside, through which a run could overwrite other files.
 

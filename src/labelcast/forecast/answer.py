@@ -208,8 +208,8 @@ class Forecast:
             return f"Probably not within {self.horizon:,} labels to reach {aim}"
         return f"About {_counted(needed.point)} to reach {aim}"
 
-    def beneath(self) -> str:
-        """Return what belongs beneath the headline: the interval, and the chance; may be empty."""
+    def details(self) -> str:
+        """Return what follows the headline: the interval, and the chance; may be empty."""
         needed = self.labels_needed
         if self.answered_by == ("zero-shot",):
             return ""

@@ -348,8 +348,8 @@ def find(
     Args:
         hub_id: the model's exact hub id.
         fingerprint: of its config and tokenizer.
-        architecture: entries of its config; a likeness is named in a warning, and no more: a base
-            model is not its Instruct model.
+        architecture: entries of its config. A card with the same ones is only named in a warning,
+            because a base model is not its Instruct model.
 
     Examples:
         >>> card, warnings = find(hub_id="mistralai/Mistral-7B-Instruct-v0.3")

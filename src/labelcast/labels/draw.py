@@ -19,7 +19,7 @@ from labelcast.runs.run import Run
 from labelcast.runs.select import Inputs, choose_more
 from labelcast.selection.low_confidence import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
-from labelcast.tasks.values import find_field
+from labelcast.tasks.values import need_field
 
 _GOLD = "gold.json"
 
@@ -130,13 +130,7 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
         # The field is checked also if everything is labelled.
         if record.index not in wanted and record.index > 0:
             continue
-        try:
-            value = find_field(record.values, field)
-        except KeyError:
-            raise InputError(
-                f"--gold {field}: {record.where} has no such field. It has: "
-                f"{', '.join(list(record.values)[:12])}."
-            ) from None
+        value = need_field(record.values, field, f"--gold: {record.where}")
         if not wanted:
             break
         value = value if record.index in wanted else None

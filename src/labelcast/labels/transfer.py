@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import RootModel
 
@@ -24,7 +23,7 @@ from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
-from labelcast.tasks.values import as_text, content_hash, find_field
+from labelcast.tasks.values import as_text, content_hash, field_or, need_field
 
 _WRITTEN = "exports.json"
 _Exports = RootModel[dict[str, list[str]]]
@@ -78,15 +77,10 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
         drawn = matcher.find(record)
         if drawn is None:
             own = record.values.get("id")
-            lost += not store.is_blank(_value(record, name))
+            lost += not store.is_blank(field_or(record.values, name))
             unmatched.append(record.where + ("" if own is None else f" (id {str(own)[:40]})"))
             continue
-        try:
-            value = find_field(record.values, name)
-        except KeyError:
-            raise InputError(
-                f"{record.where}: no answer field {name!r}. It has: {', '.join(record.values)}."
-            ) from None
+        value = need_field(record.values, name, record.where)
         if store.is_blank(value):
             blank += 1
             continue
@@ -212,7 +206,7 @@ class _Matcher:
         """
         own = record.values.get("id")
         own = None if own is None else as_text(own, f"{record.where}, field 'id'")
-        values = {name: _value(record, name) for name in self._names}
+        values = {name: field_or(record.values, name) for name in self._names}
         if any(value is None for value in values.values()):
             return own if own in self._ids else None
         fields = {n: as_text(v, f"{record.where}, field {n!r}") for n, v in values.items()}
@@ -223,14 +217,6 @@ class _Matcher:
         if own in alike:
             return own
         return alike[0] if len(alike) == 1 else None
-
-
-def _value(record: Record, name: str) -> Any:
-    """A field of a record; None if it has none."""
-    try:
-        return find_field(record.values, name)
-    except KeyError:
-        return None
 
 
 def _words_hash(fields: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
+from labelcast.models.encoding import encoded
 from labelcast.tasks.prompts import Example, rendered_example
 
 if TYPE_CHECKING:
@@ -174,27 +175,12 @@ def check_options(method: str, rank: int, seed: int, seeds: int) -> None:
 
 def encode_labelled(lm: Differentiable, examples: Sequence[Example]) -> list[Encoded]:
     """The checked tokens of labelled examples."""
-    from labelcast.models.encoding import encode_pair
-
     if len(examples) < 2:
         raise InputError(
             f"{len(examples)} labelled example given: CoS-Low compares pairs, so it needs at "
             "least 2; the published calibrations were measured with 32."
         )
-    pairs = []
-    for example in examples:
-        if example.answer is None or not example.answer.strip():
-            raise InputError(f"{example.where}: the answer is empty.")
-        pair = encode_pair(lm.tokenizer, example.prompt, example.answer)
-        if len(pair.tokens) > lm.context:
-            raise InputError(
-                f"{example.where} (id {example.id}): {len(pair.tokens)} tokens, but model "
-                f"{lm.name} reads at most {lm.context}. Shorten the example or leave it out."
-            )
-        if len(pair.tokens) == pair.answer_length:
-            raise InputError(f"{example.where} (id {example.id}): the prompt is empty.")
-        pairs.append(pair)
-    return pairs
+    return encoded(lm, examples)
 
 
 def cosine(gram: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError, brief
+
+if TYPE_CHECKING:
+    from labelcast.models.protocols import Differentiable, TorchModel
+    from labelcast.tasks.prompts import Example
 
 _USUAL_LENGTH = 512
 
@@ -44,6 +48,39 @@ def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
     if both[: len(first)] != first or len(both) == len(first):
         both = first + encode_prompt(tokenizer, answer)
     return Encoded(both, len(both) - len(first))
+
+
+def encoded(
+    lm: TorchModel | Differentiable,
+    examples: Sequence[Example],
+    between: Sequence[int] = (),
+    end: Sequence[int] = (),
+) -> list[Encoded]:
+    """The tokens of labelled examples; some may go between prompt and answer, and to the end.
+
+    The tokens at the end belong to the answer, those between do not.
+
+    Raises:
+        InputError: an example is longer than the context, or its prompt or answer has no tokens.
+    """
+    found = []
+    for example in examples:
+        where = f"{example.where} (id {example.id})"
+        text = example.answer or ""
+        pair = encode_pair(lm.tokenizer, example.prompt, text)
+        answer = pair.tokens[len(pair.prompt) :]
+        tokens = [*pair.prompt, *between, *answer, *end]
+        if not text.strip() or not answer:
+            raise InputError(f"{where}: the answer is empty.")
+        if len(tokens) > lm.context:
+            raise InputError(
+                f"{where}: {len(tokens)} tokens, but model {lm.name} reads at most {lm.context}. "
+                "Shorten the example or leave it out."
+            )
+        if not pair.prompt:
+            raise InputError(f"{where}: the prompt is empty.")
+        found.append(Encoded(tokens, len(answer) + len(end)))
+    return found
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:

@@ -12,6 +12,7 @@ from labelcast.report.frame import (
     HEADROOM,
     PALETTE,
     Frame,
+    LabelsAxis,
     Palette,
     end_in_words,
     needed_in_words,
@@ -76,7 +77,7 @@ def curve_chart(answer: Forecast, *, width: int, height: int) -> alt.LayerChart:
     by_score = answer.curve_unit == "score"
     unit = "Score" if by_score else "Gain, from zero-shot (0) to the ceiling (1)"
     chart = styled(layers, width=width, height=height, title=unit)
-    return chart.encode(x=_labels_axis(frame), y=_value_axis(frame))
+    return chart.encode(x=labels_axis(frame.labels, frame.width), y=_value_axis(frame))
 
 
 def styled(layers: list[Any], **properties: Any) -> alt.LayerChart:
@@ -118,11 +119,11 @@ def text(base: Any, colour: str, *, x: str = "x:Q", **place: Any) -> list[Any]:
     ]
 
 
-def _labels_axis(frame: Frame) -> alt.X:
-    ticks = frame.labels.ticks(few=frame.width < NARROW)
-    count = f"format(round(pow({frame.labels.last}, datum.value)), ',')"
+def labels_axis(labels: LabelsAxis, width: int) -> alt.X:
+    """The axis of labels on a plot of a width in pixels."""
+    count = f"format(round(pow({labels.last}, datum.value)), ',')"
     axis = alt.Axis(
-        values=[frame.labels.place(n) for n in ticks],
+        values=[labels.place(n) for n in labels.ticks(few=width < NARROW)],
         labelExpr=f"datum.value > 0 ? {count} : '0'",
         labelOverlap=False,
         title="labels (logarithmic)",

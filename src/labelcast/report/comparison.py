@@ -10,7 +10,7 @@ import altair as alt
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_with
-from labelcast.report.chart import NARROW, styled
+from labelcast.report.chart import NARROW, labels_axis, styled
 from labelcast.report.frame import PALETTE, LabelsAxis
 
 if TYPE_CHECKING:
@@ -70,14 +70,7 @@ def plot_comparison(
     key = {"legend": legend if names is None else None}
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(shown), range=hues), **key)
     dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(shown), range=dashes), **key)
-    ticks = [axis.place(n) for n in axis.ticks(few=width < NARROW)]
-    labels = alt.Axis(
-        values=ticks,
-        labelExpr=f"datum.value > 0 ? format(round(pow({axis.last}, datum.value)), ',') : '0'",
-        title="labels (logarithmic)",
-        grid=False,
-    )
-    x = alt.X("x:Q", axis=labels, scale=alt.Scale(domain=[0, 1]))
+    x = labels_axis(axis, width)
     y = alt.Y("y:Q", axis=alt.Axis(title=None, format=".2f"), scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=curves)).encode(x=x, y=y)
     target = alt.Chart(alt.Data(values=[{"y": found.target_score}]))

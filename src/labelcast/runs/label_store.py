@@ -110,11 +110,7 @@ def check_names(task: Task | None) -> None:
 
 def read_draws(run: Run, only: Collection[str] | None = None) -> list[DrawnExample]:
     """The drawn examples of some sets (None: all), in drawn order, once the pool is scored."""
-    if not run.is_done("score"):
-        raise InputError(
-            f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
-            f"--out {run.path}` first."
-        )
+    run.need_score()
     return [draw for draw in draws_so_far(run) if only is None or draw.set in only]
 
 

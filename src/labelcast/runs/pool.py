@@ -26,7 +26,7 @@ from labelcast.execution.shards import SCHEMA, ShardedPool, seal
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.runs.run import Run
 from labelcast.tasks.metrics import share_allowed
-from labelcast.tasks.prompts import Example, Render, content_id, examples
+from labelcast.tasks.prompts import Example, content_id, examples
 from labelcast.tasks.sources import Source, open_source
 from labelcast.tasks.task import Task
 
@@ -205,13 +205,10 @@ def open_pool(run: Run) -> Source:
     return source
 
 
-def fetch(
-    source: Source, task: Task | None, positions: Sequence[int], render: Render | None = None
-) -> list[Example]:
-    """The examples at some positions of a source, in the order of `positions`."""
+def fetch(source: Source, task: Task | None, positions: Sequence[int]) -> list[Example]:
+    """The examples at some positions of a source, not rendered, in the order of `positions`."""
     wanted = set(positions)
-    render = render or (lambda instruction, user: "")
-    chosen = examples(source, task, render, wanted=wanted.__contains__)
+    chosen = examples(source, task, lambda instruction, user: "", wanted=wanted.__contains__)
     found = {example.index: example for example in islice(chosen, len(wanted))}
     missing = wanted - found.keys()
     if missing:

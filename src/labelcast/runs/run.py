@@ -17,7 +17,7 @@ from typing import Any
 from labelcast.errors import InputError, RunError, not_written
 from labelcast.files.atomic import clear, lock, make_folder, parts_below
 from labelcast.files.json_files import disk_faults, read_jsonl, write_json
-from labelcast.files.untrusted import refuse_links
+from labelcast.files.untrusted import check_new_folder, refuse_links
 from labelcast.runs.records import (
     CosLowFile,
     Manifest,
@@ -97,21 +97,12 @@ class Run:
 
     def check_place(self) -> None:
         """Refuse a path where no run can be created, before any work for it."""
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: a file; a run folder is needed.")
-        if self.path.exists() and not self.exists() and not self._is_blank():
-            raise InputError(
-                f"{self.path}: the folder is not empty and is not a run. Choose another --out."
-            )
+        if not self.exists():
+            check_new_folder(self.path, "run")
 
     def exists(self) -> bool:
         """Whether the folder has a run in it."""
         return self.file("run.json").exists()
-
-    def _is_blank(self) -> bool:
-        """Whether the folder has nothing but what a killed first step leaves."""
-        names = [entry.name for entry in self.path.iterdir()]
-        return all(name == ".lock" or name.startswith(".run.json.") for name in names)
 
     def _check_question(self, question: RunQuestion) -> None:
         found = _difference(_without_note(self.question), _without_note(question))
@@ -170,6 +161,14 @@ class Run:
         """Hash of the labels of one set, to find results that are older than they are."""
         rows = [row for row in read_jsonl(self.file("labels.jsonl")) if row.get("set") == name]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+
+    def need_score(self) -> None:
+        """Refuse to go on before the pool is scored."""
+        if not self.is_done("score"):
+            raise InputError(
+                f"{self.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
+                f"--out {self.path}` first."
+            )
 
     def is_done(self, step: str) -> bool:
         """Whether a step has finished: its manifest, written last, exists."""

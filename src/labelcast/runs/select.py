@@ -173,11 +173,7 @@ class Choice:
 
 def run_choice(run: Run, method: Selector, inputs: Inputs) -> Choice:
     """What a method can choose from in a run: different examples that fit its model."""
-    if not run.is_done("score"):
-        raise InputError(
-            f"{run.path}: score is not finished yet. Run `labelcast score POOL --task TASK "
-            f"--out {run.path}` first."
-        )
+    run.need_score()
     source, table = open_pool(run), run.file("confidence.parquet")
     positions = np.flatnonzero(np.isfinite(pickable(table)))
     own = inputs.model is None or _is_own(run, inputs.model)

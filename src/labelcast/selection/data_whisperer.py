@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS
-from labelcast.models.encoding import encode_pair
-from labelcast.selection.labelled import answers, contents, encoded, language_model
+from labelcast.models.encoding import encode_pair, encoded
+from labelcast.selection.labelled import answers, contents, language_model
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 from labelcast.tasks.metrics import METRICS, score_answers

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.models.encoding import Encoded
-from labelcast.selection.labelled import contents, encoded, language_model
+from labelcast.models.encoding import Encoded, encoded
+from labelcast.selection.labelled import contents, language_model
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 

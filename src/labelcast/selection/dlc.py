@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-from labelcast.selection.labelled import contents, encoded, language_model
+from labelcast.models.encoding import encoded
+from labelcast.selection.labelled import contents, language_model
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 

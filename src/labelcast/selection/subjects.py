@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from labelcast.errors import InputError
 from labelcast.models.adapters import Adapters, attention_layers, encoder_layers
 from labelcast.models.encoder import Classifier, Encoder, padded
+from labelcast.models.encoding import encoded
 from labelcast.models.gradient_vectors import (
     Direction,
     GradientVectors,
@@ -22,7 +23,7 @@ from labelcast.models.gradient_vectors import (
     gradient_vectors,
 )
 from labelcast.models.layers import Layer, linear_layers
-from labelcast.selection.labelled import answers, encoded
+from labelcast.selection.labelled import answers
 from labelcast.selection.warm_up import Trainable, WarmUp
 from labelcast.training.trainer import IGNORED, answer_loss, collate, end_of_turn
 

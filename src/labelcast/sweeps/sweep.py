@@ -11,7 +11,7 @@ from labelcast.errors import InputError
 from labelcast.execution.local import LocalWorkers, cores
 from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
-from labelcast.files.untrusted import refuse_links
+from labelcast.files.untrusted import check_new_folder, refuse_links
 from labelcast.models.checks import check_answers
 from labelcast.models.identity import KIND, Description
 from labelcast.models.loading import describe
@@ -239,20 +239,9 @@ class Sweep:
     def _joined(self, now: SweepFile) -> SweepFile:
         """The file with what a rerun adds; refuses a rerun of another sweep."""
         if not self.file.exists():
-            if self.path.exists() and not self.path.is_dir():
-                raise InputError(f"{self.path}: a file, where a folder is needed.")
-            if self.path.exists() and not self._is_blank():
-                raise InputError(
-                    f"{self.path}: the folder is not empty and is not a sweep. Choose another "
-                    "--out."
-                )
+            check_new_folder(self.path, "sweep")
             return now
         return extended(self.read(), now, self.path)
-
-    def _is_blank(self) -> bool:
-        """Whether the folder has nothing but what a killed first step leaves."""
-        names = [entry.name for entry in self.path.iterdir()]
-        return all(name == ".lock" or name.startswith(".sweep.json.") for name in names)
 
     def missing(
         self, jobs: Sequence[SweepJob], *, retry_failed: bool = False

@@ -11,7 +11,7 @@ from labelcast.errors import InputError, LabelcastWarning
 from labelcast.tasks.conversations import Turn
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
-from labelcast.tasks.values import as_text, content_hash, find_field
+from labelcast.tasks.values import as_text, content_hash, find_field, has_field, need_field
 
 Render = Callable[[str, Any], str]
 """Instruction, and user text or turns, to prompt: the `render` of a model."""
@@ -130,15 +130,9 @@ def groups(
     for record in usable_records(source, task):
         if not wanted(record.index):
             continue
-        try:
-            value = find_field(record.values, field)
-        except KeyError:
-            if not needed and not found:
-                return None
-            raise InputError(
-                f"--group-by {field}: {record.where} has no such field. It has: "
-                f"{', '.join(list(record.values)[:12])}."
-            ) from None
+        if not needed and not found and not has_field(record.values, field):
+            return None
+        value = need_field(record.values, field, f"--group-by: {record.where}")
         found[record.index] = as_text(value, f"--group-by: {record.where}, field {field!r}")
     return found
 
@@ -215,12 +209,7 @@ def _example(
         prompt = render(task.instruction.strip(), user)
     name, answer = answer_name(task), None
     if need_answer:
-        try:
-            value = find_field(values, name)
-        except KeyError:
-            raise InputError(
-                f"{where}: no answer field {name!r}; labelled examples are needed."
-            ) from None
+        value = need_field(values, name, where, " Labelled examples are needed.")
         answer = read_answer(value, task, f"{where}, field {name!r}")
     content, own = content_hash(fields), _own_id(record)
     name = content if own is None else own

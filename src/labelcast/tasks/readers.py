@@ -49,7 +49,7 @@ def reader_of(path: Path, ending: str | None = None) -> Reader:
     refuse_special(path)
     if _URL.match(str(path)):
         spelled = str(path).replace(":/", "://", 1)
-        raise InputError(f"{spelled}: an address on the web. Download the file, and give its path.")
+        raise InputError(f"{spelled}: a URL. Download the file, and give its path.")
     if not path.exists():
         raise InputError(f"{path}: no such file. A data file is {FORMATS}.")
     if path.is_dir():

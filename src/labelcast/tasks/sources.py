@@ -17,7 +17,7 @@ from labelcast.errors import InputError, brief
 from labelcast.tasks import generated
 from labelcast.tasks.readers import Reader, ending_by_content, reader_of
 from labelcast.tasks.task import ROLES, Task
-from labelcast.tasks.values import as_text, find_field
+from labelcast.tasks.values import as_text, field_or
 
 GENERATED_SIZE = 8000
 
@@ -186,10 +186,7 @@ def _labelled(source: Source, answer: str, blank: str | None) -> Iterator[Record
     """The records without those that the publisher left unlabelled, whose answer is `blank`."""
     index = 0
     for record in source.records():
-        try:
-            value = find_field(record.values, answer)
-        except KeyError:
-            value = ""
+        value = field_or(record.values, answer, "")
         if blank is None or (value is not None and as_text(value, record.where) != blank):
             yield replace(record, index=index)
             index += 1

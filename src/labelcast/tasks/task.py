@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -26,7 +26,15 @@ from labelcast.files.untrusted import read_small
 from labelcast.tasks.conversations import Turn, is_conversation, turns
 from labelcast.tasks.metrics import Metric
 from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
-from labelcast.tasks.values import Marks, as_text, find_field, valid_text
+from labelcast.tasks.values import (
+    Marks,
+    as_text,
+    field_or,
+    find_field,
+    need_field,
+    some,
+    valid_text,
+)
 
 Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -287,17 +295,12 @@ class Task(_Part):
         """The text of each input field of a record."""
         fields: dict[str, str] = {}
         for item in self.inputs:
-            try:
-                value = find_field(record, item.field)
-            except KeyError:
-                if not item.optional:
-                    raise InputError(
-                        f"{where}: no field {item.field!r}. It has: {_some(record)}. "
-                        f"Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
-                    ) from None
-                value = None
-            if value is None and item.optional:
-                value = ""
+            hint = f" Task {self.name!r} needs {', '.join(i.field for i in self.inputs)}."
+            if item.optional:
+                value = field_or(record, item.field, "")
+                value = "" if value is None else value
+            else:
+                value = need_field(record, item.field, where, hint)
             fields[item.field] = as_text(value, f"{where}, field {item.field!r}", item.items)
         if not any(text.strip() for text in fields.values()):
             raise InputError(f"{where}: every input field is blank. Drop the record.")
@@ -314,7 +317,7 @@ class Task(_Part):
         if found is None:
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not among the allowed answers "
-                f"({_some(self.answers)}).{did_you_mean(text, self.answers)}"
+                f"({some(self.answers)}).{did_you_mean(text, self.answers)}"
             )
         return found
 
@@ -348,9 +351,3 @@ def catalogue() -> dict[str, Traversable]:
     folder = resources.files("labelcast.tasks") / "catalog"
     files = [item for item in folder.iterdir() if item.name.endswith(".yaml")]
     return {item.name.removesuffix(".yaml"): item for item in sorted(files, key=lambda f: f.name)}
-
-
-def _some(names: Iterable[object], limit: int = 12) -> str:
-    texts = [str(name)[:40] for name in names]
-    more = f", ... ({len(texts)} in total)" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more

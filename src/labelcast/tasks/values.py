@@ -38,13 +38,36 @@ def find_field(values: Mapping[str, Any], name: str) -> Any:
     return found
 
 
+def field_or(values: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """A field as `find_field` finds it, or the default."""
+    try:
+        return find_field(values, name)
+    except KeyError:
+        return default
+
+
 def has_field(values: Mapping[str, Any], name: str) -> bool:
     """Whether `find_field` finds one."""
+    return field_or(values, name, find_field) is not find_field
+
+
+def need_field(values: Mapping[str, Any], name: str, where: str, hint: str = "") -> Any:
+    """A field as `find_field` finds it.
+
+    Raises:
+        InputError: no such field; `where` names the record, `hint` says what to do.
+    """
     try:
-        find_field(values, name)
+        return find_field(values, name)
     except KeyError:
-        return False
-    return True
+        raise InputError(f"{where}: no field {name!r}. It has: {some(values)}.{hint}") from None
+
+
+def some(names: Iterable[object]) -> str:
+    """The first twelve of names, each cut to 40 characters."""
+    texts = [str(name)[:40] for name in names]
+    more = f", ... ({len(texts)} in total)" if len(texts) > 12 else ""
+    return ", ".join(texts[:12]) + more
 
 
 def as_text(value: Any, where: str, marks: Marks | None = None) -> str:

@@ -97,7 +97,7 @@ def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> No
     found = done.json()["forecast"]
     assert found["target"]["score"] == 0.8
     assert [(o["budget"], o["score"]) for o in found["observations"]] == [(50, 0.7), (200, 0.75)]
-    assert found["headline"].endswith("to reach 0.8") and "With 300 labels" in found["beneath"][1]
+    assert found["headline"].endswith("to reach 0.8") and "With 300 labels" in found["details"][1]
     assert found["charts"]["curve_wide"].startswith("<svg")
     report = client.get("/report")
     assert found["headline"] in report.text

@@ -150,7 +150,7 @@ class _Api:
             warnings = [in_page_words(text) for text in (*found, *answer.warnings)]
             self._forecast = answer.to_dict() | {
                 "headline": answer.headline(),
-                "beneath": [text for text in (answer.beneath(), answer.budget_sentence()) if text],
+                "details": [text for text in (answer.details(), answer.budget_sentence()) if text],
                 "basis": answer.basis(),
                 "warnings": warnings,
                 "asked": given | {"scores": scores},

@@ -159,7 +159,7 @@ function forecastResult(forecast) {
   const charts = forecast.charts ?? {};
   return el("div", { className: "forecast-result" },
     el("p", { id: "forecast-sentence", className: "sentence", tabIndex: -1 }, forecast.headline),
-    ...forecast.beneath.map((text) => el("p", { className: "beneath" }, text)),
+    ...forecast.details.map((text) => el("p", { className: "details" }, text)),
     charts.curve_wide ? chart(charts.curve_wide, "wide") : null,
     charts.curve_narrow ? chart(charts.curve_narrow, "narrow") : null,
     el("dl", {}, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),

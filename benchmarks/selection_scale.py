@@ -44,7 +44,7 @@ def vectors(size: int) -> NDArray[np.float32]:
 
 def measure(name: str, size: int) -> dict[str, Any]:
     """Seconds of one selection, and the peak memory of this process with the vectors, in GB."""
-    from labelcast.selection.data_tailor import DataTailor
+    from labelcast.selection.methods.data_tailor import DataTailor
     from labelcast.selection.pool import Pool
     from labelcast.selection.registry import selector
     from labelcast.selection.selector import select

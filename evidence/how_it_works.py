@@ -28,7 +28,7 @@ from labelcast.forecast.efficiency import (
 )
 from labelcast.runs.pool import read_column
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import SHARE
+from labelcast.selection.coslow_draws import SHARE
 
 CARD, COSLOW, TARGET = "llama-3.1-8b-instruct", 0.42, 0.9
 AUCS, PART = (0.35, 0.54, 0.75), 0.7

@@ -1,13 +1,13 @@
-"""Small selection methods, and how a test registers them."""
+"""Small selection methods, and how a test installs them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from labelcast.selection import registry
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 
@@ -91,8 +91,17 @@ def _highest(values: np.ndarray, n: int) -> Selection:
     return Selection(order, values[order])
 
 
+class Misplaced(Outliers):
+    """Chooses what the pool does not have."""
+
+    name = "misplaced"
+
+    def select(self, pool: Pool, n: int, seed: int) -> Selection:
+        """Choose n examples."""
+        return Selection(np.arange(n) - 1, np.zeros(n))
+
+
 def register(patch: pytest.MonkeyPatch) -> None:
-    """Let `registry.selector` find the methods above."""
+    """Install a package with the methods above and those of `small_selectors`."""
+    patch.syspath_prepend(Path(__file__).parent / "selector_package")
     patch.setattr(Continuing, "known", [])
-    for method in (Outliers, Unsure, Continuing, Middle, ByTask, LongestAnswers):
-        patch.setitem(registry.METHODS, method.name, f"{__name__}:{method.__name__}")

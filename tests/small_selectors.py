@@ -1,14 +1,14 @@
-"""Selection methods for tests, and their registration."""
+"""Selection methods for tests of sweeps."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import example_selectors
 import numpy as np
 import pytest
 
 from labelcast.selection.pool import Need, Pool
-from labelcast.selection.registry import METHODS
 from labelcast.selection.selector import Selection
 
 
@@ -96,8 +96,7 @@ class Shown(Shortest):
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the methods above be chosen by name."""
-    for method in (Shortest, Spread, Spoiling, Targeted, Grouped, Shown):
-        monkeypatch.setitem(METHODS, method.name, f"{__name__}:{method.__name__}")
+    example_selectors.register(monkeypatch)
     monkeypatch.setattr(Spread, "embedded", [])
     monkeypatch.setattr(Targeted, "targets", [])
     monkeypatch.setattr(Grouped, "pools", [])

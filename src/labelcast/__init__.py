@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # `X as X`: type checkers take it as exported
     from labelcast.runs.select import SelectedExample as SelectedExample
     from labelcast.runs.select import select as select
     from labelcast.runs.tune import tune as tune
-    from labelcast.selection.low_confidence import pick_low_confidence as pick_low_confidence
+    from labelcast.selection.coslow_draws import pick_low_confidence as pick_low_confidence
     from labelcast.sweeps.calibrate import calibrate as calibrate
     from labelcast.sweeps.compare import Comparison as Comparison
     from labelcast.sweeps.compare import compare as compare
@@ -62,7 +62,7 @@ _MODULES = {
     "labelcast.runs.score": ("ScoredExample", "score"),
     "labelcast.runs.select": ("SelectedExample", "select"),
     "labelcast.runs.tune": ("tune",),
-    "labelcast.selection.low_confidence": ("pick_low_confidence",),
+    "labelcast.selection.coslow_draws": ("pick_low_confidence",),
     "labelcast.sweeps.calibrate": ("calibrate",),
     "labelcast.sweeps.compare": ("Comparison", "compare"),
     "labelcast.sweeps.sweep": ("sweep",),

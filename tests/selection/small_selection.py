@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.selection.data_tailor import DataTailor
+from labelcast.selection.methods.data_tailor import DataTailor
 from labelcast.selection.pool import Pool
 from labelcast.selection.registry import selector
 from labelcast.selection.selector import Selector

@@ -17,7 +17,7 @@ from small_encoders import save_encoder
 from labelcast.errors import InputError
 from labelcast.models.attention import attention_given
 from labelcast.models.loading import LanguageModel, load_encoder
-from labelcast.selection.data_whisperer import DataWhisperer
+from labelcast.selection.methods.data_whisperer import DataWhisperer
 from labelcast.selection.selector import select
 from labelcast.training.trainer import end_of_turn
 

@@ -16,8 +16,11 @@ from small_encoders import save_encoder
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.loading import LanguageModel, load_encoder
-from labelcast.selection import delift
-from labelcast.selection.delift import Delift, DeliftContinual, DeliftTargeted, cover
+from labelcast.selection.greedy import lazy_greedy
+from labelcast.selection.methods import delift
+from labelcast.selection.methods.delift import Delift
+from labelcast.selection.methods.delift_continual import DeliftContinual
+from labelcast.selection.methods.delift_targeted import DeliftTargeted
 from labelcast.selection.selector import select
 from labelcast.tasks.prompts import Example
 
@@ -108,7 +111,7 @@ def test_lazy_greedy_is_greedy(seed: int, n: int) -> None:
         kept = np.minimum(u[:, list(a)].max(1), high)
         return float(np.maximum(kept, low).sum() - low.sum())
 
-    found = cover(u, n, floor=low, cap=high)
+    found = lazy_greedy(np.minimum(u, high[:, None]), n, low)
     assert np.isclose(found.values.sum(), score(found.positions))
     assert (np.diff(found.values) <= 1e-12).all()
     assert np.isclose(score(found.positions), score(greedy(score, n, 5)))

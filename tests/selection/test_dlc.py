@@ -15,7 +15,7 @@ from small_encoders import save_encoder
 from labelcast.errors import InputError
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_encoder
-from labelcast.selection.dlc import Dlc, pruned
+from labelcast.selection.methods.dlc import Dlc, pruned
 from labelcast.selection.selector import select
 from labelcast.tasks.prompts import Example
 

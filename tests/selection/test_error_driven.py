@@ -9,7 +9,7 @@ from small_encoders import save_encoder
 
 from labelcast.errors import InputError
 from labelcast.models.loading import load_encoder
-from labelcast.selection.error_driven import ErrorDriven, near_errors
+from labelcast.selection.methods.error_driven import ErrorDriven, near_errors
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
 from labelcast.tasks.prompts import Example

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from selection.small_selection import vectors
 
-from labelcast.selection.facility_location import FacilityLocation
+from labelcast.selection.methods.facility_location import FacilityLocation
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
 
@@ -25,14 +25,29 @@ def naive(similar: NDArray[np.float64], n: int) -> tuple[list[int], list[float]]
     return chosen, gains
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_dense_choice_is_naive_greedys(seed: int) -> None:
     pool = Pool(embeddings=vectors(50, seed=seed))
     found = select(FacilityLocation(), pool, 12)
-    double = pool.embeddings.astype(np.float64)
+    double = vectors(50, seed=seed).astype(np.float64)
+    double /= np.linalg.norm(double, axis=1, keepdims=True)
     chosen, gains = naive(np.maximum(double @ double.T, 0), 12)
     assert found.positions.tolist() == chosen
     np.testing.assert_allclose(found.values, gains, atol=1e-5)
+
+
+def test_two_that_serve_only_each_other_are_taken_in_order() -> None:
+    """Rounding of their lengths decides nothing."""
+    for rows in ([[0.3, 0.8, 0.3], [-1.3, 0.9, 0.4]], vectors(2), vectors(2, seed=1)):
+        assert select(FacilityLocation(), Pool(embeddings=rows), 1).positions.tolist() == [0]
+
+
+def test_a_vector_of_zeros_serves_nothing() -> None:
+    rows = np.vstack([np.zeros((1, 5), np.float32), vectors(20)])
+    for dense in (4000, 10):
+        found = select(FacilityLocation(dense=dense, neighbours=5), Pool(embeddings=rows), 21)
+        assert found.positions[-1] == 0
+        assert found.values[-1] == 0
 
 
 @pytest.mark.parametrize("neighbours", [3, 48])

@@ -7,8 +7,8 @@ import pytest
 from selection.small_selection import vectors
 
 from labelcast.errors import InputError
-from labelcast.selection import gp_variance
-from labelcast.selection.gp_variance import GpVariance
+from labelcast.selection.methods import gp_variance
+from labelcast.selection.methods.gp_variance import GpVariance
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from selection.small_selection import vectors
 
-from labelcast.selection.k_centre import KCentre
+from labelcast.selection.methods.k_centre import KCentre
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
 
@@ -38,6 +38,14 @@ def test_the_order_of_the_pool_changes_nothing_after_the_first() -> None:
     order[[start, there]] = order[[there, start]]
     second = select(KCentre(), Pool(embeddings=rows[order]), n, seed=0)
     assert order[second.positions].tolist() == first.positions.tolist()
+
+
+def test_duplicates_have_distance_0_and_come_in_order() -> None:
+    rows = np.tile(vectors(4), (10, 1))
+    found = select(KCentre(), Pool(embeddings=rows), 6, seed=1)
+    assert (found.values[4:] == 0).all()
+    rest = [row for row in range(40) if row not in found.positions[:4]]
+    assert found.positions[4:].tolist() == rest[:2]
 
 
 def test_lengths_of_vectors_do_not_count() -> None:

@@ -14,7 +14,7 @@ from small_encoders import save_encoder
 from labelcast.errors import InputError
 from labelcast.models.encoder import Encoder
 from labelcast.models.loading import AnyModel, LanguageModel, load_encoder
-from labelcast.selection.less import Less
+from labelcast.selection.methods.less import Less
 from labelcast.selection.selector import select
 from labelcast.selection.subjects import _Answers, subject
 from labelcast.selection.warm_up import WarmUp, warm_up

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from example_selectors import register
 from selection.small_selection import METHODS, method, small_pool, vectors
 
-from labelcast.errors import InputError
-from labelcast.selection.facility_location import FacilityLocation
+from labelcast.errors import InputError, RunError
+from labelcast.selection.methods.facility_location import FacilityLocation
 from labelcast.selection.pool import Need, Pool
-from labelcast.selection.registry import METHODS as REGISTERED
-from labelcast.selection.registry import selector, selector_names
+from labelcast.selection.registry import own_names, selector, selector_names
 from labelcast.selection.selector import Selector, select
 
 
@@ -103,12 +105,46 @@ def test_a_missing_need_is_named_with_the_way_out(name: str) -> None:
     assert need in selector(name).needs or name == "stratified"
 
 
-def test_every_registered_method_has_its_name() -> None:
-    for name in REGISTERED:
+def test_every_method_of_labelcast_is_found_by_its_modules_name() -> None:
+    assert len(own_names()) == 18
+    for name in own_names():
         assert selector(name).name == name
-    assert set(REGISTERED) <= set(selector_names())
+
+
+def test_an_installed_package_adds_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By entry points; one that is broken or chooses wrongly is named."""
+    assert "outliers" not in selector_names()
+    register(monkeypatch)
+    assert "outliers" in selector_names()
+    rows = np.vstack([np.ones((5, 2)), [[-1, 0]]])
+    assert select(selector("outliers"), Pool(embeddings=rows), 1).positions.tolist() == [5]
+    with pytest.raises(InputError, match="--method missing: the package labelcast-test-selectors"):
+        selector("missing")
+    with pytest.raises(RunError, match="misplaced: it did not return 2 different positions"):
+        select(selector("misplaced"), Pool(embeddings=rows), 2)
+
+
+@pytest.mark.parametrize("ids", [["a", None, "b"], ["a", "b", " "], ["a", "b", float("nan")]])
+def test_a_missing_task_id_names_its_row(ids: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"task_ids: row [12] has .*a name is needed"):
+        small_pool(3, task_ids=ids)
+    with pytest.raises(InputError, match=r"target_ids: row [12] has"):
+        small_pool(3, target_ids=ids)
+
+
+def test_task_ids_may_be_an_array() -> None:
+    ids = np.array(["a", "b"] * 10)
+    found = [select(selector("stratified"), small_pool(20, task_ids=i), 5) for i in (ids, [*ids])]
+    assert found[0].positions.tolist() == found[1].positions.tolist()
+
+
+def test_an_empty_pool_and_a_vector_that_is_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match="no example is given"):
+        Pool([])
+    with pytest.raises(InputError, match="row 1 has a number that is not finite"):
+        select(selector("k-centre"), Pool(embeddings=np.array([[1, 2], [np.nan, 1]])), 1)
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"no such method. Choose random, .*k-centre"):
+    with pytest.raises(InputError, match=r"no such method. Choose data-tailor, .*k-centre"):
         selector("best")

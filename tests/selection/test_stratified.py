@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 
+from labelcast.selection.methods.stratified import Stratified
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
-from labelcast.selection.stratified import Stratified
 
 TASKS = ["a"] * 50 + ["b"] * 30 + ["c"] * 20 + ["d"] * 2
 

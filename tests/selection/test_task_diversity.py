@@ -5,9 +5,9 @@ from collections import Counter
 
 import numpy as np
 
+from labelcast.selection.methods.task_diversity import TaskDiversity
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import select
-from labelcast.selection.task_diversity import TaskDiversity
 
 TASKS = ["a"] * 40 + ["b"] * 40 + ["c"] * 40
 

@@ -11,9 +11,9 @@ from small_encoders import save_encoder
 
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel, load_encoder
+from labelcast.selection.methods.tive import Tive, _equal_shares
 from labelcast.selection.selector import select
 from labelcast.selection.subjects import subject
-from labelcast.selection.tive import Tive, _equal_shares, _members
 from labelcast.selection.warm_up import WarmUp, warm_up
 
 TRAINING = WarmUp(epochs=1, rank=2, learning_rate=1e-2, batch_size=4)
@@ -23,7 +23,7 @@ TASKS = ["b", "a", "b", "a", "a", "b", "b", "a", "a"]
 def naive(lm: Any, pool: Any, seed: int) -> tuple[Any, Any]:
     """Values [N] and norms [N] from complete gradients by autograd."""
     trained = subject(lm, pool.examples, pool.allowed, TRAINING, seed)
-    warm_up(trained, _equal_shares(_members(pool), TRAINING.count(pool.size), seed), TRAINING, seed)
+    warm_up(trained, _equal_shares(pool.tasks, TRAINING.count(pool.size), seed), TRAINING, seed)
     weights = [layer.module.weight for layer in trained.layers().values()]
     each = gradients(trained, range(pool.size), weights)
     vectors = np.stack([np.concatenate([g.flatten().numpy() for g in one]) for one in each])

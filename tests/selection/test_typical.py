@@ -5,9 +5,9 @@ import pytest
 from selection.small_selection import vectors
 
 from labelcast.selection.clusters import k_means
+from labelcast.selection.methods.typical import Typical
 from labelcast.selection.pool import Pool
 from labelcast.selection.selector import select
-from labelcast.selection.typical import Typical
 
 
 def test_each_is_the_densest_of_its_cluster() -> None:

@@ -19,11 +19,12 @@ from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 from labelcast.errors import InputError
 from labelcast.models.protocols import Progress
 from labelcast.selection import signals
+from labelcast.selection.signals import SignalStore
 from labelcast.sweeps import selected
 from labelcast.sweeps import sweep as sweep_module
 from labelcast.sweeps.job import SweepJob, _Kept
 from labelcast.sweeps.scores import curve_name
-from labelcast.sweeps.selected import _SharedStore, select_labels
+from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.task_data import read_examples
 from labelcast.training.backend import backend_of
 from labelcast.training.finetune import CausalBackend
@@ -137,11 +138,11 @@ def test_one_process_computes_and_the_others_wait(tmp_path: Path) -> None:
     def second() -> None:
         inside.wait(10)
         asking.set()
-        _SharedStore(tmp_path).rows("signal", ["a"], 5, compute)
+        SignalStore(tmp_path).rows("signal", ["a"], 5, compute)
 
     thread = threading.Thread(target=second)
     thread.start()
-    _SharedStore(tmp_path).rows("signal", ["a"], 5, compute)
+    SignalStore(tmp_path).rows("signal", ["a"], 5, compute)
     thread.join()
     assert computed == [5]
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 from labelcast.cli.console import bar, say, span
 
-_WORTH_SAYING = 60.0
-"""Seconds from which the time that a signal takes is announced."""
+_MEASURED, _WORTH_SAYING = 5.0, 60.0
+"""After so many seconds the time that is left is announced, if it is so many or more."""
 
 
 class SignalBars:
@@ -26,8 +26,6 @@ class SignalBars:
 
     def show(self, name: str, count: int) -> Callable[[int], None]:
         """The progress of a signal with `count` examples to do; see `signals.OnSignal`."""
-        from labelcast.selection.signals import PART
-
         self._open.close()  # the bar of the signal before: only one can be shown
         if not count:
             return lambda done: None
@@ -38,12 +36,11 @@ class SignalBars:
             nonlocal total, told
             advance(done)
             total += done
-            if not told and total >= min(PART, count):
-                told = True
-                left = (time.monotonic() - begin) * (count - total) / total
-                if left >= _WORTH_SAYING:
-                    say(
-                        f"{name}: about {span(left, left)} for the other {count - total:,} examples"
-                    )
+            if told or (spent := time.monotonic() - begin) < _MEASURED:
+                return
+            told = True
+            left = spent * (count - total) / total
+            if left >= _WORTH_SAYING:
+                say(f"{name}: about {span(left, left)} for the other {count - total:,} examples")
 
         return progress

@@ -17,7 +17,7 @@ from labelcast.runs.pool import fetch, open_pool, pickable
 from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
 from labelcast.runs.select import Inputs, choose_more
-from labelcast.selection.low_confidence import draw_random
+from labelcast.selection.coslow_draws import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
 from labelcast.tasks.values import need_field
 

@@ -21,7 +21,7 @@ from labelcast.labels.session import ExampleNotes, load_notes
 from labelcast.runs.label_store import read_draws, read_labels
 from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers, read_share_allowed
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import SHARE
+from labelcast.selection.coslow_draws import SHARE
 from labelcast.tasks.prompts import input_names
 
 BINS = 40

@@ -17,7 +17,7 @@ from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import FROZEN, Question
 from labelcast.runs.records import CONSTRAINED, FREE, Asked, ModelPart
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import SHARE
+from labelcast.selection.coslow_draws import SHARE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

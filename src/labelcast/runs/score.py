@@ -38,7 +38,7 @@ from labelcast.runs.pool import (
 )
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import pick_low_confidence
+from labelcast.selection.coslow_draws import pick_low_confidence
 from labelcast.tasks.prompts import examples, flat_row, input_names
 from labelcast.tasks.sources import Record, Source, open_source
 from labelcast.tasks.task import Task

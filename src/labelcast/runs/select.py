@@ -258,6 +258,7 @@ def _choice(
         target=target,
         target_ids=target_ids,
         allowed=() if task is None else task.decoded,
+        metric="exact_match" if task is None else task.metric,
         store=SignalStore(folder, inputs.on_signal),
         confidence=stored.get("confidence"),
         margin=stored.get("margin"),

@@ -27,6 +27,12 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
+def unit(vectors: Vectors) -> Vectors:
+    """Rows of length 1, [N,F] float32; a row of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+
+
 def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts]:
     """Centres [K,F], and the nearest centre of each vector, [N].
 
@@ -70,6 +76,17 @@ def members(labels: ArrayLike, groups: int) -> list[Counts]:
     order = np.argsort(values, kind="stable")
     ends = np.bincount(values, minlength=groups).cumsum()
     return np.split(order, ends[:-1])
+
+
+def draw_in_turns(n: int, groups: list[Counts], weights: ArrayLike, seed: int) -> Counts:
+    """Draw n at random from groups, in parts as `divide` gives them, one of each group in turn."""
+    rng = np.random.default_rng(seed)
+    # At random, so that the first groups do not always get what is left over.
+    order = rng.permutation(len(groups))
+    sizes = np.array([len(groups[group]) for group in order])
+    quotas = divide(n, np.asarray(weights)[order], sizes)
+    drawn = [rng.permutation(groups[g])[:q] for g, q in zip(order, quotas, strict=True)]
+    return in_turns(drawn)
 
 
 def divide(n: int, weights: ArrayLike, most: ArrayLike) -> Counts:

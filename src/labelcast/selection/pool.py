@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from labelcast.errors import InputError
 from labelcast.models.confidence import Confidence, score_confidence
 from labelcast.models.identity import weights_digest
+from labelcast.selection.clusters import members, unit
 from labelcast.selection.signals import Arrays, SignalStore
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Need(StrEnum):
-    """What a method needs of a pool; the value is how messages call it."""
+    """What a method needs of a pool; the value is its name in messages."""
 
     EMBEDDINGS = "embeddings"
     CONFIDENCE = "confidence"
@@ -34,7 +35,6 @@ class Need(StrEnum):
     ANSWERS = "answers"
     TARGET = "a target set"
     MODEL = "a model"
-    GRADIENTS = "gradients"
     LANGUAGE_MODEL = "a language model"
 
 
@@ -46,7 +46,6 @@ _WAYS_OUT = {
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",
     Need.MODEL: "Give --model.",
-    Need.GRADIENTS: "Give --model.",
     Need.LANGUAGE_MODEL: "Give a language model: --model smollm2.",
 }
 
@@ -93,6 +92,7 @@ class Pool:
         target: labelled examples of the task that the selection is for.
         target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
+        metric: of the task, for methods that score answers; see `tasks.metrics.METRICS`.
         allowed: the answers to decode along; empty for free decoding.
         chosen: the positions of examples that were chosen before, which are not chosen again.
         store: keeps computed signals.
@@ -111,17 +111,19 @@ class Pool:
         target: Sequence[Example] = (),
         target_ids: Sequence[str] | None = None,
         allowed: Sequence[str] = (),
+        metric: str = "exact_match",
         chosen: Sequence[int] = (),
         store: SignalStore | None = None,
     ) -> None:
         """A pool; `model` is called when a signal needs it, `embed` in place of its own `embed`.
 
         Raises:
-            InputError: the arrays have different lengths, or a vector is not finite.
+            InputError: the pool is empty, the arrays have different lengths, or a task id is no
+                text or is blank.
         """
-        self.examples, self.task_ids = examples, task_ids
-        self.target, self.target_ids = target, target_ids
-        self.allowed = tuple(allowed)
+        self.examples, self.task_ids = examples, _names("task_ids", task_ids)
+        self.target, self.target_ids = target, _names("target_ids", target_ids)
+        self.allowed, self.metric = tuple(allowed), metric
         self.chosen = np.asarray(chosen, np.int64)
         self.store = store or SignalStore(None)
         self._model, self._embed = model, embed
@@ -136,9 +138,19 @@ class Pool:
         lengths = {name: len(values) for name, values in self._given.items()}
         lengths |= {} if task_ids is None else {"task ids": len(task_ids)}
         lengths |= {"examples": len(examples)} if examples else {}
+        if not any(lengths.values()):
+            raise InputError("pool: no example is given.")
         if len(set(lengths.values())) != 1:
             raise InputError(f"pool: one value per example is needed, but there are {lengths}.")
         self.size = next(iter(lengths.values()))
+
+    @cached_property
+    def tasks(self) -> list[NDArray[np.int64]]:
+        """The positions of each task's examples, by name; all of them without task ids."""
+        if self.task_ids is None:
+            return [np.arange(self.size)]
+        names, labels = np.unique(np.asarray(self.task_ids), return_inverse=True)
+        return members(labels, len(names))
 
     @cached_property
     def lm(self) -> AnyModel:
@@ -149,7 +161,7 @@ class Pool:
 
     @cached_property
     def model_key(self) -> tuple[str, str, str]:
-        """What tells the model apart from others, as it is before a method changes it."""
+        """Identifies the model as it is before a method changes it."""
         lm = self.lm
         return lm.identity.fingerprint, weights_digest(lm.model), str(lm.dtype.value)
 
@@ -166,9 +178,8 @@ class Pool:
             Need.MARGIN: modelled or "margin" in self._given,
             Need.TASK_IDS: self.task_ids is not None,
             Need.ANSWERS: need is Need.ANSWERS and _answered(self.examples),
-            Need.TARGET: _answered(self.target),
+            Need.TARGET: need is Need.TARGET and _answered(self.target),
             Need.MODEL: modelled,
-            Need.GRADIENTS: modelled,
             Need.LANGUAGE_MODEL: modelled,
         }
         if not has[need]:
@@ -193,10 +204,12 @@ class Pool:
         """One vector of length 1 per example, [N,F]; a vector of zeros stays one."""
         given = self._given.get("embeddings")
         vectors = self._vectors if given is None else np.asarray(given, np.float32)
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise InputError("embeddings: one vector of finite numbers per example is needed.")
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+        if vectors.ndim != 2:
+            raise InputError("embeddings: one vector per example is needed.")
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            raise InputError(f"embeddings: row {finite.argmin()} has a number that is not finite.")
+        return unit(vectors)
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
@@ -245,6 +258,14 @@ class Pool:
         return score_confidence(self.lm, prompts, progress=progress, allowed=self.allowed)
 
 
+def _names(what: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names of tasks as text."""
+    for row, name in enumerate(given if given is not None else ()):
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"pool: {what}: row {row} has {name!r}, but a name is needed.")
+    return None if given is None else tuple(str(name) for name in given)
+
+
 def _answered(examples: Sequence[Example]) -> bool:
     """Whether there are examples, each with an answer."""
     return bool(examples) and all(example.answer is not None for example in examples)
@@ -267,6 +288,7 @@ class _Part(Pool):
             target=pool.target,
             target_ids=pool.target_ids,
             allowed=pool.allowed,
+            metric=pool.metric,
             chosen=chosen.tolist(),
             store=pool.store,
         )

@@ -1,57 +1,61 @@
 """Selection methods by name: those of labelcast, and those of installed packages.
 
+A method of labelcast is a module in `methods` with its name, in which the class `name` is the same.
 A package adds one with an entry point of the group ``labelcast.selectors``.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, brief
+from labelcast.selection import methods
 
 if TYPE_CHECKING:
     from labelcast.selection.selector import Selector
 
 GROUP = "labelcast.selectors"
-# Name to ``module:class``; a module is imported when its method is used.
-METHODS = {
-    "random": "labelcast.selection.random:Random",
-    "stratified": "labelcast.selection.stratified:Stratified",
-    "low-confidence": "labelcast.selection.least:LowConfidence",
-    "margin": "labelcast.selection.least:Margin",
-    "k-centre": "labelcast.selection.k_centre:KCentre",
-    "facility-location": "labelcast.selection.facility_location:FacilityLocation",
-    "typical": "labelcast.selection.typical:Typical",
-    "task-diversity": "labelcast.selection.task_diversity:TaskDiversity",
-    "gp-variance": "labelcast.selection.gp_variance:GpVariance",
-    "data-tailor": "labelcast.selection.data_tailor:DataTailor",
-    "error-driven": "labelcast.selection.error_driven:ErrorDriven",
-    "less": "labelcast.selection.less:Less",
-    "tive": "labelcast.selection.tive:Tive",
-    "dlc": "labelcast.selection.dlc:Dlc",
-    "data-whisperer": "labelcast.selection.data_whisperer:DataWhisperer",
-    "delift": "labelcast.selection.delift:Delift",
-    "delift-targeted": "labelcast.selection.delift:DeliftTargeted",
-    "delift-continual": "labelcast.selection.delift:DeliftContinual",
-}
+
+
+def own_names() -> list[str]:
+    """The names of labelcast's own methods, in alphabetical order."""
+    return sorted(module.name.replace("_", "-") for module in iter_modules(methods.__path__))
+
+
+def _installed() -> dict[str, EntryPoint]:
+    """The methods of other packages, by name; they cannot replace labelcast's own."""
+    own = own_names()
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in own}
 
 
 def selector_names() -> list[str]:
     """The names that `selector` takes."""
-    return [*METHODS, *(p.name for p in entry_points(group=GROUP) if p.name not in METHODS)]
+    return [*own_names(), *_installed()]
 
 
 def selector(name: str) -> Selector:
-    """A method with its default settings.
+    """A method with its default settings; its module is imported now.
 
     Raises:
-        InputError: no such method; lists those there are.
+        InputError: no such method, or that of another package cannot be loaded.
     """
-    found = {point.name: point.value for point in entry_points(group=GROUP)} | METHODS
-    if name not in found:
+    if name in own_names():
+        module = import_module(f"{methods.__name__}.{name.replace('-', '_')}")
+        classes = [one for one in vars(module).values() if isinstance(one, type)]
+        made: Selector = next(one for one in classes if getattr(one, "name", None) == name)()
+        return made
+    point = _installed().get(name)
+    if point is None:
         raise InputError(f"--method {name}: no such method. Choose {', '.join(selector_names())}.")
-    module, _, attribute = found[name].partition(":")
-    made: Selector = getattr(import_module(module), attribute)()
+    try:
+        made = point.load()()
+    except Exception as error:  # whatever the package does
+        package = point.dist.name if point.dist else point.module
+        raise InputError(
+            f"--method {name}: the package {package} cannot be loaded ({brief(error)}). Update or "
+            "remove it."
+        ) from error
     return made

@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.selection.pool import Need, Pool
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen examples, best or first chosen first.
+    """The chosen examples, in order of preference.
 
     Attributes:
         positions: in the pool, from 0, different, [n].
@@ -48,6 +48,7 @@ def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selectio
 
     Raises:
         InputError: n is below 1 or above what is left of the pool, or the pool lacks a need.
+        RunError: the method returned other than n positions that can be chosen.
     """
     left = pool.size - len(pool.chosen)
     if n < 1:
@@ -62,6 +63,19 @@ def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selectio
         found = Selection(rest[found.positions], found.values)
     else:
         found = selector.select(pool, n, seed)
-    if len(np.unique(found.positions)) != n or len(found.values) != n:
-        raise RuntimeError(f"method {selector.name}: did not return {n} different positions")
+    right = np.setdiff1d(found.positions, np.setdiff1d(np.arange(pool.size), pool.chosen))
+    if len(np.unique(found.positions)) != n or len(found.values) != n or len(right):
+        raise RunError(
+            f"--method {selector.name}: it did not return {n} different positions of the pool with "
+            "their values. Report this to the authors of the method."
+        )
     return found
+
+
+def least(values: NDArray[np.float64], n: int) -> Selection:
+    """The n examples of the least values, least first; equal ones in the pool's order.
+
+    NaN comes last, so it is chosen only if nothing else is left.
+    """
+    chosen = np.argsort(values, kind="stable")[:n]
+    return Selection(chosen.astype(np.int64), values[chosen])

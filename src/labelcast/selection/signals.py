@@ -6,32 +6,37 @@ Shapes: N examples.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from labelcast.files.atomic import make_folder
+from labelcast.files.atomic import lock, make_folder
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.models.protocols import Progress
 
 Arrays = dict[str, NDArray[Any]]
 Compute = Callable[[Sequence[int], Progress], Arrays]
 """From positions [M] to named arrays whose first axis is M."""
-PART = 1024
+PART = 256
 """Examples that are computed and written together: a kill loses at most these."""
 OnSignal = Callable[[str, int], Progress]
-"""Called when a signal is computed, with its name and the examples to do; returns its progress."""
+"""Called when a signal is computed, with its name and the number of examples to
+compute; returns its progress."""
 
 
 class SignalStore:
-    """Signals in a folder, one file for each name and digest; without a folder, in memory only."""
+    """Signals in a folder, one file for each name and digest; without a folder, in memory only.
+
+    Where several processes need the same signal, one computes it, and the others wait and read it.
+    """
 
     def __init__(
         self, folder: Path | None, on_signal: OnSignal = lambda name, count: lambda done: None
@@ -57,10 +62,17 @@ class SignalStore:
         Returns:
             Arrays [N,...] with the names that `compute` uses.
         """
-        digest = hashlib.sha256("\n".join(about).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        key = f"{name}-{digest}"
+        key = f"{name}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
         if key not in self._known:
-            self._known[key] = self._read(key, count) or self._computed(key, count, compute, part)
+            found = self._read(key, count)
+            with ExitStack() as held:
+                if found is None and self.folder is not None:
+                    with disk_faults(self.folder):
+                        make_folder(self.folder)
+                    with suppress(OSError):  # no locks there: then each process computes it
+                        held.enter_context(lock(self.folder / f".{key}.lock"))
+                    found = self._read(key, count)
+                self._known[key] = found or self._computed(key, count, compute, part)
         return self._known[key]
 
     def _read(self, key: str, count: int) -> Arrays | None:
@@ -105,4 +117,4 @@ def _save(path: Path, arrays: Arrays) -> None:
     with disk_faults(path.parent):
         make_folder(path.parent)
     kept = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-    write_with(path, lambda part: save_file(kept, part))
+    write_with(path, lambda part: part.write_bytes(save(kept)))

@@ -22,7 +22,7 @@ from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, me
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import Form, parse
 from labelcast.runs.run import Run
-from labelcast.selection.low_confidence import draw_random, pick_low_confidence
+from labelcast.selection.coslow_draws import draw_random, pick_low_confidence
 from labelcast.sweeps.estimate import rough_speed
 from labelcast.sweeps.records import ConfidenceRow, CosLowRow, RandomRow
 from labelcast.sweeps.sweep import Sweep

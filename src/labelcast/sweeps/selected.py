@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
-from labelcast.files.atomic import lock, make_folder
+from labelcast.files.atomic import make_folder
 from labelcast.selection.pool import Need
 from labelcast.selection.registry import selector, selector_names
 from labelcast.selection.selector import select
-from labelcast.selection.signals import PART, Arrays, Compute, OnSignal, SignalStore
+from labelcast.selection.signals import OnSignal, SignalStore
 from labelcast.sweeps.records import RANDOM
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ def select_labels(
     model: Callable[[], AnyModel],
     embed: Embed | None = None,
     allowed: Sequence[str],
+    metric: str = "exact_match",
     target: Sequence[Example] = (),
     task_ids: Sequence[str] | None = None,
     target_ids: Sequence[str] | None = None,
@@ -86,7 +86,8 @@ def select_labels(
         seed: of the method.
         model: gives the model for signals; the method may change it.
         embed: gives the vectors of texts; None lets the model do it.
-        allowed: the task's answers.
+        allowed: the answers to decode along; empty for free decoding.
+        metric: of the task.
         target: the labelled examples that a method may choose by.
         task_ids: the subtask of each example; None if unknown.
         target_ids: the subtask of each example of `target`; None if unknown.
@@ -107,6 +108,7 @@ def select_labels(
         model=model,
         embed=embed,
         allowed=allowed,
+        metric=metric,
         target=target,
         target_ids=target_ids,
         task_ids=None if task_ids is None else [task_ids[place] for place in order],
@@ -116,28 +118,10 @@ def select_labels(
     return tuple(pool[position] for position in chosen.positions)
 
 
-class _SharedStore(SignalStore):
-    """Signals that several processes use: one computes, the others wait and read."""
-
-    def __init__(self, folder: Path | None) -> None:
-        super().__init__(folder)
-        self._lock = None if folder is None else lock(folder / ".lock")
-
-    def rows(
-        self, name: str, about: Sequence[str], count: int, compute: Compute, part: int = PART
-    ) -> Arrays:
-        """A signal; see `SignalStore.rows`."""
-        with ExitStack() as held:
-            if self._lock is not None:
-                with suppress(OSError):  # no locks there: then each process computes it
-                    held.enter_context(self._lock)
-            return super().rows(name, about, count, compute, part)
+_STORES: dict[Path | None, SignalStore] = {}
 
 
-_STORES: dict[Path | None, _SharedStore] = {}
-
-
-def _store(folder: Path | None) -> _SharedStore:
+def _store(folder: Path | None) -> SignalStore:
     """The signals of a folder, also kept in this process until it uses another folder."""
     if folder not in _STORES:
         _STORES.clear()
@@ -147,5 +131,5 @@ def _store(folder: Path | None) -> _SharedStore:
                 make_folder(folder)
         except OSError:  # a machine of a cluster without the sweep's disk
             kept = None
-        _STORES[folder] = _SharedStore(kept)
+        _STORES[folder] = SignalStore(kept)
     return _STORES[folder]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.gradient_vectors import SIZE
-from labelcast.selection.clusters import divide
+from labelcast.selection.clusters import Counts, divide, in_turns, unit
 from labelcast.selection.labelled import contents
-from labelcast.selection.less import unit
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 from labelcast.selection.subjects import Projection, subject
@@ -29,7 +28,8 @@ PART = 256
 class Tive:
     """Draw examples by the value of their task and by their own value in it.
 
-    Adapters are trained on a random share of the pool, equally many of each task. A task's quota is
+    Adapters are trained on a random share of the pool, equally many of each task: 8% as published,
+    but at least 32, with a learning rate of 2e-4. A task's quota is
     proportional to the mean length of its examples' gradients. An example's value is the mean
     cosine of its gradient with those of its task, itself included, and the quota is drawn without
     replacement with probabilities softmax(value / temperature).
@@ -42,7 +42,7 @@ class Tive:
     """
 
     name = "tive"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.TASK_IDS, Need.GRADIENTS})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.TASK_IDS, Need.MODEL})
 
     def __init__(
         self,
@@ -69,25 +69,25 @@ class Tive:
         self.training = training or WarmUp(share=0.08, epochs=1)
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples, the tasks in alphabetical order; see `Selector`."""
+        """Choose n examples, one of each task in turn; see `Selector`."""
         vectors, norms = self._gradients(pool, seed)
-        members = _members(pool)
+        members = pool.tasks
         means = np.array([norms[rows].mean() for rows in members])
         counts = divide(n, means, [len(rows) for rows in members])
-        rng, chosen, values = np.random.default_rng(seed), [], np.zeros(pool.size)
+        rng, chosen, values = np.random.default_rng(seed), list[Counts](), np.zeros(pool.size)
         for rows, count in zip(members, counts, strict=True):
             own = vectors[rows].astype(np.float32)
             values[rows] = own @ own.mean(0)
             # The largest values with Gumbel noise: a draw by softmax without replacement.
             noisy = values[rows] / self.temperature + rng.gumbel(size=len(rows))
-            chosen.extend(rows[np.argsort(-noisy, kind="stable")[:count]].tolist())
-        positions = np.array(chosen, np.int64)
+            chosen.append(rows[np.argsort(-noisy, kind="stable")[:count]])
+        positions = in_turns(chosen)
         return Selection(positions, values[positions])
 
     def _gradients(self, pool: Pool, seed: int) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
         """Unit vectors [N,D] of the projected gradients, and the gradients' lengths [N]."""
         trained = subject(pool.lm, pool.examples, pool.allowed, self.training, seed)
-        drawn = _equal_shares(_members(pool), self.training.count(pool.size), seed)
+        drawn = _equal_shares(pool.tasks, self.training.count(pool.size), seed)
         done: list[bool] = []
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
@@ -108,14 +108,8 @@ class Tive:
         return signal["vectors"], signal["norms"]
 
 
-def _members(pool: Pool) -> list[NDArray[np.int64]]:
-    """The positions of each task's examples, the tasks in alphabetical order."""
-    ids = np.array(pool.task_ids)
-    return [np.flatnonzero(ids == name) for name in np.unique(ids)]
-
-
 def _equal_shares(members: Sequence[NDArray[np.int64]], count: int, seed: int) -> list[int]:
-    """Positions of `count` examples, as equally many of each task as there are, in order."""
+    """Positions of `count` examples in order, equally many of each task where possible."""
     rng = np.random.default_rng(seed)
     counts = divide(count, np.ones(len(members)), [len(rows) for rows in members])
     pairs = zip(members, counts, strict=True)

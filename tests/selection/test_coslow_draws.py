@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared_data import shared
 
 from labelcast.errors import InputError, LabelcastWarning
-from labelcast.selection.low_confidence import draw_random, pick_low_confidence
+from labelcast.selection.coslow_draws import draw_random, pick_low_confidence
 
 POOL = st.lists(
     st.one_of(st.floats(0, 1), st.sampled_from([0.5, math.nan])), min_size=1, max_size=200

@@ -5,11 +5,13 @@ Shapes: N prompts, S tokens, H features of a token, F of an embedding, K cluster
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labelcast.errors import InputError
 from labelcast.models.protocols import Progress
 from labelcast.selection.clusters import Vectors, assign, blocks, divide, members
 from labelcast.selection.pool import Need, Pool
@@ -34,10 +36,11 @@ class DataTailor:
     task. U is sum_j d_ij I_j over the example's cluster, divided by the mean row sum of d
     (Euclidean). R is I times the mean over the task's other clusters of exp(cosine of the centres).
 
-    The value is (turns rank(I) + rank(U) + rank(R)) / (turns + 2), in [0, 1], from ranks within the
-    task over its size, ties in the pool's order; turns are those of the user, 1 without a
-    conversation. A task's part of n is proportional to its size times the square of its mean
-    largest singular share. Without task ids all examples are one task.
+    The value is (turns rank(I) + rank(U) + rank(R)) / (turns + 2), in [0, 1), from ranks within the
+    task over its size, the mean rank for ties; turns are those of the user, 1 without a
+    conversation. In a cluster of one U is 0 / 0 by the formula; here it is 0, the lowest. A task's
+    part of n is proportional to its size times the square of its mean largest singular share.
+    Without task ids all examples are one task.
 
     Of more than 10,000 rows of a task, 10,000 are drawn and clustered, and the others join the
     cluster of the nearest centre. In a cluster of more than 20,000, U sums over 20,000 drawn rows,
@@ -55,9 +58,12 @@ class DataTailor:
     def __init__(
         self, *, entropy: ArrayLike | None = None, largest: ArrayLike | None = None
     ) -> None:
+        if (entropy is None) != (largest is None):
+            raise InputError("data-tailor: give both entropy and largest, or neither.")
         self.entropy, self.largest = entropy, largest
-        given = entropy is not None and largest is not None
-        self.needs = frozenset({Need.EMBEDDINGS} if given else {Need.EMBEDDINGS, Need.MODEL})
+        self.needs = frozenset(
+            {Need.EMBEDDINGS} if entropy is not None else {Need.EMBEDDINGS, Need.MODEL}
+        )
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`."""
@@ -70,10 +76,7 @@ class DataTailor:
         turns = np.ones(pool.size)
         if pool.examples:
             turns[:] = [_user_turns(example.turns) for example in pool.examples]
-        labels = np.zeros(pool.size, np.int64)
-        if pool.task_ids is not None:
-            labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
-        tasks, rng = members(labels, int(labels.max()) + 1), np.random.default_rng(seed)
+        tasks, rng = pool.tasks, np.random.default_rng(seed)
         sizes = np.array([len(rows) for rows in tasks])
         shares = np.array([float(np.mean(largest[rows])) for rows in tasks])
         quotas = divide(n, sizes * shares**2, sizes)
@@ -89,7 +92,8 @@ class DataTailor:
         if self.entropy is None:
             # Large tasks are sampled, by the seed.
             drawn = seed if max(sizes) > WARD else ""
-            about = pool.about(str(drawn), *(pool.task_ids or ()))
+            vectors = hashlib.sha256(np.ascontiguousarray(pool.embeddings).data).hexdigest()
+            about = pool.about(str(drawn), vectors, *(pool.task_ids or ()))
             values = pool.store.rows("data-tailor", about, pool.size, compute, pool.size)["values"]
         else:
             values = compute((), lambda done: None)["values"]
@@ -170,7 +174,7 @@ def _closeness(centres: Vectors) -> Values:
 
 
 def _ranks(values: Values) -> Values:
-    """Rank of each value over their number, in [0, 1); the least has 0."""
-    ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks / len(values)
+    """Rank of each value over their number, in [0, 1), the mean rank for ties; the least has 0."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Values = (np.cumsum(counts) - (counts + 1) / 2)[place] / len(values)
+    return ranks

@@ -1,4 +1,4 @@
-"""k-centre: each next example is the one farthest from all that are chosen."""
+"""k-centre: the next example is the one farthest from all chosen ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
+
+_ROUNDING = 1e-6
+"""Rounding gives duplicates a squared distance of up to this."""
 
 
 class KCentre:
@@ -32,7 +35,8 @@ class KCentre:
 
         def choose(chosen: int) -> None:
             distance = squares + squares[chosen] - 2 * (vectors @ vectors[chosen])
-            np.minimum(nearest, np.maximum(distance, 0), out=nearest)
+            distance[distance < _ROUNDING] = 0
+            np.minimum(nearest, distance, out=nearest)
             nearest[chosen] = -1  # below all distances, and stays so
 
         for chosen in pool.chosen:

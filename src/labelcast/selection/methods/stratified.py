@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from labelcast.selection.clusters import divide, in_turns, k_means, members
+from labelcast.selection.clusters import draw_in_turns, k_means, members
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 
@@ -32,17 +32,11 @@ class Stratified:
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`. Raises InputError without ids and embeddings."""
-        rng = np.random.default_rng(seed)
-        if pool.task_ids is not None:
-            labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
-        else:
+        groups = pool.tasks
+        if pool.task_ids is None:
             pool.check(Need.EMBEDDINGS, self.name)
-            labels = k_means(pool.embeddings, self.clusters, seed)[1]
-        groups = members(labels, int(labels.max()) + 1)
-        sizes = np.array([len(group) for group in groups])
-        # At random, so that the first groups do not always get what is left over.
-        order = rng.permutation(len(groups))
+            centres, labels = k_means(pool.embeddings, self.clusters, seed)
+            groups = members(labels, len(centres))
+        sizes = [len(group) for group in groups]
         weights = sizes if self.quota == "proportional" else np.ones(len(groups))
-        quotas = divide(n, weights[order], sizes[order])
-        drawn = [rng.permutation(groups[g])[:q] for g, q in zip(order, quotas, strict=True)]
-        return Selection(in_turns(drawn), np.full(n, np.nan))
+        return Selection(draw_in_turns(n, groups, weights, seed), np.full(n, np.nan))

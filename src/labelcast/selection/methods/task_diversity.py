@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.selection.clusters import divide, in_turns, members
+from labelcast.selection.clusters import draw_in_turns
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 
@@ -21,7 +21,7 @@ class TaskDiversity:
     that is too small gives all it has. The value is the task's mean confidence, in [0, 1]; NaN with
     uniform quotas. A task without any confidence gets the mean of the others.
 
-    The confidence is that of `labelcast score`: the formula of the source could not be read.
+    The confidence is that of `labelcast score`: the formula of the source was not available.
 
     Args:
         weighting: ``confidence`` (inverse) or ``uniform``.
@@ -38,20 +38,15 @@ class TaskDiversity:
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`."""
-        rng = np.random.default_rng(seed)
-        labels = np.unique(np.asarray(pool.task_ids), return_inverse=True)[1]
-        groups = members(labels, int(labels.max()) + 1)
-        means = np.full(len(groups), np.nan)
-        weights = np.ones(len(groups))
+        means, weights = np.full(len(pool.tasks), np.nan), np.ones(len(pool.tasks))
         if self.weighting == "confidence":
-            means = _means(pool.confidence, groups)
+            means = _means(pool.confidence, pool.tasks)
             weights = 1 / np.maximum(means, _LEAST)
-        order = rng.permutation(len(groups))
-        sizes = np.array([len(group) for group in groups])
-        quotas = divide(n, weights[order], sizes[order])
-        drawn = [rng.permutation(groups[g])[:q] for g, q in zip(order, quotas, strict=True)]
-        chosen = in_turns(drawn)
-        return Selection(chosen, means[labels[chosen]])
+        chosen = draw_in_turns(n, pool.tasks, weights, seed)
+        values = np.empty(pool.size)
+        for rows, mean in zip(pool.tasks, means, strict=True):
+            values[rows] = mean
+        return Selection(chosen, values[chosen])
 
 
 def _means(values: NDArray[np.float64], groups: list[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ class Dlc:
     of the weights that are left in each linear layer, as published: sparsity 0, 20 and 36%.
 
     A budget below `switch` of the pool is drawn from the easier half, a larger one from the harder
-    half, and what that half lacks from the other one. The published switch could not be read.
+    half, and what that half lacks from the other one. The published switch was not available.
 
     Source: Jiang et al. 2025 (arXiv 2402.05356).
     """
@@ -51,7 +51,7 @@ class Dlc:
         Args:
             cuts: how often weights are removed; each time gives one more copy.
             cut: the part of the remaining weights that a cut removes, in (0, 1).
-            switch: the share of the pool from which on the harder half is drawn from.
+            switch: budgets of at least this share of the pool draw from the harder half.
             batch_size: texts at once; None chooses a number for the device.
 
         Raises:

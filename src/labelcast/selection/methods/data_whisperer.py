@@ -64,7 +64,7 @@ class DataWhisperer:
         *,
         demonstrations: int = 5,
         questions: int = 3,
-        metric: str = "exact_match",
+        metric: str | None = None,
         layer: int | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,
     ) -> None:
@@ -73,14 +73,14 @@ class DataWhisperer:
         Args:
             demonstrations: examples of a batch.
             questions: questions of a batch.
-            metric: one of `tasks.metrics.METRICS`.
+            metric: one of `tasks.metrics.METRICS`; None takes that of the pool.
             layer: whose attention counts, from 0.
             max_new_tokens: the most tokens of an answer, if any text is one.
 
         Raises:
             InputError: no such metric, or a number below 1.
         """
-        if metric not in METRICS:
+        if metric is not None and metric not in METRICS:
             raise InputError(f"data-whisperer: metric {metric}: not one of {', '.join(METRICS)}.")
         if min(demonstrations, questions, max_new_tokens) < 1:
             raise InputError("data-whisperer: at least 1 demonstration, question and token.")
@@ -115,7 +115,8 @@ class DataWhisperer:
                 progress(1)
             return {"values": found}
 
-        settings = (self.demonstrations, self.questions, self.metric, self.layer)
+        metric = self.metric or pool.metric
+        settings = (self.demonstrations, self.questions, metric, self.layer)
         about = pool.about(
             *contents(pool.examples), *pool.allowed, f"{settings} {self.max_new_tokens} {seed}"
         )
@@ -155,7 +156,8 @@ class DataWhisperer:
             one.allowed or lm.tokenizer.decode(one.tokens, skip_special_tokens=True).strip()
             for one in generated
         ]
-        scores = score_answers(self.metric, texts, answers(asked), pool.allowed).values
+        metric = self.metric or pool.metric
+        scores = score_answers(metric, texts, answers(asked), pool.allowed).values
         if not any(scores):
             return zeros  # whatever the weights are
         ends = np.cumsum([len(tokens) for tokens in shown])

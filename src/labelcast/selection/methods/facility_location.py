@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heapreplace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
+from labelcast.selection.greedy import DIGITS, lazy_greedy
 from labelcast.selection.neighbours import nearest
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
-
-_DIGITS = 9
-"""Of gains, so that equal ones stay equal: two examples that serve only each other are common."""
 
 
 class FacilityLocation:
@@ -40,43 +36,22 @@ class FacilityLocation:
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
         """Choose n examples; see `Selector`."""
         vectors, size = pool.embeddings, pool.size
+        # Exactly 1 also where rounding makes it less; a vector of zeros is similar to nothing.
+        own = vectors.any(axis=1)
         if size <= max(self.dense, self.neighbours + 1):
             matrix = np.maximum(vectors.astype(np.float64) @ vectors.T, 0)
-            return lazy_greedy(matrix, n, pool.chosen)
+            np.fill_diagonal(matrix, own)
+            served = matrix[:, pool.chosen].max(axis=1, initial=0)
+            return lazy_greedy(matrix, n, served, without=pool.chosen)
         places, cosines = nearest(vectors, self.neighbours, seed)
         columns = np.append(places, np.arange(size)[:, None], axis=1)
-        values = np.append(cosines, np.ones((size, 1), np.float32), axis=1).clip(0)
+        # A number above 0, so that each column of the graph has one.
+        self_cosine = np.maximum(own, np.finfo(np.float32).tiny).astype(np.float32)
+        values = np.append(cosines, self_cosine[:, None], axis=1).clip(0)
         starts = np.arange(size + 1) * columns.shape[1]
         graph = csc_matrix((values.ravel(), columns.ravel(), starts), shape=(size, size))
         # Both directions: i is served by j also where only j has i as a neighbour.
         return graph_greedy(graph.maximum(graph.T.tocsc()).tocsc(), n, pool.chosen)
-
-
-def lazy_greedy(matrix: NDArray[np.float64], n: int, before: NDArray[np.int64]) -> Selection:
-    """Add n columns of a complete matrix to A, which starts with those `before`, greedily.
-
-    A column's gain is computed again only when the last known one, which it cannot exceed, is the
-    largest.
-    """
-    served = matrix[:, before].max(axis=1, initial=0)
-    gains = np.maximum(matrix - served[:, None], 0).sum(axis=0).round(_DIGITS)
-    gains[before] = -np.inf
-    heap = list(zip((-gains).tolist(), range(len(gains)), strict=True))
-    heapify(heap)
-    positions, values = np.empty(n, np.int64), np.empty(n)
-    for step in range(n):
-        while True:
-            j = heap[0][1]
-            gain = round(float(np.maximum(matrix[:, j] - served, 0).sum()), _DIGITS)
-            if heap[0][0] >= -gain:
-                break
-            heapreplace(heap, (-gain, j))
-            if heap[0] == (-gain, j):
-                break
-        positions[step], values[step] = j, gain
-        np.maximum(served, matrix[:, j], out=served)
-        heapreplace(heap, (np.inf, j))
-    return Selection(positions, values)
 
 
 def graph_greedy(graph: csc_matrix, n: int, before: NDArray[np.int64]) -> Selection:
@@ -112,4 +87,4 @@ def _gains(graph: csc_matrix, served: NDArray[np.float32]) -> NDArray[np.float64
     if not graph.shape[1]:
         return np.empty(0)
     more = np.maximum(graph.data - served[graph.indices], 0)
-    return np.add.reduceat(more, graph.indptr[:-1], dtype=np.float64).round(_DIGITS)
+    return np.add.reduceat(more, graph.indptr[:-1], dtype=np.float64).round(DIGITS)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError
 from labelcast.models.confidence import score_confidence
 from labelcast.models.protocols import Progress
-from labelcast.selection.clusters import Vectors, divide, k_means, members
+from labelcast.selection.clusters import Vectors, divide, k_means, members, unit
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 from labelcast.selection.signals import Arrays
@@ -77,13 +77,11 @@ def near_errors(
     vectors: Vectors, wrong: NDArray[np.float32], n: int, *, groups: int, seed: int
 ) -> Selection:
     """Choose n of the vectors [N,F] near clusters of the wrong ones [M,F]; see `ErrorDriven`."""
-    wrong = wrong / np.maximum(np.linalg.norm(wrong, axis=1, keepdims=True), 1e-12)
-    centres, labels = k_means(wrong, min(groups, len(wrong), n), seed)
+    centres, labels = k_means(unit(wrong), min(groups, len(wrong), n), seed)
     mass = np.array([len(rows) for rows in members(labels, len(centres))])
     order = np.argsort(-mass, kind="stable")
     quotas = divide(n, mass[order], np.full(len(order), len(vectors)))
-    units = centres[order] / np.maximum(np.linalg.norm(centres[order], axis=1)[:, None], 1e-12)
-    cosines = units @ vectors.T
+    cosines = unit(centres[order]) @ vectors.T
     # Others take at most n of a cluster's nearest, so 2 n of them are enough.
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : 2 * n]
     queues, left = [iter(row.tolist()) for row in nearest], quotas.copy()

@@ -16,10 +16,10 @@ class Typical:
     """The most typical example of each k-means cluster, largest clusters first.
 
     There are as many clusters as examples wanted and chosen before, at most `most`; a cluster with
-    k of the latter waits k turns. Typicality is the inverse of the
-    mean distance to the `neighbours` nearest examples of the same cluster (all of a smaller one),
-    of unit embeddings. Clusters of fewer than 5 are used only when the others are spent. If there
-    are more examples to choose than clusters, each cluster gives its next one in turn.
+    k examples chosen before is skipped k times. Typicality is the inverse of the mean distance to
+    the `neighbours` nearest examples of the same cluster (all of a smaller one), of unit
+    embeddings. Clusters of fewer than 5 are used only when the others are spent. If there are more
+    examples to choose than clusters, each cluster gives its next one in turn.
 
     The value is the typicality, above 0, infinite among duplicates and NaN in a cluster of one.
     In a cluster of more than 20,000 the neighbours are approximate; see `neighbours.nearest`.

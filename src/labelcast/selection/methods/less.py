@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.models.gradient_vectors import SIZE
+from labelcast.selection.clusters import unit
 from labelcast.selection.labelled import contents
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
@@ -35,15 +36,16 @@ class Less:
     the mean over the examples of a target subtask, then the maximum over subtasks.
 
     The adapters sit on the projections of attention; of an encoder on every linear layer, and its
-    head is trained too. Published: rank 128, alpha 512, for LLaMA 7B; see `WarmUp` for what follows
-    the model's and the pool's size.
+    head is trained too. Published: rank 128, alpha 512 and a learning rate of 2e-5, for LLaMA 7B.
+    Here the rate is 2e-4, at least 32 examples are trained on, and the rest follows the size of the
+    model and the pool; see `WarmUp`.
 
     Source: Xia et al. 2024 (arXiv 2402.04333), sections 3 and 4; repository princeton-nlp/LESS,
     whose code has sqrt(v + 1e-8) in place of sqrt(v) + 1e-8.
     """
 
     name = "less"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.TARGET, Need.GRADIENTS})
+    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.TARGET, Need.MODEL})
 
     def __init__(
         self,
@@ -142,9 +144,3 @@ class Less:
         projection = Projection(self.size, seed, self.batch_size)
         found = trained.vectors(rows, projection, direction, progress)
         return unit(found.values)
-
-
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1, [N,D]; a row of zeros stays one."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

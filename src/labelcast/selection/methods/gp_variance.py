@@ -1,4 +1,4 @@
-"""Gaussian process variance: each next example is the one that the chosen ones say least about."""
+"""Gaussian process variance: the next example has the largest posterior variance."""
 
 from __future__ import annotations
 

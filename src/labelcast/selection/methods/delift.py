@@ -5,17 +5,17 @@ Shapes: N examples, Q examples of the target set, C contexts.
 
 from __future__ import annotations
 
-import heapq
 import time
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoding import Encoded, encoded
+from labelcast.selection.greedy import lazy_greedy
 from labelcast.selection.labelled import contents, language_model
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from labelcast.models.causal import LanguageModel
     from labelcast.models.protocols import Progress
     from labelcast.selection.signals import Arrays
+
+Bound = float | NDArray[np.float64]
 
 LIMIT = 1000
 PART = 8
@@ -73,16 +75,17 @@ class Delift:
                 f"each pair, so {self.limit:,} are the most. Draw a random part of the pool first, "
                 "or use --method less or facility-location."
             )
-        lm = language_model(pool, self.name)
-        floor, cap = self._bounds(pool, lm)
-        return cover(self._utilities(pool, lm, target=False), n, floor=floor, cap=cap)
+        utilities = self.utilities(pool, target=False)
+        covered, most = self.bounds(pool)
+        return lazy_greedy(np.minimum(utilities, most), n, np.full(pool.size, covered))
 
-    def _bounds(self, pool: Pool, lm: LanguageModel) -> tuple[ArrayLike, ArrayLike]:
-        """What is covered before anything is taken, and the most that counts; [N] or a number."""
+    def bounds(self, pool: Pool) -> tuple[Bound, Bound]:
+        """What is covered at the beginning, [N] or a number, and the most that counts, [N,1]."""
         return 0.0, np.inf
 
-    def _utilities(self, pool: Pool, lm: LanguageModel, *, target: bool) -> NDArray[np.float64]:
+    def utilities(self, pool: Pool, *, target: bool) -> NDArray[np.float64]:
         """U [N,C] of each example of the pool, or of the target set, for each of the pool."""
+        lm = language_model(pool, self.name)
         end = [] if lm.tokenizer.eos_token_id is None else [int(lm.tokenizer.eos_token_id)]
         pairs = encoded(lm, pool.examples, between=end)
         given = pool.target if target else pool.examples
@@ -137,62 +140,6 @@ class Delift:
             )
 
 
-class DeliftTargeted(Delift):
-    """`Delift` for a target set: what the target's examples do not help with does not count.
-
-    Maximises sum_i min(max_{j taken} u_ij, eta max_q u_iq), with the utilities u_iq of the target's
-    examples q as contexts of the pool's.
-
-    Source: as `Delift`; facility location mutual information.
-    """
-
-    name = "delift-targeted"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL, Need.TARGET})
-
-    def __init__(
-        self,
-        *,
-        eta: float = 1.0,
-        limit: int = LIMIT,
-        scaled: bool = False,
-        batch_size: int | None = None,
-    ) -> None:
-        """Settings: those of `Delift`, and `eta`, the weight of the target."""
-        super().__init__(limit=limit, scaled=scaled, batch_size=batch_size)
-        self.eta = eta
-
-    def _bounds(self, pool: Pool, lm: LanguageModel) -> tuple[ArrayLike, ArrayLike]:
-        return 0.0, self.eta * self._utilities(pool, lm, target=True).max(1)
-
-
-class DeliftContinual(Delift):
-    """`Delift` beside data that the model was trained on: only what that does not cover counts.
-
-    The target set is that data. Maximises sum_i max(max_{j taken} u_ij - nu max_e u_ie, 0), with
-    the utilities u_ie of its examples e as contexts of the pool's.
-
-    Source: as `Delift`; facility location conditional gain.
-    """
-
-    name = "delift-continual"
-    needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.LANGUAGE_MODEL, Need.TARGET})
-
-    def __init__(
-        self,
-        *,
-        nu: float = 1.0,
-        limit: int = LIMIT,
-        scaled: bool = False,
-        batch_size: int | None = None,
-    ) -> None:
-        """Settings: those of `Delift`, and `nu`, the weight of the earlier data."""
-        super().__init__(limit=limit, scaled=scaled, batch_size=batch_size)
-        self.nu = nu
-
-    def _bounds(self, pool: Pool, lm: LanguageModel) -> tuple[ArrayLike, ArrayLike]:
-        return self.nu * self._utilities(pool, lm, target=True).max(1), np.inf
-
-
 def distances(
     lm: LanguageModel, pairs: Sequence[Encoded], batch_size: int | None, progress: Progress
 ) -> NDArray[np.float64]:
@@ -201,40 +148,3 @@ def distances(
 
     losses = token_losses(lm, pairs, batch_size=batch_size, progress=progress)
     return np.array([np.sqrt(np.mean((1 - np.exp(-one)) ** 2)) for one in losses])
-
-
-def cover(
-    utilities: NDArray[np.float64], n: int, *, floor: ArrayLike = 0.0, cap: ArrayLike = np.inf
-) -> Selection:
-    """Take n columns to maximise sum_i max_{j taken} u_ij, each u_ij kept in [floor_i, cap_i].
-
-    Lazy greedy: a column's gain only falls, so it is computed again only if it may be the largest.
-    Of equal gains the first column is taken.
-
-    Args:
-        utilities: u, [N,C].
-        n: at most C.
-        floor: what is covered at the beginning, [N] or a number.
-        cap: the most that counts, [N] or a number.
-
-    Returns:
-        The columns in the order taken, with their gains.
-    """
-    count, columns = utilities.shape
-    low, high = (np.broadcast_to(np.asarray(b, np.float64), count) for b in (floor, cap))
-    bounded = np.maximum(np.minimum(utilities, high[:, None]), low[:, None])
-    best = low.copy()
-    waiting = [(-float((bounded[:, j] - best).sum()), j, 0) for j in range(columns)]
-    heapq.heapify(waiting)
-    chosen: list[int] = []
-    gains: list[float] = []
-    while len(chosen) < n:
-        gain, j, known = heapq.heappop(waiting)
-        if known == len(chosen):
-            chosen.append(j)
-            gains.append(-gain)
-            best = np.maximum(best, bounded[:, j])
-        else:
-            gain = -float(np.maximum(bounded[:, j] - best, 0).sum())
-            heapq.heappush(waiting, (gain, j, len(chosen)))
-    return Selection(np.array(chosen, np.int64), np.array(gains))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,13 +90,26 @@ class Less:
         member /= member.sum(1, keepdims=True)  # [T,targets]
         trained = subject(pool.lm, examples, pool.allowed, self.training, seed)
         drawn = np.random.default_rng(seed).permutation(count)[: self.training.count(count)]
-        state: list[Checkpoint] = []
 
+        @cache  # trained only if a part is missing
         def checkpoints() -> list[Checkpoint]:
-            if not state:
-                rows = sorted(drawn.tolist())
-                state.extend(warm_up(trained, rows, self.training, seed, pool.store.on_signal))
-            return state
+            rows = sorted(drawn.tolist())
+            return warm_up(trained, rows, self.training, seed, pool.store.on_signal)
+
+        @cache
+        def targets(epoch: int) -> NDArray[np.float32]:
+            """The mean gradient of each target subtask at a checkpoint, [T,D]."""
+            load_checkpoint(trained, checkpoints()[epoch])
+            ids = range(count, len(examples))
+            found = self._unit(trained, ids, None, seed, lambda done: None)
+            return (member @ found).astype(np.float32)
+
+        def compute(epoch: int, rows: Sequence[int], progress: Progress) -> Arrays:
+            wanted, checkpoint = targets(epoch), checkpoints()[epoch]
+            load_checkpoint(trained, checkpoint)
+            found = self._unit(trained, rows, checkpoint, seed, progress)
+            rate = np.full(len(rows), checkpoint.rate)
+            return {"values": (found @ wanted.T).astype(np.float64), "rate": rate}
 
         about = pool.about(
             *contents(examples),
@@ -107,25 +121,8 @@ class Less:
         total = np.zeros((count, len(names)))
         rates = np.zeros(self.training.epochs)
         for epoch in range(self.training.epochs):
-            targets: list[NDArray[np.float32]] = []
-
-            def compute(
-                rows: Sequence[int],
-                progress: Progress,
-                epoch: int = epoch,
-                targets: list[NDArray[np.float32]] = targets,
-            ) -> Arrays:
-                checkpoint = checkpoints()[epoch]
-                load_checkpoint(trained, checkpoint)
-                if not targets:
-                    ids = range(count, len(examples))
-                    found = self._unit(trained, ids, None, seed, lambda done: None)
-                    targets.append((member @ found).astype(np.float32))
-                found = self._unit(trained, rows, checkpoint, seed, progress)
-                rate = np.full(len(rows), checkpoint.rate)
-                return {"values": (found @ targets[0].T).astype(np.float64), "rate": rate}
-
-            signal = pool.store.rows(f"less-{epoch + 1}", about, count, compute, part=PART)
+            name, of_epoch = f"less-{epoch + 1}", partial(compute, epoch)
+            signal = pool.store.rows(name, about, count, of_epoch, part=PART)
             rates[epoch] = signal["rate"][0]
             total += rates[epoch] * signal["values"]
         values: NDArray[np.float64] = (total / rates.sum()).max(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,12 +89,13 @@ class Tive:
         """Unit vectors [N,D] of the projected gradients, and the gradients' lengths [N]."""
         trained = subject(pool.lm, pool.examples, pool.allowed, self.training, seed)
         drawn = _equal_shares(pool.tasks, self.training.count(pool.size), seed)
-        done: list[bool] = []
+
+        @cache  # only if a part is missing
+        def train() -> None:
+            warm_up(trained, drawn, self.training, seed, pool.store.on_signal)
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
-            if not done:
-                warm_up(trained, drawn, self.training, seed, pool.store.on_signal)
-                done.append(True)
+            train()
             projection = Projection(self.size, seed, self.batch_size)
             found = trained.vectors(rows, projection, None, progress)
             return {"vectors": unit(found.values).astype(np.float16), "norms": found.norms}

@@ -66,7 +66,7 @@ def test_sketch_equals_autograd_on_the_embedded_model(
     smollm2: LanguageModel, circa_labelled: list[Encoded]
 ) -> None:
     """On published examples, padded and with a shared prefix."""
-    pairs = sorted(circa_labelled, key=lambda pair: len(pair.tokens))[:3]
+    pairs = sorted(circa_labelled, key=lambda pair: len(pair.tokens))[:2]
     assert upper(sketched(smollm2, pairs, 2)) == pytest.approx(by_peft(smollm2, pairs), abs=1e-4)
 
 

@@ -78,4 +78,5 @@ def select(
         facts = {"file": str(out), "method": method, "n": len(found), "seed": seed}
         print_json(facts | {"values": ends or None})
         return
-    say(f"Wrote {len(found):,} examples, chosen by {method}, to {out}.")
+    many = f"{len(found):,} example{'s' * (len(found) > 1)}"
+    say(f"Wrote {many}, chosen by {method}, to {out}.")

@@ -41,7 +41,7 @@ class SelectedExample:
     Attributes:
         id: the record's own ``id`` if it has one, else the hash of its content.
         index: position in the pool, from 0.
-        rank: from 1, best or first chosen first.
+        rank: from 1, in order of preference.
         value: what the method gives it, in its own unit; NaN for a method without values.
     """
 
@@ -117,7 +117,7 @@ def select(
             returns what is called with the number of examples done since the last call.
 
     Returns:
-        The chosen examples, best or first chosen first.
+        The chosen examples, in order of preference.
 
     Raises:
         InputError: no such method, `n` out of range, a broken record, or something that the method
@@ -344,7 +344,7 @@ def choose_more(
     Of these, the method knows `chosen`, the examples of the set that it adds to.
 
     Returns:
-        Positions in the pool, best or first chosen first.
+        Positions in the pool, in order of preference.
 
     Raises:
         InputError: too few examples are left, or as `select`.

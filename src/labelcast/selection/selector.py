@@ -54,7 +54,7 @@ def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selectio
     if n < 1:
         raise InputError(f"--n {n}: at least 1 example must be chosen.")
     if n > left:
-        raise InputError(f"--n {n}: more than the pool's {left} examples.")
+        raise InputError(f"--n {n}: more than the pool's {left} example{'s' * (left != 1)}.")
     for need in sorted(selector.needs):
         pool.check(need, selector.name)
     if len(pool.chosen) and not getattr(selector, "continues", False):

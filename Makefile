@@ -20,7 +20,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # mkdocs prints a notice about its successor at every build otherwise.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: install demo check docs test test-all test-oldest wheel-check bench clean
+.PHONY: install demo lint check docs test test-all test-oldest wheel-check bench clean
 
 install: $(STAMP)
 
@@ -36,10 +36,12 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 demo: $(STAMP)
 	$(BIN)/labelcast demo --out demo-run
 
-check: $(STAMP)
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check: lint
 	$(BIN)/python -m mkdocs build --quiet --strict
 
 docs: $(STAMP)
@@ -49,10 +51,11 @@ docs: $(STAMP)
 $(VENV)/.browser: $(STAMP) tests/install_browser.sh
 	sh tests/install_browser.sh $(VENV)
 
-test: check $(VENV)/.browser
+# The tests build the site too.
+test: lint $(VENV)/.browser
 	$(BIN)/python $(PYTEST)
 
-test-all: check $(VENV)/.browser
+test-all: lint $(VENV)/.browser
 	$(BIN)/python $(PYTEST) -m 'slow or not slow'
 
 # The oldest versions, in an environment of their own. Tests of pages in a browser, of other tools'

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,11 +70,17 @@ def inline_commands() -> Iterator[tuple[str, str]]:
             yield page.name, " ".join(text.split())
 
 
+@cache
+def commands() -> Any:
+    """The command line as click sees it."""
+    return typer.main.get_command(build())
+
+
 @pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
 def test_a_shown_command_line_can_be_run(page: str, line: str) -> None:
     """The command exists and takes the shown options and arguments."""
     words = shlex.split(line, comments=True)[1:]
-    group: Any = typer.main.get_command(build())
+    group = commands()
     above = typer.Context(group, info_name="labelcast")
     command = group.get_command(above, words[0])
     assert command is not None or words[0].startswith("--"), f"{page}: {line}"
@@ -92,7 +99,7 @@ def test_a_command_in_a_sentence_exists_with_its_options(page: str, line: str) -
     words = line.split()[1:]
     if words[0] == "COMMAND":
         return
-    group: Any = typer.main.get_command(build())
+    group = commands()
     above = typer.Context(group, info_name="labelcast")
     command = group if words[0].startswith("-") else group.get_command(above, words[0])
     assert command is not None, f"{page}: {line}"

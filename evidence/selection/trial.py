@@ -154,7 +154,8 @@ def effect(values: Sequence[float], sign: int = 1) -> Effect:
 
 def lines(scores: Scores) -> Iterator[str]:
     """The report, as two tables in Markdown."""
-    tasks = learned(scores)
+    measured = {task for task, method in scores if method != RANDOM}
+    tasks = [task for task in learned(scores) if task in measured]
     methods = sorted({method for _, method in scores} - {RANDOM})
     seeds = {
         len(by_seed)
@@ -162,7 +163,7 @@ def lines(scores: Scores) -> Iterator[str]:
         if method != RANDOM and task in tasks
         for by_seed in by_budget.values()
     }
-    yield f"{len(tasks)} tasks that it learns: {', '.join(tasks)}; seeds: {sorted(seeds)}"
+    yield f"{len(tasks)} measured tasks that it learns: {', '.join(tasks)}; seeds: {sorted(seeds)}"
     yield ""
     yield "| method | " + " | ".join(f"at {n:,}" for n in BUDGETS) + " |"
     yield "|---" * (len(BUDGETS) + 1) + "|"

@@ -18,6 +18,7 @@ from labelcast.forecast.particles import (
     LOG_NODES,
     NODES,
     Draws,
+    PriorDraws,
     condition,
     effective,
     normalised,
@@ -67,7 +68,7 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
     """With few draws near the score, the posterior agrees with that of very many draws."""
     scores = _seen((50, level), (100, level), sd=sd)
     few = 1.5 * lattice_normals(2000, 1, 0)
-    _, found = condition(Levels(), few, np.full(2000, 1 / 2000), scores)
+    _, found = condition(Levels(), PriorDraws.of(Levels(), few, np.full(2000, 1 / 2000)), scores)
     many = 1.5 * lattice_normals(200_000, 1, 5)
     curve = 1 / (1 + np.exp(-many[:, 0]))
     fit = sum(
@@ -86,7 +87,9 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
 def test_posterior_draws_are_curves(ends: tuple[float | None, float | None], sd: float) -> None:
     """Weights sum to 1, curves are finite and never fall, and enough draws count."""
     scores = _seen((50, 0.55), (100, 0.57), (100, 0.6), (700, 0.7), sd=sd)
-    _, found = condition(ScoreFamily(*ends), *score_draws(Prior.load()), scores, FEW)
+    family = ScoreFamily(*ends)
+    drawn = PriorDraws.of(family, *score_draws(Prior.load()))
+    _, found = condition(family, drawn, scores, FEW)
     assert found.weights.sum() == pytest.approx(1) and (found.weights >= 0).all()
     assert np.isfinite(found.curves).all() and (np.diff(found.curves) >= -1e-12).all()
     assert found.curves.min() >= 0 and found.curves.max() <= 1
@@ -111,7 +114,8 @@ BLURRED = pytest.mark.xfail(
 )
 def test_curves_pass_through_a_precise_score(score: float, sd: float) -> None:
     """The curve is within a few sds, and within 0.01, of a precise score."""
-    _, found = condition(ScoreFamily(), *score_draws(Prior.load()), _seen((100, score), sd=sd))
+    drawn = PriorDraws.of(ScoreFamily(), *score_draws(Prior.load()))
+    _, found = condition(ScoreFamily(), drawn, _seen((100, score), sd=sd))
     low, high = interval(found.at(100), found.weights, 0.9)
     reach = min(5 * max(sd, 1e-3), 0.011)
     assert score - reach < low <= high < score + reach

@@ -288,7 +288,9 @@ _FLAT_SD = np.array([1.0, 0.7, 1.0, 0.3, 0.3, 0.5, 0.3])
 _NO_JUMP = 8.0
 
 
-def score_draws(prior: Prior, *, losses: bool = False, frozen: bool = False) -> tuple[Array, Array]:
+def score_draws(
+    prior: Prior, *, losses: bool = False, frozen: bool = False, draws: int | None = None
+) -> tuple[Array, Array]:
     """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
 
     Nearly half of the curves have their level in the score replaced, with the same share of the
@@ -296,11 +298,12 @@ def score_draws(prior: Prior, *, losses: bool = False, frozen: bool = False) -> 
     as for metrics that never come near 1, and a tenth stays at the bottom for a long time. With
     `frozen`, a share of `Prior.never_learned` stays flat.
     """
-    normals = lattice_normals(DRAWS, FITTED + 6, 0)
+    draws = DRAWS if draws is None else draws
+    normals = lattice_normals(draws, FITTED + 6, 0)
     assumed = normals[:, FITTED : BEND + 1]
     if losses:
         drawn = prior.losses.draw(normals[:, :FITTED])
-        return np.column_stack([drawn, assumed]), np.full(DRAWS, 1 / DRAWS)
+        return np.column_stack([drawn, assumed]), np.full(draws, 1 / draws)
     fitted = prior.scores.draw(normals[:, :FITTED])
     blocks = [
         fitted,
@@ -312,7 +315,7 @@ def score_draws(prior: Prior, *, losses: bool = False, frozen: bool = False) -> 
     if frozen:
         blocks.append(_around(_FLAT_MEAN, _FLAT_SD, normals))
         shares = [(1 - prior.never_learned) * share for share in shares] + [prior.never_learned]
-    ends = np.round(DRAWS * np.cumsum([0.0, *shares])).astype(int)
+    ends = np.round(draws * np.cumsum([0.0, *shares])).astype(int)
     drawn = np.concatenate(
         [block[a:b] for block, (a, b) in zip(blocks, pairwise(ends), strict=True)]
     )

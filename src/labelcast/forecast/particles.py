@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -155,12 +155,31 @@ def pooled(parts: list[tuple[Draws, float]]) -> Draws:
     )
 
 
+class PriorDraws(NamedTuple):
+    """Draws of a family before the scores.
+
+    Attributes:
+        parameters: of the prior, [B, P].
+        curves: their scores at `NODES`, [B, G].
+        ends: log likelihood of the known ends, [B].
+        log_weights: of the prior, [B].
+    """
+
+    parameters: Array
+    curves: Array
+    ends: Array
+    log_weights: Array
+
+    @classmethod
+    def of(cls, family: Family, parameters: Array, weights: Array) -> "PriorDraws":
+        """Return draws of the prior, [B, P], with their weights, [B]."""
+        curves = family.curves(parameters)
+        ends = family.log_weight(parameters, curves)
+        return cls(parameters, curves, ends, np.log(weights + 1e-300))
+
+
 def condition(
-    family: Family,
-    parameters: Array,
-    prior: Array,
-    scores: Scores,
-    few: float = FEW_IN_ORDER,
+    family: Family, prior: PriorDraws, scores: Scores, few: float = FEW_IN_ORDER
 ) -> tuple[Draws, Draws]:
     """Weigh draws of a family by the known ends alone, and by observed scores too.
 
@@ -170,36 +189,23 @@ def condition(
 
     Args:
         family: of curves.
-        parameters: draws of the prior, [B, P].
-        prior: their weights, [B], sum 1.
+        prior: its draws.
         scores: observed.
         few: effective draws below which they are replaced.
 
     Returns:
         The draws before the scores, and given them.
     """
-    log_prior = np.log(prior + 1e-300)
-    curves = family.curves(parameters)
-    ends = family.log_weight(parameters, curves)
     # Without scores fewer draws will do.
-    some = slice(None, None, max(len(parameters) // _PLENTY, 1))
-    drawn = parameters[some], curves[some], ends[some]
-    before = _weighed(family, drawn, log_prior[some], Scores(), few)
-    if not scores.all:
-        return before, before
-    return before, _weighed(family, (parameters, curves, ends), log_prior, scores, few)
+    some = slice(None, None, max(len(prior.parameters) // _PLENTY, 1))
+    before = _weighed(family, PriorDraws(*(part[some] for part in prior)), Scores(), few)
+    return before, _weighed(family, prior, scores, few) if scores.all else before
 
 
-def _weighed(
-    family: Family,
-    drawn: tuple[Array, Array, Array],
-    log_weights: Array,
-    scores: Scores,
-    few: float,
-) -> Draws:
-    """Weigh draws (parameters, curves, log likelihood of the ends) by all that is known."""
+def _weighed(family: Family, prior: PriorDraws, scores: Scores, few: float) -> Draws:
+    """Weigh draws by all that is known."""
     groups = scores.groups()
-    parameters, curves, ends = drawn
+    parameters, curves, ends, log_weights = prior
     fit = ends + _log_likelihood(family, parameters, curves, groups)
     left = 1.0
     for step in range(_MOST_STEPS):

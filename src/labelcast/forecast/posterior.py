@@ -8,11 +8,12 @@ The draws are tilted until their mean gain lies part of the way to the rule's.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from labelcast.forecast import families
 from labelcast.forecast.answer import Shares
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array, AucEstimate
 from labelcast.forecast.families import GainFamily, Prior, ScoreFamily, gain_draws, score_draws
@@ -22,6 +23,7 @@ from labelcast.forecast.particles import (
     FEW_IN_ORDER,
     Draws,
     Family,
+    PriorDraws,
     condition,
     normalised,
     pooled,
@@ -178,7 +180,8 @@ def posterior(question: Question, estimate: AucEstimate | None) -> Posterior:
 def _plain_gains() -> Draws:
     """Return draws of the published gain curves before anything is known, in gains."""
     prior = Prior.load()
-    return condition(GainFamily(prior, 0.0, 1.0), *gain_draws(prior, _PLAIN), Scores())[0]
+    family = GainFamily(prior, 0.0, 1.0)
+    return condition(family, PriorDraws.of(family, *gain_draws(prior, _PLAIN)), Scores())[0]
 
 
 def joined(parts: Sequence[Part]) -> Draws:
@@ -202,20 +205,42 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     published = published and not frozen
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
-    drawn = score_draws(prior, losses=loss, frozen=frozen)
-    part = _part(ScoreFamily(*ends, frozen), drawn, scores, few)
+    part = _part(*_score_prior(prior, *ends, loss, frozen, families.DRAWS), scores, few)
     if scores.all and not published and not loss and not frozen:
         part = part._replace(tilt=headroom_tilt(part.given, prior, scores))
     if loss or not published:
         return [part]
-    gains = _part(GainFamily(prior, *ends), gain_draws(prior), scores, few)
+    gains = _part(*_gain_prior(prior, *ends), scores, few)
     share = SHARE_WITH_COSLOW if question.ceiling is None else SHARE_WITH_CEILING
     return [part._replace(share=1 - share), gains._replace(share=share)]
 
 
-def _part(family: Family, drawn: tuple[Array, Array], scores: Scores, few: float) -> Part:
-    before, given = condition(family, *drawn, scores, few)
+def _part(family: Family, prior: PriorDraws, scores: Scores, few: float) -> Part:
+    before, given = condition(family, prior, scores, few)
     return Part(given, before, 1.0)
+
+
+# Several forecasts in a row, for example for a report, have the same ends and the same draws.
+@lru_cache(maxsize=2)
+def _score_prior(
+    prior: Prior,
+    zero_shot: float | None,
+    ceiling: float | None,
+    losses: bool,
+    frozen: bool,
+    draws: int,
+) -> tuple[Family, PriorDraws]:
+    family = ScoreFamily(zero_shot, ceiling, frozen)
+    drawn = score_draws(prior, losses=losses, frozen=frozen, draws=draws)
+    return family, PriorDraws.of(family, *drawn)
+
+
+@lru_cache(maxsize=2)
+def _gain_prior(
+    prior: Prior, zero_shot: float | None, ceiling: float | None
+) -> tuple[Family, PriorDraws]:
+    family = GainFamily(prior, zero_shot, ceiling)
+    return family, PriorDraws.of(family, *gain_draws(prior))
 
 
 def headroom_tilt(draws: Draws, prior: Prior, scores: Scores) -> Tilt | None:

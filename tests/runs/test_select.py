@@ -141,6 +141,9 @@ def test_tasks_of_the_pool(tmp_path: Path) -> None:
     pool[4]["kind"] = None
     with pytest.raises(InputError, match=r"--group-by: pool, record 5, field 'kind'.*missing"):
         select(pool, 2, method=ByTask(), task=OPEN, group_by="kind")
+    pool[4]["kind"] = " "
+    with pytest.raises(InputError, match=r"--group-by: pool, record 5, field 'kind': blank"):
+        select(pool, 2, method=ByTask(), task=OPEN, group_by="kind")
     del pool[4]["kind"]
     with pytest.raises(InputError, match=r"record 5: no field '"):
         select(pool, 2, method=ByTask(), task=OPEN, group_by="kind")

@@ -124,7 +124,7 @@ def groups(
     None if the field is not `needed` and the first record lacks it.
 
     Raises:
-        InputError: a record lacks the field, or its value is no text.
+        InputError: a record lacks the field, or its value is no text or is blank.
     """
     found: dict[int, str] = {}
     for record in usable_records(source, task):
@@ -133,7 +133,10 @@ def groups(
         if not needed and not found and not has_field(record.values, field):
             return None
         value = need_field(record.values, field, f"--group-by: {record.where}")
-        found[record.index] = as_text(value, f"--group-by: {record.where}, field {field!r}")
+        where = f"--group-by: {record.where}, field {field!r}"
+        found[record.index] = as_text(value, where)
+        if not found[record.index].strip():
+            raise InputError(f"{where}: blank. Give every record a value there.")
     return found
 
 

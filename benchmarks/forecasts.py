@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from labelcast.forecast import posterior
 from labelcast.forecast.forecasting import forecast
 
 Scores = list[tuple[int, float]]
@@ -57,6 +58,12 @@ def cpu(call: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def new_draws() -> None:
+    """Forget the draws of the prior that forecasts with the same ends share."""
+    posterior._score_prior.cache_clear()
+    posterior._gain_prior.cache_clear()
+
+
 def main() -> None:
     """Print a line for every question."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -67,6 +74,7 @@ def main() -> None:
         ours, theirs = [], []
         for _ in range(turns):
             known = COSLOW if name.endswith("CoS-Low") else {}
+            new_draws()  # as in a process that makes one forecast
             ours.append(cpu(partial(forecast, observations=scores, target_score=0.85, **known)))
             theirs.append(cpu(partial(power_law, scores)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

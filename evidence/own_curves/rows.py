@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import JsonLines
@@ -33,10 +34,16 @@ GENERATED = (
 """Generated tasks. A frozen minilm learns little of them besides post_room."""
 
 _KEPT = {
-    *("task", "model", "recipe", "budget", "seed", "metric", "score", "score_sd", "test_size"),
+    *("task", "model", "budget", "seed", "metric", "score", "test_size"),
     *("steps", "best_step", "seconds", "recipe_digest", "fingerprint", "test_digest", "decoding"),
     *("selector", "selection_seconds"),
 }
+
+
+def short(row: ScoreRow) -> dict[str, Any]:
+    """A row as it is kept: without what has its default value, and with rounded numbers."""
+    kept = row.model_dump(include=_KEPT, exclude_defaults=True)
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in kept.items()}
 
 
 class Rows(JsonLines):
@@ -61,4 +68,4 @@ class Rows(JsonLines):
         known = self.keys()
         for row in rows:
             if row.key not in known and not row.error:
-                self.add(row.model_dump(include=_KEPT))
+                self.add(short(row))

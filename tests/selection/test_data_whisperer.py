@@ -147,11 +147,13 @@ def test_a_signal_resumes_after_a_kill(
 def test_the_models_attention_function_is_restored(tiny: LanguageModel) -> None:
     """Rows of attention add up to the number of heads; the model runs as before."""
     before = tiny.model.config._attn_implementation
+    # transformers leaves hooks of its own once another test has read hidden states.
+    hooks = [len(m._forward_hooks) for m in tiny.model.modules()]
     found = attention_given(tiny, [5, 6, 7, 8, 9], 2, 0)
     assert found.shape == (2, 5)
     assert np.allclose(found.sum(1), 4, atol=1e-4)
     assert tiny.model.config._attn_implementation == before
-    assert all(not m._forward_hooks for m in tiny.model.modules())
+    assert hooks == [len(m._forward_hooks) for m in tiny.model.modules()]
     with pytest.raises(InputError, match="attention of its layer 7 cannot be read"):
         attention_given(tiny, [5, 6], 1, 7)
 

@@ -115,8 +115,9 @@ class Question:
             InputError: the first thing that is wrong, named by its command-line option.
             TypeError: there is no such option.
         """
-        if unknown := options.keys() - Options.__annotations__.keys():
-            raise TypeError(f"a forecast has no option {min(unknown)!r}")
+        names = Options.__annotations__
+        if unknown := options.keys() - names.keys():
+            raise TypeError(f"a forecast has no option {min(unknown)!r}, only {', '.join(names)}")
         level = checked_level(options.get("level", DEFAULT_LEVEL))
         scale = scale_of(options)
         given = _given_scores(options.get("observations", ()), scale)

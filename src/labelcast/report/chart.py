@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -31,7 +31,6 @@ MOST_NAMED = 12
 NARROW = 420
 """Below this width, in pixels, the axis of labels has fewer ticks."""
 
-
 _THEMED = Palette("currentColor", "#838b94", "rgba(128, 128, 128, 0.25)", "#3f84d4", "transparent")
 """Colours for a light and a dark page: text takes the page's own, the rest is of middle tone."""
 
@@ -51,23 +50,14 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> alt.LayerC
         >>> chart.width
         640
     """
-    made = curve_chart(answer, width=width, height=height).to_dict(validate=False)
-    colours = dict(zip(PALETTE, _THEMED, strict=True))
-    chart: alt.LayerChart = alt.LayerChart.from_dict(_recoloured(made, colours), validate=False)
-    return chart
+    return curve_chart(answer, width=width, height=height, colours=_THEMED)
 
 
-def _recoloured(value: Any, colours: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _recoloured(part, colours) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_recoloured(part, colours) for part in value]
-    return colours.get(value, value) if isinstance(value, str) else value
-
-
-def curve_chart(answer: Forecast, *, width: int, height: int) -> alt.LayerChart:
-    """The chart of `plot` in the colours of `PALETTE`."""
-    frame = Frame.of(answer, width)
+def curve_chart(
+    answer: Forecast, *, width: int, height: int, colours: Palette = PALETTE
+) -> alt.LayerChart:
+    """The chart of `plot` in some colours."""
+    frame = Frame.of(answer, width, colours)
     layers = [
         *_curve(answer, frame),
         *_needed(answer, frame),
@@ -76,29 +66,29 @@ def curve_chart(answer: Forecast, *, width: int, height: int) -> alt.LayerChart:
     ]
     by_score = answer.curve_unit == "score"
     unit = "Score" if by_score else "Gain, from zero-shot (0) to the ceiling (1)"
-    chart = styled(layers, width=width, height=height, title=unit)
+    chart = styled(layers, colours, width=width, height=height, title=unit)
     return chart.encode(x=labels_axis(frame.labels, frame.width), y=_value_axis(frame))
 
 
-def styled(layers: list[Any], **properties: Any) -> alt.LayerChart:
+def styled(layers: list[Any], colours: Palette = PALETTE, **properties: Any) -> alt.LayerChart:
     """A chart of some layers in the report's style; its title names the y axis."""
-    return (
-        alt.layer(*layers)
-        .properties(background="transparent", **properties)
-        .configure_view(stroke=None)
-        .configure_text(fontSize=12, color=PALETTE.ink)
-        .configure_title(anchor="start", fontSize=12, fontWeight="normal", color=PALETTE.muted)
-        .configure_axis(
-            labelColor=PALETTE.muted,
-            titleColor=PALETTE.muted,
-            domainColor=PALETTE.muted,
-            tickColor=PALETTE.muted,
-            gridColor=PALETTE.faint,
+    muted = colours.muted
+    config = alt.Config(
+        view=alt.ViewConfig(stroke=None),
+        text=alt.MarkConfig(fontSize=12, color=colours.ink),
+        title=alt.TitleConfig(anchor="start", fontSize=12, fontWeight="normal", color=muted),
+        axis=alt.AxisConfig(
+            labelColor=muted,
+            titleColor=muted,
+            domainColor=muted,
+            tickColor=muted,
+            gridColor=colours.faint,
             labelFontSize=12,
             titleFontSize=12,
             titleFontWeight="normal",
-        )
+        ),
     )
+    return alt.layer(*layers, background="transparent", config=config, **properties)
 
 
 def data(rows: Iterable[dict[str, Any]]) -> Any:
@@ -111,11 +101,14 @@ def scale(low: float, high: float) -> alt.Scale:
     return alt.Scale(domain=[low, high], nice=False, zero=False)
 
 
-def text(base: Any, colour: str, *, x: str = "x:Q", **place: Any) -> list[Any]:
+def text(
+    base: Any, colour: str, *, ground: str = PALETTE.ground, x: str = "x:Q", **place: Any
+) -> list[Any]:
     """A text with an outline in the background's colour, which hides lines below it."""
-    rim = base.mark_text(stroke=PALETTE.ground, strokeWidth=4, strokeJoin="round", **place)
+    rim = base.mark_text(stroke=ground, strokeWidth=4, strokeJoin="round", **place)
     return [
-        mark.encode(text="name:N", x=x) for mark in (rim, base.mark_text(color=colour, **place))
+        mark.encode(alt.Text("name:N"), alt.X(x))
+        for mark in (rim, base.mark_text(color=colour, **place))
     ]
 
 
@@ -148,8 +141,8 @@ def _curve(answer: Forecast, frame: Frame) -> list[Any]:
         for b in answer.curve
     )
     return [
-        base.mark_area(color=PALETTE.accent, opacity=0.16).encode(y2="high:Q"),
-        base.mark_line(color=PALETTE.accent, strokeWidth=2.5).encode(y="mean:Q"),
+        base.mark_area(color=frame.colours.accent, opacity=0.16).encode(y2=alt.Y2("high:Q")),
+        base.mark_line(color=frame.colours.accent, strokeWidth=2.5).encode(y=alt.Y("mean:Q")),
     ]
 
 
@@ -163,36 +156,39 @@ def _rules(answer: Forecast, frame: Frame) -> list[Any]:
     # The name of the higher line is above it and that of the lower one below: neither is crossed.
     higher = target is None or end >= target
     lines = [
-        *_line(start, end_in_words("zero-shot", zero), "right", _ABOVE),
-        *_line(end, end_in_words(best, top), "left", _ABOVE if higher else _BELOW),
+        *_line(frame, start, end_in_words("zero-shot", zero), "right", _ABOVE),
+        *_line(frame, end, end_in_words(best, top), "left", _ABOVE if higher else _BELOW),
     ]
     if target is not None and target >= frame.bottom:
         place = _BELOW if higher else _ABOVE
-        lines += _line(target, target_in_words(answer), "left", place, of_target=True)
+        lines += _line(frame, target, target_in_words(answer), "left", place, of_target=True)
     return lines
 
 
-def _line(value: float, name: str, side: str, dy: int, *, of_target: bool = False) -> list[Any]:
-    colour, dash = (PALETTE.accent, [6, 4]) if of_target else (PALETTE.muted, [2, 3])
+def _line(
+    frame: Frame, value: float, name: str, side: str, dy: int, *, of_target: bool = False
+) -> list[Any]:
+    accent, muted = frame.colours.accent, frame.colours.muted
+    colour, dash = (accent, [6, 4]) if of_target else (muted, [2, 3])
     base = data([{"x": 0.0, "end": 1.0, "y": value, "name": name}])
-    rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2="end:Q")
+    rule = base.mark_rule(color=colour, strokeDash=dash, strokeWidth=1.2).encode(x2=alt.X2("end:Q"))
     x, dx = ("x:Q", 4) if side == "left" else ("end:Q", -2)
-    return [rule, *text(base, colour, x=x, align=side, dx=dx, dy=dy)]
+    return [rule, *text(base, colour, ground=frame.colours.ground, x=x, align=side, dx=dx, dy=dy)]
 
 
 def _needed(answer: Forecast, frame: Frame) -> list[Any]:
     """The labels needed: point, interval and text in a lane below the curve."""
-    needed, accent = answer.labels_needed, PALETTE.accent
+    needed, accent = answer.labels_needed, frame.colours.accent
     low, middle, high = (
         frame.labels.place(answer.horizon if n is None else n)
         for n in (needed.low, needed.point, needed.high)
     )
     name, lane = needed_in_words(answer), frame.lane(0.76)
     words = data([{"x": frame.inside(middle, name), "y": frame.lane(0.42), "name": name}])
-    layers = text(words, accent, align="center")
+    layers = text(words, accent, ground=frame.colours.ground, align="center")
     if answer.answered_by == ("zero-shot",):
         return layers
-    bar = data([{"x": low, "end": high, "y": lane}]).encode(x2="end:Q")
+    bar = data([{"x": low, "end": high, "y": lane}]).encode(x2=alt.X2("end:Q"))
     layers.append(bar.mark_rule(color=accent, strokeWidth=6, opacity=0.35, strokeCap="round"))
     point = {"filled": True, "color": accent, "opacity": 1}
     if needed.high is None:
@@ -205,28 +201,26 @@ def _needed(answer: Forecast, frame: Frame) -> list[Any]:
         drop = data([{"x": middle, "y": frame.lane(0.2), "lane": lane, "high": target}])
         if target is not None:
             line = drop.mark_rule(color=accent, strokeDash=[2, 3], strokeWidth=1.2)
-            layers.append(line.encode(y2="high:Q"))
-        layers.append(drop.mark_point(size=90, **point).encode(y="lane:Q"))
+            layers.append(line.encode(y2=alt.Y2("high:Q")))
+        layers.append(drop.mark_point(size=90, **point).encode(y=alt.Y("lane:Q")))
     return layers
 
 
 def _scores(answer: Forecast, frame: Frame) -> list[Any]:
     """Observed scores with the interval of their noise; a few have their values written."""
-    scores, ink = observed(answer), PALETTE.ink
+    scores, ink, ground = observed(answer), frame.colours.ink, frame.colours.ground
     place = frame.labels.place
     start = answer.zero_shot if answer.curve_unit == "score" else None
     layers = []
     if start is not None and start.known:
         at = data([{"x": 0.0, "y": start.median}])
-        layers.append(
-            at.mark_point(filled=True, color=ink, stroke=PALETTE.ground, size=70, opacity=1)
-        )
+        layers.append(at.mark_point(filled=True, color=ink, stroke=ground, size=70, opacity=1))
     base = data(
         {"x": place(o.n), "y": o.score, "low": o.low, "high": o.high}
         | {"name": f"{shown(o.score)} at {o.n:,}"}
         for o in scores
     )
-    bars = base.encode(y="low:Q", y2="high:Q")
+    bars = base.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     if len(scores) > MOST_NAMED:
         return [
             *layers,
@@ -236,6 +230,6 @@ def _scores(answer: Forecast, frame: Frame) -> list[Any]:
     return [
         *layers,
         bars.mark_rule(color=ink, strokeWidth=1.5),
-        base.mark_point(filled=True, color=ink, stroke=PALETTE.ground, size=70, opacity=1),
-        *text(base, ink, align="left", dx=9, dy=12),
+        base.mark_point(filled=True, color=ink, stroke=ground, size=70, opacity=1),
+        *text(base, ink, ground=ground, align="left", dx=9, dy=12),
     ]

@@ -74,7 +74,7 @@ def plot_comparison(
     y = alt.Y("y:Q", axis=alt.Axis(title=None, format=".2f"), scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=curves)).encode(x=x, y=y)
     target = alt.Chart(alt.Data(values=[{"y": found.target_score}]))
-    area = base.mark_area(opacity=0.2).encode(y="low:Q", y2="high:Q", color=colour)
+    area = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour)
     layers = [
         *([area] if len(shown) <= _MOST_BANDS else []),
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),

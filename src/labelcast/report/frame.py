@@ -59,19 +59,20 @@ class LabelsAxis(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where things are in the plot: both axes, the step between ticks, the width in pixels."""
+    """Where things are in the plot, and its colours: axes, step between ticks, width in pixels."""
 
     bottom: float
     top: float
     step: float
     width: int
     labels: LabelsAxis
+    colours: Palette = PALETTE
 
     @classmethod
-    def of(cls, answer: Forecast, width: int) -> Frame:
+    def of(cls, answer: Forecast, width: int, colours: Palette = PALETTE) -> Frame:
         """The frame that fits everything drawn of a forecast."""
         if answer.curve_unit == "gain":
-            return cls(0.0, 1.0, 0.2, width, LabelsAxis.of(answer))
+            return cls(0.0, 1.0, 0.2, width, LabelsAxis.of(answer), colours)
         values = [value for band in answer.curve for value in band[1:]]
         values += [value for o in observed(answer) for value in (o.low, o.high)]
         values += [e.median for e in (answer.zero_shot, answer.ceiling) if e is not None]
@@ -79,7 +80,7 @@ class Frame(NamedTuple):
         low, high = min(values), max(values)
         step = _step(high - low)
         bottom, top = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
-        return cls(bottom, max(top, bottom + step), step, width, LabelsAxis.of(answer))
+        return cls(bottom, max(top, bottom + step), step, width, LabelsAxis.of(answer), colours)
 
     @property
     def ticks(self) -> list[float]:

@@ -92,9 +92,9 @@ def _histogram(pool: PoolConfidence, width: int) -> alt.LayerChart:
     name = "lowest tenth" if right else "← lowest tenth"
     mark = data([{"x": pool.limit, "y": top, "zero": 0, "name": name}]).encode(x, y)
     layers = [
-        bars.encode(x, y, x2="end:Q", y2="zero:Q"),
-        picked.encode(x, alt.Y("picked:Q"), x2="end:Q", y2="zero:Q"),
-        mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(y2="zero:Q"),
+        bars.encode(x, y, x2=alt.X2("end:Q"), y2=alt.Y2("zero:Q")),
+        picked.encode(x, alt.Y("picked:Q"), x2=alt.X2("end:Q"), y2=alt.Y2("zero:Q")),
+        mark.mark_rule(color=PALETTE.accent, strokeDash=[6, 4]).encode(y2=alt.Y2("zero:Q")),
         *text(
             mark, PALETTE.accent, align="right" if right else "left", dx=-6 if right else 6, dy=8
         ),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_run_file, refuse_special
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _START, _END = "<!doctype html>\n<!-- labelcast report", " -->\n"
 
@@ -50,20 +54,12 @@ def render_page(template: str, *, script: str = "", **values: Any) -> str:
     jinja2 escapes every text. Only the page's own style, and the script of that file if there is
     one, are allowed, by their hash.
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style, code = _template("report.css"), _template(script) if script else ""
     scripts = _hash(code) if code else "'none'"
-    page = environment.get_template(template).render(
+    file = _environment().get_template(template)
+    page = file.render(
         style=Markup(style),
         script=Markup(code),
         policy=(
@@ -73,6 +69,21 @@ def render_page(template: str, *, script: str = "", **values: Any) -> str:
         **values,
     )
     return _marked(page)
+
+
+@cache
+def _environment() -> Environment:
+    """jinja2 with the templates, which are compiled once."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    return Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def clean(text: str) -> str:

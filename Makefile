@@ -17,6 +17,8 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Threads that wait give the core away: many small processes run side by side in the tests.
 export OMP_WAIT_POLICY ?= PASSIVE
+# The many processes that the tests start share compiled modules, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 # mkdocs prints a notice about its successor at every build otherwise.
 export NO_MKDOCS_2_WARNING ?= 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from small_encoders import save_encoder
 from small_selectors import Grouped, Spread, Targeted, register
 from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.protocols import Progress
 from labelcast.selection import signals
 from labelcast.selection.signals import SignalStore
@@ -125,26 +126,30 @@ def test_a_task_is_embedded_once(place: Place, monkeypatch: pytest.MonkeyPatch) 
     assert list((place.path / "once" / "signals" / "first").glob("embeddings-*.safetensors"))
 
 
-def test_one_process_computes_and_the_others_wait(tmp_path: Path) -> None:
-    """Two at once: the second reads what the first has computed."""
-    inside, asking, computed = threading.Event(), threading.Event(), []
+def test_one_process_computes_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once: the second says that it waits, then reads what the first has computed."""
+    monkeypatch.setattr(signals, "_PATIENCE", 0.0)
+    inside, warned, computed = threading.Event(), threading.Event(), []
 
     def compute(rows: Sequence[int], progress: Progress) -> dict[str, Any]:
         computed.append(len(rows))
         inside.set()
-        asking.wait(10)
+        time.sleep(0.3)
         return {"values": np.arange(len(rows))}
 
     def second() -> None:
         inside.wait(10)
-        asking.set()
-        SignalStore(tmp_path).rows("signal", ["a"], 5, compute)
+        with pytest.warns(LabelcastWarning, match="another process computes the signal signal"):
+            SignalStore(tmp_path).rows("signal", ["a"], 5, compute)
+        warned.set()
 
     thread = threading.Thread(target=second)
     thread.start()
     SignalStore(tmp_path).rows("signal", ["a"], 5, compute)
     thread.join()
-    assert computed == [5]
+    assert computed == [5] and warned.is_set()
 
 
 def test_a_folder_that_cannot_be_made(place: Place, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from labelcast.errors import LabelcastWarning
 from labelcast.files.atomic import lock, make_folder
 from labelcast.files.json_files import disk_faults, write_with
 from labelcast.models.protocols import Progress
@@ -27,6 +29,8 @@ Compute = Callable[[Sequence[int], Progress], Arrays]
 """From positions [M] to named arrays whose first axis is M."""
 PART = 256
 """Examples that are computed and written together: a kill loses at most these."""
+_PATIENCE = 2.0
+"""Seconds to wait for another process before a warning says so."""
 OnSignal = Callable[[str, int], Progress]
 """Called when a signal is computed, with its name and the number of examples to
 compute; returns its progress."""
@@ -69,8 +73,7 @@ class SignalStore:
                 if found is None and self.folder is not None:
                     with disk_faults(self.folder):
                         make_folder(self.folder)
-                    with suppress(OSError):  # no locks there: then each process computes it
-                        held.enter_context(lock(self.folder / f".{key}.lock"))
+                    held.enter_context(_alone(self.folder / f".{key}.lock", key))
                     found = self._read(key, count)
                 self._known[key] = found or self._computed(key, count, compute, part)
         return self._known[key]
@@ -102,6 +105,26 @@ class SignalStore:
             _save(self.folder / f"{key}.safetensors", joined)
             shutil.rmtree(work, ignore_errors=True)
         return joined
+
+
+@contextmanager
+def _alone(path: Path, key: str) -> Iterator[None]:
+    """Hold the lock of a signal; where the disk has no locks, each process computes it."""
+    own = lock(path)
+    with ExitStack() as held:
+        with suppress(OSError):
+            try:
+                own.acquire(timeout=_PATIENCE)
+            except TimeoutError:
+                name = key.rpartition("-")[0]
+                warnings.warn(
+                    f"another process computes the signal {name} in {path.parent}; waiting for it.",
+                    LabelcastWarning,
+                    stacklevel=2,
+                )
+                own.acquire()
+            held.callback(own.release)
+        yield
 
 
 def _load(path: Path, count: int) -> Arrays | None:

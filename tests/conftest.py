@@ -18,13 +18,15 @@ from tiny_model import load_llama, save_llama
 from labelcast.models.encoding import Encoded, encode_pair
 from labelcast.models.loading import LanguageModel, load_model
 
+THREADS = torch.get_num_threads()
+
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
-    """Restore the number of threads, which changes the last digits of results."""
-    before = torch.get_num_threads()
+    """Every test starts with as many threads as a new process has: they change last digits."""
+    torch.set_num_threads(THREADS)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ rows go to `evidence/selection/rows`; `random` is measured without it. `--target
 methods that choose by a target set 100 labels drawn at random, which are not counted. `--pool 100`
 leaves that many examples to choose from, for methods that need hours for more; its rows, `random`
 ones too, go to `evidence/selection/pool_rows`. `--group-by FIELD` names the field with the subtasks
-for the methods that choose by them; their rows have a file of their own.
+for the methods that choose by them; their rows have a file of their own. With `--constrain` a
+language model decodes along the allowed answers only.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def measure(
     target: int = 0,
     pool: int = 0,
     group_by: str | None = None,
+    constrain: bool = False,
 ) -> None:
     """Run the jobs that have no row yet, those of one seed and task together."""
     sweep = Sweep(out / f"{settings.model}-{settings.recipe.method}{suffix(pool, group_by)}")
@@ -96,6 +98,8 @@ def measure(
     jobs: list[SweepJob] = []
     for name in names:
         source = source_of(name, data, out, settings)
+        if constrain:
+            source = replace(source, task=source.task.model_copy(update={"constrain": True}))
         source = with_target(source, target, out, settings) if target else source
         budgets = capped(source, settings, FACTS)
         if pool:
@@ -137,6 +141,7 @@ def main() -> int:
     parser.add_argument("--target", type=int, default=0, help="labels of the target set")
     parser.add_argument("--pool", type=int, default=0, help="examples to choose from; 0: all")
     parser.add_argument("--group-by", metavar="FIELD", help="the field with the subtasks")
+    parser.add_argument("--constrain", action="store_true", help="decode along the answers")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     settings = SweepSettings(
@@ -159,6 +164,7 @@ def main() -> int:
         target=given.target,
         pool=given.pool,
         group_by=given.group_by,
+        constrain=given.constrain,
     )
     return 0
 

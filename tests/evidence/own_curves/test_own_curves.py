@@ -94,13 +94,27 @@ def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
 
 
 def test_the_page_shows_what_the_command_prints() -> None:
+    """Each table of the page has lines of one printed table, of another one than the others."""
     summary = json.loads(SUMMARY.read_text("utf-8"))
-    printed, page = tables(summary).splitlines(), PAGE.read_text("utf-8")
+    page = PAGE.read_text("utf-8")
     for line in summary["sentences"]:
         assert line in page
-    shown = [line for line in page.splitlines() if line.startswith("|")]
-    assert len(shown) > len(summary["sentences"])
-    assert set(shown) <= set(printed)
+    printed = in_tables(tables(summary))
+    found = [[n for n, one in enumerate(printed) if shown <= one] for shown in in_tables(page)]
+    assert len(found) > 5 and all(len(places) == 1 for places in found)
+    assert len({place for [place] in found}) == len(found)
+
+
+def in_tables(text: str) -> list[set[str]]:
+    """The lines of each Markdown table."""
+    found: list[set[str]] = []
+    inside = False
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found = found if inside else [*found, set()]
+            found[-1].add(line)
+        inside = line.startswith("|")
+    return found
 
 
 def test_the_sentences_count_the_forecasts() -> None:

@@ -1,11 +1,13 @@
-"""Fine-tuning steps per second: logits of the answers only, and TRL's trainer with all logits.
+"""Fine-tuning steps per second, beside TRL's trainer and with an instruction that prompts share.
 
     python benchmarks/tuning.py [--turns 3] [--steps 3] [--packages FOLDER]
 
 One step is 16 sequences of 160 tokens, 3 of which are the answer; all weights are trained in
-float32. The small model has two layers of width 64 and SmolLM2's vocabulary of 49,152 words. Also
-prints the difference between the training losses of the two. Without TRL (benchmarks/peers.txt says
-how to install it) the same trainer with all logits is compared.
+float32; ours computes logits at the answers only. The small model has two layers of width 64 and
+SmolLM2's vocabulary of 49,152 words. Also prints the difference between the training losses of the
+two. Without TRL (benchmarks/peers.txt says how to install it) the same trainer with all logits is
+compared. Then 100 of the 160 tokens are the same in all sequences: once run once for all of them,
+once in every row.
 """
 
 from __future__ import annotations
@@ -35,13 +37,16 @@ from labelcast.training.trainer import (
 )
 
 ROWS, TOKENS, ANSWER = 16, 160, 3
+SHARED = 100
 GOALS = {"small": 15.0, "smollm2": 1.6}
 
 
-def sequences(words: int) -> Sequences:
-    """Random tokens with an answer at the end of each row."""
+def sequences(words: int, shared: int = 0) -> Sequences:
+    """Random tokens with an answer at the end of each row; the first ones may be the same."""
     made = torch.Generator().manual_seed(0)
-    tokens = torch.randint(10, words, (ROWS, TOKENS), generator=made).tolist()
+    tokens = torch.randint(10, words, (ROWS, TOKENS), generator=made)
+    tokens[:, :shared] = tokens[0, :shared]
+    tokens = tokens.tolist()
     hidden = [IGNORED] * (TOKENS - ANSWER)
     rows = tuple({"input_ids": row, "labels": hidden + row[-ANSWER:]} for row in tokens)
     return Sequences(rows, 0)
@@ -73,6 +78,13 @@ def all_tokens(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path)
     """The same trainer with all logits, as models compute them by default."""
     trainer = ours(lm, part, recipe, folder)
     trainer.head = None
+    return trainer
+
+
+def complete_rows(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
+    """The same trainer, which runs what the sequences share in every row."""
+    trainer = ours(lm, part, recipe, folder)
+    trainer.start = 0
     return trainer
 
 
@@ -111,9 +123,11 @@ def trl(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any
     )
 
 
-def trained(make: Callable[..., Any], lm: LanguageModel, steps: int) -> Callable[[], float]:
+def trained(
+    make: Callable[..., Any], lm: LanguageModel, steps: int, shared: int = 0
+) -> Callable[[], float]:
     """A training of some steps from the same weights; returns the mean loss of its steps."""
-    part = sequences(lm.model.config.vocab_size)
+    part = sequences(lm.model.config.vocab_size, shared)
     # The validation loss is not measured.
     recipe = FULL.model_copy(update={"max_steps": steps, "warmup": 0.0, "evaluate_every": steps})
 
@@ -148,20 +162,27 @@ def main() -> None:
     models = {"small": small(complete)} | ({} if args.quick else {"smollm2": complete})
     ratios: dict[str, Ratio] = {}
     seconds = {}
-    for model, lm in models.items():
+    cases = [(model, name, other, 0) for model in models]
+    cases += [(model, "complete rows", complete_rows, SHARED) for model in models]
+    for model, rival, make, shared in cases:
+        lm = models[model]
         turns = in_turns(
             {
-                way: trained(make, lm, args.steps)
-                for way, make in (("answers", ours), (name, other))
+                "ours": trained(ours, lm, args.steps, shared),
+                rival: trained(make, lm, args.steps, shared),
             },
             args.turns,
         )
-        ratios[f"{model}, times as many steps a second as {name}"] = Ratio(
-            turns.ratio(name, "answers"), "higher", GOALS[model]
+        ratios[f"{model}, times as many steps a second as {rival}"] = Ratio(
+            turns.ratio(rival, "ours"), "higher", None if shared else GOALS[model]
         )
-        apart = abs(turns.values["answers"] - turns.values[name]) / turns.values[name]
-        ratios[f"{model}, difference of the training loss"] = Ratio(apart, compared=False)
-        seconds[model] = {way: round(turns.median(way) / args.steps, 3) for way in turns.seconds}
+        apart = abs(turns.values["ours"] - turns.values[rival]) / turns.values[rival]
+        ratios[f"{model}, difference of the training loss from {rival}"] = Ratio(
+            apart, compared=False
+        )
+        seconds[f"{model}, {rival}"] = {
+            way: round(turns.median(way) / args.steps, 3) for way in turns.seconds
+        }
     tell("tuning", ratios, turns=args.turns, steps=args.steps, seconds_a_step=seconds)
 
 

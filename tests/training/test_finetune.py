@@ -137,6 +137,7 @@ def test_logits_are_computed_only_for_the_answers(
     found = {}
     for way in ("answers", "all"):
         trainer = make_trainer(fresh(lm), parts, recipe, 0, tmp_path, "cpu", False)
+        trainer.start = 0  # complete rows
         seen: list[tuple[int, ...]] = []
         trainer.head.register_forward_hook(
             lambda module, given, logits, seen=seen: seen.append(tuple(logits.shape[:-1]))

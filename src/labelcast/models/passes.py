@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from labelcast.models.plan import Plan
 from labelcast.models.protocols import Progress, TorchModel
 from labelcast.models.recompute import Pass, offloaded, recomputed
 
-# With fewer shared tokens, running them once is not worth the overhead.
+# With fewer shared tokens, running them forward once is not worth the overhead.
 _WORTH_SHARING = 64
 
 
@@ -101,8 +102,10 @@ def _in_parallel(
         torch.set_num_threads(threads)
 
 
-def shared_length(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> int:
-    """How many first tokens of all sequences to run forward once; 0 if that gains nothing.
+def shared_length(
+    lm: TorchModel, sequences: Sequence[Sequence[int]], least: int = _WORTH_SHARING
+) -> int:
+    """How many first tokens of all sequences to run once; 0 if they are fewer than `least`.
 
     A GPU is faster with complete batches. Sharing is impossible if attention does not span a
     complete example, or if offloaded layers run again in the backward pass and fill a cache twice.
@@ -120,14 +123,19 @@ def shared_length(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> int:
     ):
         return 0
     length = shared_prefix(sequences)
-    return length if len(sequences) > 1 and length >= _WORTH_SHARING else 0
+    return length if len(sequences) > 1 and length >= least else 0
 
 
 def forward_prefix(lm: TorchModel, tokens: Sequence[int]) -> list[Tensor]:
     """Keys and values of the shared tokens, two tensors [1,heads,S,features] per layer."""
-    cache = DynamicCache()
     ids = torch.tensor([list(tokens)], device=lm.input_device)
-    lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return keys_and_values(lm.model, ids, logits_to_keep=1)
+
+
+def keys_and_values(model: nn.Module, ids: Tensor, **more: Any) -> list[Tensor]:
+    """Those that a forward pass over tokens [N,S] leaves, two [N,heads,S,features] per layer."""
+    cache = DynamicCache()
+    model(input_ids=ids, past_key_values=cache, use_cache=True, **more)
     return [states for layer in cache.layers for states in (layer.keys, layer.values)]
 
 

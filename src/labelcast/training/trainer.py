@@ -1,4 +1,4 @@
-"""The transformers trainer for a recipe, with logits only at the answers' tokens.
+"""The transformers trainer for a recipe, without what the loss of the answers does not need.
 
 Shapes: N sequences, S tokens of the longest one, M tokens of answers, V words.
 """
@@ -28,6 +28,7 @@ from labelcast.models.four_bit import quiet_import
 from labelcast.models.generation import end_tokens
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
+from labelcast.models.passes import cached, keys_and_values, shared_length
 from labelcast.tasks.prompts import Example
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
@@ -37,6 +38,8 @@ with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
     from transformers import Trainer, TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
 
+# A backward pass gains more from shared tokens than a forward pass.
+_WORTH_SHARING = 16
 _RECOMPUTE = "gradient_checkpointing_enable"
 IGNORED = -100
 """The label of a token that has no loss."""
@@ -188,22 +191,40 @@ class SteadyTrainer(Trainer):  # type: ignore[misc]
 
 
 class AnswerTrainer(SteadyTrainer):
-    """A trainer that computes logits only where an answer's token is predicted.
+    """A trainer that leaves out what the loss does not need.
 
-    Otherwise a small model spends most of its time on logits that the loss ignores.
+    Logits are computed only where an answer's token is predicted: a small model would spend most
+    of its time on the others. The tokens with which every sequence begins, mostly the task's
+    instruction, run forward and backward once for all rows of a micro-batch.
 
     Attributes:
         head: the layer that turns states into logits; None computes all logits.
+        start: how many first tokens run once; 0 runs complete rows.
     """
 
-    def __init__(self, head: nn.Module | None, **settings: Any) -> None:
+    def __init__(self, head: nn.Module | None, start: int = 0, **settings: Any) -> None:
         super().__init__(compute_loss_func=answer_loss, **settings)
-        self.head = head
+        self.head, self.start = head, start
 
-    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *rest: Any, **more: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> Any:
         """Compute the loss; the head sees only the states that predict an answer's token."""
+        # Recomputed activations, which need less memory, cannot fill a cache.
+        if self.start and not self.args.gradient_checkpointing:
+            inputs = self._behind_start(model, inputs)
         with answers_only(self.head, predicts_answer(inputs["labels"])):
             return super().compute_loss(model, inputs, *rest, **more)
+
+    def _behind_start(self, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The rest of each row [N,S-start], with the keys and values of the tokens before it.
+
+        Rows are padded on the right, where earlier tokens cannot see it, so they need no mask.
+        """
+        ids, labels = inputs["input_ids"], inputs["labels"]
+        first = torch.zeros(1, self.start, dtype=torch.bool, device=ids.device)
+        with answers_only(self.head, first):
+            states = keys_and_values(model, ids[:1, : self.start])
+        shared = cached([one.expand(len(ids), -1, -1, -1) for one in states])
+        return {"input_ids": ids[:, self.start :], "labels": labels[:, self.start :]} | shared
 
 
 @contextmanager
@@ -272,9 +293,11 @@ def make_trainer(
     if recipe.adapters is None:
         lm.model.requires_grad_(True)
     head = lm.model.get_output_embeddings()
+    start = shared_start(lm, parts, recipe)
     set_seed(seed)  # for the adapters' initial weights
     trainer = AnswerTrainer(
         head,
+        start,
         model=with_adapters(lm, recipe),
         args=settings,
         data_collator=collate,
@@ -283,6 +306,22 @@ def make_trainer(
         processing_class=lm.tokenizer,
     )
     return trainer
+
+
+def shared_start(lm: LanguageModel, parts: Sequence[Sequences], recipe: Recipe) -> int:
+    """How many first tokens of all prompts run once for a micro-batch; 0 if that gains nothing.
+
+    Dropout, which differs between rows, needs complete rows, and so do several processes, which
+    expect one forward pass.
+    """
+    dropout = [recipe.lora.dropout if recipe.lora else 0.0]
+    dropout += [module.p for module in lm.model.modules() if isinstance(module, nn.Dropout)]
+    dropout += [getattr(lm.model.config.get_text_config(), "attention_dropout", 0.0)]
+    if any(dropout) or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return 0
+    rows = [row for part in parts for row in part.rows]
+    prompts = [row["input_ids"][: row["labels"].count(IGNORED)] for row in rows]
+    return shared_length(lm, prompts, _WORTH_SHARING) if prompts else 0
 
 
 def training_arguments(

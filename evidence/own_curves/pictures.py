@@ -157,6 +157,9 @@ def main() -> None:
     out = parser.parse_args().out
     for file in sorted(ROWS.glob("*.jsonl")):
         curves = own_curves(group_of(file), RowsFile(file).rows())
+        # Rows that have just begun allow no forecast.
+        if not any(observed(own) for own in first_seed(curves)):
+            continue
         save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
         if file.stem == IN_README:
             save(grid_of(first_seed(curves)[:COLUMNS]), out / "was-it-right-row.svg")

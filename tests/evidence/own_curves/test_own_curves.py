@@ -21,10 +21,10 @@ from evidence.transport import LEVEL, labelcast_way
 from labelcast.files.json_files import read_json
 from labelcast.forecast.families import Prior
 from labelcast.sweeps.records import ScoreRow
-from labelcast.training.recipe import FULL_ENCODER, LINEAR
+from labelcast.training.recipe import FULL_ENCODER, LINEAR, LORA
 
 FILES = sorted(ROWS.glob("*.jsonl"))
-RECIPES = {"linear": LINEAR, "full": FULL_ENCODER}
+RECIPES = {"linear": LINEAR, "full": FULL_ENCODER, "lora": LORA}
 PAGE = Path("docs/was-it-right.md")
 
 

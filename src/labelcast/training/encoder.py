@@ -31,7 +31,8 @@ from labelcast.training.finetune import in_bf16, run_trainer, save_files
 from labelcast.training.packing import classifier
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
-from labelcast.training.trainer import SteadyTrainer, training_arguments
+from labelcast.training.steady import SteadyTrainer
+from labelcast.training.trainer import training_arguments
 
 HEAD = "classifier.safetensors"
 """The head in a saved folder; its metadata lists the answers."""

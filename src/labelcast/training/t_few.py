@@ -26,9 +26,9 @@ from labelcast.training.finetune import (
 )
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
+from labelcast.training.steady import SteadyTrainer
 from labelcast.training.trainer import (
     Sequences,
-    SteadyTrainer,
     answers_only,
     collate,
     encode,

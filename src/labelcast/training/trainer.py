@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers.pytorch_utils import Conv1D
 
-from labelcast.errors import InputError, RunError, is_out_of_memory
-from labelcast.files.json_files import disk_faults
+from labelcast.errors import InputError
 from labelcast.models.embedded import quietly
 from labelcast.models.encoding import encode_pair
 from labelcast.models.four_bit import quiet_import
@@ -32,15 +31,13 @@ from labelcast.models.passes import cached, keys_and_values, shared_length
 from labelcast.tasks.prompts import Example
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
+from labelcast.training.steady import SteadyTrainer
 
 with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
-    from accelerate.utils.memory import clear_device_cache
-    from transformers import Trainer, TrainingArguments, set_seed
-    from transformers.trainer_callback import PrinterCallback
+    from transformers import TrainingArguments, set_seed
 
 # A backward pass gains more from shared tokens than a forward pass.
 _WORTH_SHARING = 16
-_RECOMPUTE = "gradient_checkpointing_enable"
 IGNORED = -100
 """The label of a token that has no loss."""
 
@@ -106,90 +103,6 @@ def collate(rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
     }
 
 
-class SteadyTrainer(Trainer):  # type: ignore[misc]
-    """A trainer that goes on with smaller parts of a batch if memory runs out.
-
-    Its loss is a sum, divided by the number of labels in the complete step.
-
-    Attributes:
-        rows: the most sequences that run at once; less than a micro-batch after memory ran out.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.remove_callback(PrinterCallback)
-        self.rows: int = self.args.per_device_train_batch_size
-        self._step, self._batches = -1, list[dict[str, Tensor]]()
-
-    def training_step(
-        self,
-        model: Any,
-        inputs: dict[str, Tensor],
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Tensor:
-        """Run a micro-batch forward and backward, in smaller parts if memory runs out.
-
-        The parts' gradients add up to those of the micro-batch, since each loss is divided by the
-        tokens of the complete step. transformers' own way, `auto_find_batch_size`, makes the step
-        itself smaller and continues from half-trained weights.
-        """
-        if self._step != self.state.global_step:
-            self._step, self._batches = self.state.global_step, []
-        self._batches.append(inputs)
-        run = super().training_step
-        missing = [inputs]
-        while True:
-            try:
-                for batch in missing:
-                    parts = split_rows(batch, self.rows)
-                    losses = [run(model, part, num_items_in_batch) for part in parts]
-                return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-            except Exception as error:
-                # Other processes would wait for this one.
-                alone = self.args.world_size == 1
-                if not (alone and is_out_of_memory(error) and self._take_less()):
-                    raise
-            # Only now has the traceback released its tensors. The gradients of this step may be
-            # incomplete, so all of it runs again.
-            model.zero_grad()
-            clear_device_cache(garbage_collection=True)
-            missing = self._batches
-
-    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-        """Evaluate, with half as many rows at once if memory runs out."""
-        while True:
-            try:
-                return dict(super().evaluate(*args, **options))
-            except Exception as error:
-                alone = self.args.world_size == 1
-                if not (alone and is_out_of_memory(error) and self.rows > 1):
-                    raise
-            self.rows //= 2
-            self.args.per_device_eval_batch_size = self.rows
-            clear_device_cache(garbage_collection=True)
-
-    def _take_less(self) -> bool:
-        """Run half as many rows at once, then recompute activations; false if both are done."""
-        if self.rows > 1:
-            self.rows //= 2
-        elif self.args.gradient_checkpointing or not hasattr(self.model, _RECOMPUTE):
-            return False
-        else:
-            self.args.gradient_checkpointing = True
-            getattr(self.model, _RECOMPUTE)(self.args.gradient_checkpointing_kwargs)
-        return True
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Save a checkpoint; if the disk is full, delete the unfinished one and say so."""
-        folder = Path(self.args.output_dir)
-        try:
-            with disk_faults(folder):
-                super()._save_checkpoint(*args, **kwargs)
-        except RunError:
-            last_checkpoint(folder)
-            raise
-
-
 class AnswerTrainer(SteadyTrainer):
     """A trainer that leaves out what the loss does not need.
 
@@ -206,7 +119,7 @@ class AnswerTrainer(SteadyTrainer):
         super().__init__(compute_loss_func=answer_loss, **settings)
         self.head, self.start = head, start
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Mapping[str, Any], *rest: Any, **more: Any) -> Any:
         """Compute the loss; the head sees only the states that predict an answer's token."""
         # Recomputed activations, which need less memory, cannot fill a cache.
         if self.start and not self.args.gradient_checkpointing:
@@ -214,7 +127,7 @@ class AnswerTrainer(SteadyTrainer):
         with answers_only(self.head, predicts_answer(inputs["labels"])):
             return super().compute_loss(model, inputs, *rest, **more)
 
-    def _behind_start(self, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _behind_start(self, model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """The rest of each row [N,S-start], with the keys and values of the tokens before it.
 
         Rows are padded on the right, where earlier tokens cannot see it, so they need no mask.
@@ -243,14 +156,6 @@ def answers_only(head: nn.Module | None, predicts: Tensor) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def split_rows(batch: dict[str, Tensor], most: int) -> list[dict[str, Tensor]]:
-    """A batch in parts of at most so many rows."""
-    count = len(batch["input_ids"])
-    if count <= most:
-        return [batch]
-    return [{k: v[i : i + most] for k, v in batch.items()} for i in range(0, count, most)]
 
 
 def predicts_answer(labels: Tensor) -> Tensor:

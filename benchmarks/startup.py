@@ -3,8 +3,9 @@
     python benchmarks/startup.py [--turns 7] [--loads 2]
 
 Each measurement runs in its own process. Commands are compared with importing numpy, typer and
-rich; the cache with loading the model from its GGUF file into an empty cache folder. Also prints
-how long importing the libraries alone takes, which no cache can avoid.
+rich; the cache with loading the model from its GGUF file into an empty cache folder; the start of a
+training without torch's compiler with one that imports it. Also prints how long importing the
+libraries alone takes, which no cache can avoid.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ IMPORTS = [
 ]
 # Keep the garbage collector on while libraries are imported; labelcast turns it off.
 COLLECTING = [*LOAD[:2], f"import gc; gc.disable = gc.enable; {LOAD[2]}"]
+TRAINING = [sys.executable, "-c", "import labelcast.training.finetune"]
+COMPILER = [
+    *TRAINING[:2],
+    "import contextlib; from labelcast.models import four_bit;"
+    f"four_bit.light_import = contextlib.nullcontext; {TRAINING[2]}",
+]
 GOALS = {"help": 1.5, "forecast": 1.7}
 CACHED = 0.25
 
@@ -75,6 +82,12 @@ def time_loads(turns: int) -> Turns:
     return in_turns(ways, turns)
 
 
+def time_trainings(turns: int) -> Turns:
+    ways = {"training": lambda: run(TRAINING), "training with compiler": lambda: run(COMPILER)}
+    in_turns(ways, 1)
+    return in_turns(ways, turns)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--turns", type=int, default=7)
@@ -84,6 +97,7 @@ def main() -> None:
     if args.quick:
         args.turns, args.loads = 1, 1
     commands, loads = time_commands(args.turns), time_loads(args.loads)
+    trainings = time_trainings(args.loads)
     ratios = {
         f"{name} / importing numpy, typer, rich": Ratio(
             commands.ratio(name, "yardstick"), "lower", goal
@@ -99,7 +113,11 @@ def main() -> None:
     ratios["smollm2 from its cache, garbage collector on / off"] = Ratio(
         loads.ratio("collecting", "cache"), compared=False
     )
-    seconds = {way: round(part.median(way), 3) for part in (commands, loads) for way in part.values}
+    ratios["start of a training without / with torch's compiler"] = Ratio(
+        trainings.ratio("training", "training with compiler"), compared=False
+    )
+    parts = (commands, loads, trainings)
+    seconds = {way: round(part.median(way), 3) for part in parts for way in part.values}
     tell("startup", ratios, turns=args.turns, loads=args.loads, seconds=seconds)
 
 

@@ -208,6 +208,7 @@ print("scored", file=sys.stderr)
 import labelcast
 labelcast.load_model({str(folder)!r}, device="cpu")
 assert avx512_bf16.found()
+assert "torch._inductor.compile_fx" not in sys.modules
 sys.exit()
 """
     args = ("score", pool, "--model", model, "--out", tmp_path / "run", "--device", "cpu")

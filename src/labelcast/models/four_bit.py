@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 # An attribute of each 4-bit layer since bitsandbytes 0.49.
 _REPACKS = "support_avx512bf16_for_cpu"
 
@@ -45,15 +47,24 @@ def _end_blocks_with_rows(state: Any) -> None:
 
 
 @contextmanager
-def quiet_import() -> Iterator[None]:
-    """Drop the warning that bitsandbytes logs when it is imported on a CPU with AVX512-BF16.
+def light_import() -> Iterator[None]:
+    """Import bitsandbytes without a warning and without torch's compiler.
 
-    It reports a missing kernel for repacked weights, which are never used here.
+    The warning reports, on a CPU with AVX512-BF16, a missing kernel for repacked weights, which are
+    never used here. The compiler, a quarter of the time that a training takes to start, is for
+    functions that neither a CPU nor CUDA runs: both have kernels of their own.
     """
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    level = logger.level
+    level, compiled = logger.level, torch.compile
+
+    def compile_others(function: Any = None, **settings: Any) -> Any:
+        module = getattr(function, "__module__", None) or ""
+        return function if module.startswith("bitsandbytes") else compiled(function, **settings)
+
     logger.setLevel(logging.ERROR)
+    torch.compile = compile_others
     try:
         yield
     finally:
         logger.setLevel(level)
+        torch.compile = compiled

@@ -36,7 +36,7 @@ from labelcast.models.choices import (
     torch_dtype,
 )
 from labelcast.models.encoder import Encoder, read_pooling
-from labelcast.models.four_bit import compute_alike, quiet_import
+from labelcast.models.four_bit import compute_alike, light_import
 from labelcast.models.identity import Description, identify
 from labelcast.models.memory import numbered
 
@@ -151,7 +151,7 @@ def _load_encoder(spec: str, folder: str, config: Any, device: str, dtype: str) 
     chosen, kind = choose_device(device), _encoder_dtype(dtype)
     if Path(folder).is_dir():
         check_fits(spec, count_numbers(spec, Path(folder)), kind.value, chosen.value)
-    with embedded.quietly(), quiet_import(), _load_faults(spec, "an encoder"):
+    with embedded.quietly(), light_import(), _load_faults(spec, "an encoder"):
         from transformers import AutoModel
 
         tokenizer, pooling = _tokenizer(spec, folder, config), read_pooling(spec, folder)
@@ -193,7 +193,7 @@ def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -
         count = count_numbers(spec, Path(folder))
     if not spread and not quantised and count:
         check_fits(spec, count, chosen_dtype.value, chosen_device.value)
-    with embedded.quietly(), quiet_import(), _load_faults(spec):
+    with embedded.quietly(), light_import(), _load_faults(spec):
         from transformers import AutoModelForCausalLM
 
         tokenizer = _tokenizer(spec, folder, config)

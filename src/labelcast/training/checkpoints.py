@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from labelcast.files.json_files import disk_faults, write_json, write_text
-from labelcast.models.four_bit import quiet_import
+from labelcast.models.four_bit import light_import
 from labelcast.models.identity import weights_digest
 from labelcast.models.loading import AnyModel
 from labelcast.models.memory import gpu_size
@@ -27,7 +27,7 @@ from labelcast.training.backend import OnStep, TrainingLog
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget, digest
 
-with quiet_import():  # the trainer's modules import peft, and peft imports bitsandbytes
+with light_import():  # the trainer's modules import peft, and peft imports bitsandbytes
     from transformers import TrainerCallback
 
 _MANIFEST = "labelcast.json"

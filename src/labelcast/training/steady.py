@@ -13,10 +13,10 @@ from torch import Tensor
 
 from labelcast.errors import RunError, is_out_of_memory
 from labelcast.files.json_files import disk_faults
-from labelcast.models.four_bit import quiet_import
+from labelcast.models.four_bit import light_import
 from labelcast.training.checkpoints import last_checkpoint
 
-with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
+with light_import():  # the trainer imports peft, and peft imports bitsandbytes
     from accelerate.utils.memory import clear_device_cache
     from transformers import Trainer
     from transformers.trainer_callback import PrinterCallback

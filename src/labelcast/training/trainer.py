@@ -23,7 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from labelcast.errors import InputError
 from labelcast.models.embedded import quietly
 from labelcast.models.encoding import encode_pair
-from labelcast.models.four_bit import quiet_import
+from labelcast.models.four_bit import light_import
 from labelcast.models.generation import end_tokens
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
@@ -33,7 +33,7 @@ from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
 from labelcast.training.steady import SteadyTrainer
 
-with quiet_import():  # the trainer imports peft, and peft imports bitsandbytes
+with light_import():  # the trainer imports peft, and peft imports bitsandbytes
     from transformers import TrainingArguments, set_seed
 
 # A backward pass gains more from shared tokens than a forward pass.

@@ -8,7 +8,8 @@ method and budget it prints the mean difference of the score to random, over see
 and how many tasks improve. Labels needed: targets are what random labels reach on average with 100,
 200 and 500; the labels at which the method's mean curve reaches them, interpolated in log2(n), over
 those numbers; and the same with the method's scores as targets. Intervals are 90%, by drawing tasks
-with replacement: what they leave out is that the tasks themselves are not drawn at random.
+with replacement: what they leave out is that the tasks themselves are not drawn at random. The
+tasks that the recipe does not learn have a table of differences of their own.
 """
 
 from __future__ import annotations
@@ -153,30 +154,16 @@ def effect(values: Sequence[float], sign: int = 1) -> Effect:
 
 
 def lines(scores: Scores) -> Iterator[str]:
-    """The report, as two tables in Markdown."""
+    """The report, as tables in Markdown."""
     measured = {task for task, method in scores if method != RANDOM}
     tasks = [task for task in learned(scores) if task in measured]
-    methods = sorted({method for _, method in scores} - {RANDOM})
-    seeds = {
-        len(by_seed)
-        for (task, method), by_budget in scores.items()
-        if method != RANDOM and task in tasks
-        for by_seed in by_budget.values()
-    }
-    yield f"{len(tasks)} measured tasks that it learns: {', '.join(tasks)}; seeds: {sorted(seeds)}"
+    yield f"{len(tasks)} measured tasks that it learns: {described(scores, tasks)}"
     yield ""
-    yield "| method | " + " | ".join(f"at {n:,}" for n in BUDGETS) + " |"
-    yield "|---" * (len(BUDGETS) + 1) + "|"
-    for method in methods:
-        cells = []
-        for budget in BUDGETS:
-            values = differences(scores, tasks, method, budget)
-            cells.append(effect(values).text() if values else "-")
-        yield f"| {method} | " + " | ".join(cells) + " |"
+    yield from difference_table(scores, tasks)
     yield ""
     yield "| method | labels needed, as a share of random's | tasks with fewer |"
     yield "|---|---|---|"
-    for method in methods:
+    for method in methods_of(scores):
         shares = [share_of_labels(scores, task, method) for task in tasks]
         known = [share for share in shares if share is not None]
         if known:
@@ -186,12 +173,45 @@ def lines(scores: Scores) -> Iterator[str]:
                 f"| {method} | {ends[0]:.2f} ({ends[1]:.2f} to {ends[2]:.2f}) | "
                 f"{one.better} of {one.tasks} |"
             )
+    if others := sorted(measured - {*tasks}):
+        yield ""
+        yield f"{len(others)} that it does not learn: {described(scores, others)}"
+        yield ""
+        yield from difference_table(scores, others)
+
+
+def methods_of(scores: Scores) -> list[str]:
+    """The methods that are compared with random draws."""
+    return sorted({method for _, method in scores} - {RANDOM})
+
+
+def described(scores: Scores, tasks: Sequence[str]) -> str:
+    """Some tasks, and how many seeds their selected rows have."""
+    seeds = {
+        len(by_seed)
+        for (task, method), by_budget in scores.items()
+        if method != RANDOM and task in tasks
+        for by_seed in by_budget.values()
+    }
+    return f"{', '.join(tasks)}; seeds: {sorted(seeds)}"
+
+
+def difference_table(scores: Scores, tasks: Sequence[str]) -> Iterator[str]:
+    """The mean difference of the score to random, by method and budget."""
+    yield "| method | " + " | ".join(f"at {n:,}" for n in BUDGETS) + " |"
+    yield "|---" * (len(BUDGETS) + 1) + "|"
+    for method in methods_of(scores):
+        cells = []
+        for budget in BUDGETS:
+            values = differences(scores, tasks, method, budget)
+            cells.append(effect(values).text() if values else "-")
+        yield f"| {method} | " + " | ".join(cells) + " |"
 
 
 def draw(scores: Scores, path: Path) -> None:
     """A panel a method: the mean difference to random by budget, with its interval."""
     tasks, panels = learned(scores), []
-    for method in sorted({method for _, method in scores} - {RANDOM}):
+    for method in methods_of(scores):
         points: ChartRows = []
         for budget in BUDGETS:
             values = differences(scores, tasks, method, budget)

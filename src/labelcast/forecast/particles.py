@@ -90,9 +90,9 @@ class Draws:
 
     def mean_scores(self) -> Array:
         """Return the mean score of every draw over log(labels) from 1 to 5,000, [B]."""
-        used = NODES <= LARGEST_BUDGET
-        scores, steps = self.curves[:, used], np.diff(LOG_NODES[used])
-        return np.asarray((scores[:, 1:] + scores[:, :-1]) @ steps / 2 / steps.sum())
+        steps = np.diff(LOG_NODES[NODES <= LARGEST_BUDGET])
+        shares = np.convolve(steps, [0.5, 0.5]) / steps.sum()
+        return np.asarray(self.curves[:, : len(shares)] @ shares)
 
     def under(self, ceiling: float) -> "Draws":
         """Return the draws with one ceiling for all."""

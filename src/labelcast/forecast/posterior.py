@@ -87,10 +87,11 @@ class Tilt:
         asked = self.weight * (self.rule - mean) / np.maximum(sd, _LEAST_SD)
         moves = np.where(sd > _LEAST_SD, np.clip(asked, -_LARGEST_MOVE, _LARGEST_MOVE), 0.0)
         order = np.argsort(self.gained, kind="stable")
-        below = np.cumsum(weights[order], axis=0) - weights[order] / 2
-        ranks = np.empty_like(weights)
-        ranks[order] = np.clip(below / total, _TAIL, 1 - _TAIL)
-        return np.asarray(np.exp(moves * (np.log(ranks) - np.log1p(-ranks)) * _LOGIT_TO_NORMAL))
+        ranked = weights[order]
+        ranks = np.clip((np.cumsum(ranked, axis=0) - ranked / 2) / total, _TAIL, 1 - _TAIL)
+        factors = np.empty_like(weights)
+        factors[order] = (ranks / (1 - ranks)) ** (moves * _LOGIT_TO_NORMAL)
+        return factors
 
 
 class Part(NamedTuple):

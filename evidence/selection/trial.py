@@ -1,6 +1,6 @@
 """Whether a selection method needs fewer labels than random draws.
 
-    python -m evidence.selection.trial [--recipe linear] [--out PICTURE]
+    python -m evidence.selection.trial [--recipe linear] [--out PICTURE] [--ship]
 
 Reads the committed rows: random ones of `evidence/own_curves/rows`, selected ones of
 `evidence/selection/rows`. The tasks are those that the recipe learns from random labels. For each
@@ -9,7 +9,8 @@ and how many tasks improve. Labels needed: targets are what random labels reach 
 200 and 500; the labels at which the method's mean curve reaches them, interpolated in log2(n), over
 those numbers; and the same with the method's scores as targets. Intervals are 90%, by drawing tasks
 with replacement: what they leave out is that the tasks themselves are not drawn at random. The
-tasks that the recipe does not learn have a table of differences of their own.
+tasks that the recipe does not learn have a table of differences of their own. `--ship` writes the
+differences that warnings quote into the package.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
+from pydantic import TypeAdapter
 
 from evidence.charts import BLUE, GREY, chart_of, save
 from evidence.charts import Rows as ChartRows
 from evidence.own_curves.rows import FACTS, ROWS, SELECTED, Rows
-from labelcast.files.json_files import read_json
+from labelcast.files.json_files import read_json, write_text
 from labelcast.forecast.efficiency import Array
+from labelcast.selection.measured import AtBudget, Difference, Measured
 from labelcast.sweeps.records import RANDOM, ScoreRow
 
 FROM = (100, 200, 500)
@@ -37,6 +40,7 @@ BUDGETS = (20, 50, 100, 200, 500, 1000)
 _LEARNED = 0.03
 """What 1,000 random labels add to always giving the most frequent answer, at least."""
 _DRAWS = 4000
+SHIPPED = ROWS.parents[2] / "src/labelcast/selection/measured.json"
 
 Scores = dict[tuple[str, str], dict[int, dict[int, float]]]
 """By task and method, then by budget, then by seed."""
@@ -173,7 +177,8 @@ def lines(scores: Scores) -> Iterator[str]:
                 f"| {method} | {ends[0]:.2f} ({ends[1]:.2f} to {ends[2]:.2f}) | "
                 f"{one.better} of {one.tasks} |"
             )
-    if others := sorted(measured - {*tasks}):
+    others = sorted(measured - {*tasks})
+    if len(others) > 1:
         yield ""
         yield f"{len(others)} that it does not learn: {described(scores, others)}"
         yield ""
@@ -208,6 +213,27 @@ def difference_table(scores: Scores, tasks: Sequence[str]) -> Iterator[str]:
         yield f"| {method} | " + " | ".join(cells) + " |"
 
 
+def shipped(scores: Scores) -> Measured:
+    """The differences at each budget, and of the rise from it to the last one."""
+    measured = {task for task, method in scores if method != RANDOM}
+    tasks = [task for task in learned(scores) if task in measured]
+    methods: dict[str, dict[int, AtBudget]] = {}
+    for method in methods_of(scores):
+        last = np.array(differences(scores, tasks, method, BUDGETS[-1]))
+        at: dict[int, AtBudget] = {}
+        for budget in BUDGETS:
+            values = np.array(differences(scores, tasks, method, budget))
+            found = (rounded(effect(part.tolist())) for part in (values, last - values))
+            at[budget] = AtBudget(*found)
+        methods[method] = at
+    return Measured("minilm and a linear head", len(tasks), methods)
+
+
+def rounded(one: Effect) -> Difference:
+    """The mean and its interval with four decimals."""
+    return Difference(*(round(float(value), 4) for value in (one.mean, one.low, one.high)))
+
+
 def draw(scores: Scores, path: Path) -> None:
     """A panel a method: the mean difference to random by budget, with its interval."""
     tasks, panels = learned(scores), []
@@ -239,12 +265,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", default="linear")
     parser.add_argument("--out", type=Path, help="an .svg file for the picture")
+    parser.add_argument("--ship", action="store_true", help="of `linear`, into the package")
     given = parser.parse_args()
     scores = read(given.recipe)
     for line in lines(scores):
         print(line)
     if given.out is not None:
         draw(scores, given.out)
+    if given.ship:
+        write_text(
+            SHIPPED, TypeAdapter(Measured).dump_json(shipped(read("linear"))).decode() + "\n"
+        )
     return 0
 
 

@@ -17,6 +17,7 @@ from labelcast.forecast.options import Observed
 from labelcast.runs.forecast import answer_run, forecast_run, last_asked
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
+from labelcast.selection.measured import measured
 from labelcast.tasks.task import Task
 
 TASK = {
@@ -97,10 +98,10 @@ def test_before_coslow_observed_scores_are_enough(tmp_path: Path) -> None:
     assert "CoS-Low" not in answer.answered_by
 
 
-def with_scores(run: Run, *rows: tuple[int, float, int]) -> Run:
+def with_scores(run: Run, *rows: tuple[int, float, int], train_set: str = "random") -> Run:
     """A run with scores that `labelcast tune` measured: budget, score, test size."""
-    names = ("budget", "score", "test_size")
-    named = [dict(zip(names, row, strict=True)) | {"recipe": "LoRA"} for row in rows]
+    names, same = ("budget", "score", "test_size"), {"recipe": "LoRA", "train_set": train_set}
+    named = [dict(zip(names, row, strict=True)) | same for row in rows]
     write_jsonl(run.file("observations.jsonl"), named)
     return run
 
@@ -118,6 +119,23 @@ def test_every_measured_score_counts_with_its_own_test_set(tmp_path: Path) -> No
     assert found == [(50, 0.58), (50, 0.62), (100, 0.66)]
     assert answer.observations[2].sd < answer.observations[0].sd
     assert not any("test examples are assumed" in warning for warning in answer.warnings)
+
+
+def test_scores_of_selected_labels_are_a_warning(tmp_path: Path) -> None:
+    """It says how far the method's measured scores differ from random ones, at the last budget."""
+    rows = [(20, 0.62, 200), (200, 0.66, 200)]
+
+    def warning(name: str) -> str:
+        run = with_scores(made(tmp_path / name), *rows, train_set=name)
+        [found] = [one for one in answer_run(run).warnings if "drawn at random" in one]
+        return found
+
+    at = measured().methods["typical"]
+    assert at[200].rise.high < 0
+    said = warning("typical")
+    assert f"typical with 200 labels scored {at[200].score.text()} against random" in said
+    assert f"with 1,000 {at[1000].score.text()}: expect more labels" in said
+    assert "no curve of labels that dlc chose was measured" in warning("dlc")
 
 
 def test_values_of_the_run_are_put_on_the_users_scale(tmp_path: Path) -> None:

@@ -106,6 +106,14 @@ def test_selectors_of_one_sweep(tmp_path: Path) -> None:
     assert plot_comparison(found).to_dict()["layer"]
 
 
+def test_without_random_labels_our_own_measurements_are_quoted(tmp_path: Path) -> None:
+    """Of a method that has them."""
+    found = compare([select_sweep(tmp_path / "s", {"typical": 0.3, "x": 0.3})], target_score=0.77)
+    typical, other = found.candidates
+    assert any("typical with 200 labels scored" in warning for warning in typical.warnings)
+    assert any("no curve of labels that x chose" in warning for warning in other.warnings)
+
+
 def test_the_order_of_selectors(tmp_path: Path) -> None:
     """With random last, the same is saved."""
     saved = []

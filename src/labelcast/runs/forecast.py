@@ -18,6 +18,7 @@ from labelcast.forecast.question import FROZEN, Question
 from labelcast.runs.records import CONSTRAINED, FREE, Asked, ModelPart
 from labelcast.runs.run import Run
 from labelcast.selection.coslow_draws import SHARE
+from labelcast.selection.measured import beside_random
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -89,9 +90,10 @@ def answer_run(
         )
     known = with_observations(run, options)
     if chosen := _not_random(run, known.get("recipe"), scale):
+        differ = "; ".join(beside_random(name, labels) for name, labels in chosen.items())
         warnings.append(
             f"the labels of some scores were chosen by {', '.join(chosen)}, and the prior is of "
-            "labels drawn at random: how such scores rise may differ from it"
+            f"labels drawn at random; {differ}"
         )
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
@@ -249,13 +251,13 @@ def with_observations(run: Run, options: Options) -> Options:
     return known if frozen is None else {**known, "frozen": frozen}
 
 
-def _not_random(run: Run, recipe: str | None, scale: Scale) -> list[str]:
-    """The training sets behind a recipe's scores that were not drawn at random."""
+def _not_random(run: Run, recipe: str | None, scale: Scale) -> dict[str, int]:
+    """The training sets of a recipe's scores that a method chose, and the most labels of each."""
     if scale.metric == "loss":
-        return []
+        return {}
     rows = [row for row in run.tuned_scores() if row.budget and row.train_set != "random"]
     used = [row for row in rows if row.recipe.lower() == str(recipe).lower()]
-    return [*dict.fromkeys(row.train_set for row in used)]
+    return {row.train_set: row.budget for row in sorted(used, key=lambda row: row.budget)}
 
 
 def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bool:

@@ -18,6 +18,7 @@ from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import DEFAULT_LEVEL, checked_level, checked_number
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import FROZEN, Question
+from labelcast.selection.measured import beside_random
 from labelcast.sweeps.candidates import Candidate, check_comparable, read_candidates
 from labelcast.sweeps.pairs import Pair, Saving, pair_of, saving_of
 from labelcast.sweeps.records import RANDOM
@@ -288,6 +289,8 @@ def _selected(one: Outcome, saving: Saving | None) -> Outcome:
         last = saving.differences[-1]
         interval = "" if last.low is None else f" ({last.low:+.3f} to {last.high:+.3f})"
         note += f"; at {last.budget:,} labels it scored {last.mean:+.3f}{interval} against random"
+    else:
+        note += f"; {beside_random(one.selector, max(one.measured))}"
     return replace(one, warnings=(note, *one.warnings))
 
 

@@ -7,8 +7,17 @@ import pytest
 
 from evidence.own_curves.rows import FACTS, FROM_POOLS, SELECTED, Rows
 from evidence.selection import pools
-from evidence.selection.trial import BUDGETS, later, learned, lines, read, share_of_labels
+from evidence.selection.trial import (
+    BUDGETS,
+    later,
+    learned,
+    lines,
+    read,
+    share_of_labels,
+    shipped,
+)
 from labelcast.files.json_files import read_json
+from labelcast.selection.measured import measured
 
 N = np.array(BUDGETS, float)
 
@@ -41,7 +50,9 @@ def test_committed_rows() -> None:
     }
     shares = [share_of_labels(scores, task, "k-centre") for task in learned(scores)]
     assert any(share is not None for share in shares)
-    assert sum(line.startswith("| k-centre") for line in lines(scores)) == 2
+    assert sum(line.startswith("| k-centre") for line in lines(scores)) == 3
+    # Warnings quote these.
+    assert measured() == shipped(scores)
 
 
 @pytest.mark.parametrize(("recipe", "least"), [("linear", 20), ("full", 5)])

@@ -276,7 +276,9 @@ class GainFamily:
         return np.where(self.ceiling(parameters, curves, start) > start + _LEAST_GAIN, 0.0, -60.0)
 
 
-_BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
+BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
+"""Kinds of draws, in the order of `score_draws`, and their shares."""
+
 _SMALLEST_FACTOR = 0.002
 _LEVEL_SD = 2.0
 _SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
@@ -311,7 +313,7 @@ def score_draws(
         _made_small(fitted, _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))),
         _around(_SLEEPER_MEAN, _SLEEPER_SD, normals),
     ]
-    shares = [*_BLOCKS.values()]
+    shares = [*BLOCKS.values()]
     if frozen:
         blocks.append(_around(_FLAT_MEAN, _FLAT_SD, normals))
         shares = [(1 - prior.never_learned) * share for share in shares] + [prior.never_learned]

@@ -1,0 +1,109 @@
+"""Would the score of always giving the most frequent answer make the forecast better?
+
+    python -m evidence.own_curves.usual [--model minilm] [--seeds 3]
+
+A frozen model that does not learn a task scores about that, and so does one that will learn it
+later. So the flat curves of the prior, and those that sleep and then jump, begin there, with
+several shares of flat ones, beside the shipped forecast, which does not know it. Each sees the
+first one, two and three scores of a curve, from 50 labels, and forecasts the later ones. Figures
+are means over tasks of means over seeds. "rises" is the Brier score of the chance that the last
+score is `MARGIN` above the most frequent answer. It takes some twenty minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from evidence.own_curves.refit import asked, errors
+from evidence.own_curves.rows import FACTS, GENERATED, ROWS, Rows
+from evidence.own_curves.trial import FIRST, learned, means, own_curves, started
+from evidence.transport import Case
+from labelcast.files.json_files import read_json
+from labelcast.forecast.families import (
+    BLOCKS,
+    ETA,
+    ZERO_SHOT,
+    Prior,
+    ScoreFamily,
+    logit,
+    score_draws,
+)
+from labelcast.forecast.particles import FEW_IN_ORDER, PriorDraws, condition
+from labelcast.forecast.posterior import Part, given_scores, joined
+from labelcast.forecast.question import FROZEN
+
+SHARES = (0.05, 0.1, 0.15)
+MARGIN = 0.05
+_SD = 0.1
+"""Of where such curves begin, in logits."""
+
+
+def known_usual(usual: float, share: float, case: Case) -> list[Part]:
+    """The draws given the scores, where flat and sleeping curves begin at the usual answer."""
+    drawn, weights = score_draws(replace(Prior.load(), never_learned=share), frozen=True)
+    first = round(len(drawn) * (1 - share) * (1 - [*BLOCKS.values()][-1]))
+    begin = drawn[first:, ETA].copy()
+    # A normal number of each draw, the same for all shares.
+    ranks = np.argsort(np.argsort(begin)) + 0.5
+    drawn[first:, ETA] = logit(np.array(usual)) + _SD * logit(ranks / len(begin)) / 1.7
+    drawn[first:, ZERO_SHOT] += drawn[first:, ETA] - begin
+    family = ScoreFamily(None, None, True)
+    prior = PriorDraws.of(family, drawn, weights)
+    before, given = condition(family, prior, asked(case, FROZEN).scores, FEW_IN_ORDER)
+    return [Part(given, before, 1.0)]
+
+
+def measured(parts: Sequence[Part], usual: float, case: Case) -> dict[str, float]:
+    """The errors of a forecast, and of its chance that the curve rises."""
+    draws, aim = joined(parts), usual + MARGIN
+    chance = float(draws.weights[draws.at(case.later_budgets[-1]) >= aim].sum())
+    rises = float(case.later_scores[-1] >= aim)
+    return errors(parts, asked(case, FROZEN), case) | {"rises": (chance - rises) ** 2}
+
+
+def ways(usual: float, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
+    """The errors of each way on a case."""
+    shipped = given_scores(Prior.load(), asked(case, FROZEN), published=False)
+    yield "shipped", measured(shipped, usual, case)
+    for share in SHARES:
+        yield f"known, {share:.2f} flat", measured(known_usual(usual, share, case), usual, case)
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    facts = read_json(FACTS)
+    rows = Rows(ROWS / f"{given.model}-{FROZEN}.jsonl").rows()
+    curves = [o for o in own_curves(f"{given.model}, {FROZEN}", rows) if o.seed < given.seeds]
+    taught = learned(curves)
+    found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
+    for own in curves:
+        task = own.curve.task
+        kinds = ["all", "learned" if (own.group, task) in taught else "never learned"]
+        kinds.append("generated" if task in GENERATED else "public")
+        for case in started(own.curve):
+            if case.budgets[0] != FIRST[0]:
+                continue
+            for way, row in ways(facts[task]["most frequent answer"], case):
+                for kind in kinds:
+                    by_task = found.setdefault((kind, len(case.budgets), way), defaultdict(list))
+                    by_task[task].append(row)
+        print(task, own.seed, file=sys.stderr, flush=True)
+    for (kind, seen, way), by_task in sorted(found.items()):
+        shown = means([means(rows) for rows in by_task.values()])
+        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -52,9 +52,10 @@ from labelcast.models.plan import count_costs, gpu_rooms, pass_bytes, plan_at_on
 from labelcast.sweeps.sweep import sweep
 from labelcast.sweeps.task_data import SweepTask
 from labelcast.training.backend import Placement
-from labelcast.training.finetune import CausalBackend, encode_labels, in_bf16
+from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import fitting, size_of, training_bytes
 from labelcast.training.recipe import LORA
+from labelcast.training.sequences import encode_labels
 from labelcast.training.splits import Budget
 
 Check = Callable[[Path, str], tuple[bool, str]]
@@ -194,7 +195,7 @@ def large_lora(config: dict[str, Any], tokens: int) -> Check:
         parts = encode_labels(lm, labels, short)
         every = parts[0].rows + parts[1].rows
         longest = max(len(row["input_ids"]) for row in every)
-        bf16 = in_bf16(Placement(device))
+        bf16 = Placement(device).in_bf16
         chosen = fitting(lm, every, short, 1, bf16=bf16)
         micro = chosen.micro_batch or chosen.batch_size
         again = chosen.gradient_checkpointing

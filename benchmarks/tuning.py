@@ -28,13 +28,8 @@ from turns import in_turns
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.finetune import random_state_kept
 from labelcast.training.recipe import FULL, Recipe
-from labelcast.training.trainer import (
-    IGNORED,
-    Sequences,
-    collate,
-    make_trainer,
-    quiet,
-)
+from labelcast.training.sequences import IGNORED, Sequences, collate
+from labelcast.training.trainer import make_trainer, quiet
 
 ROWS, TOKENS, ANSWER = 16, 160, 3
 SHARED = 100

@@ -19,7 +19,7 @@ from labelcast.models.attention import attention_given
 from labelcast.models.loading import LanguageModel, load_encoder
 from labelcast.selection.methods.data_whisperer import DataWhisperer
 from labelcast.selection.selector import select
-from labelcast.training.trainer import end_of_turn
+from labelcast.training.sequences import end_of_turn
 
 ALLOWED = ("yes", "no")
 

@@ -18,7 +18,7 @@ from labelcast.selection.methods.less import Less
 from labelcast.selection.selector import select
 from labelcast.selection.subjects import _Answers, subject
 from labelcast.selection.warm_up import WarmUp, warm_up
-from labelcast.training.trainer import end_of_turn
+from labelcast.training.sequences import end_of_turn
 
 _FILMS = [
     *[("great", "yes"), ("awful", "no"), ("lovely", "yes"), ("boring", "no"), ("superb", "yes")],

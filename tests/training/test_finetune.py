@@ -14,17 +14,18 @@ import torch
 from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
+from labelcast.models import choices
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training import finetune
 from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, evaluate
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
+from labelcast.training.sequences import IGNORED, collate, encode, end_of_turn
 from labelcast.training.splits import Budget
-from labelcast.training.trainer import IGNORED, collate, encode, end_of_turn, make_trainer
+from labelcast.training.trainer import make_trainer
 
 TEXTS = records(500)
 EXACT = Scoring("accuracy", max_new_tokens=4)
@@ -163,7 +164,7 @@ def test_bfloat16_changes_the_loss_little(
     """Where the device has it, training computes in it, unless another dtype is asked for."""
     short = QUICK.model_copy(update={"max_steps": 8})
     exact = tune(lm, examples, short)
-    monkeypatch.setattr(finetune, "_trains_in_bf16", lambda device: True)
+    monkeypatch.setattr(choices, "trains_in_bf16", lambda device: True)
     assert tune(lm, examples, short).log.losses == exact.log.losses
     half = tune(lm, examples, short, placement=Placement("cpu"))
     assert half.log.losses != exact.log.losses

@@ -15,6 +15,7 @@ from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, record
 from transformers import TrainingArguments
 
 from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
+from labelcast.models import choices
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel
 from labelcast.training import checkpoints, finetune, memory
@@ -22,14 +23,9 @@ from labelcast.training.backend import FineTuned, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import fitting, outline, size_of, training_bytes
 from labelcast.training.recipe import FULL, LORA, Recipe
+from labelcast.training.sequences import encode
 from labelcast.training.splits import Budget
-from labelcast.training.trainer import (
-    AnswerTrainer,
-    encode,
-    make_trainer,
-    train_on,
-    with_adapters,
-)
+from labelcast.training.trainer import AnswerTrainer, make_trainer, train_on, with_adapters
 
 CPU = Placement("cpu", "float32")
 
@@ -55,8 +51,11 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Pretend that a GPU has so many GB free and computes in bfloat16."""
 
     def pretend(free: float) -> None:
-        monkeypatch.setattr(finetune, "choose_device", lambda wanted="auto": Choice("cuda", "fake"))
-        for module in (finetune, memory):
+        for module in (finetune, choices):
+            monkeypatch.setattr(
+                module, "choose_device", lambda wanted="auto": Choice("cuda", "fake")
+            )
+        for module in (finetune, memory, choices):
             monkeypatch.setattr(module, "computes_bf16", lambda device: device == "cuda")
         monkeypatch.setattr(memory, "free_bytes", lambda device: int(free * 1e9))
 

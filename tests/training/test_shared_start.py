@@ -14,14 +14,8 @@ from small_training import QUICK, QUICK_LORA, load, save_model
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Lora, Recipe
-from labelcast.training.trainer import (
-    AnswerTrainer,
-    Sequences,
-    collate,
-    encode,
-    make_trainer,
-    shared_start,
-)
+from labelcast.training.sequences import Sequences, collate, encode
+from labelcast.training.trainer import AnswerTrainer, make_trainer, shared_start
 
 INSTRUCTION = "say whether the first letter of the text is one of these or not " * 2
 TEXTS = ["ab", "a longer text than the others", "ba", "text", "xyz"]

@@ -54,6 +54,14 @@ def computes_bf16(device: str) -> bool:
     return device.startswith("cuda") and torch.cuda.get_device_capability(device)[0] >= 8
 
 
+def trains_in_bf16(device: str) -> bool:
+    """Whether it has instructions for bfloat16 matrix products: GPUs, and CPUs with AMX."""
+    import torch
+
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return computes_bf16(device) or (device == "cpu" and bool(amx()))
+
+
 def refuse_spread(wanted: str) -> None:
     """Refuse ``spread``, on which a model cannot be trained."""
     if wanted == SPREAD:

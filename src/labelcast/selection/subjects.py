@@ -25,7 +25,8 @@ from labelcast.models.gradient_vectors import (
 from labelcast.models.layers import Layer, linear_layers
 from labelcast.selection.labelled import answers
 from labelcast.selection.warm_up import Trainable, WarmUp
-from labelcast.training.trainer import IGNORED, answer_loss, collate, end_of_turn
+from labelcast.training.sequences import IGNORED, collate, end_of_turn
+from labelcast.training.trainer import answer_loss
 
 if TYPE_CHECKING:
     from labelcast.models.causal import LanguageModel

@@ -41,6 +41,13 @@ class Placement:
     # Not compared: a model that is loaded for one training also serves the next one.
     reports: Reports = field(default_factory=Reports, compare=False)
 
+    @property
+    def in_bf16(self) -> bool:
+        """Whether training computes in bfloat16."""
+        from labelcast.models.choices import choose_device, trains_in_bf16
+
+        return self.dtype == "auto" and trains_in_bf16(choose_device(self.device).value)
+
 
 @dataclass
 class TrainingLog:

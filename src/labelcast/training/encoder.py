@@ -27,7 +27,7 @@ from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, OnStep, Placement
 from labelcast.training.checkpoints import identity_of
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate, summarise
-from labelcast.training.finetune import in_bf16, run_trainer, save_files
+from labelcast.training.finetune import run_trainer, save_files
 from labelcast.training.packing import classifier
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
@@ -83,7 +83,7 @@ class EncoderBackend:
         device = choose_device(placement.device).value
 
         def make(path: Path) -> SteadyTrainer:
-            settings = training_arguments(recipe, seed, path, device, in_bf16(placement))
+            settings = training_arguments(recipe, seed, path, device, placement.in_bf16)
             set_seed(seed)  # for a head that starts at random
             lm.model.requires_grad_(True)
             head = lm.named_head() if lm.pooling.sentence else _random_head(lm)

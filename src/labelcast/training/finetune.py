@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from labelcast.errors import (
-    InputError,
     LabelcastWarning,
     NoMemoryError,
     RunError,
@@ -43,10 +42,9 @@ from labelcast.training.memory import (
 )
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import Reports, reported
+from labelcast.training.sequences import encode_labels
 from labelcast.training.splits import Budget
 from labelcast.training.trainer import (
-    Sequences,
-    encode,
     make_trainer,
     micro_batch,
     quiet,
@@ -54,13 +52,6 @@ from labelcast.training.trainer import (
 )
 
 _UNFINISHED = ".unfinished"
-
-
-def encode_labels(lm: LanguageModel, labels: Budget, recipe: Recipe) -> list[Sequences]:
-    """The sequences to train on and those for the validation loss, checked."""
-    parts = [encode(lm, e, recipe.max_length) for e in (labels.train, labels.validation)]
-    check_lengths(parts, recipe)
-    return parts
 
 
 class CausalBackend:
@@ -95,7 +86,7 @@ class CausalBackend:
             micro_batch(recipe, placement.processes)  # refuses processes that do not divide a step
             lm = outline(model, device, dtype)
             check_quantised(lm, recipe, placement.processes)
-            check_memory(lm, recipe, placement.processes, bf16=in_bf16(placement))
+            check_memory(lm, recipe, placement.processes, bf16=placement.in_bf16)
         if not train or placement.processes == 1:
             several = placement.processes > 1 and device.value.startswith("cuda")
             where = SPREAD if several else placement.device
@@ -153,7 +144,7 @@ class CausalBackend:
         moves parts of it to the devices.
         """
         parts = self.encode(lm, labels, recipe)
-        device, bf16 = choose_device(placement.device).value, in_bf16(placement)
+        device, bf16 = choose_device(placement.device).value, placement.in_bf16
         if os.environ.get("WORLD_SIZE", "1") == "1":  # else chosen for all processes
             recipe = fitting(lm, [row for part in parts for row in part.all], recipe, 1, bf16=bf16)
         model, log = run_trainer(
@@ -284,17 +275,6 @@ def run_trainer(
     return trainer.model, log
 
 
-def in_bf16(placement: Placement) -> bool:
-    """Whether training computes in bfloat16."""
-    return placement.dtype == "auto" and _trains_in_bf16(choose_device(placement.device).value)
-
-
-def _trains_in_bf16(device: str) -> bool:
-    """Whether a device has instructions for bfloat16 matrix products: GPUs, and CPUs with AMX."""
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return computes_bf16(device) or (device == "cpu" and bool(amx()))
-
-
 @contextmanager
 def random_state_kept() -> Iterator[None]:
     """Restore the process's random state afterwards, since trainers seed it."""
@@ -353,21 +333,3 @@ def _merged(lm: LanguageModel) -> Any:
             model = model.merge_and_unload()
         model.gradient_checkpointing_disable()
     return model.eval().requires_grad_(False)
-
-
-def check_lengths(parts: Sequence[Sequences], recipe: Recipe) -> None:
-    """Warn about examples that were left out; refuse to train if none remain."""
-    too_long = f"(max_length of recipe {recipe.name!r}: {recipe.max_length} tokens)."
-    for part, use in zip(parts, ("train", "validate"), strict=True):
-        if not part.rows:
-            raise InputError(
-                f"no example is left to {use} on: {part.dropped} are too long {too_long}"
-            )
-    dropped = sum(part.dropped for part in parts)
-    if dropped:
-        total = dropped + sum(len(part.rows) for part in parts)
-        warnings.warn(
-            f"{dropped} of {total} labelled examples are too long and left out {too_long}",
-            LabelcastWarning,
-            stacklevel=5,
-        )

@@ -23,9 +23,9 @@ from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
 from labelcast.training.checkpoints import identity_of, prepare_folder
-from labelcast.training.finetune import encode_labels, in_bf16
 from labelcast.training.memory import fitting
 from labelcast.training.recipe import Recipe
+from labelcast.training.sequences import encode_labels
 from labelcast.training.splits import Budget
 from labelcast.training.trainer import micro_batch, with_adapters
 
@@ -66,7 +66,7 @@ def train_in_processes(
     parts = encode_labels(lm, labels, recipe)
     dtype = str(lm.dtype.value).removeprefix("torch.")
     rows, halved = parts[0].rows + parts[1].rows, 0
-    recipe = fitting(lm, rows, recipe, placement.processes, bf16=in_bf16(placement))
+    recipe = fitting(lm, rows, recipe, placement.processes, bf16=placement.in_bf16)
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
         work = folder or Path(temporary)
         # Here, and not while other processes may already read the checkpoints.

@@ -20,18 +20,13 @@ from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import Placement
-from labelcast.training.finetune import (
-    CausalBackend,
-    check_lengths,
-)
+from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
+from labelcast.training.sequences import Sequences, check_lengths, collate, encode
 from labelcast.training.splits import Budget
 from labelcast.training.steady import SteadyTrainer
 from labelcast.training.trainer import (
-    Sequences,
     answers_only,
-    collate,
-    encode,
     predicts_answer,
     training_arguments,
 )

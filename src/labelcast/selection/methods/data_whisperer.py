@@ -101,7 +101,7 @@ class DataWhisperer:
         Raises:
             InputError: the model is an encoder, or an example alone is too long.
         """
-        from labelcast.training.trainer import end_of_turn
+        from labelcast.training.sequences import end_of_turn
 
         lm = language_model(pool, self.name)
         pairs = encoded(lm, pool.examples, end=end_of_turn(lm))

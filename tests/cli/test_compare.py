@@ -40,6 +40,10 @@ def test_compare_selectors(tmp_path: Path) -> None:
     assert "needs fewer labels than" not in shown.out
     assert "typical chose the labels" in shown.err
     assert "typical (saved: " in chart.read_text()
+    chart.write_text("mine")
+    refused = labelcast(*given, "--chart", chart)
+    assert refused.status == 2 and "already exists" in refused.err and chart.read_text() == "mine"
+    assert labelcast(*given, "--chart", chart, "--force").status == 0
     saved = labelcast(*given, "--json").json["savings"]
     assert {one["name"]: one["baseline"] for one in saved} == dict.fromkeys(
         ("typical", "less"), "random"

@@ -43,7 +43,7 @@ def test_a_selection_is_written(here: Path) -> None:
     }
     before = (here / "chosen.jsonl").read_bytes()
     rows = [json.loads(line) for line in before.splitlines()]
-    assert [list(row) for row in rows] == [["id", "index", "rank", "value"]] * 3
+    assert [list(row) for row in rows] == [["id", "index", "rank", "value", "of"]] * 3
     assert [(row["rank"], row["value"]) for row in rows] == [(1, None), (2, None), (3, None)]
     done = labelcast(*POOL, "--n", 3)
     assert (done.status, done.out) == (0, "")

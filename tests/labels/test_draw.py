@@ -211,7 +211,8 @@ def test_a_method_knows_what_its_set_has(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--more", 2, "--select", "best"), "--method best: no such method"),
+        (("--more", 2, "--select", "best"), "--select best: no such method"),
+        (("--more", 0, "--select", "unsure"), "--more 0: at least 1"),
         (("--more", 2, "--select", "low"), "the name of another set"),
         (("--select", "unsure"), "needs --more N"),
         (("--more", 2, "--select", "by-task"), "needs task ids"),

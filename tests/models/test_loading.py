@@ -15,7 +15,7 @@ from labelcast.models import choices, embedded
 from labelcast.models.checks import count_numbers
 from labelcast.models.choices import bf16_gain, choose_batch, choose_device, choose_dtype
 from labelcast.models.identity import fingerprint
-from labelcast.models.loading import LanguageModel, load_model
+from labelcast.models.loading import LanguageModel, load_any, load_model
 
 
 def no_config(folder: Path) -> str:
@@ -398,3 +398,10 @@ def test_choices_come_with_their_reason() -> None:
     assert "ranking" in choose_dtype("auto", "cpu", 1).reason
     assert str(choose_batch(7, "cpu", "gradients")) == "7 (asked for)"
     assert choose_batch(None, "cpu", "confidence").reason
+
+
+def test_a_kept_head_is_not_a_model(tmp_path: Path) -> None:
+    """`tune --recipe linear` keeps the head alone, and the error says which model to give."""
+    (tmp_path / "classifier.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"only the head of a frozen encoder.*--model minilm"):
+        load_any(str(tmp_path))

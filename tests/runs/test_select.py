@@ -16,6 +16,7 @@ from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoder import Encoder
 from labelcast.models.loading import LanguageModel, load_encoder
 from labelcast.runs.select import SelectedExample, check_selection_file, select, write_selection
+from labelcast.selection.selector import Selector
 from labelcast.selection.signals import PART
 from labelcast.tasks.task import Task
 
@@ -184,25 +185,55 @@ def test_another_model_than_the_run_has_its_own_signals(
 
 
 def test_a_file_of_another_kind_is_kept(tmp_path: Path) -> None:
-    """A selection is replaced; an edited one or any other file only by force."""
+    """A selection is replaced; a shortened one, an edited one or another file only by force."""
     file = tmp_path / "new" / "selected.jsonl"
     found = select(texts(9), 4, task=OPEN)
-    for n in (4, 2):
+    for n in (2, 4):
         write_selection(file, found[:n])
         assert len(file.read_text().splitlines()) == n
-    rows = file.read_text().splitlines()
-    for other in ("", "mine", '{"id": "a"}\n', rows[1] + "\n", "\xff", rows[0][:-1] + ', "y": 1}'):
+    rows = file.read_text().splitlines(keepends=True)
+    shortened = [rows[0] + rows[1], rows[1], rows[0][:-2] + ', "y": 1}']
+    for other in (*shortened, "", "mine", '{"id": "a"}\n', "\xff"):
         file.write_bytes(other.encode("latin-1"))
         with pytest.raises(InputError, match=r"already exists and is not a selection.*--force"):
             write_selection(file, found)
         assert file.read_bytes() == other.encode("latin-1")
     write_selection(file, found, force=True)
     check_selection_file(file)
+    with pytest.raises(InputError, match="standard output is not a file"):
+        check_selection_file(Path("-"))
     with pytest.raises(InputError, match="this is a folder"):
         check_selection_file(tmp_path, force=True)
     run = run_of(tmp_path, [{"text": "a", "more": 1}, {"text": "b", "more": 2}], 1, TASK)
     with pytest.raises(InputError, match="belongs to labelcast"):
         check_selection_file(run.file("selected.jsonl"))
+
+
+def test_blank_records_count_in_the_index(tmp_path: Path) -> None:
+    """The index is the record's place in the user's file."""
+    rows = [{"text": text, "more": n} for n, text in enumerate(("", "a", "b", " ", "c"))]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(LabelcastWarning, match="2 of 5 records have no text"):
+        found = select(data, 3, task=OPEN)
+    assert sorted(one.index for one in found) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"n": 2.5}, "--n 2.5: a whole number from 1"),
+        ({"n": True}, "--n True: a whole number from 1"),
+        ({"seed": -1}, "--seed -1: a whole number from 0"),
+        ({"method": Selector}, "a name or a `Selector` object is needed"),
+        ({"method": None}, "a name or a `Selector` object is needed"),
+        ({"signals": __file__}, r"--signals .*: a file, but a folder is needed"),
+    ],
+)
+def test_wrong_arguments(asked: dict[str, Any], said: str) -> None:
+    """Each has a message of its own."""
+    with pytest.raises(InputError, match=said):
+        select(texts(9), **{"n": 2, "task": OPEN, **asked})
 
 
 def test_duplicates_are_reported() -> None:

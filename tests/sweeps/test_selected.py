@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from small_encoders import save_encoder
 from small_selectors import Grouped, Spread, Targeted, register
 from small_sweeps import SHORT, Begun, InProcess, Place, make_place
 
-from labelcast.errors import InputError, LabelcastWarning
+from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models.protocols import Progress
 from labelcast.selection import signals
 from labelcast.selection.signals import SignalStore
@@ -296,6 +298,45 @@ def test_from_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(curves) == ["first", "first [shortest]"]
     assert [curve.budgets for curve in curves.values()] == [[0, 10]] * 2
     assert curves["first"].zero_shot == curves["first [shortest]"].zero_shot
+
+
+def test_all_jobs_fail(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error, and no empty curve; the jobs run again on request."""
+
+    class Here(Made):
+        failing = "random"
+
+        def __class_getitem__(cls, item: object) -> type[Here]:
+            return cls
+
+    def run(**more: Any) -> dict[str, Any]:
+        out = place.path / "failed"
+        return sweep_module.sweep(
+            [place.chosen()], out, model=place.model, budgets=(10,), test_size=20, **more
+        )
+
+    monkeypatch.setattr(sweep_module, "LocalWorkers", Here)
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"all 1 jobs failed: no luck.*__main__"):
+            run()
+    monkeypatch.setattr(Here, "failing", "")
+    assert run(retry_failed=True)["first"].budgets == [10]
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard(place: Place) -> None:
+    """The worker that runs it again and the call itself say what is missing."""
+    script = place.path / "script.py"
+    task = place.task()
+    task.write_text(task.read_text().replace("{name", f"{{data: {place.data}, name"))
+    given = f"[{str(task)!r}], {str(place.path / 'bare')!r}, model={place.model!r}"
+    script.write_text(
+        f"import labelcast as lc\nlc.sweep({given}, budgets=(0,), test_size=20, retries=0)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    assert "ran the whole script again" in done.stderr
 
 
 class Made(InProcess):

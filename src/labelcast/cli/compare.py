@@ -41,7 +41,8 @@ def compare(
         Path | None, Option("--out", "-o", help="Write the comparison as one HTML page.")
     ] = None,
     force: Annotated[
-        bool, Option("--force", help="Replace an --out that is no report, or was edited.")
+        bool,
+        Option("--force", help="Replace a --chart, and an --out that is no report or was edited."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +56,7 @@ def compare(
     Example: labelcast compare curves-selected --target-score 0.85 --out comparison.html
     """
     from labelcast.errors import InputError
+    from labelcast.files.untrusted import refuse_target
     from labelcast.sweeps.compare import compare as compared
 
     named: dict[str, str | Path] = {}
@@ -69,6 +71,12 @@ def compare(
         from labelcast.report.html import check_replaceable
 
         check_replaceable(out, force=force)
+    if chart is not None:
+        refuse_target(chart)
+        if chart.exists() and not force:
+            raise InputError(
+                f"--chart {chart}: already exists. Choose another name, or replace it with --force."
+            )
     with waiting("Comparing"):
         found = compared(
             named,

@@ -38,7 +38,7 @@ def select(
     device: Device = "auto",
     dtype: Dtype = "auto",
     force: Annotated[
-        bool, Option("--force", help="Replace a file that is not a selection.")
+        bool, Option("--force", help="Replace a file that is no selection, or edited.")
     ] = False,
     as_json: Json = False,
 ) -> None:

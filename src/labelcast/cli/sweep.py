@@ -173,7 +173,8 @@ def sweep(
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
         few, most = estimate.steps(settings.recipe)
-        say(f"Each has {few} to {most} training steps; --dry-run says how long that takes.")
+        steps = f"{few} to {most} training steps" if most > few else "one fit of a head"
+        say(f"Each has {steps}; --dry-run says how long that takes.")
         workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow] | None = here
         if workers is None:
             with waiting("Joining the Ray cluster"):
@@ -225,7 +226,8 @@ def _estimate(
             ends = estimate.total([estimate.seconds(job, speed) for job in missing], devices)
             say(f"Roughly {span(*ends)} for {len(missing)} jobs, from a few forward passes.")
 
-    say(f"Timing real steps of {len(largest)} tasks; the first loads the model.")
+    many = "1 task" if len(largest) == 1 else f"{len(largest)} tasks"
+    say(f"Timing real steps of {many}; the first loads the model.")
     for name, job in largest.items():
         with waiting(f"Timing a few steps of {name}"):
             speeds[name] = estimate.measure_speed(job, say_rough)
@@ -258,7 +260,8 @@ def _estimate(
     say(f"  measured: {many}, a few training steps and answers each, on {device}")
     if left_out:
         say(f"  not counted: {' and '.join(left_out)}")
-    say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
+    if most > few:
+        say(f"  from {few} steps per job (if early stopping ends it as soon as it can) to {most}")
 
 
 def _show(

@@ -36,6 +36,8 @@ def refuse_special(path: Path) -> None:
 
 def refuse_target(path: Path) -> None:
     """Refuse to write to a folder, a pipe, a device or a socket."""
+    if str(path) == "-":
+        raise InputError("-: standard output is not a file. Give a file's path.")
     refuse_special(path)
     if path.is_dir():
         raise InputError(f"{path}: this is a folder. Give a file's path.")

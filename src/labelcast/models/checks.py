@@ -16,6 +16,11 @@ _FROM_HUB = ("_attn_implementation", "_experts_implementation")
 
 def check_folder(spec: str, path: Path) -> None:
     """Refuse a folder that is not a model in safetensors, or that points outside itself."""
+    if not (path / "config.json").is_file() and (path / "classifier.safetensors").is_file():
+        raise InputError(
+            f"model {spec}: only the head of a frozen encoder, as `tune --recipe linear` keeps it. "
+            "Give the encoder itself, such as --model minilm."
+        )
     if not (path / "config.json").is_file():
         raise InputError(f"model {spec}: not a model folder, it has no config.json.")
     if not any(path.glob("*.safetensors")):

@@ -40,7 +40,7 @@ class SelectedExample:
 
     Attributes:
         id: the record's own ``id`` if it has one, else the hash of its content.
-        index: position in the pool, from 0.
+        index: position in the pool's data, from 0, counting blank records too.
         rank: from 1, in order of preference.
         value: what the method gives it, in its own unit; NaN for a method without values.
     """
@@ -129,6 +129,10 @@ def select(
         [(1, 2), (2, 0)]
     """
     chosen = selector(method) if isinstance(method, str) else method
+    if isinstance(chosen, type) or not isinstance(chosen, Selector):
+        raise InputError(f"method: a name or a `Selector` object is needed, not {chosen!r:.60}.")
+    if signals is not None and Path(signals).exists() and not Path(signals).is_dir():
+        raise InputError(f"--signals {signals}: a file, but a folder is needed.")
     inputs = Inputs(model, group_by, target, device, dtype, signals, on_signal)
     run = _as_run(pool)
     if run is not None:
@@ -143,7 +147,9 @@ def select(
     positions = found.positions[picked.positions].tolist()
     rows = fetch(found.source, found.task, positions)
     return [
-        SelectedExample(example.id, example.index, rank, float(value))
+        SelectedExample(
+            example.id, example.index if example.row is None else example.row, rank, float(value)
+        )
         for rank, (example, value) in enumerate(zip(rows, picked.values, strict=True), 1)
     ]
 
@@ -289,20 +295,21 @@ def _read(
 
 
 class _Row(Form):
-    """A row of a selection's file."""
+    """A row of a selection's file; `of` tells whether rows were deleted."""
 
     model_config = ConfigDict(extra="forbid")
 
     id: str
     index: Natural
     rank: Natural
+    of: Natural
     value: Finite | None
 
 
 def write_selection(path: Path, found: Sequence[SelectedExample], *, force: bool = False) -> None:
     """Write a selection as JSONL; arguments and errors as `check_selection_file`."""
     check_selection_file(path, force=force)
-    write_jsonl(path, [example.to_dict() for example in found])
+    write_jsonl(path, [example.to_dict() | {"of": len(found)} for example in found])
 
 
 def check_selection_file(path: Path, *, force: bool = False) -> None:
@@ -325,7 +332,8 @@ def check_selection_file(path: Path, *, force: bool = False) -> None:
 def _is_selection(path: Path) -> bool:
     with suppress(InputError):
         rows = parse_rows(_Row, read_jsonl(path), path)
-        return bool(rows) and [row.rank for row in rows] == list(range(1, len(rows) + 1))
+        complete = [(rank, len(rows)) for rank in range(1, len(rows) + 1)]
+        return bool(rows) and [(row.rank, row.of) for row in rows] == complete
     return False
 
 
@@ -349,7 +357,9 @@ def choose_more(
     Raises:
         InputError: too few examples are left, or as `select`.
     """
-    chooses = selector(method)
+    if n < 1:
+        raise InputError(f"--more {n}: at least 1 example must be drawn.")
+    chooses = selector(method, "--select")
     found = run_choice(run, chooses, inputs)
     before = np.isin(found.positions, [*chosen])
     rows = np.flatnonzero(before | ~np.isin(found.positions, [*taken]))

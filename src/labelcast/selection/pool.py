@@ -39,9 +39,9 @@ class Need(StrEnum):
 
 
 _WAYS_OUT = {
-    Need.EMBEDDINGS: "Give a model (--model minilm) or an array of vectors.",
+    Need.EMBEDDINGS: "Give --model minilm; in Python a `Pool` also takes an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
-    Need.MARGIN: "Give --model, or an array of margins.",
+    Need.MARGIN: "Give --model; in Python a `Pool` also takes an array of margins.",
     Need.TASK_IDS: "Name the field that tells the tasks apart: --group-by FIELD.",
     Need.ANSWERS: "Give a labelled pool, or a method that chooses before labelling.",
     Need.TARGET: "Give labelled examples of the target task: --target FILE.",

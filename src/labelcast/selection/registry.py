@@ -36,8 +36,8 @@ def selector_names() -> list[str]:
     return [*own_names(), *_installed()]
 
 
-def selector(name: str) -> Selector:
-    """A method with its default settings; its module is imported now.
+def selector(name: str, option: str = "--method") -> Selector:
+    """A method with its default settings; its module is imported now. `option` is for messages.
 
     Raises:
         InputError: no such method, or that of another package cannot be loaded.
@@ -49,13 +49,13 @@ def selector(name: str) -> Selector:
         return made
     point = _installed().get(name)
     if point is None:
-        raise InputError(f"--method {name}: no such method. Choose {', '.join(selector_names())}.")
+        raise InputError(f"{option} {name}: no such method. Choose {', '.join(selector_names())}.")
     try:
         made = point.load()()
     except Exception as error:  # whatever the package does
         package = point.dist.name if point.dist else point.module
         raise InputError(
-            f"--method {name}: the package {package} cannot be loaded ({brief(error)}). Update or "
+            f"{option} {name}: the package {package} cannot be loaded ({brief(error)}). Update or "
             "remove it."
         ) from error
     return made

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from numbers import Integral
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class Selection:
     values: NDArray[np.float64]
 
 
+@runtime_checkable
 class Selector(Protocol):
     """A method that chooses examples; a class with settings as keyword arguments.
 
@@ -51,8 +53,9 @@ def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selectio
         RunError: the method returned other than n positions that can be chosen.
     """
     left = pool.size - len(pool.chosen)
-    if n < 1:
-        raise InputError(f"--n {n}: at least 1 example must be chosen.")
+    for name, given, least in (("n", n, 1), ("seed", seed, 0)):
+        if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+            raise InputError(f"--{name} {given!r:.40}: a whole number from {least} is needed.")
     if n > left:
         raise InputError(f"--n {n}: more than the pool's {left} example{'s' * (left != 1)}.")
     for need in sorted(selector.needs):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from multiprocessing import current_process
 from pathlib import Path
 from shutil import rmtree
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.execution.local import LocalWorkers, cores
 from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
@@ -31,6 +32,7 @@ from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
 
 _POOL = 5000
+_GUARD = 'call `sweep` under `if __name__ == "__main__":`, since its jobs run in new processes.'
 
 
 def sweep(
@@ -53,6 +55,7 @@ def sweep(
     jobs: int | None = None,
     report_to: Sequence[str] = (),
     retries: int = 1,
+    retry_failed: bool = False,
     on_result: Callable[[int, ScoreRow], None] = lambda number, row: None,
 ) -> dict[str, MeasuredCurve]:
     """Measure learning curves: fine-tune and score each task at each budget with each seed.
@@ -84,6 +87,7 @@ def sweep(
         report_to: experiment trackers for the losses: trackio, wandb, mlflow, tensorboard (into
             ``OUT/tensorboard``).
         retries: how often a failed job is tried again before its error is kept.
+        retry_failed: also run jobs that failed in an earlier call.
         on_result: called after each job with its number and its row of `scores.jsonl`.
 
     Returns:
@@ -94,13 +98,15 @@ def sweep(
     Raises:
         InputError: broken or too little data, a folder with another sweep, or a selector that
             needs what a sweep does not have.
-        RunError: the folder cannot be written, or another process is using it.
+        RunError: the folder cannot be written, another process is using it, or all jobs failed.
 
     Examples:
         >>> curves = sweep(["hyperbaton"], "sweep", budgets=(0, 50, 100))  # doctest: +SKIP
         >>> curves["hyperbaton"].scores  # doctest: +SKIP
         [0.52, 0.71, 0.78]
     """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself checks
+        raise RunError(f"a worker of a sweep ran the whole script again: {_GUARD}")
     workers = LocalWorkers[ScoreRow](jobs, device=device, logs=Path(out) / "logs")
     settings = SweepSettings(
         model=model,
@@ -122,9 +128,18 @@ def sweep(
     )
     settings = replace(settings, stages=Stages.of(before, stages, stage_labels))
     found = Sweep(out)
-    missing = found.missing(found.begin(chosen, settings))
+    asked = found.begin(chosen, settings)
+    missing = found.missing(asked, retry_failed=retry_failed)
     if missing:
         found.run(missing, workers, retries=retries, on_result=on_result)
+    keys = {job.key for job in asked}
+    errors = {row.key: row.error for row in found.scores.rows() if row.key in keys}
+    if errors and all(errors.values()):
+        first = next(iter(errors.values()))
+        raise RunError(
+            f"{out}: all {len(errors)} jobs failed: {first}. If the script has no guard: {_GUARD} "
+            "Then give retry_failed=True."
+        )
     curves = found.write_curves()
     names = [
         curve_name(one.task.name, method, order)

@@ -25,13 +25,14 @@ class Example:
 
     Attributes:
         id: the record's ``id``, or its content hash if it has none.
-        index: position in its source, from 0.
+        index: position in its source, from 0, without the blank records.
         where: file and line, for messages.
         fields: the text of each input field.
         prompt: the rendered text that the model reads.
         answer: the answer as text, or None.
         content: hash of the input fields, the same in any order and file format.
         turns: of the conversation that is its input; empty if the input is text.
+        row: position in its source with the blank records; None if it is the same.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Example:
     answer: str | None
     content: str
     turns: tuple[Turn, ...] = ()
+    row: int | None = None
 
 
 def examples(
@@ -99,7 +101,7 @@ def usable_records(source: Source, task: Task | None, *, warn: bool = False) -> 
                 f"it {'lack' if has_id else 'have'} one. Give every record one, or none."
             )
         with_id = has_id
-        yield replace(record, index=index)
+        yield replace(record, index=index, row=record.index if blank else None)
         index += 1
     if not index and blank:
         raise InputError(f"{source.spec}: every record is blank in {', '.join(input_names(task))}.")
@@ -217,4 +219,4 @@ def _example(
     content, own = content_hash(fields), _own_id(record)
     name = content if own is None else own
     turns = tuple(user) if isinstance(user, list) else ()
-    return Example(name, record.index, where, fields, prompt, answer, content, turns)
+    return Example(name, record.index, where, fields, prompt, answer, content, turns, record.row)

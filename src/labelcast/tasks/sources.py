@@ -24,11 +24,19 @@ GENERATED_SIZE = 8000
 
 @dataclass(frozen=True)
 class Record:
-    """One record: its position in the source from 0, its place for messages, and its fields."""
+    """One record of a source.
+
+    Attributes:
+        index: position from 0; where blank records are skipped, among those that are left.
+        where: its place, for messages.
+        values: its fields.
+        row: position from 0 among all records, where `index` leaves some out.
+    """
 
     index: int
     where: str
     values: dict[str, Any]
+    row: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from labelcast.models.protocols import Progress
     from labelcast.selection.signals import Arrays
 
-PART = 256
+PART = 32
 
 
 class Less:

@@ -13,12 +13,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from evidence.own_curves.refit import asked, errors, tilted
-from evidence.own_curves.rows import ROWS, Rows
-from evidence.own_curves.trial import FIRST, WITHOUT_FROZEN, learned, means, own_curves, started
+from evidence.own_curves.rows import Rows
+from evidence.own_curves.trial import (
+    FIRST,
+    WITHOUT_FROZEN,
+    Own,
+    learned,
+    means,
+    own_curves,
+    started,
+)
 from evidence.transport import Case
 from labelcast.forecast.families import Prior
 from labelcast.forecast.posterior import given_scores, headroom_tilt
@@ -44,30 +52,50 @@ def ways(case: Case) -> Iterator[tuple[str, dict[str, float]]]:
             yield f"{share:.2f} never learned, half the tilt", errors(half, question, case)
 
 
-def main() -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--seeds", type=int, default=3)
-    given = parser.parse_args()
-    rows = Rows(ROWS / f"{given.model}-{FROZEN}.jsonl").rows()
-    curves = [o for o in own_curves(f"{given.model}, {FROZEN}", rows) if o.seed < given.seeds]
-    taught = learned(curves)
+def compare(
+    curves: Sequence[Own],
+    ways: Callable[[Case], Iterable[tuple[str, dict[str, float]]]],
+    kinds: Callable[[str], Sequence[str]],
+) -> None:
+    """Print the errors of each way, by kind of task and number of scores.
+
+    Args:
+        curves: each forecast from its first one, two and three scores, from 50 labels.
+        ways: the errors of each way on a case.
+        kinds: of a task.
+    """
     found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
     for own in curves:
-        kind = "learned" if (own.group, own.curve.task) in taught else "never learned"
+        task = own.curve.task
         for case in started(own.curve):
             if case.budgets[0] != FIRST[0]:
                 continue
             for way, row in ways(case):
-                for tasks in ("all tasks", kind):
-                    by_task = found.setdefault((tasks, len(case.budgets), way), defaultdict(list))
-                    by_task[own.curve.task].append(row)
-        print(own.curve.task, own.seed, file=sys.stderr, flush=True)
-    for (tasks, seen, way), by_task in sorted(found.items()):
+                for kind in kinds(task):
+                    by_task = found.setdefault((kind, len(case.budgets), way), defaultdict(list))
+                    by_task[task].append(row)
+        print(task, own.seed, file=sys.stderr, flush=True)
+    for (kind, seen, way), by_task in sorted(found.items()):
         shown = means([means(rows) for rows in by_task.values()])
         text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
-        print(f"{tasks} ({len(by_task)}), {seen} scores, {way}: {text}")
+        print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
+
+
+def asked_curves(description: str) -> tuple[list[Own], set[str]]:
+    """The curves that a command is asked for, and those of their tasks that are learned."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    rows = Rows.of(given.model, FROZEN).rows()
+    curves = [o for o in own_curves(f"{given.model}, {FROZEN}", rows) if o.seed < given.seeds]
+    return curves, {task for _, task in learned(curves)}
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    curves, taught = asked_curves(__doc__ or " ")
+    compare(curves, ways, lambda t: ["all tasks", "learned" if t in taught else "never learned"])
     return 0
 
 

@@ -23,7 +23,16 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from evidence.own_curves.rows import FACTS, FROM_POOLS, GENERATED, ROWS, SELECTED, TASKS, Rows
+from evidence.own_curves.rows import (
+    FACTS,
+    FROM_POOLS,
+    GENERATED,
+    ROWS,
+    SELECTED,
+    TASKS,
+    Rows,
+    RowsByTask,
+)
 from evidence.smollm2.rows import without_blanks
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json, write_text
@@ -153,14 +162,16 @@ def main() -> int:
         threads=1,
         selectors=tuple(given.select.split(",")),
     )
-    folder = FROM_POOLS if given.pool else ROWS if given.select == RANDOM else SELECTED
     name = f"{given.model}-{given.recipe}{suffix(given.pool, given.group_by)}"
+    rows = Rows((FROM_POOLS if given.pool else ROWS) / f"{name}.jsonl")
+    if given.select != RANDOM and not given.pool:
+        rows = RowsByTask(SELECTED / name)
     measure(
         given.tasks.split(","),
         given.data,
         given.out,
         settings,
-        Rows(folder / f"{name}.jsonl"),
+        rows,
         target=given.target,
         pool=given.pool,
         group_by=given.group_by,

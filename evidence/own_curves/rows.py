@@ -15,7 +15,7 @@ from labelcast.tasks.task import Task
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
 SELECTED = HERE.parent / "selection" / "rows"
-"""Of labels that a selection method chose."""
+"""Of labels that a selection method chose: a folder for each model and recipe, see `RowsByTask`."""
 
 FROM_POOLS = SELECTED.parent / "pool_rows"
 """Of labels that methods chose from small pools, and of random ones from the same pools."""
@@ -69,3 +69,16 @@ class Rows(JsonLines):
         for row in rows:
             if row.key not in known and not row.error:
                 self.add(short(row))
+
+
+class RowsByTask(Rows):
+    """A folder of rows of one model and recipe, with a file for each task."""
+
+    def rows(self) -> list[ScoreRow]:
+        """The rows by task; none without the folder."""
+        return [row for file in sorted(self.path.glob("*.jsonl")) for row in Rows(file).rows()]
+
+    def extend(self, rows: Iterable[ScoreRow]) -> None:
+        """Append the rows that are not yet there and did not fail, each to its task's file."""
+        for row in rows:
+            Rows(self.path / f"{row.task}.jsonl").extend([row])

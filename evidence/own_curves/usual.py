@@ -12,17 +12,15 @@ score is `MARGIN` above the most frequent answer. It takes some twenty minutes o
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from evidence.own_curves.frozen import asked_curves, compare
 from evidence.own_curves.refit import asked, errors
-from evidence.own_curves.rows import FACTS, GENERATED, ROWS, Rows
-from evidence.own_curves.trial import FIRST, learned, means, own_curves, started
+from evidence.own_curves.rows import FACTS, GENERATED
 from evidence.transport import Case
 from labelcast.files.json_files import read_json
 from labelcast.forecast.families import (
@@ -77,31 +75,14 @@ def ways(usual: float, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
 
 def main() -> int:
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--seeds", type=int, default=3)
-    given = parser.parse_args()
     facts = read_json(FACTS)
-    rows = Rows(ROWS / f"{given.model}-{FROZEN}.jsonl").rows()
-    curves = [o for o in own_curves(f"{given.model}, {FROZEN}", rows) if o.seed < given.seeds]
-    taught = learned(curves)
-    found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
-    for own in curves:
-        task = own.curve.task
-        kinds = ["all", "learned" if (own.group, task) in taught else "never learned"]
-        kinds.append("generated" if task in GENERATED else "public")
-        for case in started(own.curve):
-            if case.budgets[0] != FIRST[0]:
-                continue
-            for way, row in ways(facts[task]["most frequent answer"], case):
-                for kind in kinds:
-                    by_task = found.setdefault((kind, len(case.budgets), way), defaultdict(list))
-                    by_task[task].append(row)
-        print(task, own.seed, file=sys.stderr, flush=True)
-    for (kind, seen, way), by_task in sorted(found.items()):
-        shown = means([means(rows) for rows in by_task.values()])
-        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
-        print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
+    curves, taught = asked_curves(__doc__ or " ")
+
+    def kinds(task: str) -> list[str]:
+        source = "generated" if task in GENERATED else "public"
+        return ["all", "learned" if task in taught else "never learned", source]
+
+    compare(curves, lambda c: ways(facts[c.curve.task]["most frequent answer"], c), kinds)
     return 0
 
 

@@ -28,11 +28,11 @@ from pydantic import TypeAdapter
 
 from evidence.charts import BLUE, GREY, chart_of, save
 from evidence.charts import Rows as ChartRows
-from evidence.own_curves.rows import FACTS, ROWS, SELECTED, Rows
+from evidence.own_curves.rows import FACTS, ROWS, SELECTED, Rows, RowsByTask
 from labelcast.files.json_files import read_json, write_text
 from labelcast.forecast.efficiency import Array
 from labelcast.selection.measured import AtBudget, Difference, Measured
-from labelcast.sweeps.records import RANDOM, ScoreRow
+from labelcast.sweeps.records import RANDOM
 
 FROM = (100, 200, 500)
 """Labels whose mean score is a target."""
@@ -64,10 +64,8 @@ class Effect(NamedTuple):
 def read(recipe: str) -> Scores:
     """The scores of a recipe on minilm, with the seeds of a method that random draws have too."""
     found: Scores = defaultdict(lambda: defaultdict(dict))
-    rows: list[ScoreRow] = []
-    for folder in (ROWS, SELECTED):
-        rows += Rows(folder / f"minilm-{recipe}.jsonl").rows()
-    for row in rows:
+    drawn, chosen = Rows.of("minilm", recipe), RowsByTask(SELECTED / f"minilm-{recipe}")
+    for row in (*drawn.rows(), *chosen.rows()):
         if row.budget in BUDGETS and row.score is not None:
             found[row.task, row.selector][row.budget][row.seed] = row.score
     return found

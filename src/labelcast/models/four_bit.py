@@ -52,7 +52,8 @@ def light_import() -> Iterator[None]:
 
     The warning reports, on a CPU with AVX512-BF16, a missing kernel for repacked weights, which are
     never used here. The compiler, a quarter of the time that a training takes to start, is for
-    functions that neither a CPU nor CUDA runs: both have kernels of their own.
+    functions that CUDA never runs, and a CPU only for rows with an odd number of weights or blocks
+    of 2,048 and more. They run uncompiled.
     """
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
     level, compiled = logger.level, torch.compile

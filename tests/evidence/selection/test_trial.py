@@ -39,7 +39,7 @@ def test_a_target_that_is_not_reached_counts_as_twice_the_largest_budget() -> No
 
 def test_committed_rows() -> None:
     """Every row is of a selected set with a random partner, and the tables can be made of them."""
-    rows = [row for file in SELECTED.glob("*.jsonl") for row in Rows(file).rows()]
+    rows = [row for file in SELECTED.glob("*/*.jsonl") for row in Rows(file).rows()]
     keys = [(row.recipe_digest, row.key) for row in rows]
     assert rows and len(set(keys)) == len(keys)
     assert not any(row.selector == "random" or row.budget == 0 for row in rows)

@@ -15,8 +15,10 @@ WORKERS ?= 2
 PYTEST := -m pytest -n $(WORKERS) --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
-# Threads that wait give the core away: many small processes run side by side in the tests.
+# Many small processes run side by side in the tests: threads that wait give the core away, and a
+# second thread in each would cost CPU time and save none.
 export OMP_WAIT_POLICY ?= PASSIVE
+test test-all test-oldest: export OMP_NUM_THREADS ?= 1
 # The many processes that the tests start share compiled modules, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 # mkdocs prints a notice about its successor at every build otherwise.

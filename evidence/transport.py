@@ -25,7 +25,7 @@ from labelcast.forecast.chances import chances, labels_needed
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
 from labelcast.forecast.forecasting import at_budget
-from labelcast.forecast.posterior import given_scores, joined
+from labelcast.forecast.posterior import Part, given_scores, joined
 from labelcast.forecast.question import Question
 
 SOURCES = (PUBLISHED, "pet", "african", "georgian")
@@ -51,12 +51,26 @@ class Case(NamedTuple):
     later_scores: Array
 
 
+class Labels(NamedTuple):
+    """Labels needed for a target, infinite beyond the horizon.
+
+    Attributes:
+        median: of the distribution; the only guess of a method without one.
+        if_reached: the best guess given that the target is reached.
+        ends: of its 90% interval, also given that; None without one.
+    """
+
+    median: float
+    if_reached: float
+    ends: tuple[float, float] | None = None
+
+
 class Predicted(NamedTuple):
     """Scores at the later budgets, [k], intervals [k, 2] by level, and a function for labels."""
 
     scores: Array
     intervals: dict[float, Array] | None
-    labels: Callable[[float], tuple[float, float]] | None
+    labels: Callable[[float], Labels] | None
 
 
 class Way(NamedTuple):
@@ -92,11 +106,11 @@ def power_law(case: Case) -> Predicted | None:
     error = np.log(np.maximum(1 - case.scores, 1e-3))
     slope, start = np.polyfit(np.log(case.budgets), error, 1)
 
-    def labels(target: float) -> tuple[float, float]:
+    def labels(target: float) -> Labels:
         if slope >= 0:
-            return np.inf, np.inf
+            return Labels(np.inf, np.inf)
         n = float(np.exp(min((np.log(max(1 - target, 1e-3)) - start) / slope, 30.0)))
-        return n, n
+        return Labels(n, n)
 
     later = 1 - np.exp(start + slope * np.log(case.later_budgets))
     return Predicted(np.clip(later, 0, 1), None, labels)
@@ -114,17 +128,66 @@ def headroom_rule(published: Sequence[MeasuredCurve]) -> Callable[[Case], Predic
         found = np.array([shares(n, later) for later in case.later_budgets])
         values = score + (1 - score) * found
 
-        def labels(target: float) -> tuple[float, float]:
-            grid = GRID[(n < GRID) & (max(5000.0, case.later_budgets[-1]) >= GRID)]
+        def labels(target: float) -> Labels:
+            grid = GRID[(n < GRID) & (horizon_of(case) >= GRID)]
             rising = [score + (1 - score) * shares(n, float(m))[0] for m in grid]
             if not rising or rising[-1] < target:
-                return np.inf, np.inf
+                return Labels(np.inf, np.inf)
             found = float(np.exp(np.interp(target, [score, *rising], np.log([n, *grid]))))
-            return found, found
+            return Labels(found, found)
 
         return Predicted(values[:, 0], {LEVEL: values[:, 1:]}, labels)
 
     return predict
+
+
+def question_of(case: Case, *, zero_shot: bool = False, recipe: str | None = None) -> Question:
+    """Return the question with the scores of a case.
+
+    Args:
+        case: the curve.
+        zero_shot: whether the curve's zero-shot score is given.
+        recipe: recipe of the curve, which says whether the model is frozen; None if unknown.
+    """
+    return Question.of(
+        target_score=1.0,
+        zero_shot=case.curve.zero_shot if zero_shot else None,
+        observations=[(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)],
+        observe_size=case.curve.test_size,
+        level=LEVEL,
+        horizon=_LARGEST,
+        recipe=recipe,
+    )
+
+
+def predicted_by(
+    parts: Sequence[Part], question: Question, case: Case, levels: Sequence[float] = (LEVEL,)
+) -> Predicted:
+    """Return what the draws given the scores of a case say of its later budgets."""
+    draws = joined(parts)
+
+    def at(n: float, level: float) -> tuple[float, float, float]:
+        found = at_budget(draws, replace(question, budget=int(n), level=level))
+        assert found is not None
+        return found.mean, found.low, found.high
+
+    def labels(target: float) -> Labels:
+        asked = replace(question, target_score=target, horizon=horizon_of(case))
+        needed = labels_needed(chances(parts, asked), asked)
+        median, guess, low, high = (
+            np.inf if n is None else float(n)
+            for n in (
+                needed.median,
+                needed.if_reached,
+                needed.if_reached_low,
+                needed.if_reached_high,
+            )
+        )
+        return Labels(median, guess, None if needed.if_reached is None else (low, high))
+
+    values = np.array([[at(n, level) for n in case.later_budgets] for level in levels])
+    intervals = dict(zip(levels, values[:, :, 1:], strict=True))
+    return Predicted(values[0, :, 0], intervals, labels)
 
 
 def labelcast_way(
@@ -134,45 +197,12 @@ def labelcast_way(
     zero_shot: bool = False,
     recipe: str | None = None,
 ) -> Callable[[Case], Predicted]:
-    """Return the forecast with a prior.
-
-    Args:
-        prior: the fitted numbers.
-        levels: of the intervals.
-        zero_shot: whether the curve's zero-shot score is given.
-        recipe: recipe of the curves, which says whether the model is frozen; None if unknown.
-    """
+    """Return the forecast with a prior, with intervals of these levels; see `question_of`."""
 
     def predict(case: Case) -> Predicted:
-        observed = [(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)]
-        question = Question.of(
-            target_score=1.0,
-            zero_shot=case.curve.zero_shot if zero_shot else None,
-            observations=observed,
-            observe_size=case.curve.test_size,
-            level=LEVEL,
-            horizon=_LARGEST,
-            recipe=recipe,
-        )
+        question = question_of(case, zero_shot=zero_shot, recipe=recipe)
         parts = given_scores(prior, question, published=False)
-        draws = joined(parts)
-
-        def at(n: float, level: float) -> tuple[float, float, float]:
-            found = at_budget(draws, replace(question, budget=int(n), level=level))
-            assert found is not None
-            return found.mean, found.low, found.high
-
-        def labels(target: float) -> tuple[float, float]:
-            asked = replace(question, target_score=target, horizon=horizon)
-            needed = labels_needed(chances(parts, asked), asked)
-            return tuple(  # type: ignore[return-value]
-                np.inf if n is None else float(n) for n in (needed.median, needed.if_reached)
-            )
-
-        horizon = int(max(5000, case.later_budgets[-1]))
-        values = np.array([[at(n, level) for n in case.later_budgets] for level in levels])
-        intervals = dict(zip(levels, values[:, :, 1:], strict=True))
-        return Predicted(values[0, :, 0], intervals, labels)
+        return predicted_by(parts, question, case, levels)
 
     return predict
 
@@ -188,23 +218,45 @@ def from_last_score(predict: Callable[[Case], Predicted]) -> Callable[[Case], Pr
     return predict_last
 
 
-def measure(case: Case, predicted: Predicted) -> dict[str, float]:
-    """Return the errors of one case, averaged over its later budgets and its targets."""
+def errors(
+    case: Case, predicted: Predicted, asked: Sequence[tuple[float, float]] | None = None
+) -> dict[str, float]:
+    """Return the errors of one case, averaged over its later budgets and its targets.
+
+    Args:
+        case: the curve.
+        predicted: what a method says of it.
+        asked: targets and the labels that they need; None means those of `targets`.
+    """
     truth = case.later_scores
-    found = {
-        "mae": float(np.abs(predicted.scores - truth).mean()),
+    rows = {
+        "error": float(np.abs(predicted.scores - truth).mean()),
         "bias": float((predicted.scores - truth).mean()),
     }
-    if predicted.intervals is not None:
-        covered, scores = interval_errors(truth, predicted.intervals[LEVEL], LEVEL)
-        found["covered"], found["interval score"] = float(covered.mean()), float(scores.mean())
-    if predicted.labels is not None:
-        values = labels_errors(predicted.labels, targets(case))
-        if len(values):
-            for place, name in enumerate(("median", "if reached")):
-                found[f"log2 n, {name}"] = float(np.abs(values[:, place]).mean())
-                found[f"log2 bias, {name}"] = float(values[:, place].mean())
-    return found
+    for level, within in (predicted.intervals or {}).items():
+        covered, scores = interval_errors(truth, within, level)
+        rows[f"covered {level:.0%}"] = float(covered.mean())
+        rows[f"interval score {level:.0%}"] = float(scores.mean())
+        rows[f"width {level:.0%}"] = float((within[:, 1] - within[:, 0]).mean())
+    asked = targets(case) if asked is None else asked
+    if predicted.labels is None or not asked:
+        return rows
+    answers = [(predicted.labels(target), n) for target, n in asked]
+    horizon = horizon_of(case)
+    off = np.array([[np.log2(min(m, horizon) / n) for m in labels[:2]] for labels, n in answers])
+    rows["log2 labels"], rows["log2 labels, if reached"] = np.abs(off).mean(axis=0).tolist()
+    rows["log2 bias, if reached"] = float(off[:, 1].mean())
+    ends = [(*labels.ends, n) for labels, n in answers if labels.ends]
+    if ends:
+        rows["labels covered"] = float(np.mean([low <= n <= high for low, high, n in ends]))
+        widths = [np.log2(min(high, horizon) / max(low, 1)) for low, high, _ in ends]
+        rows["log2 width of labels"] = float(np.mean(widths))
+    return rows
+
+
+def horizon_of(case: Case) -> int:
+    """Return the labels beyond which a target counts as never reached."""
+    return int(max(5000, case.later_budgets[-1]))
 
 
 def interval_errors(truth: Array, ends: Array, level: float) -> tuple[Array, Array]:
@@ -212,14 +264,6 @@ def interval_errors(truth: Array, ends: Array, level: float) -> tuple[Array, Arr
     low, high = ends.T
     missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
     return missed <= 1e-9, high - low + 2 / (1 - level) * missed
-
-
-def labels_errors(
-    labels: Callable[[float], tuple[float, float]], asked: Sequence[tuple[float, float]]
-) -> Array:
-    """Return log2(predicted / needed) of the labels for targets, [t, 2]; never is a million."""
-    errors = [np.log2(np.minimum(labels(target), _LARGEST) / n) for target, n in asked]
-    return np.array(errors)
 
 
 def targets(case: Case) -> list[tuple[float, float]]:
@@ -263,17 +307,18 @@ def compare(
             for way in ways:
                 predicted = way.predict(case)
                 if predicted is not None:
-                    found = measure(case, predicted)
+                    found = errors(case, predicted)
                     for source in (case.curve.source, "all"):
                         collected[source, seen, way.name].append(found)
     return [
-        {"source": source, "scores": seen, "way": way, "curves": len(found), **_means(found)}
+        {"source": source, "scores": seen, "way": way, "curves": len(found), **means(found)}
         for (source, seen, way), found in sorted(collected.items())
     ]
 
 
-def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
-    names = sorted({name for row in found for name in row})
+def means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each value over the rows that have it."""
+    names = list(dict.fromkeys(name for row in found for name in row))
     return {
         name: round(float(np.mean([row[name] for row in found if name in row])), 4)
         for name in names

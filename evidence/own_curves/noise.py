@@ -20,12 +20,17 @@ FEWEST = 3
 """Seeds for which a spread is given."""
 
 
-def seed_noise(group: str, rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
+def seed_noise(rows: Sequence[ScoreRow], name: str) -> list[dict[str, Any]]:
     """For each budget, three sds as root mean squares over tasks.
+
+    Args:
+        rows: of one model and recipe.
+        name: MODEL-RECIPE.
 
     Returns:
         Rows with `sd`, measured over seeds; `seed`, the forecast's seed noise with the prior's mean
-        tau; and `test set`, the binomial noise of the test set.
+        tau; `test set`, the binomial noise of the test set; and `largest`, the largest ratio of the
+        first two on a task.
     """
     scores: dict[tuple[int, str], list[float]] = defaultdict(list)
     for row in rows:
@@ -36,17 +41,23 @@ def seed_noise(group: str, rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
     for (n, _), values in scores.items():
         if len(values) >= FEWEST:
             by_budget[n].append(values)
-    return [
-        {
-            "curves of": group,
-            "labels": n,
-            "tasks": len(tasks),
-            "sd": _rms([np.var(values, ddof=1) for values in tasks]),
-            "seed": _rms([seed_variance(np.mean(values), n, tau) for values in tasks]),
-            "test set": _rms([test_variance(np.mean(values), size) for values in tasks]),
-        }
-        for n, tasks in sorted(by_budget.items())
-    ]
+    found = []
+    for n, tasks in sorted(by_budget.items()):
+        measured = [float(np.var(values, ddof=1)) for values in tasks]
+        assumed = [float(seed_variance(np.mean(values), n, tau)) for values in tasks]
+        ratios = np.sqrt(np.array(measured) / np.array(assumed))
+        found.append(
+            {
+                "curves of": name.replace("-", ", ", 1),
+                "labels": n,
+                "tasks": len(tasks),
+                "sd": _rms(measured),
+                "seed": _rms(assumed),
+                "test set": _rms([test_variance(np.mean(values), size) for values in tasks]),
+                "largest": round(float(ratios.max()), 2),
+            }
+        )
+    return found
 
 
 def typical_tau() -> float:

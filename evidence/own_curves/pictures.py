@@ -19,20 +19,10 @@ import altair as alt
 import numpy as np
 
 from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, save
-from evidence.own_curves.rows import FACTS, ROWS
-from evidence.own_curves.rows import Rows as RowsFile
-from evidence.own_curves.trial import (
-    HEADLINE,
-    LEVELS,
-    SHIPPED,
-    SUMMARY,
-    Own,
-    group_of,
-    own_curves,
-    started,
-)
+from evidence.own_curves.curves import Own, curves_of, first_seed, headline_case
+from evidence.own_curves.rows import ROWS
+from evidence.own_curves.trial import LEVELS, SHIPPED, SUMMARY
 from evidence.transport import LEVEL, Case, labelcast_way
-from labelcast.files.json_files import read_json
 from labelcast.forecast.families import Prior
 
 COLUMNS = 4
@@ -44,18 +34,8 @@ POINTS = ["observed", "measured, inside the band", "measured, outside"]
 COLOURS = ["black", BLUE, RED]
 
 
-def observed(own: Own) -> Case | None:
-    """The curve with its first two scores from the headline's first budget; None without both."""
-    found = [
-        case
-        for case in started(own.curve)
-        if case.budgets[0] == HEADLINE[0] and len(case.budgets) == len(HEADLINE)
-    ]
-    return found[0] if found else None
-
-
-def panel(own: Own, case: Case, usual: float) -> Chart:
-    """A task: band, forecast and the scores; a dashed line for the most frequent answer."""
+def panel(own: Own, case: Case) -> Chart:
+    """A task: band, forecast and the scores; a dashed line for the majority baseline."""
     forecast = labelcast_way(Prior.load(), recipe=own.recipe)
     grid = np.unique(np.geomspace(case.budgets[-1], LARGEST, 24).round())
     band = forecast(case._replace(later_budgets=grid))
@@ -84,7 +64,7 @@ def panel(own: Own, case: Case, usual: float) -> Chart:
         legend=alt.Legend(title=None, orient="bottom", direction="horizontal"),
     )
     layers = [
-        chart_of([{"score": usual}])
+        chart_of([{"score": own.majority}])
         .mark_rule(strokeDash=[3, 3], color=GREY)
         .encode(alt.Y("score:Q", scale=y_scale, axis=y_axis)),
         chart_of(ends)
@@ -98,31 +78,21 @@ def panel(own: Own, case: Case, usual: float) -> Chart:
         .encode(x, alt.Y("score:Q", scale=y_scale, axis=y_axis), color),
     ]
     return alt.layer(*layers).properties(
-        width=WIDTH, height=HEIGHT, title=alt.Title(own.curve.task, fontSize=10)
+        width=WIDTH, height=HEIGHT, title=alt.Title(own.task, fontSize=10)
     )
 
 
-def first_seed(curves: Sequence[Own]) -> list[Own]:
-    """The curves of the first seed, by task."""
-    first = min(own.seed for own in curves)
-    return sorted((own for own in curves if own.seed == first), key=lambda own: own.curve.task)
-
-
 def grid_of(curves: Sequence[Own]) -> Chart:
-    """The panels of one model and recipe, with the first seed of each task."""
-    facts = read_json(FACTS)
-    cases = [(own, observed(own)) for own in first_seed(curves)]
-    panels = [
-        panel(own, case, facts[own.curve.task]["most frequent answer"])
-        for own, case in cases
-        if case is not None
-    ]
+    """The panels of curves that have the headline's scores."""
+    cases = [(own, headline_case(own.curve)) for own in curves]
+    panels = [panel(own, case) for own, case in cases if case is not None]
     return alt.concat(*panels, columns=COLUMNS, spacing=14)
 
 
 def coverage(found: dict[str, Any]) -> Chart:
     """How often intervals hold the later scores, by level, recipe and number of scores."""
     names = [f"{level:.0%}" for level in LEVELS]
+    groups = {row["curves of"] for row in found["headline"]}
     rows: Rows = [
         {
             "level": float(level),
@@ -131,7 +101,7 @@ def coverage(found: dict[str, Any]) -> Chart:
             "scores": f"{len(row['from'].split(','))} from 50 labels",
         }
         for row in found["compared"]
-        if row["way"] == SHIPPED and row["from"].startswith("50")
+        if row["way"] == SHIPPED and row["from"].startswith("50") and row["curves of"] in groups
         for level, name in zip(LEVELS, names, strict=True)
     ]
     axis = alt.Axis(values=list(LEVELS), format="%", title="level of the interval", grid=False)
@@ -156,13 +126,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     out = parser.parse_args().out
     for file in sorted(ROWS.glob("*.jsonl")):
-        curves = own_curves(group_of(file), RowsFile(file).rows())
+        curves = first_seed(curves_of(file))
         # Rows that have just begun allow no forecast.
-        if not any(observed(own) for own in first_seed(curves)):
+        if not any(headline_case(own.curve) for own in curves):
             continue
         save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
         if file.stem == IN_README:
-            save(grid_of(first_seed(curves)[:COLUMNS]), out / "was-it-right-row.svg")
+            save(grid_of(curves[:COLUMNS]), out / "was-it-right-row.svg")
     save(coverage(json.loads(SUMMARY.read_text("utf-8"))), out / "was-it-right-coverage.svg")
 
 

@@ -19,24 +19,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
-from statistics import fmean
 from typing import NamedTuple
-
-import numpy as np
 
 from evidence.development import MeasuredCurve, read_curves
 from evidence.fit_prior import ScoreFit
+from evidence.own_curves.curves import FIRST, curves_of, learned, started
 from evidence.own_curves.rows import ROWS, Rows
-from evidence.own_curves.trial import FIRST, learned, own_curves, started
-from evidence.transport import LEVEL, SOURCES, Case, cases, interval_errors, targets
-from labelcast.forecast.chances import chances, labels_needed
-from labelcast.forecast.forecasting import at_budget
-from labelcast.forecast.posterior import Part, given_scores, joined
-from labelcast.forecast.question import Question
+from evidence.transport import SOURCES, Case, cases, errors, means, predicted_by, question_of
+from labelcast.forecast.posterior import Part, given_scores
 
-GROUP = "minilm, linear"
+OWN = ROWS / "minilm-linear.jsonl"
 TILTS = (1.0, 0.5, 0.0)
-_LARGEST = 10**6
 
 
 class Tried(NamedTuple):
@@ -51,7 +44,7 @@ def with_own(folder: Path, out: Path) -> Path:
     for file in folder.glob("*.jsonl"):
         copy(file, out)
     scores: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for row in Rows(ROWS / "minilm-linear.jsonl").rows():
+    for row in Rows(OWN).rows():
         assert row.score is not None
         scores[row.task].append((row.budget, row.score))
     own = {"source": "own", "model": "minilm", "higher_is_better": True, "test_size": 500}
@@ -64,29 +57,13 @@ def tried(curves: Sequence[MeasuredCurve], seeds: int) -> Iterator[Tried]:
     """All cases of the development curves and of the first seeds of our own."""
     for _, case in cases([curve for curve in curves if curve.source in SOURCES]):
         yield Tried(("development",), case)
-    own = [
-        one
-        for one in own_curves(GROUP, Rows(ROWS / "minilm-linear.jsonl").rows())
-        if one.seed < seeds
-    ]
-    taught = learned(own)
+    own = [one for one in curves_of(OWN) if one.seed < seeds]
+    above = learned(own)
     for one in own:
-        kind = "learned" if (one.group, one.curve.task) in taught else "never learned"
+        kind = "learned" if (one.group, one.task) in above else "not learned"
         for case in started(one.curve):
             if case.budgets[0] == FIRST[0]:
                 yield Tried(("own", f"own, {kind}"), case)
-
-
-def asked(case: Case, recipe: str | None = None) -> Question:
-    """The question that has the scores of a case."""
-    return Question.of(
-        target_score=1.0,
-        observations=[(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)],
-        observe_size=case.curve.test_size,
-        level=LEVEL,
-        horizon=_LARGEST,
-        recipe=recipe,
-    )
 
 
 def tilted(parts: Sequence[Part], factor: float) -> list[Part]:
@@ -95,28 +72,6 @@ def tilted(parts: Sequence[Part], factor: float) -> list[Part]:
         part._replace(tilt=part.tilt and replace(part.tilt, weight=factor * part.tilt.weight))
         for part in parts
     ]
-
-
-def errors(parts: Sequence[Part], question: Question, case: Case) -> dict[str, float]:
-    """The errors of a forecast of a case."""
-    draws, rows = joined(parts), []
-    for n in case.later_budgets:
-        at = at_budget(draws, replace(question, budget=int(n)))
-        assert at is not None
-        rows.append((at.mean, at.low, at.high))
-    values = np.array(rows)
-    held, scores = interval_errors(case.later_scores, values[:, 1:], LEVEL)
-    found = {
-        "error": float(np.abs(values[:, 0] - case.later_scores).mean()),
-        "covered": float(held.mean()),
-        "interval score": float(scores.mean()),
-    }
-    labels, horizon = [], int(max(5000, case.later_budgets[-1]))
-    for target, n in targets(case):
-        of_target = replace(question, target_score=target, horizon=horizon)
-        needed = labels_needed(chances(parts, of_target), of_target).median
-        labels.append(abs(np.log2((_LARGEST if needed is None else needed) / n)))
-    return found | ({"log2 labels": float(np.mean(labels))} if labels else {})
 
 
 def main() -> int:
@@ -140,16 +95,16 @@ def main() -> int:
             for one in everything:
                 if one.case.curve.task != task:
                     continue
-                question = asked(one.case)
+                question = question_of(one.case)
                 parts = given_scores(prior, question, published=False)
                 for factor in TILTS:
-                    row = errors(tilted(parts, factor), question, one.case)
+                    predicted = predicted_by(tilted(parts, factor), question, one.case)
+                    row = errors(one.case, predicted)
                     for each in one.sets:
                         found[each, len(one.case.budgets), name, factor].append(row)
         print(task, file=sys.stderr, flush=True)
     for (each, seen, name, factor), rows in sorted(found.items()):
-        means = {key: fmean(row[key] for row in rows if key in row) for key in rows[0]}
-        shown = "  ".join(f"{key} {value:.4f}" for key, value in means.items())
+        shown = "  ".join(f"{key} {value:.4f}" for key, value in means(rows).items())
         print(f"{each}, {seen} scores, prior {name}, tilt x {factor:g}: {shown}")
     return 0
 

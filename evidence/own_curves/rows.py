@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.files.atomic import make_folder
-from labelcast.files.json_files import JsonLines
+from labelcast.files.json_files import JsonLines, read_json
 from labelcast.runs.records import parse_rows
 from labelcast.sweeps.records import ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
@@ -20,11 +20,16 @@ SELECTED = HERE.parent / "selection" / "rows"
 FROM_POOLS = SELECTED.parent / "pool_rows"
 """Of labels that methods chose from small pools, and of random ones from the same pools."""
 
-FACTS = HERE / "test_sets.json"
+FACTS = ROWS / "test_sets.json"
 """The share of the most frequent answer in each test set, its digest, and the other examples."""
 
-TASK_FILES = sorted((HERE / "tasks").glob("*.yaml"))
-TASKS = {file.stem: Task.load(file) for file in TASK_FILES}
+
+def tasks_in(folder: Path) -> dict[str, Task]:
+    """The tasks of a folder of YAML files, by name."""
+    return {file.stem: Task.load(file) for file in sorted(folder.glob("*.yaml"))}
+
+
+TASKS = tasks_in(HERE / "tasks")
 """By name. The data is a file of JSON Lines with that name."""
 
 GENERATED = (
@@ -38,6 +43,12 @@ _KEPT = {
     *("steps", "best_step", "seconds", "recipe_digest", "fingerprint", "test_digest", "decoding"),
     *("selector", "selection_seconds"),
 }
+
+
+def facts_beside(rows: Path) -> dict[str, dict[str, Any]]:
+    """What is known of the test sets of a file of rows."""
+    facts: dict[str, dict[str, Any]] = read_json(rows.parent / FACTS.name)
+    return facts
 
 
 def short(row: ScoreRow) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evidence.own_curves.headline import held_of
+
 
 def tables(found: dict[str, Any]) -> str:
     """The sentences, and tables of the forecasts, the methods and the noise."""
-    parts = [*found["sentences"], *_of_learned(found["headline"]), ""]
+    parts = [*found["sentences"], ""]
     for group in dict.fromkeys(row["curves of"] for row in found["headline"]):
         parts += [f"{group}, the score at 1,000 labels, first seed, misses first:", ""]
         parts += _headline_table([r for r in found["headline"] if r["curves of"] == group])
@@ -16,11 +18,7 @@ def tables(found: dict[str, Any]) -> str:
     for group in dict.fromkeys(row["curves of"] for row in found["compared"]):
         rows = [row for row in found["compared"] if row["curves of"] == group]
         parts += [f"{group}, {max(row['tasks'] for row in rows)} tasks:", ""]
-        parts += [
-            "| from scores at | method | error | bias | log2 labels | 50% holds | 80% holds "
-            "| 90% holds | interval score, 90% |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
+        parts += [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
         parts += [_table_row(row) for row in rows]
         parts.append("")
     parts += [
@@ -35,36 +33,15 @@ def tables(found: dict[str, Any]) -> str:
     ]
     parts.append("")
     parts += [
-        "| curves of | labels | tasks | sd over seeds | seed noise, model | test set |",
-        "|---|---|---|---|---|---|",
+        "| curves of | labels | tasks | sd over seeds | assumed | largest ratio | test set |",
+        "|---|---|---|---|---|---|---|",
     ]
     parts += [
         f"| {row['curves of']} | {row['labels']:,} | {row['tasks']} | {row['sd']:.3f} "
-        f"| {row['seed']:.3f} | {row['test set']:.3f} |"
+        f"| {row['seed']:.3f} | {row['largest']:.2f} | {row['test set']:.3f} |"
         for row in found["noise"]
     ]
     return "\n".join(parts)
-
-
-def _of_learned(headline: Sequence[dict[str, Any]]) -> list[str]:
-    """For each group the forecasts of all seeds, by whether the recipe learns the task."""
-    lines = []
-    for group in dict.fromkeys(row["curves of"] for row in headline):
-        counts = []
-        for learned in (True, False):
-            held = [
-                row["held"]
-                for row in headline
-                if row["curves of"] == group and row["learned"] is learned
-            ]
-            counts.append(f"{sum(held)} of {len(held)}")
-        missed = [r for r in headline if r["curves of"] == group and not r["held"]]
-        below = sum(row["measured"] < row["low"] for row in missed)
-        lines.append(
-            f"{group}: with all seeds, {counts[0]} on the tasks that it learns, {counts[1]} on "
-            f"the others; {below} of {len(missed)} misses lie below the interval"
-        )
-    return lines
 
 
 def _headline_table(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -73,12 +50,12 @@ def _headline_table(rows: Sequence[dict[str, Any]]) -> list[str]:
         (row for row in rows if row["seed"] == first), key=lambda row: (row["held"], row["task"])
     )
     return [
-        "| task | scores at | forecast | 90% interval | measured | inside | learned | all seeds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | forecast | 90% interval | measured | inside | above the majority | all seeds |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {row['task']} | {row['from']} | {row['forecast']:.3f} "
-            f"| {row['low']:.3f} to {row['high']:.3f} | {row['measured']:.3f} "
-            f"| {_yes(row['held'])} | {_yes(row['learned'])} | {_count(rows, row['task'])} |"
+            f"| {row['task']} | {row['forecast']:.3f} | {row['low']:.3f} to {row['high']:.3f} "
+            f"| {row['measured']:.3f} | {_yes(row['held'])} | {_yes(row['learned'])} "
+            f"| {held_of([one for one in rows if one['task'] == row['task']])} |"
             for row in once
         ),
     ]
@@ -88,22 +65,22 @@ def _yes(value: bool) -> str:
     return "yes" if value else "**no**"
 
 
-def _count(rows: Sequence[dict[str, Any]], task: str) -> str:
-    held = [row["held"] for row in rows if row["task"] == task]
-    return f"{sum(held)} of {len(held)}"
+_COLUMNS = {
+    "from scores at": ("from", ""),
+    "method": ("way", ""),
+    "error": ("error", ".3f"),
+    "bias": ("bias", "+.3f"),
+    "log2 labels": ("log2 labels", ".2f"),
+    "90% of labels": ("labels covered", ".2f"),
+    "50%": ("covered 50%", ".2f"),
+    "80%": ("covered 80%", ".2f"),
+    "90%": ("covered 90%", ".2f"),
+    "90% width": ("width 90%", ".2f"),
+    "90% score": ("interval score 90%", ".2f"),
+}
+"""The columns of the table of methods: the value and its format."""
 
 
 def _table_row(row: dict[str, Any]) -> str:
-    def shown(name: str, digits: str) -> str:
-        return format(row[name], digits) if name in row else ""
-
-    cells = [
-        row["from"],
-        row["way"],
-        shown("error", ".3f"),
-        shown("bias", "+.3f"),
-        shown("log2 labels", ".2f"),
-        *(shown(f"covered {level}", ".2f") for level in ("50%", "80%", "90%")),
-        shown("interval score 90%", ".2f"),
-    ]
+    cells = [format(row[name], spec) if name in row else "" for name, spec in _COLUMNS.values()]
     return f"| {' | '.join(cells)} |"

@@ -18,11 +18,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from evidence.own_curves.curves import Own
 from evidence.own_curves.frozen import asked_curves, compare
-from evidence.own_curves.refit import asked, errors
-from evidence.own_curves.rows import FACTS, GENERATED
-from evidence.transport import Case
-from labelcast.files.json_files import read_json
+from evidence.own_curves.rows import GENERATED
+from evidence.transport import Case, errors, predicted_by, question_of
 from labelcast.forecast.families import (
     BLOCKS,
     ETA,
@@ -53,7 +52,7 @@ def known_usual(usual: float, share: float, case: Case) -> list[Part]:
     drawn[first:, ZERO_SHOT] += drawn[first:, ETA] - begin
     family = ScoreFamily(None, None, True)
     prior = PriorDraws.of(family, drawn, weights)
-    before, given = condition(family, prior, asked(case, FROZEN).scores, FEW_IN_ORDER)
+    before, given = condition(family, prior, question_of(case, recipe=FROZEN).scores, FEW_IN_ORDER)
     return [Part(given, before, 1.0)]
 
 
@@ -62,27 +61,28 @@ def measured(parts: Sequence[Part], usual: float, case: Case) -> dict[str, float
     draws, aim = joined(parts), usual + MARGIN
     chance = float(draws.weights[draws.at(case.later_budgets[-1]) >= aim].sum())
     rises = float(case.later_scores[-1] >= aim)
-    return errors(parts, asked(case, FROZEN), case) | {"rises": (chance - rises) ** 2}
+    predicted = predicted_by(parts, question_of(case, recipe=FROZEN), case)
+    return errors(case, predicted) | {"rises": (chance - rises) ** 2}
 
 
-def ways(usual: float, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
+def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
     """The errors of each way on a case."""
-    shipped = given_scores(Prior.load(), asked(case, FROZEN), published=False)
-    yield "shipped", measured(shipped, usual, case)
+    shipped = given_scores(Prior.load(), question_of(case, recipe=FROZEN), published=False)
+    yield "shipped", measured(shipped, own.majority, case)
     for share in SHARES:
-        yield f"known, {share:.2f} flat", measured(known_usual(usual, share, case), usual, case)
+        parts = known_usual(own.majority, share, case)
+        yield f"known, {share:.2f} flat", measured(parts, own.majority, case)
 
 
 def main() -> int:
     """Run the command; return its exit status."""
-    facts = read_json(FACTS)
-    curves, taught = asked_curves(__doc__ or " ")
+    curves, above = asked_curves(__doc__ or " ")
 
     def kinds(task: str) -> list[str]:
         source = "generated" if task in GENERATED else "public"
-        return ["all", "learned" if task in taught else "never learned", source]
+        return ["all", "learned" if task in above else "not learned", source]
 
-    compare(curves, lambda c: ways(facts[c.curve.task]["most frequent answer"], c), kinds)
+    compare(curves, ways, kinds)
     return 0
 
 

@@ -2,8 +2,8 @@
 
     python -m evidence.smollm2.finding [--measured FOLDER] [--out docs/img]
 
-Reads only the committed rows and runs no model. Tables that need curves are left out while there
-are none.
+Reads only the committed rows and runs no model; draws pictures only with `--out`. Tables that need
+curves are left out while there are none.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def main() -> None:
     """Print the tables and draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--measured", type=Path, default=HERE / "measured")
-    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "img")
+    parser.add_argument("--out", type=Path, help="a folder for the pictures")
     given = parser.parse_args()
     tasks = probed(given.measured)
     if not tasks:
@@ -247,7 +247,8 @@ def main() -> None:
     show_probes(tasks)
     if len(tasks) > 1:
         show_spread(tasks)
-        draw_probes(tasks, given.out / "smollm2-coslow.svg")
+        if given.out:
+            draw_probes(tasks, given.out / "smollm2-coslow.svg")
     if len(tasks) > 2:
         show_correlations(tasks)
     for model in ("smollm2", "minilm"):
@@ -262,7 +263,8 @@ def main() -> None:
         return
     show_lines(tasks, aucs)
     show_variants(given.measured, tasks, aucs)
-    draw_aucs(tasks, aucs, given.out / "smollm2-auc.svg")
+    if given.out:
+        draw_aucs(tasks, aucs, given.out / "smollm2-auc.svg")
 
 
 if __name__ == "__main__":

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from evidence.own_curves.curves import AT, curves_of, headline_case
+from evidence.own_curves.headline import held_of, mean_over_tasks, sentences
 from evidence.own_curves.rows import FACTS, GENERATED, ROWS, TASKS, Rows
 from evidence.own_curves.tables import tables
-from evidence.own_curves.trial import (
-    AT,
-    SUMMARY,
-    digest_of,
-    own_curves,
-    sentence,
-    started,
-)
+from evidence.own_curves.trial import SUMMARY, digest_of
 from evidence.transport import LEVEL, labelcast_way
 from labelcast.files.json_files import read_json
 from labelcast.forecast.families import Prior
@@ -25,7 +20,7 @@ from labelcast.training.recipe import FULL_ENCODER, LINEAR, LORA
 
 FILES = sorted(ROWS.glob("*.jsonl"))
 RECIPES = {"linear": LINEAR, "full": FULL_ENCODER, "lora": LORA}
-PAGE = Path("docs/was-it-right.md")
+PAGE, README = Path("docs/was-it-right.md"), Path("README.md")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -75,15 +70,10 @@ def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
     asked = summary["headline"][0]
     file = ROWS / f"{asked['curves of'].replace(', ', '-')}.jsonl"
     [own] = [
-        own
-        for own in own_curves(asked["curves of"], Rows(file).rows())
-        if (own.curve.task, own.seed) == (asked["task"], asked["seed"])
+        own for own in curves_of(file) if (own.task, own.seed) == (asked["task"], asked["seed"])
     ]
-    [case] = [
-        case
-        for case in started(own.curve)
-        if ", ".join(f"{n:.0f}" for n in case.budgets) == asked["from"]
-    ]
+    case = headline_case(own.curve)
+    assert case is not None
     found = labelcast_way(Prior.load(), recipe=own.recipe)(case)
     place = case.later_budgets.tolist().index(AT)
     assert found.intervals is not None
@@ -105,6 +95,15 @@ def test_the_page_shows_what_the_command_prints() -> None:
     assert len({place for [place] in found}) == len(found)
 
 
+def test_the_readme_counts_as_the_summary_does() -> None:
+    """It has the forecasts that held of both recipes, and of the tasks above the majority."""
+    text, headline = README.read_text("utf-8"), read_json(SUMMARY)["headline"]
+    linear = [row for row in headline if row["curves of"] == "minilm, linear"]
+    full = [row for row in headline if row["curves of"] == "minilm, full"]
+    for rows in (linear, full, [row for row in linear if row["learned"]]):
+        assert held_of(rows) in text
+
+
 def in_tables(text: str) -> list[set[str]]:
     """The lines of each Markdown table."""
     found: list[set[str]] = []
@@ -121,4 +120,12 @@ def test_the_sentences_count_the_forecasts() -> None:
     summary = read_json(SUMMARY)
     groups = dict.fromkeys(row["curves of"] for row in summary["headline"])
     for group in groups:
-        assert sentence(summary["headline"], group) in summary["sentences"]
+        assert {*sentences(summary["headline"], group)} <= {*summary["sentences"]}
+
+
+def test_tasks_count_the_same_whatever_their_seeds() -> None:
+    """The share that held is a mean over tasks, and its interval is over tasks too."""
+    rows = [{"task": "a", "held": True}] * 9 + [{"task": "b", "held": False}]
+    share, low, high = mean_over_tasks(rows)
+    assert share == 0.5 and low == 0.0 and high == 1.0
+    assert mean_over_tasks(rows[:9]) == (1.0, 1.0, 1.0)

@@ -1,0 +1,98 @@
+"""The forecast of the score at 1,000 labels from the scores at 50 and 100, in sentences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from evidence.own_curves.curves import AT, CHOSEN_ON, HEADLINE, Own
+from evidence.transport import LEVEL, Case, Predicted
+from labelcast.forecast.question import FROZEN
+
+_RESAMPLED = 4000
+
+Row = dict[str, Any]
+
+
+def row_of(own: Own, case: Case, predicted: Predicted) -> list[Row]:
+    """The forecast for `AT` labels beside the measured score; empty where there is none."""
+    places = np.flatnonzero(case.later_budgets == AT)
+    if tuple(case.budgets) != HEADLINE or not len(places) or predicted.intervals is None:
+        return []
+    place = int(places[0])
+    low, high = predicted.intervals[LEVEL][place]
+    truth = case.later_scores[place]
+    return [
+        {
+            "curves of": own.group,
+            "task": own.task,
+            "seed": own.seed,
+            "forecast": round(float(predicted.scores[place]), 4),
+            "low": round(float(low), 4),
+            "high": round(float(high), 4),
+            "measured": float(truth),
+            "held": bool(low - 1e-9 <= truth <= high + 1e-9),
+        }
+    ]
+
+
+def sentences(headline: Sequence[Row], group: str) -> list[str]:
+    """How often the interval held, over tasks, with the first seed, and by kind of task."""
+    rows = [row for row in headline if row["curves of"] == group]
+    if not rows:
+        return [f"{group}: no forecast for {AT:,} labels"]
+    share, low, high = mean_over_tasks(rows)
+    missed = [row for row in rows if not row["held"]]
+    below = sum(row["measured"] < row["low"] for row in missed)
+    first = min(row["seed"] for row in rows)
+    once = [row for row in rows if row["seed"] == first]
+    not_held = sorted(row["task"] for row in once if not row["held"])
+    found = [
+        f"from the scores at {HEADLINE[0]} and {HEADLINE[1]} labels the 90% interval contains the "
+        f"score at {AT:,} in {held_of(rows)} forecasts; in the mean over {tasks_of(rows)} in "
+        f"{share:.0%} (90% interval over tasks {low:.0%} to {high:.0%}), with a mean width of "
+        f"{np.mean([row['high'] - row['low'] for row in rows]):.2f}",
+        f"{below} of {len(missed)} misses lie below the interval; with the first seed it contains "
+        f"{held_of(once)}" + (f" (not {', '.join(not_held)})" if not_held else ""),
+        _split(rows, f"above the majority baseline at {AT:,} labels", lambda row: row["learned"]),
+    ]
+    model, recipe = group.split(", ")
+    if (model, recipe) == ("minilm", FROZEN):
+        words = "on which the share of flat curves was chosen"
+        found.append(_split(rows, words, lambda row: row["task"] in CHOSEN_ON))
+    return [f"{group}: {line}" for line in found]
+
+
+def _split(rows: Sequence[Row], words: str, belongs: Callable[[Row], bool]) -> str:
+    """How often the interval held on the tasks of a kind, and on the others."""
+    of = [row for row in rows if belongs(row)]
+    others = [row for row in rows if not belongs(row)]
+    return (
+        f"{held_of(of)} on the {tasks_of(of)} {words}, {held_of(others)} on the {tasks_of(others)} "
+        "besides"
+    )
+
+
+def mean_over_tasks(rows: Sequence[Row]) -> tuple[float, float, float]:
+    """The share that held, in the mean over tasks, and its 90% interval; tasks are resampled."""
+    by_task: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        by_task[row["task"]].append(row["held"])
+    shares = np.array([np.mean(held) for held in by_task.values()])
+    drawn = np.random.default_rng(0).integers(len(shares), size=(_RESAMPLED, len(shares)))
+    low, high = np.quantile(shares[drawn].mean(axis=1), [0.05, 0.95])
+    return float(shares.mean()), float(low), float(high)
+
+
+def held_of(rows: Sequence[Row]) -> str:
+    """How many of them held."""
+    return f"{sum(row['held'] for row in rows)} of {len(rows)}"
+
+
+def tasks_of(rows: Sequence[Row]) -> str:
+    """How many tasks they are of."""
+    count = len({row["task"] for row in rows})
+    return f"{count} task{'s' * (count != 1)}"

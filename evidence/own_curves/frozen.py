@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from evidence.own_curves.curves import CHOSEN_ON, FIRST, Own, curves_of, learned, started
+from evidence.own_curves.methods import WITHOUT_FROZEN
 from evidence.own_curves.refit import tilted
 from evidence.own_curves.rows import ROWS
-from evidence.own_curves.trial import WITHOUT_FROZEN
 from evidence.transport import Case, errors, means, predicted_by, question_of
 from labelcast.forecast.families import Prior
 from labelcast.forecast.posterior import Part, given_scores, headroom_tilt

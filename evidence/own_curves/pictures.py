@@ -20,8 +20,9 @@ import numpy as np
 
 from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, save
 from evidence.own_curves.curves import Own, curves_of, first_seed, headline_case
+from evidence.own_curves.methods import LEVELS, SHIPPED
 from evidence.own_curves.rows import ROWS
-from evidence.own_curves.trial import LEVELS, SHIPPED, SUMMARY
+from evidence.own_curves.trial import SUMMARY
 from evidence.transport import LEVEL, Case, labelcast_way
 from labelcast.forecast.families import Prior
 

@@ -18,147 +18,47 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from evidence import development, fit_prior, transport
-from evidence.development import PUBLISHED
 from evidence.fit_prior import ScoreFit
-from evidence.own_curves import curves as own_curves
-from evidence.own_curves import headline as of_headline
-from evidence.own_curves.curves import CHOSEN_ON, HEADLINE, Own, curves_of, learned, started
-from evidence.own_curves.headline import row_of, sentences
+from evidence.own_curves.curves import CHOSEN_ON, Own, curves_of, learned
+from evidence.own_curves.headline import sentences
+from evidence.own_curves.methods import Kept, Ways
 from evidence.own_curves.noise import seed_noise
 from evidence.own_curves.rows import HERE, ROWS, Rows
 from evidence.own_curves.spending import spent_by_way
 from evidence.own_curves.tables import tables
-from evidence.transport import (
-    LEVEL,
-    Case,
-    Way,
-    errors,
-    headroom_rule,
-    labelcast_way,
-    last_value,
-    means,
-    power_law,
-    targets,
-)
-from labelcast.files.json_files import JsonLines
-from labelcast.forecast import families
-from labelcast.forecast.families import Prior
+from evidence.transport import means
 from labelcast.forecast.question import FROZEN
 
-FORECAST = Path(families.__file__).parent
 SUMMARY = HERE / "trial.json"
 """What the command printed on the committed rows."""
-
-LEVELS = (LEVEL, 0.8, 0.5)
-SHIPPED = "labelcast"
-LEFT_OUT = "labelcast, task left out"
-"""Tried with two scores only, for the answer is that of the shipped prior."""
-WITHOUT_FROZEN = "labelcast, without --frozen"
-
-
-class Ways:
-    """The methods that are compared on a task."""
-
-    def __init__(self, fit: ScoreFit | None) -> None:
-        """Prepare; without a fit there are no methods that need the curves of the prior."""
-        self._fit = fit
-        self.of_task = lru_cache(1)(self._of_task)
-
-    def of(self, own: Own) -> list[Way]:
-        """The methods for a curve; those that are fitted leave its task out."""
-        ways = self.of_task(own.task, own.recipe)
-        known = own.curve.zero_shot is not None
-        return [way for way in ways if known or "zero-shot" not in way.name]
-
-    def _of_task(self, task: str, recipe: str) -> list[Way]:
-        shipped = Prior.load()
-        forecast = partial(labelcast_way, levels=LEVELS, recipe=recipe)
-        found = [
-            Way("last value", last_value),
-            Way("power law", power_law),
-            Way(SHIPPED, forecast(shipped)),
-            Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)),
-        ]
-        if recipe == FROZEN:
-            found.append(Way(WITHOUT_FROZEN, labelcast_way(shipped, levels=LEVELS)))
-        if self._fit is None:
-            return found
-        others = [c for c in self._fit.curves if c.source == PUBLISHED and c.task != task]
-        return [
-            *found,
-            Way("headroom rule", headroom_rule(others)),
-            Way(LEFT_OUT, forecast(self._fit.prior_without(task))),
-        ]
-
-
-class Kept:
-    """What was computed before with the same code and priors, in `evidence/.cache`."""
-
-    def __init__(self, fit: ScoreFit | None) -> None:
-        """Read what there is."""
-        modules = (own_curves, of_headline, development, fit_prior, transport)
-        code = [Path(__file__), *(Path(module.__file__ or "") for module in modules)]
-        code += [*FORECAST.glob("*.py"), FORECAST / "prior.json"]
-        content = b"".join(file.read_bytes() for file in sorted(code))
-        content += repr(fit and fit.curves).encode()
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        self._file = JsonLines(HERE.parent / ".cache" / f"own-{digest}.jsonl")
-        self._file.path.parent.mkdir(exist_ok=True)
-        self._known = {row["key"]: row["found"] for row in self._file.read()}
-
-    def tried(self, own: Own, way: Way) -> list[dict[str, Any]]:
-        """What `tried` returns."""
-        key = hashlib.sha256(repr((own, way.name)).encode()).hexdigest()[:32]
-        if key not in self._known:
-            self._known[key] = tried(own, way)
-            self._file.add({"key": key, "found": self._known[key]})
-        found: list[dict[str, Any]] = self._known[key]
-        return found
-
-
-def tried(own: Own, way: Way) -> list[dict[str, Any]]:
-    """The errors of a method on a curve from each start, and its forecast for the headline."""
-    found = []
-    for case in started(own.curve):
-        if way.name == LEFT_OUT and len(case.budgets) != len(HEADLINE):
-            continue
-        predicted = way.predict(case)
-        if predicted is not None:
-            found.append(
-                {
-                    "from": ", ".join(f"{n:.0f}" for n in case.budgets),
-                    "errors": errors(case, predicted, above_zero_shot(case)),
-                    "headline": row_of(own, case, predicted) if way.name == SHIPPED else [],
-                }
-            )
-    return found
-
-
-def above_zero_shot(case: Case) -> list[tuple[float, float]]:
-    """The targets that need labels at all: zero-shot meets the others, whatever follows."""
-    start = case.curve.zero_shot or 0.0
-    return [(target, n) for target, n in targets(case) if target > start]
 
 
 def compared(
     curves: Sequence[Own],
+    above: set[tuple[str, str]],
     ways: Ways,
     kept: Kept,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A row for each group, start and method; and one for each forecast of the headline."""
+    """A row for each group, start and method; and one for each forecast of the headline.
+
+    Args:
+        curves: all of them.
+        above: groups and tasks that are above the majority baseline, see `learned`.
+        ways: the methods.
+        kept: what was computed before.
+        progress: called with each task.
+    """
     collected: dict[tuple[str, str, str], dict[str, list[dict[str, float]]]] = {}
     headline: list[dict[str, Any]] = []
     for task in sorted({own.task for own in curves}):
         for own in (own for own in curves if own.task == task):
             for way in ways.of(own):
                 for found in kept.tried(own, way):
-                    for group in groups_of(own):
+                    for group in groups_of(own, above):
                         by_task = collected.setdefault((group, found["from"], way.name), {})
                         by_task.setdefault(task, []).append(found["errors"])
                     headline += found["headline"]
@@ -177,10 +77,13 @@ def compared(
     return rows, headline
 
 
-def groups_of(own: Own) -> list[str]:
+def groups_of(own: Own, above: set[tuple[str, str]]) -> list[str]:
     """The groups that a curve counts in."""
-    held_out = (own.model, own.recipe) == ("minilm", FROZEN) and own.task not in CHOSEN_ON
-    return [own.group, *[f"{own.group}, tasks on which nothing was chosen"] * held_out]
+    place = "above" if (own.group, own.task) in above else "at"
+    found = [own.group, f"{own.group}, tasks {place} the majority baseline"]
+    if (own.model, own.recipe) == ("minilm", FROZEN) and own.task not in CHOSEN_ON:
+        found.append(f"{own.group}, tasks on which nothing was chosen")
+    return found
 
 
 def _place(item: tuple[tuple[str, str, str], Any]) -> tuple[str, int, str, str]:
@@ -196,8 +99,8 @@ def summary(
     """All that the command prints, of these files of rows."""
     groups = {found[0].group: found for file in files if (found := curves_of(file))}
     curves = [own for found in groups.values() for own in found]
-    compare, headline = compared(curves, Ways(fit), Kept(fit), progress)
     above = learned(curves)
+    compare, headline = compared(curves, above, Ways(fit), Kept(fit), progress)
     for row in headline:
         row["learned"] = (row["curves of"], row["task"]) in above
     spent = {group: spent_by_way(found) for group, found in groups.items()}

@@ -30,6 +30,9 @@ SHARES = (0.05, 0.1, 0.15, 0.25, 0.4)
 TILTED = (0.15, 0.25)
 """Shares that are tried with half the tilt too."""
 
+SHOWN = ("error", "bias", "covered 90%", "interval score 90%", "log2 labels", "rises")
+"""The errors that are printed; the last is of `usual`."""
+
 
 def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
     """The errors of each way on a case."""
@@ -75,7 +78,7 @@ def compare(
         print(task, own.seed, file=sys.stderr, flush=True)
     for (kind, seen, way), by_task in sorted(found.items()):
         shown = means([means(rows) for rows in by_task.values()])
-        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if name in SHOWN)
         print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
 
 

@@ -139,7 +139,7 @@ def test_a_folder_of_other_files_is_not_written_to(tmp_path: Path, lm: LanguageM
     mine.mkdir()
     (mine / "config.json").write_text("{}")
     for taken in (mine, mine / "config.json"):
-        with pytest.raises(InputError, match=r"--keep .*Give a new folder"):
+        with pytest.raises(InputError, match=r"--keep-model .*Give a new folder"):
             tune(run, 0, model=lm, recipe=SHORT, keep=taken)
     assert (mine / "config.json").read_text() == "{}"
     for _ in range(2):

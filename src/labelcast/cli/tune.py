@@ -32,7 +32,7 @@ def tune(
         ),
     ] = None,
     force: Annotated[
-        bool, Option("--force", help="Let --keep replace files that it did not save.")
+        bool, Option("--force", help="Let --keep-model replace files that it did not save.")
     ] = False,
     target: Annotated[
         float | None, Option(help="Target of the new forecast.  [default: 0.9]")

@@ -181,13 +181,13 @@ def load_run_model(
 def check_keep(folder: Path, *, force: bool = False) -> None:
     """Refuse a folder with other files than those of a saved model, as they were saved."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"--keep {folder}: a file is there. Give a new folder.")
+        raise InputError(f"--keep-model {folder}: a file is there. Give a new folder.")
     if force or not folder.is_dir() or not any(folder.iterdir()):
         return
     fix = "Give a new folder, or replace the files with --force."
     if not (folder / _SAVED).exists():
         raise InputError(
-            f"--keep {folder}: the folder is not empty, and labelcast did not save a model there. "
+            f"--keep-model {folder}: the folder is not empty, and labelcast did not save a model there. "
             f"{fix}"
         )
     files = parse_file(_SavedModel, folder / _SAVED, fix).files
@@ -196,7 +196,7 @@ def check_keep(folder: Path, *, force: bool = False) -> None:
     for name, found in _digests(folder).items():
         if files.get(name) != found:
             what = "edited since it was saved" if name in files else "not saved by labelcast"
-            raise InputError(f"--keep {folder}: {name} was {what}. {fix}")
+            raise InputError(f"--keep-model {folder}: {name} was {what}. {fix}")
 
 
 def _digests(folder: Path) -> dict[str, str]:

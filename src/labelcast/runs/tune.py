@@ -187,8 +187,8 @@ def check_keep(folder: Path, *, force: bool = False) -> None:
     fix = "Give a new folder, or replace the files with --force."
     if not (folder / _SAVED).exists():
         raise InputError(
-            f"--keep-model {folder}: the folder is not empty, and labelcast did not save a model there. "
-            f"{fix}"
+            f"--keep-model {folder}: the folder is not empty, and labelcast did not save a model "
+            f"there. {fix}"
         )
     files = parse_file(_SavedModel, folder / _SAVED, fix).files
     if files is None:  # an interrupted save

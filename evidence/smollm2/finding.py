@@ -41,6 +41,14 @@ PREDICTORS = {
 """What an AUC is predicted from, in the order in which it is shown."""
 
 
+OWN = (
+    ("smollm2", "linear", "a linear head on the frozen vectors of smollm2"),
+    ("minilm", "linear", "a linear head on the frozen vectors of minilm"),
+    ("smollm2", "lora", "LoRA on smollm2, at the budgets that all tasks have"),
+)
+"""The own curves whose areas are predicted: model, recipe, words."""
+
+
 def probed(measured: Path) -> dict[str, Row]:
     """What was measured without training, for each task that has all its probes.
 
@@ -92,21 +100,30 @@ def measured_curves(measured: Path) -> tuple[dict[str, MeasuredCurve], dict[str,
     return found, {task: curve.note for task, curve in curves.items() if task not in found}
 
 
-def linear_aucs(rows: Sequence[ScoreRow]) -> dict[str, float]:
-    """The area of each task's curve with a linear head on the frozen model, mean over seeds.
+def aucs_of_rows(rows: Sequence[ScoreRow], *, shared: bool = False) -> dict[str, float]:
+    """The area of each task's curve in rows of own curves, mean over seeds.
 
     As a share of the way from always giving the most frequent answer to 1, for not all tasks have a
     known ceiling; the last score is carried on to 5,000 labels.
+
+    Args:
+        rows: of one model and recipe.
+        shared: whether only budgets count that all tasks have.
     """
-    usual = read_json(FACTS)
+    facts = read_json(FACTS)
     scores: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         if row.budget and row.score is not None:
             scores.setdefault(row.task, {}).setdefault(row.budget, []).append(row.score)
+    common = set[int].intersection(*map(set, scores.values())) if shared and scores else set[int]()
+    if shared and not common:
+        return {}
     found = {}
     for task, by_budget in scores.items():
-        means = {0: usual[task]["most frequent answer"]}
-        means |= {budget: float(np.mean(values)) for budget, values in by_budget.items()}
+        means = {0: facts[task]["most frequent answer"]}
+        for budget, values in by_budget.items():
+            if budget in common or not shared:
+                means[budget] = float(np.mean(values))
         found[task] = EfficiencyCurve.from_scores(means, ceiling=1.0).auc
     return found
 
@@ -251,11 +268,11 @@ def main() -> None:
             draw_probes(tasks, given.out / "smollm2-coslow.svg")
     if len(tasks) > 2:
         show_correlations(tasks)
-    for model in ("smollm2", "minilm"):
-        frozen = linear_aucs(Rows.of(model, "linear").rows())
-        if len(frozen.keys() & tasks.keys()) >= MIN_TASKS:
-            print(f"\nWith a linear head on the frozen vectors of {model}:")
-            show_lines(tasks, frozen)
+    for model, recipe, words in OWN:
+        own = aucs_of_rows(Rows.of(model, recipe).rows(), shared=recipe != "linear")
+        if len(own.keys() & tasks.keys()) >= MIN_TASKS:
+            print(f"\nWith {words}:")
+            show_lines(tasks, own)
     for task, note in without.items():
         print(f"no curve: {task}: {note}")
     if len(set(tasks) & set(aucs)) < MIN_TASKS:

@@ -246,6 +246,6 @@ def _differences(x: Array, y: Array, counts: Array) -> Array:
         spread = sum_xx / size - mean_x**2
         slope = (sum_xy / size - mean_x * mean_y) / spread
         of_line = np.abs(y - mean_y - slope * (x - mean_x))
+        gain = np.where(used, counts * (np.abs(y - mean_y) - of_line), 0.0)
     drawn = ((spread > _FLAT) | ~used).all(axis=1)
-    gain = np.where(used, counts * (np.abs(y - mean_y) - of_line), 0.0)
     return np.asarray((gain.sum(axis=1) / counts.sum(axis=1))[drawn])

@@ -10,7 +10,7 @@ import pytest
 
 from evidence.own_curves.rows import FACTS
 from evidence.smollm2 import finding
-from evidence.smollm2.finding import linear_aucs
+from evidence.smollm2.finding import aucs_of_rows
 from evidence.smollm2.variants import nested_errors
 from labelcast.files.json_files import read_json, write_json, write_jsonl
 from labelcast.forecast.efficiency import log_position
@@ -124,9 +124,13 @@ def test_the_area_of_a_linear_head_starts_at_the_most_frequent_answer() -> None:
         )
 
     never = [row(n, seed, usual) for n in (50, 5000) for seed in (0, 1)]
-    assert linear_aucs(never) == {"trec": 0.0}
+    assert aucs_of_rows(never) == {"trec": 0.0}
     half = (1 + usual) / 2
     two = [row(50, 0, half - 0.1), row(50, 1, half + 0.1), row(5000, 0, half)]
-    [auc] = linear_aucs(two).values()
+    [auc] = aucs_of_rows(two).values()
     at_50 = float(log_position(50))
     assert auc == pytest.approx(0.5 * at_50 / 2 + 0.5 * (1 - at_50))
+    # Another task has scores at 50 labels only, so the last score of this one does not count.
+    other = row(50, 0, half).model_copy(update={"task": "sst2"})
+    shared = aucs_of_rows([row(50, 0, half), row(5000, 0, 1.0), other], shared=True)
+    assert shared["trec"] == pytest.approx(auc)

@@ -1,4 +1,4 @@
-"""The curves of committed rows, one a task and seed, and which tasks are learned."""
+"""The curves in files of rows, one for each task and seed, and which tasks are learned."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from evidence.development import MeasuredCurve
-from evidence.own_curves.rows import TASKS, Rows, facts_beside
-from evidence.transport import Case, cases
+from evidence.own_curves.rows import TASKS, Rows, facts_beside, file_name
+from evidence.transport import Case, cases, targets
+from labelcast.errors import InputError
 from labelcast.forecast.observed import test_variance
+from labelcast.sweeps.records import RANDOM, ScoreRow
 
-FIRST = (50, 10)
-"""The first observed budget."""
+STARTS = (50, 10)
+"""First observed budgets; each is tried."""
 
 HEADLINE = (50, 100)
 """The scores from which the headline's forecast is made, of the score at `AT` labels."""
@@ -54,21 +56,21 @@ class Own(NamedTuple):
 
 
 def curves_of(file: Path) -> list[Own]:
-    """The curve of each task and seed in a file of rows, MODEL-RECIPE.jsonl.
+    """The curve of each task and seed in a file of rows, MODEL-RECIPE.jsonl, of random labels.
 
-    Zero-shot has no seed.
+    Zero-shot has no seed. Raises InputError where the name of the file has another model.
     """
-    model, _, recipe = file.stem.partition("-")
     scores: dict[tuple[str, int], list[tuple[int, float]]] = defaultdict(list)
     zero_shot: dict[str, float] = {}
-    rows, facts = Rows(file).rows(), facts_beside(file)
+    rows = [row for row in Rows(file).rows() if row.selector == RANDOM]
     for row in rows:
         assert row.score is not None
         if row.budget:
             scores[row.task, row.seed].append((row.budget, row.score))
         else:
             zero_shot[row.task] = row.score
-    sizes = {row.task: row.test_size for row in rows}
+    model, recipe = names_of(file, rows) if rows else ("", "")
+    facts, sizes = facts_beside(file), {row.task: row.test_size for row in rows}
     return [
         Own(
             model,
@@ -81,28 +83,40 @@ def curves_of(file: Path) -> list[Own]:
     ]
 
 
-def learned(curves: Sequence[Own]) -> set[tuple[str, str]]:
-    """The groups and tasks whose score at `AT` labels is above the majority baseline.
+def names_of(file: Path, rows: Sequence[ScoreRow]) -> tuple[str, str]:
+    """The model and the recipe of a file of rows."""
+    model = rows[0].model
+    start = f"{file_name(model)}-"
+    if not file.stem.startswith(start) or {row.model for row in rows} != {model}:
+        raise InputError(f"{file}: the rows are of {model}. Name it {start}RECIPE.jsonl.")
+    return model, file.stem.removeprefix(start)
 
-    By more than two sds of the test set, in the mean over seeds; at the largest budget up to `AT`.
+
+def above_majority(curves: Sequence[Own]) -> dict[tuple[str, str], bool]:
+    """Whether the score at `AT` labels is above the majority baseline, by group and task.
+
+    By more than two sds of the test set, in the mean over the seeds that have such a score; tasks
+    without one are left out.
     """
-    scores: dict[tuple[str, str], list[tuple[Own, float]]] = defaultdict(list)
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    least: dict[tuple[str, str], float] = {}
     for own in curves:
-        upto = [(n, score) for n, score in own.curve.scores if n <= AT]
-        if upto:
-            scores[own.group, own.task].append((own, max(upto)[1]))
-    found = set()
-    for key, values in scores.items():
-        own = values[0][0]
-        sd = np.sqrt(test_variance(own.majority, own.curve.test_size or 0))
-        if np.mean([score for _, score in values]) > own.majority + 2 * sd:
-            found.add(key)
-    return found
+        key = own.group, own.task
+        scores[key] += [score for n, score in own.curve.scores if n == AT]
+        variance = test_variance(own.majority, own.curve.test_size or 0)
+        least[key] = own.majority + 2 * float(np.sqrt(variance))
+    return {key: bool(np.mean(found) > least[key]) for key, found in scores.items() if found}
+
+
+def above_zero_shot(case: Case) -> list[tuple[float, float]]:
+    """The targets that need labels at all: zero-shot meets the others, whatever follows."""
+    start = case.curve.zero_shot or 0.0
+    return [(target, n) for target, n in targets(case) if target > start]
 
 
 def started(curve: MeasuredCurve) -> Iterator[Case]:
     """The cases of a curve, by the budget that is observed first."""
-    for first in FIRST:
+    for first in STARTS:
         for _, case in cases([curve], first):
             if case.budgets[0] == first:
                 yield case
@@ -115,6 +129,6 @@ def headline_case(curve: MeasuredCurve) -> Case | None:
 
 
 def first_seed(curves: Sequence[Own]) -> list[Own]:
-    """The curves of the first seed, by task."""
-    first = min(own.seed for own in curves)
+    """The curves of the first seed, by task; none of none."""
+    first = min((own.seed for own in curves), default=0)
     return sorted((own for own in curves if own.seed == first), key=lambda own: own.task)

@@ -17,7 +17,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from evidence.own_curves.curves import CHOSEN_ON, FIRST, Own, curves_of, learned, started
+from evidence.own_curves.curves import (
+    CHOSEN_ON,
+    STARTS,
+    Own,
+    above_majority,
+    above_zero_shot,
+    curves_of,
+    started,
+)
 from evidence.own_curves.methods import WITHOUT_FROZEN
 from evidence.own_curves.refit import tilted
 from evidence.own_curves.rows import ROWS
@@ -39,7 +47,7 @@ def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
     prior, question = Prior.load(), question_of(case)
 
     def errors_of(parts: Sequence[Part]) -> dict[str, float]:
-        return errors(case, predicted_by(parts, question, case))
+        return errors(case, predicted_by(parts, question, case), above_zero_shot(case))
 
     yield WITHOUT_FROZEN, errors_of(given_scores(prior, question, published=False))
     question = question_of(case, recipe=FROZEN)
@@ -69,7 +77,7 @@ def compare(
     for own in curves:
         task = own.task
         for case in started(own.curve):
-            if case.budgets[0] != FIRST[0]:
+            if case.budgets[0] != STARTS[0]:
                 continue
             for way, row in ways(own, case):
                 for kind in kinds(task):
@@ -90,7 +98,7 @@ def asked_curves(description: str) -> tuple[list[Own], set[str]]:
     given = parser.parse_args()
     file = ROWS / f"{given.model}-{FROZEN}.jsonl"
     curves = [own for own in curves_of(file) if own.seed < given.seeds]
-    return curves, {task for _, task in learned(curves)}
+    return curves, {task for (_, task), above in above_majority(curves).items() if above}
 
 
 def main() -> int:

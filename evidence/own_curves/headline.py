@@ -28,68 +28,75 @@ def row_of(own: Own, case: Case, predicted: Predicted) -> list[Row]:
     return [
         {
             "curves of": own.group,
+            "frozen minilm": (own.model, own.recipe) == ("minilm", FROZEN),
             "task": own.task,
             "seed": own.seed,
             "forecast": round(float(predicted.scores[place]), 4),
             "low": round(float(low), 4),
             "high": round(float(high), 4),
             "measured": float(truth),
-            "held": bool(low - 1e-9 <= truth <= high + 1e-9),
+            "inside": bool(low - 1e-9 <= truth <= high + 1e-9),
         }
     ]
 
 
 def sentences(headline: Sequence[Row], group: str) -> list[str]:
-    """How often the interval held, over tasks, with the first seed, and by kind of task."""
+    """How often the score was inside, over tasks, with the first seed, and by kind of task."""
     rows = [row for row in headline if row["curves of"] == group]
     if not rows:
-        return [f"{group}: no forecast for {AT:,} labels"]
-    share, low, high = mean_over_tasks(rows)
-    missed = [row for row in rows if not row["held"]]
+        return [f"{group}: no curve has scores at {HEADLINE[0]}, {HEADLINE[1]} and {AT:,} labels"]
+    missed = [row for row in rows if not row["inside"]]
     below = sum(row["measured"] < row["low"] for row in missed)
     first = min(row["seed"] for row in rows)
     once = [row for row in rows if row["seed"] == first]
-    not_held = sorted(row["task"] for row in once if not row["held"])
+    not_inside = sorted(row["task"] for row in once if not row["inside"])
     found = [
         f"from the scores at {HEADLINE[0]} and {HEADLINE[1]} labels the 90% interval contains the "
-        f"score at {AT:,} in {held_of(rows)} forecasts; in the mean over {tasks_of(rows)} in "
-        f"{share:.0%} (90% interval over tasks {low:.0%} to {high:.0%}), with a mean width of "
+        f"score at {AT:,} in {inside_of(rows)} forecasts; {_over_tasks(rows)}; the mean width is "
         f"{np.mean([row['high'] - row['low'] for row in rows]):.2f}",
         f"{below} of {len(missed)} misses lie below the interval; with the first seed it contains "
-        f"{held_of(once)}" + (f" (not {', '.join(not_held)})" if not_held else ""),
-        _split(rows, f"above the majority baseline at {AT:,} labels", lambda row: row["learned"]),
+        f"{inside_of(once)}" + (f" (not {', '.join(not_inside)})" if not_inside else ""),
+        *_split(rows, f"above the majority baseline at {AT:,} labels", lambda row: row["above"]),
     ]
-    model, recipe = group.split(", ")
-    if (model, recipe) == ("minilm", FROZEN):
+    if rows[0]["frozen minilm"]:
         words = "on which the share of flat curves was chosen"
-        found.append(_split(rows, words, lambda row: row["task"] in CHOSEN_ON))
+        found += _split(rows, words, lambda row: row["task"] in CHOSEN_ON)
     return [f"{group}: {line}" for line in found]
 
 
-def _split(rows: Sequence[Row], words: str, belongs: Callable[[Row], bool]) -> str:
-    """How often the interval held on the tasks of a kind, and on the others."""
+def _split(rows: Sequence[Row], words: str, belongs: Callable[[Row], bool]) -> list[str]:
+    """How often the score was inside on the tasks of a kind and on the others; none of one kind."""
     of = [row for row in rows if belongs(row)]
     others = [row for row in rows if not belongs(row)]
-    return (
-        f"{held_of(of)} on the {tasks_of(of)} {words}, {held_of(others)} on the {tasks_of(others)} "
-        "besides"
-    )
+    if not of or not others:
+        return []
+    return [
+        f"{inside_of(of)} on the {tasks_of(of)} {words}, {inside_of(others)} on the "
+        f"{len({row['task'] for row in others})} other"
+    ]
+
+
+def _over_tasks(rows: Sequence[Row]) -> str:
+    share, low, high = mean_over_tasks(rows)
+    text = f"in the mean over {tasks_of(rows)} in {share:.0%}"
+    # Resampled tasks that are all alike say nothing about other tasks.
+    return text if low == high else f"{text} (90% interval over tasks {low:.0%} to {high:.0%})"
 
 
 def mean_over_tasks(rows: Sequence[Row]) -> tuple[float, float, float]:
-    """The share that held, in the mean over tasks, and its 90% interval; tasks are resampled."""
+    """The share inside, in the mean over tasks, and its 90% interval; tasks are resampled."""
     by_task: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        by_task[row["task"]].append(row["held"])
-    shares = np.array([np.mean(held) for held in by_task.values()])
+        by_task[row["task"]].append(row["inside"])
+    shares = np.array([np.mean(inside) for inside in by_task.values()])
     drawn = np.random.default_rng(0).integers(len(shares), size=(_RESAMPLED, len(shares)))
     low, high = np.quantile(shares[drawn].mean(axis=1), [0.05, 0.95])
     return float(shares.mean()), float(low), float(high)
 
 
-def held_of(rows: Sequence[Row]) -> str:
-    """How many of them held."""
-    return f"{sum(row['held'] for row in rows)} of {len(rows)}"
+def inside_of(rows: Sequence[Row]) -> str:
+    """How many of the measured scores are inside their intervals."""
+    return f"{sum(row['inside'] for row in rows)} of {len(rows)}"
 
 
 def tasks_of(rows: Sequence[Row]) -> str:

@@ -12,9 +12,9 @@ methods that choose by a target set 100 labels drawn at random, which are not co
 leaves that many examples to choose from, for methods that need hours for more; its rows, `random`
 ones too, go to `evidence/selection/pool_rows`. `--rows FOLDER` measures everything anew: rows and
 what is known of the test sets go there. `--task-files FOLDER` has tasks of yours, in files as in
-`tasks/`. `--group-by FIELD` names the field with the subtasks
-for the methods that choose by them; their rows have a file of their own. With `--constrain` a
-language model decodes along the allowed answers only.
+`tasks/`. `--group-by FIELD` names the field with the subtasks for the methods that choose by them;
+their rows have a file of their own. With `--constrain` a language model decodes along the allowed
+answers only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from evidence.own_curves.rows import (
     TASKS,
     Rows,
     RowsByTask,
+    file_name,
     tasks_in,
 )
 from evidence.smollm2.rows import without_blanks
@@ -82,7 +83,7 @@ class Measurement:
 
     def run(self, names: list[str]) -> None:
         """Run the jobs that have no row yet, those of one seed and task together."""
-        model, method = self.settings.model, self.settings.recipe.method
+        model, method = file_name(self.settings.model), self.settings.recipe.method
         sweep = Sweep(self.out / f"{model}-{method}{suffix(self.pool, self.group_by)}")
         self.rows.extend(sweep.scores.rows())  # of a call that was interrupted
         jobs: list[SweepJob] = []
@@ -185,6 +186,8 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, metavar="FOLDER", help="rows of your own, all anew")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    if given.task_files and not given.rows:
+        parser.error("--task-files needs --rows: the committed rows are of other tasks")
     settings = SweepSettings(
         model=given.model,
         recipe=recipe_for(given.recipe, given.model),
@@ -194,7 +197,7 @@ def main() -> int:
         threads=1,
         selectors=tuple(given.select.split(",")),
     )
-    name = f"{given.model}-{given.recipe}{suffix(given.pool, given.group_by)}"
+    name = f"{file_name(given.model)}-{given.recipe}{suffix(given.pool, given.group_by)}"
     rows = Rows((given.rows or (FROM_POOLS if given.pool else ROWS)) / f"{name}.jsonl")
     if given.select != RANDOM and not given.pool:
         rows = RowsByTask((given.rows or SELECTED) / name)

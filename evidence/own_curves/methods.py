@@ -12,19 +12,19 @@ from evidence.development import PUBLISHED
 from evidence.fit_prior import ScoreFit
 from evidence.own_curves import curves as own_curves
 from evidence.own_curves import headline
-from evidence.own_curves.curves import HEADLINE, Own, started
+from evidence.own_curves.curves import HEADLINE, Own, above_zero_shot, started
 from evidence.own_curves.headline import row_of
 from evidence.own_curves.rows import HERE
 from evidence.transport import (
     LEVEL,
     Case,
+    Predicted,
     Way,
     errors,
     headroom_rule,
     labelcast_way,
     last_value,
     power_law,
-    targets,
 )
 from labelcast.files.json_files import JsonLines
 from labelcast.forecast import families
@@ -45,32 +45,34 @@ class Ways:
     def __init__(self, fit: ScoreFit | None) -> None:
         """Prepare; without a fit there are no methods that need the curves of the prior."""
         self._fit = fit
-        self.of_task = lru_cache(1)(self._of_task)
+        self._without = lru_cache(1)(fit.prior_without) if fit else None
 
     def of(self, own: Own) -> list[Way]:
         """The methods for a curve; those that are fitted leave its task out."""
-        ways = self.of_task(own.task, own.recipe)
-        known = own.curve.zero_shot is not None
-        return [way for way in ways if known or "zero-shot" not in way.name]
-
-    def _of_task(self, task: str, recipe: str) -> list[Way]:
         shipped = Prior.load()
-        forecast = partial(labelcast_way, levels=LEVELS, recipe=recipe)
+        forecast = partial(labelcast_way, levels=LEVELS, recipe=own.recipe)
         found = [
             Way("last value", last_value),
             Way("power law", power_law),
             Way(SHIPPED, forecast(shipped)),
-            Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)),
         ]
-        if recipe == FROZEN:
+        if own.curve.zero_shot is not None:
+            found.append(Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)))
+        if own.recipe == FROZEN:
             found.append(Way(WITHOUT_FROZEN, labelcast_way(shipped, levels=LEVELS)))
-        if self._fit is None:
+        if self._fit is None or self._without is None:
             return found
-        others = [c for c in self._fit.curves if c.source == PUBLISHED and c.task != task]
+        prior_without = self._without
+        others = [c for c in self._fit.curves if c.source == PUBLISHED and c.task != own.task]
+
+        def left_out(case: Case) -> Predicted:
+            # Refitted only where the answer is not known from before.
+            return forecast(prior_without(own.task))(case)
+
         return [
             *found,
             Way("headroom rule", headroom_rule(others)),
-            Way(LEFT_OUT, forecast(self._fit.prior_without(task))),
+            Way(LEFT_OUT, left_out),
         ]
 
 
@@ -115,9 +117,3 @@ def tried(own: Own, way: Way) -> list[dict[str, Any]]:
                 }
             )
     return found
-
-
-def above_zero_shot(case: Case) -> list[tuple[float, float]]:
-    """The targets that need labels at all: zero-shot meets the others, whatever follows."""
-    start = case.curve.zero_shot or 0.0
-    return [(target, n) for target, n in targets(case) if target > start]

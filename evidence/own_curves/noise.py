@@ -12,52 +12,53 @@ from typing import Any
 
 import numpy as np
 
+from evidence.own_curves.curves import Own
+from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import LOG_TAU, Prior
 from labelcast.forecast.observed import seed_variance, test_variance
-from labelcast.sweeps.records import ScoreRow
 
 FEWEST = 3
 """Seeds for which a spread is given."""
 
 
-def seed_noise(rows: Sequence[ScoreRow], name: str) -> list[dict[str, Any]]:
-    """For each budget, three sds as root mean squares over tasks.
+def seed_noise(curves: Sequence[Own]) -> list[dict[str, Any]]:
+    """For each budget, three sds as root mean squares over tasks with three seeds or more.
 
     Args:
-        rows: of one model and recipe.
-        name: MODEL-RECIPE.
+        curves: of one model and recipe.
 
     Returns:
         Rows with `sd`, measured over seeds; `seed`, the forecast's seed noise with the prior's mean
         tau; `test set`, the binomial noise of the test set; and `largest`, the largest ratio of the
         first two on a task.
     """
-    scores: dict[tuple[int, str], list[float]] = defaultdict(list)
-    for row in rows:
-        if row.budget and row.score is not None:
-            scores[row.budget, row.task].append(row.score)
-    size, tau = rows[0].test_size, typical_tau()
-    by_budget: dict[int, list[list[float]]] = defaultdict(list)
-    for (n, _), values in scores.items():
-        if len(values) >= FEWEST:
-            by_budget[n].append(values)
-    found = []
-    for n, tasks in sorted(by_budget.items()):
-        measured = [float(np.var(values, ddof=1)) for values in tasks]
-        assumed = [float(seed_variance(np.mean(values), n, tau)) for values in tasks]
-        ratios = np.sqrt(np.array(measured) / np.array(assumed))
-        found.append(
-            {
-                "curves of": name.replace("-", ", ", 1),
-                "labels": n,
-                "tasks": len(tasks),
-                "sd": _rms(measured),
-                "seed": _rms(assumed),
-                "test set": _rms([test_variance(np.mean(values), size) for values in tasks]),
-                "largest": round(float(ratios.max()), 2),
-            }
-        )
-    return found
+    scores: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for own in curves:
+        for n, score in own.curve.scores:
+            scores[n][own.task].append(score)
+    sizes, tau = {own.task: own.curve.test_size or 0 for own in curves}, typical_tau()
+    rows = []
+    for n, by_task in sorted(scores.items()):
+        found = []
+        for task, values in by_task.items():
+            mean = np.mean(values)
+            of_seed = seed_variance(mean, n, tau)
+            if len(values) >= FEWEST and of_seed > 0:
+                found.append((np.var(values, ddof=1), of_seed, test_variance(mean, sizes[task])))
+        if found:
+            measured, assumed, of_test = np.array(found).T
+            rows.append(
+                {
+                    "curves of": curves[0].group,
+                    "labels": n,
+                    "tasks": len(found),
+                    "sd": _rms(measured),
+                    "seed": _rms(assumed),
+                    "test set": _rms(of_test),
+                    "largest": round(float(np.sqrt(measured / assumed).max()), 2),
+                }
+            )
+    return rows
 
 
 def typical_tau() -> float:
@@ -68,5 +69,5 @@ def typical_tau() -> float:
     return float(np.sqrt(scores.weights @ squares))
 
 
-def _rms(variances: Sequence[Any]) -> float:
-    return round(float(np.sqrt(np.mean(variances))), 4)
+def _rms(variances: Array) -> float:
+    return round(float(np.sqrt(variances.mean())), 4)

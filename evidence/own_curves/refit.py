@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from evidence.development import MeasuredCurve, read_curves
 from evidence.fit_prior import ScoreFit
-from evidence.own_curves.curves import FIRST, curves_of, learned, started
+from evidence.own_curves.curves import STARTS, above_majority, curves_of, started
 from evidence.own_curves.rows import ROWS, Rows
 from evidence.transport import SOURCES, Case, cases, errors, means, predicted_by, question_of
 from labelcast.forecast.posterior import Part, given_scores
@@ -58,11 +58,11 @@ def tried(curves: Sequence[MeasuredCurve], seeds: int) -> Iterator[Tried]:
     for _, case in cases([curve for curve in curves if curve.source in SOURCES]):
         yield Tried(("development",), case)
     own = [one for one in curves_of(OWN) if one.seed < seeds]
-    above = learned(own)
+    above = above_majority(own)
     for one in own:
-        kind = "learned" if (one.group, one.task) in above else "not learned"
+        kind = "learned" if above.get((one.group, one.task)) else "not learned"
         for case in started(one.curve):
-            if case.budgets[0] == FIRST[0]:
+            if case.budgets[0] == STARTS[0]:
                 yield Tried(("own", f"own, {kind}"), case)
 
 

@@ -51,6 +51,11 @@ def facts_beside(rows: Path) -> dict[str, dict[str, Any]]:
     return facts
 
 
+def file_name(model: str) -> str:
+    """A model's name as a part of a file's name."""
+    return model.replace("/", "-")
+
+
 def short(row: ScoreRow) -> dict[str, Any]:
     """A row as it is kept: without what has its default value, and with rounded numbers."""
     kept = row.model_dump(include=_KEPT, exclude_defaults=True)

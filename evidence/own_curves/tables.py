@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evidence.own_curves.headline import held_of
+from evidence.own_curves.headline import inside_of
 
 
 def tables(found: dict[str, Any]) -> str:
@@ -47,15 +47,15 @@ def tables(found: dict[str, Any]) -> str:
 def _headline_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     first = min(row["seed"] for row in rows)
     once = sorted(
-        (row for row in rows if row["seed"] == first), key=lambda row: (row["held"], row["task"])
+        (row for row in rows if row["seed"] == first), key=lambda row: (row["inside"], row["task"])
     )
     return [
         "| task | forecast | 90% interval | measured | inside | above the majority | all seeds |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {row['task']} | {row['forecast']:.3f} | {row['low']:.3f} to {row['high']:.3f} "
-            f"| {row['measured']:.3f} | {_yes(row['held'])} | {_yes(row['learned'])} "
-            f"| {held_of([one for one in rows if one['task'] == row['task']])} |"
+            f"| {row['measured']:.3f} | {_yes(row['inside'])} | {_yes(row['above'])} "
+            f"| {inside_of([one for one in rows if one['task'] == row['task']])} |"
             for row in once
         ),
     ]

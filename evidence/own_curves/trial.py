@@ -1,4 +1,4 @@
-"""The forecast held against the curves: how far off it is, and how often its intervals hold.
+"""Compare the forecast with the measured curves: its errors, and how often its intervals hold.
 
     python -m evidence.own_curves.trial [ROWS...] [--development RESULTS CURVES] [--out FILE]
 
@@ -7,7 +7,7 @@ and from 10, and every later score of the same seed is forecast by the shipped p
 fitted to these curves. It is compared with the last value and a power law. `--development` adds
 what needs the curves of the prior: the headroom rule, and the forecast with all curves of the same
 task left out of the prior. A task counts once: its figures are means over its seeds. It takes ten
-minutes on one core, and less with more rows, for `evidence/.cache` keeps what was computed.
+minutes on one core; after rows are added it computes only the new ones (`evidence/.cache`).
 `--shown` prints what it found on the committed rows.
 """
 
@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from evidence.fit_prior import ScoreFit
-from evidence.own_curves.curves import CHOSEN_ON, Own, curves_of, learned
+from evidence.own_curves.curves import CHOSEN_ON, Own, above_majority, curves_of
 from evidence.own_curves.headline import sentences
 from evidence.own_curves.methods import Kept, Ways
 from evidence.own_curves.noise import seed_noise
-from evidence.own_curves.rows import HERE, ROWS, Rows
+from evidence.own_curves.rows import HERE, ROWS
 from evidence.own_curves.spending import spent_by_way
 from evidence.own_curves.tables import tables
 from evidence.transport import means
+from labelcast.errors import InputError
 from labelcast.forecast.question import FROZEN
 
 SUMMARY = HERE / "trial.json"
@@ -38,7 +39,7 @@ SUMMARY = HERE / "trial.json"
 
 def compared(
     curves: Sequence[Own],
-    above: set[tuple[str, str]],
+    above: dict[tuple[str, str], bool],
     ways: Ways,
     kept: Kept,
     progress: Callable[[str], None] = lambda line: None,
@@ -47,7 +48,7 @@ def compared(
 
     Args:
         curves: all of them.
-        above: groups and tasks that are above the majority baseline, see `learned`.
+        above: see `above_majority`.
         ways: the methods.
         kept: what was computed before.
         progress: called with each task.
@@ -77,10 +78,11 @@ def compared(
     return rows, headline
 
 
-def groups_of(own: Own, above: set[tuple[str, str]]) -> list[str]:
+def groups_of(own: Own, above: dict[tuple[str, str], bool]) -> list[str]:
     """The groups that a curve counts in."""
-    place = "above" if (own.group, own.task) in above else "at"
-    found = [own.group, f"{own.group}, tasks {place} the majority baseline"]
+    found, key = [own.group], (own.group, own.task)
+    if key in above:
+        found.append(f"{own.group}, tasks {'above' if above[key] else 'at'} the majority baseline")
     if (own.model, own.recipe) == ("minilm", FROZEN) and own.task not in CHOSEN_ON:
         found.append(f"{own.group}, tasks on which nothing was chosen")
     return found
@@ -97,17 +99,20 @@ def summary(
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """All that the command prints, of these files of rows."""
-    groups = {found[0].group: found for file in files if (found := curves_of(file))}
+    groups = {file: curves_of(file) for file in files}
+    names = [curves[0].group for curves in groups.values() if curves]
+    if len({*names}) < len(names):
+        raise InputError(f"{', '.join(map(str, files))}: two files of one model and recipe.")
     curves = [own for found in groups.values() for own in found]
-    above = learned(curves)
+    above = above_majority(curves)
     compare, headline = compared(curves, above, Ways(fit), Kept(fit), progress)
     for row in headline:
-        row["learned"] = (row["curves of"], row["task"]) in above
-    spent = {group: spent_by_way(found) for group, found in groups.items()}
+        row["above"] = above[row["curves of"], row["task"]]
+    spent = {found[0].group: spent_by_way(found) for found in groups.values() if found}
     return {
         "files": {file.name: digest_of(file) for file in files},
         "sentences": [
-            *(line for group in groups for line in sentences(headline, group)),
+            *(line for group in names for line in sentences(headline, group)),
             *(f"{group}: {found.sentence}" for group, found in spent.items() if found.sentence),
         ],
         "compared": compare,
@@ -115,12 +120,12 @@ def summary(
         "spent": [
             {"curves of": group} | row for group, found in spent.items() for row in found.rows
         ],
-        "noise": [row for file in files for row in seed_noise(Rows(file).rows(), file.stem)],
+        "noise": [row for found in groups.values() for row in seed_noise(found)],
     }
 
 
 def digest_of(file: Path, lines: int | None = None) -> dict[str, Any]:
-    """How many rows of a file there are, or the first ones, and a digest of them."""
+    """The number and the digest of the rows of a file, or of its first ones."""
     kept = file.read_text("utf-8").splitlines()[:lines]
     return {
         "rows": len(kept),
@@ -137,6 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="also write the JSON to a file")
     parser.add_argument("--shown", action="store_true", help="print the committed summary")
     options = parser.parse_args(arguments)
+    for file in options.rows:
+        if not file.is_file():
+            parser.error(f"{file}: there is no such file")
     if options.shown:
         found = json.loads(SUMMARY.read_text("utf-8"))
     else:

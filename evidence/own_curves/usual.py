@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evidence.own_curves.curves import Own
+from evidence.own_curves.curves import Own, above_zero_shot
 from evidence.own_curves.frozen import asked_curves, compare
 from evidence.own_curves.rows import GENERATED
 from evidence.transport import Case, errors, predicted_by, question_of
@@ -62,7 +62,7 @@ def measured(parts: Sequence[Part], usual: float, case: Case) -> dict[str, float
     chance = float(draws.weights[draws.at(case.later_budgets[-1]) >= aim].sum())
     rises = float(case.later_scores[-1] >= aim)
     predicted = predicted_by(parts, question_of(case, recipe=FROZEN), case)
-    return errors(case, predicted) | {"rises": (chance - rises) ** 2}
+    return errors(case, predicted, above_zero_shot(case)) | {"rises": (chance - rises) ** 2}
 
 
 def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:

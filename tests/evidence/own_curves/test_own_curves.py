@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evidence.own_curves.curves import AT, curves_of, headline_case
-from evidence.own_curves.headline import held_of, mean_over_tasks, sentences
+from evidence.own_curves.headline import inside_of, mean_over_tasks, sentences
 from evidence.own_curves.rows import FACTS, GENERATED, ROWS, TASKS, Rows
 from evidence.own_curves.tables import tables
 from evidence.own_curves.trial import SUMMARY, digest_of
@@ -100,8 +100,8 @@ def test_the_readme_counts_as_the_summary_does() -> None:
     text, headline = README.read_text("utf-8"), read_json(SUMMARY)["headline"]
     linear = [row for row in headline if row["curves of"] == "minilm, linear"]
     full = [row for row in headline if row["curves of"] == "minilm, full"]
-    for rows in (linear, full, [row for row in linear if row["learned"]]):
-        assert held_of(rows) in text
+    for rows in (linear, full, [row for row in linear if row["above"]]):
+        assert inside_of(rows) in text
 
 
 def in_tables(text: str) -> list[set[str]]:
@@ -125,7 +125,7 @@ def test_the_sentences_count_the_forecasts() -> None:
 
 def test_tasks_count_the_same_whatever_their_seeds() -> None:
     """The share that held is a mean over tasks, and its interval is over tasks too."""
-    rows = [{"task": "a", "held": True}] * 9 + [{"task": "b", "held": False}]
+    rows = [{"task": "a", "inside": True}] * 9 + [{"task": "b", "inside": False}]
     share, low, high = mean_over_tasks(rows)
     assert share == 0.5 and low == 0.0 and high == 1.0
     assert mean_over_tasks(rows[:9]) == (1.0, 1.0, 1.0)

@@ -150,7 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         fit = ScoreFit.cached(*options.development) if options.development else None
         files = options.rows or sorted(ROWS.glob("*.jsonl"))
-        found = summary(files, fit, lambda line: print(line, file=sys.stderr, flush=True))
+        try:
+            found = summary(files, fit, lambda line: print(line, file=sys.stderr, flush=True))
+        except InputError as error:
+            parser.error(str(error))
     text = json.dumps(found, indent=1)
     if options.out:
         options.out.write_text(text + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ HEADLINE = (50, 100)
 """The scores from which the headline's forecast is made, of the score at `AT` labels."""
 
 AT = 1000
+LATER = 4000
 
 CHOSEN_ON = (*TASKS, "post_room")
 """The tasks of `minilm` on which the share of curves that stay flat with --frozen was chosen."""
@@ -92,8 +93,8 @@ def names_of(file: Path, rows: Sequence[ScoreRow]) -> tuple[str, str]:
     return model, file.stem.removeprefix(start)
 
 
-def above_majority(curves: Sequence[Own]) -> dict[tuple[str, str], bool]:
-    """Whether the score at `AT` labels is above the majority baseline, by group and task.
+def above_majority(curves: Sequence[Own], labels: int = AT) -> dict[tuple[str, str], bool]:
+    """Whether the score at so many labels is above the majority baseline, by group and task.
 
     By more than two sds of the test set, in the mean over the seeds that have such a score; tasks
     without one are left out.
@@ -102,7 +103,7 @@ def above_majority(curves: Sequence[Own]) -> dict[tuple[str, str], bool]:
     least: dict[tuple[str, str], float] = {}
     for own in curves:
         key = own.group, own.task
-        scores[key] += [score for n, score in own.curve.scores if n == AT]
+        scores[key] += [score for n, score in own.curve.scores if n == labels]
         variance = test_variance(own.majority, own.curve.test_size or 0)
         least[key] = own.majority + 2 * float(np.sqrt(variance))
     return {key: bool(np.mean(found) > least[key]) for key, found in scores.items() if found}

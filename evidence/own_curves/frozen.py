@@ -62,56 +62,46 @@ def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def compare(
-    curves: Sequence[Own],
+    description: str,
     ways: Callable[[Own, Case], Iterable[tuple[str, dict[str, float]]]],
-    kinds: Callable[[str], Sequence[str]],
+    kind_of: Callable[[str], str],
 ) -> None:
-    """Print the errors of each way, by kind of task and number of scores.
+    """Run a command that prints the errors of each way, by kind of task and number of scores.
 
     Args:
-        curves: each forecast from its first one, two and three scores, from 50 labels.
+        description: of the command.
         ways: the errors of each way on a case of a curve.
-        kinds: of a task.
+        kind_of: a kind of each task, beside whether the model learns it.
     """
-    found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
-    for own in curves:
-        task = own.task
-        for case in started(own.curve):
-            if case.budgets[0] != STARTS[0]:
-                continue
-            for way, row in ways(own, case):
-                for kind in kinds(task):
-                    by_task = found.setdefault((kind, len(case.budgets), way), defaultdict(list))
-                    by_task[task].append(row)
-        print(task, own.seed, file=sys.stderr, flush=True)
-    for (kind, seen, way), by_task in sorted(found.items()):
-        shown = means([means(rows) for rows in by_task.values()])
-        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if name in SHOWN)
-        print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
-
-
-def asked_curves(description: str) -> tuple[list[Own], set[str]]:
-    """The curves that a command is asked for, and those of their tasks that are learned."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     file = ROWS / f"{given.model}-{FROZEN}.jsonl"
     curves = [own for own in curves_of(file) if own.seed < given.seeds]
-    return curves, {task for (_, task), above in above_majority(curves).items() if above}
+    above = above_majority(curves)
+    found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}
+    for own in curves:
+        learned = "learned" if above.get((own.group, own.task)) else "not learned"
+        for case in started(own.curve):
+            if case.budgets[0] != STARTS[0]:
+                continue
+            for way, row in ways(own, case):
+                for kind in ("all tasks", learned, kind_of(own.task)):
+                    by_task = found.setdefault((kind, len(case.budgets), way), defaultdict(list))
+                    by_task[own.task].append(row)
+        print(own.task, own.seed, file=sys.stderr, flush=True)
+    for (kind, seen, way), by_task in sorted(found.items()):
+        shown = means([means(rows) for rows in by_task.values()])
+        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if name in SHOWN)
+        print(f"{kind} ({len(by_task)}), {seen} scores, {way}: {text}")
 
 
-def main() -> int:
-    """Run the command; return its exit status."""
-    curves, above = asked_curves(__doc__ or " ")
-
-    def kinds(task: str) -> list[str]:
-        chosen = "the share was chosen on them" if task in CHOSEN_ON else "nothing chosen on them"
-        return ["all tasks", "learned" if task in above else "not learned", chosen]
-
-    compare(curves, ways, kinds)
-    return 0
+def main() -> None:
+    """Run the command."""
+    chosen = {True: "the share was chosen on them", False: "nothing chosen on them"}
+    compare(__doc__ or " ", ways, lambda task: chosen[task in CHOSEN_ON])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.own_curves.curves import AT, CHOSEN_ON, HEADLINE, Own
+from evidence.own_curves.curves import AT, CHOSEN_ON, HEADLINE, LATER, Own
 from evidence.transport import LEVEL, Case, Predicted
 from labelcast.forecast.question import FROZEN
 
@@ -58,6 +58,12 @@ def sentences(headline: Sequence[Row], group: str) -> list[str]:
         f"{inside_of(once)}" + (f" (not {', '.join(not_inside)})" if not_inside else ""),
         *_split(rows, f"above the majority baseline at {AT:,} labels", lambda row: row["above"]),
     ]
+    known = {row["task"]: row["above later"] for row in rows if not row["above"]}
+    later = [above for above in known.values() if above is not None]
+    if later:
+        found.append(
+            f"of {len(later)} tasks that are not above it at {AT:,}, {sum(later)} are at {LATER:,}"
+        )
     if rows[0]["frozen minilm"]:
         words = "on which the share of flat curves was chosen"
         found += _split(rows, words, lambda row: row["task"] in CHOSEN_ON)

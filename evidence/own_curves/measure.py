@@ -38,6 +38,7 @@ from evidence.own_curves.rows import (
     tasks_in,
 )
 from evidence.smollm2.rows import without_blanks
+from labelcast.errors import InputError
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json, write_text
 from labelcast.sweeps.job import SweepJob, SweepSettings
@@ -62,6 +63,7 @@ class Measurement:
         data: the folder with these files.
         out: the folder of the sweep.
         rows: the rows that are kept.
+        committed: rows whose scores are shown beside new ones of the same kind.
         facts: the file of what is known of the test sets.
         settings: model, recipe, budgets, seeds and selection methods.
         target: labels of the target set.
@@ -74,6 +76,7 @@ class Measurement:
     data: Path
     out: Path
     rows: Rows
+    committed: Rows
     facts: Path
     settings: SweepSettings
     target: int = 0
@@ -96,9 +99,13 @@ class Measurement:
         left = [job for job in jobs if job.key not in known and (job.budget or job.seed in zero)]
         left.sort(key=lambda job: (seeds.index(job.seed), names.index(job.name)))
 
+        before = {row.key: row.score for row in self.committed.rows()}
+
         def keep(number: int, row: ScoreRow) -> None:
             self.rows.extend([row])
             found = row.error or f"{row.score:.3f}"
+            if row.key in before:
+                found += f" (committed: {before[row.key]:.3f})"
             place = f"{row.task} {row.budget} seed {row.seed} {row.selector}"
             print(f"{place}: {found}, {row.seconds:.0f} s", flush=True)
 
@@ -198,23 +205,32 @@ def main() -> int:
         selectors=tuple(given.select.split(",")),
     )
     name = f"{file_name(given.model)}-{given.recipe}{suffix(given.pool, given.group_by)}"
-    rows = Rows((given.rows or (FROM_POOLS if given.pool else ROWS)) / f"{name}.jsonl")
-    if given.select != RANDOM and not given.pool:
-        rows = RowsByTask((given.rows or SELECTED) / name)
+    selected = given.select != RANDOM and not given.pool
+
+    def rows_in(folder: Path | None) -> Rows:
+        if selected:
+            return RowsByTask((folder or SELECTED) / name)
+        return Rows((folder or (FROM_POOLS if given.pool else ROWS)) / f"{name}.jsonl")
+
     tasks = tasks_in(given.task_files) if given.task_files else TASKS
     generated = () if given.task_files else GENERATED
-    Measurement(
+    measurement = Measurement(
         tasks=tasks,
         data=given.data,
         out=given.out,
-        rows=rows,
+        rows=rows_in(given.rows),
+        committed=rows_in(None),
         facts=given.rows / FACTS.name if given.rows else FACTS,
         settings=settings,
         target=given.target,
         pool=given.pool,
         group_by=given.group_by,
         constrain=given.constrain,
-    ).run(given.tasks.split(",") if given.tasks else [*tasks, *generated])
+    )
+    try:
+        measurement.run(given.tasks.split(",") if given.tasks else [*tasks, *generated])
+    except InputError as error:
+        parser.error(str(error))
     return 0
 
 

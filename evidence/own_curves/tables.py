@@ -72,6 +72,7 @@ _COLUMNS = {
     "bias": ("bias", "+.3f"),
     "log2 labels": ("log2 labels", ".2f"),
     "90% of labels": ("labels covered", ".2f"),
+    "log2 width": ("log2 width of labels", ".1f"),
     "50%": ("covered 50%", ".2f"),
     "80%": ("covered 80%", ".2f"),
     "90%": ("covered 90%", ".2f"),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.fit_prior import ScoreFit
-from evidence.own_curves.curves import CHOSEN_ON, Own, above_majority, curves_of
+from evidence.own_curves.curves import CHOSEN_ON, LATER, Own, above_majority, curves_of
 from evidence.own_curves.headline import sentences
 from evidence.own_curves.methods import Kept, Ways
 from evidence.own_curves.noise import seed_noise
@@ -106,8 +106,10 @@ def summary(
     curves = [own for found in groups.values() for own in found]
     above = above_majority(curves)
     compare, headline = compared(curves, above, Ways(fit), Kept(fit), progress)
+    later = above_majority(curves, LATER)
     for row in headline:
-        row["above"] = above[row["curves of"], row["task"]]
+        key = row["curves of"], row["task"]
+        row["above"], row["above later"] = above[key], later.get(key)
     spent = {found[0].group: spent_by_way(found) for found in groups.values() if found}
     return {
         "files": {file.name: digest_of(file) for file in files},

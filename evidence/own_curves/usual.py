@@ -12,14 +12,13 @@ score is `MARGIN` above the most frequent answer. It takes some twenty minutes o
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from evidence.own_curves.curves import Own, above_zero_shot
-from evidence.own_curves.frozen import asked_curves, compare
+from evidence.own_curves.frozen import compare
 from evidence.own_curves.rows import GENERATED
 from evidence.transport import Case, errors, predicted_by, question_of
 from labelcast.forecast.families import (
@@ -74,17 +73,10 @@ def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
         yield f"known, {share:.2f} flat", measured(parts, own.majority, case)
 
 
-def main() -> int:
-    """Run the command; return its exit status."""
-    curves, above = asked_curves(__doc__ or " ")
-
-    def kinds(task: str) -> list[str]:
-        source = "generated" if task in GENERATED else "public"
-        return ["all", "learned" if task in above else "not learned", source]
-
-    compare(curves, ways, kinds)
-    return 0
+def main() -> None:
+    """Run the command."""
+    compare(__doc__ or " ", ways, lambda task: "generated" if task in GENERATED else "public")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -74,10 +74,17 @@ class Predicted(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A method: its name, and what it predicts for a case given the other curves."""
+    """A method.
+
+    Attributes:
+        name: of the method.
+        predict: what it says of a case, given the other curves.
+        told: a number that it is told besides the curve, or None.
+    """
 
     name: str
     predict: Callable[[Case], Predicted | None]
+    told: float | None = None
 
 
 def cases(curves: Sequence[MeasuredCurve], smallest: int = SMALLEST) -> Iterator[tuple[int, Case]]:
@@ -141,17 +148,25 @@ def headroom_rule(published: Sequence[MeasuredCurve]) -> Callable[[Case], Predic
     return predict
 
 
-def question_of(case: Case, *, zero_shot: bool = False, recipe: str | None = None) -> Question:
+def question_of(
+    case: Case,
+    *,
+    zero_shot: bool = False,
+    ceiling: float | None = None,
+    recipe: str | None = None,
+) -> Question:
     """Return the question with the scores of a case.
 
     Args:
         case: the curve.
         zero_shot: whether the curve's zero-shot score is given.
+        ceiling: best possible score; None if unknown.
         recipe: recipe of the curve, which says whether the model is frozen; None if unknown.
     """
     return Question.of(
-        target_score=1.0,
+        target_score=1.0 if ceiling is None else ceiling,
         zero_shot=case.curve.zero_shot if zero_shot else None,
+        ceiling=ceiling,
         observations=[(int(n), float(s)) for n, s in zip(case.budgets, case.scores, strict=True)],
         observe_size=case.curve.test_size,
         level=LEVEL,
@@ -195,13 +210,15 @@ def labelcast_way(
     *,
     levels: Sequence[float] = (LEVEL,),
     zero_shot: bool = False,
+    ceiling: float | None = None,
     recipe: str | None = None,
 ) -> Callable[[Case], Predicted]:
     """Return the forecast with a prior, with intervals of these levels; see `question_of`."""
 
     def predict(case: Case) -> Predicted:
-        question = question_of(case, zero_shot=zero_shot, recipe=recipe)
-        parts = given_scores(prior, question, published=False)
+        question = question_of(case, zero_shot=zero_shot, ceiling=ceiling, recipe=recipe)
+        # As in a forecast without CoS-Low.
+        parts = given_scores(prior, question, published=ceiling is not None)
         return predicted_by(parts, question, case, levels)
 
     return predict

@@ -109,6 +109,18 @@ def above_majority(curves: Sequence[Own], labels: int = AT) -> dict[tuple[str, s
     return {key: bool(np.mean(found) > least[key]) for key, found in scores.items() if found}
 
 
+def best_known(curves: Sequence[Own]) -> dict[str, float]:
+    """The best score of each task, of any model, recipe, seed and number of labels.
+
+    Nobody knows it before the curves are measured.
+    """
+    best: dict[str, float] = {}
+    for own in curves:
+        top = max(score for _, score in own.curve.scores)
+        best[own.task] = max(top, best.get(own.task, top))
+    return best
+
+
 def above_zero_shot(case: Case) -> list[tuple[float, float]]:
     """The targets that need labels at all: zero-shot meets the others, whatever follows."""
     start = case.curve.zero_shot or 0.0

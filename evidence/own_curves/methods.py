@@ -36,15 +36,21 @@ LEVELS = (LEVEL, 0.8, 0.5)
 SHIPPED = "labelcast"
 LEFT_OUT = "labelcast, task left out"
 """Tried with two scores only, for the answer is that of the shipped prior."""
+CEILING_KNOWN = "labelcast, ceiling known"
 WITHOUT_FROZEN = "labelcast, without --frozen"
 
 
 class Ways:
     """The methods that are compared on a task."""
 
-    def __init__(self, fit: ScoreFit | None) -> None:
-        """Prepare; without a fit there are no methods that need the curves of the prior."""
-        self._fit = fit
+    def __init__(self, fit: ScoreFit | None, ceilings: dict[str, float]) -> None:
+        """Prepare.
+
+        Args:
+            fit: of the prior; None leaves out methods that need its curves.
+            ceilings: see `best_known`.
+        """
+        self._fit, self._ceilings = fit, ceilings
         self._without = lru_cache(1)(fit.prior_without) if fit else None
 
     def of(self, own: Own) -> list[Way]:
@@ -56,8 +62,14 @@ class Ways:
             Way("power law", power_law),
             Way(SHIPPED, forecast(shipped)),
         ]
-        if own.curve.zero_shot is not None:
+        top = self._ceilings[own.task]
+        found.append(Way(CEILING_KNOWN, forecast(shipped, ceiling=top), top))
+        start = own.curve.zero_shot
+        if start is not None:
             found.append(Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)))
+        if start is not None and start < top:
+            both = forecast(shipped, zero_shot=True, ceiling=top)
+            found.append(Way(f"{SHIPPED}, zero-shot and ceiling known", both, top))
         if own.recipe == FROZEN:
             found.append(Way(WITHOUT_FROZEN, labelcast_way(shipped, levels=LEVELS)))
         if self._fit is None or self._without is None:
@@ -93,7 +105,7 @@ class Kept:
 
     def tried(self, own: Own, way: Way) -> list[dict[str, Any]]:
         """What `tried` returns."""
-        key = hashlib.sha256(repr((own, way.name)).encode()).hexdigest()[:32]
+        key = hashlib.sha256(repr((own, way.name, way.told)).encode()).hexdigest()[:32]
         if key not in self._known:
             self._known[key] = tried(own, way)
             self._file.add({"key": key, "found": self._known[key]})

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.fit_prior import ScoreFit
-from evidence.own_curves.curves import CHOSEN_ON, LATER, Own, above_majority, curves_of
+from evidence.own_curves.curves import CHOSEN_ON, LATER, Own, above_majority, best_known, curves_of
 from evidence.own_curves.headline import sentences
 from evidence.own_curves.methods import Kept, Ways
 from evidence.own_curves.noise import seed_noise
@@ -105,7 +105,7 @@ def summary(
         raise InputError(f"{', '.join(map(str, files))}: two files of one model and recipe.")
     curves = [own for found in groups.values() for own in found]
     above = above_majority(curves)
-    compare, headline = compared(curves, above, Ways(fit), Kept(fit), progress)
+    compare, headline = compared(curves, above, Ways(fit, best_known(curves)), Kept(fit), progress)
     later = above_majority(curves, LATER)
     for row in headline:
         key = row["curves of"], row["task"]

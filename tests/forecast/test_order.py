@@ -62,6 +62,17 @@ def test_a_better_last_score_never_needs_more_labels(
     assert medians == sorted(medians, reverse=True)
 
 
+def test_a_lower_ceiling_of_a_frozen_model_lowers_the_chance() -> None:
+    """It only says that higher scores are unlikely, also where observed scores come close to it."""
+    seen = [(50, 0.5), (100, 0.52)]
+    chances = [
+        needed(observations=seen, target_score=0.55, frozen=True, **ceiling).reachable
+        for ceiling in ({}, {"ceiling": 0.9}, {"ceiling": 0.7}, {"ceiling": 0.6}, {"ceiling": 0.56})
+    ]
+    assert chances == sorted(chances, reverse=True)
+    assert chances[-1] < chances[0] - 0.2
+
+
 @given(st.lists(st.floats(0.3, 0.99), min_size=3, max_size=3), st.sampled_from(ENDS))
 @settings(max_examples=5, deadline=None)
 def test_a_higher_target_never_needs_fewer_labels(

@@ -160,12 +160,14 @@ class ScoreFamily:
     Attributes:
         known_zero_shot, known_ceiling: scores, or None.
         frozen: whether the model is frozen. The ceiling (a person's score or that of fine-tuning)
-            is then an upper bound only.
+            is then a soft upper bound only.
+        passed_sd: how far curves of frozen models go beyond it, as a share of the gain to it.
     """
 
     known_zero_shot: float | None = None
     known_ceiling: float | None = None
     frozen: bool = False
+    passed_sd: float = 0.1
 
     def curves(self, parameters: Array) -> Array:
         """Return the scores at `NODES`, [B, G].
@@ -215,11 +217,13 @@ class ScoreFamily:
             near = np.exp(-2 * np.log1p(away**2 / 3)) / _ZERO_SHOT_SCALE / 1.1
             # A share of the tasks has a zero-shot score that is unrelated to the curve.
             total += np.log((1 - _UNRELATED) * near + _UNRELATED * _UNRELATED_DENSITY)
-        if self.known_ceiling is not None and not self.frozen:
+        if self.known_ceiling is not None:
             start = self.known_zero_shot or 0.0
             # The end before it was bounded by the ceiling: a curve that would pass it is unlikely.
             end = np.maximum(_unbounded(parameters, np.log([_PUBLISHED_END]))[:, 0], start)
             gap = (self.known_ceiling - end) / max(self.known_ceiling - start, 1e-6)
+            if self.frozen:
+                return np.asarray(total - 0.5 * (np.minimum(gap, 0) / self.passed_sd) ** 2)
             reached = np.exp(-0.5 * (gap / _GAP_SD) ** 2) / _GAP_SD / 1.2533
             missed = np.where(gap > 0, np.exp(-np.maximum(gap, 0) / _GAP_MEAN), 0.0) / _GAP_MEAN
             total += np.log(_GAP_ZERO * reached + (1 - _GAP_ZERO) * missed + 1e-9)

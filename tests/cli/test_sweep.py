@@ -102,6 +102,7 @@ def whole(place: Place) -> list[tuple[object, ...]]:
     return scores(place.path / "whole" / "scores.jsonl")
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
     "points", [list(KILLS)[:1], pytest.param(list(KILLS), marks=pytest.mark.slow)]
 )

@@ -156,7 +156,8 @@ def test_weights_in_parts_are_put_together(lm: LanguageModel) -> None:
     assert not any(weight.any() for weight in rank.full_weights(lm.model).values())
 
 
-@pytest.mark.parametrize("method", [pytest.param("full", marks=pytest.mark.slow), "lora"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_fsdp_gets_the_weights_from_the_first_process(
     lm: LanguageModel, tmp_path: Path, method: str
 ) -> None:

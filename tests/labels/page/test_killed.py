@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command_line import Outcome, in_process
+from command_line import Outcome, in_process, labelcast
 from label_pages import plain_run
 from label_server import Serving, serving
 
@@ -74,7 +74,7 @@ def test_confirmed_answers_survive_a_kill(kills: int, tmp_path: Path) -> None:
         assert len(found) <= len(confirmed) + number + 1
         assert set(found.values()) <= set(ANSWERS)
         left = [name for name in left if name not in found]
-    done = in_process(["label", run.path, "--export", tmp_path / "out.csv"])
+    done = labelcast("label", run.path, "--export", tmp_path / "out.csv")
     assert done.status == 0, done.err
 
 
@@ -82,7 +82,7 @@ def test_an_import_while_the_page_is_open(tmp_path: Path) -> None:
     """No answer is lost, and the page shows the imported ones."""
     run = plain_run(tmp_path, 40)
     file = tmp_path / "half.csv"
-    assert in_process(["label", run.path, "--export", file]).status == 0
+    assert labelcast("label", run.path, "--export", file).status == 0
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for row in rows[20:]:

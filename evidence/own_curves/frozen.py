@@ -78,6 +78,8 @@ def compare(
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     file = ROWS / f"{given.model}-{FROZEN}.jsonl"
+    if not file.is_file():
+        parser.error(f"--model {given.model}: there is no {file}")
     curves = [own for own in curves_of(file) if own.seed < given.seeds]
     above = above_majority(curves)
     found: dict[tuple[str, int, str], dict[str, list[dict[str, float]]]] = {}

@@ -79,12 +79,12 @@ class Way(NamedTuple):
     Attributes:
         name: of the method.
         predict: what it says of a case, given the other curves.
-        told: a number that it is told besides the curve, or None.
+        ceiling: the known ceiling that it uses, or None.
     """
 
     name: str
     predict: Callable[[Case], Predicted | None]
-    told: float | None = None
+    ceiling: float | None = None
 
 
 def cases(curves: Sequence[MeasuredCurve], smallest: int = SMALLEST) -> Iterator[tuple[int, Case]]:

@@ -1,10 +1,10 @@
 """How should a known ceiling bound the curves of a frozen model?
 
-    python -m evidence.own_curves.ceilings [--model minilm] [--seeds 2]
+    python -m evidence.own_curves.ceilings [--model minilm] [--seeds 3]
 
-Forecasts with `--frozen` that are told a ceiling: the best score that is known of the task, which
-nobody knows beforehand, and one that lies a third or half of the way from there to 1, as a person's
-score may. Curves that would end beyond it are either cut off there, or also counted less the
+Forecasts with `--frozen` and a known ceiling: the best measured score of the task, which is known
+only afterwards, or a score a third or half of the way from there to 1, as human agreement may be.
+Curves that would end above the ceiling are clipped there, or clipped and given less weight the
 further they go. Figures are as in `frozen`. It takes ten minutes on one core.
 """
 
@@ -26,7 +26,7 @@ from labelcast.forecast.question import FROZEN
 RAISED = {"best known score": 0.0, "raised by a third": 1 / 3, "raised by half": 0.5}
 """Ceilings, and how far they lie from the best known score to 1."""
 
-SDS = {"cut off": math.inf, "sd 0.03": 0.03, "sd 0.1": 0.1, "sd 0.2": 0.2}
+SDS = {"clipped": math.inf, "sd 0.03": 0.03, "sd 0.1": 0.1, "sd 0.2": 0.2}
 """Ways to bound the curves; sd is that of `ScoreFamily.passed_sd`."""
 
 

@@ -112,7 +112,7 @@ def above_majority(curves: Sequence[Own], labels: int = AT) -> dict[tuple[str, s
 def best_known(curves: Sequence[Own]) -> dict[str, float]:
     """The best score of each task, of any model, recipe, seed and number of labels.
 
-    Nobody knows it before the curves are measured.
+    It is known only after the curves are measured.
     """
     best: dict[str, float] = {}
     for own in curves:

@@ -63,7 +63,9 @@ class Ways:
             Way(SHIPPED, forecast(shipped)),
         ]
         top = self._ceilings[own.task]
-        found.append(Way(CEILING_KNOWN, forecast(shipped, ceiling=top), top))
+        # Nothing can be gained where no score is above 0.
+        if top > 0:
+            found.append(Way(CEILING_KNOWN, forecast(shipped, ceiling=top), top))
         start = own.curve.zero_shot
         if start is not None:
             found.append(Way(f"{SHIPPED}, zero-shot known", forecast(shipped, zero_shot=True)))
@@ -105,7 +107,7 @@ class Kept:
 
     def tried(self, own: Own, way: Way) -> list[dict[str, Any]]:
         """What `tried` returns."""
-        key = hashlib.sha256(repr((own, way.name, way.told)).encode()).hexdigest()[:32]
+        key = hashlib.sha256(repr((own, way.name, way.ceiling)).encode()).hexdigest()[:32]
         if key not in self._known:
             self._known[key] = tried(own, way)
             self._file.add({"key": key, "found": self._known[key]})

@@ -30,15 +30,15 @@ class SignalBars:
         if not count:
             return lambda done: None
         advance = self._open.enter_context(bar(name.capitalize(), count))
-        begin, total, told = time.monotonic(), 0, False
+        begin, total, reported = time.monotonic(), 0, False
 
         def progress(done: int) -> None:
-            nonlocal total, told
+            nonlocal total, reported
             advance(done)
             total += done
-            if told or (spent := time.monotonic() - begin) < _MEASURED:
+            if reported or (spent := time.monotonic() - begin) < _MEASURED:
                 return
-            told = True
+            reported = True
             left = spent * (count - total) / total
             if left >= _WORTH_SAYING:
                 say(f"{name}: about {span(left, left)} for the other {count - total:,} examples")

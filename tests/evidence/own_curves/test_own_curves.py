@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evidence.own_curves.curves import AT, curves_of, headline_case
+from evidence.development import MeasuredCurve
+from evidence.own_curves.curves import AT, Own, best_known, curves_of, headline_case
 from evidence.own_curves.headline import inside_of, mean_over_tasks, sentences
+from evidence.own_curves.methods import CEILING_KNOWN, Ways, tried
 from evidence.own_curves.rows import FACTS, GENERATED, ROWS, TASKS, Rows
 from evidence.own_curves.tables import tables
 from evidence.own_curves.trial import SUMMARY, digest_of
@@ -129,3 +131,13 @@ def test_tasks_count_the_same_whatever_their_seeds() -> None:
     share, low, high = mean_over_tasks(rows)
     assert share == 0.5 and low == 0.0 and high == 1.0
     assert mean_over_tasks(rows[:9]) == (1.0, 1.0, 1.0)
+
+
+def test_a_task_that_scores_nothing_has_no_ceiling() -> None:
+    """Its curves are compared without the forecasts that need one."""
+    curve = MeasuredCurve("own", "minilm", "hard", ((50, 0.0), (100, 0.0), (200, 0.0)), 0.0, 500)
+    own = Own("minilm", "full", 0, curve, 0.5)
+    assert best_known([own]) == {"hard": 0.0}
+    ways = Ways(None, best_known([own])).of(own)
+    assert CEILING_KNOWN not in [way.name for way in ways]
+    assert all(tried(own, way) for way in ways if way.name != "power law")

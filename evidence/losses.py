@@ -19,7 +19,7 @@ from evidence.development import MeasuredCurve
 from evidence.fit_prior import ScoreFit
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
-from labelcast.forecast.forecasting import at_budget
+from labelcast.forecast.forecasting import score_at
 from labelcast.forecast.posterior import given_scores, joined
 from labelcast.forecast.question import Question
 
@@ -55,8 +55,7 @@ def labelcast_with(prior: Prior) -> Forecast:
             horizon=LARGEST,
         )
         draws = joined(given_scores(prior, question, published=False))
-        found = [at_budget(draws, replace(question, budget=int(n))) for n in later]
-        ends = np.array([(at.mean, at.low, at.high) for at in found if at is not None])
+        ends = np.array([score_at(draws, int(n), question) for n in later])
         return ends[:, 0], ends[:, 1:]
 
     return forecast

@@ -24,7 +24,7 @@ from evidence.fit_prior import ScoreFit, gained
 from labelcast.forecast.chances import chances, labels_needed
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import Prior
-from labelcast.forecast.forecasting import at_budget
+from labelcast.forecast.forecasting import score_at
 from labelcast.forecast.posterior import Part, given_scores, joined
 from labelcast.forecast.question import Question
 
@@ -181,11 +181,6 @@ def predicted_by(
     """Return what the draws given the scores of a case say of its later budgets."""
     draws = joined(parts)
 
-    def at(n: float, level: float) -> tuple[float, float, float]:
-        found = at_budget(draws, replace(question, budget=int(n), level=level))
-        assert found is not None
-        return found.mean, found.low, found.high
-
     def labels(target: float) -> Labels:
         asked = replace(question, target_score=target, horizon=horizon_of(case))
         needed = labels_needed(chances(parts, asked), asked)
@@ -200,7 +195,8 @@ def predicted_by(
         )
         return Labels(median, guess, None if needed.if_reached is None else (low, high))
 
-    values = np.array([[at(n, level) for n in case.later_budgets] for level in levels])
+    asked = [replace(question, level=level) for level in levels]
+    values = np.array([[score_at(draws, int(n), q) for n in case.later_budgets] for q in asked])
     intervals = dict(zip(levels, values[:, :, 1:], strict=True))
     return Predicted(values[0, :, 0], intervals, labels)
 

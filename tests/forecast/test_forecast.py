@@ -182,10 +182,11 @@ def test_a_met_target_needs_no_next_budget() -> None:
 @given(COSLOWS, st.floats(0.05, 1.0), st.sampled_from([0, 50, 300, 2000]))
 @settings(max_examples=5, deadline=None)
 def test_the_next_budget_is_above_what_is_owned(coslow: float, target: float, owned: int) -> None:
-    """It is None, or more than was trained with and at most 5,000."""
+    """It is None, or more than was trained with and within the horizon."""
     seen: dict[str, Any] = {**KNOWN, "observations": [(owned, 0.42)]} if owned else {}
-    budget = _llama(coslow, target=target, **seen).next_budget
-    assert budget is None or owned < budget <= 5000
+    answer = _llama(coslow, target=target, **seen)
+    assert answer.horizon == max(5000, 4 * owned)
+    assert answer.next_budget is None or owned < answer.next_budget <= answer.horizon
 
 
 def test_unreached_quantiles_are_none_and_reported_in_words() -> None:

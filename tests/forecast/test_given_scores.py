@@ -105,3 +105,11 @@ def test_lower_is_better_without_a_scale_is_a_loss(options: dict[str, Any]) -> N
     """Both ways to ask are the same."""
     found = forecast(observations=[(50, 3.2)], target_score=2.0, **options)
     assert found == forecast(observations=[(50, 3.2)], target_score=2.0, metric="loss")
+
+
+def test_losses_that_may_be_error_rates_are_named() -> None:
+    """All within 0 to 1: a warning names --metric error; with it, or beyond 1, there is none."""
+    for score, scale, warned in ((0.4, None, True), (1.4, None, False), (0.4, 1.0, False)):
+        asked: dict[str, Any] = {"lower_is_better": True, "target_score": 0.2, "scale": scale}
+        found = forecast(observations=[(50, score)], **asked).warnings
+        assert any("--metric error" in warning for warning in found) == warned

@@ -81,8 +81,9 @@ def test_scores_and_budgets_may_be_beyond_5000() -> None:
     [
         (100, 0, 5000),
         (100, 8000, 8000),
-        (4999, 0, 5000),
-        (5000, 0, 20_000),
+        (1250, 0, 5000),
+        (1251, 0, 5004),
+        (4999, 0, 19_996),
         (10_000, 8000, 40_000),
         (400_000, 0, 10**6),
         (100, 2 * 10**6, 10**6),
@@ -91,7 +92,7 @@ def test_scores_and_budgets_may_be_beyond_5000() -> None:
 def test_the_default_horizon_is_beyond_what_is_known(
     tried: int, pool_size: int, horizon: int
 ) -> None:
-    """It is 5,000 labels, the pool's size, or four times the largest budget from 5,000 up."""
+    """It is the largest of 5,000 labels, the pool's size and four times the largest budget."""
     question = Question.of(target_score=0.9, observations=[(tried, 0.7)], pool_size=pool_size)
     assert question.horizon == horizon
 

@@ -94,6 +94,28 @@ def test_scores_that_do_not_rise_give_a_warning() -> None:
     }
 
 
+def test_a_plateau_above_zero_shot_is_learned() -> None:
+    """No warning of a model that does not learn; a score below zero-shot has one of its own."""
+    flat = [(500, 0.8), (1000, 0.8), (2000, 0.8)]
+    learned, unknown, worse = (
+        " ".join(
+            forecast(
+                observations=flat, observe_size=500, target_score=0.9, zero_shot=start
+            ).warnings
+        )
+        for start in (0.3, None, 0.88)
+    )
+    assert "do not improve" not in learned and "do not improve" in unknown
+    assert "0.8, is worse than zero-shot, 0.88" in worse and "worse" not in learned + unknown
+
+
+def test_a_fall_is_one_of_means() -> None:
+    """Among many seeds a good one at few labels and a bad one at more are no fall."""
+    seeds = [(10, 0.60), (10, 0.65), (10, 0.73), (20, 0.60), (20, 0.68), (20, 0.75)]
+    found = forecast(observations=seeds, observe_size=500, target_score=0.8).warnings
+    assert not any("fall from" in warning for warning in found)
+
+
 def test_a_frozen_model_may_never_learn() -> None:
     """With `frozen`, flat scores may stay flat; the forecast from rising scores hardly changes."""
 

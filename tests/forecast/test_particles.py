@@ -75,11 +75,11 @@ def test_refinement_is_close_to_importance_sampling(level: float, sd: float) -> 
         scores_log_likelihood(members, n, curve, np.full(len(curve), 0.01))
         for n, members in scores.groups()
     )
-    exact = interval(curve, normalised(np.asarray(fit)), 0.9)
+    exact = interval(curve, normalised(np.ravel(fit)), 0.9)
     close = interval(found.at(50), found.weights, 0.9)
     assert close == pytest.approx(exact, abs=0.35 * (exact[1] - exact[0]))
     mean = float(found.weights @ found.at(50))
-    assert mean == pytest.approx(float(normalised(np.asarray(fit)) @ curve), abs=0.5 * sd)
+    assert mean == pytest.approx(float(normalised(np.ravel(fit)) @ curve), abs=0.5 * sd)
 
 
 @pytest.mark.parametrize("ends", [(None, None), (0.4, None), (0.4, 0.9)])

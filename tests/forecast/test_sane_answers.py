@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from forecast_helpers import needed, number
 
+from labelcast.errors import InputError
 from labelcast.forecast.forecasting import forecast
 
 
@@ -119,3 +120,49 @@ def test_scores_at_the_ends_of_the_scale_are_accepted(score: float) -> None:
     found = needed(observations=[(50, score)], target_score=0.5, zero_shot=0.2)
     assert 0 <= found.reachable <= 1 and number(found.low) <= number(found.median)
     assert (found.reachable > 0.9) == (score == 1.0)
+
+
+def test_a_curve_near_its_target_is_not_given_up_at_5000_labels() -> None:
+    """.70, .75, .80 with each doubling and a target of .82: hopeful just below 5,000 labels too."""
+    answer = forecast(
+        observations=[(1225, 0.70), (2450, 0.75), (4900, 0.80)],
+        observe_size=2000,
+        target_score=0.82,
+    )
+    found = answer.labels_needed
+    assert found.reachable > 0.6 and answer.next_budget is not None
+    assert found.point is not None and found.point > 4900 and number(found.low) >= 4900
+
+
+@pytest.mark.parametrize("last", [0.86, 0.88, 0.90, 0.92])
+def test_a_score_above_the_trend_counts(last: float) -> None:
+    """The last of five scores jumps: the chance is that of the budget, and does not fall again."""
+    before = [(100, 0.70), (200, 0.74), (500, 0.79), (1000, 0.82)]
+    one, lower = (
+        forecast(
+            observations=[*before, (2000, score)],
+            observe_size=2000,
+            target_score=0.89,
+            horizon=5000,
+            budget=5000,
+        )
+        for score in (last, 0.84)
+    )
+    assert one.at_budget is not None
+    assert one.at_budget.chance == pytest.approx(one.labels_needed.reachable, abs=1e-6)
+    assert one.labels_needed.reachable > lower.labels_needed.reachable + 0.1
+
+
+def test_one_lucky_seed_does_not_meet_the_target() -> None:
+    """The mean of the scores with the same number of labels counts."""
+    lucky = [(200, score) for score in (0.81, 0.82, 0.80, 0.83, 0.86)]
+    answer = forecast(observations=lucky, observe_size=500, target_score=0.85)
+    assert not answer.met and answer.next_budget is not None
+    met = forecast(observations=lucky, observe_size=500, target_score=0.82)
+    assert met.met and met.headline().startswith("Reached: the mean score of 0.824 at 200 labels")
+
+
+def test_zero_shot_alone_is_not_enough() -> None:
+    """The message says what is missing."""
+    with pytest.raises(InputError, match="zero-shot alone says too little"):
+        forecast(observations=[(0, 0.5)], target_score=0.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,15 @@ def test_better_curve_needs_fewer(tmp_path: Path) -> None:
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["pairs"][0]["differences"][0]["seeds"] == 3
     assert content["candidates"][0]["measured"][0] == {"budget": 0, "score": pytest.approx(0.55)}
+
+
+def test_all_candidates_have_one_horizon(tmp_path: Path) -> None:
+    """By default four times the most labels of any, so that labels can be compared."""
+    paths = [make_sweep(tmp_path / "a", 0.3), make_sweep(tmp_path / "b", 0.28)]
+    for name in ("scores.jsonl", "sweep.json"):
+        file = paths[1] / name
+        file.write_text(re.sub(r"\b200\b", "2000", file.read_text()))
+    assert {one.horizon for one in compare(paths, target_score=0.77).candidates} == {8000}
 
 
 def test_order_of_candidates(tmp_path: Path) -> None:

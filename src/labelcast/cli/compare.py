@@ -27,7 +27,8 @@ def compare(
     ] = None,
     level: Annotated[float, Option(help="Confidence level of the intervals.")] = 0.9,
     horizon: Annotated[
-        int | None, Option(help="Most labels to consider.  [default: 5,000]")
+        int | None,
+        Option(help="Most labels to consider.  [default: 5,000, or four times what was tried]"),
     ] = None,
     ceiling: Annotated[float | None, Option(help="Best possible score, if it is known.")] = None,
     label_cost: Annotated[float | None, Option(help="What a label costs.")] = None,

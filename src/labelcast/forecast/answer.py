@@ -1,7 +1,9 @@
 """The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML."""
 
+from collections import defaultdict
 from dataclasses import dataclass, fields
 from html import escape
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from labelcast.forecast.efficiency import LARGEST_BUDGET
@@ -132,7 +134,7 @@ class Forecast:
         auc: data efficiency.
         labels_needed: for the target.
         at_budget: the reverse question, where a budget was given.
-        met: whether zero-shot or an observed score meets the target already.
+        met: whether zero-shot or the mean of the scores at some budget meets the target already.
         next_budget: the budget to label up to and train at next; None where the target is met, or
             where more labels are not worth what they cost.
         curve: the forecast at 0, 50, ... 5,000 labels, and on to the horizon; of scores at 10 and
@@ -200,9 +202,11 @@ class Forecast:
                 f"target ({shown(self.target.score)})"
             )
         if (first := self._first_met()) is not None:
-            score = f"the score of {shown(first.score)} at {int(first.budget):,} labels"
+            budget, mean, runs = first
+            kind = "mean score" if runs > 1 else "score"
+            score = f"the {kind} of {shown(mean)} at {int(budget):,} labels"
             if needed.point is None:
-                return f"{score.capitalize()} meets the target of {aim}, the others do not"
+                return f"{score.capitalize()} meets the target of {aim}, but may not do so again"
             return f"Reached: {score} meets the target of {aim}"
         if needed.point is None:
             return f"Probably not within {self.horizon:,} labels to reach {aim}"
@@ -229,10 +233,17 @@ class Forecast:
         chance = chance_in_words(self.labels_needed.reachable)
         return f"{chance} chance that {self.horizon:,} suffice"
 
-    def _first_met(self) -> ScoreObservation | None:
-        """The observed score with the fewest labels that meets the target, if one does."""
-        met = [o for o in self.observations if self.met and self._meets(o.score)]
-        return min(met, key=lambda o: o.budget, default=None)
+    def _first_met(self) -> tuple[float, float, int] | None:
+        """The fewest labels whose mean score meets the target, that mean, and its runs."""
+        means = self._means() if self.met else []
+        return next((mean for mean in means if self._meets(mean[1])), None)
+
+    def _means(self) -> list[tuple[float, float, int]]:
+        """Labels, mean score and runs, by rising labels."""
+        scores: dict[float, list[float]] = defaultdict(list)
+        for seen in self.observations:
+            scores[seen.budget].append(seen.score)
+        return [(n, fmean(found), len(found)) for n, found in sorted(scores.items())]
 
     def _aim(self) -> str:
         if self.target.score is not None and self.curve_unit == "score":
@@ -256,11 +267,10 @@ class Forecast:
         if self.answered_by == ("zero-shot",):
             return ""
         if self.met:
-            last = max(self.observations, key=lambda o: o.budget)
-            if not self._meets(last.score) or self.labels_needed.point is None:
+            if not self._meets(self._means()[-1][1]) or self.labels_needed.point is None:
                 return (
-                    "One score meets the target, but others contradict it: repeat the runs with "
-                    "other seeds before you stop."
+                    "The target was met once, but the other scores make it doubtful: repeat the "
+                    "runs with other seeds before you stop."
                 )
             return "Stop. An observed score meets the target already."
         if self.next_budget is None:

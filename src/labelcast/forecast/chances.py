@@ -1,23 +1,26 @@
 """The chance of reaching the target within n labels, never lower for better scores; labels needed.
 
 A better score must never raise the labels needed. Draws with heavy-tailed noise do not keep that
-order everywhere: a very bad score looks like a failed run and is ignored, and sums over draws have
-small ripples. So the chance is also computed for better scores at the last budget, on a fixed
-lattice, and a score gets no more than the chance of a better one.
+order everywhere: a score far from the trend looks like a failed run and is ignored, and sums over
+draws have small ripples. So the chance is also computed for other scores at the last budget, and
+made to rise with the score by isotonic regression. Each score counts as much as it was to be
+expected before it was observed, so that unlikely ones hardly move the others.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
 from labelcast.forecast.answer import LabelsNeeded
+from labelcast.forecast.distributions import weighted_quantiles
 from labelcast.forecast.efficiency import GRID, Array
 from labelcast.forecast.families import logit, sigmoid
 from labelcast.forecast.observed import NoisyScore, scores_log_likelihood, test_variance
 from labelcast.forecast.options import LARGEST_HORIZON
-from labelcast.forecast.particles import Draws
+from labelcast.forecast.particles import Draws, normalised
 from labelcast.forecast.posterior import Part
 from labelcast.forecast.question import Question
 
@@ -34,17 +37,17 @@ left-out tasks it errs as little as the median and has the least bias (docs/curv
 
 _HARDLY, _LIKELY = 1e-2, 0.5
 
-_NEAR_STEPS = 12
-_LARGEST_STEP, _SMALLEST_STEP = 0.08, 0.01
-"""Steps of the lattice, in logits; their size depends on the size of the test set alone."""
+_LARGEST_STEP, _SMALLEST_STEP, _MOST_MEANS = 0.1, 0.01, 48
+"""Steps between scores for which the chance is computed, in logits."""
 
-_SEED_SD = 0.01
-_BOUNDS, _TOP = (1e-6, 1 - 1e-6), 6.0
+_EXPECTED = [0.002, 0.1, 0.9, 0.998]
+"""Quantiles of the expected scores: all of them, and those where they are dense."""
+
+_SEED_SD, _BOUNDS = 0.01, (1e-6, 1 - 1e-6)
 _MANY = 12
 """Scores at the last budget whose mean is certain enough without better ones."""
 
-_FEW = 30.0
-_PRUNED = 1e-7
+_PRUNED, _LEAST_EXPECTED = 1e-7, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +64,8 @@ class Chances:
         """Return the chance at n labels."""
         return float(np.interp(math.log(max(n, 1.0)), LOG_LABELS, self.by_labels))
 
-    def quantile(self, probability: float, most: float = 1.0) -> float:
-        """Return the labels by which the target is reached with a probability, of `most` in all.
-
-        Infinite where the chance stays below it.
-        """
-        asked = probability * most
+    def quantile(self, asked: float) -> float:
+        """Return the labels by which the target is reached with a probability, else infinite."""
         if asked > self.by_labels[-1]:
             return math.inf
         right = int(np.searchsorted(self.by_labels, asked - 1e-12))
@@ -108,54 +107,70 @@ def _labels(draws: Draws, question: Question) -> Array:
 
 def _ordered(part: Part, labels: Array, n: float, members: Sequence[NoisyScore]) -> Array:
     """Return the chance by labels of one family, with the scores at the last budget, [L]."""
-    mean = sum(member.score for member in members) / len(members)
-    means, between = _lattice(members, mean)
     draws = part.given
-    curve = draws.at(n)
-    base = scores_log_likelihood(members, n, curve, draws.tau)
-    moved = [
-        scores_log_likelihood(
-            [m._replace(score=m.score + other - mean) for m in members], n, curve, draws.tau
-        )
-        for other in means
-    ]
-    ratios = np.stack(moved, axis=1) - base[:, None]
-    logs = np.log(draws.weights + 1e-300)[:, None] + ratios
-    weights = np.exp(logs - logs.max(axis=0))
+    curve, given = draws.at(n), np.log(draws.weights + 1e-300)
+    base = scores_log_likelihood(members, n, curve, draws.tau)[:, 0]
+    means = _expected_means(members, curve, normalised(given - base))
+    mean = fmean(member.score for member in members)
+    logs = scores_log_likelihood(members, n, curve, draws.tau, means - mean)
+    logs += (given - base)[:, None]
+    largest = logs.max(axis=0)
+    logs -= largest
+    weights = np.exp(logs, out=logs)
     used = weights.max(axis=1) > _PRUNED
     weights = weights[used] + 1e-300
+    total = weights.sum(axis=0)
+    expected = np.exp(largest - largest.max()) * total * np.gradient(means)
+    expected = expected / expected.sum() + _LEAST_EXPECTED
     if part.tilt is not None:
         weights *= replace(part.tilt, gained=part.tilt.gained[used]).factors(weights)
     found = _by_labels(labels[used], weights)
-    few = weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0) < _FEW
-    # The two means around the observed one count however few draws they have.
-    found[:, 2:][:, few[2:]] = 1.0
-    least = np.minimum.accumulate(found[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((1 - between) * least[:, 0] + between * least[:, 1])
+    place = float(np.interp(mean, means, np.arange(len(means))))
+    floor = min(int(place), len(means) - 2)
+    left, right = (_isotonic_at(one, found, expected) for one in (floor, floor + 1))
+    return np.asarray(left + (place - floor) * (right - left))
 
 
-def _lattice(members: Sequence[NoisyScore], mean: float) -> tuple[Array, float]:
-    """Return mean scores from the two around the observed mean up to better ones.
+def _isotonic_at(place: int, values: Array, weights: Array) -> Array:
+    """Return the rising fit to values, [L, J], with weights, [J], at one of the places, [L].
 
-    Returns:
-        Rising means, [J], and the share of the way from the first to the second, in logits, where
-        the observed mean lies.
+    It is the largest, over starts up to the place, of the smallest mean from there to ends from the
+    place on (Barlow et al. 1972).
+    """
+    sums = np.cumsum(np.pad(values * weights, ((0, 0), (1, 0))), axis=1)
+    sizes = np.cumsum(np.pad(weights, (1, 0)))
+    mass = sizes[None, place + 1 :] - sizes[: place + 1, None]
+    means = (sums[:, None, place + 1 :] - sums[:, : place + 1, None]) / mass
+    return np.asarray(means.min(axis=2).max(axis=1))
+
+
+def _expected_means(members: Sequence[NoisyScore], curve: Array, before: Array) -> Array:
+    """Return rising mean scores at the last budget, denser where they were to be expected, [J].
+
+    They do not depend on the observed mean: they are at multiples of a step in logits, and draws
+    that it has ruled out move no end.
+
+    Args:
+        members: the scores at the last budget.
+        curve: scores of the draws there, [B].
+        before: weights of the draws given the scores at other budgets, [B].
     """
     noise = members[0].noise
     own = test_variance(np.float64(0.5), noise.size) if noise.sd is None else noise.sd**2
-    step = float(np.clip(4 * np.sqrt(own + _SEED_SD**2), _SMALLEST_STEP, _LARGEST_STEP))
-    step /= math.sqrt(len(members))
-    place = float(logit(np.clip(mean, *_BOUNDS))) / step
-    floor = math.floor(place)
-    # Every step near the mean, then every fourth, sixteenth, ...: places stay put.
-    top = max(math.ceil(_TOP / step), floor + 1)
-    places, start, stride = [], floor, 1
-    while start <= top:
-        end = start + _NEAR_STEPS * stride
-        places.append(np.arange(start, min(end, top + 1), stride))
-        stride *= 4
-        start = stride * -(-end // stride)
-    return sigmoid(np.concatenate(places).astype(np.float64) * step), place - floor
+    sd = 4 * math.sqrt(own + _SEED_SD**2)  # in logits
+    ends = logit(np.clip(weighted_quantiles(curve, before, _EXPECTED), *_BOUNDS))
+    step = float(np.clip(sd, _SMALLEST_STEP, _LARGEST_STEP)) / math.sqrt(len(members))
+    while ends[2] - ends[1] > _MOST_MEANS * step:
+        step *= 2
+    wide = 4 * step
+    low, first = np.floor(ends[:2] / wide - [3 * sd / wide, 0.0]) * wide
+    last, high = np.ceil(ends[2:] / wide + [0.0, 3 * sd / wide]) * wide
+    between = np.arange(round(first / step), round(last / step) + 1) * step
+    below, above = (
+        np.arange(round(a / (2 * step)), round(b / (2 * step)) + 1) * 2 * step
+        for a, b in ((low, first), (last, high))
+    )
+    return sigmoid(np.concatenate([below[:-1], between, above[1:]]))
 
 
 def _by_labels(labels: Array, weights: Array) -> Array:
@@ -186,16 +201,27 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
         # above. Equal tails covered better where scores are known.
         low = max(tail, min(1 - question.level, 1 - reachable, 0.5))
 
-    def within(probability: float, most: float = 1.0) -> int | None:
-        labels = found.quantile(probability, most)
+    # Budgets whose scores miss the target do not suffice.
+    tried = 0
+    if question.target_score is not None and not question.met:
+        tried = question.scores.most_labels
+    missed = found.at(tried) if tried else 0.0
+
+    def within(probability: float) -> int | None:
+        labels = max(found.quantile(probability), tried)
         return math.ceil(labels - 1e-6) if labels <= question.horizon * (1 + 1e-9) else None
 
-    hardly = reachable <= _HARDLY
-    best, least, most = (None if hardly else within(p, reachable) for p in (POINT, tail, 1 - tail))
+    high = within(1 - tail)
+    best = least = most = None
+    if reachable > max(_HARDLY, missed):
+        best, least, most = (
+            within(missed + p * (reachable - missed)) for p in (POINT, tail, 1 - tail)
+        )
+        best = best if high is None or best is None else min(best, high)
     return LabelsNeeded(
         median=within(0.5),
         low=within(low),
-        high=within(1 - tail),
+        high=high,
         reachable=reachable,
         if_reached=best,
         if_reached_low=least,

@@ -22,8 +22,8 @@ from labelcast.forecast.distributions import Mixture, lattice_normals, normal_cd
 from labelcast.forecast.efficiency import GRID, Array, log_position
 from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
 
-DRAWS = 16_384
-"""Draws of each family."""
+DRAWS, MORE_DRAWS = 16_384, 131_072
+"""Draws of each family, and where the scores leave few of them."""
 
 ETA, GAMMA, LOG_N0, LOG_C, LOG_D, LOG_TAU, ZERO_SHOT = range(7)
 """Columns of the parameters that are fitted: logit of the bottom, log of the rise to the top in

@@ -23,7 +23,7 @@ from labelcast.forecast.answer import (
     shown,
 )
 from labelcast.forecast.calibration import POOLED, Calibration, by_name
-from labelcast.forecast.chances import chances, labels_needed
+from labelcast.forecast.chances import Chances, chances, labels_needed
 from labelcast.forecast.distributions import lattice_normals, weighted_quantiles
 from labelcast.forecast.efficiency import (
     GRID,
@@ -52,6 +52,9 @@ BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)
 
 _NEAR, _RARE = 4.0, 0.005
 """A score is unusual where fewer than this share of the draws lie within this many sds of it."""
+
+_CLEARLY = 2.0
+"""Sds of noise by which a score is clearly above or below zero-shot."""
 
 _UNUSUAL_TAU = 0.06
 """Seed noise, as sd at 100 labels, above which a series is called erratic."""
@@ -108,7 +111,10 @@ def answer(
     """Answer a question; the other arguments and the errors are those of `forecast`."""
     evidence, warnings = _evidence(coslow, calibration, question)
     if evidence is None and not question.scores.all and not question.met_by_zero_shot:
-        raise InputError("nothing to forecast from: give --coslow, or --observe N=SCORE, or both")
+        alone = "" if question.zero_shot is None else ": zero-shot alone says too little"
+        raise InputError(
+            f"nothing to forecast from{alone}: give --coslow, or --observe N=SCORE of N > 0 labels"
+        )
     known = posterior(question, evidence.estimate if evidence else None)
     draws, found = known.final, chances(known.parts, question)
     budget = next_budget(found, question)
@@ -116,7 +122,7 @@ def answer(
         level=question.level,
         auc=_auc(evidence, draws, question),
         labels_needed=labels_needed(found, question),
-        at_budget=at_budget(draws, question),
+        at_budget=_at_budget(draws, found, question),
         met=question.met,
         next_budget=budget,
         curve=tuple(_band(draws, n, question) for n in _curve_budgets(question)),
@@ -228,21 +234,29 @@ def _end(values: Array, draws: Draws, question: Question) -> End | None:
     return End(bool(values.min() == values.max()), *_on_scale(values, draws, question))
 
 
-def at_budget(draws: Draws, question: Question) -> AtBudget | None:
-    """Return the score that a training run would measure at the budget, and the chance to meet."""
-    n = question.budget
-    if n is None:
-        return None
-    if question.target_score is not None:
-        met = draws.at(n) >= question.target_score - 1e-12
-    else:
-        assert question.target is not None
-        met = draws.gains_at(n) >= question.target - 1e-12
+def score_at(draws: Draws, n: int, question: Question) -> tuple[float, float, float]:
+    """Return what a training run with n labels would measure, with its interval.
+
+    Where the answer is in gains, it is the gain, without noise.
+    """
     _, mean, low, high = _band(draws, n, question)
     if question.in_scores and n > 0:
         _, low, high = _on_scale(_measured(draws, n, question), draws, question)
         low, high = min(low, mean), max(high, mean)
-    return AtBudget(n, mean, low, high, chance=min(float(draws.weights[met].sum()), 1.0))
+    return mean, low, high
+
+
+def _at_budget(draws: Draws, found: Chances, question: Question) -> AtBudget | None:
+    """Return the score at the budget, and the chance that the target is met there."""
+    n = question.budget
+    if n is None:
+        return None
+    chance = found.at(n)
+    if n == 0:
+        target = question.target_score
+        met = 0.0 if target is None else draws.weights[draws.zero_shot >= target - 1e-12].sum()
+        chance = min(float(met), 1.0)
+    return AtBudget(n, *score_at(draws, n, question), chance)
 
 
 def _measured(draws: Draws, n: int, question: Question) -> Array:
@@ -330,7 +344,7 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
     warnings = []
     fall = scores.largest_fall()
     if fall is not None:
-        (n, high, _), (m, low, _) = fall
+        (n, high, *_), (m, low, *_) = fall
         verb = "rise" if question.scale.falls else "fall"
         warnings.append(
             f"the scores {verb} from {show(high):.3g} at {n:,.0f} to {show(low):.3g} at {m:,.0f} "
@@ -343,7 +357,15 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
             f"the scores scatter by about {tau:.2f} between training runs at 100 labels: average "
             "several seeds at each budget"
         )
-    if fall is None and scores.are_flat:
+    last, start = scores.means[-1], question.zero_shot
+    # The noise of zero-shot is about that of the last score.
+    learned = 0.0 if start is None else last.above(start, last.variance)
+    if start is not None and learned < -_CLEARLY:
+        warnings.append(
+            f"the score at {last.n:,.0f} labels, {show(last.score):.3g}, is worse than zero-shot, "
+            f"{show(start):.3g}: check that both are measured in the same way"
+        )
+    if fall is None and scores.are_flat and learned < _CLEARLY and not question.met:
         assumption = "" if question.frozen else ", and the forecast assumes that it does"
         warnings.append(
             "the scores do not improve by more than their noise: perhaps this model does not learn "

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -100,6 +101,26 @@ class NoisyScore(NamedTuple):
         return float(self.noise.variance(self.score, self.n, np.float64(_TYPICAL_TAU)))
 
 
+class MeanScore(NamedTuple):
+    """The mean of the scores at n labels, and the variance of its noise."""
+
+    n: float
+    score: float
+    variance: float
+    runs: int
+
+    @classmethod
+    def of(cls, members: Sequence[NoisyScore]) -> "MeanScore":
+        """Return the mean of scores at the same number of labels."""
+        runs = len(members)
+        variance = sum(member.typical_variance() for member in members) / runs**2
+        return cls(members[0].n, sum(member.score for member in members) / runs, variance, runs)
+
+    def above(self, score: float, variance: float) -> float:
+        """Return how many sds of noise it lies above a score with a variance."""
+        return (self.score - score) / math.sqrt(self.variance + variance)
+
+
 @dataclass(frozen=True)
 class Scores:
     """All observed scores, by rising labels."""
@@ -117,24 +138,21 @@ class Scores:
         return int(self.all[-1].n) if self.all else 0
 
     @property
-    def last(self) -> tuple[float, float]:
-        """The largest number of labels tried, and the mean score there."""
-        n = self.all[-1].n
-        values = [score.score for score in self.all if score.n == n]
-        return n, sum(values) / len(values)
+    def means(self) -> "list[MeanScore]":
+        """The mean score at each number of labels, by rising labels."""
+        return [MeanScore.of(list(there)) for _, there in groupby(self.all, key=lambda s: s.n)]
 
-    def largest_fall(self) -> tuple[NoisyScore, NoisyScore] | None:
-        """Return the two scores of the largest fall that noise does not explain, if any."""
+    def largest_fall(self) -> "tuple[MeanScore, MeanScore] | None":
+        """Return the two means of the largest fall that noise does not explain, if any."""
         worst, found = _FALLS, None
-        highest: list[tuple[NoisyScore, float]] = []
-        for score in self.all:
-            variance = score.typical_variance()
-            for before, its in highest:
-                size = (before.score - score.score) / math.sqrt(its + variance)
-                if before.n < score.n and size > worst:
+        highest: list[MeanScore] = []
+        for score in self.means:
+            for before in highest:
+                size = (before.score - score.score) / math.sqrt(before.variance + score.variance)
+                if size > worst:
                     worst, found = size, (before, score)
-            if not highest or score.score > highest[-1][0].score:
-                highest.append((score, variance))
+            if not highest or score.score > highest[-1].score:
+                highest.append(score)
         return found
 
     @property
@@ -143,15 +161,8 @@ class Scores:
 
         False with a single number of labels.
         """
-        if self.distinct < 2:
-            return False
-        ends = []
-        for n in (self.all[0].n, self.all[-1].n):
-            there = [score for score in self.all if score.n == n]
-            mean = sum(score.score for score in there) / len(there)
-            ends.append((mean, sum(s.typical_variance() for s in there) / len(there) ** 2))
-        (first, its), (last, variance) = ends
-        return last - first < math.sqrt(its + variance)
+        first, *others = self.means
+        return bool(others) and others[-1].above(first.score, first.variance) < 1
 
     def groups(self) -> list[tuple[float, list[NoisyScore]]]:
         """Return the scores grouped by labels; close budgets are joined where there are many."""
@@ -169,22 +180,28 @@ class Scores:
 
 
 def scores_log_likelihood(
-    members: Sequence[NoisyScore], n: float, curve: Array, tau: Array
+    members: Sequence[NoisyScore],
+    n: float,
+    curve: Array,
+    tau: Array,
+    shifts: npt.ArrayLike = (0.0,),
 ) -> Array:
-    """Return the log likelihood of scores at n labels under curves, [B].
+    """Return the log likelihood under curves of scores at n labels, moved by each shift, [B, J].
 
     Args:
         members: the scores observed there.
         n: labels.
         curve: score of every curve there, [B].
         tau: seed noise of every curve, [B].
+        shifts: added to all scores, [J].
     """
-    total = np.zeros(len(curve))
+    moved = np.asarray(shifts, dtype=np.float64) - curve[:, None]
+    total = np.zeros_like(moved)
     by_noise: dict[Noise, list[float]] = {}
     for score in members:
         by_noise.setdefault(score.noise, []).append(score.score)
     for noise, values in by_noise.items():
-        variances = noise.variance(curve, n, tau)
+        variances = noise.variance(curve, n, tau)[:, None]
         for value in values:
-            total += log_likelihood(value - curve, variances)
+            total += log_likelihood(value + moved, variances)
     return total

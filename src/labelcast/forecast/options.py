@@ -58,7 +58,7 @@ class Options(TypedDict, total=False):
         level: of the intervals, 0.001 to 0.999.
         budget: asks the reverse: the score with this many labels.
         horizon: the most labels to consider, up to 1,000,000; 5,000 by default, or four times the
-            most labels that have a score where those are 5,000 or more.
+            most labels that have a score, or the size of a run's pool, where that is more.
         scale: the largest value that a score can take, such as 100; 1 by default.
         lower_is_better: the score is a loss, or with `scale` an error rate.
         metric: "score", "error" or "loss", where the two above do not decide it.
@@ -93,7 +93,7 @@ class Options(TypedDict, total=False):
     horizon: Annotated[
         int | None,
         "Most labels to consider, up to 1,000,000.  [default: 5,000, or more for a larger pool or "
-        "for scores at 5,000 labels and beyond]",
+        "for scores beyond 1,250 labels]",
     ]
     label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
     run_cost: Annotated[float | None, "What a training run costs."]

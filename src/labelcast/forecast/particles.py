@@ -20,14 +20,15 @@ NODES = np.array([*_BELOW_1000, *(1000 * n for n in _FROM_1000), LARGEST_HORIZON
 LOG_NODES = np.log(NODES)
 
 FEW, FEW_IN_ORDER = 200.0, 16.0
-"""Fewer effective draws than this are replaced by new ones near the better ones. New draws break
-the order of scores a little: with few scores the smaller number applies."""
+"""With fewer effective draws than this, more are made; where those are too few as well, new ones
+near the better ones replace them. That breaks the order of scores a little: with few scores the
+smaller number applies."""
 
 _AMPLE = 1500.0
 """Effective draws that each step of a refinement keeps."""
 
 _REFINED, _PLENTY = 4096, 8192
-_NEGLIGIBLE = 1e-9
+_NEGLIGIBLE = 1e-12
 _MOST_STEPS = 24
 _KEPT = 0.97
 """Shrinkage of a refinement: new draws keep the mean and the spread of the old ones."""
@@ -177,6 +178,11 @@ class PriorDraws(NamedTuple):
         ends = family.log_weight(parameters, curves)
         return cls(parameters, curves, ends, np.log(weights + 1e-300))
 
+    def explaining(self, family: Family, scores: Scores) -> float:
+        """Return how many effective draws explain the known ends and the scores."""
+        fit = self.ends + _log_likelihood(family, self.parameters, self.curves, scores.groups())
+        return effective(normalised(self.log_weights + fit))
+
 
 def condition(
     family: Family, prior: PriorDraws, scores: Scores, few: float = FEW_IN_ORDER
@@ -235,7 +241,7 @@ def _log_likelihood(
     tau = family.tau(parameters)
     total = np.zeros(len(parameters))
     for n, members in groups:
-        total += scores_log_likelihood(members, n, at_labels(curves, n), tau)
+        total += scores_log_likelihood(members, n, at_labels(curves, n), tau)[:, 0]
     return total
 
 

@@ -6,9 +6,9 @@ The draws are tilted until their mean gain lies part of the way to the rule's.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ class Tilt:
         ranked = weights[order]
         ranks = np.clip((np.cumsum(ranked, axis=0) - ranked / 2) / total, _TAIL, 1 - _TAIL)
         factors = np.empty_like(weights)
-        factors[order] = (ranks / (1 - ranks)) ** (moves * _LOGIT_TO_NORMAL)
+        factors[order] = np.exp(moves * _LOGIT_TO_NORMAL * np.log(ranks / (1 - ranks)))
         return factors
 
 
@@ -206,23 +206,26 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     published = published and not frozen
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
-    part = _part(*_score_prior(prior, *ends, loss, frozen, families.DRAWS), scores, few)
+    part = _part(partial(_score_prior, prior, *ends, loss, frozen), scores, few)
     if scores.all and not published and not loss and not frozen:
         part = part._replace(tilt=headroom_tilt(part.given, prior, scores))
     if loss or not published:
         return [part]
-    gains = _part(*_gain_prior(prior, *ends), scores, few)
+    gains = _part(partial(_gain_prior, prior, *ends), scores, few)
     share = SHARE_WITH_COSLOW if question.ceiling is None else SHARE_WITH_CEILING
     return [part._replace(share=1 - share), gains._replace(share=share)]
 
 
-def _part(family: Family, prior: PriorDraws, scores: Scores, few: float) -> Part:
+def _part(drawn: Callable[[int], tuple[Family, PriorDraws]], scores: Scores, few: float) -> Part:
+    family, prior = drawn(families.DRAWS)
+    if scores.all and prior.explaining(family, scores) < few:
+        family, prior = drawn(families.MORE_DRAWS)
     before, given = condition(family, prior, scores, few)
     return Part(given, before, 1.0)
 
 
 # Several forecasts in a row, for example for a report, have the same ends and the same draws.
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _score_prior(
     prior: Prior,
     zero_shot: float | None,
@@ -236,17 +239,17 @@ def _score_prior(
     return family, PriorDraws.of(family, *drawn)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _gain_prior(
-    prior: Prior, zero_shot: float | None, ceiling: float | None
+    prior: Prior, zero_shot: float | None, ceiling: float | None, draws: int
 ) -> tuple[Family, PriorDraws]:
     family = GainFamily(prior, zero_shot, ceiling)
-    return family, PriorDraws.of(family, *gain_draws(prior))
+    return family, PriorDraws.of(family, *gain_draws(prior, draws))
 
 
 def headroom_tilt(draws: Draws, prior: Prior, scores: Scores) -> Tilt | None:
     """Return the tilt of draws given scores; None where the rule says nothing of later budgets."""
-    n, score = scores.last
+    n, score, *_ = scores.means[-1]
     later = [n * factor for factor in HEADROOM_FACTORS if n * factor <= LARGEST_BUDGET]
     if not later:
         return None

@@ -93,11 +93,10 @@ class Question:
 
     @property
     def met(self) -> bool:
-        """Whether zero-shot or an observed score meets the target."""
-        best = max((score.score for score in self.scores.all), default=-math.inf)
-        return self.met_by_zero_shot or (
-            self.target_score is not None and best >= self.target_score - 1e-12
-        )
+        """Whether zero-shot meets the target, or the mean of the scores at some budget."""
+        if self.met_by_zero_shot or self.target_score is None:
+            return self.met_by_zero_shot
+        return any(mean.score >= self.target_score - 1e-12 for mean in self.scores.means)
 
     @property
     def in_scores(self) -> bool:
@@ -108,8 +107,8 @@ class Question:
     def of(cls, *, pool_size: int = 0, **options: Unpack[Options]) -> Question:
         """Check the options of a forecast; `Options` describes each.
 
-        Without a horizon the forecast considers 5,000 labels, `pool_size` where that is more, and
-        four times the most labels tried where those are 5,000 or more.
+        Without a horizon the forecast considers 5,000 labels, or `pool_size` or four times the most
+        labels tried where that is more.
 
         Raises:
             InputError: the first thing that is wrong, named by its command-line option.
@@ -213,6 +212,12 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
     if sd is not None and not loss and sd > scale.top:
         raise InputError(f"--observe-sd: {sd:g} is too large for scores from 0 to {scale.top:g}")
     warnings = []
+    numbers = [entry.score for entry in given] + [options.get("target_score") or 0.0]
+    if loss and options.get("metric") is None and given and max(numbers) <= 1:
+        warnings.append(
+            "with --lower-is-better the scores are read as losses; if they are error rates from 0 "
+            "to 1, give --metric error"
+        )
     with_labels = [entry for entry in given if entry.n > 0]
     kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * scale.top]
     if len(kept) < len(with_labels):
@@ -276,17 +281,21 @@ def _target(
 
 
 def _horizon(options: Options, pool_size: int, tried: int) -> int:
-    """Return the horizon: the one asked for, or 5,000, the pool, or beyond all that was tried."""
+    """Return the horizon: the one asked for, or the default."""
     horizon = checked_count("--horizon", options.get("horizon"), 1, LARGEST_HORIZON)
     if horizon is None:
-        beyond = _BEYOND * tried if tried >= LARGEST_BUDGET else 0
-        return min(max(LARGEST_BUDGET, pool_size, beyond), LARGEST_HORIZON)
+        return default_horizon(tried, pool_size)
     if horizon < tried:
         raise InputError(
             f"--horizon {horizon:,} lies below {tried:,} labels, which have a score already; "
             "give a larger one"
         )
     return horizon
+
+
+def default_horizon(tried: int, pool_size: int = 0) -> int:
+    """Return the most labels that a forecast looks at: at least 5,000, and beyond all tried."""
+    return min(max(LARGEST_BUDGET, pool_size, _BEYOND * tried), LARGEST_HORIZON)
 
 
 def _frozen(options: Options) -> bool:

@@ -17,7 +17,7 @@ from labelcast.forecast.chances import Chances, chances
 from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import DEFAULT_LEVEL, checked_level, checked_number
 from labelcast.forecast.posterior import posterior
-from labelcast.forecast.question import FROZEN, Question
+from labelcast.forecast.question import FROZEN, Question, default_horizon
 from labelcast.selection.measured import beside_random
 from labelcast.sweeps.candidates import Candidate, check_comparable, read_candidates
 from labelcast.sweeps.pairs import Pair, Saving, pair_of, saving_of
@@ -159,7 +159,8 @@ def compare(
         task: the task to take from sweeps of several.
         budget: also ask for the score with this many labels.
         level: of the intervals.
-        horizon: the most labels to consider; 5,000 by default.
+        horizon: the most labels to consider; 5,000 by default, or four times the most labels of any
+            candidate's scores where that is more.
         ceiling: the best possible score, if it is known.
         label_cost: of one label, in money.
         gpu_hour: of an hour of training, in money; the hours are those of the measured jobs.
@@ -190,6 +191,8 @@ def compare(
         for candidate in read_candidates(Path(path or name), name, task, alone=len(named) == 1)
     ]
     check_comparable(found)
+    if horizon is None:
+        horizon = default_horizon(max(score.budget for one in found for score in one.scores))
     options: dict[str, Any] = {"target_score": target_score, "level": level, "budget": budget}
     options |= {"horizon": horizon, "ceiling": ceiling}
     outcomes, reached = [], []

@@ -162,6 +162,16 @@ def test_one_lucky_seed_does_not_meet_the_target() -> None:
     assert met.met and met.headline().startswith("Reached: the mean score of 0.824 at 200 labels")
 
 
+@pytest.mark.parametrize("target", [1.49, 1.51])
+def test_the_mean_of_losses_decides(target: float) -> None:
+    """Losses of 1 and 2 meet 1.51, not 1.49: their mean counts, not that of exp(-loss)."""
+    answer = forecast(
+        observations=[(200, 1.0), (200, 2.0)], lower_is_better=True, target_score=target
+    )
+    assert answer.met == (target > 1.5)
+    assert ("mean score of 1.5 at 200 labels" in answer.headline()) == answer.met
+
+
 def test_zero_shot_alone_is_not_enough() -> None:
     """The message says what is missing."""
     with pytest.raises(InputError, match="zero-shot alone says too little"):

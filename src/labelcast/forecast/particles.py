@@ -28,7 +28,9 @@ _AMPLE = 1500.0
 """Effective draws that each step of a refinement keeps."""
 
 _REFINED, _PLENTY = 4096, 8192
-_NEGLIGIBLE = 1e-12
+_NEGLIGIBLE, _MOST_KEPT = 1e-12, 16_384
+"""The heaviest draws are kept, so many at most, and none lighter than this share of the first."""
+
 _MOST_STEPS = 24
 _KEPT = 0.97
 """Shrinkage of a refinement: new draws keep the mean and the spread of the old ones."""
@@ -227,7 +229,10 @@ def _weighed(family: Family, prior: PriorDraws, scores: Scores, few: float) -> D
         fit += _log_likelihood(family, parameters, curves, groups)
     else:
         weights = normalised(log_weights + left * fit)
-    used = weights > _NEGLIGIBLE * weights.max()
+    least = _NEGLIGIBLE * weights.max()
+    if len(weights) > _MOST_KEPT:
+        least = max(least, float(np.partition(weights, -_MOST_KEPT)[-_MOST_KEPT]))
+    used = weights >= least
     parameters, curves, weights = parameters[used], curves[used], weights[used]
     zero_shot = family.zero_shot(parameters, curves)
     ceiling = family.ceiling(parameters, curves, zero_shot)

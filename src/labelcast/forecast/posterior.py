@@ -225,7 +225,7 @@ def _part(drawn: Callable[[int], tuple[Family, PriorDraws]], scores: Scores, few
 
 
 # Several forecasts in a row, for example for a report, have the same ends and the same draws.
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _score_prior(
     prior: Prior,
     zero_shot: float | None,
@@ -239,7 +239,7 @@ def _score_prior(
     return family, PriorDraws.of(family, *drawn)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _gain_prior(
     prior: Prior, zero_shot: float | None, ceiling: float | None, draws: int
 ) -> tuple[Family, PriorDraws]:

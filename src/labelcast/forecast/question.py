@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
@@ -96,7 +98,12 @@ class Question:
         """Whether zero-shot meets the target, or the mean of the scores at some budget."""
         if self.met_by_zero_shot or self.target_score is None:
             return self.met_by_zero_shot
-        return any(mean.score >= self.target_score - 1e-12 for mean in self.scores.means)
+        # Means on the user's scale: that of exp(-loss) is not that of the losses.
+        means = (
+            fmean(self.scale.from_unit(score.score) for score in there)
+            for _, there in groupby(self.scores.all, key=lambda score: score.n)
+        )
+        return any(self.scale.to_unit(mean) >= self.target_score - 1e-12 for mean in means)
 
     @property
     def in_scores(self) -> bool:

@@ -344,7 +344,7 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
     warnings = []
     fall = scores.largest_fall()
     if fall is not None:
-        (n, high, *_), (m, low, *_) = fall
+        (n, high, _), (m, low, _) = fall
         verb = "rise" if question.scale.falls else "fall"
         warnings.append(
             f"the scores {verb} from {show(high):.3g} at {n:,.0f} to {show(low):.3g} at {m:,.0f} "

@@ -107,14 +107,13 @@ class MeanScore(NamedTuple):
     n: float
     score: float
     variance: float
-    runs: int
 
     @classmethod
     def of(cls, members: Sequence[NoisyScore]) -> "MeanScore":
         """Return the mean of scores at the same number of labels."""
         runs = len(members)
         variance = sum(member.typical_variance() for member in members) / runs**2
-        return cls(members[0].n, sum(member.score for member in members) / runs, variance, runs)
+        return cls(members[0].n, sum(member.score for member in members) / runs, variance)
 
     def above(self, score: float, variance: float) -> float:
         """Return how many sds of noise it lies above a score with a variance."""

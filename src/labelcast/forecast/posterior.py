@@ -249,7 +249,7 @@ def _gain_prior(
 
 def headroom_tilt(draws: Draws, prior: Prior, scores: Scores) -> Tilt | None:
     """Return the tilt of draws given scores; None where the rule says nothing of later budgets."""
-    n, score, *_ = scores.means[-1]
+    n, score, _ = scores.means[-1]
     later = [n * factor for factor in HEADROOM_FACTORS if n * factor <= LARGEST_BUDGET]
     if not later:
         return None

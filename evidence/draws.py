@@ -13,11 +13,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from labelcast.forecast import families
+from labelcast.forecast import prior_draws
 from labelcast.forecast.chances import chances
-from labelcast.forecast.families import Prior, ScoreFamily, score_draws
+from labelcast.forecast.families import Prior, ScoreFamily
 from labelcast.forecast.particles import PriorDraws, condition
 from labelcast.forecast.posterior import Part, given_scores, headroom_tilt
+from labelcast.forecast.prior_draws import score_draws
 from labelcast.forecast.question import Question
 
 MANY = 2**19
@@ -65,8 +66,8 @@ def chance_of_many(question: Question) -> float:
 def main() -> None:
     """Print a line for each way."""
     exact = [chance_of_many(asked(*question)) for question in QUESTIONS]
-    for name, draws in (("replaced", families.DRAWS), ("more draws", families.MORE_DRAWS)):
-        with patch.object(families, "MORE_DRAWS", draws):
+    for name, draws in (("replaced", prior_draws.DRAWS), ("more draws", prior_draws.MORE_DRAWS)):
+        with patch.object(prior_draws, "MORE_DRAWS", draws):
             off = [abs(chance(asked(*q)) - x) for q, x in zip(QUESTIONS, exact, strict=True)]
             spread = [stdev(chance(moved) for moved in near(*q)) for q in QUESTIONS]
         print(f"{name}: off by {fmean(off):.3f} (most {max(off):.3f}), sd {fmean(spread):.3f}")

@@ -18,9 +18,10 @@ from evidence.own_curves.curves import CHOSEN_ON, Own, above_zero_shot, best_kno
 from evidence.own_curves.frozen import compare
 from evidence.own_curves.rows import ROWS
 from evidence.transport import Case, errors, predicted_by, question_of
-from labelcast.forecast.families import Prior, ScoreFamily, score_draws
+from labelcast.forecast.families import Prior, ScoreFamily
 from labelcast.forecast.particles import FEW_IN_ORDER, PriorDraws, condition
 from labelcast.forecast.posterior import Part
+from labelcast.forecast.prior_draws import score_draws
 from labelcast.forecast.question import FROZEN
 
 RAISED = {"best known score": 0.0, "raised by a third": 1 / 3, "raised by half": 0.5}

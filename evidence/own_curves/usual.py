@@ -22,16 +22,15 @@ from evidence.own_curves.frozen import compare
 from evidence.own_curves.rows import GENERATED
 from evidence.transport import Case, errors, predicted_by, question_of
 from labelcast.forecast.families import (
-    BLOCKS,
     ETA,
     ZERO_SHOT,
     Prior,
     ScoreFamily,
     logit,
-    score_draws,
 )
 from labelcast.forecast.particles import FEW_IN_ORDER, PriorDraws, condition
 from labelcast.forecast.posterior import Part, given_scores, joined
+from labelcast.forecast.prior_draws import SLEEPING, score_draws
 from labelcast.forecast.question import FROZEN
 
 SHARES = (0.05, 0.1, 0.15)
@@ -43,7 +42,7 @@ _SD = 0.1
 def known_usual(usual: float, share: float, case: Case) -> list[Part]:
     """The draws given the scores, where flat and sleeping curves begin at the usual answer."""
     drawn, weights = score_draws(replace(Prior.load(), never_learned=share), frozen=True)
-    first = round(len(drawn) * (1 - share) * (1 - [*BLOCKS.values()][-1]))
+    first = round(len(drawn) * (1 - share) * (1 - SLEEPING))
     begin = drawn[first:, ETA].copy()
     # A normal number of each draw, the same for all shares.
     ranks = np.argsort(np.argsort(begin)) + 0.5

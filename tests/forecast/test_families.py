@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.fit_prior import mixture_fields, prior_fields
-from labelcast.forecast import families
+from labelcast.forecast import prior_draws
 from labelcast.forecast.distributions import Mixture, lattice_normals
 from labelcast.forecast.efficiency import Array
 from labelcast.forecast.families import (
@@ -27,13 +27,12 @@ from labelcast.forecast.families import (
     ScoreFamily,
     after_jump,
     curve_scores,
-    gain_draws,
     logit,
-    score_draws,
     second_jumps,
     sigmoid,
 )
 from labelcast.forecast.particles import LOG_NODES, NODES, Family, at_labels
+from labelcast.forecast.prior_draws import gain_draws, score_draws
 
 PRIOR = Prior.load()
 ENDS = [(None, None), (0.3, None), (None, 0.9), (0.3, 0.9)]
@@ -76,7 +75,7 @@ def test_draws_are_deterministic_and_weighted(name: str) -> None:
     """Two calls give the same numbers; weights sum to 1."""
     one, two = _drawn(name), _drawn(name)
     assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
-    assert np.isfinite(one[0]).all() and len(one[0]) == families.DRAWS
+    assert np.isfinite(one[0]).all() and len(one[0]) == prior_draws.DRAWS
     assert one[1].sum() == pytest.approx(1) and (one[1] > 0).all()
 
 
@@ -108,9 +107,15 @@ def test_assumed_columns_are_standard_normal(losses: bool) -> None:
     """So a move that keeps mean and spread keeps their meaning, whatever the metric."""
     parameters, _ = score_draws(PRIOR, losses=losses)
     assert parameters.shape[1] == BEND + 1
-    assumed = parameters[:, JUMP:]
+    assumed = parameters[:, JUMP + losses :]  # most losses have no second jump
     np.testing.assert_allclose(assumed.mean(axis=0), 0, atol=0.03)
-    np.testing.assert_allclose(np.cov(assumed.T), np.eye(4), atol=0.05)
+    np.testing.assert_allclose(np.cov(assumed.T), np.eye(4 - losses), atol=0.05)
+
+
+def test_a_quarter_of_the_losses_jump_as_scores_do() -> None:
+    """The others fall smoothly."""
+    jumps, _ = second_jumps(score_draws(PRIOR, losses=True)[0])
+    assert (jumps > 0).mean() == pytest.approx(JUMPING / 4, abs=0.01)
 
 
 def test_second_jumps_have_the_assumed_sizes_and_places() -> None:
@@ -161,7 +166,7 @@ def test_scaling_a_curve_down_multiplies_its_scores() -> None:
     """The scores at every budget and zero-shot are multiplied; the rest is kept."""
     parameters = _drawn_parameters()
     factors = np.geomspace(0.02, 1, 500)
-    small = families._made_small(parameters, factors)
+    small = prior_draws._made_small(parameters, factors)
     before, after = curve_scores(parameters, LOG_NODES), curve_scores(small, LOG_NODES)
     # A rise is at least 4e-4 logits.
     np.testing.assert_allclose(after, factors[:, None] * before, atol=1e-4)
@@ -178,12 +183,12 @@ def test_moving_a_curve_keeps_its_share_of_the_headroom() -> None:
     """
     parameters = _drawn_parameters()
     bottoms = np.linspace(-3, 3, 500)
-    moved = families._other_level(parameters, bottoms)
+    moved = prior_draws._other_level(parameters, bottoms)
     share = []
     for p in (parameters, moved):
-        bottom, top = families._ends(p)
+        bottom, top = prior_draws._ends(p)
         share.append((top - bottom) / (1 - bottom))
-    np.testing.assert_allclose(sigmoid(bottoms), families._ends(moved)[0])
+    np.testing.assert_allclose(sigmoid(bottoms), prior_draws._ends(moved)[0])
     # Rises of 1e-4 logits are the smallest.
     np.testing.assert_allclose(share[1], share[0], atol=1e-3)
     change = moved - parameters

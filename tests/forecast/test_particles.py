@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evidence.reproduce.intervals import interval
 from labelcast.forecast.distributions import lattice_normals
 from labelcast.forecast.efficiency import GRID, Array, area, log_position
-from labelcast.forecast.families import Prior, ScoreFamily, score_draws
+from labelcast.forecast.families import Prior, ScoreFamily
 from labelcast.forecast.observed import Noise, NoisyScore, Scores, scores_log_likelihood
 from labelcast.forecast.particles import (
     FEW,
@@ -24,6 +24,7 @@ from labelcast.forecast.particles import (
     normalised,
     pooled,
 )
+from labelcast.forecast.prior_draws import score_draws
 
 SHAPES = {
     "flat": np.full(len(NODES), 0.6),

@@ -172,6 +172,20 @@ def test_the_mean_of_losses_decides(target: float) -> None:
     assert ("mean score of 1.5 at 200 labels" in answer.headline()) == answer.met
 
 
+@pytest.mark.parametrize(
+    ("losses", "target"),
+    [
+        ([(100, 3.2), (300, 1.9), (1000, 1.1)], 0.8),
+        ([(100, 0.65), (200, 0.5), (500, 0.35)], 0.25),
+        ([(50, 1.6), (100, 1.3), (200, 1.0)], 0.6),
+    ],
+)
+def test_a_steep_fall_of_losses_is_not_over(losses: list[tuple[int, float]], target: float) -> None:
+    """A power law meets the target below 2,000 labels; the answer is not a confident no."""
+    answer = forecast(observations=losses, lower_is_better=True, target_score=target)
+    assert answer.labels_needed.reachable > 0.5
+
+
 def test_zero_shot_alone_is_not_enough() -> None:
     """The message says what is missing."""
     with pytest.raises(InputError, match="zero-shot alone says too little"):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from labelcast.errors import LabelcastError
 from labelcast.files.untrusted import one_line
-from labelcast.forecast import Calibration, families, forecast, particles
+from labelcast.forecast import Calibration, forecast, particles, prior_draws
 from labelcast.labels.transfer import export_rows, import_labels, read_file
 from labelcast.report.content import gather
 from labelcast.runs.label_store import count_labels, labelled_examples
@@ -56,7 +56,7 @@ RANDOM = st.randoms(use_true_random=False)
 def quick_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make forecasts fast and coarse: their values do not matter here."""
     monkeypatch.setattr("labelcast.report.content._targets", lambda *given: ())
-    monkeypatch.setattr(families, "DRAWS", 256)
+    monkeypatch.setattr(prior_draws, "DRAWS", 256)
     monkeypatch.setattr(particles, "FEW", 2.0)
     monkeypatch.setattr(particles, "_AMPLE", 10.0)
 

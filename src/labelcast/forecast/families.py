@@ -1,4 +1,4 @@
-"""The two families of curves behind a forecast, and their prior draws.
+"""The two families of curves behind a forecast.
 
 `ScoreFamily` describes curves on the score's own scale and needs no ceiling: a sigmoid in
 log(labels) that may jump once more. `GainFamily` holds the published curves of fine-tuned language
@@ -11,19 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from labelcast.forecast.distributions import Mixture, lattice_normals, normal_cdf
+from labelcast.forecast.distributions import Mixture, normal_cdf
 from labelcast.forecast.efficiency import GRID, Array, log_position
 from labelcast.forecast.particles import LOG_NODES, NODES, at_labels
-
-DRAWS, MORE_DRAWS = 16_384, 131_072
-"""Draws of each family, and where the scores leave few of them."""
 
 ETA, GAMMA, LOG_N0, LOG_C, LOG_D, LOG_TAU, ZERO_SHOT = range(7)
 """Columns of the parameters that are fitted: logit of the bottom, log of the rise to the top in
@@ -280,65 +276,6 @@ class GainFamily:
         return np.where(self.ceiling(parameters, curves, start) > start + _LEAST_GAIN, 0.0, -60.0)
 
 
-BLOCKS = {"as fitted": 0.36, "other level": 0.45, "small scores": 0.09, "sleeps, then jumps": 0.1}
-"""Kinds of draws, in the order of `score_draws`, and their shares."""
-
-_SMALLEST_FACTOR = 0.002
-_LEVEL_SD = 2.0
-_SLEEPER_MEAN = np.array([-0.3, 0.9, 6.6, 1.0, 0.0, -4.0, 0.0])
-_SLEEPER_SD = np.array([1.1, 0.6, 1.9, 0.4, 0.5, 0.7, 0.3])
-
-# Flat curves rise by about exp(-3) in logits, 0.01 in the score, and have no second jump.
-_FLAT_MEAN = np.array([0.3, -3.0, 4.0, 0.0, 0.0, -4.0, 0.0])
-_FLAT_SD = np.array([1.0, 0.7, 1.0, 0.3, 0.3, 0.5, 0.3])
-_NO_JUMP = 8.0
-
-
-def score_draws(
-    prior: Prior, *, losses: bool = False, frozen: bool = False, draws: int | None = None
-) -> tuple[Array, Array]:
-    """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
-
-    Nearly half of the curves have their level in the score replaced, with the same share of the
-    headroom gained, because the shape must also fit tasks of another level. A tenth is scaled down,
-    as for metrics that never come near 1, and a tenth stays at the bottom for a long time. With
-    `frozen`, a share of `Prior.never_learned` stays flat.
-    """
-    draws = DRAWS if draws is None else draws
-    normals = lattice_normals(draws, FITTED + 6, 0)
-    assumed = normals[:, FITTED : BEND + 1]
-    if losses:
-        drawn = prior.losses.draw(normals[:, :FITTED])
-        return np.column_stack([drawn, assumed]), np.full(draws, 1 / draws)
-    fitted = prior.scores.draw(normals[:, :FITTED])
-    blocks = [
-        fitted,
-        _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4]),
-        _made_small(fitted, _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))),
-        _around(_SLEEPER_MEAN, _SLEEPER_SD, normals),
-    ]
-    shares = [*BLOCKS.values()]
-    if frozen:
-        blocks.append(_around(_FLAT_MEAN, _FLAT_SD, normals))
-        shares = [(1 - prior.never_learned) * share for share in shares] + [prior.never_learned]
-    ends = np.round(draws * np.cumsum([0.0, *shares])).astype(int)
-    drawn = np.concatenate(
-        [block[a:b] for block, (a, b) in zip(blocks, pairwise(ends), strict=True)]
-    )
-    if frozen:
-        assumed = assumed.copy()
-        assumed[ends[-2] :, JUMP - FITTED] = _NO_JUMP
-    sizes = np.diff(ends)
-    return np.column_stack([drawn, assumed]), np.repeat(np.array(shares) / sizes, sizes)
-
-
-def _around(mean: Array, sd: Array, normals: Array) -> Array:
-    """Parameters around a mean; the zero-shot score is near the bottom."""
-    drawn = mean + sd * normals[:, :FITTED]
-    drawn[:, ZERO_SHOT] += drawn[:, ETA]
-    return np.asarray(drawn)
-
-
 def _unbounded(parameters: Array, log_n: Array) -> Array:
     """Return the scores of `ScoreFamily` whatever is known about their ends, [B, G]."""
     return after_jump(curve_scores(parameters, log_n), *second_jumps(parameters), log_n)
@@ -349,46 +286,6 @@ def second_jumps(parameters: Array) -> tuple[Array, Array]:
     share, place = np.asarray(normal_cdf(parameters[:, (JUMP, JUMP_N)])).T
     jump = 1 - np.sqrt(np.minimum(share / JUMPING, 1.0))
     return jump, _FIRST_JUMP + place * (_LAST_JUMP - _FIRST_JUMP)
-
-
-def _other_level(parameters: Array, bottoms: Array) -> Array:
-    """Move curves to other bottoms (logits, [B]), with the same share of the headroom gained."""
-    moved = parameters.copy()
-    bottom, top = _ends(parameters)
-    new_bottom = sigmoid(bottoms)
-    new_top = 1 - (1 - new_bottom) * (1 - top) / (1 - bottom)
-    new_top = np.clip(new_top, new_bottom + 1e-6, 1 - 1e-9)
-    moved[:, ZERO_SHOT] += bottoms - parameters[:, ETA]
-    moved[:, ETA] = bottoms
-    rise = np.maximum(logit(new_top) - bottoms, 1e-4)
-    moved[:, GAMMA] = np.log(rise)
-    return moved
-
-
-def _made_small(parameters: Array, factors: Array) -> Array:
-    """Multiply curves and their zero-shot scores by factors from 0 to 1, [B]."""
-    small = parameters.copy()
-    bottom, top = _ends(parameters)
-    zero_shot = sigmoid(parameters[:, ZERO_SHOT])
-    small[:, ETA] = logit(factors * bottom)
-    rise = logit(np.minimum(factors * top, 1 - 1e-9)) - small[:, ETA]
-    small[:, GAMMA] = np.log(np.maximum(rise, 1e-4))
-    small[:, ZERO_SHOT] = logit(np.clip(factors * zero_shot, 1e-6, 1 - 1e-9))
-    return small
-
-
-def _ends(parameters: Array) -> tuple[Array, Array]:
-    eta, gamma = parameters[:, ETA], parameters[:, GAMMA]
-    return sigmoid(eta), sigmoid(eta + np.exp(np.clip(gamma, -8, 4)))
-
-
-def gain_draws(prior: Prior, draws: int = DRAWS) -> tuple[Array, Array]:
-    """Return draws of the parameters of `GainFamily`, [B, P], and their weights, [B]."""
-    size = len(GRID) - 1
-    normals = lattice_normals(draws, size + 3, 0)
-    log_tau = -4.4 + 0.5 * normals[:, size]
-    latent = prior.gains.draw(normals[:, :size])
-    return np.column_stack([latent, log_tau, normals[:, size + 1 :]]), np.full(draws, 1 / draws)
 
 
 def _at_quantile(quantiles: Array, normals: Array) -> Array:

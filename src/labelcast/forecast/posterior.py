@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelcast.forecast import families
+from labelcast.forecast import prior_draws
 from labelcast.forecast.answer import Shares
 from labelcast.forecast.efficiency import LARGEST_BUDGET, Array, AucEstimate
-from labelcast.forecast.families import GainFamily, Prior, ScoreFamily, gain_draws, score_draws
+from labelcast.forecast.families import GainFamily, Prior, ScoreFamily
 from labelcast.forecast.observed import Scores
 from labelcast.forecast.particles import (
     FEW,
@@ -28,6 +28,7 @@ from labelcast.forecast.particles import (
     normalised,
     pooled,
 )
+from labelcast.forecast.prior_draws import gain_draws, score_draws
 from labelcast.forecast.question import Question
 
 SHARE_WITH_CEILING, SHARE_WITH_COSLOW = 0.8, 0.5
@@ -217,9 +218,9 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
 
 
 def _part(drawn: Callable[[int], tuple[Family, PriorDraws]], scores: Scores, few: float) -> Part:
-    family, prior = drawn(families.DRAWS)
+    family, prior = drawn(prior_draws.DRAWS)
     if scores.all and prior.explaining(family, scores) < few:
-        family, prior = drawn(families.MORE_DRAWS)
+        family, prior = drawn(prior_draws.MORE_DRAWS)
     before, given = condition(family, prior, scores, few)
     return Part(given, before, 1.0)
 

@@ -1,13 +1,14 @@
 """How well losses at small budgets forecast later ones, on held-out tasks.
 
-    python -m evidence.losses RESULTS CURVES
+    python -m evidence.losses RESULTS CURVES [--times 20]
 
 It observes the first one, two and three test losses of a curve and forecasts the later ones, up to
 a million labels: of 90 curves of language models (30 models on three tasks), with the task left out
 of the prior, and of 36 curves of a linear head on `minilm` (`evidence.own_curves.losses`), which
 the prior was not fitted to. It compares with the last loss and a power law, loss = b n^-c. Errors
 and intervals are of the logarithm of the loss, in means over tasks of means over curves. It takes a
-minute on one core, plus some five to fit the losses the first time.
+minute on one core, plus some five to fit the losses the first time. `--times` multiplies all
+losses, as if they were sums or perplexities.
 """
 
 import argparse
@@ -105,13 +106,13 @@ def of_linear_heads() -> Curves:
         yield task, labelcast_with(Prior.load(), FROZEN), curves
 
 
-def rows(curves: Curves) -> Iterator[str]:
+def rows(curves: Curves, times: float = 1.0) -> Iterator[str]:
     """A line for every number of observed losses and every method."""
     found: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for _, labelcast, of_task in curves:
         ways = {"last loss": last_loss, "power law": power_law, "labelcast": labelcast}
         for seen in (1, 2, 3):
-            long = [(n, losses) for n, losses in of_task if len(n) > seen]
+            long = [(n, times * losses) for n, losses in of_task if len(n) > seen]
             for name, way in ways.items() if long else ():
                 tried = [
                     errors(*way(n[:seen], losses[:seen], n[seen:]), losses[seen:])
@@ -135,13 +136,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m evidence.losses", description=__doc__)
     parser.add_argument("results", type=Path, help="the authors' results folder")
     parser.add_argument("curves", type=Path, help="a folder of measured curves (JSON Lines)")
+    parser.add_argument("--times", type=float, default=1.0, help="multiplies all losses")
     options = parser.parse_args(arguments)
     fit = ScoreFit.cached(options.results, options.curves, "losses")
     for kind, curves in (
         ("language models, the task left out", of_language_models(fit)),
         ("a linear head on minilm, with --frozen", of_linear_heads()),
     ):
-        print(kind, *rows(curves), sep="\n", flush=True)
+        print(kind, *rows(curves, options.times), sep="\n", flush=True)
     return 0
 
 

@@ -56,8 +56,8 @@ class Scale:
     Attributes:
         metric: what kind of score it is.
         top: the largest value of a score or an error rate, such as 1 or 100.
-        unit: of a loss, which becomes exp(-loss / unit): one where losses are of the size that the
-            prior knows, 0.5 to 5.
+        unit: of a loss, which becomes exp(-loss / unit): one where the largest loss is of a size
+            that the prior knows, 0.5 to 3.
     """
 
     metric: Metric = "score"
@@ -69,7 +69,7 @@ class Scale:
         largest = max(values, default=0.0)
         if self.metric != "loss" or largest <= 0:
             return self
-        return replace(self, unit=largest / min(max(largest, 0.5), 5.0))
+        return replace(self, unit=largest / min(max(largest, 0.5), 3.0))
 
     @property
     def falls(self) -> bool:

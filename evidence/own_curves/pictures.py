@@ -62,7 +62,9 @@ def panel(own: Own, case: Case) -> Chart:
     color = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=POINTS, range=COLOURS),
-        legend=alt.Legend(title=None, orient="bottom", direction="horizontal"),
+        legend=alt.Legend(
+            title=None, orient="bottom", direction="horizontal", columnPadding=30, labelLimit=250
+        ),
     )
     layers = [
         chart_of([{"score": own.majority}])

@@ -1,23 +1,23 @@
 """Measure curves of test losses: a linear head on a frozen encoder, on the twelve public tasks.
 
-    python -m evidence.own_curves.losses TASKS
+    python -m evidence.own_curves.losses TASKS --out FILE
 
 TASKS is the folder of `evidence.own_curves.measure`, and the test sets and the labels are the same.
 The loss is the mean cross-entropy on 500 test examples. A curve begins where all answers have a
-label. `losses.json` keeps the losses that `evidence.losses` forecasts. It takes ten minutes on one
-core.
+label. `losses.json` has the losses that `evidence.losses` forecasts. It takes ten minutes on one
+core; tasks that FILE has are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from evidence.own_curves.measure import TEST
 from evidence.own_curves.rows import HERE, TASKS
+from labelcast.files.json_files import read_json, write_json
 from labelcast.models.encoder import Encoder, head_probabilities
 from labelcast.models.loading import load_encoder
 from labelcast.sweeps.task_data import SweepTask, split
@@ -50,13 +50,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, metavar="TASKS")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     given = parser.parse_args()
-    lm, found = load_encoder("minilm"), {}
-    for name, task in TASKS.items():
-        source = SweepTask(task, str(given.data / f"{name}.jsonl"))
+    lm = load_encoder("minilm")
+    found = read_json(given.out) if given.out.exists() else {}
+    for name in [name for name in TASKS if name not in found]:
+        source = SweepTask(TASKS[name], str(given.data / f"{name}.jsonl"))
         found[name] = [losses(lm, source, seed) for seed in SEEDS]
+        write_json(given.out, found)
         print(name, *found[name], flush=True)
-    FOUND.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ EXPECTED = (
     "expected the columns n (or budget, labels, train_size) and score, and where known sd (of all "
     "noise of the score), standard_error or size (of its test set)"
 )
+LARGEST_LOSS = 3.0
+"""Larger losses are scaled down to this one."""
+
 _ONE_OF = ("metric", "task")
 """Columns that must have one value, since scores of several cannot be compared."""
 
@@ -57,7 +60,7 @@ class Scale:
         metric: what kind of score it is.
         top: the largest value of a score or an error rate, such as 1 or 100.
         unit: of a loss, which becomes exp(-loss / unit): one where the largest loss is of a size
-            that the prior knows, 0.5 to 3.
+            that the prior knows, 0.5 to `LARGEST_LOSS`.
     """
 
     metric: Metric = "score"
@@ -69,7 +72,7 @@ class Scale:
         largest = max(values, default=0.0)
         if self.metric != "loss" or largest <= 0:
             return self
-        return replace(self, unit=largest / min(max(largest, 0.5), 3.0))
+        return replace(self, unit=largest / min(max(largest, 0.5), LARGEST_LOSS))
 
     @property
     def falls(self) -> bool:

@@ -43,7 +43,6 @@ class Block(NamedTuple):
     `jumps` says whether some of the curves jump a second time.
     """
 
-    kind: str
     share: float
     parameters: Array
     jumps: bool = True
@@ -63,7 +62,7 @@ def score_draws(
         rest = 1 - prior.never_learned
         blocks = [block._replace(share=rest * block.share) for block in blocks]
         flat = _around(_FLAT_MEAN, _FLAT_SD, normals)
-        blocks.append(Block("flat", prior.never_learned, flat, jumps=False))
+        blocks.append(Block(prior.never_learned, flat, jumps=False))
     shares = np.array([block.share for block in blocks])
     ends = np.round(draws * np.cumsum([0.0, *shares])).astype(int)
     drawn = np.column_stack([np.empty((draws, FITTED)), normals[:, FITTED : BEND + 1]])
@@ -85,10 +84,10 @@ def score_blocks(prior: Prior, normals: Array) -> list[Block]:
     fitted = prior.scores.draw(normals[:, :FITTED])
     factors = _SMALLEST_FACTOR ** np.asarray(normal_cdf(normals[:, FITTED + 5]))
     return [
-        Block("as fitted", 0.36, fitted),
-        Block("other level", 0.45, _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4])),
-        Block("small scores", 0.09, _made_small(fitted, factors)),
-        Block("sleeps, then jumps", SLEEPING, _around(_SLEEPER_MEAN, _SLEEPER_SD, normals)),
+        Block(0.36, fitted),
+        Block(0.45, _other_level(fitted, _LEVEL_SD * normals[:, FITTED + 4])),
+        Block(0.09, _made_small(fitted, factors)),
+        Block(SLEEPING, _around(_SLEEPER_MEAN, _SLEEPER_SD, normals)),
     ]
 
 
@@ -105,10 +104,10 @@ def loss_blocks(prior: Prior, normals: Array) -> list[Block]:
     bottoms = _LEVEL_SD * normals[:, FITTED + 4]
     wider = _other_level(mean + _WIDER * (fitted - mean), bottoms)
     return [
-        Block("as fitted", 0.25, fitted, jumps=False),
-        Block("other level", 0.25, _other_level(fitted, bottoms), jumps=False),
-        Block("wider", 0.25, wider, jumps=False),
-        Block("as scores", 0.25, _other_level(scores, bottoms)),
+        Block(0.25, fitted, jumps=False),
+        Block(0.25, _other_level(fitted, bottoms), jumps=False),
+        Block(0.25, wider, jumps=False),
+        Block(0.25, _other_level(scores, bottoms)),
     ]
 
 

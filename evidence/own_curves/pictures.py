@@ -21,13 +21,13 @@ import numpy as np
 from evidence.charts import BLUE, GREY, ORANGE, Chart, Rows, chart_of, save
 from evidence.own_curves.curves import Own, curves_of, first_seed, headline_case
 from evidence.own_curves.methods import LEVELS, SHIPPED
-from evidence.own_curves.rows import ROWS
+from evidence.own_curves.rows import OUTSIDE, ROWS
 from evidence.own_curves.trial import SUMMARY
 from evidence.transport import LEVEL, Case, labelcast_way
 from labelcast.forecast.families import Prior
 
 COLUMNS = 4
-IN_README = "minilm-linear"
+IN_README = "was-it-right-minilm-linear"
 WIDTH, HEIGHT = 170, 110
 LARGEST = 4000
 RED = "#c0392b"
@@ -128,13 +128,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     out = parser.parse_args().out
-    for file in sorted(ROWS.glob("*.jsonl")):
+    files = {f"was-it-right-{file.stem}": file for file in sorted(ROWS.glob("*.jsonl"))}
+    outside = sorted((OUTSIDE / "rows").glob("*.jsonl"))
+    files |= {f"was-it-right-outside-{file.stem}": file for file in outside}
+    for name, file in files.items():
         curves = first_seed(curves_of(file))
         # Rows that have just begun allow no forecast.
         if not any(headline_case(own.curve) for own in curves):
             continue
-        save(grid_of(curves), out / f"was-it-right-{file.stem}.svg")
-        if file.stem == IN_README:
+        save(grid_of(curves), out / f"{name}.svg")
+        if name == IN_README:
             save(grid_of(curves[:COLUMNS]), out / "was-it-right-row.svg")
     save(coverage(json.loads(SUMMARY.read_text("utf-8"))), out / "was-it-right-coverage.svg")
 

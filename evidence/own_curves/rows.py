@@ -14,6 +14,9 @@ from labelcast.tasks.task import Task
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
+OUTSIDE = HERE / "outside"
+"""Tasks on which nothing of the forecast was chosen: their files, rows and summary."""
+
 SELECTED = HERE.parent / "selection" / "rows"
 """Of labels that a selection method chose: a folder for each model and recipe, see `RowsByTask`."""
 

@@ -8,7 +8,7 @@ fitted to these curves. It is compared with the last value and a power law. `--d
 what needs the curves of the prior: the headroom rule, and the forecast with all curves of the same
 task left out of the prior. A task counts once: its figures are means over its seeds. It takes ten
 minutes on one core; after rows are added it computes only the new ones (`evidence/.cache`).
-`--shown` prints what it found on the committed rows.
+`--shown` prints what it found on the committed rows, or what a file of `--out` has.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from labelcast.forecast.question import FROZEN
 SUMMARY = HERE / "trial.json"
 """What the command printed on the committed rows."""
 
+_SHOWN = "print the committed summary, or one that was written with --out"
+
 
 def compared(
     curves: Sequence[Own],
@@ -55,11 +57,12 @@ def compared(
     """
     collected: dict[tuple[str, str, str], dict[str, list[dict[str, float]]]] = {}
     headline: list[dict[str, Any]] = []
+    others = any(own.task in CHOSEN_ON for own in curves)
     for task in sorted({own.task for own in curves}):
         for own in (own for own in curves if own.task == task):
             for way in ways.of(own):
                 for found in kept.tried(own, way):
-                    for group in groups_of(own, above):
+                    for group in groups_of(own, above, others):
                         by_task = collected.setdefault((group, found["from"], way.name), {})
                         by_task.setdefault(task, []).append(found["errors"])
                     headline += found["headline"]
@@ -78,12 +81,13 @@ def compared(
     return rows, headline
 
 
-def groups_of(own: Own, above: dict[tuple[str, str], bool]) -> list[str]:
-    """The groups that a curve counts in."""
+def groups_of(own: Own, above: dict[tuple[str, str], bool], others: bool) -> list[str]:
+    """The groups that a curve counts in; `others`: something was chosen on other curves."""
     found, key = [own.group], (own.group, own.task)
     if key in above:
         found.append(f"{own.group}, tasks {'above' if above[key] else 'at'} the majority baseline")
-    if (own.model, own.recipe) == ("minilm", FROZEN) and own.task not in CHOSEN_ON:
+    frozen_minilm = (own.model, own.recipe) == ("minilm", FROZEN)
+    if others and frozen_minilm and own.task not in CHOSEN_ON:
         found.append(f"{own.group}, tasks on which nothing was chosen")
     return found
 
@@ -142,13 +146,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--development", nargs=2, type=Path, metavar=("RESULTS", "CURVES"))
     parser.add_argument("--out", type=Path, help="also write the JSON to a file")
-    parser.add_argument("--shown", action="store_true", help="print the committed summary")
+    parser.add_argument("--shown", nargs="?", type=Path, const=SUMMARY, metavar="FILE", help=_SHOWN)
     options = parser.parse_args(arguments)
-    for file in options.rows:
+    for file in (*options.rows, *([options.shown] if options.shown else [])):
         if not file.is_file():
             parser.error(f"{file}: there is no such file")
     if options.shown:
-        found = json.loads(SUMMARY.read_text("utf-8"))
+        found = json.loads(options.shown.read_text("utf-8"))
     else:
         fit = ScoreFit.cached(*options.development) if options.development else None
         files = options.rows or sorted(ROWS.glob("*.jsonl"))

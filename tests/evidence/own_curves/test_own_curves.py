@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,16 @@ from evidence.development import MeasuredCurve
 from evidence.own_curves.curves import AT, Own, best_known, curves_of, headline_case
 from evidence.own_curves.headline import inside_of, mean_over_tasks, sentences
 from evidence.own_curves.methods import CEILING_KNOWN, Ways, tried
-from evidence.own_curves.rows import FACTS, GENERATED, ROWS, TASKS, Rows
+from evidence.own_curves.rows import (
+    FACTS,
+    GENERATED,
+    OUTSIDE,
+    ROWS,
+    TASKS,
+    Rows,
+    facts_beside,
+    tasks_in,
+)
 from evidence.own_curves.tables import tables
 from evidence.own_curves.trial import SUMMARY, digest_of
 from evidence.transport import LEVEL, labelcast_way
@@ -21,14 +29,16 @@ from labelcast.sweeps.records import ScoreRow
 from labelcast.training.recipe import FULL_ENCODER, LINEAR, LORA
 
 FILES = sorted(ROWS.glob("*.jsonl"))
+OUTSIDE_FILES = sorted((OUTSIDE / "rows").glob("*.jsonl"))
+SUMMARIES = {SUMMARY: FILES, OUTSIDE / "trial.json": OUTSIDE_FILES}
 RECIPES = {"linear": LINEAR, "full": FULL_ENCODER, "lora": LORA}
 PAGE, README = Path("docs/was-it-right.md"), Path("README.md")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *OUTSIDE_FILES], ids=lambda file: file.stem)
 def test_rows_are_of_one_model_and_recipe(file: Path) -> None:
     model, _, recipe = file.stem.partition("-")
-    rows, facts = Rows(file).rows(), read_json(FACTS)
+    rows, facts = Rows(file).rows(), facts_beside(file)
     assert {row.model for row in rows} == {model}
     assert {row.recipe_digest for row in rows} == {RECIPES[recipe].digest}
     assert len({row.fingerprint for row in rows}) == 1
@@ -37,7 +47,7 @@ def test_rows_are_of_one_model_and_recipe(file: Path) -> None:
         assert row.test_digest == facts[row.task]["test_digest"]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *OUTSIDE_FILES], ids=lambda file: file.stem)
 def test_no_score_is_measured_twice(file: Path) -> None:
     keys = [row.key for row in Rows(file).rows()]
     assert len(set(keys)) == len(keys)
@@ -57,14 +67,17 @@ def test_only_new_rows_that_did_not_fail_are_appended_and_no_text(tmp_path: Path
 
 def test_every_task_has_its_facts() -> None:
     assert {*TASKS, *GENERATED} <= read_json(FACTS).keys()
+    outside = tasks_in(OUTSIDE / "tasks").keys()
+    assert outside == facts_beside(OUTSIDE_FILES[0]).keys() and not outside & TASKS.keys()
 
 
-def test_the_summary_is_of_the_committed_rows() -> None:
-    summary = read_json(SUMMARY)
-    assert summary["files"].keys() == {file.name for file in FILES}
-    for name, of in summary["files"].items():
+@pytest.mark.parametrize(("summary", "files"), SUMMARIES.items(), ids=["own", "outside"])
+def test_the_summary_is_of_the_committed_rows(summary: Path, files: list[Path]) -> None:
+    found = read_json(summary)["files"]
+    assert found.keys() == {file.name for file in files}
+    for file in files:
         # Rows that were measured later come after those of the summary.
-        assert digest_of(ROWS / name, of["rows"]) == of
+        assert digest_of(file, found[file.name]["rows"]) == found[file.name]
 
 
 def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
@@ -87,11 +100,13 @@ def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
 
 def test_the_page_shows_what_the_command_prints() -> None:
     """Each table of the page has lines of one printed table, of another one than the others."""
-    summary = json.loads(SUMMARY.read_text("utf-8"))
     page = PAGE.read_text("utf-8")
-    for line in summary["sentences"]:
-        assert line in page
-    printed = in_tables(tables(summary))
+    printed: list[set[str]] = []
+    for file in SUMMARIES:
+        summary = read_json(file)
+        for line in summary["sentences"]:
+            assert line in page
+        printed += in_tables(tables(summary))
     found = [[n for n, one in enumerate(printed) if shown <= one] for shown in in_tables(page)]
     assert len(found) > 5 and all(len(places) == 1 for places in found)
     assert len({place for [place] in found}) == len(found)

@@ -22,6 +22,9 @@ STARTS = (50, 10)
 HEADLINE = (50, 100)
 """The scores from which the headline's forecast is made, of the score at `AT` labels."""
 
+HEADLINES = {"lora": (50, 200)}
+"""Of recipes that are measured with fewer numbers of labels."""
+
 AT = 1000
 LATER = 4000
 
@@ -135,9 +138,15 @@ def started(curve: MeasuredCurve) -> Iterator[Case]:
                 yield case
 
 
-def headline_case(curve: MeasuredCurve) -> Case | None:
-    """The curve with the scores of `HEADLINE` observed; None where they are not its first ones."""
-    found = [case for case in started(curve) if tuple(case.budgets) == HEADLINE]
+def headline_of(group: str) -> tuple[int, ...]:
+    """The observed scores of the headline for curves of a group, "MODEL, RECIPE"."""
+    return HEADLINES.get(group.rpartition(", ")[2], HEADLINE)
+
+
+def headline_case(own: Own) -> Case | None:
+    """The curve with the scores of its headline observed; None where it does not begin so."""
+    observed = headline_of(own.group)
+    found = [case for case in started(own.curve) if tuple(case.budgets) == observed]
     return found[0] if found else None
 
 

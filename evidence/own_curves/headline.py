@@ -1,4 +1,4 @@
-"""The forecast of the score at 1,000 labels from the scores at 50 and 100, in sentences."""
+"""The forecast of the score at 1,000 labels from the first two scores, in sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.own_curves.curves import AT, CHOSEN_ON, HEADLINE, LATER, Own
+from evidence.own_curves.curves import AT, CHOSEN_ON, LATER, Own, headline_of
 from evidence.transport import LEVEL, Case, Predicted
 from labelcast.forecast.question import FROZEN
 
@@ -20,7 +20,11 @@ Row = dict[str, Any]
 def row_of(own: Own, case: Case, predicted: Predicted) -> list[Row]:
     """The forecast for `AT` labels beside the measured score; empty where there is none."""
     places = np.flatnonzero(case.later_budgets == AT)
-    if tuple(case.budgets) != HEADLINE or not len(places) or predicted.intervals is None:
+    if (
+        tuple(case.budgets) != headline_of(own.group)
+        or not len(places)
+        or predicted.intervals is None
+    ):
         return []
     place = int(places[0])
     low, high = predicted.intervals[LEVEL][place]
@@ -43,16 +47,17 @@ def row_of(own: Own, case: Case, predicted: Predicted) -> list[Row]:
 def sentences(headline: Sequence[Row], group: str) -> list[str]:
     """How often the score was inside, over tasks, with the first seed, and by kind of task."""
     rows = [row for row in headline if row["curves of"] == group]
+    observed = " and ".join(map(str, headline_of(group)))
     if not rows:
-        return [f"{group}: no curve has scores at {HEADLINE[0]}, {HEADLINE[1]} and {AT:,} labels"]
+        return [f"{group}: no curve has scores at {observed} labels and later at {AT:,}"]
     missed = [row for row in rows if not row["inside"]]
     below = sum(row["measured"] < row["low"] for row in missed)
     first = min(row["seed"] for row in rows)
     once = [row for row in rows if row["seed"] == first]
     not_inside = sorted(row["task"] for row in once if not row["inside"])
     found = [
-        f"from the scores at {HEADLINE[0]} and {HEADLINE[1]} labels the 90% interval contains the "
-        f"score at {AT:,} in {inside_of(rows)} forecasts; {_over_tasks(rows)}; the mean width is "
+        f"from the scores at {observed} labels the 90% interval contains the score at {AT:,} in "
+        f"{inside_of(rows)} forecasts; {_over_tasks(rows)}; the mean width is "
         f"{np.mean([row['high'] - row['low'] for row in rows]):.2f}",
         f"{below} of {len(missed)} misses lie below the interval; with the first seed it contains "
         f"{inside_of(once)}" + (f" (not {', '.join(not_inside)})" if not_inside else ""),

@@ -3,8 +3,8 @@
     python -m evidence.own_curves.pictures [--out docs/img]
 
 One picture a model and recipe has a panel a task, with the first seed: the forecast from the scores
-at 50 and 100 labels with its 90% band, and the scores that were then measured. The README shows a
-row of it, the first tasks by name.
+at 50 and 100 labels (LoRA: 200) with its 90% band, and the scores that were then measured. The
+README shows a row of it, the first tasks by name.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def panel(own: Own, case: Case) -> Chart:
 
 def grid_of(curves: Sequence[Own]) -> Chart:
     """The panels of curves that have the headline's scores."""
-    cases = [(own, headline_case(own.curve)) for own in curves]
+    cases = [(own, headline_case(own)) for own in curves]
     panels = [panel(own, case) for own, case in cases if case is not None]
     return alt.concat(*panels, columns=COLUMNS, spacing=14)
 
@@ -134,7 +134,7 @@ def main() -> None:
     for name, file in files.items():
         curves = first_seed(curves_of(file))
         # Rows that have just begun allow no forecast.
-        if not any(headline_case(own.curve) for own in curves):
+        if not any(headline_case(own) for own in curves):
             continue
         save(grid_of(curves), out / f"{name}.svg")
         if name == IN_README:

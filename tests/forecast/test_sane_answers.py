@@ -190,3 +190,24 @@ def test_zero_shot_alone_is_not_enough() -> None:
     """The message says what is missing."""
     with pytest.raises(InputError, match="zero-shot alone says too little"):
         forecast(observations=[(0, 0.5)], target_score=0.8)
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_a_perfect_ceiling_raises_the_chance_and_says_so(scale: int) -> None:
+    """Many give the largest accuracy that there is, which is no knowledge of the model."""
+
+    def asked(ceiling: float | None, *, frozen: bool = False) -> tuple[float, bool]:
+        answer = forecast(
+            observations=[(100, 0.7 * scale)],
+            observe_size=500,
+            target_score=0.85 * scale,
+            ceiling=ceiling,
+            frozen=frozen,
+            scale=scale,
+        )
+        warned = any(f"a ceiling of {scale} says" in warning for warning in answer.warnings)
+        return answer.labels_needed.reachable, warned
+
+    (without, not_warned), (chance, warned) = asked(None), asked(scale)
+    assert chance > without and warned and not not_warned
+    assert not asked(0.95 * scale)[1] and not asked(scale, frozen=True)[1]

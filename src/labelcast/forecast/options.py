@@ -47,7 +47,8 @@ class Options(TypedDict, total=False):
             neither target is given.
         target_score: the target as a score instead.
         zero_shot: the score without labels; None: estimated from other tasks.
-        ceiling: the best score that is possible; None: estimated from other tasks.
+        ceiling: the score that more labels are not expected to pass; None: estimated from other
+            tasks.
         observations: (budget, score) of models fine-tuned already, any number of them; budget 0
             gives zero_shot. A third number is the sd of all of that score's noise, a fourth the
             size of its test set; None where unknown.
@@ -75,7 +76,9 @@ class Options(TypedDict, total=False):
     ]
     target_score: Annotated[float | None, "The target as a score, instead of --target."]
     zero_shot: Annotated[float | None, "Score without labels; may be unknown."]
-    ceiling: Annotated[float | None, "Best possible score; in a run, the task's. May be unknown."]
+    ceiling: Annotated[
+        float | None, "Score that labels do not pass; in a run, the task's. May be unknown."
+    ]
     observations: Iterable[Observed]
     observe_size: Annotated[int | None, "Test examples behind each score."]
     observe_sd: Annotated[

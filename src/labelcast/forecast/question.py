@@ -140,6 +140,13 @@ class Question:
                 f"{scale.from_unit(ceiling):g}"
             )
         target, target_score = _target(options, zero_shot, ceiling, scale)
+        frozen = _frozen(options) and scale.metric != "loss"
+        perfect = ceiling is not None and ceiling > 1 - 1e-9
+        if perfect and scores.all and options.get("target_score") is not None and not frozen:
+            warnings.append(
+                f"a ceiling of {scale.from_unit(1.0):g} says that this model makes no errors at "
+                "all with enough labels, and raises the forecast: leave it out unless you know that"
+            )
         return cls(
             target=target,
             target_score=target_score,
@@ -152,7 +159,7 @@ class Question:
             scale=scale,
             costs=_costs(options),
             recipe=options.get("recipe"),
-            frozen=_frozen(options) and scale.metric != "loss",
+            frozen=frozen,
             warnings=tuple(warnings),
         )
 

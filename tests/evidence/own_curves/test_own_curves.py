@@ -87,7 +87,7 @@ def test_a_forecast_of_the_summary_comes_from_its_scores() -> None:
     [own] = [
         own for own in curves_of(file) if (own.task, own.seed) == (asked["task"], asked["seed"])
     ]
-    case = headline_case(own.curve)
+    case = headline_case(own)
     assert case is not None
     found = labelcast_way(Prior.load(), recipe=own.recipe)(case)
     place = case.later_budgets.tolist().index(AT)

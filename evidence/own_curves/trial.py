@@ -57,16 +57,24 @@ def compared(
     """
     collected: dict[tuple[str, str, str], dict[str, list[dict[str, float]]]] = {}
     headline: list[dict[str, Any]] = []
-    others = any(own.task in CHOSEN_ON for own in curves)
+    tasks_of: dict[str, set[str]] = {}
     for task in sorted({own.task for own in curves}):
         for own in (own for own in curves if own.task == task):
             for way in ways.of(own):
                 for found in kept.tried(own, way):
-                    for group in groups_of(own, above, others):
+                    for group in groups_of(own, above):
+                        tasks_of.setdefault(group, set()).add(task)
                         by_task = collected.setdefault((group, found["from"], way.name), {})
                         by_task.setdefault(task, []).append(found["errors"])
                     headline += found["headline"]
         progress(task)
+    # Some of the tasks that are all of them.
+    repeated = {
+        group
+        for own in curves
+        for group in groups_of(own, above)[1:]
+        if tasks_of.get(group) == tasks_of.get(own.group)
+    }
     rows = [
         {
             "curves of": group,
@@ -77,17 +85,17 @@ def compared(
             **means([means(found) for found in by_task.values()]),
         }
         for (group, start, way), by_task in sorted(collected.items(), key=_place)
+        if group not in repeated
     ]
     return rows, headline
 
 
-def groups_of(own: Own, above: dict[tuple[str, str], bool], others: bool) -> list[str]:
-    """The groups that a curve counts in; `others`: something was chosen on other curves."""
+def groups_of(own: Own, above: dict[tuple[str, str], bool]) -> list[str]:
+    """The groups that a curve counts in."""
     found, key = [own.group], (own.group, own.task)
     if key in above:
         found.append(f"{own.group}, tasks {'above' if above[key] else 'at'} the majority baseline")
-    frozen_minilm = (own.model, own.recipe) == ("minilm", FROZEN)
-    if others and frozen_minilm and own.task not in CHOSEN_ON:
+    if (own.model, own.recipe) == ("minilm", FROZEN) and own.task not in CHOSEN_ON:
         found.append(f"{own.group}, tasks on which nothing was chosen")
     return found
 

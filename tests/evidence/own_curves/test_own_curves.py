@@ -119,6 +119,7 @@ def test_the_readme_counts_as_the_summary_does() -> None:
     full = [row for row in headline if row["curves of"] == "minilm, full"]
     for rows in (linear, full, [row for row in linear if row["above"]]):
         assert inside_of(rows) in text
+    assert inside_of(read_json(OUTSIDE / "trial.json")["headline"]) in text
 
 
 def in_tables(text: str) -> list[set[str]]:

@@ -31,6 +31,7 @@ from evidence.own_curves.spending import spent_by_way
 from evidence.own_curves.tables import tables
 from evidence.transport import means
 from labelcast.errors import InputError
+from labelcast.files.json_files import read_json
 from labelcast.forecast.question import FROZEN
 
 SUMMARY = HERE / "trial.json"
@@ -159,15 +160,17 @@ def main(arguments: list[str] | None = None) -> int:
     for file in (*options.rows, *([options.shown] if options.shown else [])):
         if not file.is_file():
             parser.error(f"{file}: there is no such file")
-    if options.shown:
-        found = json.loads(options.shown.read_text("utf-8"))
-    else:
-        fit = ScoreFit.cached(*options.development) if options.development else None
-        files = options.rows or sorted(ROWS.glob("*.jsonl"))
-        try:
+    try:
+        if options.shown:
+            found = read_json(options.shown)
+            if not isinstance(found, dict) or "sentences" not in found:
+                raise InputError(f"{options.shown} was not written with --out")
+        else:
+            fit = ScoreFit.cached(*options.development) if options.development else None
+            files = options.rows or sorted(ROWS.glob("*.jsonl"))
             found = summary(files, fit, lambda line: print(line, file=sys.stderr, flush=True))
-        except InputError as error:
-            parser.error(str(error))
+    except InputError as error:
+        parser.error(str(error))
     text = json.dumps(found, indent=1)
     if options.out:
         options.out.write_text(text + "\n", encoding="utf-8")

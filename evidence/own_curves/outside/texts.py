@@ -76,13 +76,16 @@ class Archive:
     def files(self, pattern: str) -> Iterator[tuple[str, bytes]]:
         """Path and content of the files whose path ends with the pattern, in the same order."""
         found = 0
-        with tarfile.open(self.path) as archive:
-            for member in sorted(archive.getmembers(), key=lambda member: member.name):
-                if member.isfile() and re.search(f"{pattern}$", member.name):
-                    content = archive.extractfile(member)
-                    assert content is not None
-                    found += 1
-                    yield member.name, content.read()
+        try:
+            with tarfile.open(self.path) as archive:
+                for member in sorted(archive.getmembers(), key=lambda member: member.name):
+                    if member.isfile() and re.search(f"{pattern}$", member.name):
+                        content = archive.extractfile(member)
+                        assert content is not None
+                        found += 1
+                        yield member.name, content.read()
+        except tarfile.TarError as error:
+            raise InputError(f"{self.path} is not a complete package; get it again") from error
         if not found:
             raise InputError(f"{self.path} has no file like {pattern}.")
 

@@ -211,3 +211,9 @@ def test_a_perfect_ceiling_raises_the_chance_and_says_so(scale: int) -> None:
     (without, not_warned), (chance, warned) = asked(None), asked(scale)
     assert chance > without and warned and not not_warned
     assert not asked(0.95 * scale)[1] and not asked(scale, frozen=True)[1]
+
+
+def test_a_target_above_a_ceiling_that_was_too_low_names_the_ceiling_given() -> None:
+    """The score of .7 raises the ceiling of .6, but .7 was not given as one."""
+    with pytest.raises(InputError, match=r"--target-score 0.8 lies above --ceiling 0.6"):
+        forecast(observations=[(100, 0.7)], target_score=0.8, ceiling=0.6)

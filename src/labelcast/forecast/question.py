@@ -286,9 +286,9 @@ def _target(
     score = scale.to_unit(scale.check("--target-score", target_score))
     if ceiling is not None and score > ceiling:
         side = "below" if scale.falls else "above"
-        raise InputError(
-            f"--target-score {target_score:g} lies {side} --ceiling {scale.from_unit(ceiling):g}"
-        )
+        # The one given, which a better observed score may have raised since.
+        given = options.get("ceiling")
+        raise InputError(f"--target-score {target_score:g} lies {side} --ceiling {given:g}")
     if zero_shot is None or ceiling is None:
         return None, score
     return min((score - zero_shot) / (ceiling - zero_shot), 1.0), score

@@ -77,7 +77,7 @@ class Options(TypedDict, total=False):
     target_score: Annotated[float | None, "The target as a score, instead of --target."]
     zero_shot: Annotated[float | None, "Score without labels; may be unknown."]
     ceiling: Annotated[
-        float | None, "Score that labels do not pass; in a run, the task's. May be unknown."
+        float | None, "Score that more labels would not pass; in a run, the task's. May be unknown."
     ]
     observations: Iterable[Observed]
     observe_size: Annotated[int | None, "Test examples behind each score."]

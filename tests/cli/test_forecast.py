@@ -12,9 +12,10 @@ import pytest
 from command_line import labelcast
 
 from labelcast.forecast import forecast
-from labelcast.forecast.given_scores import Scale, read_scores
+from labelcast.forecast.given_scores import Scale
 from labelcast.forecast.observed import MISFIT, SMALLEST_SD
 from labelcast.forecast.options import Options
+from labelcast.forecast.score_files import read_scores
 
 ONE = ("forecast", "--observe", "50=0.7", "--target-score", "0.85")
 
@@ -125,7 +126,10 @@ def test_the_horizon_limits_the_forecast() -> None:
         assert all(n is None or n <= horizon for n in ends)
         chances.append(needed["reachable"])
         said = labelcast(*ONE, "--horizon", horizon).out
-        assert f"chance that {horizon:,} suffice." in said.splitlines()[0]
+        point = needed["point"]
+        suffice = f"chance that {horizon:,} suffice." if point is None else f"that {horizon:,} do."
+        assert suffice in said.splitlines()[0]
+        assert point is None or 0 < needed["point_chance"] <= needed["reachable"]
         assert re.search(rf"^  if {horizon:,} suffice +[\d,]+  [\d,]+ to [\d,]+$", said, re.M)
     assert chances == sorted(chances)
 

@@ -111,7 +111,7 @@ def test_the_dict_has_the_documented_fields_and_is_json_ready() -> None:
     assert set(answer) == set(f"{promised} {extra} {later}".split())
     assert set(answer["auc"]) == {"mean", "low", "high"}
     needed = "median low high reachable if_reached if_reached_low if_reached_high point"
-    assert set(answer["labels_needed"]) == set(needed.split())
+    assert set(answer["labels_needed"]) == {*needed.split(), "point_chance"}
     assert set(answer["shares"]) == {"coslow", "scores", "prior"}
     assert [point["n"] for point in answer["curve"]] == list(GRID)
     assert answer["calibration"] == LLAMA and answer["answered_by"] == ["coslow", "prior"]
@@ -200,14 +200,14 @@ def test_unreached_quantiles_are_none_and_reported_in_words() -> None:
 
 
 def test_sentence_of_a_closed_interval() -> None:
-    """It has the best guess and both ends with two digits, the level and the chance."""
+    """It has the best guess and both ends with two digits, the level and both chances."""
     answer = _llama(0.65, target=0.5)
     needed = answer.labels_needed._replace(
-        point=417, median=380, low=152, high=1896, reachable=0.971
+        point=417, median=380, low=152, high=1896, reachable=0.971, point_chance=0.583
     )
     assert replace(answer, labels_needed=needed).sentence() == (
-        "About 420 labels to reach 0.5 of the gain (90%: 150 to 1,900); 97% chance that 5,000 "
-        "suffice."
+        "About 420 labels to reach 0.5 of the gain (90%: 150 to 1,900); 58% chance that 420 "
+        "suffice, 97% that 5,000 do."
     )
 
 
@@ -269,7 +269,10 @@ def test_unknown_ends_are_estimated_with_a_warning(
     ):
         assert end is not None and end.known == (known is not None)
         assert end.low <= end.median <= end.high
-        warned = any(w.startswith(f"the {name} is unknown") for w in answer.warnings)
+        warned = any(
+            w.startswith((f"the {name} is unknown", f"the {name} score is"))
+            for w in answer.warnings
+        )
         assert warned == (not end.known and answer.target.score is None)
     assert answer.curve_unit == "score"
     assert json.loads(json.dumps(answer.to_dict(), allow_nan=False)) == answer.to_dict()

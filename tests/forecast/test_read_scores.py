@@ -13,6 +13,7 @@ from command_line import check_message, labelcast
 
 import labelcast as lc
 from labelcast.errors import InputError
+from labelcast.forecast.given_scores import Scale
 
 HARNESS: dict[str, Any] = {
     "results": {
@@ -201,3 +202,89 @@ def test_a_report_of_scores_needs_no_run(tmp_path: Path) -> None:
     done = labelcast("report", *options)
     assert done.status == 0, done.err
     assert "labels" in out.read_text("utf-8")
+
+
+def table(folder: Path, text: str, name: str = "s.csv") -> Path:
+    """A table of scores."""
+    (folder / name).write_text(text)
+    return folder / name
+
+
+@pytest.mark.parametrize("column", ["dataset", "split", "metric"])
+def test_one_of_several_scores_can_be_chosen(column: str, tmp_path: Path) -> None:
+    """By a value in a column that says what a score is of; without a choice they are refused."""
+    path = table(tmp_path, f"n,score,{column}\n50,0.7,A\n50,0.9,b\n200,0.8,A\n")
+    with pytest.raises(InputError, match=rf"several values of {column} \(A, b\).*--which"):
+        lc.read_scores(path)
+    assert [entry.score for entry in lc.read_scores(path, which="a")] == [0.7, 0.8]
+    with pytest.raises(InputError, match="no column or row of 'c'"):
+        lc.read_scores(path, which="c")
+
+
+def test_one_of_several_columns_can_be_chosen(tmp_path: Path) -> None:
+    """By its name."""
+    path = table(tmp_path, "n,accuracy,F1-score\n50,0.7,0.6\n")
+    with pytest.raises(InputError, match="two columns of scores, 'accuracy' and 'f1_score'"):
+        lc.read_scores(path)
+    assert lc.read_scores(path, which="f1-score")[0].score == 0.6
+
+
+def test_scores_of_several_models_are_refused(tmp_path: Path) -> None:
+    """Two curves; but a name for each trained model is no reason to refuse."""
+    rows = "n,score,model\n50,0.7,a\n200,0.8,a\n50,0.6,b\n200,0.9,b\n"
+    with pytest.raises(InputError, match=r"several values of model \(a, b\)"):
+        lc.read_scores(table(tmp_path, rows))
+    assert len(lc.read_scores(table(tmp_path, "n,score,model\n50,0.7,m-50\n200,0.8,m-200\n"))) == 2
+
+
+def test_a_loss_is_not_taken_for_a_score_nor_a_score_for_a_loss(tmp_path: Path) -> None:
+    """The column is the one that suits --lower-is-better; without such a column it is an error."""
+    both = table(tmp_path, "n,eval_accuracy,eval_loss\n50,0.7,1.2\n")
+    assert lc.read_scores(both)[0].score == 0.7
+    assert lc.read_scores(both, Scale("loss"))[0].score == 1.2
+    with pytest.raises(InputError, match="'eval_loss' falls as a model gets better; give --lower"):
+        lc.read_scores(table(tmp_path, "n,eval_loss\n50,1.2\n"))
+    with pytest.raises(InputError, match="'accuracy' rises as a model gets better; leave out"):
+        lc.read_scores(table(tmp_path, "n,accuracy\n50,0.7\n"), Scale("loss"))
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_tables_of_spreadsheets_in_other_languages(mark: str, tmp_path: Path) -> None:
+    """Other marks between columns, and decimal commas; 1,000 is not taken for 1."""
+    text = "# labels,score\n50,0.71\n200,0.8\n".replace(",", mark).replace(".", ",")
+    found = lc.read_scores(table(tmp_path, text, "s.tsv"))
+    assert [entry[:2] for entry in found] == [(50, 0.71), (200, 0.8)]
+    with pytest.raises(InputError, match="line 2: 'labels': expected a number, not '1,000'"):
+        lc.read_scores(table(tmp_path, f"labels{mark}score\n1,000{mark}0,7\n"))
+
+
+@pytest.mark.parametrize(("column", "error"), [("stderr", 1.4), ("sd", 2.0), ("std", 0.6)])
+def test_errors_in_percent_beside_scores_up_to_1_are_refused(
+    column: str, error: float, tmp_path: Path
+) -> None:
+    """No score from 0 to 1 has such an error; on a scale of 100 it may."""
+    path = table(tmp_path, f"n,score,{column}\n50,0.7,{error}\n")
+    with pytest.raises(InputError, match=f"line 2.*{error:g} is too large for scores from 0 to 1"):
+        lc.read_scores(path)
+    assert lc.read_scores(path, 100)[0].score == 0.7
+
+
+def test_a_row_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """It would count as two runs; two seeds with one score are two runs. So is a file."""
+    path = table(tmp_path, "n,score,seed\n50,0.7,1\n50,0.7,2\n50,0.7,1\n")
+    with pytest.raises(InputError, match=r"line 4: the same row as in s\.csv line 2"):
+        lc.read_scores(path)
+    path = table(tmp_path, "n,score,seed\n50,0.7,1\n50,0.7,2\n")
+    assert len(lc.read_scores(path)) == 2
+    twice = ("--scores", path, "--scores", path)
+    check_message(labelcast("forecast", *twice), 2, ("s.csv", "given twice"))
+
+
+def test_a_score_with_a_filter_has_several_names(tmp_path: Path) -> None:
+    """Metric, filter or both; a metric with two filters is several scores, not none."""
+    results = {"gsm8k": {"exact_match,strict-match": 0.2, "exact_match,flexible-extract": 0.3}}
+    path = written(tmp_path, {"results": results})
+    for which in ("strict-match", "exact_match,strict-match", "gsm8k/exact_match,strict-match"):
+        assert lc.read_scores(path, at=5, which=which)[0].score == 0.2
+    with pytest.raises(InputError, match="several scores; choose one with --which"):
+        lc.read_scores(path, at=5, which="exact_match")

@@ -1,6 +1,7 @@
 """Questions that once got absurd forecasts, and what a statistician would accept."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,3 +218,64 @@ def test_a_target_above_a_ceiling_that_was_too_low_names_the_ceiling_given() -> 
     """The score of .7 raises the ceiling of .6, but .7 was not given as one."""
     with pytest.raises(InputError, match=r"--target-score 0.8 lies above --ceiling 0.6"):
         forecast(observations=[(100, 0.7)], target_score=0.8, ceiling=0.6)
+
+
+def test_percent_is_not_believed_of_scores_up_to_1() -> None:
+    """--scale 100 with 0.79 gives a confident no, so a warning names the mistake."""
+
+    def warned(*scores: float, scale: float = 100) -> bool:
+        seen = list(zip((50, 200), scores, strict=False))
+        answer = forecast(observations=seen, scale=scale, target_score=0.85 * scale)
+        return any("leave out --scale" in warning for warning in answer.warnings)
+
+    assert warned(0.71, 0.79) and warned(71, 0.79)
+    assert not warned(0.9, 7.1) and not warned(0.71, 0.79, scale=1) and not warned(0, 0)
+
+
+def test_all_of_the_gain_is_reached_at_the_ceiling_by_definition() -> None:
+    """A warning says so, also where the target is the ceiling as a score."""
+
+    def warned(**asked: Any) -> bool:
+        answer = forecast(observations=[(0, 0.5), (50, 0.7)], **asked)
+        return any("no curve rises beyond" in warning for warning in answer.warnings)
+
+    assert warned(target=1.0) and warned(target_score=0.95, ceiling=0.95)
+    assert not warned(target=0.9) and not warned(target_score=0.9, ceiling=0.95)
+
+
+def test_the_advice_where_nothing_was_learned_does_not_contradict_itself() -> None:
+    """With a chance of a few percent the forecast does not assume that the model learns."""
+    stuck = forecast(observations=[(50, 0.0), (200, 0.0)], target_score=0.5)
+    said = " ".join(stuck.warnings)
+    assert stuck.advice().startswith("Stop") and "do not improve" in said
+    assert "assumes that it does" not in said and "at more labels" not in said
+
+
+def test_labels_given_success_are_not_below_the_interval() -> None:
+    """After "at least 5,000" there is no "if it is reached, with about 2,200"."""
+    seen = [(0, 0.52), (50, 0.71), (50, 0.69), (200, 0.79)]
+    answer = forecast(observations=seen, observe_size=1000, target_score=0.97)
+    low, reached = number(answer.labels_needed.low), number(answer.labels_needed.if_reached)
+    assert ("If it is reached" in answer.sentence()) == (reached >= low)
+
+
+def test_the_chance_at_the_labels_quoted_is_said() -> None:
+    """It is that of the reverse question, at most 60% of the chance of all."""
+    seen = [(50, 0.71), (200, 0.79)]
+    answer = forecast(observations=seen, target_score=0.85)
+    found = answer.labels_needed
+    there = forecast(observations=seen, target_score=0.85, budget=found.point).at_budget
+    assert there is not None and there.chance == found.point_chance
+    assert f"{there.chance:.0%} chance that 910 suffice" in answer.sentence()
+
+
+def test_a_horizon_that_is_used_up_is_the_reason_to_stop() -> None:
+    """Not the cost of labels that the forecast was not to look at."""
+    answer = forecast(observations=[(100, 0.7), (200, 0.71)], horizon=200, target_score=0.9)
+    assert answer.advice().startswith("Stop, or look further with --horizon")
+
+
+def test_rows_of_an_array_are_observations() -> None:
+    """As are tuples; labels may be written as 50.0."""
+    rows = [(50, 0.71), (200, 0.79)]
+    assert forecast(observations=np.array(rows)) == forecast(observations=rows)

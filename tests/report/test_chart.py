@@ -15,7 +15,7 @@ import altair
 import pytest
 
 from labelcast.forecast import Forecast, forecast, log_position
-from labelcast.forecast.answer import shown
+from labelcast.forecast.wording import shown
 from labelcast.report.chart import curve_chart, plot
 from labelcast.report.frame import PALETTE, Frame, LabelsAxis, needed_in_words, observed
 from labelcast.report.page_charts import to_svg

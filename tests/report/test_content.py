@@ -14,7 +14,7 @@ from coslow_runs import MODEL, answered_run
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
-from labelcast.forecast.answer import chance_in_words
+from labelcast.forecast.wording import chance_in_words
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
 from labelcast.report.page import ends, labels, render, write_report

@@ -112,7 +112,7 @@ def compare(
 
 
 def _show(found: Comparison) -> None:
-    from labelcast.forecast.answer import chance_in_words
+    from labelcast.forecast.wording import chance_in_words
 
     tell(f"{found.task}: {found.metric} of {found.target_score:g}")
     for number, group in enumerate(found.groups()):
@@ -152,7 +152,7 @@ def _show_needed(found: Comparison, group: Group) -> None:
 def _show_saved(found: Comparison, group: Group) -> None:
     from rich.table import Table
 
-    from labelcast.forecast.answer import chance_in_words
+    from labelcast.forecast.wording import chance_in_words
 
     tell()
     tell(f"{group.unit.capitalize()} saved against random, and scores minus those of random:")
@@ -177,7 +177,7 @@ def _short_gap(gap: Difference) -> str:
 
 
 def _needed(one: Outcome) -> tuple[str, str, str]:
-    from labelcast.forecast.answer import chance_in_words
+    from labelcast.forecast.wording import chance_in_words
 
     beyond = f"more than {one.horizon:,}"
     ends = (beyond if n is None else f"{n:,}" for n in (one.low, one.high))

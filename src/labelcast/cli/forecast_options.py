@@ -19,7 +19,10 @@ _SCORES = (
     "lm-evaluation-harness, Inspect or Every Eval Ever."
 )
 _AT = "Labels behind each evaluation log of --scores, in order; repeatable."
-_WHICH = "The score to take from an evaluation log with several: TASK, METRIC or TASK/METRIC."
+_WHICH = (
+    "The score to take from a file with several: a column or a value of metric, task, dataset or "
+    "split; in an evaluation log TASK, METRIC or TASK/METRIC."
+)
 
 
 def _options() -> Iterator[inspect.Parameter]:
@@ -75,9 +78,12 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
     if paths or at or which:
         from labelcast.errors import InputError
-        from labelcast.forecast.given_scores import is_log, read_scores, scale_of
+        from labelcast.forecast.given_scores import scale_of
+        from labelcast.forecast.score_files import is_log, read_scores
 
         scale = scale_of(cast("Options", given))
+        if double := next((path for path in paths if paths.count(path) > 1), None):
+            raise InputError(f"--scores {double}: the file is given twice.")
         logs = [path for path in paths if is_log(path)]
         if len(logs) != len(at):
             raise InputError(

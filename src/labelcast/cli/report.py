@@ -55,6 +55,8 @@ def report(
     label_cost = asked.get("label_cost")
     if cost_per_label is not None and label_cost not in (None, cost_per_label):
         raise InputError("--cost-per-label and --label-cost differ; give only one of them.")
+    if cost_per_label is not None and asked.keys() & {"run_cost", "value"}:
+        asked["label_cost"] = cost_per_label
     prices = Prices(cost_per_label, gpu_hour, gpu_hours, currency)
     opened = None if run is None else Run.open(run)
     with waiting("Drawing the report"):

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.wording import chance_in_words, counted, rounded, shown
 
 FIRST_RUN = (
     "A first run on as few as 50 labels says more than CoS-Low: on the published curves it brings "
@@ -32,8 +33,9 @@ class LabelsNeeded(NamedTuple):
 
     `if_reached` is the best guess given that the target is reached within the horizon, with its
     interval; None where it hardly can be. `point` is the figure to quote: the best guess, None
-    where the target is probably not reached. Fewer curves reach a harder target at all, so that
-    these four may fall as the target rises; the quantiles never do.
+    where the target is probably not reached; `point_chance` is the chance that it suffices. Fewer
+    curves reach a harder target at all, so that these five may fall as the target rises; the
+    quantiles never do.
     """
 
     median: int | None
@@ -44,6 +46,7 @@ class LabelsNeeded(NamedTuple):
     if_reached_low: int | None = None
     if_reached_high: int | None = None
     point: int | None = None
+    point_chance: float | None = None
 
 
 class CurveBand(NamedTuple):
@@ -189,7 +192,7 @@ class Forecast:
         if self._first_met() is not None:
             return f"{self.headline()}{f'; {chance}' if needed.point is None else '.'}"
         if needed.point is None:
-            least = "" if needed.low is None else f" ({level}: at least {_rounded(needed.low)})"
+            least = "" if needed.low is None else f" ({level}: at least {rounded(needed.low)})"
             return f"{self.headline()}{least}; {chance}{self._given_reached()}"
         return f"{self.headline()} ({level}: {self._interval()}); {chance}"
 
@@ -210,7 +213,7 @@ class Forecast:
             return f"Reached: {score} meets the target of {aim}"
         if needed.point is None:
             return f"Probably not within {self.horizon:,} labels to reach {aim}"
-        return f"About {_counted(needed.point)} to reach {aim}"
+        return f"About {counted(needed.point)} to reach {aim}"
 
     def details(self) -> str:
         """Return what follows the headline: the interval, and the chance; may be empty."""
@@ -222,16 +225,22 @@ class Forecast:
         level = f"{100 * self.level:.4g}% interval"
         if needed.point is not None:
             return f"{level}: {self._interval()} labels. {self._chance()}."
-        least = "" if needed.low is None else f"{level}: at least {_rounded(needed.low)} labels. "
+        least = "" if needed.low is None else f"{level}: at least {rounded(needed.low)} labels. "
         return f"{least}{self._chance()}.{self._given_reached()}"
 
     def _given_reached(self) -> str:
-        reached = self.labels_needed.if_reached
-        return "" if reached is None else f" If it is reached, with about {_counted(reached)}."
+        reached, low = self.labels_needed.if_reached, self.labels_needed.low
+        if reached is None or (low is not None and reached < low):
+            return ""  # hardly a curve reaches it, and those that do are early
+        return f" If it is reached, with about {counted(reached)}."
 
     def _chance(self) -> str:
-        chance = chance_in_words(self.labels_needed.reachable)
-        return f"{chance} chance that {self.horizon:,} suffice"
+        needed, horizon = self.labels_needed, f"{self.horizon:,}"
+        chance = chance_in_words(needed.reachable)
+        if needed.point is None or needed.point_chance is None or self.met:
+            return f"{chance} chance that {horizon} suffice"
+        here = f"{chance_in_words(needed.point_chance)} chance that {rounded(needed.point)} suffice"
+        return f"{here}, {chance} that {horizon} do" if rounded(needed.point) != horizon else here
 
     def _first_met(self) -> tuple[float, float, int] | None:
         """The fewest labels whose mean score meets the target, that mean, and its runs."""
@@ -258,8 +267,8 @@ class Forecast:
 
     def _interval(self) -> str:
         needed = self.labels_needed
-        low = "0" if needed.low is None else _rounded(needed.low)
-        high = f"more than {self.horizon:,}" if needed.high is None else _rounded(needed.high)
+        low = "0" if needed.low is None else rounded(needed.low)
+        high = f"more than {self.horizon:,}" if needed.high is None else rounded(needed.high)
         return f"{low} to {high}"
 
     def advice(self) -> str:
@@ -273,6 +282,12 @@ class Forecast:
                     "runs with other seeds before you stop."
                 )
             return "Stop. An observed score meets the target already."
+        if (
+            self.next_budget is None
+            and self.observations[-1:]
+            and (self.observations[-1].budget >= self.horizon)
+        ):
+            return f"Stop, or look further with --horizon: {self.horizon:,} labels are tried."
         if self.next_budget is None:
             return f"Stop. More labels, up to {self.horizon:,}, do not look worth what they cost."
         step = f"Label up to {self.next_budget:,} and train, then --observe N=SCORE."
@@ -298,8 +313,8 @@ class Forecast:
             what = f"a training run would measure a score of {self.figure(at.mean)}"
         interval = f"{100 * self.level:.4g}%: {self.figure(at.low)} to {self.figure(at.high)}"
         return (
-            f"With {at.n:,} labels: {what} ({interval}); chance that the target is met: "
-            f"{chance_in_words(at.chance)}."
+            f"With {at.n:,} label{'' if at.n == 1 else 's'}: {what} ({interval}); chance that the "
+            f"target is met: {chance_in_words(at.chance)}."
         )
 
     @property
@@ -351,42 +366,3 @@ def _html(answer: Forecast) -> str:
 
 def _cells(tag: str, texts: tuple[str, ...]) -> str:
     return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)
-
-
-def _counted(labels: int) -> str:
-    """Write labels with two digits that mean something, and the word.
-
-    >>> _counted(1), _counted(1234)
-    ('1 label', '1,200 labels')
-    """
-    return f"{_rounded(labels)} label{'' if labels == 1 else 's'}"
-
-
-def _rounded(labels: int) -> str:
-    """Write labels with two digits that mean something."""
-    step = 10 ** max(len(str(labels)) - 2, 0)
-    return f"{round(labels / step) * step:,}"
-
-
-def shown(value: float | None) -> str:
-    """Write a score or a share with three digits that mean something.
-
-    >>> shown(0.85), shown(87.25), shown(1234.0), shown(None)
-    ('0.85', '87.2', '1,234', 'unknown')
-    """
-    if value is None:
-        return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
-
-
-def chance_in_words(share: float) -> str:
-    """Write a chance in whole percent; never 0 or 1, because it comes from sampled curves.
-
-    >>> chance_in_words(0.791), chance_in_words(1.0)
-    ('79%', 'over 99%')
-    """
-    if share > 0.99:
-        return "over 99%"
-    if share < 0.01:
-        return "under 1%"
-    return f"{share:.0%}"

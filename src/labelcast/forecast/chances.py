@@ -190,7 +190,7 @@ def _by_labels(labels: Array, weights: Array) -> Array:
 def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
     """Return the labels needed within the horizon, with their interval and the chance."""
     if question.met_by_zero_shot:
-        return LabelsNeeded(0, 0, 0, 1.0, 0, 0, 0, 0)
+        return LabelsNeeded(0, 0, 0, 1.0, 0, 0, 0, 0, 1.0)
     reachable = found.at(question.horizon)
     # A sum of all weights may be 1 less the last digit, and a higher target must not look easier.
     reachable = 1.0 if reachable > 1 - 1e-12 else reachable
@@ -218,6 +218,7 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
             within(missed + p * (reachable - missed)) for p in (POINT, tail, 1 - tail)
         )
         best = best if high is None or best is None else min(best, high)
+    point = best if reachable >= _LIKELY else None
     return LabelsNeeded(
         median=within(0.5),
         low=within(low),
@@ -226,5 +227,6 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
         if_reached=best,
         if_reached_low=least,
         if_reached_high=most,
-        point=best if reachable >= _LIKELY else None,
+        point=point,
+        point_chance=None if point is None else min(found.at(point), reachable),
     )

@@ -1,6 +1,7 @@
 """Scores in the logs of evaluation tools: lm-evaluation-harness, Inspect and Every Eval Ever."""
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,16 +97,18 @@ def chosen(scores: list[LoggedScore], which: str | None, where: str) -> LoggedSc
         InputError: there is none, or there are several.
     """
     wanted = None if which is None else which.casefold()
-    found = [
-        score
-        for score in scores
-        if wanted is None or wanted in {score.name.casefold(), *score.name.casefold().split("/")}
-    ]
+    found = [score for score in scores if wanted is None or wanted in _names(score)]
     if len(found) != 1:
         names = ", ".join(score.name for score in found or scores)[:400]
         what = "no such score" if not found else "several scores"
         raise InputError(f"{where}: {what}; choose one with --which: {names}.")
     return found[0]
+
+
+def _names(score: LoggedScore) -> set[str]:
+    """What a score may be called by: as a whole, its task, its metric with and without filter."""
+    name = score.name.casefold()
+    return {name, *name.split("/"), *re.split("[/,]", name)}
 
 
 def _harness(content: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[LoggedScore]:

@@ -20,7 +20,6 @@ from labelcast.forecast.answer import (
     PowerLaw,
     ScoreObservation,
     Target,
-    shown,
 )
 from labelcast.forecast.calibration import POOLED, Calibration, by_name
 from labelcast.forecast.chances import Chances, chances, labels_needed
@@ -39,6 +38,7 @@ from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.particles import Draws
 from labelcast.forecast.posterior import Posterior, posterior
 from labelcast.forecast.question import FROZEN, Question
+from labelcast.forecast.wording import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -117,18 +117,19 @@ def answer(
         )
     known = posterior(question, evidence.estimate if evidence else None)
     draws, found = known.final, chances(known.parts, question)
-    budget = next_budget(found, question)
+    needed, budget = labels_needed(found, question), next_budget(found, question)
+    found_by = _warnings(evidence, known, question, needed.reachable)
     return Forecast(
         level=question.level,
         auc=_auc(evidence, draws, question),
-        labels_needed=labels_needed(found, question),
+        labels_needed=needed,
         at_budget=_at_budget(draws, found, question),
         met=question.met,
         next_budget=budget,
         curve=tuple(_band(draws, n, question) for n in _curve_budgets(question)),
         curve_unit="score" if question.in_scores else "gain",
         calibration=evidence.card.name if evidence else None,
-        warnings=(*question.warnings, *warnings, *_warnings(evidence, known, question)),
+        warnings=(*question.warnings, *warnings, *found_by),
         power_law=_power_law(evidence, question),
         target=_target(question),
         answered_by=_answered_by(evidence, question),
@@ -306,25 +307,30 @@ def _answered_by(evidence: _Evidence | None, question: Question) -> tuple[str, .
     return tuple(name for name, used in sources.items() if used)
 
 
-def _warnings(evidence: _Evidence | None, known: Posterior, question: Question) -> list[str]:
-    """Return what the intervals include besides the curve, and where the evidence disagrees."""
+def _warnings(
+    evidence: _Evidence | None, known: Posterior, question: Question, reachable: float
+) -> list[str]:
+    """Return what the intervals include besides the curve, and where the evidence disagrees.
+
+    `reachable` is the chance that the target is reached.
+    """
     warnings = []
     draws = known.final
     if question.in_scores and question.target_score is None:
-        for name, values, given in (
-            ("zero-shot", draws.zero_shot, question.zero_shot),
-            ("ceiling", draws.ceiling, question.ceiling),
+        for option, name, values, given in (
+            ("zero-shot", "zero-shot score", draws.zero_shot, question.zero_shot),
+            ("ceiling", "ceiling", draws.ceiling, question.ceiling),
         ):
             if given is None:
                 _, low, high = _on_scale(values, draws, question)
                 warnings.append(
                     f"the {name} is unknown: it probably lies within {shown(low)} to {shown(high)} "
                     f"({100 * question.level:.4g}%), as on other tasks, and the intervals include "
-                    f"this uncertainty; give --{name} if you can"
+                    f"this uncertainty; give --{option} if you can"
                 )
     if not question.scores.all:
         return warnings
-    warnings += _scores_warnings(known, question)
+    warnings += _scores_warnings(known, question, reachable)
     if evidence is not None and evidence.counts:
         auc = evidence.estimate
         areas, weights = known.by_scores.areas(), known.by_scores.weights
@@ -338,7 +344,7 @@ def _warnings(evidence: _Evidence | None, known: Posterior, question: Question) 
     return warnings
 
 
-def _scores_warnings(known: Posterior, question: Question) -> list[str]:
+def _scores_warnings(known: Posterior, question: Question, reachable: float) -> list[str]:
     """Return warnings where the scores fall, scatter, or lie outside all known curves."""
     scores, show = question.scores, question.scale.from_unit
     warnings = []
@@ -366,11 +372,12 @@ def _scores_warnings(known: Posterior, question: Question) -> list[str]:
             f"{show(start):.3g}: check that both are measured in the same way"
         )
     if fall is None and scores.are_flat and learned < _CLEARLY and not question.met:
-        assumption = "" if question.frozen else ", and the forecast assumes that it does"
+        learns = not question.frozen and reachable >= 0.5
+        assumption = ", and the forecast assumes that it does" if learns else ""
         warnings.append(
             "the scores do not improve by more than their noise: perhaps this model does not learn "
-            f"the task{assumption}; compare them with the score of always giving the most frequent "
-            "answer, and measure at more labels first"
+            f"the task{assumption}; before you label more, compare them with the score of always "
+            "giving the most frequent answer"
         )
     before = known.parts[0].before
     for n, score, noise in scores.all:

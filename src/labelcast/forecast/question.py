@@ -32,6 +32,8 @@ _LEAST_GAIN = 1e-6
 _MOST_SCORES = 100_000
 _USELESS_SD = 1000.0
 _BEYOND = 4
+_PERCENT, _ALL_OF_IT = 20.0, 0.995
+"""From such a top on, a scale is not one from 0 to 1; from such a target on, it is the ceiling."""
 
 FROZEN = "linear"
 """Name of the training method, and of the recipe, that trains a head on a frozen model."""
@@ -140,12 +142,18 @@ class Question:
                 f"{scale.from_unit(ceiling):g}"
             )
         target, target_score = _target(options, zero_shot, ceiling, scale)
+        if target is not None and target >= _ALL_OF_IT:
+            warnings.append(
+                f"the ceiling is the score with {LARGEST_BUDGET:,} labels, and no curve rises "
+                "beyond: ask for 0.9 or 0.95 of the gain, or for a score below the ceiling"
+            )
         frozen = _frozen(options) and scale.metric != "loss"
         perfect = ceiling is not None and ceiling > 1 - 1e-9
         if perfect and scores.all and options.get("target_score") is not None and not frozen:
             warnings.append(
                 f"a ceiling of {scale.from_unit(1.0):g} says that this model makes no errors at "
-                "all with enough labels, and raises the forecast: leave it out unless you know that"
+                "all with enough labels, and raises the forecast: leave it out, of the task file "
+                "too, unless you know that"
             )
         return cls(
             target=target,
@@ -169,9 +177,11 @@ def _given_scores(observations: object, scale: Scale) -> list[GivenScore]:
     if not isinstance(observations, Iterable):
         raise InputError(f"--observe: expected pairs of a budget and a score, not {observations!r}")
     found = []
-    for entry in observations:
-        if not isinstance(entry, tuple | list) or not 2 <= len(entry) <= 4:
-            raise InputError(f"--observe {entry!r}: expected a budget and a score, N=SCORE")
+    for given in observations:
+        # A row of an array or a table is as good as a tuple.
+        entry = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+        if not 2 <= len(entry) <= 4:
+            raise InputError(f"--observe {given!r}: expected a budget and a score, N=SCORE")
         found.append(checked_entry(f"--observe {entry[0]}", entry, scale))
     if len(found) > _MOST_SCORES:
         raise InputError(f"--observe: {len(found):,} scores are more than {_MOST_SCORES:,}")
@@ -232,6 +242,11 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
             "with --lower-is-better the scores are read as losses; if they are error rates from 0 "
             "to 1, give --metric error"
         )
+    if not loss and _on_smaller_scale(given, scale.top):
+        warnings.append(
+            f"scores of at most 1 on a scale of {scale.top:g}: leave out --scale if they are from "
+            "0 to 1"
+        )
     with_labels = [entry for entry in given if entry.n > 0]
     kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * scale.top]
     if len(kept) < len(with_labels):
@@ -256,6 +271,13 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
     kept.sort(key=lambda e: (e.n, e.score, e.sd or 0.0, e.size or 0))
     noisy = (NoisyScore(e.n, scale.to_unit(e.score), noise(e)) for e in kept)
     return Scores(tuple(noisy)), warnings
+
+
+def _on_smaller_scale(given: list[GivenScore], top: float) -> bool:
+    """Whether scores look like shares although their scale says percent."""
+    small = [entry.n for entry in given if 0 < entry.score <= 1]
+    others = [entry.n for entry in given if entry.score > 1]
+    return top >= _PERCENT and bool(small) and max(small) >= min(others, default=0)
 
 
 def _best_above(ceiling: float, scores: Scores) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from labelcast.forecast.answer import shown
+from labelcast.forecast.wording import shown
 from labelcast.report.frame import (
     HEADROOM,
     PALETTE,

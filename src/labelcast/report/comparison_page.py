@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from labelcast.files.json_files import write_text
-from labelcast.forecast.answer import chance_in_words, shown
+from labelcast.forecast.wording import chance_in_words, shown
 from labelcast.report.comparison import COLOURS, DASHES, plot_comparison
 from labelcast.report.html import check_replaceable, render_page
 from labelcast.report.page import ends, labels

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, NamedTuple
 
-from labelcast.forecast.answer import shown
 from labelcast.forecast.distributions import normal_quantile
 from labelcast.forecast.efficiency import log_position
+from labelcast.forecast.wording import shown
 
 if TYPE_CHECKING:
     from labelcast.forecast.answer import End, Forecast

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.files.json_files import write_text
-from labelcast.forecast.answer import chance_in_words, shown
 from labelcast.forecast.efficiency import LARGEST_BUDGET
+from labelcast.forecast.wording import chance_in_words, shown
 from labelcast.report.content import Content, gather
 from labelcast.report.costs import Prices
 from labelcast.report.frame import observed

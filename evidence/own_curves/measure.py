@@ -92,7 +92,8 @@ class Measurement:
         jobs: list[SweepJob] = []
         for name in names:
             source, budgets = self._prepared(name)
-            jobs += sweep.begin([source], replace(self.settings, budgets=budgets))
+            if budgets:  # none where a task has too few examples for all of them
+                jobs += sweep.begin([source], replace(self.settings, budgets=budgets))
         known, seeds = self.rows.keys(), self.settings.seeds
         # Zero-shot, neither a seed nor a selection method changes anything.
         zero = {seeds[0]} if self.settings.selectors == (RANDOM,) else set[int]()

@@ -94,6 +94,8 @@ class Measurement:
             source, budgets = self._prepared(name)
             if budgets:  # none where a task has too few examples for all of them
                 jobs += sweep.begin([source], replace(self.settings, budgets=budgets))
+        if not jobs:
+            raise InputError(f"no task of {', '.join(names)} has enough examples for --budgets.")
         known, seeds = self.rows.keys(), self.settings.seeds
         # Zero-shot, neither a seed nor a selection method changes anything.
         zero = {seeds[0]} if self.settings.selectors == (RANDOM,) else set[int]()

@@ -288,3 +288,14 @@ def test_a_score_with_a_filter_has_several_names(tmp_path: Path) -> None:
         assert lc.read_scores(path, at=5, which=which)[0].score == 0.2
     with pytest.raises(InputError, match="several scores; choose one with --which"):
         lc.read_scores(path, at=5, which="exact_match")
+
+
+def test_the_reports_price_of_a_label_is_also_that_of_the_next_step(tmp_path: Path) -> None:
+    """--run-cost needs a price of a label, which --cost-per-label gives too."""
+    asked = ("--observe", "50=0.7", "--target-score", 0.85, "--run-cost", 5)
+    report = ("report", *asked, "--out", tmp_path / "r.html", "--json")
+    plans = [
+        labelcast(*report, option, 0.4).json["forecast"]["plan"]
+        for option in ("--cost-per-label", "--label-cost")
+    ]
+    assert plans[0] == plans[1] and plans[0]["run_cost"] == 5

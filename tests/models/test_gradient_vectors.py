@@ -16,7 +16,6 @@ from labelcast.models.adapters import encoder_layers
 from labelcast.models.encoder import Classifier
 from labelcast.models.encoding import Encoded
 from labelcast.models.gradient_vectors import classifier_vectors, gradient_vectors
-from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_encoder
 
@@ -38,23 +37,8 @@ def products(values: NDArray[np.float32]) -> Any:
 
 
 @pytest.mark.parametrize("shared", [0, 70])
-def test_without_projection_products_are_those_of_the_sketch(
-    tiny: LanguageModel, shared: int
-) -> None:
-    """Scaled by 3 / R; the norms are the lengths."""
-    pairs = pairs_of(0, shared=shared)
-    found = gradient_vectors(tiny, pairs, size=None, rank=8, batch_size=2)
-    gram = sketched_gram(tiny, pairs, rank=8, seeds=[0], batch_size=3).values.sum((0, 1)).numpy()
-    wanted = gram * 3 / 8
-    scale = np.sqrt(np.diagonal(wanted))
-    off = (products(found.values) - wanted) / (scale[:, None] * scale)
-    assert np.abs(off).max() < 1e-3  # the Gram matrix is from half precision
-    assert np.allclose(found.norms**2, np.diagonal(products(found.values)), rtol=1e-5)
-
-
-@pytest.mark.parametrize("shared", [0, 70])
 def test_complete_gradients_are_those_of_autograd(tiny: LanguageModel, shared: int) -> None:
-    """One example at a time, every number of every layer's weight, in order."""
+    """One example at a time, every number of every layer's weight, in order; norms are lengths."""
     pairs, layers = pairs_of(1, shared=shared), linear_layers(tiny)
     found = gradient_vectors(tiny, pairs, layers=layers, size=None, batch_size=4)
     weights = [layer.module.weight for layer in layers.values()]
@@ -71,40 +55,34 @@ def test_complete_gradients_are_those_of_autograd(tiny: LanguageModel, shared: i
             weight.requires_grad_(False)
         flat = torch.cat([g.flatten() for g in wanted]).numpy()
         assert np.allclose(vector, flat, atol=1e-5)
+    assert np.allclose(found.norms**2, np.diagonal(products(found.values)), rtol=1e-5)
 
 
 def test_projected_products_agree_with_exact_ones_within_the_projections_error(
     tiny: LanguageModel,
 ) -> None:
-    """The mean over seeds is the exact Gram matrix; one seed is as far off as D and R say."""
-    pairs = pairs_of(2)
-    exact = exact_gram(tiny, pairs, batch_size=3, memory=1 << 40).values[0, 0].numpy()
+    """Their mean over seeds is that of complete gradients; one seed is as far off as D says."""
+    pairs, layers = pairs_of(2), linear_layers(tiny)
+    exact = products(gradient_vectors(tiny, pairs, layers=layers, size=None, batch_size=3).values)
     lengths = np.sqrt(np.diagonal(exact))
-    scale = lengths[:, None] * lengths
     errors = np.stack(
         [
-            (products(gradient_vectors(tiny, pairs, size=2048, rank=32, seed=s).values) - exact)
-            / scale
+            products(gradient_vectors(tiny, pairs, layers=layers, size=2048, seed=s).values) - exact
             for s in range(12)
         ]
-    )
-    assert np.abs(errors).max() < 0.4
-    assert np.abs(errors.mean(0)).max() < 0.12
-    # The projection alone: standard deviation about sqrt(2 / D) at most.
-    sketched = products(gradient_vectors(tiny, pairs, size=None, rank=32).values)
-    norms = np.sqrt(np.diagonal(sketched))
-    projected = products(gradient_vectors(tiny, pairs, size=2048, rank=32).values)
-    off = np.abs(projected - sketched) / (norms[:, None] * norms)
-    assert off.max() < 4 * np.sqrt(2 / 2048)
+    ) / (lengths[:, None] * lengths)
+    # The standard deviation of one product is about sqrt(2 / D) at most.
+    assert np.abs(errors).max() < 4 * np.sqrt(2 / 2048)
+    assert np.abs(errors.mean(0)).max() < 4 * np.sqrt(2 / 2048 / 12)
 
 
 def test_batch_size_and_order_change_nothing(tiny: LanguageModel) -> None:
-    pairs = pairs_of(3, shared=70)
-    one = gradient_vectors(tiny, pairs, size=256, batch_size=1)
-    many = gradient_vectors(tiny, pairs[::-1], size=256, batch_size=5)
+    pairs, layers = pairs_of(3, shared=70), linear_layers(tiny)
+    one = gradient_vectors(tiny, pairs, layers=layers, size=256, batch_size=1)
+    many = gradient_vectors(tiny, pairs[::-1], layers=layers, size=256, batch_size=5)
     assert np.allclose(one.values, many.values[::-1], atol=1e-4)
     assert np.allclose(one.norms, many.norms[::-1], rtol=1e-4)
-    other = gradient_vectors(tiny, pairs, size=256, seed=1)
+    other = gradient_vectors(tiny, pairs, layers=layers, size=256, seed=1)
     assert not np.allclose(one.values, other.values, atol=1e-2)
 
 
@@ -123,8 +101,9 @@ def test_a_direction_is_applied_before_the_projection(tiny: LanguageModel) -> No
 
 
 def test_a_gradient_that_is_not_finite_is_named(tiny: LanguageModel) -> None:
+    layers = linear_layers(tiny)
     with pytest.raises(RunError, match="example 1: its gradient is not finite"):
-        gradient_vectors(tiny, pairs_of(5), size=64, direction=lambda name, g: g / 0)
+        gradient_vectors(tiny, pairs_of(5), layers=layers, size=64, direction=lambda name, g: g / 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

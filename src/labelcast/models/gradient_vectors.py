@@ -1,7 +1,7 @@
 """One vector per example from its gradient, projected to few numbers without storing the gradient.
 
-Shapes: N examples, S tokens, I inputs and O outputs of a layer, R rank, M numbers of a layer's
-gradient, D numbers of a vector.
+Shapes: N examples, S tokens, I inputs and O outputs of a layer, M numbers of a layer's gradient,
+D numbers of a vector.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from labelcast.models.choices import choose_batch
 from labelcast.models.encoder import Classifier
 from labelcast.models.encoder import padded as padded_with_mask
 from labelcast.models.encoding import Encoded, by_length
-from labelcast.models.gradients import sketch_matrix
-from labelcast.models.layers import Contraction, Layer, hooked, linear_layers
+from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import count_costs, gpu_rooms, plan_batches
 from labelcast.models.protocols import Progress, TorchModel
@@ -29,7 +28,6 @@ from labelcast.models.recompute import Pass
 
 SIZE = 8192
 """Numbers of a vector; the size that LESS and TIVE publish."""
-RANK = 16
 Direction = Callable[[str, Tensor], Tensor]
 """From a layer's name and gradients [n,O,I] to what counts in their place, of the same shape."""
 
@@ -52,9 +50,8 @@ def gradient_vectors(
     lm: TorchModel,
     pairs: Sequence[Encoded],
     *,
-    layers: Mapping[str, Layer] | None = None,
+    layers: Mapping[str, Layer],
     size: int | None = SIZE,
-    rank: int = RANK,
     seed: int = 0,
     direction: Direction | None = None,
     batch_size: int | None = None,
@@ -62,16 +59,12 @@ def gradient_vectors(
 ) -> GradientVectors:
     """Vectors of the gradients of each example's mean answer loss.
 
-    By default a gradient is that of fresh LoRA B matrices at B = 0, G = d^T (h A^T) for each layer,
-    scaled so that inner products estimate those of `gradients.exact_gram`.
-
     Args:
         lm: the model, weights frozen.
         pairs: encoded prompts with answers.
-        layers: plain linear layers whose complete gradients d^T h count instead, such as adapters.
+        layers: plain linear layers whose gradients d^T h count, such as adapters.
         size: D; None keeps every number of the gradients, for small layers.
-        rank: rows of A; unused with `layers`.
-        seed: of A and of the projection.
+        seed: of the projection.
         direction: applied to each layer's gradients before the projection.
         batch_size: examples at once; None chooses a number for the device.
         progress: called with the number of examples done.
@@ -79,13 +72,11 @@ def gradient_vectors(
     Raises:
         RunError: a gradient is not finite; names the example.
     """
-    chosen = linear_layers(lm) if layers is None else layers
-    sketched = chosen if layers is None else {}
-    contraction = _Projected(chosen, len(pairs), size, seed, direction, sketched, rank)
+    contraction = _Projected(layers, len(pairs), size, seed, direction)
     count = choose_batch(batch_size, lm.device.value, "gradients").value
-    costs = count_costs(lm, chosen, pairs, rank if sketched else 0)
+    costs = count_costs(lm, layers, pairs, 0)
     plan = plan_batches(lm, costs, gpu_rooms(lm), pairs, count)
-    run_batches(lm, pairs, chosen, contraction, plan=plan, progress=progress)
+    run_batches(lm, pairs, layers, contraction, plan=plan, progress=progress)
     return contraction.result()
 
 
@@ -120,7 +111,7 @@ def classifier_vectors(
         RunError: a gradient is not finite; names the example.
     """
     device = model.head.weight.device
-    contraction = _Projected(layers, len(tokens), size, seed, direction, {}, 0)
+    contraction = _Projected(layers, len(tokens), size, seed, direction)
     count = choose_batch(batch_size, device.type, "embedding").value
     if model.body.config.model_type.startswith("deberta"):
         count = 1  # its layers also project positions, which have no axis of examples
@@ -152,21 +143,14 @@ class _Projected(Contraction):
         size: int | None,
         seed: int,
         direction: Direction | None,
-        sketched: Mapping[str, Layer],
-        rank: int,
     ):
         self.size, self.seed, self.direction = size, seed, direction
-        self.scale = (3 / rank) ** 0.5 if sketched else 1.0
-        self.sketches = {
-            name: sketch_matrix(name, layer.in_features, rank, seed)
-            for name, layer in sketched.items()
-        }
         self.places: dict[str, tuple[Tensor, Tensor]] = {}
         self.starts: dict[str, int] = {}
         total = 0
         for name, layer in layers.items():
             self.starts[name] = total
-            total += layer.out_features * (rank if name in sketched else layer.in_features)
+            total += layer.out_features * layer.in_features
         self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
         self.values = torch.zeros(count, size or total)
         self.squares = torch.zeros(count, dtype=torch.float64)
@@ -178,10 +162,7 @@ class _Projected(Contraction):
         self.values[rows], self.squares[rows] = 0, 0
 
     def keep(self, name: str, h: Tensor) -> Tensor:
-        if name not in self.sketches:
-            return h
-        a = self.sketches[name] = self.sketches[name].to(h.device, h.dtype)
-        return h @ a.T
+        return h
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
         sums = self.pending[name]
@@ -197,7 +178,7 @@ class _Projected(Contraction):
             g = torch.stack([sums.pop(row) for row in seen])
             if self.direction is not None:
                 g = self.direction(name, g)
-            flat = g.flatten(1) * self.scale
+            flat = g.flatten(1)
             self.squares[seen] += flat.double().square().sum(1).cpu()
             if self.size is None:
                 start = self.starts[name]

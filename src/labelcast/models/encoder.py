@@ -165,8 +165,8 @@ class Encoder:
         size = choose_batch(batch_size, self.device.value, "embedding").value
 
         def run(rows: list[int]) -> NDArray[np.float32]:
-            batch = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id or 0)
-            batch = {name: values.to(self.device.value) for name, values in batch.items()}
+            padding = self.tokenizer.pad_token_id or 0
+            batch = padded([tokens[row] for row in rows], padding, self.device.value)
             states = self.model(**batch).last_hidden_state
             vectors: NDArray[np.float32] = (
                 self.pooling(states, batch["attention_mask"]).float().cpu().numpy()
@@ -201,6 +201,15 @@ class Encoder:
         with torch.no_grad():
             head.weight.copy_(_SCALE / length * unit)
             head.bias.zero_()
+        return head.to(self.device.value).requires_grad_(False)
+
+    def first_head(self, generator: torch.Generator | None = None) -> nn.Linear:
+        """`named_head`, or a random one if the answers' names mean nothing to the model."""
+        if self.pooling.sentence:
+            return self.named_head()
+        head = nn.Linear(self.model.config.hidden_size, len(self.answers))
+        nn.init.normal_(head.weight, std=0.02, generator=generator)
+        nn.init.zeros_(head.bias)
         return head.to(self.device.value).requires_grad_(False)
 
     def predictor(self, batch_size: int | None) -> Predict:
@@ -240,12 +249,15 @@ def choose(answers: Sequence[str], probabilities: NDArray[np.float64]) -> list[C
     return found
 
 
-def padded(sequences: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
+def padded(
+    sequences: Sequence[Sequence[int]], padding: int, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     """Tokens and mask of a batch, [N,S] each."""
-    ids = [torch.tensor(tokens) for tokens in sequences]
+    ids = [torch.tensor(tokens, dtype=torch.long) for tokens in sequences]
+    masks = [torch.ones_like(i) for i in ids]
     return {
-        "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding),
-        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding).to(device),
+        "attention_mask": pad_sequence(masks, batch_first=True).to(device),
     }
 
 

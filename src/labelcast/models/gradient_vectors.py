@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from labelcast.errors import RunError
 from labelcast.models.choices import choose_batch
-from labelcast.models.encoder import Classifier
-from labelcast.models.encoder import padded as padded_with_mask
+from labelcast.models.encoder import Classifier, padded
 from labelcast.models.encoding import Encoded, by_length
 from labelcast.models.layers import Contraction, Layer, hooked
 from labelcast.models.passes import run_batches
@@ -120,8 +119,8 @@ def classifier_vectors(
         for batch in by_length(tokens, count):
             contraction.begin(batch)
             state.count, state.rows = len(batch), batch
-            inputs = padded_with_mask([tokens[row] for row in batch], padding)
-            logits = model(**{k: v.to(device) for k, v in inputs.items()})["logits"].float()
+            inputs = padded([tokens[row] for row in batch], padding, device)
+            logits = model(**inputs)["logits"].float()
             wanted = torch.tensor([answers[row] for row in batch], device=device)
             nn.functional.cross_entropy(logits, wanted, reduction="sum").backward()
             contraction.finish(batch)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from labelcast.models.causal import LanguageModel
+from labelcast.models.encoder import padded
 from labelcast.models.encoding import by_length, encode_prompt
 from labelcast.models.loading import AnyModel
 from labelcast.models.memory import Halving
@@ -48,13 +49,7 @@ def of_texts(lm: AnyModel, texts: Sequence[str], progress: Progress) -> Arrays:
     found = {name: np.zeros(len(texts)) for name in ("entropy", "largest")}
 
     def states(rows: list[int]) -> list[Tensor]:
-        longest = max(len(tokens[row]) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for number, row in enumerate(rows):
-            ids[number, : len(tokens[row])] = torch.tensor(tokens[row])
-            mask[number, : len(tokens[row])] = 1
-        hidden = run(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
+        hidden = run(**padded([tokens[row] for row in rows], 0, device)).last_hidden_state
         return [hidden[number, : len(tokens[row])].float() for number, row in enumerate(rows)]
 
     for batch, hidden in Halving().run(by_length(tokens, _BATCH), states):

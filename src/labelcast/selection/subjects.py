@@ -137,7 +137,8 @@ class _Texts:
         self.lm, self.padding = lm, lm.tokenizer.pad_token_id or 0
         self.tokens = lm.tokens(example.prompt for example in examples)
         self.answers = [lm.answers.index(answer) for answer in given]
-        self.model = Classifier(lm.model, lm.pooling, _head(lm, seed))
+        head = lm.first_head(torch.Generator().manual_seed(seed))
+        self.model = Classifier(lm.model, lm.pooling, head)
         width = lm.model.config.hidden_size
         self.adapters = _adapters(encoder_layers(lm.model), width, settings, seed)
 
@@ -146,8 +147,7 @@ class _Texts:
         return self.adapters.layers() | {"head": Layer(head, head.in_features, head.out_features)}
 
     def loss(self, rows: Sequence[int]) -> Tensor:
-        batch = padded([self.tokens[row] for row in rows], self.padding)
-        batch = {name: values.to(self.lm.device.value) for name, values in batch.items()}
+        batch = padded([self.tokens[row] for row in rows], self.padding, self.lm.device.value)
         with self.adapters.attached():
             logits = self.model(**batch)["logits"].float()
         wanted = torch.tensor([self.answers[row] for row in rows], device=logits.device)
@@ -181,15 +181,3 @@ def _adapters(layers: dict[str, Layer], width: int, settings: WarmUp, seed: int)
     made = Adapters(layers, rank=rank, alpha=alpha, dropout=settings.dropout, seed=seed)
     made.eval().requires_grad_(False)
     return made
-
-
-def _head(lm: Encoder, seed: int) -> nn.Linear:
-    """A head from the answers' names, or a random one if these mean nothing to the model."""
-    if lm.pooling.sentence:
-        return lm.named_head()
-    head = nn.Linear(lm.model.config.hidden_size, len(lm.answers))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        head.weight.normal_(std=0.02, generator=generator)
-        head.bias.zero_()
-    return head.to(lm.device.value).requires_grad_(False)

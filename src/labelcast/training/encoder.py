@@ -86,8 +86,7 @@ class EncoderBackend:
             settings = training_arguments(recipe, seed, path, device, placement.in_bf16)
             set_seed(seed)  # for a head that starts at random
             lm.model.requires_grad_(True)
-            head = lm.named_head() if lm.pooling.sentence else _random_head(lm)
-            model = classifier(lm.model, lm.pooling, head.requires_grad_(True))
+            model = classifier(lm.model, lm.pooling, lm.first_head().requires_grad_(True))
             return SteadyTrainer(
                 model=model,
                 optimizers=(_optimizer(model, recipe), None),
@@ -173,13 +172,6 @@ def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": list(model.head.parameters()), "lr": recipe.head_learning_rate or rate},
     ]
     return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
-
-
-def _random_head(lm: Encoder) -> nn.Linear:
-    head = nn.Linear(lm.model.config.hidden_size, len(lm.answers))
-    nn.init.normal_(head.weight, std=0.02)
-    nn.init.zeros_(head.bias)
-    return head.to(lm.device.value)
 
 
 def _save_pooling(lm: Encoder, folder: Path) -> None:

@@ -43,14 +43,13 @@ def attention_given(lm: TorchModel, tokens: Sequence[int], last: int, layer: int
     module = getattr(block, "self_attn", None) or getattr(block, "attn", None)
     if module is not None:
         before = lm.model.config._attn_implementation
-        handle = module.register_forward_hook(hook)
         lm.model.set_attn_implementation("eager")
         try:
-            ids = torch.tensor([list(tokens)], device=lm.input_device)
-            lm.model(input_ids=ids, use_cache=False, logits_to_keep=1)
+            with module.register_forward_hook(hook):
+                ids = torch.tensor([list(tokens)], device=lm.input_device)
+                lm.model(input_ids=ids, use_cache=False, logits_to_keep=1)
         finally:
             lm.model.set_attn_implementation(before)
-            handle.remove()
     if not found:
         raise InputError(
             f"model {lm.name}: the attention of its layer {layer} cannot be read. Use another "

@@ -258,11 +258,8 @@ def head_reads(lm: TorchModel, choose: Callable[[Tensor], Tensor]) -> Iterator[N
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (choose(args[0]), *args[1:])
 
-    handle = lm.model.get_output_embeddings().register_forward_pre_hook(hook)
-    try:
+    with lm.model.get_output_embeddings().register_forward_pre_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _per_position(lm: TorchModel) -> list[nn.Module]:

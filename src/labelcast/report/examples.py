@@ -63,8 +63,7 @@ def read_confidence(run: Run) -> PoolConfidence | None:
     path = run.file("confidence.parquet")
     if not path.exists():
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         values = pickable(path)
     picked = [draw.index for draw in read_draws(run, ["low"]) if draw.index < len(values)]
     usable = np.sort(values[np.isfinite(values)])

@@ -51,9 +51,8 @@ def k_means(vectors: Vectors, clusters: int, seed: int) -> tuple[Vectors, Counts
     if clusters >= len(rows) or len(rows) <= 1024:
         clusters = min(clusters, len(np.unique(rows, axis=0)))
     state = int(rng.integers(2**31))
-    with warnings.catch_warnings():
-        # Duplicates leave fewer clusters than asked for, as the docstring says.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # Duplicates leave fewer clusters than asked for, as the docstring says.
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         fitted = kind(clusters, n_init=1, max_iter=_ITERATIONS, random_state=state).fit(rows)
     centres = fitted.cluster_centers_.astype(np.float32)
     labels = assign(vectors, centres)

@@ -146,8 +146,7 @@ def fitted_head(vectors: Vectors, gold: np.ndarray, count: int, c: float) -> nn.
         bias[seen] = 0.0
     else:
         model = LogisticRegression(C=c, max_iter=_ITERATIONS)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             model.fit(scaled / size, gold)
         two = len(seen) == 2  # then it has the second one's weights only
         rows = np.vstack([np.zeros_like(model.coef_), model.coef_]) if two else model.coef_

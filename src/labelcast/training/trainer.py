@@ -84,11 +84,8 @@ def answers_only(head: nn.Module | None, predicts: Tensor) -> Iterator[None]:
         complete = bool(states) and states[0].shape[:2] == predicts.shape
         return (states[0][predicts], *states[1:]) if complete else None
 
-    hook = head.register_forward_pre_hook(select)
-    try:
+    with head.register_forward_pre_hook(select):
         yield
-    finally:
-        hook.remove()
 
 
 def predicts_answer(labels: Tensor) -> Tensor:
@@ -256,8 +253,7 @@ def quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with quietly(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly(), warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logging.disable(level)

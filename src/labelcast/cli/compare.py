@@ -126,7 +126,7 @@ def _show(found: Comparison) -> None:
         tell(f"{pair.first} needs fewer labels than {pair.second}: chance {fewer}; more: {more}.")
         for gap in pair.differences:
             plural = "s" * (gap.seeds > 1)
-            tell(f"  at {gap.budget:,} labels: {_gap(gap)}, {gap.seeds} shared seed{plural}")
+            tell(f"  at {gap.budget:,} labels: {gap.text()}, {gap.seeds} shared seed{plural}")
 
 
 def _show_needed(found: Comparison, group: Group) -> None:
@@ -165,11 +165,6 @@ def _show_saved(found: Comparison, group: Group) -> None:
         cells += [chance_in_words(one.chance), *(measured.get(n, "") for n in budgets)]
         table.add_row(*map(cell, cells))
     stdout().print(table)
-
-
-def _gap(gap: Difference) -> str:
-    interval = "" if gap.low is None else f" ({gap.low:+.3f} to {gap.high:+.3f})"
-    return f"{gap.mean:+.3f}{interval}"
 
 
 def _short_gap(gap: Difference) -> str:

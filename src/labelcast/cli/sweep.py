@@ -267,16 +267,9 @@ def _estimate(
 def _show(
     found: Sweep, tasks: Sequence[str], settings: SweepSettings, jobs: int, as_json: bool
 ) -> None:
-    from labelcast.sweeps.scores import curve_name
-
     curves = found.write_curves()
     failed = [row for row in found.scores.rows() if row.error and row.task in tasks]
-    names = [
-        curve_name(task, selector, order)
-        for task in tasks
-        for order in settings.stages.orders
-        for selector in settings.selectors
-    ]
+    names = settings.curve_names(tasks)
     if as_json:
         print_json(
             {

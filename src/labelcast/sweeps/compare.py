@@ -290,8 +290,7 @@ def _selected(one: Outcome, saving: Saving | None) -> Outcome:
     )
     if saving is not None and saving.differences:
         last = saving.differences[-1]
-        interval = "" if last.low is None else f" ({last.low:+.3f} to {last.high:+.3f})"
-        note += f"; at {last.budget:,} labels it scored {last.mean:+.3f}{interval} against random"
+        note += f"; at {last.budget:,} labels it scored {last.text()} against random"
     else:
         note += f"; {beside_random(one.selector, max(one.measured))}"
     return replace(one, warnings=(note, *one.warnings))

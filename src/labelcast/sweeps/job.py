@@ -11,7 +11,10 @@ import gc
 import shutil
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,7 @@ from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
+from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, WarmStart
 from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, subtasks_of, target_of
@@ -78,6 +82,11 @@ class SweepSettings:
             raise InputError("--select: different methods, separated by commas.")
         if self.test_size < 1:
             raise InputError(f"--test-size {self.test_size}: at least 1 test example is needed.")
+
+    def curve_names(self, tasks: Iterable[str]) -> list[str]:
+        """The names of the curves of some tasks in `curve.json`."""
+        names = product(tasks, self.stages.orders, self.selectors)
+        return [curve_name(task, selector, order) for task, order, selector in names]
 
 
 @dataclass(frozen=True)
@@ -250,14 +259,8 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
             progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
         lm, facts = tuned.lm, facts | tuned.log.facts()
-    done = 0
-
-    def on_batch(count: int) -> None:
-        nonlocal done
-        done += count
-        report(JobProgress("scoring", done, len(splits.test)))
-
-    found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=on_batch)
+    progress = _counted(report, "scoring", len(splits.test))
+    found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=progress)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return job.row(
@@ -269,6 +272,18 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
         test_digest=splits.test_digest,
         fingerprint=fingerprint,
     )
+
+
+def _counted(report: ReportProgress, stage: str, total: int) -> Progress:
+    """A function that counts what is done of a stage and reports it."""
+    done = 0
+
+    def progress(more: int) -> None:
+        nonlocal done
+        done += more
+        report(JobProgress(stage, done, total))
+
+    return progress
 
 
 def _model_and_labels(
@@ -287,17 +302,6 @@ def _model_and_labels(
     report(JobProgress("selecting", 0, job.budget))
     if job.placement.processes > 1:  # they train an outline, which has no weights
         lm = _KEPT.model(replace(job, budget=0), backend, start).for_answers(answers)
-
-    def on_signal(name: str, count: int) -> Progress:
-        done = 0
-
-        def on_examples(more: int) -> None:
-            nonlocal done
-            done += more
-            report(JobProgress(name, done, count))
-
-        return on_examples
-
     target = target_of(job.source, splits.test, lm.render, _KEPT.read)
     chosen = select_labels(
         job.selector,
@@ -312,7 +316,7 @@ def _model_and_labels(
         task_ids=subtasks_of(job.source, splits.order),
         target_ids=subtasks_of(job.source, target, target=True),
         folder=job.out and job.out / "signals" / job.name,
-        on_signal=on_signal,
+        on_signal=partial(_counted, report),
     )
     seconds = time.monotonic() - begun
     # A method may have changed the model.

@@ -34,6 +34,11 @@ class Difference(NamedTuple):
     low: float | None
     high: float | None
 
+    def text(self) -> str:
+        """The mean, with its interval if there is one."""
+        interval = "" if self.low is None else f" ({self.low:+.3f} to {self.high:+.3f})"
+        return f"{self.mean:+.3f}{interval}"
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -21,7 +21,7 @@ from labelcast.runs.run import Run, versions
 from labelcast.sweeps.extension import extended
 from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings
 from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
-from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curve_name, curves_of
+from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curves_of
 from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
 from labelcast.sweeps.task_data import SweepTask, check_data
@@ -141,12 +141,7 @@ def sweep(
             "Then give retry_failed=True."
         )
     curves = found.write_curves()
-    names = [
-        curve_name(one.task.name, method, order)
-        for one in chosen
-        for order in settings.stages.orders
-        for method in selectors
-    ]
+    names = settings.curve_names(one.task.name for one in chosen)
     return {name: curves[name] for name in names}
 
 

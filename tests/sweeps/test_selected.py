@@ -121,7 +121,7 @@ def test_a_task_is_embedded_once(place: Place, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(signals.SignalStore, "_computed", counted)
     for job in jobs:
-        selected._STORES.clear()  # as in a new process
+        selected._store.cache_clear()  # as in a new process
         assert job.run().error == ""
     assert embedded == [180]
     assert all(np.array_equal(Spread.embedded[0], other) for other in Spread.embedded)

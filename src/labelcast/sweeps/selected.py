@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,18 +119,12 @@ def select_labels(
     return tuple(pool[position] for position in chosen.positions)
 
 
-_STORES: dict[Path | None, SignalStore] = {}
-
-
+@lru_cache(maxsize=1)
 def _store(folder: Path | None) -> SignalStore:
     """The signals of a folder, also kept in this process until it uses another folder."""
-    if folder not in _STORES:
-        _STORES.clear()
-        kept = folder
-        try:
-            if folder is not None:
-                make_folder(folder)
-        except OSError:  # a machine of a cluster without the sweep's disk
-            kept = None
-        _STORES[folder] = SignalStore(kept)
-    return _STORES[folder]
+    try:
+        if folder is not None:
+            make_folder(folder)
+    except OSError:  # a machine of a cluster without the sweep's disk
+        folder = None
+    return SignalStore(folder)

@@ -108,29 +108,23 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def counted(label: str, total: int | None) -> Callable[[int], None]:
-    """A function that counts progress and prints it as lines on stderr; see `_Lines`."""
-    return _Lines(label, total).advance
+    """A function that counts progress and prints lines: after 10 seconds, 20, 40, ..."""
+    begin, following, done = time.monotonic(), 10.0, 0
 
-
-class _Lines:
-    """Progress as lines: the first after 10 seconds, each later one after twice the time."""
-
-    def __init__(self, label: str, total: int | None) -> None:
-        self.label, self.total = label, total
-        self.begin, self.next, self.done = time.monotonic(), 10.0, 0
-
-    def advance(self, done: int) -> None:
-        """Count what is done, and print a line if it is time."""
-        self.done += done
-        spent = time.monotonic() - self.begin
-        if spent < self.next or not self.done:
+    def advance(more: int) -> None:
+        nonlocal following, done
+        done += more
+        spent = time.monotonic() - begin
+        if spent < following or not done:
             return
-        self.next = 2 * spent
-        if not self.total or self.done >= self.total:
-            say(f"{self.label}: {self.done:,} done")
+        following = 2 * spent
+        if not total or done >= total:
+            say(f"{label}: {done:,} done")
         else:
-            left = spent * (self.total - self.done) / self.done
-            say(f"{self.label}: {self.done:,} of {self.total:,}, {span(left, left)} left")
+            left = spent * (total - done) / done
+            say(f"{label}: {done:,} of {total:,}, {span(left, left)} left")
+
+    return advance
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_minilm_tells_sentiment_from_names() -> None:
     texts = ["a wonderful, moving film", "dull, boring and far too long"]
     found = lm.predictor(None)(texts, 1, lambda done: None)
     assert [one.answer for one in found] == ["positive", "negative"]
-    assert describe("minilm").parameters == 22_713_216
+    assert describe("minilm")[1] == 22_713_216
     assert lm.identity.hub_id == "minilm"
 
 

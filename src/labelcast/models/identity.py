@@ -41,14 +41,6 @@ class ModelIdentity:
     architecture: dict[str, int | str | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Description:
-    """A model's identity and its number of weights."""
-
-    identity: ModelIdentity
-    parameters: int
-
-
 def identify(spec: str, config: Any, tokenizer: Any, *, encoder: bool = False) -> ModelIdentity:
     """The identity of a model with a transformers config and tokenizer."""
     hub_id = spec if spec in (NAME, ENCODER) or not Path(spec).exists() else None

@@ -17,7 +17,7 @@ from typing import Any
 from labelcast.errors import InputError, brief, is_out_of_memory
 from labelcast.files.untrusted import refuse_special
 from labelcast.models import embedded
-from labelcast.models.causal import LanguageModel
+from labelcast.models.causal import LanguageModel as LanguageModel
 from labelcast.models.checks import (
     check_complete,
     check_config,
@@ -37,19 +37,8 @@ from labelcast.models.choices import (
 )
 from labelcast.models.encoder import Encoder, read_pooling
 from labelcast.models.four_bit import compute_alike, light_import
-from labelcast.models.identity import Description, identify
+from labelcast.models.identity import ModelIdentity, identify
 from labelcast.models.memory import numbered
-
-__all__ = [
-    "AnyModel",
-    "LanguageModel",
-    "describe",
-    "load_any",
-    "load_encoder",
-    "load_model",
-    "load_unweighted",
-    "weights_folder",
-]
 
 AnyModel = LanguageModel | Encoder
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
@@ -155,16 +144,8 @@ def _load_encoder(spec: str, folder: str, config: Any, device: str, dtype: str) 
         from transformers import AutoModel
 
         tokenizer, pooling = _tokenizer(spec, folder, config), read_pooling(spec, folder)
-        model, found = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            dtype=kind.value,
-            device_map=None if chosen.value == "cpu" else {"": chosen.value},
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        places = None if chosen.value == "cpu" else {"": chosen.value}
+        model, found = _weights(AutoModel, folder, config, kind.value, places)
     # A pooler is part of a head that is not used, and many files lack it.
     missing = [name for name in found["missing_keys"] if not name.startswith("pooler.")]
     check_complete(spec, {**found, "missing_keys": missing})
@@ -197,22 +178,28 @@ def _load_causal(spec: str, folder: str, config: Any, device: str, dtype: str) -
         from transformers import AutoModelForCausalLM
 
         tokenizer = _tokenizer(spec, folder, config)
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=chosen_dtype.value,
-            device_map="auto" if spread else places,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        where = "auto" if spread else places
+        model, found = _weights(AutoModelForCausalLM, folder, config, chosen_dtype.value, where)
     check_complete(spec, found)
     check_quantised(spec, model)
     model.eval().requires_grad_(False)
     compute_alike(model)
     identity = identify(spec, config, tokenizer)
     return LanguageModel(model, tokenizer, identity, chosen_device, chosen_dtype)
+
+
+def _weights(made: Any, folder: str, config: Any, dtype: Any, places: Any) -> Any:
+    """A model with its weights on some devices, and what transformers says about these."""
+    return made.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        device_map=places,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -243,10 +230,10 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> AnyM
     return LanguageModel(bare, tokenizer, identify(spec, config, tokenizer), device, chosen)
 
 
-def describe(spec: str) -> Description:
-    """A model's identity and size, without reading its weights."""
+def describe(spec: str) -> tuple[ModelIdentity, int]:
+    """A model's identity and its number of weights, which are not read."""
     lm = load_unweighted(spec, Choice("cpu", "not run"))
-    return Description(lm.identity, _count_weights(lm.model.config))
+    return lm.identity, _count_weights(lm.model.config)
 
 
 def weights_folder(spec: str) -> str:

@@ -14,7 +14,7 @@ from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
 from labelcast.files.untrusted import check_new_folder, refuse_links
 from labelcast.models.checks import check_answers
-from labelcast.models.identity import KIND, Description
+from labelcast.models.identity import KIND
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run, versions
@@ -223,7 +223,7 @@ class Sweep:
             raise InputError("--task: a task is given twice.")
         check_recipe(settings.recipe, settings.model)
         tasks = [self._with_group_by(source) for source in tasks]
-        now = _content(tasks, settings, describe(settings.model))
+        now = _content(tasks, settings)
         if self._joined(now) != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():
                 # Another process may have started or extended this sweep meanwhile.
@@ -302,10 +302,11 @@ class Sweep:
         return curves
 
 
-def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Description) -> SweepFile:
-    encoder = model.identity.architecture.get(KIND) == "encoder"
+def _content(tasks: Sequence[SweepTask], settings: SweepSettings) -> SweepFile:
+    identity, parameters = describe(settings.model)
+    encoder = identity.architecture.get(KIND) == "encoder"
     for source in (*tasks, *settings.stages.tasks) if encoder else ():
-        check_answers(model.identity.name, source.task.answers, f"task {source.task.name}")
+        check_answers(identity.name, source.task.answers, f"task {source.task.name}")
     after_labelling = check_selectors(
         settings.selectors,
         encoder=encoder,
@@ -320,7 +321,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings, model: Descrip
     }
     return SweepFile.model_validate(
         {
-            "model": asdict(model.identity) | {"parameters": model.parameters},
+            "model": asdict(identity) | {"parameters": parameters},
             "recipe": settings.recipe.model_dump(mode="json"),
             "recipe_digest": settings.recipe.digest,
             "test_size": settings.test_size,

@@ -215,13 +215,21 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
     """Do a job; raises InputError for bad data or settings, and RunError if the work fails."""
     import torch
 
-    if job.settings.threads:
-        torch.set_num_threads(job.settings.threads)
-    backend = backend_of(job.settings.recipe, job.settings.model)
+    settings = job.settings
+    key = (settings.model, settings.recipe, job.placement, job.selector)
+    if key in _KEPT.no_memory and job.budget:
+        # Another budget needs as much: its job would fail after the same minutes.
+        raise NoMemoryError(_KEPT.no_memory[key])
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    backend = backend_of(settings.recipe, settings.model)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", LabelcastWarning)
-            row = _tune_and_score(job, backend, report)
+            row = _tuned_score(job, backend, report)
+    except NoMemoryError as error:
+        _KEPT.no_memory[key] = str(error)
+        raise
     finally:
         # Free the memory for the next job.
         gc.collect()
@@ -229,18 +237,6 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
             torch.cuda.empty_cache()
     notes = [str(w.message) for w in caught if issubclass(w.category, LabelcastWarning)]
     return row.model_copy(update={"notes": notes})
-
-
-def _tune_and_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:
-    key = (job.settings.model, job.settings.recipe, job.placement, job.selector)
-    if key in _KEPT.no_memory and job.budget:
-        # Another budget needs as much: its job would fail after the same minutes.
-        raise NoMemoryError(_KEPT.no_memory[key])
-    try:
-        return _tuned_score(job, backend, report)
-    except NoMemoryError as error:
-        _KEPT.no_memory[key] = str(error)
-        raise
 
 
 def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> ScoreRow:

@@ -62,7 +62,7 @@ def test_the_share_of_the_papers_budgets() -> None:
     """At the published budgets exactly a fifth of the labels validates."""
     splits = Splits.make(pool(1003), 3, seed=0)
     for budget in (50, 100, 200, 500, 1000):
-        assert len(splits.budget(budget).validation) == budget / 5
+        assert len(splits.budget(budget, 0.2).validation) == budget / 5
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["yes", "no"])), min_size=12), seeds)
@@ -95,7 +95,6 @@ def test_a_given_test_set() -> None:
     assert len(splits.test) == 10
     assert not set(contents(splits.order)) & set(contents(pool(20)))
     assert splits.largest_budget == 30
-    assert len(Splits.make(pool(50), None, test=pool(20), seed=0).test) == 20
     assert len(Splits.make(pool(50), 90, test=pool(20), seed=0).test) == 20
 
 
@@ -112,9 +111,9 @@ def test_too_few_says_how_many_are_missing() -> None:
         Splits.make(pool(15), 20, seed=0)
     splits = Splits.make(pool(30), 20, seed=0)
     with pytest.raises(InputError, match="needs 40 more labelled"):
-        splits.budget(50)
+        splits.budget(50, 0.2)
     with pytest.raises(InputError, match="2 or more"):
-        splits.budget(1)
+        splits.budget(1, 0.2)
     with pytest.raises(InputError, match="at least 1"):
         Splits.make(pool(15), 0, seed=0)
     with pytest.raises(InputError, match="test set is empty"):

@@ -40,7 +40,7 @@ class Splits:
     def make(
         cls,
         examples: Iterable[Example],
-        test_size: int | None,
+        test_size: int,
         *,
         seed: int,
         split_seed: int = 0,
@@ -50,7 +50,7 @@ class Splits:
 
         Args:
             examples: labelled; of several with the same content one is used.
-            test_size: how many to test on, at least 1; None uses all of `test`.
+            test_size: how many to test on, at least 1.
             seed: seed of the training order.
             split_seed: seed of the test set, so that several seeds can share it.
             test: labelled; if given, the test set is drawn from these, and no training example has
@@ -59,14 +59,14 @@ class Splits:
         Raises:
             InputError: an example has no answer, or there are too few; says how many are missing.
         """
-        if test_size is not None and test_size < 1:
+        if test_size < 1:
             raise InputError(f"--test-size {test_size}: must be at least 1.")
         unique = _distinct(examples)
         if test is None:
             ranked = _ranked(unique, "test", split_seed)
-            if test_size is None or len(ranked) < test_size:
+            if len(ranked) < test_size:
                 raise InputError(
-                    f"a test set of {test_size} needs {(test_size or 0) - len(ranked)} more "
+                    f"a test set of {test_size} needs {test_size - len(ranked)} more "
                     f"labelled examples: there are {len(ranked)} different ones."
                 )
             return cls(ranked[:test_size], _ranked(ranked[test_size:], "train", seed))
@@ -95,7 +95,7 @@ class Splits:
         """16 hexadecimal digits for the contents of the test set, whatever their order."""
         return digest(self.test)
 
-    def budget(self, size: int, validation_share: float = 0.2) -> Budget:
+    def budget(self, size: int, validation_share: float) -> Budget:
         """The `size` >= 2 labels of a budget; a share of them, at least one, validates.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labelcast.errors import InputError, brief
 
 if TYPE_CHECKING:
-    from labelcast.models.protocols import Differentiable, TorchModel
+    from labelcast.models.protocols import Reader
     from labelcast.tasks.prompts import Example
 
 _USUAL_LENGTH = 512
@@ -51,7 +51,7 @@ def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
 
 
 def encoded(
-    lm: TorchModel | Differentiable,
+    lm: Reader,
     examples: Sequence[Example],
     between: Sequence[int] = (),
     end: Sequence[int] = (),

@@ -23,20 +23,16 @@ Progress = Callable[[int], None]
 """Called with the number of examples done since the last call."""
 
 
-class TorchModel(Protocol):
-    """A causal transformers model that runs in this process; see `causal.LanguageModel`."""
+class Reader(Protocol):
+    """A causal model that reads tokens."""
 
     @property
     def name(self) -> str:
         """What the user called the model."""
 
     @property
-    def model(self) -> Any:
-        """The transformers model."""
-
-    @property
     def tokenizer(self) -> Any:
-        """Its tokenizer."""
+        """Its transformers tokenizer."""
 
     @property
     def context(self) -> int:
@@ -45,6 +41,14 @@ class TorchModel(Protocol):
     @property
     def device(self) -> Choice[str]:
         """Where it runs."""
+
+
+class TorchModel(Reader, Protocol):
+    """A transformers model that runs in this process; see `causal.LanguageModel`."""
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
 
     @property
     def dtype(self) -> Choice[torch.dtype]:
@@ -78,24 +82,8 @@ class Predictor(Protocol):
         """What answers one list of prompts after another; it may keep what they share."""
 
 
-class Differentiable(Protocol):
+class Differentiable(Reader, Protocol):
     """Has a loss on given answers whose gradients can be compared."""
-
-    @property
-    def name(self) -> str:
-        """What the user called the model."""
-
-    @property
-    def device(self) -> Choice[str]:
-        """Where it runs."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its transformers tokenizer."""
-
-    @property
-    def context(self) -> int:
-        """The longest input in tokens."""
 
     def gram(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,9 +69,8 @@ class CosLow:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values, without the matrices and the layers' names."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in ("cosines", "layers", "grams"):
-            del values[name]
+        left_out = ("cosines", "layers", "grams")
+        values = {name: value for name, value in vars(self).items() if name not in left_out}
         return values | {"ids": list(self.ids), "per_seed": list(self.per_seed)}
 
 

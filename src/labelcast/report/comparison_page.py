@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from labelcast.files.json_files import write_text
 from labelcast.forecast.wording import chance_in_words, shown
@@ -64,7 +64,7 @@ def render_comparison(found: Comparison) -> str:
         best=best,
         second=second,
         charts=charts,
-        keys=[_Key.of(number) for number in range(len(numbers))],
+        keys=[_key(number) for number in range(len(numbers))],
         fewer={(one.first, one.second): one.fewer for one in pairs}
         | {(one.second, one.first): one.more for one in pairs},
         scored=sorted({n for one in found.candidates for n in one.measured}),
@@ -84,14 +84,7 @@ def _two_best(group: Group) -> tuple[Outcome, Outcome | None]:
     return ranked[0], ranked[1] if len(ranked) > 1 else None
 
 
-class _Key(NamedTuple):
-    """How a candidate's line looks: its colour, and its dashes as SVG takes them."""
-
-    colour: str
-    dashes: str
-
-    @classmethod
-    def of(cls, number: int) -> _Key:
-        """That of the chart."""
-        dashes = DASHES[number // len(COLOURS) % len(DASHES)]
-        return cls(_HUES[COLOURS[number % len(COLOURS)]], " ".join(map(str, dashes)))
+def _key(number: int) -> dict[str, str]:
+    """How a candidate's line looks in the chart: its colour, and its dashes as in SVG."""
+    dashes = " ".join(map(str, DASHES[number // len(COLOURS) % len(DASHES)]))
+    return {"colour": _HUES[COLOURS[number % len(COLOURS)]], "dashes": dashes}

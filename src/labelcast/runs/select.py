@@ -57,16 +57,9 @@ class SelectedExample:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a method may use beside the pool.
+    """What a method may use in addition to the pool; see `select`.
 
-    Attributes:
-        model: a name as `load_model` takes it, or a loaded model; None takes a run's own. Another
-            model than the run's computes its own confidences.
-        group_by: the field of the records that tells the tasks apart.
-        target: labelled examples of the target task.
-        device, dtype: of a model that is loaded by its name.
-        signals: the folder that keeps signals; None takes ``RUN/signals``, or keeps none.
-        on_signal: makes the progress of a signal.
+    Another model than the run's computes its own confidences.
     """
 
     model: str | AnyModel | None = None

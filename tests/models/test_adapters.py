@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from labelcast.models.adapters import Adapters, attention_layers
 from labelcast.models.attention import attention_given
-from labelcast.models.gradient_vectors import gradient_vectors
+from labelcast.models.gradient_vectors import Projection, gradient_vectors
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 
@@ -72,7 +72,7 @@ def test_gradients_of_adapters_are_those_of_autograd(
     """In a batch, with and without a shared prefix."""
     pairs, layers = random_pairs(2, count=3, shared=shared), adapters.layers()
     with adapters.attached():
-        found = gradient_vectors(lm, pairs, layers=layers, size=None, batch_size=3)
+        found = gradient_vectors(lm, pairs, layers, Projection(None, batch_size=3))
     weights = [layer.module.get_parameter("weight") for layer in layers.values()]
     for pair, vector in zip(pairs, found.values, strict=True):
         adapters.requires_grad_(True)

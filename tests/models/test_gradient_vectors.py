@@ -15,7 +15,7 @@ from labelcast.errors import RunError
 from labelcast.models.adapters import encoder_layers
 from labelcast.models.encoder import Classifier
 from labelcast.models.encoding import Encoded
-from labelcast.models.gradient_vectors import classifier_vectors, gradient_vectors
+from labelcast.models.gradient_vectors import Projection, classifier_vectors, gradient_vectors
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel, load_encoder
 
@@ -40,7 +40,7 @@ def products(values: NDArray[np.float32]) -> Any:
 def test_complete_gradients_are_those_of_autograd(tiny: LanguageModel, shared: int) -> None:
     """One example at a time, every number of every layer's weight, in order; norms are lengths."""
     pairs, layers = pairs_of(1, shared=shared), linear_layers(tiny)
-    found = gradient_vectors(tiny, pairs, layers=layers, size=None, batch_size=4)
+    found = gradient_vectors(tiny, pairs, layers, Projection(None, batch_size=4))
     weights = [layer.module.weight for layer in layers.values()]
     for pair, vector in zip(pairs, found.values, strict=True):
         for weight in weights:
@@ -63,11 +63,11 @@ def test_projected_products_agree_with_exact_ones_within_the_projections_error(
 ) -> None:
     """Their mean over seeds is that of complete gradients; one seed is as far off as D says."""
     pairs, layers = pairs_of(2), linear_layers(tiny)
-    exact = products(gradient_vectors(tiny, pairs, layers=layers, size=None, batch_size=3).values)
+    exact = products(gradient_vectors(tiny, pairs, layers, Projection(None, batch_size=3)).values)
     lengths = np.sqrt(np.diagonal(exact))
     errors = np.stack(
         [
-            products(gradient_vectors(tiny, pairs, layers=layers, size=2048, seed=s).values) - exact
+            products(gradient_vectors(tiny, pairs, layers, Projection(2048, s)).values) - exact
             for s in range(12)
         ]
     ) / (lengths[:, None] * lengths)
@@ -78,11 +78,11 @@ def test_projected_products_agree_with_exact_ones_within_the_projections_error(
 
 def test_batch_size_and_order_change_nothing(tiny: LanguageModel) -> None:
     pairs, layers = pairs_of(3, shared=70), linear_layers(tiny)
-    one = gradient_vectors(tiny, pairs, layers=layers, size=256, batch_size=1)
-    many = gradient_vectors(tiny, pairs[::-1], layers=layers, size=256, batch_size=5)
+    one = gradient_vectors(tiny, pairs, layers, Projection(256, batch_size=1))
+    many = gradient_vectors(tiny, pairs[::-1], layers, Projection(256, batch_size=5))
     assert np.allclose(one.values, many.values[::-1], atol=1e-4)
     assert np.allclose(one.norms, many.norms[::-1], rtol=1e-4)
-    other = gradient_vectors(tiny, pairs, layers=layers, size=256, seed=1)
+    other = gradient_vectors(tiny, pairs, layers, Projection(256, 1))
     assert not np.allclose(one.values, other.values, atol=1e-2)
 
 
@@ -95,15 +95,16 @@ def test_a_direction_is_applied_before_the_projection(tiny: LanguageModel) -> No
         assert g.shape[1:] == shapes[name]
         return g.sign()
 
-    found = gradient_vectors(tiny, pairs, layers=layers, size=None, direction=sign)
-    plain = gradient_vectors(tiny, pairs, layers=layers, size=None)
+    found = gradient_vectors(tiny, pairs, layers, Projection(None, direction=sign))
+    plain = gradient_vectors(tiny, pairs, layers, Projection(None))
     assert (found.values == np.sign(plain.values)).mean() > 0.999
 
 
 def test_a_gradient_that_is_not_finite_is_named(tiny: LanguageModel) -> None:
     layers = linear_layers(tiny)
+    how = Projection(64, direction=lambda name, g: g / 0)
     with pytest.raises(RunError, match="example 1: its gradient is not finite"):
-        gradient_vectors(tiny, pairs_of(5), layers=layers, size=64, direction=lambda name, g: g / 0)
+        gradient_vectors(tiny, pairs_of(5), layers, how)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -117,7 +118,7 @@ def test_an_encoders_gradients_are_those_of_autograd(tmp_path: Path, family: str
     assert "head" in layers
     texts, answers = ["a cat", "dogs bark at the old cat", "b", "the end"], [0, 2, 1, 0]
     tokens = lm.tokens(texts)
-    found = classifier_vectors(model, tokens, answers, layers=layers, size=None, batch_size=4)
+    found = classifier_vectors(model, tokens, answers, layers, Projection(None, batch_size=4))
     weights = [layer.module.weight for layer in layers.values()]
     for ids, answer, vector in zip(tokens, answers, found.values, strict=True):
         for weight in weights:

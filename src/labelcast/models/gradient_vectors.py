@@ -32,6 +32,25 @@ Direction = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Projection:
+    """How gradients become vectors.
+
+    Attributes:
+        size: D; None keeps every number of the gradients, for small layers.
+        seed: of the projection.
+        batch_size: examples at once; None chooses a number for the device.
+        direction: applied to each layer's gradients before the projection.
+        progress: called with the number of examples done.
+    """
+
+    size: int | None = SIZE
+    seed: int = 0
+    batch_size: int | None = None
+    direction: Direction | None = None
+    progress: Progress = lambda done: None
+
+
+@dataclass(frozen=True)
 class GradientVectors:
     """The projected gradients of N examples, in order.
 
@@ -46,15 +65,7 @@ class GradientVectors:
 
 
 def gradient_vectors(
-    lm: TorchModel,
-    pairs: Sequence[Encoded],
-    *,
-    layers: Mapping[str, Layer],
-    size: int | None = SIZE,
-    seed: int = 0,
-    direction: Direction | None = None,
-    batch_size: int | None = None,
-    progress: Progress = lambda done: None,
+    lm: TorchModel, pairs: Sequence[Encoded], layers: Mapping[str, Layer], how: Projection
 ) -> GradientVectors:
     """Vectors of the gradients of each example's mean answer loss.
 
@@ -62,20 +73,16 @@ def gradient_vectors(
         lm: the model, weights frozen.
         pairs: encoded prompts with answers.
         layers: plain linear layers whose gradients d^T h count, such as adapters.
-        size: D; None keeps every number of the gradients, for small layers.
-        seed: of the projection.
-        direction: applied to each layer's gradients before the projection.
-        batch_size: examples at once; None chooses a number for the device.
-        progress: called with the number of examples done.
+        how: see `Projection`.
 
     Raises:
         RunError: a gradient is not finite; names the example.
     """
-    contraction = _Projected(layers, len(pairs), size, seed, direction)
-    count = choose_batch(batch_size, lm.device.value, "gradients").value
+    contraction = _Projected(layers, len(pairs), how)
+    count = choose_batch(how.batch_size, lm.device.value, "gradients").value
     costs = count_costs(lm, layers, pairs, 0)
     plan = plan_batches(lm, costs, gpu_rooms(lm), pairs, count)
-    run_batches(lm, pairs, layers, contraction, plan=plan, progress=progress)
+    run_batches(lm, pairs, layers, contraction, plan=plan, progress=how.progress)
     return contraction.result()
 
 
@@ -83,14 +90,9 @@ def classifier_vectors(
     model: Classifier,
     tokens: Sequence[Sequence[int]],
     answers: Sequence[int],
-    *,
     layers: Mapping[str, Layer],
+    how: Projection,
     padding: int = 0,
-    size: int | None = SIZE,
-    seed: int = 0,
-    direction: Direction | None = None,
-    batch_size: int | None = None,
-    progress: Progress = lambda done: None,
 ) -> GradientVectors:
     """Vectors of the gradients of an encoder with a head, of each text's cross-entropy.
 
@@ -99,19 +101,15 @@ def classifier_vectors(
         tokens: of each text, with special tokens.
         answers: the position of each text's answer among those of the head.
         layers: linear layers whose gradients d^T h count.
+        how: see `Projection`.
         padding: the token that fills a batch.
-        size: D; None keeps every number of the gradients.
-        seed: of the projection.
-        direction: applied to each layer's gradients before the projection.
-        batch_size: texts at once; None chooses a number for the device.
-        progress: called with the number of texts done.
 
     Raises:
         RunError: a gradient is not finite; names the example.
     """
     device = model.head.weight.device
-    contraction = _Projected(layers, len(tokens), size, seed, direction)
-    count = choose_batch(batch_size, device.type, "embedding").value
+    contraction = _Projected(layers, len(tokens), how)
+    count = choose_batch(how.batch_size, device.type, "embedding").value
     if model.body.config.model_type.startswith("deberta"):
         count = 1  # its layers also project positions, which have no axis of examples
     state = Pass()
@@ -124,7 +122,7 @@ def classifier_vectors(
             wanted = torch.tensor([answers[row] for row in batch], device=device)
             nn.functional.cross_entropy(logits, wanted, reduction="sum").backward()
             contraction.finish(batch)
-            progress(len(batch))
+            how.progress(len(batch))
     return contraction.result()
 
 
@@ -135,15 +133,8 @@ class _Projected(Contraction):
     whose sums have equally many numbers), so that a projection takes M steps and not M D.
     """
 
-    def __init__(
-        self,
-        layers: Mapping[str, Layer],
-        count: int,
-        size: int | None,
-        seed: int,
-        direction: Direction | None,
-    ):
-        self.size, self.seed, self.direction = size, seed, direction
+    def __init__(self, layers: Mapping[str, Layer], count: int, how: Projection):
+        self.size, self.seed, self.direction = how.size, how.seed, how.direction
         self.places: dict[str, tuple[Tensor, Tensor]] = {}
         self.starts: dict[str, int] = {}
         total = 0
@@ -151,7 +142,7 @@ class _Projected(Contraction):
             self.starts[name] = total
             total += layer.out_features * layer.in_features
         self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
-        self.values = torch.zeros(count, size or total)
+        self.values = torch.zeros(count, how.size or total)
         self.squares = torch.zeros(count, dtype=torch.float64)
 
     def begin(self, rows: Sequence[int]) -> None:

@@ -6,7 +6,6 @@ Shapes: N examples, D numbers of a vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -17,8 +16,8 @@ from labelcast.models.adapters import Adapters, attention_layers, encoder_layers
 from labelcast.models.encoder import Classifier, Encoder, padded
 from labelcast.models.encoding import encoded
 from labelcast.models.gradient_vectors import (
-    Direction,
     GradientVectors,
+    Projection,
     classifier_vectors,
     gradient_vectors,
 )
@@ -31,29 +30,13 @@ from labelcast.training.trainer import answer_loss
 if TYPE_CHECKING:
     from labelcast.models.causal import LanguageModel
     from labelcast.models.loading import AnyModel
-    from labelcast.models.protocols import Progress
     from labelcast.tasks.prompts import Example
-
-
-@dataclass(frozen=True)
-class Projection:
-    """How gradients become vectors; see `gradient_vectors.gradient_vectors`."""
-
-    size: int | None
-    seed: int
-    batch_size: int | None = None
 
 
 class Subject(Trainable, Protocol):
     """What can be trained, and gives vectors of its examples' gradients."""
 
-    def vectors(
-        self,
-        rows: Sequence[int],
-        projection: Projection,
-        direction: Direction | None,
-        progress: Progress,
-    ) -> GradientVectors:
+    def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
         """Vectors of the gradients of some examples, [n,D]."""
 
 
@@ -95,24 +78,10 @@ class _Answers:
             outputs = self.lm.model(**batch, use_cache=False)
         return answer_loss(outputs, labels.to(outputs.logits.device))
 
-    def vectors(
-        self,
-        rows: Sequence[int],
-        projection: Projection,
-        direction: Direction | None,
-        progress: Progress,
-    ) -> GradientVectors:
+    def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
+        pairs = [self.pairs[row] for row in rows]
         with self.adapters.attached():
-            return gradient_vectors(
-                self.lm,
-                [self.pairs[row] for row in rows],
-                layers=self.layers(),
-                size=projection.size,
-                seed=projection.seed,
-                direction=direction,
-                batch_size=projection.batch_size,
-                progress=progress,
-            )
+            return gradient_vectors(self.lm, pairs, self.layers(), how)
 
 
 class _Texts:
@@ -153,26 +122,10 @@ class _Texts:
         wanted = torch.tensor([self.answers[row] for row in rows], device=logits.device)
         return nn.functional.cross_entropy(logits, wanted)
 
-    def vectors(
-        self,
-        rows: Sequence[int],
-        projection: Projection,
-        direction: Direction | None,
-        progress: Progress,
-    ) -> GradientVectors:
+    def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
+        tokens, answers = [self.tokens[row] for row in rows], [self.answers[row] for row in rows]
         with self.adapters.attached():
-            return classifier_vectors(
-                self.model,
-                [self.tokens[row] for row in rows],
-                [self.answers[row] for row in rows],
-                layers=self.layers(),
-                padding=self.padding,
-                size=projection.size,
-                seed=projection.seed,
-                direction=direction,
-                batch_size=projection.batch_size,
-                progress=progress,
-            )
+            return classifier_vectors(self.model, tokens, answers, self.layers(), how, self.padding)
 
 
 def _adapters(layers: dict[str, Layer], width: int, settings: WarmUp, seed: int) -> Adapters:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-from labelcast.models.gradient_vectors import SIZE
+from labelcast.models.gradient_vectors import SIZE, Projection
 from labelcast.selection.clusters import unit
 from labelcast.selection.labelled import contents
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
-from labelcast.selection.subjects import Projection, Subject, subject
+from labelcast.selection.subjects import Subject, subject
 from labelcast.selection.warm_up import Checkpoint, WarmUp, load_checkpoint, warm_up
 
 if TYPE_CHECKING:
@@ -138,6 +138,5 @@ class Less:
     ) -> NDArray[np.float32]:
         """Projected gradients of length 1, [n,D]; AdamW's direction with a checkpoint."""
         direction = None if checkpoint is None else checkpoint.adam
-        projection = Projection(self.size, seed, self.batch_size)
-        found = trained.vectors(rows, projection, direction, progress)
-        return unit(found.values)
+        how = Projection(self.size, seed, self.batch_size, direction, progress)
+        return unit(trained.vectors(rows, how).values)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelcast.errors import InputError
-from labelcast.models.gradient_vectors import SIZE
+from labelcast.models.gradient_vectors import SIZE, Projection
 from labelcast.selection.clusters import Counts, divide, in_turns, unit
 from labelcast.selection.labelled import contents
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
-from labelcast.selection.subjects import Projection, subject
+from labelcast.selection.subjects import subject
 from labelcast.selection.warm_up import WarmUp, warm_up
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Tive:
 
         def compute(rows: Sequence[int], progress: Progress) -> Arrays:
             train()
-            projection = Projection(self.size, seed, self.batch_size)
-            found = trained.vectors(rows, projection, None, progress)
+            how = Projection(self.size, seed, self.batch_size, progress=progress)
+            found = trained.vectors(rows, how)
             return {"vectors": unit(found.values).astype(np.float16), "norms": found.norms}
 
         about = pool.about(

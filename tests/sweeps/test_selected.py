@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,12 @@ def test_a_folder_that_cannot_be_made(place: Place, tmp_path: Path) -> None:
     lm = backend_of(job.settings.recipe, job.settings.model).load(
         job.settings.model, job.settings.recipe, job.placement
     )
-    pool = list(job.splits(lm.render).order)
+    pool, embed = list(job.splits(lm.render).order), partial(lm.embed, batch_size=None)
     found: list[list[str]] = []
     for folder in (tmp_path / "file" / "signals", None):
         random.Random(len(found)).shuffle(pool)
         chosen = select_labels(
-            *("spread", pool, 5), seed=1, model=lambda: lm, allowed=(), folder=folder
+            *("spread", job.source, pool, 5), seed=1, lm=lm, embed=embed, folder=folder
         )
         found.append([example.id for example in chosen])
     assert found[0] == found[1]

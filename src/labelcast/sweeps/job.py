@@ -34,7 +34,7 @@ from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, WarmStart
-from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, subtasks_of, target_of
+from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Backend, Placement, backend_of
@@ -298,19 +298,15 @@ def _model_and_labels(
     report(JobProgress("selecting", 0, job.budget))
     if job.placement.processes > 1:  # they train an outline, which has no weights
         lm = _KEPT.model(replace(job, budget=0), backend, start).for_answers(answers)
-    target = target_of(job.source, splits.test, lm.render, _KEPT.read)
     chosen = select_labels(
         job.selector,
+        job.source,
         splits.order,
         job.budget,
         seed=job.seed,
-        model=lambda: lm,
+        lm=lm,
         embed=vector_store(lm, job.placement).embed,
-        allowed=job.source.task.decoded,
-        metric=job.source.task.metric,
-        target=target,
-        task_ids=subtasks_of(job.source, splits.order),
-        target_ids=subtasks_of(job.source, target, target=True),
+        target=target_of(job.source, splits.test, lm.render, _KEPT.read),
         folder=job.out and job.out / "signals" / job.name,
         on_signal=partial(_counted, report),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from labelcast.selection.registry import selector, selector_names
 from labelcast.selection.selector import select
 from labelcast.selection.signals import OnSignal, SignalStore
 from labelcast.sweeps.records import RANDOM
+from labelcast.sweeps.task_data import SweepTask, subtasks_of
 
 if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel
@@ -62,17 +63,14 @@ def check_selectors(
 
 def select_labels(
     name: str,
+    source: SweepTask,
     examples: Sequence[Example],
     count: int,
     *,
     seed: int,
-    model: Callable[[], AnyModel],
-    embed: Embed | None = None,
-    allowed: Sequence[str],
-    metric: str = "exact_match",
+    lm: AnyModel,
+    embed: Embed,
     target: Sequence[Example] = (),
-    task_ids: Sequence[str] | None = None,
-    target_ids: Sequence[str] | None = None,
     folder: Path | None,
     on_signal: OnSignal = lambda name, count: lambda done: None,
 ) -> tuple[Example, ...]:
@@ -82,16 +80,13 @@ def select_labels(
 
     Args:
         name: of the method.
+        source: the task that the examples are of.
         examples: labelled.
         count: how many to choose.
         seed: of the method.
-        model: gives the model for signals; the method may change it.
-        embed: gives the vectors of texts; None lets the model do it.
-        allowed: the answers to decode along; empty for free decoding.
-        metric: of the task.
+        lm: the model for signals; the method may change it.
+        embed: gives the vectors of texts.
         target: the labelled examples that a method may choose by.
-        task_ids: the subtask of each example; None if unknown.
-        target_ids: the subtask of each example of `target`; None if unknown.
         folder: where signals are kept; None keeps them in this process.
         on_signal: makes the progress of a signal that is computed.
 
@@ -102,17 +97,18 @@ def select_labels(
 
     order = sorted(range(len(examples)), key=lambda place: examples[place].content)
     pool = [examples[place] for place in order]
+    task = source.task
     store = _store(folder)
     store.on_signal = on_signal
     asked = Pool(
         pool,
-        model=model,
+        model=lambda: lm,
         embed=embed,
-        allowed=allowed,
-        metric=metric,
+        allowed=task.decoded,
+        metric=task.metric,
         target=target,
-        target_ids=target_ids,
-        task_ids=None if task_ids is None else [task_ids[place] for place in order],
+        target_ids=subtasks_of(source, target, target=True),
+        task_ids=subtasks_of(source, pool),
         store=store,
     )
     chosen = select(selector(name), asked, count, seed=seed)

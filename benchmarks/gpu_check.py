@@ -51,7 +51,7 @@ from labelcast.models.memory import free_bytes, peak_memory, reset_peak, unless_
 from labelcast.models.plan import count_costs, gpu_rooms, pass_bytes, plan_at_once
 from labelcast.sweeps.sweep import sweep
 from labelcast.sweeps.task_data import SweepTask
-from labelcast.training.backend import Placement
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import fitting, size_of, training_bytes
 from labelcast.training.recipe import LORA
@@ -123,7 +123,7 @@ def training(recipe: Any, *, packed: bool = False) -> Check:
         examples = made_examples(lm, records(120))
         labels = Budget(tuple(examples[:64]), tuple(examples[64:80]))
         short = recipe.model_copy(update={"max_steps": 24})
-        log = backend.fit(lm, labels, short, seed=0, placement=place).log
+        log = backend.fit(lm, Fit(labels, short, 0, place)).log
         first = dict(log.losses)[0]
         return log.best_loss < first, f"validation loss {first:.3f} to {log.best_loss:.3f}"
 
@@ -201,7 +201,7 @@ def large_lora(config: dict[str, Any], tokens: int) -> Check:
         again = chosen.gradient_checkpointing
         size = size_of(lm, chosen, bf16=bf16)
         planned = training_bytes(size, micro * longest, micro * 4, checkpointing=again)
-        log = CausalBackend().fit(lm, labels, short, seed=0, placement=Placement(device)).log
+        log = CausalBackend().fit(lm, Fit(labels, short, 0, Placement(device))).log
         text = (
             f"{micro} sequences of {longest} tokens at once{', layers again' * again}: peak "
             f"{log.peak_bytes / 1e9:.1f} GB, planned {planned / 1e9:.1f} GB"

@@ -26,9 +26,11 @@ from outcome import Ratio, tell
 from turns import in_turns
 
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import random_state_kept
 from labelcast.training.recipe import FULL, Recipe
 from labelcast.training.sequences import IGNORED, Sequences, collate
+from labelcast.training.splits import Budget
 from labelcast.training.trainer import make_trainer, quiet
 
 ROWS, TOKENS, ANSWER = 16, 160, 3
@@ -66,7 +68,8 @@ def small(lm: LanguageModel) -> LanguageModel:
 
 def ours(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:
     """The trainer that labelcast uses."""
-    return make_trainer(lm, (part, part), recipe, 0, folder, "cpu", False)
+    fit = Fit(Budget((), ()), recipe, 0, Placement("cpu", "float32"))
+    return make_trainer(lm, (part, part), fit, folder)
 
 
 def all_tokens(lm: LanguageModel, part: Sequences, recipe: Recipe, folder: Path) -> Any:

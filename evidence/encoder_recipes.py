@@ -21,7 +21,7 @@ from labelcast.models.encoder import Encoder
 from labelcast.models.loading import load_encoder
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import Source, open_source
-from labelcast.training.backend import Placement, backend_of
+from labelcast.training.backend import Fit, Placement, backend_of
 from labelcast.training.evaluate import Scoring
 from labelcast.training.recipe import FULL_ENCODER, LINEAR, Linear, Recipe
 from labelcast.training.splits import Splits
@@ -110,7 +110,7 @@ def main() -> None:
         splits = Splits.make(found, TEST, seed=trial.seed)
         fresh = lm if args.recipe == "linear" else read_encoder_again(lm)
         labels = splits.budget(trial.budget, recipe.held_out(trial.budget))
-        tuned = backend.fit(fresh, labels, recipe, seed=trial.seed, placement=place)
+        tuned = backend.fit(fresh, Fit(labels, recipe, trial.seed, place))
         scoring = Scoring("accuracy", lm.answers)
         done[trial] = backend.score(tuned.lm, splits.test, scoring, placement=place).value
         with args.out.open("a", encoding="utf-8") as lines:

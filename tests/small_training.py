@@ -18,7 +18,9 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
 from labelcast.tasks.values import content_hash
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.recipe import Lora, Recipe
+from labelcast.training.splits import Budget
 
 TASK = Task.parse(
     "{name: first, instruction: Say it., inputs: text, answer: y, answers: [yes, no]}"
@@ -27,6 +29,11 @@ QUICK = Recipe(name="quick", method="full", learning_rate=3e-3, max_steps=60)
 QUICK_LORA = Recipe(
     name="quick lora", method="lora", learning_rate=1e-2, max_steps=60, lora=Lora(rank=8)
 )
+
+
+def unlabelled(recipe: Recipe) -> Fit:
+    """A training on a CPU for `make_trainer`, which gets its sequences from elsewhere."""
+    return Fit(Budget((), ()), recipe, 0, Placement("cpu", "float32"))
 
 
 @cache

@@ -30,7 +30,7 @@ from labelcast.sweeps.job import SweepJob, _Kept
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.task_data import read_examples
-from labelcast.training.backend import backend_of
+from labelcast.training.backend import Fit, backend_of
 from labelcast.training.finetune import CausalBackend
 
 EVERY = ("random", "shortest", "spread")
@@ -54,9 +54,9 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
     fit = CausalBackend.fit
 
-    def noted(self: Any, lm: Any, labels: Any, *args: Any, **options: Any) -> Any:
-        found.append(labels)
-        return fit(self, lm, labels, *args, **options)
+    def noted(self: Any, lm: Any, wanted: Fit) -> Any:
+        found.append(wanted.labels)
+        return fit(self, lm, wanted)
 
     monkeypatch.setattr(CausalBackend, "fit", noted)
     return found

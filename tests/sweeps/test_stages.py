@@ -20,6 +20,7 @@ from labelcast.sweeps.candidates import read_candidates
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.stages import Stages
 from labelcast.sweeps.task_data import SweepTask
+from labelcast.training.backend import Fit
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import LINEAR
 
@@ -52,9 +53,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     fit = CausalBackend.fit
 
-    def noted(self: Any, lm: Any, labels: Any, *args: Any, **options: Any) -> Any:
-        found.append((weights_digest(lm.model), labels))
-        return fit(self, lm, labels, *args, **options)
+    def noted(self: Any, lm: Any, wanted: Fit) -> Any:
+        found.append((weights_digest(lm.model), wanted.labels))
+        return fit(self, lm, wanted)
 
     monkeypatch.setattr(CausalBackend, "fit", noted)
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from small_training import QUICK, load, made_examples, records
 
-from labelcast.training.backend import Placement
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.splits import Budget
 
@@ -30,12 +30,14 @@ def main(model: str, folder: str, steps: int, last: int) -> None:
     CausalBackend.checkpoint_seconds = 0.0
     CausalBackend().fit(
         lm,
-        Budget(tuple(examples[:40]), tuple(examples[40:])),
-        QUICK.model_copy(update={"max_steps": steps}),
-        seed=5,
-        placement=Placement("cpu", "float32"),
-        folder=Path(folder),
-        progress=stop,
+        Fit(
+            Budget(tuple(examples[:40]), tuple(examples[40:])),
+            QUICK.model_copy(update={"max_steps": steps}),
+            5,
+            Placement("cpu", "float32"),
+            Path(folder),
+            stop,
+        ),
     )
 
 

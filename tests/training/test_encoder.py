@@ -21,7 +21,7 @@ from labelcast.models.encoder import Encoder, head_probabilities
 from labelcast.models.loading import load_encoder, load_model
 from labelcast.models.vectors import VectorStore
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import Placement, backend_of, recipe_for
+from labelcast.training.backend import Fit, Placement, backend_of, recipe_for
 from labelcast.training.encoder import HEAD, EncoderBackend
 from labelcast.training.evaluate import Scoring
 from labelcast.training.linear import LinearBackend, Probe, fitted_head
@@ -54,7 +54,7 @@ def parts(count: int) -> tuple[Budget, Sequence[Example]]:
 def test_full_fine_tuning_learns_and_keeps_the_best_step(lm: Encoder) -> None:
     """The score rises far above chance, and its validation loss is the lowest that was seen."""
     labels, test = parts(240)
-    tuned = EncoderBackend().fit(fresh(lm), labels, QUICK, seed=1, placement=CPU)
+    tuned = EncoderBackend().fit(fresh(lm), Fit(labels, QUICK, 1, CPU))
     value = EncoderBackend().score(tuned.lm, test, SCORING, placement=CPU).value
     assert value > 0.8
     assert tuned.log.best_loss == min(loss for _, loss in tuned.log.losses)
@@ -70,7 +70,7 @@ def test_step_0_is_zero_shot(tmp_path: Path) -> None:
     gold = [lm.answers.index(str(e.answer)) for e in labels.validation]
     loss = -np.log(found[np.arange(len(gold)), gold]).mean()
     short = QUICK.model_copy(update={"max_steps": 1})
-    log = EncoderBackend().fit(fresh(lm), labels, short, seed=1, placement=CPU).log
+    log = EncoderBackend().fit(fresh(lm), Fit(labels, short, 1, CPU)).log
     assert dict(log.losses)[0] == pytest.approx(loss, rel=1e-4)
 
 
@@ -78,7 +78,7 @@ def test_a_killed_training_resumes(lm: Encoder, tmp_path: Path) -> None:
     """From the last checkpoint, with the result of a training that was not interrupted."""
     labels, _ = parts(120)
     short = QUICK.model_copy(update={"max_steps": 12})
-    whole = EncoderBackend().fit(fresh(lm), labels, short, seed=2, placement=CPU)
+    whole = EncoderBackend().fit(fresh(lm), Fit(labels, short, 2, CPU))
 
     class Stopped(Exception):
         pass
@@ -89,11 +89,11 @@ def test_a_killed_training_resumes(lm: Encoder, tmp_path: Path) -> None:
 
     backend = EncoderBackend()
     backend.checkpoint_seconds = 0.0
-    options = {"seed": 2, "placement": CPU, "folder": tmp_path / "work"}
+    fit = Fit(labels, short, 2, CPU, tmp_path / "work")
     with pytest.raises(Stopped):
-        backend.fit(fresh(lm), labels, short, progress=stop, **options)  # type: ignore[arg-type]
+        backend.fit(fresh(lm), replace(fit, progress=stop))
     assert list((tmp_path / "work").glob("checkpoint-*"))
-    again = backend.fit(fresh(lm), labels, short, **options)  # type: ignore[arg-type]
+    again = backend.fit(fresh(lm), fit)
     assert dict(again.log.losses) == pytest.approx(dict(whole.log.losses))
     for one, two in zip(whole.lm.model.parameters(), again.lm.model.parameters(), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
@@ -103,7 +103,7 @@ def test_a_saved_encoder_loads_again(lm: Encoder, tmp_path: Path) -> None:
     """With its pooling, and its head beside it."""
     labels, _ = parts(60)
     short = QUICK.model_copy(update={"max_steps": 2})
-    tuned = EncoderBackend().fit(fresh(lm), labels, short, seed=1, placement=CPU)
+    tuned = EncoderBackend().fit(fresh(lm), Fit(labels, short, 1, CPU))
     EncoderBackend().save(tuned.lm, tmp_path / "kept")
     again = load_encoder(str(tmp_path / "kept"), device="cpu")
     assert again.pooling.sentence == lm.pooling.sentence
@@ -151,7 +151,7 @@ def test_the_linear_recipe_takes_language_models_too(tmp_path: Path) -> None:
     labels, test = parts(240)
     backend = LinearBackend()
     recipe = LINEAR.model_copy(update={"linear": Linear(c=1.0)})
-    tuned = backend.fit(causal, labels, recipe, seed=1, placement=CPU)
+    tuned = backend.fit(causal, Fit(labels, recipe, 1, CPU))
     assert isinstance(tuned.lm, Probe)
     assert backend.score(tuned.lm, test, SCORING, placement=CPU).value > 0.6
 

@@ -11,14 +11,23 @@ from typing import Any
 
 import pytest
 import torch
-from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+from small_training import (
+    QUICK,
+    QUICK_LORA,
+    fresh,
+    load,
+    made_examples,
+    records,
+    save_model,
+    unlabelled,
+)
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.models import choices
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, Placement
+from labelcast.training.backend import FineTuned, Fit, Placement
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, evaluate
 from labelcast.training.finetune import CausalBackend
@@ -59,7 +68,7 @@ def fine_tune(
 ) -> FineTuned:
     """Tune a model in place."""
     labels = Budget(tuple(train), tuple(validation))
-    return CausalBackend().fit(lm, labels, recipe, seed=seed, placement=placement, **options)
+    return CausalBackend().fit(lm, Fit(labels, recipe, seed, placement, **options))
 
 
 def tune(
@@ -137,7 +146,7 @@ def test_logits_are_computed_only_for_the_answers(
     batch = collate(parts[0].rows)
     found = {}
     for way in ("answers", "all"):
-        trainer = make_trainer(fresh(lm), parts, recipe, 0, tmp_path, "cpu", False)
+        trainer = make_trainer(fresh(lm), parts, unlabelled(recipe), tmp_path)
         trainer.start = 0  # complete rows
         seen: list[tuple[int, ...]] = []
         trainer.head.register_forward_hook(
@@ -234,7 +243,7 @@ def test_lora_trains_only_adapters(
 ) -> None:
     """Only adapters have gradients; merging leaves the layers that the model had."""
     parts = [encode(lm, examples[:8], 2048)] * 2
-    trainer = make_trainer(fresh(lm), parts, QUICK_LORA, 0, tmp_path, "cpu", False)
+    trainer = make_trainer(fresh(lm), parts, unlabelled(QUICK_LORA), tmp_path)
     trained = [n for n, w in trainer.model.named_parameters() if w.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)

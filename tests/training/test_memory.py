@@ -11,7 +11,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
+from small_training import (
+    QUICK,
+    QUICK_LORA,
+    fresh,
+    load,
+    made_examples,
+    records,
+    save_model,
+    unlabelled,
+)
 from transformers import TrainingArguments
 
 from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
@@ -19,7 +28,7 @@ from labelcast.models import choices
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel
 from labelcast.training import checkpoints, finetune, memory
-from labelcast.training.backend import FineTuned, Placement
+from labelcast.training.backend import FineTuned, Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import fitting, outline, size_of, training_bytes
 from labelcast.training.recipe import FULL, LORA, Recipe
@@ -217,7 +226,7 @@ def test_a_layer_keeps_what_is_planned(recipe: Recipe, bf16: bool, checkpointing
 def trained(lm: LanguageModel, recipe: Recipe, **options: Any) -> FineTuned:
     examples = made_examples(lm, records(60))
     labels = Budget(tuple(examples[:40]), tuple(examples[40:]))
-    return CausalBackend().fit(fresh(lm), labels, recipe, seed=5, placement=CPU, **options)
+    return CausalBackend().fit(fresh(lm), Fit(labels, recipe, 5, CPU, **options))
 
 
 def full_above(
@@ -338,7 +347,7 @@ def test_large_weights_are_kept_on_the_disk(
 def test_only_adapters_are_kept(lm: LanguageModel) -> None:
     """The copy of the best weights has no frozen ones."""
     parts = [encode(lm, made_examples(lm, records(8)), 99)] * 2
-    trainer = make_trainer(fresh(lm), parts, QUICK_LORA, 0, Path("unused"), "cpu", False)
+    trainer = make_trainer(fresh(lm), parts, unlabelled(QUICK_LORA), Path("unused"))
     kept = checkpoints.trained_parts(trainer.model)
     assert kept
     assert all("lora_" in name for name in kept)

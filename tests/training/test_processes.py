@@ -15,7 +15,7 @@ from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, record
 from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.training import processes, rank
-from labelcast.training.backend import FineTuned, OnStep, Placement, backend_of
+from labelcast.training.backend import FineTuned, Fit, OnStep, Placement, backend_of
 from labelcast.training.checkpoints import trained_parts
 from labelcast.training.evaluate import Scoring
 from labelcast.training.recipe import Recipe
@@ -39,12 +39,14 @@ def fit(
     assert all(w.is_meta == (placement.processes > 1) for w in loaded.model.parameters())
     tuned = backend.fit(
         loaded,
-        Budget(tuple(examples[:32]), tuple(examples[32:40])),
-        recipe,
-        seed=0,
-        placement=placement,
-        folder=folder,
-        progress=lambda step, steps, loss: seen.append(step),
+        Fit(
+            Budget(tuple(examples[:32]), tuple(examples[32:40])),
+            recipe,
+            0,
+            placement,
+            folder,
+            lambda step, steps, loss: seen.append(step),
+        ),
     )
     score = backend.score(tuned.lm, examples[40:], Scoring("accuracy"), placement=placement)
     return tuned, score.value

@@ -23,7 +23,7 @@ from labelcast.models.loading import LanguageModel
 from labelcast.sweeps.job import SweepJob, SweepSettings
 from labelcast.sweeps.task_data import SweepTask
 from labelcast.training import finetune
-from labelcast.training.backend import FineTuned, Placement
+from labelcast.training.backend import FineTuned, Fit, Placement
 from labelcast.training.evaluate import Scoring, evaluate
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
@@ -44,13 +44,9 @@ def tune(folder: Path, recipe: Recipe = QUICK_LORA, steps: int = 8) -> tuple[Fin
     """A training on 200 labels, and 100 other examples."""
     lm = load(folder)
     examples = made_examples(lm, records(350))
-    tuned = CausalBackend().fit(
-        lm,
-        Budget(tuple(examples[:200]), tuple(examples[200:250])),
-        recipe.model_copy(update={"max_steps": steps}),
-        seed=0,
-        placement=Placement("cpu", "float32"),
-    )
+    labels = Budget(tuple(examples[:200]), tuple(examples[200:250]))
+    short = recipe.model_copy(update={"max_steps": steps})
+    tuned = CausalBackend().fit(lm, Fit(labels, short, 0, Placement("cpu", "float32")))
     return tuned, examples[250:]
 
 
@@ -93,7 +89,7 @@ def test_what_cannot_be_trained_is_refused(folder: Path, recipe: Recipe, process
     examples = tuple(made_examples(lm, records(8)))
     labels = Budget(examples[:4], examples[4:])
     with pytest.raises(InputError, match=said):
-        CausalBackend().fit(lm, labels, recipe, seed=0, placement=placement)
+        CausalBackend().fit(lm, Fit(labels, recipe, 0, placement))
 
 
 def test_a_saved_model_is_its_adapters(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from labelcast.errors import InputError
 from labelcast.training import reporting
-from labelcast.training.backend import Placement
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.reporting import PACKAGES, Reports, trackers
 from labelcast.training.splits import Budget
@@ -66,10 +66,10 @@ def test_a_tracker_gets_the_losses(
     recipe = QUICK.model_copy(update={"max_steps": 4, "evaluate_every": 2})
     placement = Placement("cpu", "float32")
     fit = CausalBackend().fit
-    plain = fit(fresh(lm), labels, recipe, seed=1, placement=placement)
+    plain = fit(fresh(lm), Fit(labels, recipe, 1, placement))
     assert seen == []
     told = replace(placement, reports=Reports(("tensorboard",), "run-50-1", "here"))
-    tuned = fit(fresh(lm), labels, recipe, seed=1, placement=told)
+    tuned = fit(fresh(lm), Fit(labels, recipe, 1, told))
     assert seen[0] == {"name": "run-50-1", "folder": "here"}
     losses = [logs["eval_loss"] for logs in seen[1:] if "eval_loss" in logs]
     assert losses == [loss for _, loss in tuned.log.losses]

@@ -12,7 +12,7 @@ from small_training import TASK, made_examples, records
 
 from labelcast.errors import InputError
 from labelcast.models.loading import load_encoder
-from labelcast.training.backend import Placement, backend_of
+from labelcast.training.backend import Fit, Placement, backend_of
 from labelcast.training.evaluate import Scoring
 from labelcast.training.recipe import SETFIT
 from labelcast.training.setfit import SetFitBackend
@@ -33,9 +33,8 @@ def test_it_learns_and_depends_on_the_seed_alone(tmp_path: Path) -> None:
 
     def tuned() -> float:
         fresh = replace(lm, model=copy.deepcopy(lm.model))
-        done = SetFitBackend().fit(
-            fresh, labels, recipe, seed=1, placement=CPU, progress=lambda n, *_: steps.append(n)
-        )
+        fit = Fit(labels, recipe, 1, CPU, progress=lambda n, *_: steps.append(n))
+        done = SetFitBackend().fit(fresh, fit)
         scoring = Scoring("accuracy", TASK.answers)
         return SetFitBackend().score(done.lm, test, scoring, placement=CPU).value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_training import QUICK, QUICK_LORA, load, save_model
+from small_training import QUICK, QUICK_LORA, load, save_model, unlabelled
 
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
@@ -36,7 +36,7 @@ def trainer_of(
     ]
     part = encode(lm, examples, recipe.max_length)
     copied = replace(lm, model=copy.deepcopy(lm.model))
-    trainer: AnswerTrainer = make_trainer(copied, (part, part), recipe, 0, folder, "cpu", False)
+    trainer: AnswerTrainer = make_trainer(copied, (part, part), unlabelled(recipe), folder)
     return trainer
 
 

@@ -12,7 +12,7 @@ from small_training import TASK, fresh, load, made_examples, records, save_model
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import Placement, backend_of
+from labelcast.training.backend import Fit, Placement, backend_of
 from labelcast.training.evaluate import Scoring
 from labelcast.training.recipe import T_FEW
 from labelcast.training.splits import Budget
@@ -73,7 +73,7 @@ def test_a_training_learns(lm: LanguageModel) -> None:
     found = made_examples(lm, records(260))
     labels = Budget(tuple(found[:128]), tuple(found[128:160]))
     recipe = T_FEW.model_copy(update={"learning_rate": 0.05, "max_steps": 120})
-    tuned = TFewBackend().fit(fresh(lm), labels, recipe, seed=1, placement=CPU)
+    tuned = TFewBackend().fit(fresh(lm), Fit(labels, recipe, 1, CPU))
     first, best = dict(tuned.log.losses)[0], tuned.log.best_loss
     assert best < first - 0.2
     scoring = Scoring("accuracy", TASK.answers, constrain=True)
@@ -89,7 +89,7 @@ def test_it_needs_allowed_answers(lm: LanguageModel) -> None:
     found = made_examples(lm, records(20))
     labels = Budget(tuple(found[:16]), tuple(found[16:]))
     with pytest.raises(InputError, match="lists none"):
-        TFewBackend().fit(fresh(lm).for_answers(()), labels, T_FEW, seed=1, placement=CPU)
+        TFewBackend().fit(fresh(lm).for_answers(()), Fit(labels, T_FEW, 1, CPU))
     assert isinstance(backend_of(T_FEW), TFewBackend)
     with pytest.raises(InputError, match="trains language models"):
         backend_of(T_FEW, "minilm")

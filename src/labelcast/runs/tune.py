@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -81,7 +80,7 @@ def tune(
         InputError: labels are missing, or the model is not the run's.
         RunError: training failed, or the folder cannot be written.
     """
-    from labelcast.training.backend import Placement, backend_of, recipe_for
+    from labelcast.training.backend import Fit, Placement, backend_of, recipe_for
     from labelcast.training.evaluate import Scoring
     from labelcast.training.reporting import Reports, trackers
 
@@ -114,8 +113,7 @@ def tune(
         if budget:
             chosen = _first(labelled_examples(run, train_set, lm.render), test, budget)
             parts = Splits((), chosen).budget(budget, recipe.held_out(budget))
-            fit = partial(backend.fit, lm, parts, recipe, placement=placement, folder=folder)
-            tuned = fit(seed=seed, progress=on_step)
+            tuned = backend.fit(lm, Fit(parts, recipe, seed, placement, folder, on_step))
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm

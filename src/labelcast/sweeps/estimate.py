@@ -11,7 +11,7 @@ from labelcast.models.likelihood import answer_log_likelihoods
 from labelcast.models.loading import AnyModel, LanguageModel
 from labelcast.sweeps.job import SweepJob
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import Placement, backend_of
+from labelcast.training.backend import Fit, Placement, backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Budget
 
@@ -96,14 +96,14 @@ def measure_speed(job: SweepJob, on_rough: Callable[[Speed], None] = lambda spee
     ends: list[float] = []
     batch = (found.order * size)[:size]
     begin = time.perf_counter()
-    tuned = backend.fit(
-        lm,
+    fit = Fit(
         Budget(batch, batch),
         recipe,
-        seed=job.seed,
-        placement=placement,
+        job.seed,
+        placement,
         progress=lambda step, most, loss: ends.append(time.perf_counter()),
     )
+    tuned = backend.fit(lm, fit)
     fitted = time.perf_counter() - begin
     tested = found.test[:_MOST_TESTED]
     begin = time.perf_counter()

@@ -37,7 +37,7 @@ from labelcast.sweeps.stages import Stages, WarmStart
 from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
-from labelcast.training.backend import Backend, Placement, backend_of
+from labelcast.training.backend import Backend, Fit, Placement, backend_of
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import Reports
 from labelcast.training.splits import Splits
@@ -245,15 +245,16 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
     # The folder stays if the job fails, so that its next try resumes.
     folder = None if job.folder is None else Path(job.folder) / "training"
     if job.budget:
-        tuned = backend.fit(
-            lm,
-            splits.budget(job.budget, job.settings.recipe.held_out(job.budget)),
-            job.settings.recipe,
-            seed=job.seed,
-            placement=job.placement,
-            folder=folder,
-            progress=lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
+        recipe = job.settings.recipe
+        fit = Fit(
+            splits.budget(job.budget, recipe.held_out(job.budget)),
+            recipe,
+            job.seed,
+            job.placement,
+            folder,
+            lambda step, most, loss: report(JobProgress("tuning", step, most, loss)),
         )
+        tuned = backend.fit(lm, fit)
         lm, facts = tuned.lm, facts | tuned.log.facts()
     progress = _counted(report, "scoring", len(splits.test))
     found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=progress)

@@ -14,7 +14,7 @@ from labelcast.files.json_files import write_json
 from labelcast.sweeps.records import NO_STAGES, StageEntry
 from labelcast.sweeps.task_data import SweepTask, read_examples
 from labelcast.tasks.prompts import Example, Render
-from labelcast.training.backend import Backend, Placement
+from labelcast.training.backend import Backend, Fit, Placement
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
 
@@ -155,15 +155,12 @@ class WarmStart:
         lm = backend.load(model, recipe, self.placement).for_answers(stage.task.answers)
         labels = self.stages.examples(stage, self.test(lm.render), lm.render)
         checkpoints = folder.with_name(f"{folder.name}.training")
-        tuned = backend.fit(
-            lm,
-            Splits((), labels).budget(len(labels), recipe.held_out(len(labels))),
-            recipe,
-            seed=_SEED,
-            placement=self.placement,
-            folder=checkpoints,
-            progress=lambda step, most, loss: self.report(JobProgress(name, step, most, loss)),
-        )
+        parts = Splits((), labels).budget(len(labels), recipe.held_out(len(labels)))
+
+        def progress(step: int, most: int, loss: float | None) -> None:
+            self.report(JobProgress(name, step, most, loss))
+
+        tuned = backend.fit(lm, Fit(parts, recipe, _SEED, self.placement, checkpoints, progress))
         backend.save(tuned.lm, folder)
         write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
         rmtree(checkpoints, ignore_errors=True)

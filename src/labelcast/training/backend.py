@@ -101,6 +101,30 @@ class FineTuned:
     log: TrainingLog
 
 
+@dataclass(frozen=True)
+class Fit:
+    """One training.
+
+    Attributes:
+        labels: of its budget.
+        seed: decides the order of examples, the adapters' initial weights and the dropout.
+        folder: for checkpoints, from which the same training resumes; without one there are none.
+        progress: called after each step.
+    """
+
+    labels: Budget
+    recipe: Recipe
+    seed: int
+    placement: Placement
+    folder: Path | None = None
+    progress: OnStep = lambda step, steps, loss: None
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """All labels, also those for validation."""
+        return (*self.labels.train, *self.labels.validation)
+
+
 class Backend(Protocol):
     """Fine-tunes and scores one kind of model, and decides on precision and checkpoints."""
 
@@ -112,21 +136,8 @@ class Backend(Protocol):
             RunError: the memory cannot hold it, or its training; says what would fit.
         """
 
-    def fit(
-        self,
-        lm: Any,
-        labels: Budget,
-        recipe: Recipe,
-        *,
-        seed: int,
-        placement: Placement,
-        folder: Path | None = None,
-        progress: OnStep = lambda step, steps, loss: None,
-    ) -> FineTuned:
+    def fit(self, lm: Any, fit: Fit) -> FineTuned:
         """Fine-tune a model from `load` on the labels of a budget; its weights are changed.
-
-        `seed` decides the order of examples, the adapters' initial weights and the dropout.
-        Checkpoints go to `folder`, from which the same call resumes; without one there are none.
 
         Raises:
             InputError: no example is left to train or validate on, or the recipe does not fit.

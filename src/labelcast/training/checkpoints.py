@@ -23,9 +23,8 @@ from labelcast.models.four_bit import light_import
 from labelcast.models.identity import weights_digest
 from labelcast.models.loading import AnyModel
 from labelcast.models.memory import gpu_size
-from labelcast.training.backend import OnStep, TrainingLog
-from labelcast.training.recipe import Recipe
-from labelcast.training.splits import Budget, digest
+from labelcast.training.backend import Fit, OnStep, TrainingLog
+from labelcast.training.splits import digest
 
 with light_import():  # the trainer's modules import peft, and peft imports bitsandbytes
     from transformers import TrainerCallback
@@ -59,18 +58,16 @@ def prepare_folder(folder: Path, identity: str) -> None:
             write_text(file, identity + "\n")
 
 
-def identity_of(
-    lm: AnyModel, labels: Budget, recipe: Recipe, seed: int, processes: int | None = None
-) -> str:
+def identity_of(lm: AnyModel, fit: Fit, processes: int | None = None) -> str:
     """What must be equal to resume from a checkpoint; `processes` defaults to the current number.
 
     With several processes the model is an outline without weights, so its name replaces their
     digest.
     """
-    digests = (digest(labels.train), digest(labels.validation), recipe.digest)
+    digests = (digest(fit.labels.train), digest(fit.labels.validation), fit.recipe.digest)
     world = int(processes or os.environ.get("WORLD_SIZE", "1"))
     weights = weights_digest(lm.model) if world == 1 else lm.identity.name
-    return "-".join(map(str, (lm.identity.fingerprint, weights, *digests, seed, world)))
+    return "-".join(map(str, (lm.identity.fingerprint, weights, *digests, fit.seed, world)))
 
 
 class Keeper(TrainerCallback):

@@ -19,18 +19,16 @@ from transformers import set_seed
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
-from labelcast.models.choices import choose_device
 from labelcast.models.encoder import Classifier, Encoder, padded
 from labelcast.models.loading import load_encoder
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, OnStep, Placement
+from labelcast.training.backend import FineTuned, Fit, Placement
 from labelcast.training.checkpoints import identity_of
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate, summarise
 from labelcast.training.finetune import run_trainer, save_files
 from labelcast.training.packing import classifier
 from labelcast.training.recipe import Recipe
-from labelcast.training.splits import Budget
 from labelcast.training.steady import SteadyTrainer
 from labelcast.training.trainer import training_arguments
 
@@ -55,22 +53,13 @@ class EncoderBackend:
             raise InputError(f"model {model}: an encoder trains on one GPU. Use --gpus-per-job 1.")
         return load_encoder(model, device=placement.device, dtype=placement.dtype)
 
-    def fit(
-        self,
-        lm: Encoder,
-        labels: Budget,
-        recipe: Recipe,
-        *,
-        seed: int,
-        placement: Placement,
-        folder: Path | None = None,
-        progress: OnStep = lambda step, steps, loss: None,
-    ) -> FineTuned:
+    def fit(self, lm: Encoder, fit: Fit) -> FineTuned:
         """Fine-tune on the labels of a budget; see `Backend`.
 
         The head starts from the answers' names, so that step 0 is zero-shot; without names that
         mean something to the model it starts at random.
         """
+        recipe, labels = fit.recipe, fit.labels
         length = min(lm.context, recipe.max_length)
         parts: list[list[dict[str, Any]]] = [
             [
@@ -80,11 +69,10 @@ class EncoderBackend:
             for part in (labels.train, labels.validation)
         ]
         parts[1].sort(key=lambda row: len(row["input_ids"]))  # batches with little padding
-        device = choose_device(placement.device).value
 
         def make(path: Path) -> SteadyTrainer:
-            settings = training_arguments(recipe, seed, path, device, placement.in_bf16)
-            set_seed(seed)  # for a head that starts at random
+            settings = training_arguments(fit, path)
+            set_seed(fit.seed)  # for a head that starts at random
             lm.model.requires_grad_(True)
             model = classifier(lm.model, lm.pooling, lm.first_head().requires_grad_(True))
             return SteadyTrainer(
@@ -98,16 +86,7 @@ class EncoderBackend:
                 compute_loss_func=answer_loss,
             )
 
-        trained, log = run_trainer(
-            make,
-            recipe,
-            device,
-            identity_of(lm, labels, recipe, seed),
-            folder,
-            self.checkpoint_seconds,
-            progress,
-            placement.reports,
-        )
+        trained, log = run_trainer(make, fit, identity_of(lm, fit), self.checkpoint_seconds)
         trained.eval().requires_grad_(False)
         return FineTuned(replace(lm, model=trained.body, head=trained.head), log)
 

@@ -30,7 +30,7 @@ from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.checkpoints import Keeper, identity_of, last_checkpoint, prepare_folder
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.memory import (
@@ -41,9 +41,8 @@ from labelcast.training.memory import (
     outline,
 )
 from labelcast.training.recipe import Recipe
-from labelcast.training.reporting import Reports, reported
+from labelcast.training.reporting import reported
 from labelcast.training.sequences import encode_labels
-from labelcast.training.splits import Budget
 from labelcast.training.trainer import (
     make_trainer,
     micro_batch,
@@ -94,17 +93,7 @@ class CausalBackend:
                 lm = load_model(model, device=where, dtype=dtype)
         return replace(lm, dtype=Choice(lm.dtype.value, why)) if why else lm
 
-    def fit(
-        self,
-        lm: LanguageModel,
-        labels: Budget,
-        recipe: Recipe,
-        *,
-        seed: int,
-        placement: Placement,
-        folder: Path | None = None,
-        progress: OnStep = lambda step, steps, loss: None,
-    ) -> FineTuned:
+    def fit(self, lm: LanguageModel, fit: Fit) -> FineTuned:
         """Fine-tune on the labels of a budget; see `Backend`.
 
         With the dtype ``auto`` the trainer computes in bfloat16 on GPUs and CPUs that have
@@ -112,50 +101,39 @@ class CausalBackend:
 
         Source: paper, section on fine-tuning (recipe `FULL`).
         """
-        check_quantised(lm, recipe, placement.processes)
+        check_quantised(lm, fit.recipe, fit.placement.processes)
         train = self.train
-        if placement.processes > 1:
+        if fit.placement.processes > 1:
             from labelcast.training.processes import train_in_processes
 
             train = train_in_processes
-        tuned = train(lm, labels, recipe, seed, placement, folder, progress)
+        tuned = train(lm, fit)
         if tuned.log.rows:
             warnings.warn(
                 f"memory ran out, so {tuned.log.rows} sequences ran at once; each step still has "
-                f"{recipe.batch_size}.",
+                f"{fit.recipe.batch_size}.",
                 LabelcastWarning,
                 stacklevel=3,
             )
         return replace(tuned, lm=replace(tuned.lm, model=_merged(tuned.lm)))
 
-    def train(
-        self,
-        lm: LanguageModel,
-        labels: Budget,
-        recipe: Recipe,
-        seed: int,
-        placement: Placement,
-        folder: Path | None,
-        progress: OnStep,
-    ) -> FineTuned:
+    def train(self, lm: LanguageModel, fit: Fit) -> FineTuned:
         """Train in this process, without merging the adapters.
 
         Under `accelerate launch` every process calls it with the model on the CPU, and the trainer
         moves parts of it to the devices.
         """
-        parts = self.encode(lm, labels, recipe)
-        device, bf16 = choose_device(placement.device).value, placement.in_bf16
+        recipe = fit.recipe
+        parts = self.encode(lm, fit.labels, recipe)
+        bf16 = fit.placement.in_bf16
         if os.environ.get("WORLD_SIZE", "1") == "1":  # else chosen for all processes
             recipe = fitting(lm, [row for part in parts for row in part.all], recipe, 1, bf16=bf16)
+        fit = replace(fit, recipe=recipe)
         model, log = run_trainer(
-            lambda path: self.trainer(lm, parts, recipe, seed, path, device, bf16),
-            recipe,
-            device,
-            identity_of(lm, labels, recipe, seed),
-            folder,
+            lambda path: self.trainer(lm, parts, fit, path),
+            fit,
+            identity_of(lm, fit),
             self.checkpoint_seconds,
-            progress,
-            placement.reports,
         )
         log.dropped = sum(part.dropped for part in parts)
         return FineTuned(replace(lm, model=unpatched(model)), log)
@@ -224,43 +202,33 @@ def save_files(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def run_trainer(
-    make: Callable[[Path], Any],
-    recipe: Recipe,
-    device: str,
-    identity: str,
-    folder: Path | None,
-    checkpoint_seconds: float,
-    progress: OnStep,
-    reports: Reports,
+    make: Callable[[Path], Any], fit: Fit, identity: str, checkpoint_seconds: float
 ) -> tuple[Any, TrainingLog]:
     """Train with early stopping, and resume from the last checkpoint in the folder.
 
     Args:
         make: makes the trainer, which works in the given folder.
-        recipe: what is trained.
-        device: where.
+        fit: what is trained.
         identity: a checkpoint of another training is deleted.
-        folder: for checkpoints; None keeps none.
         checkpoint_seconds: least time between two checkpoints.
-        progress: called after each step.
-        reports: where the losses are reported.
 
     Returns:
         The trained model with the weights of the best step, and the log.
     """
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
-        path = folder or Path(temporary)
+        path = fit.folder or Path(temporary)
         prepare_folder(path, identity)
-        last, kept = last_checkpoint(path), path if folder else None
-        keeper = Keeper(kept, recipe.patience, checkpoint_seconds, progress, last)
+        last = last_checkpoint(path)
+        keeper = Keeper(fit.folder, fit.recipe.patience, checkpoint_seconds, fit.progress, last)
+        device = choose_device(fit.placement.device).value
         with quiet(), random_state_kept():
             reset_peak(device)
             trainer = make(path)
             trainer.add_callback(keeper)
             with (
-                memory_reported(_takes_less(recipe)),
+                memory_reported(_takes_less(fit.recipe)),
                 _damage_reported(last, keeper),
-                reported(trainer, reports),
+                reported(trainer, fit.placement.reports),
             ):
                 trainer.train(resume_from_checkpoint=None if last is None else str(last))
     log = keeper.log
@@ -268,7 +236,7 @@ def run_trainer(
         log.rows = trainer.rows
     if not log.best_step:
         raise RunError(
-            f"the validation loss was never a number (recipe {recipe.name!r}). "
+            f"the validation loss was never a number (recipe {fit.recipe.name!r}). "
             "Use a recipe with a lower learning_rate."
         )
     log.peak_bytes = peak_memory(device)

@@ -24,12 +24,11 @@ from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.models.protocols import Predict, Progress
 from labelcast.models.vectors import Vectors, VectorStore
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.encoder import EncoderBackend, save_head
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.finetune import save_files
 from labelcast.training.recipe import Linear, Recipe
-from labelcast.training.splits import Budget
 
 _ITERATIONS = 1000
 # The logit of an answer that no label has.
@@ -74,30 +73,20 @@ class LinearBackend:
             raise InputError(f"recipe {recipe.name!r}: runs on one GPU. Use --gpus-per-job 1.")
         return load_any(model, device=placement.device, dtype=placement.dtype)
 
-    def fit(
-        self,
-        lm: AnyModel,
-        labels: Budget,
-        recipe: Recipe,
-        *,
-        seed: int,
-        placement: Placement,
-        folder: Path | None = None,
-        progress: OnStep = lambda step, steps, loss: None,
-    ) -> FineTuned:
+    def fit(self, lm: AnyModel, fit: Fit) -> FineTuned:
         """Fit the head to all labels of a budget, also those for validation; see `Backend`.
 
-        The vectors are kept in the placement's `cache`. The result does not depend on `seed`.
+        The vectors are kept in the placement's `cache`. The result does not depend on the seed.
         """
         begin, device = time.perf_counter(), lm.device.value
-        examples = (*labels.train, *labels.validation)
+        examples = fit.examples
         answers = _answers(lm, examples)
-        store = vector_store(lm, placement)
+        store = vector_store(lm, fit.placement)
         reset_peak(device)
         vectors = store.embed([example.prompt for example in examples])
         gold = np.array([answers.index(str(example.answer)) for example in examples])
-        head = fitted_head(vectors, gold, len(answers), (recipe.linear or Linear()).c)
-        progress(1, 1, None)
+        head = fitted_head(vectors, gold, len(answers), (fit.recipe.linear or Linear()).c)
+        fit.progress(1, 1, None)
         log = TrainingLog(seconds=time.perf_counter() - begin, peak_bytes=peak_memory(device))
         return FineTuned(Probe(store, answers, head), log)
 

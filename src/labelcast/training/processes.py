@@ -21,7 +21,7 @@ from labelcast.errors import NoMemoryError, RunError
 from labelcast.files.json_files import write_json
 from labelcast.models.choices import choose_device
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.backend import FineTuned, Fit, OnStep, Placement, TrainingLog
 from labelcast.training.checkpoints import identity_of, prepare_folder
 from labelcast.training.memory import fitting
 from labelcast.training.recipe import Recipe
@@ -46,15 +46,7 @@ class Training:
     labels: Budget
 
 
-def train_in_processes(
-    lm: LanguageModel,
-    labels: Budget,
-    recipe: Recipe,
-    seed: int,
-    placement: Placement,
-    folder: Path | None,
-    progress: OnStep,
-) -> FineTuned:
+def train_in_processes(lm: LanguageModel, fit: Fit) -> FineTuned:
     """Train in several processes and load the tuned weights, without merging adapters.
 
     `lm` may be an `outline`. If memory runs out, the processes start again with half as many
@@ -63,18 +55,20 @@ def train_in_processes(
     Raises:
         RunError: a process failed, with its last error; ``FOLDER/launch.log`` has all output.
     """
-    parts = encode_labels(lm, labels, recipe)
+    recipe, placement = fit.recipe, fit.placement
+    parts = encode_labels(lm, fit.labels, recipe)
     dtype = str(lm.dtype.value).removeprefix("torch.")
     rows, halved = parts[0].rows + parts[1].rows, 0
     recipe = fitting(lm, rows, recipe, placement.processes, bf16=placement.in_bf16)
+    fit = replace(fit, recipe=recipe)
     with tempfile.TemporaryDirectory(prefix="labelcast-") as temporary:
-        work = folder or Path(temporary)
+        work = fit.folder or Path(temporary)
         # Here, and not while other processes may already read the checkpoints.
-        prepare_folder(work, identity_of(lm, labels, recipe, seed, placement.processes))
+        prepare_folder(work, identity_of(lm, fit, placement.processes))
         while True:
-            wanted = Training(lm.name, dtype, recipe, seed, placement, labels)
+            wanted = Training(lm.name, dtype, recipe, fit.seed, placement, fit.labels)
             write_json(work / WANTED, TypeAdapter(Training).dump_python(wanted))
-            fault = _launch(placement, work, progress)
+            fault = _launch(placement, work, fit.progress)
             if fault is None:
                 break
             # The error of the process, as text.

@@ -17,6 +17,7 @@ from labelcast.errors import LabelcastError
 from labelcast.files.json_files import read_json, write_json, write_with
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel, load_model
+from labelcast.training.backend import Fit
 from labelcast.training.checkpoints import reshard
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.memory import outline
@@ -27,15 +28,9 @@ def main(folder: Path) -> None:
     """Run in each process: train as described in a folder, and write the weights there."""
     wanted = TypeAdapter(Training).validate_python(read_json(folder / WANTED))
     first = os.environ.get("RANK", "0") == "0"
-    trained = CausalBackend().train(
-        _load(wanted, first),
-        wanted.labels,
-        wanted.recipe,
-        wanted.seed,
-        wanted.placement,
-        folder,
-        _print_step if first else lambda step, steps, loss: None,
-    )
+    progress = _print_step if first else lambda step, steps, loss: None
+    fit = Fit(wanted.labels, wanted.recipe, wanted.seed, wanted.placement, folder, progress)
+    trained = CausalBackend().train(_load(wanted, first), fit)
     weights = full_weights(trained.lm.model, keep=first)
     if first:
         write_with(folder / WEIGHTS, lambda part: save_file(weights, part))

@@ -17,12 +17,10 @@ from transformers.trainer_callback import PrinterCallback, TrainerCallback
 from labelcast.errors import InputError
 from labelcast.models.encoder import Encoder
 from labelcast.models.memory import peak_memory, reset_peak
-from labelcast.training.backend import FineTuned, OnStep, Placement, TrainingLog
+from labelcast.training.backend import FineTuned, Fit, TrainingLog
 from labelcast.training.encoder import EncoderBackend
 from labelcast.training.finetune import random_state_kept
 from labelcast.training.linear import fitted_head
-from labelcast.training.recipe import Recipe
-from labelcast.training.splits import Budget
 from labelcast.training.trainer import quiet
 
 
@@ -34,22 +32,13 @@ class SetFitBackend(EncoderBackend):
     Source: Tunstall et al. (2022), arXiv 2209.11055.
     """
 
-    def fit(
-        self,
-        lm: Encoder,
-        labels: Budget,
-        recipe: Recipe,
-        *,
-        seed: int,
-        placement: Placement,
-        folder: Path | None = None,
-        progress: OnStep = lambda step, steps, loss: None,
-    ) -> FineTuned:
+    def fit(self, lm: Encoder, fit: Fit) -> FineTuned:
         """Fine-tune on the labels of a budget; see `Backend`.
 
         Raises:
             InputError: the setfit package is not installed.
         """
+        recipe = fit.recipe
         try:
             from sentence_transformers import SentenceTransformer
             from setfit import SetFitModel, Trainer, TrainingArguments
@@ -60,13 +49,12 @@ class SetFitBackend(EncoderBackend):
 
         class Report(TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-                progress(state.global_step, state.max_steps, None)
+                fit.progress(state.global_step, state.max_steps, None)
 
         begin, device = time.perf_counter(), lm.device.value
         reset_peak(device)
-        examples = (*labels.train, *labels.validation)
-        texts = [example.prompt for example in examples]
-        gold = [lm.answers.index(str(example.answer)) for example in examples]
+        texts = [example.prompt for example in fit.examples]
+        gold = [lm.answers.index(str(example.answer)) for example in fit.examples]
         with tempfile.TemporaryDirectory(prefix="labelcast-") as work, quiet(), random_state_kept():
             self.save(replace(lm, head=None), Path(work) / "model")
             body = SentenceTransformer(f"{work}/model", device=device)
@@ -77,7 +65,7 @@ class SetFitBackend(EncoderBackend):
                 max_steps=recipe.max_steps,
                 body_learning_rate=recipe.learning_rate,
                 warmup_proportion=recipe.warmup,
-                seed=seed,
+                seed=fit.seed,
                 save_strategy="no",
                 logging_strategy="no",
                 report_to="none",

@@ -19,7 +19,7 @@ from transformers.optimization import Adafactor
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import Placement
+from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
 from labelcast.training.sequences import Sequences, check_lengths, collate, encode
@@ -66,28 +66,20 @@ class TFewBackend(CausalBackend):
         return parts
 
     @staticmethod
-    def trainer(
-        lm: LanguageModel,
-        parts: Sequence[Sequences],
-        recipe: Recipe,
-        seed: int,
-        folder: Path,
-        device: str,
-        bf16: bool,
-    ) -> Any:
+    def trainer(lm: LanguageModel, parts: Sequence[Sequences], fit: Fit, folder: Path) -> Any:
         """A trainer of the vectors with the three losses.
 
         Raises:
             InputError: peft knows no (IA)3 layers of this model.
         """
-        set_seed(seed)
+        set_seed(fit.seed)
         model = with_vectors(lm)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         return ChoiceTrainer(
             lm.model.get_output_embeddings(),
             model=model,
-            args=training_arguments(recipe, seed, folder, device, bf16),
-            optimizers=(Adafactor(trained, lr=recipe.learning_rate, relative_step=False), None),
+            args=training_arguments(fit, folder),
+            optimizers=(Adafactor(trained, lr=fit.recipe.learning_rate, relative_step=False), None),
             data_collator=collate_choices,
             train_dataset=list(parts[0].rows),
             eval_dataset=list(parts[1].rows),

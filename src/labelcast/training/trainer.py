@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from labelcast.errors import InputError
+from labelcast.models.choices import choose_device
 from labelcast.models.embedded import quietly
 from labelcast.models.four_bit import light_import
 from labelcast.models.layers import linear_layers
 from labelcast.models.loading import LanguageModel
 from labelcast.models.passes import cached, keys_and_values, shared_length
+from labelcast.training.backend import Fit
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.recipe import Recipe
 from labelcast.training.sequences import IGNORED, Sequences, collate
@@ -110,27 +112,19 @@ def answer_loss(
     return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
 
 
-def make_trainer(
-    lm: LanguageModel,
-    parts: Sequence[Sequences],
-    recipe: Recipe,
-    seed: int,
-    folder: Path,
-    device: str,
-    bf16: bool,
-) -> Any:
+def make_trainer(lm: LanguageModel, parts: Sequence[Sequences], fit: Fit, folder: Path) -> Any:
     """A trainer that follows a recipe, prints nothing and saves checkpoints only if `Keeper` asks.
 
-    `parts` are the sequences to train on and those for the validation loss; `bf16` computes in
-    bfloat16.
+    `parts` are the sequences to train on and those for the validation loss.
     """
-    settings = training_arguments(recipe, seed, folder, device, bf16)
+    recipe = fit.recipe
+    settings = training_arguments(fit, folder)
     if recipe.adapters is None:
         lm.model.requires_grad_(True)
     head = lm.model.get_output_embeddings()
     start = shared_start(lm, parts, recipe)
-    set_seed(seed)  # for the adapters' initial weights
-    trainer = AnswerTrainer(
+    set_seed(fit.seed)  # for the adapters' initial weights
+    return AnswerTrainer(
         head,
         start,
         model=with_adapters(lm, recipe),
@@ -140,7 +134,6 @@ def make_trainer(
         eval_dataset=list(parts[1].rows),
         processing_class=lm.tokenizer,
     )
-    return trainer
 
 
 def shared_start(lm: LanguageModel, parts: Sequence[Sequences], recipe: Recipe) -> int:
@@ -159,10 +152,9 @@ def shared_start(lm: LanguageModel, parts: Sequence[Sequences], recipe: Recipe) 
     return shared_length(lm, prompts, _WORTH_SHARING) if prompts else 0
 
 
-def training_arguments(
-    recipe: Recipe, seed: int, folder: Path, device: str, bf16: bool
-) -> TrainingArguments:
+def training_arguments(fit: Fit, folder: Path) -> TrainingArguments:
     """The settings of a trainer; see `make_trainer`."""
+    recipe, device = fit.recipe, choose_device(fit.placement.device).value
     micro, accumulation = micro_batch(recipe, int(os.environ.get("WORLD_SIZE", "1")))
     cpu = not device.startswith("cuda")
     settings = TrainingArguments(
@@ -179,9 +171,9 @@ def training_arguments(
         eval_on_start=last_checkpoint(folder) is None,
         logging_steps=recipe.evaluate_every,
         save_strategy="no",
-        seed=seed,
-        data_seed=seed,
-        bf16=bf16,
+        seed=fit.seed,
+        data_seed=fit.seed,
+        bf16=fit.placement.in_bf16,
         gradient_checkpointing=recipe.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=cpu,

@@ -111,8 +111,8 @@ def main() -> None:
         fresh = lm if args.recipe == "linear" else read_encoder_again(lm)
         labels = splits.budget(trial.budget, recipe.held_out(trial.budget))
         tuned = backend.fit(fresh, Fit(labels, recipe, trial.seed, place))
-        scoring = Scoring("accuracy", lm.answers)
-        done[trial] = backend.score(tuned.lm, splits.test, scoring, placement=place).value
+        scoring = Scoring("accuracy", lm.answers, placement=place)
+        done[trial] = backend.score(tuned.lm, splits.test, scoring).value
         with args.out.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"trial": trial, "score": done[trial]}) + "\n")
     print("| setting | " + " | ".join(map(str, BUDGETS[args.recipe])) + " | mean |")

@@ -32,7 +32,7 @@ CPU = Placement("cpu")
 QUICK = FULL_ENCODER.model_copy(
     update={"learning_rate": 3e-3, "head_learning_rate": None, "max_steps": 60, "warmup": 0}
 )
-SCORING = Scoring("accuracy", TASK.answers)
+SCORING = Scoring("accuracy", TASK.answers, placement=CPU)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "sentence"])
@@ -55,7 +55,7 @@ def test_full_fine_tuning_learns_and_keeps_the_best_step(lm: Encoder) -> None:
     """The score rises far above chance, and its validation loss is the lowest that was seen."""
     labels, test = parts(240)
     tuned = EncoderBackend().fit(fresh(lm), Fit(labels, QUICK, 1, CPU))
-    value = EncoderBackend().score(tuned.lm, test, SCORING, placement=CPU).value
+    value = EncoderBackend().score(tuned.lm, test, SCORING).value
     assert value > 0.8
     assert tuned.log.best_loss == min(loss for _, loss in tuned.log.losses)
     assert not any(weight.requires_grad for weight in tuned.lm.model.parameters())
@@ -153,7 +153,7 @@ def test_the_linear_recipe_takes_language_models_too(tmp_path: Path) -> None:
     recipe = LINEAR.model_copy(update={"linear": Linear(c=1.0)})
     tuned = backend.fit(causal, Fit(labels, recipe, 1, CPU))
     assert isinstance(tuned.lm, Probe)
-    assert backend.score(tuned.lm, test, SCORING, placement=CPU).value > 0.6
+    assert backend.score(tuned.lm, test, SCORING).value > 0.6
 
 
 def test_without_names_a_curve_starts_at_the_majority(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_without_names_a_curve_starts_at_the_majority(tmp_path: Path) -> None:
     _, test = parts(60)
     share = sum(e.answer == "yes" for e in test) / len(test)
     for backend in (EncoderBackend(), LinearBackend()):
-        found = backend.score(lm, test, SCORING, placement=CPU)
+        found = backend.score(lm, test, SCORING)
         assert found.value == pytest.approx(max(share, 1 - share))
 
 

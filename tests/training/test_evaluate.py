@@ -29,8 +29,8 @@ def test_answers_are_those_of_the_confidence_step(
         (alone,) = score_confidence(lm, [example.prompt], batch_size=1, max_new_tokens=5)
         own.append(replace(example, answer=alone.answer or "-"))
     done: list[int] = []
-    scoring = Scoring("accuracy", batch_size=batch_size, max_new_tokens=5)
-    score = evaluate(lm, own, scoring, progress=done.append)
+    scoring = Scoring("accuracy", batch_size=batch_size, max_new_tokens=5, progress=done.append)
+    score = evaluate(lm, own, scoring)
     answered = [example.answer != "-" for example in own]
     assert sum(answered) > 3
     assert (score.value, score.size, score.metric) == (sum(answered) / 7, 7, "accuracy")

@@ -48,7 +48,7 @@ def fit(
             lambda step, steps, loss: seen.append(step),
         ),
     )
-    score = backend.score(tuned.lm, examples[40:], Scoring("accuracy"), placement=placement)
+    score = backend.score(tuned.lm, examples[40:], Scoring("accuracy", placement=placement))
     return tuned, score.value
 
 

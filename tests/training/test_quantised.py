@@ -1,5 +1,6 @@
 """Models whose weights are packed into 4 bits, tuned with adapters on a CPU."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def test_adapters_learn_on_packed_weights(folder: Path) -> None:
     tuned, test = tune(folder, steps=120)
     losses = dict(tuned.log.losses)
     assert losses[tuned.log.best_step] < 0.5 * losses[0]
-    placement = Placement("cpu", "float32")
-    score = CausalBackend().score(tuned.lm, test, EXACT, placement=placement)
+    scoring = replace(EXACT, placement=Placement("cpu", "float32"))
+    score = CausalBackend().score(tuned.lm, test, scoring)
     assert score.value - score.sd > evaluate(load(folder), test, EXACT).value
     assert all(map(torch.equal, packed(tuned.lm), packed(load(folder))))
     assert not any(w.requires_grad for w in tuned.lm.model.parameters())
@@ -74,7 +75,7 @@ def test_scoring_casts_no_packed_weight(folder: Path, monkeypatch: pytest.Monkey
     test = made_examples(lm, records(20))
     wanted = evaluate(fresh(lm), test, EXACT)
     monkeypatch.setattr(finetune, "computes_bf16", lambda device: True)
-    assert CausalBackend().score(lm, test, EXACT, placement=Placement("cpu")) == wanted
+    assert CausalBackend().score(lm, test, replace(EXACT, placement=Placement("cpu"))) == wanted
     assert all(map(torch.equal, packed(lm), packed(load(folder))))
 
 

@@ -35,8 +35,8 @@ def test_it_learns_and_depends_on_the_seed_alone(tmp_path: Path) -> None:
         fresh = replace(lm, model=copy.deepcopy(lm.model))
         fit = Fit(labels, recipe, 1, CPU, progress=lambda n, *_: steps.append(n))
         done = SetFitBackend().fit(fresh, fit)
-        scoring = Scoring("accuracy", TASK.answers)
-        return SetFitBackend().score(done.lm, test, scoring, placement=CPU).value
+        scoring = Scoring("accuracy", TASK.answers, placement=CPU)
+        return SetFitBackend().score(done.lm, test, scoring).value
 
     score = tuned()
     assert score > 0.7

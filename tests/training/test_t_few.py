@@ -76,9 +76,9 @@ def test_a_training_learns(lm: LanguageModel) -> None:
     tuned = TFewBackend().fit(fresh(lm), Fit(labels, recipe, 1, CPU))
     first, best = dict(tuned.log.losses)[0], tuned.log.best_loss
     assert best < first - 0.2
-    scoring = Scoring("accuracy", TASK.answers, constrain=True)
-    before = TFewBackend().score(fresh(lm), found[160:], scoring, placement=CPU).value
-    after = TFewBackend().score(tuned.lm, found[160:], scoring, placement=CPU).value
+    scoring = Scoring("accuracy", TASK.answers, constrain=True, placement=CPU)
+    before = TFewBackend().score(fresh(lm), found[160:], scoring).value
+    after = TFewBackend().score(tuned.lm, found[160:], scoring).value
     assert after > max(before, 0.5)
     vectors = [w for w in with_vectors(fresh(lm)).parameters() if w.requires_grad]
     assert all(weight.min() == weight.max() == 1 for weight in vectors)

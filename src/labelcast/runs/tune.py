@@ -117,15 +117,14 @@ def tune(
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
             lm = tuned.lm
-        task = run.task
-        scoring = Scoring(
-            "accuracy" if task is None else task.metric,
-            () if task is None else task.answers,
-            task is not None and task.constrain,
-            batch_size,
-            max_new_tokens or run.question.max_new_tokens,
+        scoring = Scoring.of(
+            run.task,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens or run.question.max_new_tokens,
+            placement=placement,
+            progress=on_test,
         )
-        found = backend.score(lm, test, scoring, placement=placement, progress=on_test)
+        found = backend.score(lm, test, scoring)
         row = {
             "budget": budget,
             "score": found.value,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labelcast.models.confidence import score_confidence
 from labelcast.models.likelihood import answer_log_likelihoods
@@ -107,7 +107,7 @@ def measure_speed(job: SweepJob, on_rough: Callable[[Speed], None] = lambda spee
     fitted = time.perf_counter() - begin
     tested = found.test[:_MOST_TESTED]
     begin = time.perf_counter()
-    backend.score(tuned.lm, tested, job.scoring, placement=placement)
+    backend.score(tuned.lm, tested, replace(job.scoring, placement=placement))
     test = (time.perf_counter() - begin) / len(tested)
     if recipe.method == "linear":
         return Speed(load, 0.0, fitted / len(batch), test, str(lm.device))

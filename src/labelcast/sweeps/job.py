@@ -142,13 +142,11 @@ class SweepJob:
         """How the job scores."""
         from labelcast.training.evaluate import Scoring  # which imports torch
 
-        task, settings = self.source.task, self.settings
-        return Scoring(
-            task.metric,
-            task.answers,
-            task.constrain,
-            settings.batch_size,
-            settings.max_new_tokens,
+        return Scoring.of(
+            self.source.task,
+            batch_size=self.settings.batch_size,
+            max_new_tokens=self.settings.max_new_tokens,
+            placement=self.placement,
         )
 
     def start(self, backend: Backend, report: ReportProgress) -> str:
@@ -257,7 +255,7 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
         tuned = backend.fit(lm, fit)
         lm, facts = tuned.lm, facts | tuned.log.facts()
     progress = _counted(report, "scoring", len(splits.test))
-    found = backend.score(lm, splits.test, job.scoring, placement=job.placement, progress=progress)
+    found = backend.score(lm, splits.test, replace(job.scoring, progress=progress))
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return job.row(

@@ -23,7 +23,6 @@ from labelcast.training.reporting import Reports
 from labelcast.training.splits import Budget
 
 if TYPE_CHECKING:
-    from labelcast.models.protocols import Progress
     from labelcast.training.evaluate import Evaluation, Scoring
 
 OnStep = Callable[[int, int, float | None], None]
@@ -144,15 +143,7 @@ class Backend(Protocol):
             RunError: training failed.
         """
 
-    def score(
-        self,
-        lm: Any,
-        test: Sequence[Example],
-        scoring: Scoring,
-        *,
-        placement: Placement,
-        progress: Progress = lambda done: None,
-    ) -> Evaluation:
+    def score(self, lm: Any, test: Sequence[Example], scoring: Scoring) -> Evaluation:
         """Score a model, tuned or not, on a labelled test set; this may change its dtype."""
 
     def save(self, lm: Any, folder: Path) -> None:

@@ -21,7 +21,6 @@ from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
 from labelcast.models.encoder import Classifier, Encoder, padded
 from labelcast.models.loading import load_encoder
-from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, Fit, Placement
 from labelcast.training.checkpoints import identity_of
@@ -90,25 +89,17 @@ class EncoderBackend:
         trained.eval().requires_grad_(False)
         return FineTuned(replace(lm, model=trained.body, head=trained.head), log)
 
-    def score(
-        self,
-        lm: Encoder,
-        test: Sequence[Example],
-        scoring: Scoring,
-        *,
-        placement: Placement,
-        progress: Progress = lambda done: None,
-    ) -> Evaluation:
+    def score(self, lm: Encoder, test: Sequence[Example], scoring: Scoring) -> Evaluation:
         """Score an encoder; see `Backend`.
 
         One without a head and without a use for names gets the score of always giving the most
         frequent answer of the test set.
         """
         if lm.guesses or not test:
-            return evaluate(lm, test, scoring, progress=progress)
+            return evaluate(lm, test, scoring)
         gold = [str(example.answer) for example in test]
         [(usual, _)] = Counter(gold).most_common(1)
-        progress(len(gold))
+        scoring.progress(len(gold))
         return summarise(scoring.metric, [usual] * len(gold), gold, scoring.allowed)
 
     def save(self, lm: Encoder, folder: Path) -> None:

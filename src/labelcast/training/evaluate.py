@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.protocols import Predictor, Progress
 from labelcast.tasks.metrics import comparison, score_answers
 from labelcast.tasks.prompts import Example
+from labelcast.tasks.task import Task
+from labelcast.training.backend import Placement
 
 _RESAMPLES = 1000
 
@@ -26,6 +29,15 @@ class Scoring:
     constrain: bool = False  # decode along these only
     batch_size: int | None = None  # None chooses one for the device
     max_new_tokens: int = MAX_NEW_TOKENS
+    placement: Placement = field(default_factory=Placement)
+    progress: Progress = lambda done: None  # called with the number of examples scored
+
+    @classmethod
+    def of(cls, task: Task | None, **settings: Any) -> Scoring:
+        """How answers to a task are scored; None for prompts that are already rendered."""
+        if task is None:
+            return cls("accuracy", **settings)
+        return cls(task.metric, task.answers, task.constrain, **settings)
 
 
 @dataclass(frozen=True)
@@ -38,13 +50,7 @@ class Evaluation:
     metric: str
 
 
-def evaluate(
-    lm: Predictor,
-    examples: Sequence[Example],
-    scoring: Scoring,
-    *,
-    progress: Progress = lambda done: None,
-) -> Evaluation:
+def evaluate(lm: Predictor, examples: Sequence[Example], scoring: Scoring) -> Evaluation:
     """Score a model on labelled examples; there must be one, and all need answers."""
     gold = [example.answer for example in examples if example.answer is not None]
     if not gold or len(gold) < len(examples):
@@ -57,7 +63,7 @@ def evaluate(
         [example.prompt for example in examples],
         batch_size=scoring.batch_size,
         max_new_tokens=scoring.max_new_tokens,
-        progress=progress,
+        progress=scoring.progress,
         allowed=scoring.allowed if scoring.constrain else (),
     )
     answers = [value.answer for value in found]

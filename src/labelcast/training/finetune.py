@@ -28,7 +28,6 @@ from labelcast.files.json_files import disk_faults
 from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf16
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
-from labelcast.models.protocols import Progress
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.checkpoints import Keeper, identity_of, last_checkpoint, prepare_folder
@@ -138,16 +137,9 @@ class CausalBackend:
         log.dropped = sum(part.dropped for part in parts)
         return FineTuned(replace(lm, model=unpatched(model)), log)
 
-    def score(
-        self,
-        lm: LanguageModel,
-        test: Sequence[Example],
-        scoring: Scoring,
-        *,
-        placement: Placement,
-        progress: Progress = lambda done: None,
-    ) -> Evaluation:
+    def score(self, lm: LanguageModel, test: Sequence[Example], scoring: Scoring) -> Evaluation:
         """Score a model, in bfloat16 where the device has instructions for it; see `Backend`."""
+        placement = scoring.placement
         device = choose_device(placement.device)
         # Quantised weights stay as they are, on the device where they were loaded.
         if not is_quantised(lm):
@@ -161,7 +153,7 @@ class CausalBackend:
                 lm.model.to(device.value)
             elif getattr(lm.model, "hf_device_map", None) is None:
                 spread_over_gpus(lm.model)
-        return evaluate(replace(lm, device=device), test, scoring, progress=progress)
+        return evaluate(replace(lm, device=device), test, scoring)
 
     def save(self, lm: LanguageModel, folder: Path) -> None:
         """Save a model into a folder; see `Backend`."""

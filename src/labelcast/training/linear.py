@@ -90,21 +90,13 @@ class LinearBackend:
         log = TrainingLog(seconds=time.perf_counter() - begin, peak_bytes=peak_memory(device))
         return FineTuned(Probe(store, answers, head), log)
 
-    def score(
-        self,
-        lm: AnyModel | Probe,
-        test: Sequence[Example],
-        scoring: Scoring,
-        *,
-        placement: Placement,
-        progress: Progress = lambda done: None,
-    ) -> Evaluation:
+    def score(self, lm: AnyModel | Probe, test: Sequence[Example], scoring: Scoring) -> Evaluation:
         """Score a model with or without a head; see `Backend`."""
         if isinstance(lm, Encoder) and lm.pooling.sentence:
-            lm = Probe(vector_store(lm, placement), lm.answers, lm.named_head())
+            lm = Probe(vector_store(lm, scoring.placement), lm.answers, lm.named_head())
         if isinstance(lm, Encoder):
-            return EncoderBackend().score(lm, test, scoring, placement=placement, progress=progress)
-        return evaluate(lm, test, scoring, progress=progress)
+            return EncoderBackend().score(lm, test, scoring)
+        return evaluate(lm, test, scoring)
 
     def save(self, lm: AnyModel | Probe, folder: Path) -> None:
         """Save the head; see `Backend`. The model itself has not changed."""

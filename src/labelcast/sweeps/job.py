@@ -151,21 +151,11 @@ class SweepJob:
 
     def start(self, backend: Backend, report: ReportProgress) -> str:
         """The model before training: the sweep's own, or one after stages; raises as these do."""
-        settings = self.settings
         if self.stages == NO_STAGES:
-            return settings.model
+            return self.settings.model
         if self.out is None:
             raise InputError("--stages: the sweep needs a folder.")
-        warm = WarmStart(
-            settings.stages,
-            settings.model,
-            settings.recipe,
-            replace(self.placement, reports=Reports()),
-            self.out / "stages" / self.name,
-            lambda render: self.splits(render).test,
-            report,
-        )
-        return warm.after(self.stages, backend)
+        return WarmStart(self, self.out / "stages" / self.name, report).after(backend)
 
     def splits(self, render: Render, read: Read = read_examples) -> Splits:
         """The test set and training order of the job; raises as `split`."""

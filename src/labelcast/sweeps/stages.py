@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
+from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.execution.workers import JobProgress, ReportProgress
@@ -14,9 +15,13 @@ from labelcast.files.json_files import write_json
 from labelcast.sweeps.records import NO_STAGES, StageEntry
 from labelcast.sweeps.task_data import SweepTask, read_examples
 from labelcast.tasks.prompts import Example, Render
-from labelcast.training.backend import Backend, Fit, Placement
+from labelcast.training.backend import Backend, Fit
 from labelcast.training.recipe import Recipe
+from labelcast.training.reporting import Reports
 from labelcast.training.splits import Splits, digest
+
+if TYPE_CHECKING:
+    from labelcast.sweeps.job import SweepJob
 
 JOIN = "+"
 """Between the stages of an order: ``trec+emotion`` trains on trec first."""
@@ -109,28 +114,20 @@ def _texts(example: Example) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Trains the models that jobs start from, one for each order of stages of a task.
+    """Trains the model that a job starts from; jobs of all budgets and seeds of a task share it.
 
     Attributes:
-        stages: of the sweep.
-        model: the sweep's own.
-        recipe: of the stages too.
-        placement: where they are trained.
-        folder: of the task's trained models, each used by all budgets and seeds.
-        test: the task's test set, given a model's `render`; no stage sees a text of it.
+        job: no stage sees a text of its test set.
+        folder: of the task's trained models.
         report: called with the progress.
     """
 
-    stages: Stages
-    model: str
-    recipe: Recipe
-    placement: Placement
+    job: SweepJob
     folder: Path
-    test: Callable[[Render], Sequence[Example]]
     report: ReportProgress
 
-    def after(self, order: str, backend: Backend) -> str:
-        """The model after an order of stages, trained with seed 0 if it is missing.
+    def after(self, backend: Backend) -> str:
+        """The model after the job's order of stages, trained with seed 0 if it is missing.
 
         An order starts from the model of its first stages. Other processes wait for it.
 
@@ -138,8 +135,9 @@ class WarmStart:
             InputError: a stage's data do not fit the model.
             RunError: the training failed.
         """
-        model, names = self.model, []
-        for stage in self.stages.named(order):
+        settings = self.job.settings
+        model, names = settings.model, []
+        for stage in settings.stages.named(self.job.stages):
             names.append(stage.task.name)
             folder = self.folder / JOIN.join(names)
             make_folder(folder)
@@ -150,17 +148,19 @@ class WarmStart:
         return model
 
     def _train(self, stage: SweepTask, model: str, folder: Path, backend: Backend) -> None:
-        recipe, name = self.recipe, f"stage {stage.task.name}"
+        settings, name = self.job.settings, f"stage {stage.task.name}"
+        recipe, placement = settings.recipe, replace(self.job.placement, reports=Reports())
         self.report(JobProgress(name, 0, recipe.most_steps))
-        lm = backend.load(model, recipe, self.placement).for_answers(stage.task.answers)
-        labels = self.stages.examples(stage, self.test(lm.render), lm.render)
+        lm = backend.load(model, recipe, placement).for_answers(stage.task.answers)
+        test = self.job.splits(lm.render).test
+        labels = settings.stages.examples(stage, test, lm.render)
         checkpoints = folder.with_name(f"{folder.name}.training")
         parts = Splits((), labels).budget(len(labels), recipe.held_out(len(labels)))
 
         def progress(step: int, most: int, loss: float | None) -> None:
             self.report(JobProgress(name, step, most, loss))
 
-        tuned = backend.fit(lm, Fit(parts, recipe, _SEED, self.placement, checkpoints, progress))
+        tuned = backend.fit(lm, Fit(parts, recipe, _SEED, placement, checkpoints, progress))
         backend.save(tuned.lm, folder)
         write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
         rmtree(checkpoints, ignore_errors=True)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from labelcast.cli.console import bar, say, span
 
 _MEASURED, _WORTH_SAYING = 5.0, 60.0
-"""After so many seconds the time that is left is announced, if it is so many or more."""
+"""Seconds after which the remaining time is announced, and the least that is worth announcing."""
 
 
 class SignalBars:

@@ -133,7 +133,7 @@ class Forecast:
     """How many labels a task needs.
 
     Attributes:
-        level: of every interval.
+        level: level of every interval.
         auc: data efficiency.
         labels_needed: for the target.
         at_budget: the reverse question, where a budget was given.

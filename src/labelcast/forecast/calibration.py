@@ -36,7 +36,7 @@ class Calibration:
     """A calibration card: AUC' = slope * CoS-Low + intercept, and how far it errs.
 
     Attributes:
-        name: of the card.
+        name: name of the card.
         model: the model in words.
         hub_ids: the exact hub ids that it is valid for.
         recipe: the fine-tuning behind its curves.
@@ -55,11 +55,11 @@ class Calibration:
             with its interval; None where it was not tried. Where the interval reaches 0 the card
             `leans_on_prior`.
         lines: pooled card only: the lines of the models behind it.
-        fingerprints: of the models' config and tokenizer.
+        fingerprints: fingerprints of the models' config and tokenizer.
         architecture: config entries that identify a similar model.
-        versions: of the software that fitted it.
-        decoding: of the answers behind the scores: ``free``, ``constrained`` to the allowed ones,
-            or ``mixed``.
+        versions: versions of the software that fitted it.
+        decoding: how the answers behind the scores were decoded: ``free``, ``constrained`` to the
+            allowed ones, or ``mixed``.
 
     Source: Je and Raffel (2025), the linear map from CoS-Low to data efficiency.
     """
@@ -206,7 +206,7 @@ class Calibration:
 
         Args:
             coslow: -1 to 1.
-            level: of the prediction interval, 0.001 to 0.999.
+            level: level of the prediction interval, 0.001 to 0.999.
 
         Raises:
             InputError: coslow or level out of range.
@@ -347,7 +347,7 @@ def find(
 
     Args:
         hub_id: the model's exact hub id.
-        fingerprint: of its config and tokenizer.
+        fingerprint: fingerprint of its config and tokenizer.
         architecture: entries of its config. A card with the same ones is only named in a warning,
             because a base model is not its Instruct model.
 

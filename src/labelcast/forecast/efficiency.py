@@ -95,7 +95,7 @@ class AucEstimate:
         mean: predicted AUC, after clipping.
         sd: scale of the prediction error.
         df: degrees of freedom of the t distribution.
-        level: of the interval.
+        level: level of the interval.
         low, high: prediction interval at that level, clipped too.
         clipped: whether the mean was clipped.
         warnings: in words, for the user.

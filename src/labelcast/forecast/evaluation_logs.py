@@ -21,7 +21,7 @@ class LoggedScore(NamedTuple):
 
     Attributes:
         name: task and metric, ``TASK/METRIC``.
-        standard_error: of the score, from its test set; None where unknown.
+        standard_error: standard error of the score, from its test set; None where unknown.
         size: examples in the test set; None where unknown.
         falls: whether lower is better; None where unknown.
     """

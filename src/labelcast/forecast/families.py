@@ -141,7 +141,7 @@ def after_jump(scores: Array, share: Array, at: Array, log_n: Array) -> Array:
 
     Args:
         scores: without the jump, [B, G].
-        share: of the headroom that is left, which the jump takes, [B].
+        share: share of the headroom that is left, which the jump takes, [B].
         at: log of the labels where it happens, [B].
         log_n: natural logarithm of the labels, [G].
     """

@@ -27,8 +27,8 @@ class Scale:
     Attributes:
         metric: what kind of score it is.
         top: the largest value of a score or an error rate, such as 1 or 100.
-        unit: of a loss, which becomes exp(-loss / unit): one where the largest loss is of a size
-            that the prior knows, 0.5 to `LARGEST_LOSS`.
+        unit: unit of a loss, which becomes exp(-loss / unit): 1 where the largest loss is of a
+            size that the prior knows, 0.5 to `LARGEST_LOSS`.
     """
 
     metric: Metric = "score"

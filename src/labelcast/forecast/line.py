@@ -56,8 +56,8 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
     """Fit y = slope * x + intercept by least squares.
 
     Args:
-        x: of the points, [n], n >= 4, finite.
-        y: of the points, [n], finite.
+        x: x of the points, [n], n >= 4, finite.
+        y: y of the points, [n], finite.
 
     Raises:
         InputError: lengths differ, under 4 points, a value is not finite, or a line through the
@@ -193,10 +193,10 @@ def loto_difference(
     """Compare the line with the mean of the other tasks, leaving one task out.
 
     Args:
-        coslow: of each task, [n], n >= 4.
+        coslow: coslow of each task, [n], n >= 4.
         auc: measured, of each task, [n].
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         InputError: too few tasks, or a CoS-Low that does not vary.

@@ -73,13 +73,13 @@ def choose(
 
     Args:
         labels: a sample of the labels needed, [n], infinite where the horizon does not suffice.
-        weights: of the sample, [n], 0 or more; they need not sum to 1.
+        weights: weights of the sample, [n], 0 or more; they need not sum to 1.
         owned: labels owned now.
         tried: budgets trained at without meeting the target: the labels needed lie above them.
             If no sample allows that, 1.5 times the largest is assumed.
-        run_cost: of one training run, in labels.
-        value: of meeting the target, in labels; 20,000, or four times the horizon where that is
-            more.
+        run_cost: cost of one training run, in labels.
+        value: value of meeting the target, in labels; 20,000, or four times the horizon where
+            that is more.
         horizon: the most labels that may be owned.
 
     Returns:

@@ -72,7 +72,7 @@ class Noise:
 
     Attributes:
         size: examples in the test set; infinite where the score is no mean over examples.
-        sd: of the test set, in place of what the size gives; None where unknown.
+        sd: sd of the test set, in place of what the size gives; None where unknown.
         total: whether `sd` includes the noise of the training seed.
     """
 

@@ -56,16 +56,16 @@ class Options(TypedDict, total=False):
         observe_sd: noise sd that the test set gives a score, instead of observe_size, for a metric
             that is not a mean over examples (say, by bootstrap). The noise of the training seed is
             added.
-        level: of the intervals, 0.001 to 0.999.
+        level: level of the intervals, 0.001 to 0.999.
         budget: asks the reverse: the score with this many labels.
         horizon: the most labels to consider, up to 1,000,000; 5,000 by default, or four times the
             most labels that have a score, or the size of a run's pool, where that is more.
         scale: the largest value that a score can take, such as 100; 1 by default.
         lower_is_better: the score is a loss, or with `scale` an error rate.
         metric: "score", "error" or "loss", where the two above do not decide it.
-        label_cost: of one label, in money; with the next two it decides the next budget.
-        run_cost: of one training run.
-        value: of meeting the target.
+        label_cost: cost of one label, in money; with the next two it decides the next budget.
+        run_cost: cost of one training run.
+        value: value of meeting the target.
         recipe: the fine-tuning meant; a card of another recipe gives a warning.
         frozen: only a head is trained on a frozen model; such models never learn some tasks. By
             default true for the recipe ``linear``.

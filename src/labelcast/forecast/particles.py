@@ -162,10 +162,10 @@ class PriorDraws(NamedTuple):
     """Draws of a family before the scores.
 
     Attributes:
-        parameters: of the prior, [B, P].
+        parameters: parameters of the prior, [B, P].
         curves: their scores at `NODES`, [B, G].
         ends: log likelihood of the known ends, [B].
-        log_weights: of the prior, [B].
+        log_weights: log weights of the prior, [B].
     """
 
     parameters: Array

@@ -101,7 +101,7 @@ class Part(NamedTuple):
     Attributes:
         given: its draws given the scores, before the tilt.
         before: the same before the scores.
-        share: of the family in the forecast.
+        share: share of the family in the forecast.
         tilt: towards the headroom rule, None without one.
     """
 

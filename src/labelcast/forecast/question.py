@@ -61,10 +61,10 @@ class Question:
         target_score: the same as a score, None where only the fraction is known.
         zero_shot, ceiling: scores, or None where unknown.
         scores: observed, by rising labels, without those of budget 0.
-        level: of the intervals.
+        level: level of the intervals.
         budget: labels of the reverse question, or None.
         horizon: the most labels that the forecast looks at.
-        scale: of the user's scores.
+        scale: scale of the user's scores.
         costs: in money.
         recipe: the planned fine-tuning, None where not given.
         frozen: whether only a head is trained on a frozen model. False for losses, for which no

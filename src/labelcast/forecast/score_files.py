@@ -55,7 +55,7 @@ kind several are allowed if no two rows share one, as with a name for each train
 
 _EMPTY = "no scores in it; give a header such as n,score and a row for each score"
 _LARGEST_ERROR = 0.5
-"""Of a score from 0 to 1, with one test example."""
+"""The largest standard error of a score from 0 to 1, with one test example."""
 
 _Row = tuple[str, Mapping[str, Any]]
 """Where a row is, and its values by lower-case column."""
@@ -77,7 +77,7 @@ def read_scores(
         path: a CSV or TSV file with a header, JSON Lines or an array, one score a row; or the log
             of an evaluation: the results of lm-evaluation-harness, an Inspect log, or a record of
             Every Eval Ever.
-        scale: of the scores, or its largest value, such as 100; 0 to 1 by default.
+        scale: scale of the scores, or its largest value, such as 100; 0 to 1 by default.
         at: the labels behind the model of an evaluation log.
         which: the score to take from several: of a table, the name of a column, or a value in its
             column metric, task, dataset or split; of a log, TASK, METRIC or TASK/METRIC.

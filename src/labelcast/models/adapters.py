@@ -53,7 +53,7 @@ class Adapters(nn.Module):
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Add the adapters to the outputs of their layers for a while."""
+        """Context manager: add the adapters to the outputs of their layers."""
         with ExitStack() as hooks:
             for base, down, up in zip(self.bases, self.down, self.up, strict=True):
                 hooks.callback(base.register_forward_hook(self._hook(down, up)).remove)

@@ -94,7 +94,7 @@ class LanguageModel:
         If the template has no system turn, both open the first user turn.
 
         Args:
-            instruction: of the task; may be empty.
+            instruction: instruction of the task; may be empty.
             user: the text of the user turn, or the turns of a conversation up to the answer.
 
         Raises:

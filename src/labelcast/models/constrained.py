@@ -16,7 +16,7 @@ from labelcast.models.protocols import TorchModel
 
 @dataclass
 class _Node:
-    """Tokens so far; `answer` ends here, and `answers` go on from here or end here."""
+    """Tokens so far; `answer` ends here, and `answers` are all that start with them."""
 
     children: dict[int, _Node] = field(default_factory=dict)
     answer: str | None = None

@@ -28,7 +28,7 @@ from labelcast.models.memory import Halving
 from labelcast.models.protocols import Predict, Progress
 from labelcast.tasks.conversations import Turn
 
-# Of the cosine between a text and an answer's name; the scale of sentence-transformers' losses.
+# Scale of the cosine between a text and an answer's name, as in sentence-transformers' losses.
 _SCALE = 20.0
 # Some tokenizers say 10^30 if nobody set their longest input.
 _UNLIMITED = 2**20

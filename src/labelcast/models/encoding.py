@@ -111,7 +111,7 @@ def by_length(
 
     A batch has at most `rows` sequences, and fewer if they are very long: it takes no more memory
     than `rows` sequences of 512 tokens, or than one sequence if that is longer. `fits` says whether
-    so many rows of the longest one's length fit into memory; one sequence is always a batch.
+    that many rows of the longest one's length fit into memory; one sequence is always a batch.
 
     Examples:
         >>> by_length([[1], [1, 2, 3], [1, 2]], 2)

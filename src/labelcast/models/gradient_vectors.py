@@ -37,7 +37,7 @@ class Projection:
 
     Attributes:
         size: D; None keeps every number of the gradients, for small layers.
-        seed: of the projection.
+        seed: seed of the projection.
         batch_size: examples at once; None chooses a number for the device.
         direction: applied to each layer's gradients before the projection.
         progress: called with the number of examples done.
@@ -98,7 +98,7 @@ def classifier_vectors(
 
     Args:
         model: the encoder and its head, weights frozen.
-        tokens: of each text, with special tokens.
+        tokens: tokens of each text, with special tokens.
         answers: the position of each text's answer among those of the head.
         layers: linear layers whose gradients d^T h count.
         how: see `Projection`.

@@ -265,7 +265,7 @@ def _linear(block: Any, projection: str, expert: int, h: Tensor) -> Tensor:
 
 @contextmanager
 def _run_by(forward: Callable[..., Tensor], blocks: Mapping[Any, str]) -> Iterator[None]:
-    """Run blocks of experts by `forward` for a while, through transformers' own switch.
+    """Context manager: run blocks of experts by `forward`, through transformers' own switch.
 
     To replace their method would skip the hooks that load offloaded weights.
     """

@@ -202,7 +202,7 @@ def _run(
 
 @contextmanager
 def _frozen(lm: TorchModel) -> Iterator[None]:
-    """No weight requires a gradient for a while."""
+    """Context manager: no weight requires a gradient."""
     trainable = [weight for weight in lm.model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)

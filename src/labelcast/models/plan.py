@@ -86,7 +86,7 @@ def recomputed_layers(
 def pass_bytes(
     costs: Costs, layers: int, again: int, rows: int, tokens: int, answers: int
 ) -> float:
-    """Bytes of a pass on a device with so many layers, some of which run again.
+    """Bytes of a pass on a device with `layers` layers, some of which run again.
 
     The other arguments are those of `recomputed_layers`. Layers that run again share room for the
     activations of one.
@@ -134,7 +134,7 @@ def gpu_rooms(lm: TorchModel) -> list[Room]:
 
 
 def one_room(lm: TorchModel, memory: int) -> Room:
-    """A device that runs the model's layers in so many bytes."""
+    """One device with `memory` bytes that runs all layers."""
     return Room(range(len(_layers(lm))), memory)
 
 
@@ -197,7 +197,7 @@ def count_costs(
         lm: the model.
         layers: those whose gradients count.
         pairs: the examples.
-        rows: of each layer's sketch A, for all seeds; 0 if nothing is kept on the device.
+        rows: rows of each layer's sketch A, for all seeds; 0 if nothing is kept on the device.
 
     Raises:
         RunError: the GPU's memory does not hold one example.
@@ -211,7 +211,7 @@ def count_costs(
 
 
 def costs_of(lm: TorchModel, layers: Mapping[str, Layer], kept: float, rows: int) -> Costs:
-    """The costs of a model whose layers each keep so many bytes of a token; see `count_costs`."""
+    """The costs of a model whose layers each keep these bytes of a token; see `count_costs`."""
     size, config = lm.dtype.value.itemsize, lm.model.config.get_text_config()
     count, outputs = len(_layers(lm)), [layer.out_features for layer in layers.values()]
     shares = sum(layer.share for layer in layers.values())

@@ -83,7 +83,7 @@ def recomputed(lm: TorchModel, places: Collection[int]) -> Iterator[Pass]:
 
 @contextmanager
 def _attribute(layer: nn.Module, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of the instance for a while."""
+    """Context manager: set an attribute of the instance."""
     had, before = name in vars(layer), vars(layer).get(name)
     setattr(layer, name, value)
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png", "html")
 COLOURS = ["#1a5fa8", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#4b5563"]
-"""Of the candidates, in order; then the first again, with dashed lines."""
+"""Colours of the candidates; after the last they repeat, with dashed lines."""
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 _MOST_BANDS = 4
 """With more candidates than these their bands are not drawn: one could not tell them apart."""
@@ -37,10 +37,10 @@ def plot_comparison(
 
     Args:
         found: what to plot.
-        width: of the plot, in pixels.
-        height: likewise.
-        names: of the candidates in the data, without a legend; None has a legend, with the labels
-            that each selector saves.
+        width: width of the plot, in pixels.
+        height: height of the plot, in pixels.
+        names: names of the candidates in the data, without a legend; None has a legend, with the
+            labels that each selector saves.
     """
     legend = alt.Legend(
         title=None, orient="bottom", symbolType="circle", symbolOpacity=1, labelLimit=0

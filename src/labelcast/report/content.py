@@ -58,7 +58,7 @@ class Content:
     """Everything a report says; None if it is unknown, as most is without a run.
 
     Attributes:
-        name: of the task, or of the run if it has none.
+        name: name of the task, or of the run if it has none.
         targets: labels needed for a range of targets.
         costs: None without prices.
         steps: what to do next.

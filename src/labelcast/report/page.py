@@ -36,7 +36,7 @@ def write_report(
         out: the file; by default `RUN/report.html`, or `report.html` without a run.
         asked: options of the forecast, as `labelcast.forecast` takes them; None repeats the run's
             last forecast, else the defaults.
-        prices: of labels and GPU hours.
+        prices: prices of labels and GPU hours.
         force: replace `out` also if it is another file, or a report that was edited.
 
     Raises:

@@ -148,10 +148,10 @@ class TunedScore(OpenForm):
         budget: labels used, validation included; 0 is zero-shot.
         score: on the test set, in [0, 1], higher is better.
         test_size: examples in the test set.
-        seconds: of training and evaluation, None if unknown.
+        seconds: seconds of training and evaluation, None if unknown.
         score_sd: standard error of the score, from the test set's size.
         method: training method of the recipe; None in rows of an earlier version.
-        decoding: of the answers; ``free``, or ``constrained`` to the allowed ones.
+        decoding: decoding of the answers; ``free``, or ``constrained`` to the allowed ones.
         train_set: the set that the labels come from, named after the method that chose it.
     """
 

@@ -163,7 +163,7 @@ class Run:
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
     def need_score(self) -> None:
-        """Refuse to go on before the pool is scored."""
+        """Raise InputError if the pool is not scored yet."""
         if not self.is_done("score"):
             raise InputError(
                 f"{self.path}: score is not finished yet. Run `labelcast score POOL --task TASK "

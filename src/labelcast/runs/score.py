@@ -55,7 +55,7 @@ class ScoredExample:
         id: the record's own ``id`` if it has one, else the hash of its content.
         index: position in the pool, from 0.
         confidence: in [0, 1]; NaN if the prompt does not fit the model's context.
-        perplexity: of the answer, at least 1; NaN like `confidence`.
+        perplexity: perplexity of the answer, at least 1; NaN like `confidence`.
         flag: empty, ``too_long``, ``no_counted_token`` (see `Confidence`) or ``duplicate`` (its
             content occurs earlier in the pool).
     """
@@ -213,7 +213,7 @@ def score_run(
         found: the result of `check_pool`; None calls it.
         engine: what runs the model (`open_engine`); None runs `lm` in this process.
         n_label: how many examples to pick.
-        seed: of the draw.
+        seed: seed of the draw.
         batch_size: prompts that run at once; None takes the run's own, else one for the device.
         max_new_tokens: where an answer is cut off.
         progress: called with the number of examples done since the last call.

@@ -101,9 +101,9 @@ def select(
             None takes a run's own.
         group_by: the field of the records that tells the pool's tasks apart.
         target: labelled examples of the task that the selection is for.
-        seed: of the method.
-        device: of a model that is loaded by its name.
-        dtype: likewise.
+        seed: seed of the method.
+        device: device of a model that is loaded by its name.
+        dtype: dtype of that model.
         signals: a folder for what a model computes; None takes ``RUN/signals`` for a run, else
             keeps nothing.
         on_signal: called with the name and the examples to do of each signal that is computed;
@@ -159,8 +159,8 @@ class Choice:
 
     Attributes:
         pool: N examples and their signals.
-        positions: of each example in the source, [N].
-        source: of the records.
+        positions: positions of each example in the source, [N].
+        source: source of the records.
         task: how to read them.
     """
 

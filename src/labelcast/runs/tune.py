@@ -66,7 +66,7 @@ def tune(
         recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
         seed: training seed.
         device: as `load_model` takes it.
-        dtype: likewise; ``auto`` trains and scores as a sweep does.
+        dtype: dtype of that model; ``auto`` trains and scores as a sweep does.
         batch_size: prompts at once when scoring; None chooses for the device.
         max_new_tokens: where an answer is cut off; None takes the run's own.
         keep: folder to save the tuned model in; None discards it.

@@ -25,7 +25,7 @@ def pick_low_confidence(
     Args:
         confidence: one value per example in [0, 1]; NaN is never picked.
         n: how many to draw.
-        seed: of the draw.
+        seed: seed of the draw.
         share: the part of the pool that counts as low, in (0, 1].
 
     Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labelcast.selection.selector import Selection
 
 DIGITS = 9
-"""Of gains, so that equal ones stay equal: two examples that serve only each other are common."""
+"""Gains are rounded to this many digits, so that equal gains stay equal, as they often are."""
 
 
 def lazy_greedy(

@@ -54,11 +54,11 @@ def measured() -> Measured:
 
 
 def beside_random(method: str, labels: int) -> str:
-    """In words, how a method's scores differed from random ones at about so many labels and later.
+    """A sentence on how a method's scores differed from random ones at `labels` labels and later.
 
     Args:
         method: its name; of a method without measurements it says that there are none.
-        labels: of the last score.
+        labels: labels of the last score.
     """
     found = measured()
     by_budget = found.methods.get(method)

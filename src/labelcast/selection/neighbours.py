@@ -29,9 +29,9 @@ def nearest(vectors: Vectors, count: int, seed: int) -> tuple[NDArray[np.int64],
     k-means cell and in the five cells of the nearest centres, so a few true neighbours are missed.
 
     Args:
-        vectors: of length 1, [N,F].
+        vectors: vectors of length 1, [N,F].
         count: M, below N.
-        seed: of the cells.
+        seed: seed of the cells.
 
     Returns:
         Positions [N,M], nearest first, and cosines [N,M].

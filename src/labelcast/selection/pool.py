@@ -38,7 +38,7 @@ class Need(StrEnum):
     LANGUAGE_MODEL = "a language model"
 
 
-_WAYS_OUT = {
+_FIXES = {
     Need.EMBEDDINGS: "Give --model minilm; in Python a `Pool` also takes an array of vectors.",
     Need.CONFIDENCE: "Score the pool with a model first, or give --model.",
     Need.MARGIN: "Give --model; in Python a `Pool` also takes an array of margins.",
@@ -92,7 +92,7 @@ class Pool:
         target: labelled examples of the task that the selection is for.
         target_ids: which subtask each of these belongs to; None if they are one task.
         task_ids: which task each example belongs to, [N]; None if unknown.
-        metric: of the task, for methods that score answers; see `tasks.metrics.METRICS`.
+        metric: metric of the task, for methods that score answers; see `tasks.metrics.METRICS`.
         allowed: the answers to decode along; empty for free decoding.
         chosen: the positions of examples that were chosen before, which are not chosen again.
         store: keeps computed signals.
@@ -156,7 +156,7 @@ class Pool:
     def lm(self) -> AnyModel:
         """The model, loaded at first use."""
         if self._model is None:
-            raise InputError(f"no model is given. {_WAYS_OUT[Need.MODEL]}")
+            raise InputError(f"no model is given. {_FIXES[Need.MODEL]}")
         return self._model()
 
     @cached_property
@@ -184,7 +184,7 @@ class Pool:
         }
         if not has[need]:
             raise InputError(
-                f"--method {method} needs {need}, which the pool lacks. {_WAYS_OUT[need]}"
+                f"--method {method} needs {need}, which the pool lacks. {_FIXES[need]}"
             )
 
     def part(self, rows: Sequence[int], chosen: Sequence[int] = ()) -> Pool:

@@ -57,7 +57,7 @@ class SignalStore:
         After a kill the same call computes only the missing parts.
 
         Args:
-            name: of the signal, a part of the file's name.
+            name: name of the signal, a part of the file's name.
             about: what the signal depends on, such as the model's fingerprint and the contents.
             count: N.
             compute: called with the positions of each missing part, and its progress.

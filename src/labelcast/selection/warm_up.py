@@ -23,10 +23,10 @@ class WarmUp:
     """Settings of the training; None follows the size of the model or the pool.
 
     Attributes:
-        share: of the pool that is trained on, but at least 32 examples.
+        share: share of the pool that is trained on, but at least 32 examples.
         epochs: passes over them, with a checkpoint after each.
-        rank: of the adapters; None is 1/32 of the model's width, the share that rank 128 has of
-            LLaMA 7B.
+        rank: rank of the adapters; None is 1/32 of the model's width, the share that rank 128 has
+            of LLaMA 7B.
         alpha: None is four times the rank.
         dropout: on the adapters' inputs.
         learning_rate: the highest; it rises in the first `rise` of the steps, then falls to 0.

@@ -1,4 +1,4 @@
-"""A calibration card from the measured curves and CoS-Low of several tasks, beside baselines."""
+"""A calibration card from measured curves and CoS-Low of several tasks, compared with baselines."""
 
 from __future__ import annotations
 
@@ -84,9 +84,10 @@ def calibrate(
     """Fit a card on the tasks of some sweeps, after measuring the probes that are missing.
 
     Args:
-        folders: of sweeps with one model and recipe.
-        name: of the card.
-        settings: of the probes; None takes `ProbeSettings()`: 3 draws of 32 examples, 2 sketches.
+        folders: folders of sweeps with one model and recipe.
+        name: name of the card.
+        settings: settings of the probes; None takes `ProbeSettings()`: 3 draws of 32 examples, 2
+            sketches.
         say: called with what is measured next.
         probes_of: a sweep with the probes of all tasks, of the same model and test sets, with any
             recipe; None measures them in the sweeps' own folders.

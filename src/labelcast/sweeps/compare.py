@@ -45,7 +45,7 @@ class Outcome:
         curve: the forecast curve, its interval included.
         measured: mean score by budget.
         sentence: the forecast in words.
-        warnings: of the forecast, and jobs without a score.
+        warnings: warnings of the forecast, and jobs without a score.
         selector, after_labelling: as of a `Candidate`; where the method chose among labelled
             examples, its labels are examples to train on, and cost nothing more.
     """
@@ -158,12 +158,12 @@ def compare(
         target_score: in units of the metric, above 0, at most 1.
         task: the task to take from sweeps of several.
         budget: also ask for the score with this many labels.
-        level: of the intervals.
+        level: level of the intervals.
         horizon: the most labels to consider; 5,000 by default, or four times the most labels of any
             candidate's scores where that is more.
         ceiling: the best possible score, if it is known.
-        label_cost: of one label, in money.
-        gpu_hour: of an hour of training, in money; the hours are those of the measured jobs.
+        label_cost: cost of one label, in money.
+        gpu_hour: cost of an hour of training, in money; the hours are those of the measured jobs.
 
     Returns:
         Labels, score and cost of each candidate, and for each pair the chance that one needs fewer

@@ -14,7 +14,7 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
     Args:
         before: the file as it is.
         now: what the rerun asks for.
-        folder: of the sweep, for messages.
+        folder: folder of the sweep, for messages.
 
     Raises:
         InputError: the rerun has another model, recipe, task, test set, target set, `group_by` or

@@ -42,13 +42,14 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two candidates beside each other.
+    """Two candidates compared.
 
     Attributes:
         fewer: the chance that `first` needs fewer labels than `second`.
         more: the chance that it needs more; the rest is that they need the same number, or that
             neither reaches the target.
-        correlation: of the noise of their scores, from shared seeds; 0 where none are shared.
+        correlation: correlation of the noise of their scores, from shared seeds; 0 where none are
+            shared.
         differences: at the budgets with shared seeds.
     """
 

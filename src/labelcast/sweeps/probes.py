@@ -49,7 +49,7 @@ class ProbeSettings:
         sketch_seeds: random matrices A for each draw.
         pool: examples whose confidence is measured.
         n_label: examples in a draw, 32 in the paper.
-        rank: of the sketch.
+        rank: rank of the sketch.
         exact: also measure the limit of the sketch, on the first draw.
         keep_grams: keep the inner products of the gradients by layer and sketch in
             ``DIR/grams/TASK-PROBE-DRAW.npy`` [L,K,N,N] float32, with the layers' names in

@@ -54,7 +54,7 @@ class MeasuredCurve:
         scores: mean over seeds at each budget, as measured, [k].
         seeds: how many scores each mean has, [k].
         score_sd: over seeds, None for one seed, [k].
-        metric: of the scores; None if there are none.
+        metric: metric of the scores; None if there are none.
         test_size: examples behind each score; None if there are none.
         auc, zero_shot, ceiling, gains, censored: of the `EfficiencyCurve`, which cleans and
             normalises the scores; None if it cannot be made.

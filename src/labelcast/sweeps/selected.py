@@ -79,11 +79,11 @@ def select_labels(
     The result does not depend on the order of `examples`, so the seeds of a sweep share signals.
 
     Args:
-        name: of the method.
+        name: name of the method.
         source: the task that the examples are of.
         examples: labelled.
         count: how many to choose.
-        seed: of the method.
+        seed: seed of the method.
         lm: the model for signals; the method may change it.
         embed: gives the vectors of texts.
         target: the labelled examples that a method may choose by.

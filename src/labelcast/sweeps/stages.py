@@ -36,8 +36,8 @@ class Stages:
 
     Attributes:
         tasks: with their data; none of it is tested on.
-        orders: of their names, each joined by ``+``; ``none`` starts from the model itself.
-        labels: of each stage; a stage with fewer uses all.
+        orders: orders of their names, each joined by ``+``; ``none`` starts from the model itself.
+        labels: labels of each stage; a stage with fewer uses all.
     """
 
     tasks: tuple[SweepTask, ...] = ()
@@ -48,7 +48,7 @@ class Stages:
     def of(
         cls, tasks: Sequence[SweepTask], orders: Sequence[str] = (), labels: int = LABELS
     ) -> Stages:
-        """Stages; without orders, none beside all tasks in the order given."""
+        """The stages; without orders: no stages, and all tasks in the given order."""
         usual = [NO_STAGES, JOIN.join(one.task.name for one in tasks)] if tasks else [NO_STAGES]
         return cls(tuple(tasks), tuple(orders or usual), labels)
 
@@ -118,7 +118,7 @@ class WarmStart:
 
     Attributes:
         job: no stage sees a text of its test set.
-        folder: of the task's trained models.
+        folder: folder of the task's trained models.
         report: called with the progress.
     """
 

@@ -71,13 +71,13 @@ def sweep(
         model: as `load_model` takes it.
         recipe: ``full``, ``lora``, ``linear``, a YAML file, or a `Recipe`.
         budgets: labels, validation included; 0 is zero-shot.
-        seeds: of the draw of training examples and of training.
+        seeds: seeds of the draw of training examples and of training.
         selectors: methods that choose the training examples. Those with the same seed share the
             test set, which is drawn at random first.
         stage_tasks: tasks to train on before, as `tasks`.
         stages: orders of their names, such as ``none`` and ``trec+emotion``; by default these are
             none and all in the order of `stage_tasks`.
-        stage_labels: of each stage; a stage with fewer uses all.
+        stage_labels: labels of each stage; a stage with fewer uses all.
         test_size: test examples per task.
         device: as `load_model` takes it.
         dtype: as `load_model` takes it.
@@ -159,7 +159,7 @@ def sweep_task(
 
     Args:
         spec: a task file, or the name of a task in the catalogue.
-        settings: of the sweep.
+        settings: settings of the sweep.
         data: labelled examples; the task's own by default.
         test_data: test examples; drawn from `data` by default.
         target: labelled examples for the methods that choose by them.
@@ -202,12 +202,12 @@ class Sweep:
 
     def read(self) -> SweepFile:
         """The content of `sweep.json`; raises InputError if it is damaged."""
-        way_out = "Sweep again into another --out."
-        content = parse_file(SweepFile, self.file, way_out)
+        fix = "Sweep again into another --out."
+        content = parse_file(SweepFile, self.file, fix)
         for name, entry in content.tasks.items():
             # The name is part of paths; only a task's own name cannot lead out of the folder.
             if entry.task.name != name:
-                raise InputError(f"{self.file}: damaged ({name!r} is another task's). {way_out}")
+                raise InputError(f"{self.file}: damaged ({name!r} is another task's). {fix}")
         return content
 
     def begin(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:

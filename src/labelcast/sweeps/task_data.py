@@ -93,7 +93,7 @@ def check_data(
     """Digests of a task's test set and target set, read without a model.
 
     Raises:
-        InputError: the data is wrong, leaves fewer than the `largest` budget beside the test set,
+        InputError: the data is wrong, leaves fewer than the `largest` budget after the test set,
             or the target set has nothing that is not in the test set.
     """
     splits = split(source, test_size, seed=seed, split_seed=split_seed)
@@ -101,7 +101,7 @@ def check_data(
     if largest > splits.largest_budget:
         raise InputError(
             f"task {source.task.name}: {source.data} leaves {splits.largest_budget} examples to "
-            f"train on beside {len(splits.test)} for the test, fewer than the largest budget of "
+            f"train on after {len(splits.test)} for the test, fewer than the largest budget of "
             f"{largest}. Give more data, or lower --budgets or --test-size."
         )
     target = target_of(source, splits.test)

@@ -60,7 +60,7 @@ def guess_task(
 
     Args:
         source: the data.
-        name: of the task.
+        name: name of the task.
         inputs: input fields; if empty, those of a known format, else all that look like text.
         answer: the answer field; None guesses it, or takes ``label`` if no field looks like one.
         instruction: None writes a draft, or none where the data has its own.

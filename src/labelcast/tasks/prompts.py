@@ -31,7 +31,7 @@ class Example:
         prompt: the rendered text that the model reads.
         answer: the answer as text, or None.
         content: hash of the input fields, the same in any order and file format.
-        turns: of the conversation that is its input; empty if the input is text.
+        turns: turns of the conversation that is its input; empty if the input is text.
         row: position in its source with the blank records; None if it is the same.
     """
 
@@ -57,7 +57,7 @@ def examples(
     """The examples of a source, one at a time.
 
     Args:
-        source: of the records.
+        source: source of the records.
         task: how to read them; None if they are already rendered (``input_text``).
         render: the model's `render`; needed with a task.
         need_answer: refuse a record without an answer or with one that is not allowed.

@@ -105,7 +105,7 @@ class Fit:
     """One training.
 
     Attributes:
-        labels: of its budget.
+        labels: labels of its budget.
         seed: decides the order of examples, the adapters' initial weights and the dropout.
         folder: for checkpoints, from which the same training resumes; without one there are none.
         progress: called after each step.

@@ -18,7 +18,7 @@ from labelcast.training.recipe import LORA, Recipe
 # How many tensors of a layer's width, and of its feed-forward width, are kept per token for the
 # backward pass: counted with autograd's hooks on Llama, Qwen2 and Gemma2, rounded up.
 _OF_WIDTH, _OF_BLOCK = 18, 6
-# Of a logit: itself, its float32 copy, its softmax and its gradient.
+# Bytes per logit: itself, its float32 copy, its softmax and its gradient.
 _LOGIT_BYTES = 16
 # The share of free memory that a plan fills.
 SHARE = 0.9
@@ -55,7 +55,7 @@ def training_bytes(
     """The most bytes that a training takes on one device.
 
     Args:
-        size: of the model and what is trained of it.
+        size: size of the model and what is trained of it.
         tokens: in a micro-batch, with padding.
         answers: tokens of answers in it; only these have logits.
         checkpointing: whether layers run forward again in the backward pass.
@@ -212,14 +212,14 @@ def fitting(
 def ways_to_run(
     size: Size, recipe: Recipe, tokens: int, answers: int, processes: int = 1
 ) -> Iterator[tuple[Recipe, int]]:
-    """The recipe with ever less at once, and the bytes that each way takes on one device.
+    """The recipe with smaller and smaller micro-batches, each with its bytes on one device.
 
     Smaller micro-batches come first, since checkpointing computes a third more.
 
     Args:
-        size: of the model and what is trained of it.
+        size: size of the model and what is trained of it.
         recipe: to run.
-        tokens: of the longest sequence.
+        tokens: tokens of the longest sequence.
         answers: of these, tokens of the answer.
         processes: GPUs that divide weights and batches among them.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from labelcast.models.encoder import Classifier, Pooling
 
 _TOKENS = 256
-"""Of a pack: attention between texts is computed and masked, so that larger packs take longer."""
+"""Most tokens of a pack: attention between its texts is computed and masked, which takes time."""
 
 
 def classifier(body: nn.Module, pooling: Pooling, head: nn.Linear) -> Classifier:

@@ -72,5 +72,5 @@ def reported(trainer: Any, reports: Reports) -> Iterator[None]:
         try:
             yield
         finally:
-            if "wandb" in reports.to:  # else the next training of the process would go on with it
+            if "wandb" in reports.to:  # else the next training would continue this run
                 import_module("wandb").finish()

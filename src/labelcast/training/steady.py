@@ -1,4 +1,4 @@
-"""A transformers trainer that goes on when memory runs out, and says so when the disk is full.
+"""A transformers trainer that splits batches if memory runs out, and reports a full disk.
 
 Shapes: N sequences, S tokens.
 """
@@ -25,7 +25,7 @@ _RECOMPUTE = "gradient_checkpointing_enable"
 
 
 class SteadyTrainer(Trainer):  # type: ignore[misc]
-    """A trainer that goes on with smaller parts of a batch if memory runs out.
+    """A trainer that splits a batch into smaller parts if memory runs out.
 
     Its loss is a sum, divided by the number of labels in the complete step.
 
@@ -109,7 +109,7 @@ class SteadyTrainer(Trainer):  # type: ignore[misc]
 
 
 def split_rows(batch: dict[str, Tensor], most: int) -> list[dict[str, Tensor]]:
-    """A batch in parts of at most so many rows."""
+    """A batch split into parts of at most `most` rows."""
     count = len(batch["input_ids"])
     if count <= most:
         return [batch]

@@ -152,7 +152,7 @@ def choice_losses(logits: Tensor, targets: Tensor, count: Sequence[int]) -> Tens
     softmax over the answers' mean log likelihoods.
 
     Args:
-        logits: of the answers' tokens, [M,V], example by example and the right answer first.
+        logits: logits of the answers' tokens, [M,V], example by example and the right answer first.
         targets: labels of tokens as `trainer.encode` makes them, [NK,S].
         count: N and K.
 

@@ -22,7 +22,7 @@ _POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 REPORT_POLICY = "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-"""Of a page with a stricter policy in its own head."""
+"""For a page whose own head has a stricter policy."""
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -129,7 +129,7 @@ def _matrices(lm: LanguageModel) -> list[tuple[str, Any]]:
 
 @contextmanager
 def pruned(lm: LanguageModel, cuts: int, cut: float) -> Iterator[None]:
-    """Set the smallest weights of each linear layer to 0 for a while.
+    """Context manager: set the smallest weights of each linear layer to 0.
 
     Args:
         lm: the model.

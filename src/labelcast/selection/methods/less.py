@@ -58,7 +58,7 @@ class Less:
         """Settings.
 
         Args:
-            training: of the adapters.
+            training: training of the adapters.
             size: numbers of a projected gradient; None does not project, for small models.
             batch_size: examples at once for gradients; None chooses a number for the device.
 

@@ -56,8 +56,8 @@ class Tive:
         """Settings.
 
         Args:
-            temperature: of the draw, above 0.
-            training: of the adapters; by default one pass over 8% of the pool.
+            temperature: temperature of the draw, above 0.
+            training: training of the adapters; by default one pass over 8% of the pool.
             size: numbers of a projected gradient; None does not project, for small models.
             batch_size: examples at once for gradients; None chooses a number for the device.
 

@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from small_training import QUICK, QUICK_LORA, fresh, load, made_examples, records, save_model
 
-from labelcast.errors import LabelcastWarning, NoMemoryError, RunError
+from labelcast.errors import InputError, LabelcastWarning, NoMemoryError, RunError
 from labelcast.models.loading import LanguageModel
 from labelcast.training import processes, rank
 from labelcast.training.backend import FineTuned, Fit, OnStep, Placement, backend_of
@@ -101,10 +101,20 @@ def test_processes_start_again_with_fewer_sequences(
 @pytest.mark.slow
 def test_an_error_in_a_process_is_raised(lm: LanguageModel, tmp_path: Path) -> None:
     """The error of the training has the last error of a process, and the log stays."""
-    odd = QUICK.model_copy(update={"batch_size": 3})
-    with pytest.raises(RunError, match="batch_size 3 cannot be divided among 2 processes"):
-        fit(lm, odd, TWO, tmp_path, [])
+    wild = QUICK.model_copy(update={"learning_rate": 1e30})  # refused where it is read
+    with pytest.raises(RunError, match=r"training in 2 processes failed: .*ValidationError"):
+        fit(lm, wild, TWO, tmp_path, [])
     assert (tmp_path / "launch.log").exists()
+
+
+def test_a_batch_that_cannot_be_divided_is_refused_before_any_process_starts(
+    lm: LanguageModel, tmp_path: Path
+) -> None:
+    """Nothing is written."""
+    odd = QUICK.model_copy(update={"batch_size": 3})
+    with pytest.raises(InputError, match="batch_size 3 cannot be divided among 2 processes"):
+        fit(lm, odd, TWO, tmp_path / "run", [])
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_shipped_config() -> None:

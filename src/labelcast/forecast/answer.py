@@ -282,13 +282,9 @@ class Forecast:
                     "runs with other seeds before you stop."
                 )
             return "Stop. An observed score meets the target already."
-        if (
-            self.next_budget is None
-            and self.observations[-1:]
-            and (self.observations[-1].budget >= self.horizon)
-        ):
-            return f"Stop, or look further with --horizon: {self.horizon:,} labels are tried."
         if self.next_budget is None:
+            if any(seen.budget >= self.horizon for seen in self.observations):
+                return f"Stop, or look further with --horizon: {self.horizon:,} labels are tried."
             return f"Stop. More labels, up to {self.horizon:,}, do not look worth what they cost."
         step = f"Label up to {self.next_budget:,} and train, then --observe N=SCORE."
         if self.plan is not None:

@@ -217,8 +217,9 @@ def test_one_of_several_scores_can_be_chosen(column: str, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=rf"several values of {column} \(A, b\).*--which"):
         lc.read_scores(path)
     assert [entry.score for entry in lc.read_scores(path, which="a")] == [0.7, 0.8]
-    with pytest.raises(InputError, match="no column or row of 'c'"):
-        lc.read_scores(path, which="c")
+    for wrong in ("c", "none"):
+        with pytest.raises(InputError, match=f"no column or row of '{wrong}'"):
+            lc.read_scores(path, which=wrong)
 
 
 def test_one_of_several_columns_can_be_chosen(tmp_path: Path) -> None:

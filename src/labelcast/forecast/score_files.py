@@ -170,7 +170,8 @@ class _Table(NamedTuple):
     def _is_meant(self, row: Mapping[str, Any]) -> bool:
         if self.which is None or self._column_meant(row):
             return True
-        return self.which.casefold() in {str(row.get(kind)).casefold() for kind in _ONE_OF}
+        values = {str(row[kind]).casefold() for kind in _ONE_OF if kind in row}
+        return self.which.casefold() in values
 
     def _column_meant(self, row: Mapping[str, Any]) -> str | None:
         """The column of scores that `which` names."""

@@ -255,6 +255,7 @@ def test_costs_are_those_of_the_labels(run: Run) -> None:
         (["--gpu-hours", 2], "--gpu-hour"),
         (["--cost-per-label", 1, "--currency", "a long word"], "--currency"),
         (["--out", "."], "a folder"),
+        (["--out", "report.pdf"], "a report is HTML"),
         (["--target", 2], "--target"),
     ],
 )

@@ -23,9 +23,15 @@ _CLEAN = _PICTURES | {0x7F: 0x2421} | dict.fromkeys(_REPLACED, 0xFFFD)
 
 
 def check_replaceable(path: Path, *, force: bool) -> None:
-    """Refuse a file that labelcast did not write, or that was edited; raises InputError."""
+    """Refuse a file that labelcast did not write, or that was edited; raises InputError.
+
+    Also refuses a folder, and the name of a file that is not HTML.
+    """
     if path.is_dir():
         raise InputError(f"--out {path}: a folder. Give the name of a file, such as report.html.")
+    if path.suffix.lower() in (".pdf", ".md", ".docx", ".json", ".csv"):
+        other = path.with_suffix(".html").name
+        raise InputError(f"--out {path}: a report is HTML. Name it {other}; a browser prints it.")
     refuse_special(path)
     if force:
         return

@@ -27,7 +27,6 @@ from evidence.own_curves.curves import (
     started,
 )
 from evidence.own_curves.methods import WITHOUT_FROZEN
-from evidence.own_curves.refit import tilted
 from evidence.own_curves.rows import ROWS
 from evidence.transport import Case, errors, means, predicted_by, question_of
 from labelcast.forecast.families import Prior
@@ -40,6 +39,14 @@ TILTED = (0.15, 0.25)
 
 SHOWN = ("error", "bias", "covered 90%", "interval score 90%", "log2 labels", "rises")
 """The errors that are printed; the last is of `usual`."""
+
+
+def tilted(parts: Sequence[Part], factor: float) -> list[Part]:
+    """The parts with a tilt to the headroom rule that counts `factor` times as much."""
+    return [
+        part._replace(tilt=part.tilt and replace(part.tilt, weight=factor * part.tilt.weight))
+        for part in parts
+    ]
 
 
 def ways(own: Own, case: Case) -> Iterator[tuple[str, dict[str, float]]]:

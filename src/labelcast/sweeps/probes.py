@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import JsonLines, write_json, write_with
+from labelcast.models.confidence import score_confidence
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import Form, parse
@@ -188,8 +189,6 @@ class _Measuring:
         key = self.settings.key("confidence")
         if found := self._found(ConfidenceRow, name, key):
             return found
-        from labelcast.models.confidence import score_confidence
-
         pool, n_label = self._pool(name), self.settings.n_label
         if len(pool) < n_label:
             raise InputError(
@@ -247,20 +246,18 @@ class _Measuring:
         key = self.settings.key("random")
         if found := self._found(RandomRow, name, key):
             return found
-        from labelcast.models.choices import choose_batch
-        from labelcast.models.gradients import sketched_gram
-
         pool = self._pool(name)
         self.say(f"{name}: random, draw 1")
         begin = time.perf_counter()
         skipped = np.flatnonzero(np.isnan(self._confidences(name))).tolist()
         drawn = [pool[i] for i in draw_random(len(pool), self.settings.n_label, taken=skipped)]
-        gram = sketched_gram(
-            self.lm,
+        gram = self.lm.gram(
             encode_labelled(self.lm, drawn),
+            method="sketch",
             rank=self.settings.rank,
             seeds=[0],
-            batch_size=choose_batch(None, self.lm.device.value, "gradients").value,
+            batch_size=None,
+            progress=lambda done: None,
         )
         total = gram.values.numpy().sum(axis=(0, 1))  # [N,N]
         return self._kept(

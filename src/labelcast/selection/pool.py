@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,14 +127,8 @@ class Pool:
         self.chosen = np.asarray(chosen, np.int64)
         self.store = store or SignalStore(None)
         self._model, self._embed = model, embed
-        self._given: dict[str, NDArray[Any]] = {}
-        for name, values in (
-            ("embeddings", embeddings),
-            ("confidence", confidence),
-            ("margin", margin),
-        ):
-            if values is not None:
-                self._given[name] = np.asarray(values)
+        given = {"embeddings": embeddings, "confidence": confidence, "margin": margin}
+        self._given = {name: np.asarray(one) for name, one in given.items() if one is not None}
         lengths = {name: len(values) for name, values in self._given.items()}
         lengths |= {} if task_ids is None else {"task ids": len(task_ids)}
         lengths |= {"examples": len(examples)} if examples else {}
@@ -275,15 +269,13 @@ class _Part(Pool):
     """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
 
     def __init__(self, pool: Pool, rows: NDArray[np.int64], chosen: NDArray[np.int64]) -> None:
-        given = {name: values[rows] for name, values in pool._given.items()}
         super().__init__(
             LazyExamples(len(rows), lambda: [pool.examples[row] for row in rows])
             if pool.examples
             else (),
             model=lambda: pool.lm,
-            embeddings=given.get("embeddings"),
-            confidence=given.get("confidence"),
-            margin=given.get("margin"),
+            embed=None,
+            **{name: values[rows] for name, values in pool._given.items()},
             task_ids=None if pool.task_ids is None else [pool.task_ids[row] for row in rows],
             target=pool.target,
             target_ids=pool.target_ids,

@@ -279,9 +279,8 @@ class Task(_Part):
         """The user turn: one line per field, after its label if it has one."""
         fields = self.input_fields(record, where)
         shown = [i for i in self.inputs if not i.optional or fields[i.field].strip()]
-        labels = ("" if item.label is None else f"{item.label}: " for item in shown)
         return "\n".join(
-            f"{label}{fields[i.field]}" for label, i in zip(labels, shown, strict=True)
+            fields[i.field] if i.label is None else f"{i.label}: {fields[i.field]}" for i in shown
         )
 
     def user_part(self, record: Mapping[str, object], where: str) -> str | list[Turn]:

@@ -134,15 +134,14 @@ def _validates(position: int, share: float) -> bool:
 
 def _distinct(examples: Iterable[Example]) -> list[Example]:
     """One example for each content; which one does not depend on their order."""
-    chosen: dict[str, tuple[str, str, Example]] = {}
+    chosen: dict[str, Example] = {}
     for example in examples:
         if example.answer is None:
             raise InputError(f"{example.where}: no answer; labelled examples are needed.")
-        one = (example.answer, example.id, example)
-        held = chosen.setdefault(example.content, one)
-        if one[:2] < held[:2]:
-            chosen[example.content] = one
-    return [example for _, _, example in chosen.values()]
+        held = chosen.setdefault(example.content, example)
+        if (example.answer, example.id) < (str(held.answer), held.id):
+            chosen[example.content] = example
+    return [*chosen.values()]
 
 
 def _ranked(examples: Sequence[Example], purpose: str, seed: int) -> tuple[Example, ...]:

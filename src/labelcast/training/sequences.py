@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.models.encoder import padded
 from labelcast.models.encoding import encode_pair
 from labelcast.models.generation import end_tokens
 from labelcast.models.loading import LanguageModel
@@ -103,10 +104,7 @@ def end_of_turn(lm: LanguageModel) -> list[int]:
 
 def collate(rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
     """A batch of rows, padded on the right: tokens, mask and labels, [N,S] each."""
-    tokens = [torch.tensor(row["input_ids"]) for row in rows]
     labels = [torch.tensor(row["labels"]) for row in rows]
-    return {
-        "input_ids": pad_sequence(tokens, batch_first=True),
-        "attention_mask": pad_sequence([torch.ones_like(t) for t in tokens], batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    return padded([row["input_ids"] for row in rows], 0) | {
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)
     }

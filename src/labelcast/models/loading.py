@@ -108,11 +108,13 @@ def load_encoder(
     return _load_encoder(spec, folder, config, device, dtype)
 
 
+@embedded.uncollected()
 def load_any(spec: str, *, device: str = "auto", dtype: str = "auto") -> AnyModel:
     """`load_model` or `load_encoder`, as the model's config says."""
-    if is_encoder(read_config(spec)):
-        return load_encoder(spec, device=device, dtype=dtype)
-    return load_model(spec, device=device, dtype=dtype)
+    folder = weights_folder(spec)
+    config = _config(spec, folder)
+    load = _load_encoder if is_encoder(config) else _load_causal
+    return load(spec, folder, config, device, dtype)
 
 
 def not_causal(spec: str) -> InputError:

@@ -282,7 +282,7 @@ def read_pooling(spec: str, folder: str) -> Pooling:
         mode = name if given.get(key) else mode
     length = (_read_beside(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
     return Pooling(
-        "cls" if mode == "cls" else "max" if mode == "max" else "mean",
+        mode if mode in ("cls", "max") else "mean",
         unit="Normalize" in kinds,
         sentence=True,
         max_length=length,

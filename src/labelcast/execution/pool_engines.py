@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from labelcast.models.choices import Choice
-    from labelcast.models.loading import AnyModel
+    from labelcast.models.loading import AnyModel, LanguageModel
     from labelcast.models.protocols import Predict, Progress
 
 EngineName = Literal["local", "ray", "vllm"]
@@ -91,6 +91,7 @@ class VllmEngine(LocalEngine):
 
     name = "vllm"
     runtime = "vllm"
+    lm: LanguageModel
     where = "vLLM in this process"
 
     def __init__(self, model: str, *, device: str = "auto", dtype: str = "auto"):
@@ -112,13 +113,12 @@ class VllmEngine(LocalEngine):
         if not isinstance(lm, LanguageModel):
             raise InputError(f"--engine vllm: for language models, and {model} is an encoder.")
         super().__init__(lm)
-        self.causal = lm
 
     def _predict(self, pool: ShardedPool) -> Predict:
         from labelcast.models.confidence import confidences
         from labelcast.models.generation_vllm import VllmAnswers
 
-        return partial(confidences, self.causal, VllmAnswers(self.causal, pool.batch_size))
+        return partial(confidences, self.lm, VllmAnswers(self.lm, pool.batch_size))
 
 
 @dataclass(frozen=True)

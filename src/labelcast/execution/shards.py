@@ -62,7 +62,7 @@ class ShardedPool:
     @property
     def allowed(self) -> tuple[str, ...]:
         """The allowed answers; none if any text is one."""
-        return () if self.task is None else tuple(self.task.answers)
+        return () if self.task is None else self.task.answers
 
     def rows(self, number: int) -> int:
         """The number of examples in a shard."""

@@ -86,12 +86,11 @@ def guess_task(
         notes += [note] if note else []
     inputs = list(inputs) or _guess_inputs(table, answer)
     if not inputs:
-        for unusable in (one.fault for one in columns.values() if one.fault is not None):
-            raise unusable
-        raise InputError(
+        no_text = InputError(
             f"{source.spec}: no field looks like text ({', '.join(columns)}). "
             "Name the input fields with --input."
         )
+        raise next((one.fault for one in columns.values() if one.fault is not None), no_text)
     column = columns.get(answer, Column())
     _check_answers(column, answer, source.spec)
     values = _distinct(column) if _is_class(answer, column) else []

@@ -60,14 +60,14 @@ def select(selector: Selector, pool: Pool, n: int, *, seed: int = 0) -> Selectio
         raise InputError(f"--n {n}: more than the pool's {left} example{'s' * (left != 1)}.")
     for need in sorted(selector.needs):
         pool.check(need, selector.name)
+    rest = np.setdiff1d(np.arange(pool.size), pool.chosen)
     if len(pool.chosen) and not getattr(selector, "continues", False):
-        rest = np.setdiff1d(np.arange(pool.size), pool.chosen)
         found = selector.select(pool.part(rest.tolist()), n, seed)
         found = Selection(rest[found.positions], found.values)
     else:
         found = selector.select(pool, n, seed)
-    right = np.setdiff1d(found.positions, np.setdiff1d(np.arange(pool.size), pool.chosen))
-    if len(np.unique(found.positions)) != n or len(found.values) != n or len(right):
+    wrong = np.setdiff1d(found.positions, rest)
+    if len(np.unique(found.positions)) != n or len(found.values) != n or len(wrong):
         raise RunError(
             f"--method {selector.name}: it did not return {n} different positions of the pool with "
             "their values. Report this to the authors of the method."

@@ -204,7 +204,8 @@ def _example(
     record: Record, task: Task | None, render: Render | None, need_answer: bool
 ) -> Example:
     values, where = record.values, record.where
-    fields, user = read_fields(values, task, where), None
+    fields = read_fields(values, task, where)
+    turns: tuple[Turn, ...] = ()
     if task is None:
         prompt = fields[PROMPT_FIELD]
     elif render is None:
@@ -212,11 +213,12 @@ def _example(
     else:
         user = task.user_part(values, where)
         prompt = render(task.instruction.strip(), user)
-    name, answer = answer_name(task), None
+        turns = tuple(user) if isinstance(user, list) else ()
+    answer = None
     if need_answer:
-        value = need_field(values, name, where, " Labelled examples are needed.")
-        answer = read_answer(value, task, f"{where}, field {name!r}")
+        field = answer_name(task)
+        value = need_field(values, field, where, " Labelled examples are needed.")
+        answer = read_answer(value, task, f"{where}, field {field!r}")
     content, own = content_hash(fields), _own_id(record)
     name = content if own is None else own
-    turns = tuple(user) if isinstance(user, list) else ()
     return Example(name, record.index, where, fields, prompt, answer, content, turns, record.row)

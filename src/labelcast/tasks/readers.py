@@ -134,8 +134,7 @@ def _is_object(line: str) -> bool:
 def _only_array(content: object, path: Path) -> list[Any]:
     """The records of an object that has them under one key, such as ``data``."""
     found = content.items() if isinstance(content, dict) else ()
-    arrays = {key: value for key, value in found if isinstance(value, list) and value}
-    arrays = {k: v for k, v in arrays.items() if isinstance(v[0], dict)}
+    arrays = {k: v for k, v in found if isinstance(v, list) and v and isinstance(v[0], dict)}
     if "data" in arrays or len(arrays) == 1:
         records = arrays.get("data") or next(iter(arrays.values()))
         return _questions(records) if "paragraphs" in records[0] else records

@@ -167,11 +167,10 @@ def check_memory(lm: LanguageModel, recipe: Recipe, processes: int, *, bf16: boo
         lora = needed(LORA, replace(lm, dtype=half), processes)
         if lora <= SHARE * free:
             ways.append(f"--recipe LoRA (about {lora / 1e9:,.1f} GB)")
-    divided = (n for n in range(processes + 1, _MOST_GPUS + 1) if recipe.batch_size % n == 0)
-    many = list(divided) if gpu and not is_quantised(lm) else []
-    several = next((n for n in many if needed(recipe, lm, n) <= SHARE * free), None)
-    if several:
-        ways.append(f"labelcast sweep --gpus-per-job {several}")
+    if gpu and not is_quantised(lm):
+        divided = (n for n in range(processes + 1, _MOST_GPUS + 1) if recipe.batch_size % n == 0)
+        if several := next((n for n in divided if needed(recipe, lm, n) <= SHARE * free), None):
+            ways.append(f"labelcast sweep --gpus-per-job {several}")
     if not ways and not is_quantised(lm):
         ways.append("--recipe LoRA with a 4-bit version of the model")
     raise NoMemoryError(

@@ -125,12 +125,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
     entry = content.tasks[chosen]
     found, missing = [], []
     for order, selector in settings:
-        # Zero-shot is the same for every selector.
-        own = [
-            row
-            for row in rows
-            if row.stages == order and (row.selector == selector or not row.budget)
-        ]
+        own = [row for row in rows if row.belongs_to(selector, order)]
         scores = tuple(
             Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
             for row in own

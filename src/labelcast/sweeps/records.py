@@ -139,6 +139,10 @@ class ScoreRow(Form):
         """What identifies the row within its sweep."""
         return ScoreKey(self.task, self.budget, self.seed, self.selector, self.stages)
 
+    def belongs_to(self, selector: str, stages: str) -> bool:
+        """Whether it is on the curve of a selector after stages; zero-shot is on all of these."""
+        return self.stages == stages and (self.selector == selector or not self.budget)
+
 
 class ConfidenceRow(Form):
     """The confidences of a pool, None where a prompt was too long."""

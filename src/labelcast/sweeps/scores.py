@@ -109,11 +109,7 @@ def curves_of(
             by_task[row.task].append(row)
     return {
         curve_name(name, selector, order): _curve(
-            [
-                row
-                for row in by_task[name]
-                if row.stages == order and (row.selector == selector or not row.budget)
-            ],
+            [row for row in by_task[name] if row.belongs_to(selector, order)],
             task.ceiling.score if task.ceiling else None,
         )
         for name, task in tasks.items()

@@ -107,7 +107,7 @@ class SweepJob:
 
     @property
     def name(self) -> str:
-        """Of the task."""
+        """The task's name."""
         return self.source.task.name
 
     @property
@@ -153,8 +153,7 @@ class SweepJob:
         """The model before training: the sweep's own, or one after stages; raises as these do."""
         if self.stages == NO_STAGES:
             return self.settings.model
-        if self.out is None:
-            raise InputError("--stages: the sweep needs a folder.")
+        assert self.out is not None  # `Sweep.begin` gives each job a folder
         return WarmStart(self, self.out / "stages" / self.name, report).after(backend)
 
     def splits(self, render: Render, read: Read = read_examples) -> Splits:

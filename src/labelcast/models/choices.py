@@ -55,7 +55,7 @@ def computes_bf16(device: str) -> bool:
 
 
 def trains_in_bf16(device: str) -> bool:
-    """Whether it has instructions for bfloat16 matrix products: GPUs, and CPUs with AMX."""
+    """Whether a device has instructions for bfloat16 products: some GPUs, and CPUs with AMX."""
     import torch
 
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)

@@ -70,7 +70,7 @@ def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:
 def weights_digest(model: Any) -> str:
     """16 hexadecimal digits that tell apart models of one fingerprint with other weights.
 
-    They are of at most 64 numbers of each weight that is in memory: training changes all of them.
+    They are a hash of at most 64 numbers of each weight in memory: training changes all of them.
 
     Args:
         model: a torch module.

@@ -133,7 +133,7 @@ def forward_prefix(lm: TorchModel, tokens: Sequence[int]) -> list[Tensor]:
 
 
 def keys_and_values(model: nn.Module, ids: Tensor, **more: Any) -> list[Tensor]:
-    """Those that a forward pass over tokens [N,S] leaves, two [N,heads,S,features] per layer."""
+    """Keys and values of a forward pass over tokens [N,S], two [N,heads,S,features] per layer."""
     cache = DynamicCache()
     model(input_ids=ids, past_key_values=cache, use_cache=True, **more)
     return [states for layer in cache.layers for states in (layer.keys, layer.values)]

@@ -31,7 +31,7 @@ class Candidate:
     """The scores of one model, recipe and selector on one task.
 
     Attributes:
-        name: in tables.
+        name: what tables call it.
         task, metric, test_digest: what must be the same to compare; see `check_comparable`.
         failed: jobs without a score.
         method: training method of the recipe, None if unknown.

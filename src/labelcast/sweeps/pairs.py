@@ -66,8 +66,8 @@ class Saving:
     """The labels that a selector saves for the target against random ones, from both forecasts.
 
     Attributes:
-        name, baseline: of the two candidates.
-        selector: its method.
+        name, baseline: names of the candidate and of the one with random labels.
+        selector: the method that chose the candidate's labels.
         after_labelling: whether these are examples to train on, of a labelled pool.
         saved, low, high: the median and the interval; below 0 where the selector needs more. Each
             candidate counts at most as many labels as the horizon.

@@ -44,38 +44,38 @@ class Column:
 
     @property
     def mean_length(self) -> float:
-        """Characters of a value."""
+        """Mean number of characters of a value."""
         return self.length / max(self.seen, 1)
 
     @property
     def mean_words(self) -> float:
-        """Words of a value."""
+        """Mean number of words of a value."""
         return self.words / max(self.seen, 1)
 
     @property
     def is_choice(self) -> bool:
-        """A few values that repeat."""
+        """Whether a few values repeat."""
         return 1 < len(self.values) <= min(MOST_ANSWERS, max(2, self.seen // 3))
 
     @property
     def is_number(self) -> bool:
-        """Numbers only."""
+        """Whether all values are numbers."""
         return bool(self.values) and all(map(_NUMBER.fullmatch, self.values))
 
     @property
     def is_measure(self) -> bool:
-        """Numbers with fractions, most of them different."""
+        """Whether they are numbers with fractions, most of them different."""
         return self.is_number and not self.is_choice and any("." in v for v in self.values)
 
     @property
     def is_binary(self) -> bool:
-        """Zeros and ones, or true and false."""
+        """Whether they are zeros and ones, or true and false."""
         found = {value.casefold() for value in self.values}
         return bool(found) and any(found <= pair for pair in _BINARY)
 
     @property
     def is_joined(self) -> bool:
-        """Several labels in one value, such as ``joy|fear``, made of fewer labels than values."""
+        """Whether some values join labels, such as ``joy|fear``: fewer labels than values."""
         split = {value: _BETWEEN_LABELS.split(value) for value in self.values}
         joined = [value for value, parts in split.items() if len(parts) > 1]
         labels = {label for parts in split.values() for label in parts}

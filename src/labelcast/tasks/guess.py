@@ -346,7 +346,7 @@ def _guess_inputs(table: Table, answer: str) -> list[str]:
 
 
 def _gives_away(name: str, answer: str, table: Table) -> bool:
-    """Whether a field has the whole answer in it, as a field with prompt and answer does."""
+    """Whether a field contains the complete answer, as one with prompt and answer does."""
     if table.columns.get(answer, Column()).mean_words < _LONG:
         return False
     both = [row for row in table.rows if {name, answer} <= row.keys()]

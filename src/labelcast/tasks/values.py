@@ -64,7 +64,7 @@ def need_field(values: Mapping[str, Any], name: str, where: str, hint: str = "")
 
 
 def some(names: Iterable[object]) -> str:
-    """The first twelve of names, each cut to 40 characters."""
+    """The first twelve names, each cut to 40 characters."""
     texts = [str(name)[:40] for name in names]
     more = f", ... ({len(texts)} in total)" if len(texts) > 12 else ""
     return ", ".join(texts[:12]) + more

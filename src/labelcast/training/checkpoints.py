@@ -197,7 +197,7 @@ def trained_parts(model: nn.Module) -> dict[str, Tensor]:
 
 
 def reshard(model: nn.Module) -> None:
-    """Divide weights again that FSDP keeps whole after an evaluation: head and last norm."""
+    """Shard the weights again that FSDP leaves gathered after an evaluation: head, last norm."""
     for module in model.modules():
         if hasattr(module, "reshard") and hasattr(module, "unshard"):
             module.reshard()

@@ -55,7 +55,7 @@ class FacilityLocation:
 
 
 def graph_greedy(graph: csc_matrix, n: int, before: NDArray[np.int64]) -> Selection:
-    """The same of a symmetric sparse matrix without empty columns.
+    """Choose n greedily by a symmetric sparse matrix of similarities without empty columns.
 
     After each choice, the gains of the columns that share a row with it are computed again: a few
     thousand in a graph of 32 neighbours, whatever N is.

@@ -15,6 +15,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from labelcast.errors import InputError
+from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.constrained import AnswerTrie, Walk
 from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.memory import Halving
@@ -193,7 +194,7 @@ def generate(
     lm: TorchModel,
     prompts: Prompts,
     prefix: Prefix,
-    max_new_tokens: int = 30,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     walk: Walk | None = None,
 ) -> list[Generated]:
     """Greedy answers to one batch of prompts, each beginning with the prefix's tokens.

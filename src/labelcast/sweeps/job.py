@@ -29,6 +29,7 @@ from labelcast.errors import (
 from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
+from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.runs.records import CONSTRAINED
 from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
 from labelcast.sweeps.scores import curve_name
@@ -68,7 +69,7 @@ class SweepSettings:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
-    max_new_tokens: int = 30
+    max_new_tokens: int = MAX_NEW_TOKENS
     threads: int | None = None  # of torch in each job on a CPU; None keeps torch's own number
     processes: int = 1  # of each job; above 1 it trains under accelerate, one process per GPU
     report_to: tuple[str, ...] = ()  # trackers of `training.reporting`

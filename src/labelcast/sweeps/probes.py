@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import JsonLines, write_json, write_with
-from labelcast.models.confidence import score_confidence
+from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.coslow import CosLow, cos_low, cosine, encode_labelled, median_cosine
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.runs.records import Form, parse
@@ -66,7 +66,7 @@ class ProbeSettings:
     rank: int = 64
     exact: bool = False
     keep_grams: bool = False
-    max_new_tokens: int = 30
+    max_new_tokens: int = MAX_NEW_TOKENS
     device: str = "auto"
     dtype: str = "auto"
 

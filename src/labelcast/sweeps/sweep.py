@@ -14,6 +14,7 @@ from labelcast.execution.workers import Event, Workers, run_jobs
 from labelcast.files.json_files import write_json
 from labelcast.files.untrusted import check_new_folder, refuse_links
 from labelcast.models.checks import check_answers
+from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.identity import KIND
 from labelcast.models.loading import describe
 from labelcast.runs.records import parse_file
@@ -51,7 +52,7 @@ def sweep(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
-    max_new_tokens: int = 30,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     jobs: int | None = None,
     report_to: Sequence[str] = (),
     retries: int = 1,

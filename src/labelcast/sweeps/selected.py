@@ -36,11 +36,10 @@ def check_selectors(
     Raises:
         InputError: no such method, or it needs what a sweep does not have; says what.
     """
-    known, labelled = [RANDOM, *selector_names()], []
+    known, labelled = dict.fromkeys([RANDOM, *selector_names()]), []
     for name in names:
         if name not in known:
-            methods = ", ".join(dict.fromkeys(known))
-            raise InputError(f"--select {name}: no such method. Choose {methods}.")
+            raise InputError(f"--select {name}: no such method. Choose {', '.join(known)}.")
         needs = frozenset[Need]() if name == RANDOM else selector(name).needs
         if Need.TARGET in needs and not target:
             raise InputError(

@@ -27,7 +27,7 @@ from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
 from labelcast.sweeps.task_data import SweepTask, check_data
 from labelcast.tasks.sources import open_source
-from labelcast.tasks.task import Task
+from labelcast.tasks.task import Role, Task
 from labelcast.training.backend import check_recipe, recipe_for
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
@@ -170,9 +170,9 @@ def sweep_task(
     if source is None and task.hub is not None:
         source = task.hub.spec("train")
         # A test split without labels cannot be used.
-        roles = ("valid",) if task.hub.unlabelled else ("test", "valid")
+        roles: tuple[Role, ...] = ("valid",) if task.hub.unlabelled else ("test", "valid")
         held = [role for role in roles if role in task.hub.splits]
-        test_data = test_data or (task.hub.spec(held[0]) if held else None)  # type: ignore[arg-type]
+        test_data = test_data or (task.hub.spec(held[0]) if held else None)
     if source is None:
         raise InputError(
             f"task {task.name}: it names no data of its own. Give --data (a stage: --stage-data)."

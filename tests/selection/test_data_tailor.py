@@ -12,7 +12,7 @@ from small_encoders import save_encoder
 
 from labelcast.models.causal import LanguageModel
 from labelcast.models.loading import AnyModel, load_encoder
-from labelcast.selection import clusters, spectra
+from labelcast.selection import clusters
 from labelcast.selection.methods import data_tailor
 from labelcast.selection.methods.data_tailor import DataTailor
 from labelcast.selection.pool import Pool
@@ -113,7 +113,7 @@ def test_the_two_numbers_are_of_the_last_hidden_states(
         share = values / values.sum()
         expected.append((-(share * np.log(share)).sum(), share.max()))
     for batch in (1, 16):
-        monkeypatch.setattr(spectra, "_BATCH", batch)
-        found = spectra.of_texts(lm, TEXTS, lambda done: None)
+        monkeypatch.setattr(data_tailor, "_BATCH", batch)
+        found = data_tailor.of_texts(lm, TEXTS, lambda done: None)
         pairs = np.stack([found["entropy"], found["largest"]], axis=1)
         np.testing.assert_allclose(pairs, expected, atol=2e-3)

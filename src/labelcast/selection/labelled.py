@@ -29,11 +29,6 @@ def language_model(pool: Pool, method: str) -> LanguageModel:
     return pool.lm
 
 
-def answers(examples: Sequence[Example]) -> list[str]:
-    """The answers of labelled examples."""
-    return [str(example.answer) for example in examples]
-
-
 def contents(examples: Sequence[Example]) -> list[str]:
     """Prompts and answers, for what a signal depends on (`SignalStore.rows`)."""
     return [text for example in examples for text in (example.prompt, str(example.answer))]

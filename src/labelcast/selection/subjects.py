@@ -22,7 +22,6 @@ from labelcast.models.gradient_vectors import (
     gradient_vectors,
 )
 from labelcast.models.layers import Layer, linear_layers
-from labelcast.selection.labelled import answers
 from labelcast.selection.warm_up import Trainable, WarmUp
 from labelcast.training.sequences import IGNORED, collate, end_of_turn
 from labelcast.training.trainer import answer_loss
@@ -95,7 +94,7 @@ class _Texts:
         settings: WarmUp,
         seed: int,
     ) -> None:
-        given = answers(examples)
+        given = [str(example.answer) for example in examples]
         lm = lm.for_answers(allowed or lm.answers or sorted(set(given)))
         for example, answer in zip(examples, given, strict=True):
             if answer not in lm.answers:

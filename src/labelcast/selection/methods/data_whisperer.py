@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.encoding import encode_pair, encoded
-from labelcast.selection.labelled import answers, contents, language_model
+from labelcast.selection.labelled import contents, language_model
 from labelcast.selection.pool import Need, Pool
 from labelcast.selection.selector import Selection
 from labelcast.tasks.metrics import METRICS, score_answers
@@ -157,7 +157,8 @@ class DataWhisperer:
             for one in generated
         ]
         metric = self.metric or pool.metric
-        scores = score_answers(metric, texts, answers(asked), pool.allowed).values
+        gold = [str(example.answer) for example in asked]
+        scores = score_answers(metric, texts, gold, pool.allowed).values
         if not any(scores):
             return zeros  # whatever the weights are
         ends = np.cumsum([len(tokens) for tokens in shown])

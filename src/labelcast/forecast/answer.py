@@ -334,8 +334,17 @@ class Forecast:
         return ", ".join(f"{share:.0%} {name}" for name, share in ranked)
 
     def _repr_html_(self) -> str:
-        """Return the answer as a notebook shows it: HTML without script, chart or network."""
-        return _html(self)
+        """Return sentence, advice, warnings and curve for a notebook: HTML without script."""
+        head = ("labels", self.curve_unit, f"{100 * self.level:.4g}% interval")
+        figure = self.figure
+        rows = [
+            (f"{b.n:,}", figure(b.mean), f"{figure(b.low)} to {figure(b.high)}") for b in self.curve
+        ]
+        texts = [self.advice(), *(f"Warning: {warning}" for warning in self.warnings)]
+        lines = [f"<p><strong>{escape(self.sentence())}</strong></p>"]
+        lines += [f"<p>{escape(text)}</p>" for text in texts if text]
+        lines += ["<table>", _row("th", head), *(_row("td", row) for row in rows), "</table>"]
+        return "\n".join(["<div>", *lines, "</div>"])
 
 
 def _plain(value: Any) -> Any:
@@ -345,20 +354,5 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
-def _html(answer: Forecast) -> str:
-    """Write sentence, advice, warnings and the curve as a table; every text is escaped."""
-    head = ("labels", answer.curve_unit, f"{100 * answer.level:.4g}% interval")
-    figure = answer.figure
-    rows = [
-        (f"{b.n:,}", figure(b.mean), f"{figure(b.low)} to {figure(b.high)}") for b in answer.curve
-    ]
-    lines = [f"<p><strong>{escape(answer.sentence())}</strong></p>"]
-    lines += [f"<p>{escape(answer.advice())}</p>"] if answer.advice() else []
-    lines += [f"<p>Warning: {escape(warning)}</p>" for warning in answer.warnings]
-    lines += ["<table>", f"<tr>{_cells('th', head)}</tr>"]
-    lines += [f"<tr>{_cells('td', row)}</tr>" for row in rows]
-    return "\n".join(["<div>", *lines, "</table>", "</div>"])
-
-
-def _cells(tag: str, texts: tuple[str, ...]) -> str:
-    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)
+def _row(tag: str, texts: tuple[str, ...]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"

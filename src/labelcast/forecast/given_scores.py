@@ -11,9 +11,9 @@ from labelcast.forecast.options import (
     LARGEST_SIZE,
     Metric,
     Options,
+    checked_amount,
     checked_count,
     checked_number,
-    checked_sd,
 )
 
 LARGEST_LOSS = 3.0
@@ -142,7 +142,7 @@ def checked_entry(where: str, values: Sequence[Any], on: Scale) -> GivenScore:
     return GivenScore(
         number,
         on.check(where, score),
-        checked_sd(f"{where}: the sd", sd),
+        checked_amount(f"{where}: the sd", sd, "an sd"),
         checked_count(f"{where}: the test size", _whole(size), 1, LARGEST_SIZE),
     )
 

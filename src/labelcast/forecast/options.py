@@ -132,14 +132,14 @@ def checked_count(option: str, value: Any, least: int, most: int) -> int | None:
     return int(value)
 
 
-def checked_sd(option: str, value: Any) -> float | None:
-    """Return how much a score errs; None stays None."""
+def checked_amount(option: str, value: Any, what: str) -> float | None:
+    """Return a number of 0 or more; None stays None. `what` names it, with its article."""
     if value is None:
         return None
-    sd = checked_number(option, value)
-    if sd < 0:
-        raise InputError(f"{option}: an sd is 0 or more, not {sd:g}")
-    return sd
+    number = checked_number(option, value)
+    if number < 0:
+        raise InputError(f"{option}: {what} is 0 or more, not {number:g}")
+    return number
 
 
 def checked_level(value: Any) -> float:

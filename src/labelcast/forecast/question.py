@@ -19,10 +19,10 @@ from labelcast.forecast.options import (
     LARGEST_HORIZON,
     LARGEST_SIZE,
     Options,
+    checked_amount,
     checked_count,
     checked_level,
     checked_number,
-    checked_sd,
 )
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
         raise InputError("--observe-size and --observe-sd both set the noise; give one of them")
     loss = scale.metric == "loss"
     size = checked_count("--observe-size", size, 1, LARGEST_SIZE)
-    sd = checked_sd("--observe-sd", sd)
+    sd = checked_amount("--observe-sd", sd, "an sd")
     if sd is not None and not loss and sd > scale.top:
         raise InputError(f"--observe-sd: {sd:g} is too large for scores from 0 to {scale.top:g}")
     warnings = []
@@ -346,17 +346,10 @@ def _frozen(options: Options) -> bool:
 
 def _costs(options: Options) -> Costs:
     """Return the costs; those of a run and of success are compared with that of a label."""
-
-    def cost(option: str, given: float | None) -> float | None:
-        number = None if given is None else checked_number(option, given)
-        if number is not None and number < 0:
-            raise InputError(f"{option}: a cost is 0 or more, not {number:g}")
-        return number
-
     costs = Costs(
-        label=cost("--label-cost", options.get("label_cost")),
-        run=cost("--run-cost", options.get("run_cost")),
-        value=cost("--value", options.get("value")),
+        label=checked_amount("--label-cost", options.get("label_cost"), "a cost"),
+        run=checked_amount("--run-cost", options.get("run_cost"), "a cost"),
+        value=checked_amount("--value", options.get("value"), "a cost"),
     )
     if (costs.run is not None or costs.value is not None) and not costs.label:
         raise InputError("--run-cost and --value need --label-cost above 0, to be compared with it")

@@ -13,7 +13,7 @@ from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
 from labelcast.forecast.evaluation_logs import LOG_ENDINGS, chosen, logged_scores, read_log
 from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry
-from labelcast.forecast.options import LARGEST_SIZE, checked_sd
+from labelcast.forecast.options import LARGEST_SIZE, checked_amount
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "labels": (
@@ -246,7 +246,7 @@ def _missing(where: str, row: Mapping[str, Any], what: str, examples: str) -> st
 
 def _with_error(where: str, entry: GivenScore, error: float | None, scale: Scale) -> GivenScore:
     """A score with the size of a test set that gives this standard error, if there is one."""
-    error = checked_sd(f"{where}: the standard error", error) or 0.0
+    error = checked_amount(f"{where}: the standard error", error, "an sd") or 0.0
     if scale.metric == "loss":
         return entry._replace(sd=error or None)
     _check_error(f"{where}: the standard error", error, scale)

@@ -147,7 +147,7 @@ class Scores:
         highest: list[MeanScore] = []
         for score in self.means:
             for before in highest:
-                size = (before.score - score.score) / math.sqrt(before.variance + score.variance)
+                size = before.above(score.score, score.variance)
                 if size > worst:
                     worst, found = size, (before, score)
             if not highest or score.score > highest[-1].score:

@@ -46,9 +46,9 @@ def read_log(path: Path) -> object:
         raise InputError(f"--scores {path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise InputError(f"--scores {path}: not UTF-8 text. Save the file as UTF-8.") from None
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"--scores {path}: not valid JSON ({brief(error)}).") from None
 
 
@@ -132,7 +132,10 @@ def _harness(content: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator
 def _inspect(header: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[LoggedScore]:
     size = _count(results.get("completed_samples"))
     scores = results.get("scores")
-    for scorer in scores if isinstance(scores, list) else []:
+    if not isinstance(scores, list):
+        return
+    task = str(header.get("task", "task")).rsplit("/", 1)[-1]
+    for scorer in scores:
         metrics = {
             name: metric.get("value")
             for name, metric in _part(scorer, "metrics").items()
@@ -141,8 +144,7 @@ def _inspect(header: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[
         error = _number(metrics.get("stderr"))
         for name, value in metrics.items():
             if isinstance(value, int | float) and name not in _SPREADS:
-                task = str(header.get("task", "task")).rsplit("/", 1)[-1]
-                label = name if len(scores or ()) == 1 else f"{scorer.get('name')},{name}"
+                label = name if len(scores) == 1 else f"{scorer.get('name')},{name}"
                 yield LoggedScore(f"{task}/{label}", value, error, size)
 
 

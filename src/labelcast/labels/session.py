@@ -15,14 +15,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_jsonl, write_jsonl
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample, ExampleSet
-from labelcast.runs.records import parse_rows
+from labelcast.runs.records import Form, Seconds, parse_rows
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
@@ -34,10 +34,10 @@ _NOTES, _CHANGES = "remarks.jsonl", "label_steps.jsonl"
 _KEPT_CHANGES = 200
 
 
-class LabelEntry(BaseModel):
+class LabelEntry(Form):
     """Everything that a labeller can change about one example."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     answer: str | None = None
     unsure: bool = False
@@ -50,23 +50,19 @@ class LabelEntry(BaseModel):
         return hashlib.sha256(json.dumps(self.model_dump()).encode()).hexdigest()[:12]
 
 
-class ExampleNotes(BaseModel):
+class ExampleNotes(Form):
     """One row of `remarks.jsonl`; `model_shown`: the labeller looked at the model's answer."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
     id: str
     note: str = ""
     unsure: bool = False
     skipped: bool = False
-    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    seconds: Seconds = 0.0
     model_shown: bool = False
 
 
-class LabelChange(BaseModel):
+class LabelChange(Form):
     """One row of `label_steps.jsonl`: an example before and after a change."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
     step: str = Field(default_factory=lambda: secrets.token_hex(8))
     id: str

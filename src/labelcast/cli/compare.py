@@ -9,6 +9,9 @@ from typer import Argument, Option
 
 from labelcast.cli.console import cell, print_json, say, stdout, tell, waiting
 from labelcast.cli.options import Json
+from labelcast.errors import InputError
+from labelcast.files.untrusted import refuse_target
+from labelcast.forecast.wording import chance_in_words
 
 if TYPE_CHECKING:
     from labelcast.sweeps.compare import Comparison, Group, Outcome
@@ -56,8 +59,6 @@ def compare(
     Example: labelcast compare minilm=curves-minilm smollm2=curves-smollm2 --target-score 0.85
     Example: labelcast compare curves-selected --target-score 0.85 --out comparison.html
     """
-    from labelcast.errors import InputError
-    from labelcast.files.untrusted import refuse_target
     from labelcast.sweeps.compare import compare as compared
 
     named: dict[str, str | Path] = {}
@@ -112,8 +113,6 @@ def compare(
 
 
 def _show(found: Comparison) -> None:
-    from labelcast.forecast.wording import chance_in_words
-
     tell(f"{found.task}: {found.metric} of {found.target_score:g}")
     for number, group in enumerate(found.groups()):
         if number:
@@ -152,8 +151,6 @@ def _show_needed(found: Comparison, group: Group) -> None:
 def _show_saved(found: Comparison, group: Group) -> None:
     from rich.table import Table
 
-    from labelcast.forecast.wording import chance_in_words
-
     tell()
     tell(f"{group.unit.capitalize()} saved against random, and scores minus those of random:")
     budgets = sorted({gap.budget for one in group.savings for gap in one.differences})
@@ -172,8 +169,6 @@ def _short_gap(gap: Difference) -> str:
 
 
 def _needed(one: Outcome) -> tuple[str, str, str]:
-    from labelcast.forecast.wording import chance_in_words
-
     beyond = f"more than {one.horizon:,}"
     ends = (beyond if n is None else f"{n:,}" for n in (one.low, one.high))
     labels = beyond if one.labels is None else f"{one.labels:,}"

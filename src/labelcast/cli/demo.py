@@ -10,6 +10,7 @@ from typer import Option
 
 from labelcast.cli.console import bar, say, waiting
 from labelcast.cli.options import Json
+from labelcast.errors import InputError
 
 TASK, SIZE = "boolean_expressions", 400
 CHECKED, FEW, MANY = "post_room", 50, 500
@@ -67,7 +68,6 @@ def demo(
 
 def _check(folder: Path) -> None:
     """Forecast a score of minilm at a larger budget, then measure it."""
-    from labelcast.errors import InputError
     from labelcast.forecast.forecasting import forecast
     from labelcast.models import embedded
     from labelcast.sweeps.sweep import Sweep, sweep

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from labelcast.cli.console import print_json, say, takes_unicode, tell
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
+from labelcast.errors import InputError
 from labelcast.files.untrusted import one_line
 from labelcast.forecast.options import RunOptions
 
@@ -39,8 +40,6 @@ def forecast(
     Example: labelcast forecast --observe 0=0.52 --observe 50=0.71 --observe-size 1000
     Example: labelcast forecast --scores scores.csv --scale 100 --target-score 85 --horizon 20000
     """
-    from labelcast.errors import InputError
-
     if run is not None and coslow is not None:
         raise InputError("give a run or --coslow, not both.")
     found: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
 
+from labelcast.errors import InputError
 from labelcast.forecast.options import Options, RunOptions
 
 _CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
@@ -77,7 +78,6 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
     at, which = given.pop("at", []), given.pop("which", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
     if paths or at or which:
-        from labelcast.errors import InputError
         from labelcast.forecast.given_scores import scale_of
         from labelcast.forecast.score_files import is_log, read_scores
 
@@ -99,8 +99,6 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
 
 
 def _observation(text: str) -> tuple[int, float]:
-    from labelcast.errors import InputError
-
     budget, equals, score = text.partition("=")
     try:
         if not equals:

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from labelcast.cli.console import print_json, say, suggest
 from labelcast.cli.options import Json
+from labelcast.errors import InputError
 
 
 def init(
@@ -35,7 +36,6 @@ def init(
 
     Example: labelcast init tickets.csv --input text --answer intent --out task.yaml
     """
-    from labelcast.errors import InputError
     from labelcast.files.json_files import write_text
     from labelcast.files.untrusted import refuse_run_file
     from labelcast.tasks.guess import guess_task, task_file

@@ -13,6 +13,7 @@ from typer import Option
 from labelcast.cli.console import print_json, say, suggest
 from labelcast.cli.options import Json, RunFolder
 from labelcast.cli.signal_bars import SignalBars
+from labelcast.errors import InputError
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
@@ -72,7 +73,6 @@ def label(
     Example: labelcast label run --more 100 --test 200 --export more.csv
     Example: labelcast label run --more 100 --test 200 --select random
     """
-    from labelcast.errors import InputError
     from labelcast.labels import exchange, transfer
     from labelcast.runs import label_store as store
     from labelcast.runs.run import PATIENCE, Run

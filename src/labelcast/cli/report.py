@@ -10,6 +10,7 @@ from typer import Argument, Option
 from labelcast.cli.console import print_json, say, tell, waiting
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
+from labelcast.errors import InputError
 from labelcast.forecast.options import RunOptions
 
 
@@ -47,7 +48,6 @@ def report(
     Example: labelcast report run --cost-per-label 0.40 --gpu-hour 2.50 --gpu-hours 0.5
     Example: labelcast report --scores scores.csv --target-score 0.85 --out report.html
     """
-    from labelcast.errors import InputError
     from labelcast.report.costs import Prices
     from labelcast.report.page import write_report
     from labelcast.runs.run import Run

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from labelcast.cli.console import bar, print_json, say, suggest, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, TaskFile
+from labelcast.errors import InputError
 
 
 def score(
@@ -49,7 +50,6 @@ def score(
 
     Example: labelcast score tickets.csv --task task.yaml --model smollm2 --out run
     """
-    from labelcast.errors import InputError
     from labelcast.execution.pool_engines import Spread, check_options, open_engine
     from labelcast.models.choices import check_dtype, choose_batch
     from labelcast.runs.forecast import FEW_ALLOWED

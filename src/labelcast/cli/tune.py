@@ -9,6 +9,7 @@ from typer import Option
 
 from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, ReportTo, RunFolder
+from labelcast.errors import InputError
 
 
 def tune(
@@ -59,7 +60,6 @@ def tune(
     Example: labelcast tune run --budget 100 --dry-run
     """
     from labelcast.cli.forecast import show
-    from labelcast.errors import InputError
     from labelcast.models.choices import refuse_spread
     from labelcast.runs.forecast import check_asked, forecast_run
     from labelcast.runs.label_store import labelled_examples

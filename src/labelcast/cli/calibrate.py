@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelcast.cli.console import cell, print_json, say, span, stdout, tell
+from labelcast.cli.console import print_json, print_table, say, span, tell
 from labelcast.cli.options import Device, Dtype, Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_run_file
@@ -110,18 +110,16 @@ def calibrate(
 
 
 def _show_probes(probes: dict[str, Probes], as_json: bool) -> None:
-    from rich.table import Table
-
     if as_json:
         print_json({name: vars(row) for name, row in probes.items()})
         return
     titles = ("task", "CoS-Low", "draws", "sketch sd", "overlap", "exact", "random", "confidence")
-    table = Table(*titles, box=None, pad_edge=False)
+    rows = []
     for name, row in probes.items():
         spread = _number(row.sketch_sd, 4), _number(row.overlap, 2), _number(row.exact)
         means = _number(row.random_cosine), _number(row.mean_confidence)
-        table.add_row(cell(name), *_coslow(row), *spread, *means)
-    stdout().print(table)
+        rows.append((name, *_coslow(row), *spread, *means))
+    print_table(titles, rows)
 
 
 def _coslow(row: Probes) -> tuple[str, str]:
@@ -134,8 +132,6 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _show(done: Calibrated) -> None:
-    from rich.table import Table
-
     from labelcast.sweeps.calibrate import BASELINES, MEAN
 
     card = done.card
@@ -149,14 +145,11 @@ def _show(done: Calibrated) -> None:
             f"The error of {MEAN} is larger by {gain.mean:.3f} (90% interval {gain.low:.3f} to "
             f"{gain.high:.3f})."
         )
-    tasks = Table("task", "AUC", "CoS-Low", "draws", box=None, pad_edge=False)
-    for name, row in done.tasks.items():
-        tasks.add_row(cell(name), _number(row.auc), *_coslow(row))
-    errors = Table("predicted from", "error of the AUC", "r", box=None, pad_edge=False)
-    for error in done.errors:
-        name = BASELINES.get(error.name, MEAN)
-        errors.add_row(name, _number(error.loto_mae), _number(error.r, 2))
-    console = stdout()
-    console.print(tasks)
-    console.print("\nLeave-one-task-out mean absolute error:")
-    console.print(errors)
+    tasks = ((name, _number(row.auc), *_coslow(row)) for name, row in done.tasks.items())
+    print_table(("task", "AUC", "CoS-Low", "draws"), tasks)
+    tell("\nLeave-one-task-out mean absolute error:")
+    errors = (
+        (BASELINES.get(error.name, MEAN), _number(error.loto_mae), _number(error.r, 2))
+        for error in done.errors
+    )
+    print_table(("predicted from", "error of the AUC", "r"), errors)

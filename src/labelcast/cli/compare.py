@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import cell, print_json, say, stdout, tell, waiting
+from labelcast.cli.console import print_json, print_table, say, tell, waiting
 from labelcast.cli.options import Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_target
@@ -129,39 +129,37 @@ def _show(found: Comparison) -> None:
 
 
 def _show_needed(found: Comparison, group: Group) -> None:
-    from rich.table import Table
-
     heads = ["", group.unit, f"{100 * found.level:g}% interval", "chance"]
     heads += [] if found.budget is None else [f"with {found.budget:,} {group.unit}"]
     prices = [group.price(one) for one in group.candidates]
     costs = any(price is not None for price in prices)
+    heads += ["cost"] if costs else []
     if group.unit != "labels":
         tell("Chosen from a labelled pool: examples to train on.")
-    table = Table(*heads, *(["cost"] if costs else []), box=None, pad_edge=False)
+    rows = []
     for one, price in zip(group.candidates, prices, strict=True):
         cells = [one.name, *_needed(one)]
         if one.at_budget is not None:
             cells.append("{:.3f} ({:.3f} to {:.3f})".format(*one.at_budget))
         if costs:
             cells.append("" if price is None else f"{price:,.2f}")
-        table.add_row(*map(cell, cells))
-    stdout().print(table)
+        rows.append(cells)
+    print_table(heads, rows)
 
 
 def _show_saved(found: Comparison, group: Group) -> None:
-    from rich.table import Table
-
     tell()
     tell(f"{group.unit.capitalize()} saved against random, and scores minus those of random:")
     budgets = sorted({gap.budget for one in group.savings for gap in one.differences})
     heads = ["", "saved", f"{100 * found.level:g}% interval", "saves any"]
-    table = Table(*heads, *(f"at {n:,}" for n in budgets), box=None, pad_edge=False)
+    heads += [f"at {n:,}" for n in budgets]
+    rows = []
     for one in group.savings:
         measured = {gap.budget: _short_gap(gap) for gap in one.differences}
         cells = [one.name, f"{one.saved:,}", f"{one.low:,} to {one.high:,}"]
         cells += [chance_in_words(one.chance), *(measured.get(n, "") for n in budgets)]
-        table.add_row(*map(cell, cells))
-    stdout().print(table)
+        rows.append(cells)
+    print_table(heads, rows)
 
 
 def _short_gap(gap: Difference) -> str:

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -67,6 +67,16 @@ def cell(text: object) -> Text:
     from rich.text import Text
 
     return Text(one_line(str(text)))
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table without lines on stdout; its cells may be untrusted text."""
+    from rich.table import Table
+
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(cell, row))
+    stdout().print(table)
 
 
 def takes_unicode() -> bool:

@@ -10,7 +10,7 @@ import altair as alt
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_with
-from labelcast.report.chart import NARROW, labels_axis, styled
+from labelcast.report.chart import NARROW, data, labels_axis, styled
 from labelcast.report.frame import PALETTE, LabelsAxis
 
 if TYPE_CHECKING:
@@ -72,15 +72,13 @@ def plot_comparison(
     dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(shown), range=dashes), **key)
     x = labels_axis(axis, width)
     y = alt.Y("y:Q", axis=alt.Axis(title=None, format=".2f"), scale=alt.Scale(zero=False))
-    base = alt.Chart(alt.Data(values=curves)).encode(x=x, y=y)
-    target = alt.Chart(alt.Data(values=[{"y": found.target_score}]))
+    base = data(curves).encode(x=x, y=y)
+    target = data([{"y": found.target_score}])
     area = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour)
     layers = [
         *([area] if len(shown) <= _MOST_BANDS else []),
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),
-        alt.Chart(alt.Data(values=scores))
-        .mark_point(filled=True, size=50, opacity=1)
-        .encode(x=x, y=y, color=colour),
+        data(scores).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour),
         target.mark_rule(color=PALETTE.muted, strokeDash=[6, 4]).encode(y=y),
     ]
     title = f"{found.task}: {found.metric}" if names is None else "Score"

@@ -133,8 +133,7 @@ def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[s
         value = need_field(record.values, field, f"--gold: {record.where}")
         if not wanted:
             break
-        value = value if record.index in wanted else None
-        if not store.is_blank(value):
+        if record.index in wanted and not store.is_blank(value):
             answer = read_answer(value, run.task, f"{record.where}, field {field!r}")
             found[wanted[record.index]] = answer
     return found

@@ -160,7 +160,7 @@ def forecast_run(
             "forecast",
             calibration=found.card.name,
             options=_plain(found.options),
-            asked=_plain(options) | _plain({"calibration": card_asked(calibration)}),
+            asked=_plain({**options, "calibration": card_asked(calibration)}),
         )
     return found.forecast, found.found
 

@@ -21,7 +21,7 @@ FORMATS = ("svg", "png", "html")
 COLOURS = ["#1a5fa8", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#4b5563"]
 """Colours of the candidates; after the last they repeat, with dashed lines."""
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
-_MOST_BANDS = 4
+MOST_BANDS = 4
 """With more candidates than these their bands are not drawn: one could not tell them apart."""
 _WIDE = 1.25
 """The plot ends this many times beyond the most labels that anything is known about."""
@@ -65,24 +65,29 @@ def plot_comparison(
         for n, score in one.measured.items()
         if n <= axis.last
     ]
-    hues = [COLOURS[n % len(COLOURS)] for n in range(len(shown))]
-    dashes = [DASHES[n // len(COLOURS) % len(DASHES)] for n in range(len(shown))]
+    hues, dashes = map(list, zip(*map(line_style, range(len(shown))), strict=True))
     key = {"legend": legend if names is None else None}
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(shown), range=hues), **key)
     dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(shown), range=dashes), **key)
     x = labels_axis(axis, width)
     y = alt.Y("y:Q", axis=alt.Axis(title=None, format=".2f"), scale=alt.Scale(zero=False))
     base = data(curves).encode(x=x, y=y)
-    target = data([{"y": found.target_score}])
     area = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour)
     layers = [
-        *([area] if len(shown) <= _MOST_BANDS else []),
+        *([area] if len(shown) <= MOST_BANDS else []),
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),
         data(scores).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour),
-        target.mark_rule(color=PALETTE.muted, strokeDash=[6, 4]).encode(y=y),
+        data([{"y": found.target_score}])
+        .mark_rule(color=PALETTE.muted, strokeDash=[6, 4])
+        .encode(y=y),
     ]
     title = f"{found.task}: {found.metric}" if names is None else "Score"
     return styled(layers, width=width, height=height, title=title)
+
+
+def line_style(number: int) -> tuple[str, list[int]]:
+    """The colour and the dashes of a candidate's line."""
+    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
 def _in_legend(one: Outcome, found: Comparison) -> str:

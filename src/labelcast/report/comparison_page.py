@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from labelcast.files.json_files import write_text
 from labelcast.forecast.wording import chance_in_words, shown
-from labelcast.report.comparison import COLOURS, DASHES, plot_comparison
+from labelcast.report.comparison import COLOURS, MOST_BANDS, line_style, plot_comparison
 from labelcast.report.html import check_replaceable, render_page
 from labelcast.report.page import ends, labels
 from labelcast.report.page_charts import PAGE_COLOURS, to_svg
@@ -70,6 +70,7 @@ def render_comparison(found: Comparison) -> str:
         scored=sorted({n for one in found.candidates for n in one.measured}),
         compared=sorted({gap.budget for one in pairs for gap in one.differences}),
         collapsed=len(pairs) > OPEN_PAIRS,
+        with_bands=len(numbers) <= MOST_BANDS,
         chance=chance_in_words,
         labels=labels,
         ends=ends,
@@ -86,5 +87,5 @@ def _two_best(group: Group) -> tuple[Outcome, Outcome | None]:
 
 def _key(number: int) -> dict[str, str]:
     """How a candidate's line looks in the chart: its colour, and its dashes as in SVG."""
-    dashes = " ".join(map(str, DASHES[number // len(COLOURS) % len(DASHES)]))
-    return {"colour": _HUES[COLOURS[number % len(COLOURS)]], "dashes": dashes}
+    colour, dashes = line_style(number)
+    return {"colour": _HUES[colour], "dashes": " ".join(map(str, dashes))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from labelcast.cli.console import print_json, print_table, say, span, tell
 from labelcast.cli.options import Device, Dtype, Json
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    sweeps: Annotated[list[Path], typer.Argument(help="Folders of `labelcast sweep`.")],
-    name: Annotated[str | None, typer.Option(help="Name of the card.")] = None,
+    sweeps: Annotated[list[Path], Argument(help="Folders of `labelcast sweep`.")],
+    name: Annotated[str | None, Option(help="Name of the card.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The card's file; NAME.json by default.")
+        Path | None, Option("--out", "-o", help="The card's file; NAME.json by default.")
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of the low-confidence examples.")] = 3,
-    sketch_seeds: Annotated[int, typer.Option(help="Sketches for each draw.")] = 2,
-    pool: Annotated[int, typer.Option(help="Examples to measure the confidence of.")] = 1600,
-    n_label: Annotated[int, typer.Option(help="Examples in a draw.")] = 32,
+    draws: Annotated[int, Option(help="Draws of the low-confidence examples.")] = 3,
+    sketch_seeds: Annotated[int, Option(help="Sketches for each draw.")] = 2,
+    pool: Annotated[int, Option(help="Examples to measure the confidence of.")] = 1600,
+    n_label: Annotated[int, Option(help="Examples in a draw.")] = 32,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Also measure CoS-Low without a sketch.")
+        bool, Option("--exact", help="Also measure CoS-Low without a sketch.")
     ] = False,
     probes_only: Annotated[
-        bool, typer.Option("--probes-only", help="Measure CoS-Low and baselines; fit no card.")
+        bool, Option("--probes-only", help="Measure CoS-Low and baselines; fit no card.")
     ] = False,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "-t", help="With --probes-only: the tasks; all by default."),
+        Option("--task", "-t", help="With --probes-only: the tasks; all by default."),
     ] = None,
     keep_grams: Annotated[
-        bool, typer.Option("--keep-grams", help="Keep the gradients' inner products by layer.")
+        bool, Option("--keep-grams", help="Keep the gradients' inner products by layer.")
     ] = False,
     probes: Annotated[
         Path | None,
-        typer.Option(help="A sweep with the probes of all tasks; each sweep's own by default."),
+        Option(help="A sweep with the probes of all tasks; each sweep's own by default."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate the time from a few passes, and stop.")
+        bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, Option("--force", help="Replace an existing file.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: Json = False,

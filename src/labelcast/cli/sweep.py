@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from labelcast.cli.console import cell, print_json, say, span, stdout, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, ReportTo
@@ -21,80 +21,73 @@ if TYPE_CHECKING:
 
 def sweep(
     task: Annotated[
-        list[str],
-        typer.Option("--task", "-t", help="A task file or a catalogue name; repeatable."),
+        list[str], Option("--task", "-t", help="A task file or a catalogue name; repeatable.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The sweep's folder.")],
+    out: Annotated[Path, Option("--out", "-o", help="The sweep's folder.")],
     model: Model = "smollm2",
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Labelled examples, one for each --task; the task's own by default."),
+        Option(help="Labelled examples, one for each --task; the task's own by default."),
     ] = None,
     test_data: Annotated[
         list[str] | None,
-        typer.Option(help="Test examples, one for each --task; drawn from --data by default."),
+        Option(help="Test examples, one for each --task; drawn from --data by default."),
     ] = None,
     budgets: Annotated[
-        str, typer.Option(help="Numbers of labels, validation included; 0 is zero-shot.")
+        str, Option(help="Numbers of labels, validation included; 0 is zero-shot.")
     ] = "0,50,100,200,500,1000,2500,5000",
     seeds: Annotated[
-        str, typer.Option(help="Training seeds, separated by commas; each draws its own labels.")
+        str, Option(help="Training seeds, separated by commas; each draws its own labels.")
     ] = "1",
     select: Annotated[
-        str,
-        typer.Option(help="Methods that choose the labels, separated by commas: random,k-centre."),
+        str, Option(help="Methods that choose the labels, separated by commas: random,k-centre.")
     ] = "random",
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Labelled examples that methods choose by, one for each --task."),
+        Option(help="Labelled examples that methods choose by, one for each --task."),
     ] = None,
     group_by: Annotated[
         str | None,
-        typer.Option(help="The field with the subtask of each example, for methods that use it."),
+        Option(help="The field with the subtask of each example, for methods that use it."),
     ] = None,
     stage: Annotated[
-        list[str] | None,
-        typer.Option(help="A task to train on before, as a warm start; repeatable."),
+        list[str] | None, Option(help="A task to train on before, as a warm start; repeatable.")
     ] = None,
     stage_data: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Its labelled examples, one for each --stage; the task's own by default."
-        ),
+        Option(help="Its labelled examples, one for each --stage; the task's own by default."),
     ] = None,
     stages: Annotated[
         str | None,
-        typer.Option(
-            help="Orders of stages: none,trec,trec+emotion.  [default: none, and all in order]"
-        ),
+        Option(help="Orders of stages: none,trec,trec+emotion.  [default: none, and all in order]"),
     ] = None,
-    stage_labels: Annotated[int, typer.Option(help="Labels of each stage, at most.")] = 1000,
+    stage_labels: Annotated[int, Option(help="Labels of each stage, at most.")] = 1000,
     recipe: Annotated[
-        str, typer.Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
+        str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
     ] = "full",
-    test_size: Annotated[int, typer.Option(help="Test examples of each task.")] = 500,
-    engine: Annotated[str, typer.Option(help="Where jobs run: local or ray.")] = "local",
+    test_size: Annotated[int, Option(help="Test examples of each task.")] = 500,
+    engine: Annotated[str, Option(help="Where jobs run: local or ray.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster; starts a local one by default.")
+        str | None, Option(help="Address of a Ray cluster; starts a local one by default.")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Jobs at once; by default one, or as many as fit on the GPUs.", min=1),
+        Option(help="Jobs at once; by default one, or as many as fit on the GPUs.", min=1),
     ] = None,
     gpus_per_job: Annotated[
-        float, typer.Option(help="GPUs for each job, or a fraction of one.", min=0.01, max=1024)
+        float, Option(help="GPUs for each job, or a fraction of one.", min=0.01, max=1024)
     ] = 1.0,
-    retries: Annotated[int, typer.Option(help="How often a failed job is tried again.", min=0)] = 1,
+    retries: Annotated[int, Option(help="How often a failed job is tried again.", min=0)] = 1,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also run jobs that failed in an earlier run.")
+        bool, Option("--retry-failed", help="Also run jobs that failed in an earlier run.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Time a few steps, estimate the hours, and stop.")
+        bool, Option("--dry-run", help="Time a few steps, estimate the hours, and stop.")
     ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.", min=1)] = 30,
+    max_new_tokens: Annotated[int, Option(help="Where an answer is cut off.", min=1)] = 30,
     report_to: ReportTo = None,
     as_json: Json = False,
 ) -> None:

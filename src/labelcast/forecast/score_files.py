@@ -19,14 +19,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "labels": (
         *("n", "budget", "labels", "n_labels", "num_labels", "labelled", "labeled", "train_size"),
         *("training_size", "training_set_size", "n_train", "num_train", "n_samples"),
-        *(
-            "train_samples",
-            "train_examples",
-            "num_train_examples",
-            "training_examples",
-            "examples",
-            "n_examples",
-        ),
+        *("train_samples", "train_examples", "num_train_examples", "training_examples"),
+        *("examples", "n_examples"),
     ),
     "sd": ("sd", "std", "score_std", "accuracy_std"),
     "size": (
@@ -146,8 +140,9 @@ class _Table(NamedTuple):
             empty = False
             if not self._is_meant(row):
                 continue
-            found.append(self._entry(where, row))
-            name = self.names(where, row)["score"]
+            names = self.names(where, row)
+            found.append(self._entry(where, row, names))
+            name = names["score"]
             if name != (column := column or name):
                 raise InputError(f"{where}: a score in {name!r}, the first one in {column!r}.")
             for kind, values in kinds.items():
@@ -224,8 +219,8 @@ class _Table(NamedTuple):
             )
         raise InputError(_missing(where, row, "score", "score, accuracy or f1"))
 
-    def _entry(self, where: str, row: Mapping[str, Any]) -> GivenScore:
-        names, values = self.names(where, row), dict[str, float | None]()
+    def _entry(self, where: str, row: Mapping[str, Any], names: Mapping[str, str]) -> GivenScore:
+        values: dict[str, float | None] = {}
         for what, name in names.items():
             values[what] = _number(f"{where}: {name!r}", row[name])
             if values[what] is None and what in ("labels", "score"):
@@ -234,9 +229,9 @@ class _Table(NamedTuple):
         _check_error(f"{where}: {names.get('sd')!r}", sd, self.scale)
         given = (values["labels"], values["score"], sd, values.get("size"))
         entry = checked_entry(where, given, self.scale)
-        return (
-            entry if sd is not None else _with_error(where, entry, values.get("error"), self.scale)
-        )
+        if sd is not None:
+            return entry
+        return _with_error(where, entry, values.get("error"), self.scale)
 
 
 def _missing(where: str, row: Mapping[str, Any], what: str, examples: str) -> str:

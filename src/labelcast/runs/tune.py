@@ -241,18 +241,15 @@ def check_labels(run: Run, budget: int, train_set: str | None = None) -> str:
                 f"are labelled. Label them: `labelcast label {run.path} --set {one}` (or in a "
                 "file, with --export and --import)."
             )
-    if short > 0 and name != RANDOM:
-        raise InputError(
-            f"{run.path}: a budget of {budget} needs {short} more examples of the {name} set. "
-            f"Draw them: `labelcast label {run.path} --more {short} --select {name}`. Then label "
-            f"them: `labelcast label {run.path} --set {name}`."
-        )
     if short > 0:
+        which, select = f"of the {name} set", f" --select {name}"
+        if name == RANDOM:
+            which, select = "drawn at random", ""
+            which += " (those of low confidence do not count, because they are not a random sample)"
         raise InputError(
-            f"{run.path}: a budget of {budget} needs {short} more examples drawn at random (those "
-            "of low confidence do not count, because they are not a random sample). Draw them: "
-            f"`labelcast label {run.path} --more {short}`. Then label them: "
-            f"`labelcast label {run.path} --set random`."
+            f"{run.path}: a budget of {budget} needs {short} more examples {which}. Draw them: "
+            f"`labelcast label {run.path} --more {short}{select}`. Then label them: "
+            f"`labelcast label {run.path} --set {name}`."
         )
     return name
 

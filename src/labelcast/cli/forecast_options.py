@@ -50,7 +50,7 @@ def _option(name: str, kind: Any, option: Any) -> inspect.Parameter:
 
 
 def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a forecast in the place of its parameter `asked`.
+    """Give a command the options of a forecast in place of its parameter `asked`.
 
     The command gets in `asked` what the user gave, as `labelcast.forecast` takes it.
     """

@@ -19,7 +19,7 @@ _PART = re.compile(r"\.(.+)\.\d+\.part")
 def lock(path: Path, wait: float = -1) -> BaseFileLock:
     """A lock between processes on a file, which is made and emptied when the lock is taken.
 
-    Taking it waits `wait` seconds for another process (negative: without end), then raises
+    Taking it waits `wait` seconds for another process (negative: forever), then raises
     filelock's Timeout; OSError says that the file system has no locks.
     """
     from filelock import FileLock

@@ -40,7 +40,7 @@ class Calibration:
         model: the model in words.
         hub_ids: the exact hub ids that it is valid for.
         recipe: the fine-tuning behind its curves.
-        slope, intercept: of the line.
+        slope, intercept: those of the line.
         residual_sd: standard deviation of the AUC around the line.
         tasks: how many tasks it was fitted to.
         loto_mae: mean absolute error of the AUC, leaving one task out; None where unknown.
@@ -168,7 +168,7 @@ class Calibration:
         """Read a card from a JSON file.
 
         Raises:
-            InputError: it cannot be read or is no card; the message names path and key.
+            InputError: it cannot be read or is not a card; the message names path and key.
         """
         # Imported here because a forecast with a shipped card does without it.
         from pydantic import TypeAdapter, ValidationError
@@ -315,7 +315,7 @@ def by_name(name_or_path: str | Path) -> Calibration:
 
     Raises:
         InputError: no such name or file (the message lists the names and the closest one), or
-            the file is no card.
+            the file is not a card.
 
     >>> by_name("qwen2.5-14b-instruct").slope
     0.526

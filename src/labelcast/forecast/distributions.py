@@ -148,7 +148,7 @@ def weighted_quantiles(values: Array, weights: Array, probabilities: Sequence[fl
 
     Returns:
         For each probability the smallest value at or below which that share of the weight lies,
-        [q]. Between a number and infinity lies nothing, so nothing is interpolated.
+        [q]. Values may be infinite, so nothing is interpolated.
 
     >>> weighted_quantiles(np.array([3.0, 1.0, np.inf]), np.ones(3) / 3, [0.1, 0.5, 0.9])
     array([ 1.,  3., inf])

@@ -79,7 +79,7 @@ def _header_in_archive(path: Path) -> str:
 
 
 def logged_scores(content: object) -> list[LoggedScore]:
-    """The scores of a log; empty if it is none."""
+    """The scores of a log; empty if it is not a log."""
     if not isinstance(content, dict):
         return []
     results = content.get("results")
@@ -106,7 +106,7 @@ def chosen(scores: list[LoggedScore], which: str | None, where: str) -> LoggedSc
 
 
 def _names(score: LoggedScore) -> set[str]:
-    """What a score may be called by: as a whole, its task, its metric with and without filter."""
+    """What `which` may be: the name, its task, or its metric with or without the filter."""
     name = score.name.casefold()
     return {name, *name.split("/"), *re.split("[/,]", name)}
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 CONTRADICTED = 3.0
-"""So many sds between the AUC from CoS-Low and that from the scores are called a contradiction."""
+"""Sds between the AUC from CoS-Low and that from the scores at which they contradict each other."""
 
 BELOW = (10, 20)
 BEYOND = (7500, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000)

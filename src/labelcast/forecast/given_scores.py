@@ -74,7 +74,7 @@ class Scale:
         """Return a value of this scale.
 
         Raises:
-            InputError: it is no finite number, or does not lie on the scale.
+            InputError: it is not a finite number, or is not on the scale.
         """
         number = checked_number(option, value)
         if self.metric == "loss":
@@ -128,7 +128,7 @@ def checked_entry(where: str, values: Sequence[Any], on: Scale) -> GivenScore:
     """Return an observed score on the user's scale.
 
     Args:
-        where: it comes from, for the message.
+        where: the place it comes from, for the message.
         values: labels and score, and where known the sd of all its noise and its test size.
         on: the user's scale.
 

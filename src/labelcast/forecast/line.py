@@ -193,9 +193,9 @@ def loto_difference(
     """Compare the line with the mean of the other tasks, leaving one task out.
 
     Args:
-        coslow: coslow of each task, [n], n >= 4.
-        auc: measured, of each task, [n].
-        resamples: resamples of the bootstrap.
+        coslow: CoS-Low of each task, [n], n >= 4.
+        auc: measured AUC of each task, [n].
+        resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
 
     Raises:

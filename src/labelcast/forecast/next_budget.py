@@ -68,7 +68,7 @@ def choose(
     horizon H that are at least 1.1 times what is owned, and H. With N the labels needed, the
     expected cost V of owning a labels is the lesser of stopping, value * P(a < N <= H), and of
     buying up to b and running there, P(N > a) * (b - a + run_cost) + V(b). The plan assumes that a
-    run tells only whether the target is met; after a real run the curve is conditioned on its score
+    run shows only whether the target is met; after a real run the curve is conditioned on its score
     and the plan is computed again.
 
     Args:

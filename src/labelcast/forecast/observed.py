@@ -23,7 +23,7 @@ DEGREES = 3.0
 SMALLEST_SD = 1e-4
 
 MISFIT = 0.003
-"""How far, as an sd at a score of one half, the best curve of a family passes by a measured one."""
+"""How far the best curve of a family misses a measured one, as an sd at a score of one half."""
 
 CLOSE = 0.03
 """Budgets closer than this, in log(labels), share one evaluation of the curves where there are
@@ -71,7 +71,7 @@ class Noise:
     """Noise of an observed score.
 
     Attributes:
-        size: examples in the test set; infinite where the score is no mean over examples.
+        size: examples in the test set; infinite where the score is not a mean over examples.
         sd: sd of the test set, in place of what the size gives; None where unknown.
         total: whether `sd` includes the noise of the training seed.
     """

@@ -66,7 +66,7 @@ class Options(TypedDict, total=False):
         label_cost: cost of one label, in money; with the next two it decides the next budget.
         run_cost: cost of one training run.
         value: value of meeting the target.
-        recipe: the fine-tuning meant; a card of another recipe gives a warning.
+        recipe: the planned fine-tuning; a card for another recipe gives a warning.
         frozen: only a head is trained on a frozen model; such models never learn some tasks. By
             default true for the recipe ``linear``.
     """
@@ -146,7 +146,7 @@ def checked_level(value: Any) -> float:
     """Return the level of the intervals.
 
     Raises:
-        InputError: it is no number within `LEVELS`.
+        InputError: it is not a number within `LEVELS`.
     """
     level = checked_number("--level", value)
     if not LEVELS[0] <= level <= LEVELS[1]:

@@ -29,7 +29,7 @@ _AMPLE = 1500.0
 
 _REFINED, _PLENTY = 4096, 8192
 _NEGLIGIBLE, _MOST_KEPT = 1e-12, 16_384
-"""The heaviest draws are kept, so many at most, and none lighter than this share of the first."""
+"""Draws lighter than this share of the heaviest are dropped; at most this many are kept."""
 
 _MOST_STEPS = 24
 _KEPT = 0.97
@@ -52,7 +52,7 @@ class Family(Protocol):
         """Return the sd of the seed noise at 100 labels, [B]."""
 
     def log_weight(self, parameters: Array, curves: Array) -> Array:
-        """Return the log likelihood of what is known besides the scores, [B]."""
+        """Return the log likelihood of what is known apart from the scores, [B]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +196,9 @@ def condition(
     deterministic, for the moves come from a lattice.
 
     Args:
-        family: of curves.
+        family: the family of curves.
         prior: its draws.
-        scores: observed.
+        scores: the observed scores.
         few: effective draws below which they are replaced.
 
     Returns:

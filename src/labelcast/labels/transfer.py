@@ -149,7 +149,7 @@ def write_export(
 
 
 def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = False) -> None:
-    """Refuse to overwrite a file that is no export of this run, or was edited since.
+    """Refuse to overwrite a file that is not an export of this run, or was edited since.
 
     `exports.json` in the run keeps the digests of what was written, by path.
     """

@@ -40,7 +40,7 @@ def plot(answer: Forecast, *, width: int = 640, height: int = 340) -> alt.LayerC
 
     Its colours follow the notebook's theme, light or dark.
 
-    The x axis is log2(labels), with 0 in the place of 1, up to 5,000 labels or to the horizon if
+    The x axis is log2(labels), with 0 in place of 1, up to 5,000 labels or to the horizon if
     that is more. The AUC is measured on this axis. Width and height are those of the plot in
     pixels.
 

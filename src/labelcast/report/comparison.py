@@ -30,7 +30,7 @@ _WIDE = 1.25
 def plot_comparison(
     found: Comparison, *, width: int = 640, height: int = 340, names: Sequence[str] | None = None
 ) -> alt.LayerChart:
-    """Plot a comparison as an altair chart over log2(labels), with 0 in the place of 1.
+    """Plot a comparison as an altair chart over log2(labels), with 0 in place of 1.
 
     The axis ends where labels are measured or needed, so that the curves do not overlap. Bands are
     drawn for up to 4 candidates.

@@ -62,7 +62,7 @@ class Content:
         targets: labels needed for a range of targets.
         costs: None without prices.
         steps: what to do next.
-        commands: that make this report.
+        commands: those that make this report.
         finished, tuned: the run's finished steps, and the scores measured in it.
     """
 

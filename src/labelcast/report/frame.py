@@ -36,7 +36,7 @@ PALETTE = Palette()
 
 
 class LabelsAxis(NamedTuple):
-    """The axis of labels: log2(labels), with 0 in the place of 1, from 0 to `last` labels."""
+    """The axis of labels: log2(labels), with 0 in place of 1, from 0 to `last` labels."""
 
     last: int
 

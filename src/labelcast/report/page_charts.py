@@ -43,7 +43,7 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
     The element is one image to a screen reader; the descriptions of single marks are dropped.
 
     Args:
-        chart: of altair.
+        chart: an altair chart.
         label: what the image shows, for people who do not see it.
         colours: replacements for colours of the chart, such as ``var(--ink)``.
 

@@ -232,7 +232,7 @@ def with_observations(run: Run, options: Options) -> Options:
     tuned = [row for row in rows if row.budget]
     recipe = options.get("recipe") or (tuned[-1].recipe if tuned else None)
     given = list(options.get("observations") or ())
-    # `Question.of` reports an entry that is no pair.
+    # `Question.of` reports an entry that is not a pair.
     pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
     known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
     used = [row for row in tuned if row.recipe.lower() == str(recipe).lower()]

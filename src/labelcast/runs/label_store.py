@@ -141,7 +141,7 @@ def surviving_draws(run: Run) -> list[DrawnExample]:
 
 
 def restore_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
-    """Write `draws.jsonl` in the place of a missing or damaged one, which is kept beside it."""
+    """Write `draws.jsonl` in place of a missing or damaged one; a damaged one is kept."""
     path, aside = run.file(_DRAWS), run.file("draws.damaged.jsonl")
     if path.exists():
         write_with(aside, lambda part: part.write_bytes(path.read_bytes()))

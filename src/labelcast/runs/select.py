@@ -288,7 +288,7 @@ def _read(
 
 
 class _Row(Form):
-    """A row of a selection's file; `of` tells whether rows were deleted."""
+    """A row of a selection's file; `of` shows whether rows were deleted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -306,7 +306,7 @@ def write_selection(path: Path, found: Sequence[SelectedExample], *, force: bool
 
 
 def check_selection_file(path: Path, *, force: bool = False) -> None:
-    """Refuse a folder, a run's own file, or, without `force`, a file that is no selection.
+    """Refuse a folder, a run's own file, or, without `force`, a file that is not a selection.
 
     Raises:
         InputError: says what is in the way.

@@ -120,7 +120,7 @@ def _check(request: Request, keys: Keys, valid: set[str], locked_out: str) -> Re
             return refusal("Only the page itself may change anything.", 403)
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return refusal("Only JSON is accepted.", 415)
-    # The style is no secret, and the page for visitors without the cookie needs it.
+    # The style is not secret, and the page for visitors without the cookie needs it.
     if known or (path.startswith("/static/") and safe):
         return None
     if path.startswith("/api/"):

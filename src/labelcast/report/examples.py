@@ -161,7 +161,7 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
     )
 
 
-class Pair(NamedTuple):
+class SimilarPair(NamedTuple):
     """The ids of two examples, and the cosine of their gradients."""
 
     first: str
@@ -192,14 +192,14 @@ class Similarity:
             return self.order
         return tuple(self.order[int(i)] for i in np.linspace(0, n - 1, MOST).round())
 
-    def pairs(self, count: int) -> tuple[Pair, ...]:
+    def pairs(self, count: int) -> tuple[SimilarPair, ...]:
         """The `count` most similar pairs and the least similar one, by falling cosine."""
         rows, columns = np.triu_indices(len(self.ids), 1)
         values = self.cosines[rows, columns]
         ranked = np.argsort(-values, kind="stable")
         chosen = [*ranked[:count], *([ranked[-1]] if len(ranked) > count else [])]
         return tuple(
-            Pair(self.ids[rows[i]], self.ids[columns[i]], float(values[i])) for i in chosen
+            SimilarPair(self.ids[rows[i]], self.ids[columns[i]], float(values[i])) for i in chosen
         )
 
 

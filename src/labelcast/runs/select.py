@@ -131,11 +131,11 @@ def select(
     if run is not None:
         if task is not None:
             raise InputError(f"--task: the run {run.path} has a task of its own; leave it out.")
-        found = run_choice(run, chosen, inputs)
+        found = _of_run(run, chosen, inputs)
     else:
         resolved = task if task is None or isinstance(task, Task) else Task.load(task)
         assert not isinstance(pool, Run)
-        found = _file_choice(as_source(pool, resolved), resolved, chosen, inputs)
+        found = _of_file(as_source(pool, resolved), resolved, chosen, inputs)
     picked = selection.select(chosen, found.pool, n, seed=seed)
     positions = found.positions[picked.positions].tolist()
     rows = fetch(found.source, found.task, positions)
@@ -154,7 +154,7 @@ def _as_run(pool: object) -> Run | None:
 
 
 @dataclass(frozen=True)
-class Choice:
+class _Candidates:
     """What there is to choose from: a pool of different examples, and where they are.
 
     Attributes:
@@ -170,7 +170,7 @@ class Choice:
     task: Task | None
 
 
-def run_choice(run: Run, method: Selector, inputs: Inputs) -> Choice:
+def _of_run(run: Run, method: Selector, inputs: Inputs) -> _Candidates:
     """What a method can choose from in a run: different examples that fit its model."""
     run.need_score()
     source, table = open_pool(run), run.file("confidence.parquet")
@@ -186,7 +186,9 @@ def run_choice(run: Run, method: Selector, inputs: Inputs) -> Choice:
         return lm
 
     folder = run.file("signals") if inputs.signals is None else Path(inputs.signals)
-    return _choice(source, run.task, positions, method, inputs, load, folder, stored if own else {})
+    return _candidates(
+        source, run.task, positions, method, inputs, load, folder, stored if own else {}
+    )
 
 
 def _is_own(run: Run, model: str | AnyModel) -> bool:
@@ -195,7 +197,7 @@ def _is_own(run: Run, model: str | AnyModel) -> bool:
     return model.identity.fingerprint == run.model.fingerprint
 
 
-def _file_choice(source: Source, task: Task | None, method: Selector, inputs: Inputs) -> Choice:
+def _of_file(source: Source, task: Task | None, method: Selector, inputs: Inputs) -> _Candidates:
     found = survey(source, task)
     if found.duplicates:
         warnings.warn(
@@ -209,7 +211,7 @@ def _file_choice(source: Source, task: Task | None, method: Selector, inputs: In
     if inputs.model is not None:
         load = cache(partial(_load, inputs.model, task, inputs))
     folder = None if inputs.signals is None else Path(inputs.signals)
-    return _choice(source, task, positions, method, inputs, load, folder, {})
+    return _candidates(source, task, positions, method, inputs, load, folder, {})
 
 
 def _load(model: str | AnyModel, task: Task | None, inputs: Inputs) -> AnyModel:
@@ -221,7 +223,7 @@ def _load(model: str | AnyModel, task: Task | None, inputs: Inputs) -> AnyModel:
     return lm.for_answers(answers) if answers or isinstance(lm, LanguageModel) else lm
 
 
-def _choice(
+def _candidates(
     source: Source,
     task: Task | None,
     positions: NDArray[np.int64],
@@ -230,7 +232,7 @@ def _choice(
     load: Callable[[], AnyModel] | None,
     folder: Path | None,
     stored: Mapping[str, NDArray[Any]],
-) -> Choice:
+) -> _Candidates:
     """Read what may be wrong in the data; prompts are rendered once a signal needs them."""
     wanted = frozenset(positions.tolist())
     labelled = Need.ANSWERS in method.needs
@@ -262,7 +264,7 @@ def _choice(
         confidence=stored.get("confidence"),
         margin=stored.get("margin"),
     )
-    return Choice(pool, positions, source, task)
+    return _Candidates(pool, positions, source, task)
 
 
 def _unrendered(instruction: str, user: object) -> str:
@@ -353,7 +355,7 @@ def choose_more(
     if n < 1:
         raise InputError(f"--more {n}: at least 1 example must be drawn.")
     chooses = selector(method, "--select")
-    found = run_choice(run, chooses, inputs)
+    found = _of_run(run, chooses, inputs)
     before = np.isin(found.positions, [*chosen])
     rows = np.flatnonzero(before | ~np.isin(found.positions, [*taken]))
     left = len(rows) - int(before.sum())

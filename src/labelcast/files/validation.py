@@ -43,11 +43,8 @@ class Fault:
 
 def faults(error: ValidationError) -> list[Fault]:
     """Everything that is wrong; unknown keys first, since another key may be misspelt."""
-    found = [
-        Fault(one["loc"], one["type"], _message(one["msg"]), one["input"]) for one in error.errors()
-    ]
+    found = []
+    for one in error.errors():
+        message = one["msg"].removeprefix("Value error, ").rstrip(".")
+        found.append(Fault(one["loc"], one["type"], message, one["input"]))
     return sorted(found, key=lambda fault: not fault.is_unknown)
-
-
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ").rstrip(".")

@@ -83,11 +83,9 @@ def label(
         raise InputError(f"--set {only}: choose {', '.join(known)}.")
     sets = [only] if only else None
     # A test set is drawn before a method chooses, so that it is random.
-    asked = (
-        (("random", more), ("test", test))
-        if select == "random"
-        else (("test", test), (select, more))
-    )
+    asked = [("test", test), (select, more)]
+    if select == "random":
+        asked.reverse()
     counts = {name: count for name, count in asked if count is not None}
     if select != "random" and more is None:
         raise InputError(f"--select {select}: needs --more N, how many it chooses.")

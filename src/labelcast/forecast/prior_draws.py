@@ -49,13 +49,12 @@ class Block(NamedTuple):
 
 
 def score_draws(
-    prior: Prior, *, losses: bool = False, frozen: bool = False, draws: int | None = None
+    prior: Prior, *, losses: bool = False, frozen: bool = False, draws: int = DRAWS
 ) -> tuple[Array, Array]:
     """Return draws of the parameters of `ScoreFamily`, [B, P], and their weights, [B].
 
     With `frozen`, a share of `Prior.never_learned` stays flat.
     """
-    draws = DRAWS if draws is None else draws
     normals = lattice_normals(draws, FITTED + 6, 0)
     blocks = loss_blocks(prior, normals) if losses else score_blocks(prior, normals)
     if frozen:

@@ -29,7 +29,7 @@ def check_replaceable(path: Path, *, force: bool) -> None:
     """
     if path.is_dir():
         raise InputError(f"--out {path}: a folder. Give the name of a file, such as report.html.")
-    if path.suffix.lower() in (".pdf", ".md", ".docx", ".json", ".csv"):
+    if path.suffix.lower() in (".pdf", ".docx", ".md"):
         other = path.with_suffix(".html").name
         raise InputError(f"--out {path}: a report is HTML. Name it {other}; a browser prints it.")
     refuse_special(path)

@@ -1,11 +1,13 @@
 """Would our own curves in the prior make the forecast better?
 
     python -m evidence.own_curves.refit RESULTS CURVES [--seeds 3]
+    python -m evidence.own_curves.refit RESULTS CURVES --write FOLDER
 
 The prior is fitted to the development curves, and again with one curve a task of `minilm` added:
 with all weights trained, with a linear head, with both. Each forecasts the later scores of the
 development curves and of our own from the first one, two and three scores, whole tasks left out.
-It takes half an hour on one core.
+It takes half an hour on one core. `--write` only writes the curves of the prior with both, for
+`python -m evidence.reproduce RESULTS --curves FOLDER`.
 """
 
 from __future__ import annotations
@@ -92,7 +94,14 @@ def main() -> int:
     parser.add_argument("results", type=Path, help="the authors' results folder")
     parser.add_argument("curves", type=Path, help="a folder of measured curves (JSON Lines)")
     parser.add_argument("--seeds", type=int, default=3, help="of our own curves")
+    parser.add_argument("--write", type=Path, help="a new folder for the curves")
     given = parser.parse_args()
+    if given.write:
+        if given.write.exists():
+            parser.error(f"{given.write} exists: name a new folder")
+        given.write.mkdir(parents=True)
+        with_own(given.curves, ADDED["both"], given.write)
+        return 0
     curves = read_curves(given.results, given.curves)
     fits = {}
     for name, added in ADDED.items():

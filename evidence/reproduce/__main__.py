@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evidence.fit_prior import CURVES
 from evidence.reproduce.figures import calibration_figures, find_coslow, reproduce, steps
 from evidence.reproduce.labelcast_method import fit_scores
 from evidence.reproduce.published import read_published
@@ -27,6 +28,9 @@ def command(
         Path | None,
         typer.Option(help="CSV of task, coslow, auc. Default: the one in or next to RESULTS."),
     ] = None,
+    measured: Annotated[
+        Path, typer.Option("--curves", help="The folder of other models' curves behind the prior.")
+    ] = CURVES,
     draws: Annotated[int, typer.Option(help="Draws of the AUC's error.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of these draws and of the bootstrap.")] = 0,
     as_json: Json = False,
@@ -39,7 +43,7 @@ def command(
     curves = read_published(results)
     found = coslow or find_coslow(results)
     calibration = None if found is None else calibration_figures(found)
-    without_task = fit_scores(results)
+    without_task = fit_scores(results, measured)
     with bar("Leaving one task out", steps(curves)) as progress:
         figures = reproduce(curves, calibration, without_task, draws, seed, progress)
     if as_json:

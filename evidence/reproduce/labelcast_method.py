@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evidence.fit_prior import CURVES, ScoreFit
 from evidence.reproduce.gains import fit_gains
 from evidence.reproduce.intervals import interval, label_interval
 from evidence.reproduce.published import PublishedCurve
@@ -32,15 +33,14 @@ PriorWithout = Callable[[str], Prior]
 """Returns the prior with score curves and headroom shares fitted without a task."""
 
 
-def fit_scores(results: Path) -> PriorWithout:
+def fit_scores(results: Path, folder: Path = CURVES) -> PriorWithout:
     """Fit the score curves once; return a function that leaves a task out.
 
     Args:
-        results: the authors' results folder; other models' curves come from evidence/curves.
+        results: the authors' results folder.
+        folder: of other models' curves.
     """
-    from evidence.fit_prior import ScoreFit
-
-    return cache(ScoreFit.cached(results).prior_without)
+    return cache(ScoreFit.cached(results, folder).prior_without)
 
 
 def prior_without(task: str, curves: Sequence[PublishedCurve], without_task: PriorWithout) -> Prior:

@@ -21,7 +21,7 @@ from labelcast.forecast.families import Prior
 def _shipped_scores(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Use the shipped score curves instead of a fit that takes minutes."""
     if "slow" not in request.keywords:
-        monkeypatch.setattr(command, "fit_scores", lambda results: lambda task: Prior.load())
+        monkeypatch.setattr(command, "fit_scores", lambda *folders: lambda task: Prior.load())
 
 
 COMPUTED: dict[Any, Any] = {}

@@ -31,7 +31,7 @@ from evidence.charts import Rows as ChartRows
 from evidence.own_curves.rows import FACTS, ROWS, SELECTED, Rows, RowsByTask
 from labelcast.files.json_files import read_json, write_text
 from labelcast.forecast.efficiency import Array
-from labelcast.selection.measured import AtBudget, Difference, Measured
+from labelcast.selection.measured import BudgetEffect, MeanDifference, MeasuredEffects
 from labelcast.sweeps.records import RANDOM
 
 FROM = (100, 200, 500)
@@ -211,25 +211,25 @@ def difference_table(scores: Scores, tasks: Sequence[str]) -> Iterator[str]:
         yield f"| {method} | " + " | ".join(cells) + " |"
 
 
-def shipped(scores: Scores) -> Measured:
+def shipped(scores: Scores) -> MeasuredEffects:
     """The differences at each budget, and of the rise from it to the last one."""
     measured = {task for task, method in scores if method != RANDOM}
     tasks = [task for task in learned(scores) if task in measured]
-    methods: dict[str, dict[int, AtBudget]] = {}
+    methods: dict[str, dict[int, BudgetEffect]] = {}
     for method in methods_of(scores):
         last = np.array(differences(scores, tasks, method, BUDGETS[-1]))
-        at: dict[int, AtBudget] = {}
+        at: dict[int, BudgetEffect] = {}
         for budget in BUDGETS:
             values = np.array(differences(scores, tasks, method, budget))
             found = (rounded(effect(part.tolist())) for part in (values, last - values))
-            at[budget] = AtBudget(*found)
+            at[budget] = BudgetEffect(*found)
         methods[method] = at
-    return Measured("minilm and a linear head", len(tasks), methods)
+    return MeasuredEffects("minilm and a linear head", len(tasks), methods)
 
 
-def rounded(one: Effect) -> Difference:
+def rounded(one: Effect) -> MeanDifference:
     """The mean and its interval with four decimals."""
-    return Difference(*(round(float(value), 4) for value in (one.mean, one.low, one.high)))
+    return MeanDifference(*(round(float(value), 4) for value in (one.mean, one.low, one.high)))
 
 
 def draw(scores: Scores, path: Path) -> None:
@@ -272,7 +272,7 @@ def main() -> int:
         draw(scores, given.out)
     if given.ship:
         write_text(
-            SHIPPED, TypeAdapter(Measured).dump_json(shipped(read("linear"))).decode() + "\n"
+            SHIPPED, TypeAdapter(MeasuredEffects).dump_json(shipped(read("linear"))).decode() + "\n"
         )
     return 0
 

@@ -16,7 +16,7 @@ from labelcast.errors import InputError
 from labelcast.forecast import calibration
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.forecasting import forecast
-from labelcast.forecast.line import Difference
+from labelcast.forecast.line import ErrorDifference
 
 
 def test_a_leaning_card_predicts_the_same_for_any_coslow() -> None:
@@ -98,4 +98,4 @@ def test_a_damaged_test_of_a_card_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="middle"):
         Calibration.load(path)
-    assert Difference(0.1, 0.05, 0.2).line_is_better
+    assert ErrorDifference(0.1, 0.05, 0.2).line_is_better

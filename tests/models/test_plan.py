@@ -23,7 +23,7 @@ from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_stat
 from labelcast.models.loading import LanguageModel
 from labelcast.models.memory import Halving
 from labelcast.models.plan import (
-    Costs,
+    MemoryCosts,
     Room,
     answers_fit,
     count_costs,
@@ -36,7 +36,7 @@ from labelcast.models.plan import (
 MUCH = 1 << 50
 
 
-def counted(lm: LanguageModel, pairs: Sequence[Encoded], rows: int = 16) -> Costs:
+def counted(lm: LanguageModel, pairs: Sequence[Encoded], rows: int = 16) -> MemoryCosts:
     """What a pass for a sketch of `rows` rows takes."""
     return count_costs(lm, linear_layers(lm), pairs, rows)
 
@@ -113,7 +113,7 @@ def test_an_error_in_a_thread_reaches_the_caller(tiny: LanguageModel) -> None:
 def test_more_memory_recomputes_no_more(memory: int, count: int) -> None:
     """A plan has every example once, and recomputation falls with memory."""
     pairs = random_pairs(1, count=count)
-    costs = Costs(layer=3e6, entry=2e5, example=1000, answer=500, fixed=10_000)
+    costs = MemoryCosts(layer=3e6, entry=2e5, example=1000, answer=500, fixed=10_000)
     rooms = [[Room(range(3), m), Room(range(3, 6), m)] for m in (memory, 2 * memory)]
     plan, larger = (plan_at_once(costs, room, pairs) for room in rooms)
     if plan is None:
@@ -130,7 +130,7 @@ def test_batches_fit_into_the_memory_of_a_gpu(
 ) -> None:
     """Each batch is as large as it may be and fits, or is one example; enough layers run again."""
     pairs = random_pairs(1, count=count)
-    costs = Costs(layer=3e6, entry=2e5, row=1000, answer=500, fixed=10_000)
+    costs = MemoryCosts(layer=3e6, entry=2e5, row=1000, answer=500, fixed=10_000)
     rooms = [one_room(tiny, memory)]
     plan = plan_batches(tiny, costs, rooms, pairs, size)
     assert sorted(row for batch in plan.batches for row in batch) == list(range(count))

@@ -17,7 +17,7 @@ from labelcast.models.gradients import exact_gram, sketched_gram
 from labelcast.models.layers import linear_layers
 from labelcast.models.likelihood import answer_log_likelihoods
 from labelcast.models.loading import LanguageModel, load_model
-from labelcast.models.plan import Costs, count_costs
+from labelcast.models.plan import MemoryCosts, count_costs
 from labelcast.models.recompute import offloaded, recomputed
 
 LAYERS = 4
@@ -47,7 +47,7 @@ def both(
 Both = tuple[LanguageModel, LanguageModel]
 
 
-def counted(lm: LanguageModel, pairs: list[Encoded]) -> Costs:
+def counted(lm: LanguageModel, pairs: list[Encoded]) -> MemoryCosts:
     """What a pass takes."""
     return count_costs(lm, linear_layers(lm), pairs, 16)
 

@@ -18,7 +18,7 @@ from labelcast.forecast.distributions import t_quantile
 from labelcast.forecast.efficiency import AUC_HIGH, AUC_LOW, AucEstimate
 from labelcast.forecast.line import (
     STRICT,
-    Difference,
+    ErrorDifference,
     ModelLine,
     TaskPoint,
     checked_points,
@@ -80,7 +80,7 @@ class Calibration:
     coslow_range: tuple[float, float] | None = None
     refit_spread: tuple[float, float] | None = None
     borrowed_residuals_from: str | None = None
-    loto_difference: Difference | None = None
+    loto_difference: ErrorDifference | None = None
     lines: tuple[ModelLine, ...] = ()
     fingerprints: tuple[str, ...] = ()
     architecture: dict[str, int | str] = field(default_factory=dict)
@@ -380,6 +380,6 @@ def _from_own(content: dict[str, Any]) -> Calibration:
     for key, kind in (("lines", ModelLine), ("points", TaskPoint)):
         content[key] = [kind(**entry) for entry in content.get(key, [])]
     if content.get("loto_difference"):
-        content["loto_difference"] = Difference(**content["loto_difference"])
+        content["loto_difference"] = ErrorDifference(**content["loto_difference"])
     lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
     return Calibration(**(content | lists))

@@ -168,7 +168,7 @@ def fit_points(points: Sequence[TaskPoint]) -> LineFit:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ErrorDifference:
     """Error of predicting the mean minus that of the line, in AUC: above 0 the line errs less.
 
     Attributes:
@@ -189,7 +189,7 @@ class Difference:
 
 def loto_difference(
     coslow: Sequence[float], auc: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Difference:
+) -> ErrorDifference:
     """Compare the line with the mean of the other tasks, leaving one task out.
 
     Args:
@@ -224,7 +224,7 @@ def loto_difference(
         counts = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
         found = np.concatenate([found, _differences(x, y, counts)])
     low, high = np.quantile(found[:resamples], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(float(measured[0]), float(low), float(high))
+    return ErrorDifference(float(measured[0]), float(low), float(high))
 
 
 def _differences(x: Array, y: Array, counts: Array) -> Array:

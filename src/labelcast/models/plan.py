@@ -45,7 +45,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Costs:
+class MemoryCosts:
     """Bytes that a pass for gradients takes."""
 
     layer: float  # of a token, by one layer for its backward pass
@@ -57,7 +57,7 @@ class Costs:
 
 
 def recomputed_layers(
-    costs: Costs, rooms: Sequence[Room], rows: int, tokens: int, answers: int
+    costs: MemoryCosts, rooms: Sequence[Room], rows: int, tokens: int, answers: int
 ) -> frozenset[int] | None:
     """The layers that must run forward again for a batch to fit; None if it does not fit.
 
@@ -84,7 +84,7 @@ def recomputed_layers(
 
 
 def pass_bytes(
-    costs: Costs, layers: int, again: int, rows: int, tokens: int, answers: int
+    costs: MemoryCosts, layers: int, again: int, rows: int, tokens: int, answers: int
 ) -> float:
     """Bytes of a pass on a device with `layers` layers, some of which run again.
 
@@ -138,7 +138,9 @@ def one_room(lm: TorchModel, memory: int) -> Room:
     return Room(range(len(_layers(lm))), memory)
 
 
-def plan_at_once(costs: Costs, rooms: Sequence[Room], pairs: Sequence[Encoded]) -> Plan | None:
+def plan_at_once(
+    costs: MemoryCosts, rooms: Sequence[Room], pairs: Sequence[Encoded]
+) -> Plan | None:
     """One batch of all examples, or None if the devices cannot hold it."""
     lengths, answers = [len(pair.tokens) for pair in pairs], [pair.answer_length for pair in pairs]
     tokens = len(pairs) * max(lengths)
@@ -152,7 +154,7 @@ def plan_at_once(costs: Costs, rooms: Sequence[Room], pairs: Sequence[Encoded]) 
 
 def plan_batches(
     lm: TorchModel,
-    costs: Costs,
+    costs: MemoryCosts,
     rooms: Sequence[Room],
     pairs: Sequence[Encoded],
     batch_size: int,
@@ -190,7 +192,7 @@ def plan_batches(
 
 def count_costs(
     lm: TorchModel, layers: Mapping[str, Layer], pairs: Sequence[Encoded], rows: int
-) -> Costs:
+) -> MemoryCosts:
     """The costs of a pass, with what each layer keeps counted on the longest example.
 
     Args:
@@ -210,12 +212,12 @@ def count_costs(
     return costs_of(lm, layers, counted / len(tokens), rows)
 
 
-def costs_of(lm: TorchModel, layers: Mapping[str, Layer], kept: float, rows: int) -> Costs:
+def costs_of(lm: TorchModel, layers: Mapping[str, Layer], kept: float, rows: int) -> MemoryCosts:
     """The costs of a model whose layers each keep these bytes of a token; see `count_costs`."""
     size, config = lm.dtype.value.itemsize, lm.model.config.get_text_config()
     count, outputs = len(_layers(lm)), [layer.out_features for layer in layers.values()]
     shares = sum(layer.share for layer in layers.values())
-    return Costs(
+    return MemoryCosts(
         layer=kept,
         entry=size * (config.hidden_size + rows * shares / count),
         row=size * rows * sum(outputs) / count,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter
 
 
-class Difference(NamedTuple):
+class MeanDifference(NamedTuple):
     """Chosen labels minus random ones: the mean over tasks and the ends of its 90% interval."""
 
     mean: float
@@ -25,14 +25,14 @@ class Difference(NamedTuple):
         return f"{self.mean:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
 
 
-class AtBudget(NamedTuple):
+class BudgetEffect(NamedTuple):
     """At one number of labels: the difference of the score, and of the rise to the last budget."""
 
-    score: Difference
-    rise: Difference
+    score: MeanDifference
+    rise: MeanDifference
 
 
-class Measured(NamedTuple):
+class MeasuredEffects(NamedTuple):
     """What was measured.
 
     Attributes:
@@ -43,14 +43,14 @@ class Measured(NamedTuple):
 
     setting: str
     tasks: int
-    methods: dict[str, dict[int, AtBudget]]
+    methods: dict[str, dict[int, BudgetEffect]]
 
 
 @cache
-def measured() -> Measured:
+def measured() -> MeasuredEffects:
     """The shipped measurements."""
     content = files("labelcast.selection").joinpath("measured.json").read_text("utf-8")
-    return TypeAdapter(Measured).validate_json(content)
+    return TypeAdapter(MeasuredEffects).validate_json(content)
 
 
 def beside_random(method: str, labels: int) -> str:

@@ -187,7 +187,7 @@ class Pool:
         Of these, those at `chosen`, positions in this pool too, were chosen before.
         """
         places = np.asarray(rows, np.int64)
-        return _Part(self, places, np.flatnonzero(np.isin(places, chosen)))
+        return _SubPool(self, places, np.flatnonzero(np.isin(places, chosen)))
 
     def about(self, *more: str) -> list[str]:
         """What a signal of the model on these examples depends on, for `SignalStore.rows`."""
@@ -265,7 +265,7 @@ def _answered(examples: Sequence[Example]) -> bool:
     return bool(examples) and all(example.answer is not None for example in examples)
 
 
-class _Part(Pool):
+class _SubPool(Pool):
     """Some of a pool's examples: embeddings, confidence and margins are those of the pool."""
 
     def __init__(self, pool: Pool, rows: NDArray[np.int64], chosen: NDArray[np.int64]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from labelcast.errors import InputError
 from labelcast.forecast.calibration import Calibration
-from labelcast.forecast.line import MIN_TASKS, Difference, fit_line, loto_difference
+from labelcast.forecast.line import MIN_TASKS, ErrorDifference, fit_line, loto_difference
 from labelcast.models.choices import check_dtype, choose_device
 from labelcast.runs.records import CONSTRAINED, FREE
 from labelcast.runs.run import versions
@@ -287,7 +287,7 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
 
 
 def _source(
-    size: int, settings: ProbeSettings, errors: Sequence[PredictorError], gain: Difference
+    size: int, settings: ProbeSettings, errors: Sequence[PredictorError], gain: ErrorDifference
 ) -> str:
     shown = "; ".join(
         f"{BASELINES.get(error.name, MEAN)} {error.loto_mae:.3f}"

@@ -16,7 +16,7 @@ from labelcast.sweeps.records import NO_STAGES, RANDOM
 from labelcast.sweeps.sweep import Sweep
 
 
-class Measured(NamedTuple):
+class CandidateScore(NamedTuple):
     """One measured score; `seconds` of its job, None where unknown."""
 
     budget: int
@@ -50,7 +50,7 @@ class Candidate:
     task: str
     metric: str
     test_digest: str
-    scores: tuple[Measured, ...]
+    scores: tuple[CandidateScore, ...]
     failed: int = 0
     method: str | None = None
     selector: str = RANDOM
@@ -127,7 +127,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
     for order, selector in settings:
         own = [row for row in rows if row.belongs_to(selector, order)]
         scores = tuple(
-            Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+            CandidateScore(row.budget, row.seed, row.score, row.test_size, row.seconds)
             for row in own
             if row.score is not None and not row.error
         )
@@ -207,7 +207,7 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
                 metric=rows[0].metric,
                 test_digest=str(rows[0].test_digest),
                 scores=tuple(
-                    Measured(row.budget, row.seed, row.score, row.test_size, row.seconds)
+                    CandidateScore(row.budget, row.seed, row.score, row.test_size, row.seconds)
                     for row in own
                 ),
                 method=next((row.method for row in own if row.budget), None),

@@ -44,7 +44,7 @@ _blank_is_none = BeforeValidator(lambda value: None if value == "" else value)
 _OptionalText = Annotated[str | None, _blank_is_none]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     alone: ClassVar[str] = ""
     """The key that a plain value stands for; none if the keys are always written."""
@@ -63,7 +63,7 @@ class _Part(BaseModel):
         return {key: value for key, value in written.items() if key not in same}
 
 
-class InputField(_Part):
+class InputField(_Section):
     """One field of a record that the model sees.
 
     Attributes:
@@ -82,7 +82,7 @@ class InputField(_Part):
     optional: bool = False
 
 
-class Ceiling(_Part):
+class Ceiling(_Section):
     """The highest score to expect with any number of labels, in units of the metric."""
 
     alone = "score"
@@ -90,7 +90,7 @@ class Ceiling(_Part):
     source: str = ""
 
 
-class Hub(_Part):
+class Hub(_Section):
     """A dataset on the hub.
 
     Attributes:
@@ -119,7 +119,7 @@ class Hub(_Part):
         return ":".join(part for part in ("hub", self.id, self.config, self.splits[role]) if part)
 
 
-class Task(_Part):
+class Task(_Section):
     """A task: instruction, input fields, answer field, allowed answers, metric, ceiling.
 
     Attributes:

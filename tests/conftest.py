@@ -12,6 +12,7 @@ import pytest
 import torch
 from bad_input import TASK, WORDS, lines
 from command_line import Models, labelcast
+from hypothesis import settings
 from shared_data import shared
 from tiny_model import load_llama, save_llama
 
@@ -19,6 +20,10 @@ from labelcast.models.encoding import Encoded, encode_pair
 from labelcast.models.loading import LanguageModel, load_model
 
 THREADS = torch.get_num_threads()
+
+# How long an example takes says nothing about what a test holds.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

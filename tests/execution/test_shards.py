@@ -28,7 +28,7 @@ def sharded(source: Source, shard: int) -> ShardedPool:
     return ShardedPool(source, TASK, found.size, shard, found.seals, found.duplicates, 4, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
 def test_any_order_reads_the_same(size: int, shard: int, data: st.DataObject) -> None:
     """Forward, backward, with gaps, repeated: shard n starts with example n*shard."""

@@ -31,7 +31,7 @@ def _labels(value: int | None) -> float:
 
 
 @given(COSLOWS, st.floats(0.02, 1.0), st.floats(0.02, 1.0))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_more_gain_never_needs_fewer_labels(coslow: float, a: float, b: float) -> None:
     """Every quantile of the labels needed rises with the target, and the chance falls."""
     low, high = (_llama(coslow, target=t).labels_needed for t in sorted((a, b)))
@@ -41,7 +41,7 @@ def test_more_gain_never_needs_fewer_labels(coslow: float, a: float, b: float) -
 
 
 @given(COSLOWS, st.floats(0.1, 0.99), st.floats(0.1, 0.99), st.booleans())
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_intervals_nest_as_the_level_grows(
     coslow: float, a: float, b: float, observed: bool
 ) -> None:
@@ -59,7 +59,7 @@ def test_intervals_nest_as_the_level_grows(
 
 
 @given(st.permutations([(0, 0.4), (50, 0.55), (100, 0.5), (700, 0.8)]))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_order_of_observations_does_not_matter(observations: list[tuple[int, float]]) -> None:
     """Observations in any order give the same forecast."""
     first = _llama(observations=sorted(observations), ceiling=0.9)
@@ -180,7 +180,7 @@ def test_a_met_target_needs_no_next_budget() -> None:
 
 
 @given(COSLOWS, st.floats(0.05, 1.0), st.sampled_from([0, 50, 300, 2000]))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_the_next_budget_is_above_what_is_owned(coslow: float, target: float, owned: int) -> None:
     """It is None, or more than was trained with and within the horizon."""
     seen: dict[str, Any] = {**KNOWN, "observations": [(owned, 0.42)]} if owned else {}
@@ -279,7 +279,7 @@ def test_unknown_ends_are_estimated_with_a_warning(
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.sampled_from([None, 0.3]))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_a_higher_target_score_never_needs_fewer_labels(
     a: float, b: float, zero_shot: float | None
 ) -> None:
@@ -301,7 +301,7 @@ def test_an_unknown_ceiling_widens_the_forecast() -> None:
 
 
 @given(COSLOWS, st.lists(st.tuples(st.integers(1, 5000), st.floats(0.4, 0.9)), max_size=3))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_shares_sum_to_one_and_are_printed(
     coslow: float, observations: list[tuple[int, float]]
 ) -> None:

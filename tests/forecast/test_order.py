@@ -74,7 +74,7 @@ def test_a_lower_ceiling_of_a_frozen_model_lowers_the_chance() -> None:
 
 
 @given(st.lists(st.floats(0.3, 0.99), min_size=3, max_size=3), st.sampled_from(ENDS))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_a_higher_target_never_needs_fewer_labels(
     targets: list[float], ends: dict[str, Any]
 ) -> None:

@@ -63,7 +63,7 @@ def answered_or_refused(question: dict[str, Any]) -> None:
 
 
 @given(QUESTIONS)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 def test_every_question_gets_a_forecast_or_a_refusal(question: dict[str, Any]) -> None:
     """No numpy warning, no number that JSON does not have, no other error."""
     answered_or_refused(question)
@@ -71,7 +71,7 @@ def test_every_question_gets_a_forecast_or_a_refusal(question: dict[str, Any]) -
 
 @pytest.mark.slow
 @given(QUESTIONS)
-@settings(max_examples=20_000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=20_000, derandomize=True, database=None)
 def test_very_many_questions_get_a_forecast_or_a_refusal(question: dict[str, Any]) -> None:
     """The same for twenty thousand."""
     answered_or_refused(question)

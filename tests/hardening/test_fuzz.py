@@ -44,7 +44,6 @@ BITS = (b"\0", b"\xff", b'"', b"\n", b"[", b"}", b"{", b",", b":", b"\\u", b"- "
 
 fuzzed = partial(
     settings,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

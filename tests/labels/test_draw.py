@@ -24,7 +24,7 @@ from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.integers(4, 30),
     low=st.integers(2, 4),

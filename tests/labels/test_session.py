@@ -66,7 +66,7 @@ def act(session: LabelSession, example: str, what: str, value: Any, seen: str) -
         change(example, value, seen=seen)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(actions=st.lists(ACTIONS, max_size=14))
 def test_any_sequence_agrees_with_a_simple_model(actions: list[tuple[str, int, Any]]) -> None:
     """The session, the files and the undo history agree after any actions and restarts."""
@@ -94,7 +94,7 @@ def test_any_sequence_agrees_with_a_simple_model(actions: list[tuple[str, int, A
         assert on_disk(run) == {key: e.answer for key, e in model.items() if e.answer is not None}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     first=ACTIONS.filter(lambda a: a[0] != "undo"), then=ACTIONS.filter(lambda a: a[0] != "undo")
 )

@@ -39,7 +39,7 @@ def known(run: Run) -> dict[str, str]:
     return {row["id"]: row["label"] for row in run.rows("labels.jsonl")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     texts=st.lists(TEXTS, min_size=2, max_size=6),
     shuffle=st.randoms(use_true_random=False),
@@ -67,7 +67,7 @@ def test_labels_find_their_examples(texts: list[str], shuffle: random.Random, dr
         assert known(run) == wanted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=st.lists(TEXTS, min_size=2, max_size=5), file_format=st.sampled_from(exchange.FORMATS))
 def test_a_round_trip_through_a_file(texts: list[str], file_format: str) -> None:
     """Exported, filled in, imported: every example gets its answer."""

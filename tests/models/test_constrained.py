@@ -55,7 +55,7 @@ def walked(lm: LanguageModel, prompt: str, answers: list[str]) -> tuple[str, lis
         said.append(token)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     prompts=st.lists(st.text("abcdeth: 1", min_size=1, max_size=25), min_size=1, max_size=6),
     shared=st.sampled_from(["", "a shared beginning of all prompts: "]),

@@ -43,7 +43,7 @@ def answers(
     return [found[i] for i in range(len(prompts))]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 1000),
     lengths=st.lists(st.integers(1, 25), min_size=1, max_size=7),

@@ -70,7 +70,7 @@ def test_sketch_equals_autograd_on_the_embedded_model(
     assert upper(sketched(smollm2, pairs, 2)) == pytest.approx(by_peft(smollm2, pairs), abs=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 1000),
     batch=st.integers(1, 7),

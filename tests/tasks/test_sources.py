@@ -49,9 +49,7 @@ def values(spec: str | Path) -> list[dict[str, Any]]:
     return [record.values for record in open_source(spec).records()]
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows=ROWS)
 def test_every_format_gives_the_same_records(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     """With commas, quotes, line ends and emoji."""

@@ -58,7 +58,7 @@ def read(path: Path, content: Any, task: LabelTask = TASK) -> list[dict[str, Any
     return [record.values for record in exchange.read(path, task)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(made=filled())
 def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -> None:
     """Records that the library reads and writes, nested (`to_json`) or flat, are read back."""
@@ -73,7 +73,7 @@ def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -
         comes_back(read(path, flat, task), rows, task)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(made=filled())
 def test_its_library_accepts_the_settings(
     client: rg.Argilla, made: tuple[LabelTask, list[dict[str, str]]]

@@ -27,7 +27,7 @@ def values(
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(made=filled())
 def test_what_is_written_is_read_back(
     file_format: str, made: tuple[LabelTask, list[dict[str, str]]]

@@ -60,7 +60,7 @@ def through(task: LabelTask, rows: list[dict[str, str]], path: Path) -> list[dic
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(made=filled())
 def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -> None:
     """The library accepts configuration, tasks and annotations, and its export is read back."""
@@ -71,7 +71,7 @@ def test_through_its_own_library(made: tuple[LabelTask, list[dict[str, str]]]) -
         comes_back(read(path, tasks, task), rows, task)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(made=filled())
 def test_through_its_short_forms(made: tuple[LabelTask, list[dict[str, str]]]) -> None:
     """JSON-MIN, as its own converter writes it."""

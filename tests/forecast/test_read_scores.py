@@ -116,6 +116,30 @@ def test_an_inspect_log_in_its_own_format(tmp_path: Path) -> None:
         lc.read_scores(tmp_path / "bad.eval", at=50)
 
 
+def test_fields_of_another_kind_in_a_log_are_ignored(tmp_path: Path) -> None:
+    """A size that is true is not 1, and a text is not a direction."""
+    harness = json.loads(json.dumps(HARNESS))
+    harness["results"]["arc_easy"]["acc_stderr,none"] = "N/A"
+    harness["n-samples"]["arc_easy"]["effective"] = True
+    assert lc.read_scores(written(tmp_path, harness), at=50) == [(50, 0.7, None, None)]
+    config = {"lower_is_better": "false", "metric_name": "accuracy"}
+    result = EVER["evaluation_results"][0] | {"metric_config": config}
+    ever = EVER | {"evaluation_results": [result]}
+    assert lc.read_scores(written(tmp_path, ever), at=50)[0].score == 0.7
+
+
+def test_an_inspect_scorer_without_a_name_has_its_kind(tmp_path: Path) -> None:
+    """So that one of several can be chosen."""
+    log = json.loads(json.dumps(INSPECT))
+    (scorer,) = log["results"]["scores"]
+    scorer.pop("name")
+    log["results"]["scores"] = [scorer | {"scorer": "match"}, scorer | {"scorer": "includes"}]
+    path = written(tmp_path, log)
+    with pytest.raises(InputError, match="match,accuracy.*includes,accuracy"):
+        lc.read_scores(path, at=50)
+    assert len(lc.read_scores(path, at=50, which="match")) == 1
+
+
 def test_several_scores_need_a_choice(tmp_path: Path) -> None:
     """By task, metric or both; the message lists them. The old form has no commas."""
     results = {

@@ -124,9 +124,9 @@ def _harness(content: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator
                 continue
             error = values.get(f"{metric}_stderr,{kind}" if kind else f"{metric}_stderr")
             name = f"{task}/{metric}" + ("" if kind in ("", "none") else f",{kind}")
-            falls = not rises[metric] if isinstance(rises.get(metric), bool) else None
-            size = sizes.get("effective")
-            yield LoggedScore(name, value, _number(error), _count(size), falls)
+            rise, size = _flag(rises.get(metric)), _count(sizes.get("effective"))
+            falls = None if rise is None else not rise
+            yield LoggedScore(name, value, _number(error), size, falls)
 
 
 def _inspect(header: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[LoggedScore]:
@@ -144,7 +144,8 @@ def _inspect(header: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[
         error = _number(metrics.get("stderr"))
         for name, value in metrics.items():
             if isinstance(value, int | float) and name not in _SPREADS:
-                label = name if len(scores) == 1 else f"{scorer.get('name')},{name}"
+                scored_by = scorer.get("name") or scorer.get("scorer")
+                label = name if len(scores) == 1 else f"{scored_by},{name}"
                 yield LoggedScore(f"{task}/{label}", value, error, size)
 
 
@@ -160,7 +161,7 @@ def _every_eval_ever(results: list[Any]) -> Iterator[LoggedScore]:
             details["score"],
             _number(_part(unsure, "standard_error").get("value")),
             _count(unsure.get("num_samples")),
-            metric.get("lower_is_better"),
+            _flag(metric.get("lower_is_better")),
         )
 
 
@@ -179,4 +180,8 @@ def _number(value: Any) -> float | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+    return value if isinstance(value, int) and _is_number(value) and value > 0 else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import set_seed
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
 from labelcast.errors import InputError
 from labelcast.models.encoder import Encoder
+from labelcast.models.four_bit import light_import
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.training.backend import FineTuned, Fit, TrainingLog
 from labelcast.training.encoder import EncoderBackend
 from labelcast.training.finetune import random_state_kept
 from labelcast.training.linear import fitted_head
 from labelcast.training.trainer import quiet
+
+with light_import():  # the trainer's modules import peft, and peft imports bitsandbytes
+    from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
 
 class SetFitBackend(EncoderBackend):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from torch import Tensor, nn
-from transformers import set_seed
-from transformers.optimization import Adafactor
 
 from labelcast.errors import InputError
+from labelcast.models.four_bit import light_import
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import Fit, Placement
@@ -30,6 +30,9 @@ from labelcast.training.trainer import (
     predicts_answer,
     training_arguments,
 )
+
+with light_import():  # the optimizers' modules import peft, and peft imports bitsandbytes
+    from transformers.optimization import Adafactor
 
 # Added to 1 - p, whose logarithm would be infinite at p = 1. The published code adds 0.01.
 _TINY = 1e-6

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -32,7 +33,7 @@ from labelcast.training.sequences import IGNORED, Sequences, collate
 from labelcast.training.steady import SteadyTrainer
 
 with light_import():  # the trainer imports peft, and peft imports bitsandbytes
-    from transformers import TrainingArguments, set_seed
+    from transformers import TrainingArguments
 
 # A backward pass gains more from shared tokens than a forward pass.
 _WORTH_SHARING = 16

@@ -324,3 +324,21 @@ def test_the_reports_price_of_a_label_is_also_that_of_the_next_step(tmp_path: Pa
         for option in ("--cost-per-label", "--label-cost")
     ]
     assert plans[0] == plans[1] and plans[0]["run_cost"] == 5
+
+
+def test_scores_in_a_spreadsheet(tmp_path: Path) -> None:
+    """The first sheet of an Excel file; a wrong cell is named with its row."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (("# labels", "Accuracy", "note"), (50, 0.71, "first"), (200, 0.8, None)):
+        book.active.append(row)
+    book.save(tmp_path / "s.xlsx")
+    found = lc.read_scores(tmp_path / "s.xlsx")
+    assert found == [(50, 0.71, None, None), (200, 0.8, None, None)]
+    book.active.append((400, "good", None))
+    book.save(tmp_path / "s.xlsx")
+    with pytest.raises(InputError, match=r"s\.xlsx row 4: 'accuracy': expected a number"):
+        lc.read_scores(tmp_path / "s.xlsx")
+    (tmp_path / "bad.xlsx").write_text("n,score")
+    with pytest.raises(InputError, match=r"bad\.xlsx: not a readable Excel file"):
+        lc.read_scores(tmp_path / "bad.xlsx")

@@ -15,8 +15,8 @@ from labelcast.forecast.options import Options, RunOptions
 _CALIBRATION = "A shipped card (labelcast calibrations) or a card's file."
 _OBSERVE = "A measured score: N=SCORE. Any number of times, several per N (one per seed)."
 _SCORES = (
-    "Measured scores in a file; repeatable. CSV with a header or JSON Lines: columns n, score, and "
-    "optionally sd, standard_error or size (of the test set). With --at also a log of "
+    "Measured scores in a file; repeatable. CSV with a header, Excel or JSON Lines: columns n, "
+    "score, and optionally sd, standard_error or size (of the test set). With --at also a log of "
     "lm-evaluation-harness, Inspect or Every Eval Ever."
 )
 _AT = "Labels behind each evaluation log of --scores, in order; repeatable."

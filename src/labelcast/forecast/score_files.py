@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
@@ -68,9 +68,9 @@ def read_scores(
     the training seed.
 
     Args:
-        path: a CSV or TSV file with a header, JSON Lines or an array, one score a row; or the log
-            of an evaluation: the results of lm-evaluation-harness, an Inspect log, or a record of
-            Every Eval Ever.
+        path: a CSV, TSV or Excel file with a header, JSON Lines or an array, one score a row; or
+            the log of an evaluation: the results of lm-evaluation-harness, an Inspect log, or a
+            record of Every Eval Ever.
         scale: scale of the scores, or its largest value, such as 100; 0 to 1 by default.
         at: the labels behind the model of an evaluation log.
         which: the score to take from several: of a table, the name of a column, or a value in its
@@ -94,9 +94,11 @@ def read_scores(
         return table.scores(_csv_rows(path.name, _text(path), table))
     if ending in (".jsonl", ".ndjson"):
         return table.scores(_json_rows(path.name, _text(path)))
+    if ending == ".xlsx":
+        return table.scores(_excel_rows(path))
     raise InputError(
-        f"--scores {path}: the name of a file of scores ends in .csv, .tsv or .jsonl, that of an "
-        f"evaluation log in {' or '.join(LOG_ENDINGS)}."
+        f"--scores {path}: the name of a file of scores ends in .csv, .tsv, .xlsx or .jsonl, that "
+        f"of an evaluation log in {' or '.join(LOG_ENDINGS)}."
     )
 
 
@@ -325,6 +327,15 @@ def _header(where: str, values: list[str], table: _Table) -> list[str]:
         raise InputError(f"{where}: column {doubles[0]!r:.60} appears twice.")
     table.names(where, dict.fromkeys(header))
     return header
+
+
+def _excel_rows(path: Path) -> Iterator[_Row]:
+    """Rows of the first sheet, by the reader of pools."""
+    from labelcast.tasks.readers import reader_of
+
+    for place, row in reader_of(path)(path):
+        values = cast(dict[str, Any], row)
+        yield f"{path.name} {place}", {_column(name): value for name, value in values.items()}
 
 
 def _json_rows(name: str, text: str) -> Iterator[_Row]:

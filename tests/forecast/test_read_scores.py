@@ -135,7 +135,7 @@ def test_an_inspect_scorer_without_a_name_has_its_kind(tmp_path: Path) -> None:
     scorer.pop("name")
     log["results"]["scores"] = [scorer | {"scorer": "match"}, scorer | {"scorer": "includes"}]
     path = written(tmp_path, log)
-    with pytest.raises(InputError, match="match,accuracy.*includes,accuracy"):
+    with pytest.raises(InputError, match=r"match,accuracy.*includes,accuracy"):
         lc.read_scores(path, at=50)
     assert len(lc.read_scores(path, at=50, which="match")) == 1
 

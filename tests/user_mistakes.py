@@ -372,7 +372,13 @@ FORECASTS = [
     scores("a negative sd", "n,score,sd\n50,0.7,-1\n", "s.csv line 2", "sd"),
     scores("an unclosed quote", 'n,score\n"50,0.7\n', "s.csv line", "not valid CSV"),
     scores("not UTF-8", "n,score\n50,0.7 \xe9\n".encode("latin-1"), "s.csv", "UTF-8"),
-    scores("another extension", "n,score\n50,0.7\n", "s.txt", ".csv, .tsv or .jsonl", file="s.txt"),
+    scores(
+        "another extension",
+        "n,score\n50,0.7\n",
+        "s.txt",
+        ".csv, .tsv, .xlsx or .jsonl",
+        file="s.txt",
+    ),
     scores("broken JSON", '{"n": 50,\n', "s.jsonl line 1", "JSON", file="s.jsonl"),
     scores(
         "JSON with other fields",

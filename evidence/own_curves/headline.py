@@ -83,7 +83,7 @@ def _split(rows: Sequence[Row], words: str, belongs: Callable[[Row], bool]) -> l
         return []
     return [
         f"{inside_of(of)} on the {tasks_of(of)} {words}, {inside_of(others)} on the "
-        f"{len({row['task'] for row in others})} other"
+        f"other {len({row['task'] for row in others})}"
     ]
 
 

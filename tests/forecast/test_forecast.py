@@ -196,7 +196,7 @@ def test_unreached_quantiles_are_none_and_reported_in_words() -> None:
     assert "to more than 5,000)" in open_above.sentence()
     never = _llama(0.0, target=1.0)
     assert never.labels_needed.median is None and never.labels_needed.reachable < 0.5
-    assert never.sentence().startswith("Probably not within 5,000 labels")
+    assert never.sentence().startswith("Probably more than 5,000 labels")
 
 
 def test_sentence_of_a_closed_interval() -> None:
@@ -357,7 +357,7 @@ def test_the_best_guess_assumes_that_the_target_is_reached(target: float) -> Non
     assert needed.if_reached_high is not None
     assert needed.if_reached_low <= needed.if_reached <= needed.if_reached_high <= answer.horizon
     assert needed.point == (needed.if_reached if needed.reachable >= 0.5 else None)
-    assert (needed.point is None) == answer.sentence().startswith("Probably not")
+    assert (needed.point is None) == answer.sentence().startswith("Probably more")
     if POINT * needed.reachable <= 0.5:
         assert needed.if_reached <= _labels(needed.median)
     else:

@@ -252,7 +252,7 @@ def test_the_advice_where_nothing_was_learned_does_not_contradict_itself() -> No
 
 
 def test_labels_given_success_are_not_below_the_interval() -> None:
-    """After "at least 5,000" there is no "if it is reached, with about 2,200"."""
+    """After "at least 5,000" there is no "if it is reached, the best guess is about 2,200"."""
     seen = [(0, 0.52), (50, 0.71), (50, 0.69), (200, 0.79)]
     answer = forecast(observations=seen, observe_size=1000, target_score=0.97)
     low, reached = number(answer.labels_needed.low), number(answer.labels_needed.if_reached)

@@ -17,7 +17,7 @@ from labelcast.cli.console import run_app
 GROUPS = {
     "Start here": ("demo", "init"),
     "Measure": ("score", "select", "label", "coslow"),
-    "Answer": ("forecast", "report"),
+    "Forecast": ("forecast", "report"),
     "Train": ("tune", "sweep", "compare", "calibrate"),
     "Look up": ("tasks", "models", "calibrations"),
 }

@@ -36,7 +36,7 @@ def compare(
     ceiling: Annotated[float | None, Option(help="Best possible score, if it is known.")] = None,
     label_cost: Annotated[float | None, Option(help="What a label costs.")] = None,
     gpu_hour: Annotated[
-        float | None, Option(help="What an hour of training costs; hours as measured.")
+        float | None, Option(help="Cost of an hour of training; the hours are measured.")
     ] = None,
     chart: Annotated[
         Path | None, Option(help="Save the curves as a chart: .svg, .png or .html.")
@@ -46,7 +46,10 @@ def compare(
     ] = None,
     force: Annotated[
         bool,
-        Option("--force", help="Replace a --chart, and an --out that is no report or was edited."),
+        Option(
+            "--force",
+            help="Replace an existing --chart, and an --out that is not a report or was edited.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

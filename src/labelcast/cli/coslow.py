@@ -16,10 +16,10 @@ def coslow(
     model: OwnModel = None,
     task: TaskFile = None,
     method: Annotated[
-        str, Option(help="sketch (as in the paper) or exact (its limit).")
+        str, Option(help="sketch (as in the paper), or exact (what it estimates).")
     ] = "sketch",
     rank: Annotated[int, Option(help="Rank of the sketch.")] = 64,
-    seed: Annotated[int, Option(help="Seed of the (first) sketch.")] = 0,
+    seed: Annotated[int, Option(help="Seed of the first sketch.")] = 0,
     seeds: Annotated[int, Option(help="Number of sketches to average.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",

@@ -32,7 +32,12 @@ def label(
         Path | None, Option("--import", help="Import the answers in a file.")
     ] = None,
     file_format: Annotated[str | None, Option("--format", help=_FORMAT)] = None,
-    only: Annotated[str | None, Option("--set", help="Only one set: low, random or test.")] = None,
+    only: Annotated[
+        str | None,
+        Option(
+            "--set", help="Only one set: low, random, test, or the name of a method that chose one."
+        ),
+    ] = None,
     more: Annotated[
         int | None, Option(help="Draw more for training, at random or as --select says.")
     ] = None,

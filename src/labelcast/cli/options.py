@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-_MODEL = "smollm2 (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
+_MODEL = "smollm2 or minilm (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
 _OWN_MODEL = "The model.  [default: the run's own; smollm2 for a file]"
 _DEVICE = (
     "auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and the CPU's "

@@ -34,7 +34,7 @@ def report(
     ] = None,
     currency: Annotated[str, Option(help="A sign or a code, such as EUR.")] = "$",
     force: Annotated[
-        bool, Option("--force", help="Replace a file that is no report, or was edited.")
+        bool, Option("--force", help="Replace a file that is not a report, or that was edited.")
     ] = False,
     open_it: Annotated[bool, Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,

@@ -17,7 +17,8 @@ def score(
         str,
         Argument(
             help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
-            "- (standard input), hub:OWNER/NAME[:CONFIG][:SPLIT] or generated:NAME:SIZE[:SEED]."
+            "- (standard input), hub:OWNER/NAME[:CONFIG][:SPLIT], task:NAME, or "
+            "generated:NAME:SIZE[:SEED]."
         ),
     ],
     out: Annotated[Path, Option("--out", "-o", help="The run folder.")],
@@ -40,7 +41,7 @@ def score(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int, Option(help="Where an answer is cut off.")] = 30,
+    max_new_tokens: Annotated[int, Option(help="Most tokens of an answer.")] = 30,
     as_json: Json = False,
 ) -> None:
     """Score the model's confidence on a pool, and pick examples to label.

@@ -19,7 +19,9 @@ METHOD_HELP = f"{', '.join(selector_names())}."
 def select(
     pool: Annotated[str, Argument(help="A run folder, or a pool as `labelcast score` takes it.")],
     n: Annotated[int, Option("--n", "-n", help="How many examples to choose.", min=1)],
-    out: Annotated[Path, Option("--out", "-o", help="The JSONL file: id, index, rank, value.")],
+    out: Annotated[
+        Path, Option("--out", "-o", help="The JSONL file to write: id, index, rank, of, value.")
+    ],
     method: Annotated[str, Option(help=METHOD_HELP)] = "random",
     task: TaskFile = None,
     model: Annotated[
@@ -38,7 +40,7 @@ def select(
     device: Device = "auto",
     dtype: Dtype = "auto",
     force: Annotated[
-        bool, Option("--force", help="Replace a file that is no selection, or edited.")
+        bool, Option("--force", help="Replace a file that is not a selection, or that was edited.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -27,11 +27,11 @@ def sweep(
     model: Model = "smollm2",
     data: Annotated[
         list[str] | None,
-        Option(help="Labelled examples, one for each --task; the task's own by default."),
+        Option(help="Labelled examples, a source for each --task; the task's own by default."),
     ] = None,
     test_data: Annotated[
         list[str] | None,
-        Option(help="Test examples, one for each --task; drawn from --data by default."),
+        Option(help="Test examples, a source for each --task; drawn from --data by default."),
     ] = None,
     budgets: Annotated[
         str, Option(help="Numbers of labels, validation included; 0 is zero-shot.")
@@ -44,18 +44,18 @@ def sweep(
     ] = "random",
     target: Annotated[
         list[str] | None,
-        Option(help="Labelled examples that methods choose by, one for each --task."),
+        Option(help="Labelled examples that methods choose by, a file for each --task."),
     ] = None,
     group_by: Annotated[
         str | None,
         Option(help="The field with the subtask of each example, for methods that use it."),
     ] = None,
     stage: Annotated[
-        list[str] | None, Option(help="A task to train on before, as a warm start; repeatable.")
+        list[str] | None, Option(help="A task to train on first (warm start); repeatable.")
     ] = None,
     stage_data: Annotated[
         list[str] | None,
-        Option(help="Its labelled examples, one for each --stage; the task's own by default."),
+        Option(help="Labelled examples, a source for each --stage; the task's own by default."),
     ] = None,
     stages: Annotated[
         str | None,
@@ -87,7 +87,7 @@ def sweep(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int, Option(help="Where an answer is cut off.", min=1)] = 30,
+    max_new_tokens: Annotated[int, Option(help="Most tokens of an answer.", min=1)] = 30,
     report_to: ReportTo = None,
     as_json: Json = False,
 ) -> None:

@@ -212,7 +212,7 @@ class Forecast:
                 return f"{score.capitalize()} meets the target of {aim}, but may not do so again"
             return f"Reached: {score} meets the target of {aim}"
         if needed.point is None:
-            return f"Probably not within {self.horizon:,} labels to reach {aim}"
+            return f"Probably more than {self.horizon:,} labels to reach {aim}"
         return f"About {counted(needed.point)} to reach {aim}"
 
     def details(self) -> str:
@@ -232,7 +232,7 @@ class Forecast:
         reached, low = self.labels_needed.if_reached, self.labels_needed.low
         if reached is None or (low is not None and reached < low):
             return ""  # hardly a curve reaches it, and those that do are early
-        return f" If it is reached, with about {counted(reached)}."
+        return f" If it is reached, the best guess is about {counted(reached)}."
 
     def _chance(self) -> str:
         needed, horizon = self.labels_needed, f"{self.horizon:,}"

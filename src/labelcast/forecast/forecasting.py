@@ -360,8 +360,8 @@ def _scores_warnings(known: Posterior, question: Question, reachable: float) -> 
     tau = float(known.final.weights @ known.final.tau)
     if fall is None and tau > _UNUSUAL_TAU and len(scores.all) > 1:
         warnings.append(
-            f"the scores scatter by about {tau:.2f} between training runs at 100 labels: average "
-            "several seeds at each budget"
+            f"the scores scatter by about {tau:.2f} between training runs at 100 labels: measure "
+            "several seeds at each budget, and give the score of each"
         )
     last, start = scores.means[-1], question.zero_shot
     # The noise of zero-shot is about that of the last score.

@@ -75,12 +75,15 @@ class Options(TypedDict, total=False):
         float | None, "Fraction of the gain from zero-shot to the ceiling.  [default: 0.9]"
     ]
     target_score: Annotated[float | None, "The target as a score, instead of --target."]
-    zero_shot: Annotated[float | None, "Score without labels; may be unknown."]
+    zero_shot: Annotated[
+        float | None, "Score without fine-tuning.  [default: estimated from other tasks]"
+    ]
     ceiling: Annotated[
-        float | None, "Score that more labels would not pass; in a run, the task's. May be unknown."
+        float | None,
+        "Best score expected with any number of labels.  [default: that of the run's task]",
     ]
     observations: Iterable[Observed]
-    observe_size: Annotated[int | None, "Test examples behind each score."]
+    observe_size: Annotated[int | None, "Test examples behind each score.  [default: 500]"]
     observe_sd: Annotated[
         float | None,
         "Noise sd of each score from its test set, instead of --observe-size, for a metric that "
@@ -101,7 +104,10 @@ class Options(TypedDict, total=False):
     label_cost: Annotated[float | None, "What a label costs, to choose the next budget."]
     run_cost: Annotated[float | None, "What a training run costs."]
     value: Annotated[float | None, "What meeting the target is worth."]
-    recipe: Annotated[str | None, "The planned fine-tuning, such as LoRA."]
+    recipe: Annotated[
+        str | None,
+        "The fine-tuning recipe, such as LoRA; of a run's scores only those of it count.",
+    ]
     frozen: Annotated[bool, "Only a head is trained on a frozen model, as with the recipe linear."]
 
 

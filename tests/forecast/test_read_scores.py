@@ -342,3 +342,32 @@ def test_scores_in_a_spreadsheet(tmp_path: Path) -> None:
     (tmp_path / "bad.xlsx").write_text("n,score")
     with pytest.raises(InputError, match=r"bad\.xlsx: not a readable Excel file"):
         lc.read_scores(tmp_path / "bad.xlsx")
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.xlsx"])
+def test_two_columns_that_mean_the_same_are_refused(name: str, tmp_path: Path) -> None:
+    """None of them is kept silently."""
+    path = tmp_path / name
+    if name == "s.xlsx":
+        book = pytest.importorskip("openpyxl").Workbook()
+        for row in (("n", "Accuracy", "accuracy"), (50, 0.7, 0.8)):
+            book.active.append(row)
+        book.save(path)
+    else:
+        path.write_text('{"n": 50, "Accuracy": 0.7, "accuracy": 0.8}\n')
+    with pytest.raises(InputError, match="column 'accuracy' appears twice"):
+        lc.read_scores(path)
+
+
+def test_a_point_for_thousands_beside_decimal_commas_is_refused(tmp_path: Path) -> None:
+    """1.000 would be read as 1."""
+    path = table(tmp_path, "n;accuracy\n50;0,61\n1.000;0,74\n")
+    with pytest.raises(InputError, match=r"line 3: '1\.000' beside decimal commas"):
+        lc.read_scores(path)
+    assert lc.read_scores(table(tmp_path, "n;accuracy\n50;0.610\n"))[0].score == 0.61
+
+
+def test_the_sd_of_one_run_is_not_0(tmp_path: Path) -> None:
+    """numpy's is; the score has noise nevertheless."""
+    path = table(tmp_path, "n,accuracy,std\n50,0.71,0\n200,0.79,0.01\n")
+    assert [entry.sd for entry in lc.read_scores(path)] == [None, 0.01]

@@ -279,3 +279,31 @@ def test_rows_of_an_array_are_observations() -> None:
     """As are tuples; labels may be written as 50.0."""
     rows = [(50, 0.71), (200, 0.79)]
     assert forecast(observations=np.array(rows)) == forecast(observations=rows)
+
+
+def test_a_share_is_not_believed_beside_scores_in_percent() -> None:
+    """A target of 0.85 would be met by every score, and a ceiling of 0.9 be passed by each."""
+    seen = [(50, 71), (200, 79)]
+    for option in ("target_score", "ceiling"):
+        asked: dict[str, Any] = {"target_score": 85.0} | {option: 0.85}
+        with pytest.raises(InputError, match=r"0\.85: from 0 to 1, .* such as 79; give 85$"):
+            forecast(observations=seen, scale=100, **asked)
+    errors = [(50, 7.1), (200, 2.9)]
+    assert forecast(observations=errors, scale=100, lower_is_better=True, target_score=0.9)
+
+
+def test_a_loss_alone_has_no_unit() -> None:
+    """20 may be a perplexity that is hard to reach, or a loss that every model has."""
+    with pytest.raises(InputError, match="--target-score: how large the losses are is unknown"):
+        forecast(coslow=0.4, lower_is_better=True, target_score=20)
+    with pytest.raises(InputError, match="--target-score"):
+        forecast(observations=[(50, 0.7)], lower_is_better=True, target_score="0.5")  # type: ignore[arg-type]
+
+
+def test_small_scores_are_written_with_three_digits() -> None:
+    """A loss of 0.0008 is not 0.001, and not 0.000."""
+    answer = forecast(
+        observations=[(100, 0.0008)], lower_is_better=True, target_score=0.0005, budget=1000
+    )
+    assert " 0.000 " not in answer.budget_sentence()
+    assert answer.figure(0.00084) != answer.figure(0.00083)

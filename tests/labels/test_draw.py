@@ -192,6 +192,16 @@ def test_a_method_draws_after_the_test_set(tmp_path: Path, monkeypatch: pytest.M
         draw_more(run, {"unsure": 1})
 
 
+def test_a_method_whose_name_no_set_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before it runs."""
+    register(monkeypatch)
+    run = scored_run(tmp_path, [f"text {n}" for n in range(20)], 4)
+    with pytest.raises(InputError, match=r"--select LOUD: .* lower-case letters"):
+        draw_more(run, {"test": 5, "LOUD": 3})
+
+
 def test_a_method_knows_what_its_set_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not what random draws and the test set have, which it does not see at all."""
     register(monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import tempfile
 import unicodedata
@@ -21,6 +22,7 @@ from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import Record
+from labelcast.tasks.task import Task
 
 ANSWERS = ("yes", "no", "1", "=2")
 # Texts that break spreadsheets and labelling tools.
@@ -241,3 +243,36 @@ def test_texts_that_differ_in_white_space_only_need_their_ids(tmp_path: Path) ->
     assert (found.taken, found.lost) == (0, 1)
     assert transfer.import_labels(run, records([changed])).taken == 1
     assert known(run) == {first["id"]: "yes"}
+
+
+def test_an_export_saved_as_a_workbook(tmp_path: Path) -> None:
+    """Texts and answers that begin like a formula have a mark in CSV, which stays in a cell."""
+    openpyxl = pytest.importorskip("openpyxl")
+    run = scored_run(tmp_path, ["@anna thanks!", "=1+1", "plain"], 3)
+    path = tmp_path / "to_label.csv"
+    transfer.write_export(run, path, "csv")
+    book = openpyxl.Workbook()
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        head, *rows = csv.reader(stream)
+    book.active.append(head)
+    for row in rows:
+        book.active.append([*row[:-1], "'=2"])
+    book.save(tmp_path / "to_label.xlsx")
+    done = transfer.import_labels(run, transfer.read_file(run, tmp_path / "to_label.xlsx"))
+    assert (done.taken, done.unmatched) == (3, ()) and set(known(run).values()) == {"=2"}
+
+
+def test_an_optional_field_may_be_missing(tmp_path: Path) -> None:
+    """A record without it is that example whose field is blank, or the one with its id."""
+    task = Task.parse(
+        "{name: t, instruction: Say it., answer: label, answers: [yes, no], inputs:"
+        " [{field: text, label: T}, {field: more, label: M, optional: true}]}"
+    )
+    run = run_of(tmp_path, [{"text": "a"}, {"text": "b", "more": "c"}], 2, task)
+    ids = {row["text"]: row["id"] for row in transfer.export_rows(run)}
+    found = transfer.import_labels(
+        run, records([{"text": "a", "label": "yes"}, {"text": "b", "more": None, "label": "no"}])
+    )
+    assert (found.taken, found.lost) == (1, 1) and known(run) == {ids["a"]: "yes"}
+    found = transfer.import_labels(run, records([{"text": "b", "id": ids["b"], "label": "no"}]))
+    assert found.taken == 1 and known(run)[ids["b"]] == "no"

@@ -296,3 +296,12 @@ def test_chart(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "c.svg").read_text()
     with pytest.raises(InputError, match=r"\.svg"):
         save_comparison(found, tmp_path / "c.pdf")
+
+
+def test_a_name_cannot_end_the_script_of_a_chart(tmp_path: Path) -> None:
+    """Names may come from the files of others."""
+    bad = "</script><script>alert(1)</script>"
+    paths = {bad: make_sweep(tmp_path / "a", 0.3), "b": make_sweep(tmp_path / "b", 0.2)}
+    save_comparison(compare(paths, target_score=0.7), tmp_path / "c.html")
+    page = (tmp_path / "c.html").read_text()
+    assert "<script>alert" not in page and "\\u003cscript>alert" in page

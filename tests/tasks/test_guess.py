@@ -118,6 +118,16 @@ FORMATS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["messages.prompt"],
         "messages.answer",
     ),
+    "messages in parts": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": TEXT}]},
+                {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]},
+            ]
+        },
+        ["messages.prompt"],
+        "messages.answer",
+    ),
     "ShareGPT": (
         {"conversations": [{"from": "human", "value": TEXT}, {"from": "gpt", "value": ANSWER}]},
         ["conversations.prompt"],

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,22 @@ def test_an_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     sources._standard_input.cache_clear()
     with pytest.raises(InputError, match="-: standard input is empty"):
         open_source("-")
+
+
+def test_a_workbook_whose_size_is_wrong(tmp_path: Path) -> None:
+    """All rows are read, and an empty cell at the end of a row is a field."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in (["text", "label"], ["a", "x"], ["b"], ["c", "z"]):
+        sheet.append(row)
+    book.save(tmp_path / "rows.xlsx")
+    cut = tmp_path / "cut.xlsx"
+    with zipfile.ZipFile(tmp_path / "rows.xlsx") as old, zipfile.ZipFile(cut, "w") as new:
+        for item in old.namelist():
+            content = old.read(item)
+            if item.endswith("sheet1.xml"):
+                content = content.replace(b"<sheetData>", b'<dimension ref="A1:B2"/><sheetData>', 1)
+            new.writestr(item, content)
+    for path in (tmp_path / "rows.xlsx", cut):
+        assert [row["label"] for row in values(path)] == ["x", None, "z"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import print_json, print_table, say, span, tell
+from labelcast.cli.console import print_json, print_table, say, span, tell, warn
 from labelcast.cli.options import Device, Dtype, Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_run_file
@@ -100,7 +100,7 @@ def calibrate(
     done = calibrate_sweeps(sweeps, name, settings, say, probes)
     done.card.save(file)
     for warning in done.warnings:
-        say(f"warning: {warning}")
+        warn(warning)
     if as_json:
         print_json(done.to_dict() | {"file": str(file)})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import print_json, print_table, say, tell, waiting
+from labelcast.cli.console import print_json, print_table, say, tell, waiting, warn
 from labelcast.cli.options import Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_target
@@ -108,7 +108,7 @@ def compare(
         _show(found)
     for one in found.candidates:
         for warning in one.warnings:
-            say(f"warning: {one.name}: {warning}")
+            warn(f"{one.name}: {warning}")
     if chart is not None:
         say(f"The chart is in {chart}.")
     if out is not None:

@@ -57,6 +57,11 @@ def say(text: str) -> None:
     typer.echo(escaped(text), err=True)
 
 
+def warn(text: str) -> None:
+    """Print a warning on stderr, on one line."""
+    say(f"warning: {one_line(text)}")
+
+
 def tell(text: str = "") -> None:
     """Print a part of the result on stdout, as plain text."""
     typer.echo(escaped(text))
@@ -150,7 +155,7 @@ def show_warning(
 ) -> None:
     """Print our own warnings as a line on stderr; those of libraries are not for users."""
     if issubclass(category, LabelcastWarning):
-        say(f"warning: {one_line(str(message))}")
+        warn(str(message))
 
 
 @contextmanager

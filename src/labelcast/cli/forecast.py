@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import print_json, say, takes_unicode, tell
+from labelcast.cli.console import print_json, takes_unicode, tell, warn
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
 from labelcast.errors import InputError
@@ -70,7 +70,7 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
         words = f"Next: {advice[0].lower()}{advice[1:]}"
         tell("\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False))
     for warning in (*found, *answer.warnings):
-        say(f"warning: {one_line(warning)}")
+        warn(warning)
 
 
 def _table(answer: Forecast) -> str:
@@ -115,6 +115,7 @@ def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
     top = max(*(p.high for p in answer.curve), *inside)
     span = (top - bottom) or 1.0
     decimals = max(answer.decimals - 1, 0)
+    width = max(6, *(len(f"{value:.{decimals}f}") for value in (bottom, top)))
 
     def row(value: float) -> int:
         return _ROWS - 1 - round((value - bottom) / span * (_ROWS - 1))
@@ -134,11 +135,13 @@ def draw_curve(answer: Forecast, *, unicode: bool = True) -> str:
     lines = []
     for number, cells in enumerate(grid):
         value = top - span * number / (_ROWS - 1)
-        mark = f"{value:6.{decimals}f}" if number % 3 == 0 or number == _ROWS - 1 else " " * 6
+        is_marked = number % 3 == 0 or number == _ROWS - 1
+        mark = f"{value:{width}.{decimals}f}" if is_marked else " " * width
         name = " target" if number == marked else ""
         lines.append(f"{mark} {edge}{''.join(cells)}{name}".rstrip())
-    lines.append(_ticks(axis))
-    lines.append(f"{'':8}{answer.curve_unit} against labels; band: {100 * answer.level:.4g}%")
+    indent = " " * (width + 2)
+    lines.append(f"{indent}{_ticks(axis)}")
+    lines.append(f"{indent}{answer.curve_unit} against labels; band: {100 * answer.level:.4g}%")
     return "\n".join(lines)
 
 
@@ -148,4 +151,4 @@ def _ticks(axis: LabelsAxis) -> str:
         text = f"{n:,}"
         start = min(round(axis.place(n) * _COLUMNS), _COLUMNS + 6 - len(text))
         cells[start : start + len(text)] = text
-    return f"{'':8}{''.join(cells).rstrip()}"
+    return "".join(cells).rstrip()

@@ -77,7 +77,9 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
     texts, paths = given.pop("observe", []), given.pop("scores", [])
     at, which = given.pop("at", []), given.pop("which", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
-    if paths or at or which:
+    if which and not paths:
+        raise InputError("--which: needs --scores FILE.")
+    if paths or at:
         from labelcast.forecast.given_scores import scale_of
         from labelcast.forecast.score_files import is_log, read_scores
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import print_json, say, tell, waiting
+from labelcast.cli.console import print_json, say, tell, waiting, warn
 from labelcast.cli.forecast_options import takes_forecast_options
 from labelcast.cli.options import Json
 from labelcast.errors import InputError
@@ -69,7 +69,7 @@ def report(
         tell(content.answer.sentence())
         say(f"The report is in {path}.")
         for warning in content.warnings:
-            say(f"warning: {warning}")
+            warn(warning)
     if open_it:
         import webbrowser
 

@@ -1,5 +1,6 @@
 """The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, fields
 from html import escape
@@ -317,6 +318,8 @@ class Forecast:
     def decimals(self) -> int:
         """How many decimals a score of this forecast, or a gain, is written with."""
         largest = max(abs(band.mean) for band in self.curve)
+        if 0 < largest < 0.1:
+            return 2 - math.floor(math.log10(largest))
         return 3 if largest < 10 else 1 if largest < 1000 else 0
 
     def figure(self, value: float) -> str:

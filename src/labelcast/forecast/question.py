@@ -131,6 +131,7 @@ class Question:
         given = _given_scores(options.get("observations", ()), scale)
         start = _start(options, given, scale)
         known = [entry.score for entry in given] + ([] if start is None else [start])
+        _check_unit(options, known, scale)
         scale = scale.for_losses(known)
         zero_shot = None if start is None else scale.to_unit(start)
         ceiling = _ceiling(options, zero_shot, scale)
@@ -236,7 +237,9 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
     if sd is not None and not loss and sd > scale.top:
         raise InputError(f"--observe-sd: {sd:g} is too large for scores from 0 to {scale.top:g}")
     warnings = []
-    numbers = [entry.score for entry in given] + [options.get("target_score") or 0.0]
+    numbers = [entry.score for entry in given]
+    if (aim := options.get("target_score")) is not None:
+        numbers.append(scale.check("--target-score", aim))
     if loss and options.get("metric") is None and given and max(numbers) <= 1:
         warnings.append(
             "with --lower-is-better the scores are read as losses; if they are error rates from 0 "
@@ -278,6 +281,27 @@ def _on_smaller_scale(given: list[GivenScore], top: float) -> bool:
     small = [entry.n for entry in given if 0 < entry.score <= 1]
     others = [entry.n for entry in given if entry.score > 1]
     return top >= _PERCENT and bool(small) and max(small) >= min(others, default=0)
+
+
+def _check_unit(options: Options, known: list[float], scale: Scale) -> None:
+    """Refuse a target score or ceiling in another unit than the known scores, or without any."""
+    if scale.metric == "loss" and not known and options.get("target_score") is not None:
+        raise InputError(
+            "--target-score: how large the losses are is unknown; give --zero-shot, or --observe "
+            "N=SCORE"
+        )
+    best = max(known, default=0.0)
+    if scale.falls or scale.top < _PERCENT or best <= 1:
+        return
+    for option, value in (
+        ("--target-score", options.get("target_score")),
+        ("--ceiling", options.get("ceiling")),
+    ):
+        if value is not None and 0 < checked_number(option, value) <= 1:
+            raise InputError(
+                f"{option} {value:g}: from 0 to 1, while the scores are from 0 to {scale.top:g}, "
+                f"such as {best:g}; give {value * scale.top:g}"
+            )
 
 
 def _best_above(ceiling: float, scores: Scores) -> float | None:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -50,6 +50,8 @@ kind several are allowed if no two rows share one, as with a name for each train
 _EMPTY = "no scores in it; give a header such as n,score and a row for each score"
 _LARGEST_ERROR = 0.5
 """The largest standard error of a score from 0 to 1, with one test example."""
+
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 _Row = tuple[str, Mapping[str, Any]]
 """Where a row is, and its values by lower-case column."""
@@ -227,7 +229,7 @@ class _Table(NamedTuple):
             values[what] = _number(f"{where}: {name!r}", row[name])
             if values[what] is None and what in ("labels", "score"):
                 raise InputError(f"{where}: {name!r} is empty.")
-        sd = values.get("sd")
+        sd = values.get("sd") or None  # 0 is that of a single run
         _check_error(f"{where}: {names.get('sd')!r}", sd, self.scale)
         given = (values["labels"], values["score"], sd, values.get("size"))
         entry = checked_entry(where, given, self.scale)
@@ -304,8 +306,12 @@ def _csv_rows(name: str, text: str, table: _Table) -> Iterator[_Row]:
                     f"{where}: {len(values)} values where the header has {len(header)}."
                 )
             else:
-                values = values if mark == "," else [_with_point(value) for value in values]
-                yield where, dict(zip(header, values, strict=True))
+                points = values if mark == "," else [_with_point(value) for value in values]
+                if points != values and (found := next(filter(_THOUSANDS.fullmatch, values), None)):
+                    raise InputError(
+                        f"{where}: {found!r} beside decimal commas; write it without a point."
+                    )
+                yield where, dict(zip(header, points, strict=True))
     except csv.Error as error:
         raise InputError(f"{name} line {rows.line_num}: not valid CSV: {error}.") from None
 
@@ -321,12 +327,21 @@ def _with_point(value: str) -> str:
 
 
 def _header(where: str, values: list[str], table: _Table) -> list[str]:
-    header = [_column(value) for value in values]
-    doubles = [name for name, count in Counter(header).items() if count > 1]
-    if doubles:
-        raise InputError(f"{where}: column {doubles[0]!r:.60} appears twice.")
+    header = _columns(where, values)
     table.names(where, dict.fromkeys(header))
     return header
+
+
+def _columns(where: str, names: Iterable[str]) -> list[str]:
+    columns = [_column(name) for name in names]
+    doubles = [name for name, count in Counter(columns).items() if count > 1]
+    if doubles:
+        raise InputError(f"{where}: column {doubles[0]!r:.60} appears twice.")
+    return columns
+
+
+def _record(where: str, values: Mapping[str, Any]) -> _Row:
+    return where, dict(zip(_columns(where, values), values.values(), strict=True))
 
 
 def _excel_rows(path: Path) -> Iterator[_Row]:
@@ -334,8 +349,7 @@ def _excel_rows(path: Path) -> Iterator[_Row]:
     from labelcast.tasks.readers import reader_of
 
     for place, row in reader_of(path)(path):
-        values = cast(dict[str, Any], row)
-        yield f"{path.name} {place}", {_column(name): value for name, value in values.items()}
+        yield _record(f"{path.name} {place}", cast(dict[str, Any], row))
 
 
 def _json_rows(name: str, text: str) -> Iterator[_Row]:
@@ -350,7 +364,7 @@ def _json_rows(name: str, text: str) -> Iterator[_Row]:
             raise InputError(f"{where}: not valid JSON: {fault}.") from None
         if not isinstance(row, dict):
             raise InputError(f'{where}: expected an object such as {{"n": 50, "score": 0.7}}.')
-        yield where, {_column(key): value for key, value in row.items()}
+        yield _record(where, row)
 
 
 def _column(name: str) -> str:

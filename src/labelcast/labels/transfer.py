@@ -69,7 +69,8 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
         InputError: an answer is not allowed, or one example has two different answers.
     """
     task, known, name = run.task, store.known_answers(run), answer_name(run.task)
-    matcher = _Matcher(store.read_draws(run), input_names(task))
+    optional = {one.field for one in task.inputs if one.optional} if task else set()
+    matcher = _Matcher(store.read_draws(run), input_names(task), optional)
     found: dict[str, tuple[str, str]] = {}
     unmatched: list[str] = []
     blank = lost = 0
@@ -190,8 +191,8 @@ def _digest(content: bytes) -> str:
 class _Matcher:
     """Finds the drawn example that a record is about."""
 
-    def __init__(self, draws: Sequence[DrawnExample], names: Sequence[str]):
-        self._names = names
+    def __init__(self, draws: Sequence[DrawnExample], names: Sequence[str], optional: set[str]):
+        self._names, self._optional = names, optional
         self._ids = {draw.id for draw in draws}
         self._by_content = {content_hash(draw.fields): draw.id for draw in draws}
         self._by_words: dict[str, list[str]] = {}
@@ -207,8 +208,11 @@ class _Matcher:
         own = record.values.get("id")
         own = None if own is None else as_text(own, f"{record.where}, field 'id'")
         values = {name: field_or(record.values, name) for name in self._names}
-        if any(value is None for value in values.values()):
-            return own if own in self._ids else None
+        missing = {name for name, value in values.items() if value is None}
+        by_id = own if missing and own in self._ids else None
+        if missing - self._optional or len(missing) == len(values):
+            return by_id
+        values |= dict.fromkeys(missing, "")
         fields = {n: as_text(v, f"{record.where}, field {n!r}") for n, v in values.items()}
         exact = self._by_content.get(content_hash(fields))
         alike = self._by_words.get(_words_hash(fields), [])
@@ -216,7 +220,7 @@ class _Matcher:
             return exact
         if own in alike:
             return own
-        return alike[0] if len(alike) == 1 else None
+        return alike[0] if len(alike) == 1 else by_id
 
 
 def _words_hash(fields: Mapping[str, str]) -> str:

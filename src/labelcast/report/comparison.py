@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
@@ -107,4 +108,12 @@ def save_comparison(found: Comparison, path: Path) -> None:
     if kind not in FORMATS:
         raise InputError(f"--chart {path}: the name must end in .{', .'.join(FORMATS)}.")
     # The temporary file has another suffix.
-    write_with(path, lambda part: plot_comparison(found).save(str(part), format=kind))
+    written = {"format": kind, "json_kwds": {"cls": _InScript}}
+    write_with(path, lambda part: plot_comparison(found).save(str(part), **written))
+
+
+class _InScript(json.JSONEncoder):
+    """JSON that cannot end the script it is in: names may come from data."""
+
+    def encode(self, o: Any) -> str:
+        return super().encode(o).replace("<", "\\u003c")

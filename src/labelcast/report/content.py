@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -88,6 +88,8 @@ def gather(
     run: Run | None, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
     """Collect what the report of a run, or of scores alone, says; as `write_report`."""
+    if asked and isinstance(observations := asked.get("observations"), Iterator):
+        asked = {**asked, "observations": list(observations)}  # they are read several times
     if run is None:
         return _gather_scores(cast("RunOptions", asked or {}), prices or Prices())
     options = last_asked(run) if asked is None else cast("RunOptions", asked)
@@ -101,7 +103,7 @@ def gather(
     answer = found.forecast
     tuned = run.tuned_scores()
     similarity = read_similarity(run)
-    of_command: RunOptions = {**options, "calibration": card_asked(options.get("calibration"))}
+    of_command = _of_command(options)
     return Content(
         name=run.task.name if run.task else run.path.resolve().name,
         run=run,
@@ -133,9 +135,14 @@ def _gather_scores(options: RunOptions, prices: Prices) -> Content:
         warnings=answer.warnings,
         targets=_targets(lambda other: forecast(**other), answer, options),
         costs=cost_model(prices, options, (), "", answer.horizon),
-        steps=next_steps(None, answer, options),
-        commands=tuple(made_by(None, options)),
+        steps=next_steps(None, answer, _of_command(options)),
+        commands=tuple(made_by(None, _of_command(options))),
     )
+
+
+def _of_command(options: RunOptions) -> RunOptions:
+    """Return the options as a command line takes them, with the card's name or path."""
+    return {**options, "calibration": card_asked(options.get("calibration"))}
 
 
 def _finished(run: Run, name: str) -> FinishedStep:

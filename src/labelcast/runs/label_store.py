@@ -21,6 +21,8 @@ from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
 
 _DRAWS, _LABELS = "draws.jsonl", "labels.jsonl"
+SET_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
 _OWN_FIELDS = ("id", "index", "set", "batch")
 Role = Literal["low", "train", "test"]
 
@@ -58,7 +60,7 @@ class DrawnExample(Form):
 
     id: str
     index: Natural
-    set: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
+    set: str = Field(pattern=SET_NAME)
     batch: Natural = 0
     fields: dict[str, str]
     chat_turns: list[dict[str, str]] = Field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from labelcast.files.json_files import read_jsonl, write_jsonl
 from labelcast.files.untrusted import refuse_run_file, refuse_target
 from labelcast.models.loading import AnyModel, LanguageModel, load_any
 from labelcast.runs.coslow import check_model
+from labelcast.runs.label_store import SET_NAME
 from labelcast.runs.pool import fetch, open_pool, pickable, read_column, survey
 from labelcast.runs.records import Finite, Form, Natural, parse_rows
 from labelcast.runs.run import Run
@@ -355,6 +357,11 @@ def choose_more(
     if n < 1:
         raise InputError(f"--more {n}: at least 1 example must be drawn.")
     chooses = selector(method, "--select")
+    if not re.match(SET_NAME, method):
+        raise InputError(
+            f"--select {method}: the set would have this name; a method for it is named in "
+            "lower-case letters, digits, - and _, at most 40."
+        )
     found = _of_run(run, chooses, inputs)
     before = np.isin(found.positions, [*chosen])
     rows = np.flatnonzero(before | ~np.isin(found.positions, [*taken]))

@@ -48,7 +48,9 @@ def part(value: Sequence[Any], name: str) -> Any:
     is_answered = _ROLES.get(_role(value[-1])) == "assistant"
     if name == "prompt":
         return list(value[:-1] if is_answered else value)
-    return value[-1].get("content", value[-1].get("value")) if is_answered else None
+    content = value[-1].get("content", value[-1].get("value")) if is_answered else None
+    text = _joined(content)
+    return content if text is None else text
 
 
 def as_script(value: Sequence[Any], where: str) -> str:
@@ -70,8 +72,14 @@ def _role(turn: Mapping[str, Any]) -> str:
 
 def _text(content: object, where: str) -> str:
     """The text of a turn, which may also come in parts: ``[{"type": "text", "text": ...}]``."""
+    text = _joined(content)
+    if text is None:
+        raise InputError(f"{where}: it has no text, or more than text. Drop the record.")
+    return text
+
+
+def _joined(content: object) -> str | None:
+    """A turn's text, its parts on lines of their own; None if anything is not text."""
     parts = content if isinstance(content, list | tuple) else [{"text": content}]
     texts = [one.get("text") if isinstance(one, Mapping) else None for one in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where}: it has no text, or more than text. Drop the record.")
-    return "\n".join(map(str, texts))
+    return "\n".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else None

@@ -295,14 +295,16 @@ def _read_excel(path: Path) -> Places:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:  # of the archive, its XML or the library
         raise InputError(f"{path}: not a readable Excel file ({brief(error)}).") from None
-    rows = book.worksheets[0].iter_rows(values_only=True)
+    sheet = book.worksheets[0]
+    sheet.reset_dimensions()  # some programs write a wrong one, which would cut rows off
+    rows = sheet.iter_rows(values_only=True)
     header = ["" if name is None else str(name) for name in next(rows, ())]
     while header and not header[-1]:
         header.pop()
     _check_header(header, f"{path.name} row 1")
     for number, row in enumerate(rows, 2):
         if any(value is not None for value in row):
-            yield f"row {number}", dict(zip(header, row, strict=False))
+            yield f"row {number}", dict.fromkeys(header) | dict(zip(header, row, strict=False))
     book.close()
 
 

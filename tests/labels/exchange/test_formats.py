@@ -82,3 +82,21 @@ def test_a_null_character_is_refused(file_format: str, field: str, tmp_path: Pat
     with pytest.raises(InputError, match=f"{field}.*null character.*jsonl"):
         write(tmp_path / "a.json", file_format, [ROW | {field: "a\0"}], TASK)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"q": "why", "options": {"A": "x", "B": "y"}, "answer": "A"},
+        {"q": "why", "options": {"A": "x"}, "answer": "A"},
+        {"q": "why", "data": {"text": "x"}, "options": {"A": "x"}, "answer": "A"},
+    ],
+)
+def test_records_with_fields_in_fields_are_the_users_own(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    """A field `options` or `data` does not make them those of a tool; one may be missing."""
+    names = ("q", "options.A", "options.B")
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert values(path, LabelTask("", names, names, "answer", ("A", "B"))) == [row]

@@ -16,6 +16,7 @@ from labelcast.labels.exchange import argilla, foreign, label_studio, prodigy, t
 from labelcast.labels.exchange.foreign import ForeignFormat, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
+from labelcast.tasks.values import field_or, has_field
 
 _FOREIGN: dict[str, ForeignFormat] = {
     "label-studio": label_studio,
@@ -100,7 +101,8 @@ def _recognised(values: JsonObject, task: LabelTask) -> ForeignFormat | None:
         return prodigy
     if marked or foreign.is_marked(data, task):
         return label_studio
-    if all(name in values and _is_plain(values[name]) for name in task.names):
+    found = [field_or(values, name) for name in task.names if has_field(values, name)]
+    if has_field(values, task.answer) and len(found) > 1 and all(map(_is_plain, found)):
         return None
     flat = any(str(key).endswith(".responses") for key in keys)
     nested = isinstance(values.get("fields"), dict)

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from labelcast.labels.exchange.foreign import Row
 from labelcast.tasks.readers import ENDINGS, ending_of
@@ -36,7 +37,7 @@ def records(path: Path, file_format: str | None) -> Iterator[Record]:
     if file_format in ("csv", "jsonl") or (file_format and ending not in ENDINGS):
         ending = ".csv" if file_format == "csv" else ".jsonl"
     for record in open_source(path, ending=ending).records():
-        if _OWN_COLUMN in record.values and ending in (".csv", ".tsv"):
+        if _OWN_COLUMN in record.values and ending in (".csv", ".tsv", ".xlsx"):
             plain = {_plain(name): _plain(cell) for name, cell in record.values.items()}
             yield Record(record.index, record.where, plain)
         else:
@@ -47,5 +48,6 @@ def _guarded(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+def _plain(cell: Any) -> Any:
+    guarded = isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell)
+    return cell[1:] if guarded else cell

@@ -55,6 +55,7 @@ class ErrorDriven:
         about = [
             *pool.model_key,
             *pool.allowed,
+            *("for", *pool.lm.answers),
             *(f"{example.prompt}\t{example.answer}" for example in pool.target),
         ]
         found = pool.store.rows("target", about, len(prompts), compute)

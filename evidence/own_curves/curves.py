@@ -14,7 +14,8 @@ from evidence.own_curves.rows import TASKS, Rows, facts_beside, file_name
 from evidence.transport import Case, cases, targets
 from labelcast.errors import InputError
 from labelcast.forecast.observed import test_variance
-from labelcast.sweeps.records import RANDOM, ScoreRow
+from labelcast.runs.records import RANDOM
+from labelcast.sweeps.records import ScoreRow
 
 STARTS = (50, 10)
 """First observed budgets; each is tried."""

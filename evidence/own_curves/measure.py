@@ -41,8 +41,9 @@ from evidence.smollm2.rows import without_blanks
 from labelcast.errors import InputError
 from labelcast.execution.local import LocalWorkers
 from labelcast.files.json_files import read_json, write_json, write_text
+from labelcast.runs.records import RANDOM
 from labelcast.sweeps.job import SweepJob, SweepSettings
-from labelcast.sweeps.records import RANDOM, ScoreRow
+from labelcast.sweeps.records import ScoreRow
 from labelcast.sweeps.sweep import Sweep, sweep_task
 from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.tasks.task import Task

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from evidence.own_curves.rows import FROM_POOLS, Rows
-from labelcast.sweeps.records import RANDOM
+from labelcast.runs.records import RANDOM
 
 BY = "-by-"
 

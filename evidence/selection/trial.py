@@ -31,8 +31,8 @@ from evidence.charts import Rows as ChartRows
 from evidence.own_curves.rows import FACTS, ROWS, SELECTED, Rows, RowsByTask
 from labelcast.files.json_files import read_json, write_text
 from labelcast.forecast.efficiency import Array
+from labelcast.runs.records import RANDOM
 from labelcast.selection.measured import BudgetEffect, MeanDifference, MeasuredEffects
-from labelcast.sweeps.records import RANDOM
 
 FROM = (100, 200, 500)
 """Labels whose mean score is a target."""

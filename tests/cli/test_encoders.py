@@ -33,6 +33,8 @@ def test_from_a_pool_to_a_forecast(work: Path, tmp_path: Path) -> None:
     assert "CoS-Low is not defined for an encoder" in scored.err
     assert "--more 50 --test 200" in scored.err
     assert "coslow" not in scored.err
+    again = labelcast("score", data, *task, *model, "--out", run)
+    assert again.status == 0 and "damaged" not in again.err
     early = labelcast("forecast", run)
     assert early.status == 2 and "starts from a score" in early.err
     refused = labelcast("coslow", run)
@@ -55,6 +57,7 @@ def test_a_sweep_of_a_linear_head(work: Path, tmp_path: Path) -> None:
     line += ["--seeds", "0,1", "--test-size", "100", "--out", str(tmp_path / "sweep")]
     estimated = labelcast(*line, "--dry-run", "--json")
     assert estimated.status == 0, estimated.err
+    assert not (tmp_path / "sweep").exists()
     done = labelcast(*line, "--json")
     assert done.status == 0, done.err
     rows = [json.loads(row) for row in (tmp_path / "sweep/scores.jsonl").read_text().splitlines()]

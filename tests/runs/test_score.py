@@ -20,7 +20,7 @@ from labelcast.models.loading import LanguageModel, load_unweighted
 from labelcast.report.examples import read_confidence
 from labelcast.runs import pool
 from labelcast.runs.run import Run
-from labelcast.runs.score import check_pool, score
+from labelcast.runs.score import as_source, check_pool, score
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
 
@@ -107,6 +107,14 @@ def test_a_killed_process_is_resumed(
     for name in ("run", "whole"):
         assert not run_score(tiny, tmp_path / name, data / "pool.jsonl").reused
     assert results(tmp_path / "run") == results(tmp_path / "whole")
+
+
+def test_a_table_is_not_a_list_of_records() -> None:
+    """Its elements are the names of its columns, and would be scored as texts."""
+    table = pa.table({"text": ["a"]}).to_pandas()
+    for columns in (table, {"text": ["a"]}):
+        with pytest.raises(InputError, match=r"to_dict\('records'\)"):
+            as_source(columns, TASK)
 
 
 def test_two_processes_at_once(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:

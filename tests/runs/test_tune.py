@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,17 @@ def test_observations_reach_the_forecast(tmp_path: Path) -> None:
     assert found["observations"] == [(50, 0.9, None, None), (100, 0.8, 0.02)]
 
 
+def test_scores_of_a_recipe_that_was_edited_are_not_mixed(tmp_path: Path) -> None:
+    """The recipe as it was last counts, also under the same name."""
+    rows: list[dict[str, Any]] = [
+        {"budget": 50, "score": 0.4, "recipe_digest": "old"},
+        {"budget": 50, "score": 0.5},
+        {"budget": 50, "score": 0.6, "recipe_digest": "new"},
+    ]
+    found = with_observations(observed(tmp_path, rows), {})
+    assert [given[1] for given in found["observations"]] == [0.5, 0.6]
+
+
 def test_without_observations_nothing_changes(tmp_path: Path) -> None:
     """A run that was never tuned forecasts as before."""
     run = Run.create(tmp_path / "run", RunQuestion(), RunFacts())
@@ -145,6 +158,32 @@ def test_a_folder_of_other_files_is_not_written_to(tmp_path: Path, lm: LanguageM
     for _ in range(2):
         tune(run, 0, model=lm, recipe=SHORT, keep=tmp_path / "new")
     assert (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_the_files_of_an_earlier_save_do_not_stay(tmp_path: Path, lm: LanguageModel) -> None:
+    """A recipe may save fewer than the one before, and a folder is one model."""
+    run, kept = make_run(tmp_path, lm), tmp_path / "kept"
+    tune(run, 0, model=lm, recipe=SHORT, keep=kept)
+    (kept / "head.safetensors").write_text("of another recipe")
+    saved = json.loads((kept / "labelcast.json").read_text())
+    saved["files"]["head.safetensors"] = hashlib.sha256(b"of another recipe").hexdigest()[:16]
+    (kept / "labelcast.json").write_text(json.dumps(saved))
+    tune(run, 0, model=lm, recipe=SHORT, keep=kept)
+    assert not (kept / "head.safetensors").exists() and (kept / "model.safetensors").exists()
+
+
+def test_the_runs_own_model_may_have_moved(tmp_path: Path, lm: LanguageModel) -> None:
+    """A model that is given is the one whose recipe is looked up."""
+    moved = replace(lm.identity, name=str(tmp_path / "gone"))
+    run = make_run(tmp_path, replace(lm, identity=moved))
+    assert tune(run, 0, model=lm).budget == 0
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes(tmp_path: Path, lm: LanguageModel, seed: int) -> None:
+    """It is refused before any work."""
+    with pytest.raises(InputError, match=f"--seed {seed}: a whole number from 0"):
+        tune(make_run(tmp_path, lm), 0, model=lm, seed=seed)
 
 
 def test_a_saved_model_that_was_edited_is_kept(tmp_path: Path, lm: LanguageModel) -> None:

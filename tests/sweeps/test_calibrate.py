@@ -166,6 +166,27 @@ def test_kept_grams_give_the_coslow(place: Place) -> None:
             assert medians == pytest.approx(row["per_seed"], abs=1e-5)
 
 
+def test_grams_are_kept_of_what_is_measured_already(place: Place) -> None:
+    """Its numbers stay."""
+    begun = place.begin("grams-later", TASKS[:1])
+    measure_sweeps_probes([begun.sweep.path], SMALL)
+    rows = (begun.sweep.path / "probes.jsonl").read_text()
+    measure_sweeps_probes([begun.sweep.path], replace(SMALL, keep_grams=True))
+    assert (begun.sweep.path / "probes.jsonl").read_text() == rows
+    assert list((begun.sweep.path / "grams").glob("*.npy"))
+
+
+def test_a_curve_without_zero_shot_is_left_out(place: Place) -> None:
+    """Its area and its zero-shot score would be those of the first labels."""
+    begun = place.filled("no-start", place.parts(8))
+    path = begun.sweep.scores.path
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [row for row in rows if row["budget"] or row["task"] != "task-0"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    with pytest.raises(InputError, match="task-0 is left out: no zero-shot score"):
+        calibrate([begun.sweep.path], "mine", SMALL)
+
+
 def test_the_pool_is_scored_too(place: Place) -> None:
     """The confidence row has the pool's score and the fraction of allowed answers."""
     begun = place.begin("pool-score", TASKS[:1])

@@ -275,6 +275,8 @@ def test_a_training_that_does_not_fit_is_not_loaded_for_every_budget(
     rows = [changed(job, budget=budget).run() for budget in (50, 100, 200)]
     assert [row.error for row in rows] == ["it needs 128 GB"] * 3
     assert len(tried) == 1
+    other = job.source.task.model_copy(update={"name": "other"})
+    assert changed(job, task=other).run().error and len(tried) == 2
     monkeypatch.setattr(finetune.CausalBackend, "load", load)
     assert changed(job, budget=0).run().error == ""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_training import load, made_examples, records, save_model
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.metrics import score_answers
@@ -42,7 +42,8 @@ def test_answers_are_those_of_the_confidence_step(
 def test_a_prompt_that_does_not_fit_is_wrong(lm: LanguageModel) -> None:
     """A test example too long for the model counts as not answered."""
     long = replace(made_examples(lm, records(1))[0], prompt="a b " * 200)
-    assert evaluate(lm, [long], Scoring("token_f1")).value == 0
+    with pytest.warns(LabelcastWarning, match="1 of 1 test prompts do not fit"):
+        assert evaluate(lm, [long], Scoring("token_f1")).value == 0
 
 
 def test_binomial_error() -> None:

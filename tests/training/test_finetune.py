@@ -1,3 +1,4 @@
+import math
 import os
 import random
 import shutil
@@ -27,7 +28,7 @@ from labelcast.models import choices
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, Fit, Placement
+from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, evaluate
 from labelcast.training.finetune import CausalBackend
@@ -295,6 +296,16 @@ def test_a_loss_that_is_not_a_number(lm: LanguageModel, examples: list[Example])
     recipe = QUICK.model_copy(update={"max_steps": 8, "patience": 2})
     with pytest.raises(RunError, match="learning_rate"):
         fine_tune(broken, examples[:40], examples[40:60], recipe, seed=0)
+
+
+def test_a_log_keeps_losses_that_are_not_numbers(tmp_path: Path) -> None:
+    """A training that diverges after its best step still writes checkpoints."""
+    log = TrainingLog(
+        [(0, 2.0), (4, 1.0), (8, math.inf), (12, math.nan)], train_loss=math.nan, best_step=4
+    )
+    log.write(tmp_path / "log.json")
+    found = TrainingLog.read(tmp_path / "log.json")
+    assert found.losses[:3] == log.losses[:3] and math.isnan(found.losses[3][1])
 
 
 def test_resuming_after_a_kill(

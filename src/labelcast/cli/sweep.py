@@ -139,6 +139,10 @@ def sweep(
         processes=max(1, int(gpus_per_job)),
         report_to=trackers(report_to),
     )
+    if gpus_per_job > 1 and gpus_per_job % 1:
+        raise InputError(
+            f"--gpus-per-job {gpus_per_job:g}: must be a whole number, or a fraction of one GPU."
+        )
     sources = {"--data": data, "--test-data": test_data, "--target": target}
     given = zip(task, *(_each(name, each, task) for name, each in sources.items()), strict=True)
     tasks = [
@@ -156,7 +160,7 @@ def sweep(
     )
     found = Sweep(out)
     with waiting("Reading the tasks' data"):
-        all_jobs = found.begin(tasks, settings)
+        all_jobs = found.begin(tasks, settings, dry_run=dry_run)
     missing = found.missing(all_jobs, retry_failed=retry_failed)
     if dry_run:
         # Jobs on one device share its speed; only more devices take less time.
@@ -207,8 +211,9 @@ def _estimate(
     every: Sequence[SweepJob], missing: Sequence[SweepJob], devices: int, as_json: bool
 ) -> None:
     """Print how long the missing jobs will take."""
+    from labelcast.runs.records import RANDOM
     from labelcast.sweeps import estimate
-    from labelcast.sweeps.records import NO_STAGES, RANDOM
+    from labelcast.sweeps.records import NO_STAGES
 
     speeds: dict[str, estimate.Speed] = {}
     # The last job of each task has its largest budget.
@@ -302,3 +307,5 @@ def _show_curve(name: str, curve: MeasuredCurve) -> None:
     else:
         ends = ", last score carried on to 5,000" if curve.censored else ""
         tell(f"AUC {curve.auc:.4f}{ends}")
+        if curve.note:
+            say(f"  {curve.note}")

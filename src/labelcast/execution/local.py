@@ -63,6 +63,8 @@ class LocalWorkers(Generic[R]):
             device: ``cuda:1`` gives the jobs only that GPU, ``cpu`` none.
             logs: a folder for what the processes print; None discards it.
         """
+        if size is not None and size < 1:
+            raise InputError(f"--jobs {size}: must be at least 1.")
         gpus = visible_gpus(device)
         groups, room = gpu_groups(gpus, gpus_per_job)
         self.slots = size or room

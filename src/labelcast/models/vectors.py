@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from labelcast.errors import RunError
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import write_with
 from labelcast.models.identity import weights_digest
@@ -61,6 +62,6 @@ class VectorStore:
             return
         keys = np.frombuffer(b"".join(self._known), np.uint8).reshape(len(self._known), -1)
         vectors = np.stack(list(self._known.values()))
-        with suppress(OSError):  # it saves time only
+        with suppress(OSError, RunError):  # it saves time only
             make_folder(self._file.parent)
             write_with(self._file, lambda part: save_file({"keys": keys, "vectors": vectors}, part))

@@ -14,7 +14,7 @@ from labelcast.models.choices import threads
 from labelcast.models.coslow import CosLow
 from labelcast.models.loading import AnyModel, LanguageModel
 from labelcast.runs.label_store import labelled_examples
-from labelcast.runs.run import Run
+from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import Example, examples
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Task
@@ -69,7 +69,7 @@ def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
     buffer = io.BytesIO()
     np.save(buffer, result.cosines, allow_pickle=False)
     gram = buffer.getvalue()
-    with run.locked():
+    with run.locked(wait=PATIENCE):  # minutes of work are not lost to a label that is saved
         write_with(run.file("gram.npy"), lambda part: part.write_bytes(gram))
         write_json(run.file("coslow.json"), result.to_dict())
         run.finish(

@@ -15,8 +15,8 @@ from labelcast.forecast.forecasting import answer
 from labelcast.forecast.given_scores import Scale, scale_of
 from labelcast.forecast.options import Options, RunOptions
 from labelcast.forecast.question import FROZEN, Question
-from labelcast.runs.records import CONSTRAINED, FREE, Asked, ModelPart
-from labelcast.runs.run import Run
+from labelcast.runs.records import CONSTRAINED, FREE, RANDOM, Asked, ModelPart, TunedScore
+from labelcast.runs.run import PATIENCE, Run
 from labelcast.selection.coslow_draws import SHARE
 from labelcast.selection.measured import beside_random
 
@@ -154,7 +154,7 @@ def forecast_run(
     options["observations"] = list(options.get("observations") or ())
     found = answer_run(run, calibration=calibration, **options)
     content = found.forecast.to_dict() | {"warnings": list(found.warnings)}
-    with run.locked():
+    with run.locked(wait=PATIENCE):
         write_json(run.file("forecast.json"), content)
         run.finish(
             "forecast",
@@ -235,14 +235,14 @@ def with_observations(run: Run, options: Options) -> Options:
     # `Question.of` reports an entry that is not a pair.
     pairs = [entry[:2] for entry in given if isinstance(entry, tuple | list) and len(entry) > 1]
     known_start = options.get("zero_shot") is not None or any(n == 0 for n, _ in pairs)
-    used = [row for row in tuned if row.recipe.lower() == str(recipe).lower()]
+    used = _of_recipe(tuned, recipe)
     frozen = options.get("frozen")
     if frozen is None and used and used[-1].method is not None:
         frozen = used[-1].method == FROZEN
     measured = []
     for row in rows:
         n, score = row.budget, _on_scale(row.score, scale)
-        counts = row.recipe.lower() == str(recipe).lower() if n else not known_start
+        counts = row in used if n else not known_start
         if counts and not any(_is_same(pair, n, score, scale) for pair in pairs):
             # A noise sd that is given for all scores is used for these too.
             size = row.test_size if options.get("observe_sd") is None else None
@@ -255,9 +255,16 @@ def _not_random(run: Run, recipe: str | None, scale: Scale) -> dict[str, int]:
     """The training sets of a recipe's scores that a method chose, and the most labels of each."""
     if scale.metric == "loss":
         return {}
-    rows = [row for row in run.tuned_scores() if row.budget and row.train_set != "random"]
-    used = [row for row in rows if row.recipe.lower() == str(recipe).lower()]
+    tuned = [row for row in run.tuned_scores() if row.budget]
+    used = [row for row in _of_recipe(tuned, recipe) if row.train_set != RANDOM]
     return {row.train_set: row.budget for row in sorted(used, key=lambda row: row.budget)}
+
+
+def _of_recipe(tuned: list[TunedScore], recipe: str | None) -> list[TunedScore]:
+    """The scores of a recipe as it was last: its file may have been edited under the same name."""
+    found = [row for row in tuned if row.recipe.lower() == str(recipe).lower()]
+    last = found[-1].recipe_digest if found else None
+    return [row for row in found if None in (last, row.recipe_digest) or row.recipe_digest == last]
 
 
 def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bool:

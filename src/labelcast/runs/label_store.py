@@ -103,7 +103,7 @@ class LabelCounts:
 def check_names(task: Task | None) -> None:
     """Refuse a task with a field that is named like a column of the run's files."""
     for name in [*input_names(task), answer_name(task)]:
-        if name in _OWN_FIELDS:
+        if name in (*_OWN_FIELDS, "chat_turns"):
             raise InputError(
                 f"field {name!r}: a run stores its own {', '.join(_OWN_FIELDS)} beside the "
                 "fields. Rename the field in the data and in the task."
@@ -145,7 +145,8 @@ def surviving_draws(run: Run) -> list[DrawnExample]:
 def restore_draws(run: Run, draws: Sequence[DrawnExample]) -> None:
     """Write `draws.jsonl` in place of a missing or damaged one; a damaged one is kept."""
     path, aside = run.file(_DRAWS), run.file("draws.damaged.jsonl")
-    if path.exists():
+    # An encoder's run begins without draws.
+    if path.exists() and (draws or path.stat().st_size):
         write_with(aside, lambda part: part.write_bytes(path.read_bytes()))
         others = sum(draw.set != "low" for draw in draws)
         warnings.warn(

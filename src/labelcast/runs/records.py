@@ -34,6 +34,9 @@ TaskPart = Annotated[
 """A task, written with all its keys."""
 
 
+RANDOM = "random"
+"""How labels are drawn as the prior of a forecast takes them to be: at random."""
+
 FREE, CONSTRAINED = "free", "constrained"
 """How a model's answers are decoded; see `Task.constrain`."""
 
@@ -167,7 +170,7 @@ class TunedScore(OpenForm):
     recipe_digest: str | None = None
     test_digest: str | None = None
     decoding: str = FREE
-    train_set: str = "random"
+    train_set: str = RANDOM
 
 
 Record = TypeVar("Record", bound=BaseModel)

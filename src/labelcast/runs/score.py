@@ -136,6 +136,8 @@ def as_source(pool: str | Path | Source | Iterable[Any], task: Task | None) -> S
         return pool
     if isinstance(pool, str | Path):
         return open_source(pool)
+    if isinstance(pool, Mapping) or hasattr(pool, "columns"):
+        raise InputError("pool: expected a list of records, such as df.to_dict('records').")
     names = input_names(task)
     records = []
     for index, entry in enumerate(pool):

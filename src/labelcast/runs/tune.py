@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 
@@ -15,14 +16,12 @@ from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import AnyModel
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import ExampleSet, LabelCounts, count_labels, labelled_examples
-from labelcast.runs.records import CONSTRAINED, Form, TunedScore, parse_file
+from labelcast.runs.records import CONSTRAINED, RANDOM, Form, TunedScore, parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
 
-RANDOM = "random"
-"""The training set that is drawn at random, as the prior of a forecast takes it to be."""
 _SAVED = "labelcast.json"
 """In a folder with a saved model: the run and the training that it comes from."""
 
@@ -84,9 +83,11 @@ def tune(
     from labelcast.training.evaluate import Scoring
     from labelcast.training.reporting import Reports, trackers
 
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed}: a whole number from 0 to {2**32 - 1} is needed.")
     begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
-    name = model if isinstance(model, str) else run.model.name
+    name = model if isinstance(model, str) else run.model.name if model is None else model.name
     recipe = recipe_for(recipe, name)
     train_set = check_labels(run, budget, train_set)
     if keep is not None:
@@ -144,6 +145,7 @@ def tune(
         rows.append(result.to_dict())
         write_jsonl(run.file("observations.jsonl"), rows)
         if keep is not None:
+            _remove_saved(keep)
             # First, so that the same command may finish a save that was interrupted.
             saved = {"run": str(run.path), "budget": budget, "seed": seed}
             write_json(keep / _SAVED, saved)
@@ -194,6 +196,16 @@ def check_keep(folder: Path, *, force: bool = False) -> None:
         if files.get(name) != found:
             what = "edited since it was saved" if name in files else "not saved by labelcast"
             raise InputError(f"--keep-model {folder}: {name} was {what}. {fix}")
+
+
+def _remove_saved(folder: Path) -> None:
+    """Delete the files of an earlier save, of which this one may have fewer; edited ones stay."""
+    files: dict[str, str] = {}
+    with suppress(InputError, OSError):  # there was no earlier save, or --force replaces it
+        files = parse_file(_SavedModel, folder / _SAVED, "").files or {}
+    for name, found in _digests(folder).items():
+        if files.get(name) == found:
+            (folder / name).unlink()
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -272,7 +272,7 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
                     f"task {task} is in {found[task].sweep.path} and in {sweep.path}. "
                     "Give each task once."
                 )
-            if curve.auc is None or curve.zero_shot is None:
+            if curve.auc is None or curve.zero_shot is None or 0 not in curve.budgets:
                 skipped.append(f"{task} is left out: {curve.note}")
                 continue
             found[task] = TaskCurve(

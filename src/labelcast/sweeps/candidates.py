@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from labelcast.errors import InputError
+from labelcast.runs.records import RANDOM
 from labelcast.runs.run import Run
-from labelcast.sweeps.records import NO_STAGES, RANDOM
+from labelcast.sweeps.records import NO_STAGES
 from labelcast.sweeps.sweep import Sweep
 
 

@@ -18,10 +18,10 @@ from labelcast.forecast.forecasting import answer
 from labelcast.forecast.options import DEFAULT_LEVEL, checked_level, checked_number
 from labelcast.forecast.posterior import posterior
 from labelcast.forecast.question import FROZEN, Question, default_horizon
+from labelcast.runs.records import RANDOM
 from labelcast.selection.measured import beside_random
 from labelcast.sweeps.candidates import Candidate, check_comparable, read_candidates
 from labelcast.sweeps.pairs import Pair, Saving, pair_of, saving_of
-from labelcast.sweeps.records import RANDOM
 
 
 class Cost(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from labelcast.errors import InputError
-from labelcast.sweeps.records import RANDOM, SweepFile, TaskEntry
+from labelcast.runs.records import RANDOM
+from labelcast.sweeps.records import SweepFile, TaskEntry
 
 
 def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:

@@ -30,8 +30,8 @@ from labelcast.execution.local import visible_gpus
 from labelcast.execution.workers import JobProgress, ReportProgress
 from labelcast.models.choices import choose_device
 from labelcast.models.confidence import MAX_NEW_TOKENS
-from labelcast.runs.records import CONSTRAINED
-from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
+from labelcast.runs.records import CONSTRAINED, RANDOM
+from labelcast.sweeps.records import NO_STAGES, ScoreKey, ScoreRow
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import select_labels
 from labelcast.sweeps.stages import Stages, WarmStart
@@ -79,6 +79,8 @@ class SweepSettings:
         for name, values in (("--budgets", self.budgets), ("--seeds", self.seeds)):
             if not values or min(values) < 0 or len(set(values)) < len(values):
                 raise InputError(f"{name}: different whole numbers from 0 up, separated by commas.")
+        if max(self.seeds) >= 2**32:
+            raise InputError(f"--seeds: at most {2**32 - 1}.")
         if not self.selectors or len(set(self.selectors)) < len(self.selectors):
             raise InputError("--select: different methods, separated by commas.")
         if self.test_size < 1:
@@ -204,7 +206,7 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
     import torch
 
     settings = job.settings
-    key = (settings.model, settings.recipe, job.placement, job.selector)
+    key = (settings.model, settings.recipe, job.placement, job.selector, job.name)
     if key in _KEPT.no_memory and job.budget:
         # Another budget needs as much: its job would fail after the same minutes.
         raise NoMemoryError(_KEPT.no_memory[key])
@@ -219,10 +221,7 @@ def _measure(job: SweepJob, report: ReportProgress) -> ScoreRow:
         _KEPT.no_memory[key] = str(error)
         raise
     finally:
-        # Free the memory for the next job.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _free_memory()
     notes = [str(w.message) for w in caught if issubclass(w.category, LabelcastWarning)]
     return row.model_copy(update={"notes": notes})
 
@@ -259,6 +258,15 @@ def _tuned_score(job: SweepJob, backend: Backend, report: ReportProgress) -> Sco
     )
 
 
+def _free_memory() -> None:
+    """Free the memory for the next model."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _counted(report: ReportProgress, stage: str, total: int) -> Progress:
     """A function that counts what is done of a stage and reports it."""
     done = 0
@@ -287,6 +295,7 @@ def _model_and_labels(
     report(JobProgress("selecting", 0, job.budget))
     if job.placement.processes > 1:  # they train an outline, which has no weights
         lm = _KEPT.model(replace(job, budget=0), backend, start).for_answers(answers)
+    store = vector_store(lm, job.placement)
     chosen = select_labels(
         job.selector,
         job.source,
@@ -294,15 +303,15 @@ def _model_and_labels(
         job.budget,
         seed=job.seed,
         lm=lm,
-        embed=vector_store(lm, job.placement).embed,
+        embed=store.embed,
         target=target_of(job.source, splits.test, lm.render, _KEPT.read),
         folder=job.out and job.out / "signals" / job.name,
         on_signal=partial(_counted, report),
     )
     seconds = time.monotonic() - begun
     # A method may have changed the model.
-    del lm
-    gc.collect()
+    del lm, store.lm  # the store gets the model of its next use
+    _free_memory()
     lm = _KEPT.model(job, backend, start).for_answers(answers)
     return lm, replace(splits, order=chosen), {"selection_seconds": seconds}
 
@@ -315,7 +324,7 @@ class _Kept:
         self.lm: AnyModel | None = None
         self.fingerprint = ""
         self.examples: dict[tuple[str, int, str, str], list[Example]] = {}
-        self.no_memory: dict[tuple[str, Recipe, Placement, str], str] = {}
+        self.no_memory: dict[tuple[str, Recipe, Placement, str, str], str] = {}
 
     def model(self, job: SweepJob, backend: Backend, start: str) -> AnyModel:
         """A model that the job may change, loaded from `start`."""

@@ -222,7 +222,9 @@ class _Measuring:
     def coslow(self, name: str, probe: ProbeName, draw: int) -> CosLowRow:
         """CoS-Low of one draw, from sketches or exact."""
         key, sketched = self.settings.key(probe, draw), probe == "coslow"
-        if found := self._found(CosLowRow, name, key):
+        found = self._found(CosLowRow, name, key)
+        gram = f"{name}-{probe}-{draw}"
+        if found and not (self.settings.keep_grams and not self._gram_file(gram).exists()):
             return found
         pool = self._pool(name)
         self.say(f"{name}: {probe}, draw {draw + 1}")
@@ -238,8 +240,8 @@ class _Measuring:
             seeds=self.settings.sketch_seeds if sketched else 1,
         )
         if self.settings.keep_grams:
-            self._keep_grams(f"{name}-{probe}-{draw}", measured)
-        return self._kept(CosLowRow, name, key, **measured.to_dict())
+            self._keep_grams(gram, measured)
+        return found or self._kept(CosLowRow, name, key, **measured.to_dict())
 
     def random(self, name: str) -> RandomRow:
         """The cosines and the norms of the gradients of examples drawn at random."""
@@ -275,9 +277,12 @@ class _Measuring:
             with path.open("wb") as stream:
                 np.save(stream, found.grams.astype(np.float32), allow_pickle=False)
 
-        folder = self.sweep.path / "grams"
-        write_with(folder / f"{name}.npy", write)
-        write_json(folder / "layers.json", list(found.layers))
+        file = self._gram_file(name)
+        write_with(file, write)
+        write_json(file.with_name("layers.json"), list(found.layers))
+
+    def _gram_file(self, name: str) -> Path:
+        return self.sweep.path / "grams" / f"{name}.npy"
 
     def _confidences(self, name: str) -> NDArray[np.float64]:
         """By position in the pool, NaN for a prompt that is too long."""

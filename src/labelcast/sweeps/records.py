@@ -6,10 +6,17 @@ from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
-from labelcast.runs.records import FREE, Finite, Form, ModelPart, Natural, OpenForm, Share, TaskPart
-
-RANDOM = "random"
-"""The selector of labels that are drawn at random, in an order that a hash decides."""
+from labelcast.runs.records import (
+    FREE,
+    RANDOM,
+    Finite,
+    Form,
+    ModelPart,
+    Natural,
+    OpenForm,
+    Share,
+    TaskPart,
+)
 
 NO_STAGES = "none"
 """No stages: training starts from the sweep's own model."""

@@ -11,8 +11,8 @@ from typing import Any
 from labelcast.errors import InputError
 from labelcast.files.json_files import JsonLines, write_jsonl
 from labelcast.forecast.efficiency import EfficiencyCurve
-from labelcast.runs.records import parse_rows
-from labelcast.sweeps.records import NO_STAGES, RANDOM, ScoreKey, ScoreRow
+from labelcast.runs.records import RANDOM, parse_rows
+from labelcast.sweeps.records import NO_STAGES, ScoreKey, ScoreRow
 from labelcast.tasks.task import Task
 
 
@@ -132,7 +132,7 @@ def _curve(rows: list[ScoreRow], ceiling: float | None) -> MeasuredCurve:
         metric=rows[0].metric if rows else None,
         test_size=rows[0].test_size if rows else None,
     )
-    no_start = "no zero-shot score (budget 0): the lowest score is used instead"
+    no_start = "no zero-shot score (budget 0): the AUC begins at the first score"
     try:
         found = EfficiencyCurve.from_scores(means, ceiling)
     except InputError as error:

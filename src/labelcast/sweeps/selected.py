@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from labelcast.errors import InputError
 from labelcast.files.atomic import make_folder
+from labelcast.runs.records import RANDOM
 from labelcast.selection.pool import Need
 from labelcast.selection.registry import selector, selector_names
 from labelcast.selection.selector import select
 from labelcast.selection.signals import OnSignal, SignalStore
-from labelcast.sweeps.records import RANDOM
 from labelcast.sweeps.task_data import SweepTask, subtasks_of
 
 if TYPE_CHECKING:

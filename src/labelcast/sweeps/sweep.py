@@ -17,11 +17,11 @@ from labelcast.models.checks import check_answers
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.identity import KIND
 from labelcast.models.loading import describe
-from labelcast.runs.records import parse_file
+from labelcast.runs.records import RANDOM, parse_file
 from labelcast.runs.run import Run, versions
 from labelcast.sweeps.extension import extended
 from labelcast.sweeps.job import BUDGETS, SweepJob, SweepSettings
-from labelcast.sweeps.records import RANDOM, ScoreRow, SweepFile
+from labelcast.sweeps.records import ScoreRow, SweepFile
 from labelcast.sweeps.scores import MeasuredCurve, ScoresFile, curves_of
 from labelcast.sweeps.selected import check_selectors
 from labelcast.sweeps.stages import LABELS, Stages
@@ -179,9 +179,13 @@ def sweep_task(
         )
     if source.startswith("generated:") and source.count(":") == 1:
         source += f":{max(_POOL, *settings.budgets) + settings.test_size}"
-    if not source.startswith(("hub:", "generated:")):
-        source = open_source(source).spec
-    return SweepTask(task, source, test_data, target)
+    test_data, target = (spec and _absolute(spec) for spec in (test_data, target))
+    return SweepTask(task, _absolute(source), test_data, target)
+
+
+def _absolute(spec: str) -> str:
+    """A source that is the same from every current folder."""
+    return spec if spec.startswith(("hub:", "generated:")) else open_source(spec).spec
 
 
 class Sweep:
@@ -211,8 +215,12 @@ class Sweep:
                 raise InputError(f"{self.file}: damaged ({name!r} is another task's). {fix}")
         return content
 
-    def begin(self, tasks: Sequence[SweepTask], settings: SweepSettings) -> tuple[SweepJob, ...]:
+    def begin(
+        self, tasks: Sequence[SweepTask], settings: SweepSettings, *, dry_run: bool = False
+    ) -> tuple[SweepJob, ...]:
         """Check everything before any work, write `sweep.json`, and list the jobs.
+
+        A dry run writes nothing, and its jobs have no folders.
 
         Small budgets come first, so that a first curve appears early. Zero-shot is measured once
         for all selectors. Raises InputError for wrong or too little data, a selector that needs
@@ -225,12 +233,13 @@ class Sweep:
         check_recipe(settings.recipe, settings.model)
         tasks = [self._with_group_by(source) for source in tasks]
         now = _content(tasks, settings)
-        if self._joined(now) != (self.read() if self.file.exists() else None):
+        joined = self._joined(now)
+        if not dry_run and joined != (self.read() if self.file.exists() else None):
             with Run(self.path).locked():
                 # Another process may have started or extended this sweep meanwhile.
                 write_json(self.file, self._joined(now).to_dict())
         folder = self.path.resolve() / "jobs"
-        jobs = (
+        jobs = tuple(
             SweepJob(settings, source, n, seed, selector=selector, stages=order)
             for n in sorted(settings.budgets)
             for source in tasks
@@ -238,6 +247,8 @@ class Sweep:
             for order in settings.stages.orders
             for selector in (settings.selectors if n else (RANDOM,))
         )
+        if dry_run:
+            return jobs
         return tuple(replace(job, folder=str(folder / job.key.file_name)) for job in jobs)
 
     def _with_group_by(self, source: SweepTask) -> SweepTask:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import TypeAdapter
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import read_json
+from labelcast.files.json_files import read_json, write_json
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import FULL, FULL_ENCODER, METHODS, Recipe
 from labelcast.training.reporting import Reports
@@ -77,19 +77,29 @@ class TrainingLog:
         return {
             "steps": self.steps,
             "best_step": self.best_step,
-            "train_loss": self.train_loss,
-            "validation_loss": dict(self.losses).get(self.best_step),
-            "first_validation_loss": dict(self.losses).get(0),
+            "train_loss": _finite(self.train_loss),
+            "validation_loss": _finite(dict(self.losses).get(self.best_step)),
+            "first_validation_loss": _finite(dict(self.losses).get(0)),
             "tuning_seconds": self.seconds,
             "steps_per_second": self.steps / max(self.seconds, 1e-9),
             "peak_bytes": self.peak_bytes,
             "dropped": self.dropped,
         }
 
+    def write(self, file: Path) -> None:
+        """Write the log as `read` takes it; JSON has no number for a loss that diverged."""
+        losses = [(step, loss if math.isfinite(loss) else str(loss)) for step, loss in self.losses]
+        kept = {"losses": losses, "train_loss": _finite(self.train_loss)}
+        write_json(file, asdict(self) | kept)
+
     @classmethod
     def read(cls, file: Path) -> TrainingLog:
         """The log in a JSON file; unknown keys are ignored."""
         return TypeAdapter(cls).validate_python(read_json(file))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labelcast.files.json_files import disk_faults, write_json, write_text
+from labelcast.files.json_files import disk_faults, write_text
 from labelcast.models.four_bit import light_import
 from labelcast.models.identity import weights_digest
 from labelcast.models.loading import AnyModel
@@ -167,7 +166,7 @@ class Keeper(TrainerCallback):
             if self.rank:
                 return
             self.log.seconds = self.saved - self.started
-            write_json(path / _MANIFEST, asdict(self.log))
+            self.log.write(path / _MANIFEST)
             for older in self.folder.glob("checkpoint-*"):
                 if older != path:
                     shutil.rmtree(older, ignore_errors=True)

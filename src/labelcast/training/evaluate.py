@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.confidence import MAX_NEW_TOKENS, score_confidence
 from labelcast.models.protocols import Predictor, Progress
 from labelcast.tasks.metrics import comparison, score_answers
@@ -66,6 +67,13 @@ def evaluate(lm: Predictor, examples: Sequence[Example], scoring: Scoring) -> Ev
         progress=scoring.progress,
         allowed=scoring.allowed if scoring.constrain else (),
     )
+    if too_long := sum(value.flag == "too_long" for value in found):
+        warnings.warn(
+            f"{too_long} of {len(found)} test prompts do not fit the model's context: their "
+            "answers count as wrong",
+            LabelcastWarning,
+            stacklevel=2,
+        )
     answers = [value.answer for value in found]
     return summarise(scoring.metric, answers, gold, scoring.allowed)
 

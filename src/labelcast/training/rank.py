@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
 from labelcast.errors import LabelcastError
-from labelcast.files.json_files import read_json, write_json, write_with
+from labelcast.files.json_files import write_with
 from labelcast.models.choices import Choice
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.training.backend import Fit
@@ -26,7 +25,8 @@ from labelcast.training.processes import LOG, STEP, WANTED, WEIGHTS, Training
 
 def main(folder: Path) -> None:
     """Run in each process: train as described in a folder, and write the weights there."""
-    wanted = TypeAdapter(Training).validate_python(read_json(folder / WANTED))
+    # Thousands of long labels are more than `read_json` takes.
+    wanted = TypeAdapter(Training).validate_json((folder / WANTED).read_bytes())
     first = os.environ.get("RANK", "0") == "0"
     progress = _print_step if first else lambda step, steps, loss: None
     fit = Fit(wanted.labels, wanted.recipe, wanted.seed, wanted.placement, folder, progress)
@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     weights = full_weights(trained.lm.model, keep=first)
     if first:
         write_with(folder / WEIGHTS, lambda part: save_file(weights, part))
-        write_json(folder / LOG, asdict(trained.log))
+        trained.log.write(folder / LOG)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

@@ -121,6 +121,16 @@ def test_every_measured_score_counts_with_its_own_test_set(tmp_path: Path) -> No
     assert not any("test examples are assumed" in warning for warning in answer.warnings)
 
 
+def test_scores_of_other_settings_are_a_warning(tmp_path: Path) -> None:
+    """They are left out, and it says how many."""
+    run = with_scores(made(tmp_path), *[(50, 0.62, 200)] * 3)
+    digests = zip(run.rows("observations.jsonl"), ("old", "old", "new"), strict=True)
+    rows = [row | {"recipe_digest": digest} for row, digest in digests]
+    write_jsonl(run.file("observations.jsonl"), rows)
+    assert any("are left out (2)" in one for one in answer_run(run).warnings)
+    assert len(answer_run(run).forecast.observations) == 1
+
+
 def test_scores_of_selected_labels_are_a_warning(tmp_path: Path) -> None:
     """It says how far the method's measured scores differ from random ones, at the last budget."""
     rows = [(20, 0.62, 200), (200, 0.66, 200)]

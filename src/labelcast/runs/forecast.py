@@ -89,11 +89,17 @@ def answer_run(
             "which are not losses, are left out"
         )
     known = with_observations(run, options)
-    if chosen := _not_random(run, known.get("recipe"), scale):
+    recipe = known.get("recipe")
+    if chosen := _not_random(run, recipe, scale):
         differ = "; ".join(beside_random(name, labels) for name, labels in chosen.items())
         warnings.append(
             f"the labels of some scores were chosen by {', '.join(chosen)}, and the prior is of "
             f"labels drawn at random; {differ}"
+        )
+    tuned = [row for row in run.tuned_scores() if row.budget and scale.metric != "loss"]
+    if older := len(_named(tuned, recipe)) - len(_of_recipe(tuned, recipe)):
+        warnings.append(
+            f"scores of {recipe} with other settings than its last ones are left out ({older})"
         )
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
@@ -262,9 +268,13 @@ def _not_random(run: Run, recipe: str | None, scale: Scale) -> dict[str, int]:
 
 def _of_recipe(tuned: list[TunedScore], recipe: str | None) -> list[TunedScore]:
     """The scores of a recipe as it was last: its file may have been edited under the same name."""
-    found = [row for row in tuned if row.recipe.lower() == str(recipe).lower()]
+    found = _named(tuned, recipe)
     last = found[-1].recipe_digest if found else None
     return [row for row in found if None in (last, row.recipe_digest) or row.recipe_digest == last]
+
+
+def _named(tuned: list[TunedScore], recipe: str | None) -> list[TunedScore]:
+    return [row for row in tuned if row.recipe.lower() == str(recipe).lower()]
 
 
 def _is_same(pair: tuple[object, ...], n: int, score: float, scale: Scale) -> bool:

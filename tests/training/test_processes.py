@@ -2,10 +2,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -105,6 +107,27 @@ def test_an_error_in_a_process_is_raised(lm: LanguageModel, tmp_path: Path) -> N
     with pytest.raises(RunError, match=r"training in 2 processes failed: .*ValidationError"):
         fit(lm, wild, TWO, tmp_path, [])
     assert (tmp_path / "launch.log").exists()
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_waits_for_them(lm: LanguageModel, tmp_path: Path) -> None:
+    """Also before their first step; else they would hold the GPUs after a kill."""
+    code = (
+        f"from test_processes import *; from small_training import load; lm = load({lm.name!r});"
+        f"fit(lm, QUICK, TWO, Path({str(tmp_path)!r}), [])"
+    )
+    folders = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    trained = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}
+    )
+    found: list[psutil.Process] = []
+    while sum("labelcast.training.rank" in " ".join(one.cmdline()) for one in found) < 3:
+        assert trained.poll() is None
+        time.sleep(0.2)
+        found = psutil.Process(trained.pid).children(recursive=True)
+    trained.kill()
+    trained.wait()
+    assert not psutil.wait_procs(found, timeout=30)[1]
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_before_any_process_starts(

@@ -94,13 +94,14 @@ def _launch(placement: Placement, folder: Path, progress: OnStep) -> str | None:
     with (folder / OUTPUT).open("w") as log:
         process = subprocess.Popen(
             command(placement, folder),
+            stdin=subprocess.PIPE,  # the processes end when it closes, however this one ends
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             env=environment(placement),
         )
-        assert process.stdout is not None
-        with process.stdout:
+        assert process.stdout is not None and process.stdin is not None
+        with process.stdout, process.stdin:
             try:
                 for line in process.stdout:
                     if line.startswith(STEP):

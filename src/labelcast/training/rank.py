@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,14 @@ def _print_step(step: int, steps: int, loss: float | None) -> None:
     sys.stdout.flush()
 
 
+def _end_with_launcher() -> None:
+    """End this process when the one that waits for the training is gone, also while it loads."""
+    os.read(0, 1)  # a buffered stream would be locked at the end of this process
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:
         main(Path(sys.argv[1]))
     except LabelcastError as error:

@@ -128,6 +128,8 @@ def test_processes_end_with_the_one_that_waits_for_them(lm: LanguageModel, tmp_p
     trained.kill()
     trained.wait()
     assert not psutil.wait_procs(found, timeout=30)[1]
+    # None of them got as far as to print a step to the process that is gone.
+    assert "BrokenPipe" not in (tmp_path / "launch.log").read_text()
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_before_any_process_starts(

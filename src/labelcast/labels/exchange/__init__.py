@@ -16,7 +16,7 @@ from labelcast.labels.exchange import argilla, foreign, label_studio, prodigy, t
 from labelcast.labels.exchange.foreign import ForeignFormat, JsonObject, Row
 from labelcast.labels.label_task import LabelTask
 from labelcast.tasks.sources import Record
-from labelcast.tasks.values import field_or, has_field
+from labelcast.tasks.values import field_or
 
 _FOREIGN: dict[str, ForeignFormat] = {
     "label-studio": label_studio,
@@ -101,8 +101,9 @@ def _recognised(values: JsonObject, task: LabelTask) -> ForeignFormat | None:
         return prodigy
     if marked or foreign.is_marked(data, task):
         return label_studio
-    found = [field_or(values, name) for name in task.names if has_field(values, name)]
-    if has_field(values, task.answer) and len(found) > 1 and all(map(_is_plain, found)):
+    # A part of a field may be missing, as an optional `options.B` is.
+    known = all(name in values or name.partition(".")[0] in values for name in task.names)
+    if known and all(_is_plain(field_or(values, name)) for name in task.names):
         return None
     flat = any(str(key).endswith(".responses") for key in keys)
     nested = isinstance(values.get("fields"), dict)

@@ -207,3 +207,14 @@ def test_a_score_may_have_its_own_test_size() -> None:
     assert own == forecast(observations=[(50, 0.6)], observe_size=300, **asked)
     by_sd = forecast(observations=[(50, 0.6, 0.02, 300)], **asked)
     assert by_sd == forecast(observations=[(50, 0.6, 0.02)], **asked)
+
+
+def test_an_sd_of_a_loss_is_compared_with_the_size_of_the_loss() -> None:
+    """A squared error of 250,000 with an sd of 5,000 is measured well."""
+    answer = forecast(
+        observations=[(100, 250_000, 5000), (400, 180_000, 4000)],
+        lower_is_better=True,
+        target_score=150_000,
+    )
+    assert len(answer.observations) == 2
+    assert not any("ignored" in warning for warning in answer.warnings)

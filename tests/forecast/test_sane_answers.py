@@ -307,3 +307,53 @@ def test_small_scores_are_written_with_three_digits() -> None:
     )
     assert " 0.000 " not in answer.budget_sentence()
     assert answer.figure(0.00084) != answer.figure(0.00083)
+
+
+def test_many_equal_scores_below_the_target_do_not_promise_it() -> None:
+    """Twelve scores of .80 from 100 to 3,000 labels: .85 by 12,000 is unlikely."""
+    seen = [(n, 0.8) for n in (100, 300, 1000, 3000) for _ in range(3)]
+    answer = forecast(observations=seen, target_score=0.85, observe_size=2000, budget=12_000)
+    assert answer.at_budget is not None and answer.at_budget.chance < 0.2
+    assert answer.labels_needed.point is None
+
+
+@pytest.mark.parametrize("zero_shot", [None, 0.3])
+def test_a_ceiling_does_not_push_the_curve_below_scores_beyond_5000(
+    zero_shot: float | None,
+) -> None:
+    """.70, .80, .86 at 2,000, 10,000, 50,000: with a ceiling of .95 more labels are not worse."""
+    answer = forecast(
+        observations=[(2000, 0.7), (10_000, 0.8), (50_000, 0.86)],
+        zero_shot=zero_shot,
+        ceiling=0.95,
+        target_score=0.88,
+        budget=200_000,
+    )
+    assert answer.at_budget is not None and answer.at_budget.mean > 0.86
+
+
+def test_a_ceiling_is_named_where_the_curves_end_at_5000() -> None:
+    """With a ceiling and a horizon beyond 5,000, a warning names it; without one, none does."""
+    seen = [(500, 0.7), (2000, 0.78), (5000, 0.82)]
+    with_ceiling = forecast(observations=seen, ceiling=0.95, target_score=0.85)
+    assert any("leave --ceiling out" in warning for warning in with_ceiling.warnings)
+    without = forecast(observations=seen, target_score=0.85)
+    assert not any("--ceiling" in warning for warning in without.warnings)
+
+
+def test_the_interval_at_a_budget_does_not_depend_on_which_seed_is_better() -> None:
+    """One of two seeds has an sd of its own, which is not that of a run with more labels."""
+    widths = []
+    for other, own in ((0.79, 0.80), (0.80, 0.79)):
+        seen = [(50, 0.71), (200, other), (200, own, 0.1)]
+        at = forecast(observations=seen, target_score=0.85, budget=5000).at_budget
+        assert at is not None
+        widths.append(at.high - at.low)
+    assert widths[0] == pytest.approx(widths[1], abs=0.02)
+
+
+def test_the_best_guess_lies_within_a_narrow_interval() -> None:
+    """At a level of 20% the interval may begin above the best guess."""
+    seen = [(16, 0.205), (16, 0.227), (16, 0.241), (18, 0.229), (88, 0.33)]
+    found = needed(observations=seen, target_score=0.592, observe_size=5000, level=0.2)
+    assert number(found.low) <= number(found.point) <= number(found.high)

@@ -20,7 +20,7 @@ from labelcast.forecast.efficiency import GRID, Array
 from labelcast.forecast.families import logit, sigmoid
 from labelcast.forecast.observed import NoisyScore, scores_log_likelihood, test_variance
 from labelcast.forecast.options import LARGEST_HORIZON
-from labelcast.forecast.particles import Draws, normalised
+from labelcast.forecast.particles import FEW_IN_ORDER, Draws, effective, normalised
 from labelcast.forecast.posterior import Part
 from labelcast.forecast.question import Question
 
@@ -110,7 +110,11 @@ def _ordered(part: Part, labels: Array, n: float, members: Sequence[NoisyScore])
     draws = part.given
     curve, given = draws.at(n), np.log(draws.weights + 1e-300)
     base = scores_log_likelihood(members, n, curve, draws.tau)[:, 0]
-    means = _expected_means(members, curve, normalised(given - base))
+    before = normalised(given - base)
+    if effective(before) < FEW_IN_ORDER:
+        # Draws made near these scores say nothing of other scores.
+        return _by_labels(labels, part.final().weights[:, None])[:, 0]
+    means = _expected_means(members, curve, before)
     mean = fmean(member.score for member in members)
     logs = scores_log_likelihood(members, n, curve, draws.tau, means - mean)
     logs += (given - base)[:, None]
@@ -211,17 +215,22 @@ def labels_needed(found: Chances, question: Question) -> LabelsNeeded:
         labels = max(found.quantile(probability), tried)
         return math.ceil(labels - 1e-6) if labels <= question.horizon * (1 + 1e-9) else None
 
-    high = within(1 - tail)
+    start, high = within(low), within(1 - tail)
     best = least = most = None
     if reachable > max(_HARDLY, missed):
         best, least, most = (
             within(missed + p * (reachable - missed)) for p in (POINT, tail, 1 - tail)
         )
         best = best if high is None or best is None else min(best, high)
+    elif reachable >= _LIKELY:
+        # No later budget adds to the chance at the ones that were tried.
+        best = least = most = within(reachable)
     point = best if reachable >= _LIKELY else None
+    if point is not None and start is not None:
+        point = max(point, start)  # narrow intervals may begin above it
     return LabelsNeeded(
         median=within(0.5),
-        low=within(low),
+        low=start,
         high=high,
         reachable=reachable,
         if_reached=best,

@@ -33,7 +33,6 @@ from labelcast.forecast.efficiency import (
     power_law_labels,
 )
 from labelcast.forecast.next_budget import cost_of, next_budget
-from labelcast.forecast.observed import Noise
 from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.particles import Draws
 from labelcast.forecast.posterior import Posterior, posterior
@@ -58,6 +57,9 @@ _CLEARLY = 2.0
 
 _UNUSUAL_TAU = 0.06
 """Seed noise, as sd at 100 labels, above which a series is called erratic."""
+
+_CERTAIN = 0.95
+"""Chance from which on it does not matter where the curves end."""
 
 
 def forecast(
@@ -262,10 +264,8 @@ def _at_budget(draws: Draws, found: Chances, question: Question) -> AtBudget | N
 
 def _measured(draws: Draws, n: int, question: Question) -> Array:
     """Return the score that one training run of each draw would measure at n labels, [B]."""
-    scores = question.scores.all
-    noise = scores[-1].noise if scores else Noise()
     expected = draws.at(n)
-    sd = np.sqrt(noise.variance(expected, n, draws.tau))
+    sd = np.sqrt(question.scores.noise.variance(expected, n, draws.tau))
     return np.clip(expected + lattice_normals(len(expected), 1, 7)[:, 0] * sd, 0.0, 1.0)
 
 
@@ -328,6 +328,12 @@ def _warnings(
                     f"({100 * question.level:.4g}%), as on other tasks, and the intervals include "
                     f"this uncertainty; give --{option} if you can"
                 )
+    beyond = len(known.parts) > 1 and question.horizon > LARGEST_BUDGET
+    if beyond and question.ceiling is not None and reachable < _CERTAIN:
+        warnings.append(
+            f"with a ceiling, most curves of the forecast end at {LARGEST_BUDGET:,} labels and are "
+            "flat beyond: leave --ceiling out, of the task file too, to look further"
+        )
     if not question.scores.all:
         return warnings
     warnings += _scores_warnings(known, question, reachable)

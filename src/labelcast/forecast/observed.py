@@ -141,6 +141,12 @@ class Scores:
         """The mean score at each number of labels, by rising labels."""
         return [MeanScore.of(list(there)) for _, there in groupby(self.all, key=lambda s: s.n)]
 
+    @property
+    def noise(self) -> Noise:
+        """The noise of one more score: the last known one without the noise of its seed."""
+        own = [score.noise for score in self.all if not score.noise.total]
+        return (own or [score.noise for score in self.all] or [Noise()])[-1]
+
     def largest_fall(self) -> "tuple[MeanScore, MeanScore] | None":
         """Return the two means of the largest fall that noise does not explain, if any."""
         worst, found = _FALLS, None

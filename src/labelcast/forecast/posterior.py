@@ -195,7 +195,8 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     """Return each family's draws given the scores and the ends that a question knows.
 
     For frozen models the prior has flat curves too, and neither the published gain curves nor the
-    headroom rule count: both come from fine-tuning.
+    headroom rule count: both come from fine-tuning. The published curves end at 5,000 labels: with
+    a score beyond, they do not count either.
 
     Args:
         prior: the fitted numbers.
@@ -204,7 +205,7 @@ def given_scores(prior: Prior, question: Question, *, published: bool) -> list[P
     """
     scores = question.scores
     loss, frozen = question.scale.metric == "loss", question.frozen
-    published = published and not frozen
+    published = published and not frozen and scores.most_labels <= LARGEST_BUDGET
     ends = question.zero_shot, question.ceiling
     few = FEW_IN_ORDER if len(scores.all) <= (2 if published else 3) else FEW
     part = _part(partial(_score_prior, prior, *ends, loss, frozen), scores, few)

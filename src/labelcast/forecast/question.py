@@ -251,10 +251,11 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
             "0 to 1"
         )
     with_labels = [entry for entry in given if entry.n > 0]
-    kept = [e for e in with_labels if e.sd is None or e.sd < _USELESS_SD * scale.top]
+    useless = _USELESS_SD * (scale.unit if loss else scale.top)
+    kept = [e for e in with_labels if e.sd is None or e.sd < useless]
     if len(kept) < len(with_labels):
         warnings.append(
-            f"scores with an sd of {_USELESS_SD:,.0f} or more carry no information: ignored"
+            f"scores with an sd of {useless:,.0f} or more carry no information: ignored"
         )
     assumed = size is None and sd is None and any(e.sd is None and e.size is None for e in kept)
     if assumed and not loss:

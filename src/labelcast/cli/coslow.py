@@ -8,12 +8,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from labelcast.cli.console import bar, print_json, say, suggest, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, TaskFile
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModelOrFile, TaskFile
 
 
 def coslow(
     examples: Annotated[str, Argument(help="A run folder, or a file of labelled examples.")],
-    model: OwnModel = None,
+    model: OwnModelOrFile = None,
     task: TaskFile = None,
     method: Annotated[
         str, Option(help="sketch (as in the paper), or exact (what it estimates).")

@@ -8,7 +8,8 @@ from typing import Annotated
 from typer import Argument, Option
 
 _MODEL = "smollm2 or minilm (embedded), a hub id OWNER/NAME, a folder, or a .gguf file."
-_OWN_MODEL = "The model.  [default: the run's own; smollm2 for a file]"
+_OWN_MODEL = "The model.  [default: the run's own]"
+_OWN_MODEL_OR_FILE = "The model.  [default: the run's own; smollm2 for a file]"
 _DEVICE = (
     "auto, cpu, cuda, cuda:1, ...; for score and coslow also spread: over all GPUs, and the CPU's "
     "memory if they are full."
@@ -18,6 +19,7 @@ RunFolder = Annotated[Path, Argument(help="The run folder.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 Model = Annotated[str, Option("--model", "-m", help=_MODEL)]
 OwnModel = Annotated[str | None, Option("--model", "-m", help=_OWN_MODEL)]
+OwnModelOrFile = Annotated[str | None, Option("--model", "-m", help=_OWN_MODEL_OR_FILE)]
 Device = Annotated[str, Option(help=_DEVICE)]
 Dtype = Annotated[str, Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[

@@ -59,7 +59,7 @@ def calibrate(
 
     Example: labelcast calibrate sweep --name my-model
     Example: labelcast calibrate sweep --dry-run
-    Example: labelcast calibrate sweep --probes-only --task sst2
+    Example: labelcast calibrate sweep --probes-only --task boolean_expressions
     Example: labelcast forecast run --calibration my-model.json
     """
     from labelcast.sweeps.calibrate import calibrate as calibrate_sweeps

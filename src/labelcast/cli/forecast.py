@@ -38,7 +38,7 @@ def forecast(
     Example: labelcast forecast --coslow 0.42 --calibration llama-3.1-8b-instruct --target 0.9
     Example: labelcast forecast run --target-score 0.85 --zero-shot 0.52 --ceiling 0.95
     Example: labelcast forecast --observe 0=0.52 --observe 50=0.71 --observe-size 1000
-    Example: labelcast forecast --scores scores.csv --scale 100 --target-score 85 --horizon 20000
+    Example: labelcast forecast --scores percent.csv --scale 100 --target-score 85 --horizon 20000
     """
     if run is not None and coslow is not None:
         raise InputError("give a run or --coslow, not both.")

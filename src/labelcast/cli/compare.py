@@ -24,7 +24,9 @@ def compare(
         Argument(help="Folders of sweeps or runs, each as FOLDER or NAME=FOLDER."),
     ],
     target_score: Annotated[float, Option(help="The score to reach, in units of the metric.")],
-    task: Annotated[str | None, Option("--task", help="The task, of sweeps of several.")] = None,
+    task: Annotated[
+        str | None, Option("--task", help="Which task to compare, if a sweep has several.")
+    ] = None,
     budget: Annotated[
         int | None, Option(help="Also show the score with this many labels.", min=0)
     ] = None,

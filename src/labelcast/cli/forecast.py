@@ -1,4 +1,4 @@
-"""`labelcast forecast`: the answer."""
+"""`labelcast forecast`: how many labels a task needs."""
 
 from __future__ import annotations
 

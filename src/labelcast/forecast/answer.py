@@ -1,4 +1,4 @@
-"""The answer of a forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML."""
+"""A forecast: its numbers, as JSON-ready fields, as one plain sentence, as HTML."""
 
 import math
 from collections import defaultdict
@@ -62,7 +62,7 @@ class CurveBand(NamedTuple):
 class AtBudget(NamedTuple):
     """The reverse question: the curve at a budget, and the chance that the target is met there.
 
-    Where the answer is in scores, the interval is that of a score measured there by one training
+    Where the forecast is in scores, the interval is that of a score measured there by one training
     run: it includes the noise of the training seed and of the test set.
     """
 
@@ -109,7 +109,7 @@ class End(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """How much of the answer comes from where; the three sum to 1.
+    """How much of the forecast comes from where; the three sum to 1.
 
     Of the variance that the prior leaves to the curve's mean score, the share that CoS-Low removes
     and that the observed scores remove, each averaged over which of the two comes first; `prior` is
@@ -149,10 +149,10 @@ class Forecast:
         warnings: in words.
         power_law: the paper's figure, None without CoS-Low or where no labels are needed.
         target: what was asked for.
-        answered_by: the basis of the answer: "coslow", "scores", "prior" (the published curves),
+        answered_by: the basis of the forecast: "coslow", "scores", "prior" (the published curves),
             or "zero-shot" alone where it meets the target.
         shares: how much of the answer comes from each.
-        zero_shot, ceiling: the ends of the curve, None where the answer is in gains.
+        zero_shot, ceiling: the ends of the curve, None where the forecast is in gains.
         observations: the observed scores by rising budget, each with the sd of its noise.
         horizon: the most labels that the forecast looks at.
         lower_is_better: whether scores fall as a model gets better.
@@ -181,11 +181,11 @@ class Forecast:
     plan: NextStepCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready fields: dicts, lists, numbers, strings and None."""
+        """Return the forecast as JSON-ready fields: dicts, lists, numbers, strings and None."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def sentence(self) -> str:
-        """Return the answer as one plain sentence."""
+        """Return the forecast as one plain sentence."""
         needed, level = self.labels_needed, f"{100 * self.level:.4g}%"
         if self.answered_by == ("zero-shot",):
             return f"{self.headline()}."
@@ -198,7 +198,7 @@ class Forecast:
         return f"{self.headline()} ({level}: {self._interval()}); {chance}"
 
     def headline(self) -> str:
-        """Return the answer without its interval and without a full stop."""
+        """Return the forecast without its interval and without a full stop."""
         needed, aim = self.labels_needed, self._aim()
         if self.answered_by == ("zero-shot",):
             return (
@@ -301,7 +301,7 @@ class Forecast:
         return step
 
     def budget_sentence(self) -> str:
-        """Return the answer to the reverse question as one plain sentence; empty without one."""
+        """Return the forecast at the budget as one plain sentence; empty without a budget."""
         at = self.at_budget
         if at is None:
             return ""
@@ -327,7 +327,7 @@ class Forecast:
         return f"{value:,.{self.decimals}f}"
 
     def basis(self) -> str:
-        """Return in words how much of the answer comes from where, the largest share first.
+        """Return in words how much of the forecast comes from where, the largest share first.
 
         Example: "61% scores, 22% CoS-Low, 17% prior".
         """

@@ -70,7 +70,7 @@ def forecast(
     """Forecast how many labels a task needs.
 
     Args:
-        coslow: CoS-Low of the task, -1 to 1; None answers from the observed scores alone.
+        coslow: CoS-Low of the task, -1 to 1; None forecasts from the scores alone.
         calibration: a card, the name of a shipped one, or the path of one; None takes the pooled
             card with a warning.
         options: target, observed scores, zero-shot, ceiling, horizon, costs and more: the keys of
@@ -211,7 +211,7 @@ def _on_scale(values: Array, draws: Draws, question: Question) -> tuple[float, f
 
 
 def _band(draws: Draws, n: int, question: Question) -> CurveBand:
-    """Return the curve at a budget, in the answer's unit."""
+    """Return the curve at a budget, in the forecast's unit."""
     if question.in_scores:
         return CurveBand(n, *_on_scale(draws.at(n), draws, question))
     return CurveBand(n, *_centre_and_ends(draws.gains_at(n), draws, question))
@@ -231,7 +231,7 @@ def _curve_budgets(question: Question) -> list[int]:
 
 
 def _end(values: Array, draws: Draws, question: Question) -> End | None:
-    """Return what is known of zero-shot or the ceiling, None where the answer is in gains."""
+    """Return what is known of zero-shot or the ceiling, None where the forecast is in gains."""
     if not question.in_scores:
         return None
     return End(bool(values.min() == values.max()), *_on_scale(values, draws, question))
@@ -240,7 +240,7 @@ def _end(values: Array, draws: Draws, question: Question) -> End | None:
 def score_at(draws: Draws, n: int, question: Question) -> tuple[float, float, float]:
     """Return what a training run with n labels would measure, with its interval.
 
-    Where the answer is in gains, it is the gain, without noise.
+    Where the forecast is in gains, it is the gain, without noise.
     """
     _, mean, low, high = _band(draws, n, question)
     if question.in_scores and n > 0:

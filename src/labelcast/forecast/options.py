@@ -91,9 +91,7 @@ class Options(TypedDict, total=False):
     ]
     scale: Annotated[float | None, "Largest value of a score, such as 100.  [default: 1]"]
     lower_is_better: Annotated[bool, "Scores are losses, or with --scale error rates."]
-    metric: Annotated[
-        Metric | None, "score, error or loss, where --lower-is-better does not say enough."
-    ]
+    metric: Annotated[Metric | None, "score, error or loss, if --lower-is-better is not enough."]
     level: Annotated[float, "Confidence level of the intervals.  [default: 0.9]"]
     budget: Annotated[int | None, "Ask the reverse: the score with this many labels."]
     horizon: Annotated[
@@ -106,7 +104,8 @@ class Options(TypedDict, total=False):
     value: Annotated[float | None, "What meeting the target is worth."]
     recipe: Annotated[
         str | None,
-        "The fine-tuning recipe, such as LoRA; of a run's scores only those of it count.",
+        "The fine-tuning recipe, such as LoRA; a run's scores count only if they are of this "
+        "recipe.",
     ]
     frozen: Annotated[bool, "Only a head is trained on a frozen model, as with the recipe linear."]
 

@@ -138,7 +138,7 @@ class Posterior:
     parts: tuple[Part, ...]
 
     def shares(self, *, card_is_start: bool) -> Shares:
-        """Return how much of the answer comes from where.
+        """Return how much of the forecast comes from where.
 
         Args:
             card_is_start: whether the card leaves CoS-Low out: the mean of its tasks is then the

@@ -109,7 +109,7 @@ class Question:
 
     @property
     def in_scores(self) -> bool:
-        """Whether the answer is in scores: something besides the ceiling is known as one."""
+        """Whether the forecast is in scores: something besides the ceiling is known as one."""
         return self.zero_shot is not None or bool(self.scores.all) or self.target_score is not None
 
     @classmethod

@@ -143,7 +143,7 @@ def _small_pool(run: Run) -> str:
 def forecast_run(
     run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> tuple[Forecast, tuple[str, ...]]:
-    """Forecast from a run, and save the answer in `RUN/forecast.json`.
+    """Forecast from a run, and save the forecast in `RUN/forecast.json`.
 
     Args:
         run: with `coslow.json`, unless scores are observed.

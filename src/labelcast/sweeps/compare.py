@@ -156,7 +156,7 @@ def compare(
         candidates: folders of sweeps and runs, or a mapping from names to them. A run counts once
             for each recipe and training set, a sweep once for each selector and order of stages.
         target_score: in units of the metric, above 0, at most 1.
-        task: the task to take from sweeps of several.
+        task: which task to compare, if a sweep has several.
         budget: also ask for the score with this many labels.
         level: level of the intervals.
         horizon: the most labels to consider; 5,000 by default, or four times the most labels of any

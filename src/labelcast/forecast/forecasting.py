@@ -6,7 +6,7 @@ import inspect
 import math
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
@@ -38,9 +38,6 @@ from labelcast.forecast.particles import Draws
 from labelcast.forecast.posterior import Posterior, posterior
 from labelcast.forecast.question import FROZEN, Question
 from labelcast.forecast.wording import shown
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 CONTRADICTED = 3.0
 """Sds between the AUC from CoS-Low and that from the scores at which they contradict each other."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
@@ -24,9 +24,6 @@ from labelcast.forecast.options import (
     checked_level,
     checked_number,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 _LEAST_GAIN = 1e-6
 _MOST_SCORES = 100_000

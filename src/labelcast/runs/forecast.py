@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, Unpack, cast
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
@@ -19,9 +19,6 @@ from labelcast.runs.records import CONSTRAINED, FREE, RANDOM, Asked, ModelPart, 
 from labelcast.runs.run import PATIENCE, Run
 from labelcast.selection.coslow_draws import SHARE
 from labelcast.selection.measured import beside_random
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 PUBLISHED_EXAMPLES = 32
 """Examples behind each CoS-Low that the cards were fitted to."""

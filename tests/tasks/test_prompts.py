@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.tasks.prompts import content_id, examples, flat_row
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
@@ -41,6 +41,25 @@ def test_a_rendered_record_is_not_changed() -> None:
     """Without a task `input_text` is the prompt, with its leading and trailing space."""
     (example,) = examples(source({"input_text": " p\n", "ground_truth": " a"}), need_answer=True)
     assert (example.prompt, example.answer) == (" p\n", " a")
+
+
+OPTIONAL = Task.parse(
+    "{name: t, instruction: i, answer: y, "
+    "inputs: [{field: c, label: C, optional: true}, {field: a, label: A}]}"
+)
+
+
+def test_a_record_without_an_optional_field() -> None:
+    """The field is left out, also if it is the first one; without any text the record is blank."""
+    rows = source({"c": "1", "a": "2"}, {"a": "2"}, {"a": ""}, {"c": " ", "a": None})
+    assert [one.prompt for one in examples(rows, OPTIONAL, render)] == [
+        "<i|C: 1\nA: 2>",
+        "<i|A: 2>",
+    ]
+    with pytest.warns(LabelcastWarning, match="2 of 4 records have no text"):
+        assert len(list(content_id(rows, OPTIONAL))) == 2
+    with pytest.raises(InputError, match="row 1: no field 'a'"):
+        list(examples(source({"c": ""}), OPTIONAL, render))
 
 
 def test_ids() -> None:

@@ -11,7 +11,7 @@ from labelcast.errors import InputError, LabelcastWarning
 from labelcast.tasks.conversations import Turn
 from labelcast.tasks.sources import Record, Source
 from labelcast.tasks.task import Task
-from labelcast.tasks.values import as_text, content_hash, find_field, has_field, need_field
+from labelcast.tasks.values import as_text, content_hash, field_or, has_field, need_field
 
 Render = Callable[[str, Any], str]
 """Instruction, and user text or turns, to prompt: the `render` of a model."""
@@ -144,10 +144,11 @@ def groups(
 
 def _is_blank(values: Mapping[str, object], task: Task | None) -> bool:
     """Whether every input field of a record is empty, white space or null."""
-    try:
-        found = [find_field(values, name) for name in input_names(task)]
-    except KeyError:
+    optional = () if task is None else [item.field for item in task.inputs if item.optional]
+    names = input_names(task)
+    if not all(name in optional or has_field(values, name) for name in names):
         return False  # reported where the field is read
+    found = [field_or(values, name) for name in names]
     return all(value is None or (isinstance(value, str) and not value.strip()) for value in found)
 
 

@@ -30,7 +30,6 @@ from labelcast.tasks.values import (
     Marks,
     as_text,
     field_or,
-    find_field,
     need_field,
     some,
     valid_text,
@@ -286,9 +285,10 @@ class Task(_Section):
     def user_part(self, record: Mapping[str, object], where: str) -> str | list[Turn]:
         """The user turn, or the turns of a conversation that is the only input field."""
         text = self.user_text(record, where)
-        value = find_field(record, self.inputs[0].field)
-        is_turns = len(self.inputs) == 1 and is_conversation(value)
-        return turns(value, where) if is_turns else text
+        if len(self.inputs) > 1:
+            return text
+        value = field_or(record, self.inputs[0].field)
+        return turns(value, where) if is_conversation(value) else text
 
     def input_fields(self, record: Mapping[str, object], where: str) -> dict[str, str]:
         """The text of each input field of a record."""

@@ -2,9 +2,9 @@
 
 Answers are compared in a normal form. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white
 space collapsed, quotes around it and ``. , ; : ! ?`` at the end dropped. `words` (exact match,
-token F1): `plain`, then punctuation and the English articles dropped. ROUGE-L splits the
-casefolded text into runs of letters and digits of any script, without stemming. A normal form that
-would be empty is not applied.
+token F1): `plain`, then punctuation and the English articles dropped, but not the minus sign, the
+point, the slash and the colon of a number. ROUGE-L splits the casefolded text into runs of letters
+and digits of any script, without stemming. A normal form that would be empty is not applied.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ Metric = Literal["accuracy", "exact_match", "macro_f1", "token_f1", "rouge_l"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 _QUOTES = "\"'`“”‘’«»"
 _ENDS = ".,;:!?"
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2013\u2212"), "-")
+_IN_NUMBER = re.compile(
+    r"(?<![\w.,])[-\u2010\u2013\u2212](?=[$€£¥]?\.?\d)|(?<=\d)[./:](?=\d)|(?<![\w.])\.(?=\d)"
+)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -91,10 +95,17 @@ def words(text: str) -> str:
 
     >>> words("The U.S. Army, in 1862!")
     'us army in 1862'
+    >>> words("It is -2.5.")
+    'it is -2.5'
     """
     short = plain(text)
-    letters = "".join(c for c in short if not unicodedata.category(c).startswith("P"))
-    return " ".join(w for w in letters.split() if w not in ("a", "an", "the")) or short
+    kept = {match.start() for match in _IN_NUMBER.finditer(short)}
+    letters = "".join(
+        c for n, c in enumerate(short) if n in kept or not unicodedata.category(c).startswith("P")
+    )
+    found = letters.translate(_DASHES).split()
+    # An option A is no article.
+    return " ".join([w for w in found if w not in ("a", "an", "the")] or found) or short
 
 
 class _Words:

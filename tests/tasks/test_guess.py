@@ -293,3 +293,14 @@ def test_a_second_text_field_may_be_the_answer() -> None:
     """If no field is called an answer, a note says how to name it."""
     rows = [{"source": f"text {n} is here", "body": f"another text {n}"} for n in range(9)]
     assert any("--answer" in note for note in guess(source(*rows), "t").notes)
+
+
+@pytest.mark.parametrize("choices", [["a {}", "b"], {"label": ["A", "B"], "text": ["a {}", "b"]}])
+def test_a_note_names_the_lists_that_are_left_out(choices: Any) -> None:
+    """Choices belong in the prompt of a question; an input that is named needs no note."""
+    record = {"question": "which is {}?", "choices": choices, "chat": CHAT}
+    rows = [numbered(record, n) | {"answer": "AB"[n % 2]} for n in range(20)]
+    (note,) = (note for note in guess(source(*rows), "t").notes if "Lists" in note)
+    assert "left out of the prompt: choices. If they are choices, add them under 'inputs'" in note
+    named = guess(source(*rows), "t", inputs=["question"]).notes
+    assert not any("Lists" in note for note in named)

@@ -25,7 +25,10 @@ _BETWEEN_LABELS = re.compile(r"\s*[|;,]\s*")
 
 @dataclass
 class Column:
-    """The values of one field; `fault` says why a value cannot be shown as text."""
+    """The values of one field.
+
+    `lists` counts lists and choices with their marks, `fault` says why a value is no text.
+    """
 
     values: Counter[str] = field(default_factory=Counter)
     length: int = 0
@@ -101,7 +104,7 @@ def read_table(source: Source) -> Table:
             column = table.columns.setdefault(name, Column())
             if value is None or value != value:
                 continue
-            column.lists += isinstance(value, list)
+            column.lists += isinstance(value, list) or are_choices(value)
             try:
                 text = as_text(value, f"{record.where}, field {name!r}").strip()
             except InputError as error:

@@ -14,7 +14,7 @@ from labelcast.tasks.columns import MOST_ANSWERS, Column, Table, read_table, ref
 from labelcast.tasks.metrics import METRICS, Metric
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import InputField, Task, answer_form
-from labelcast.tasks.values import as_text, find_field
+from labelcast.tasks.values import as_text, find_field, some
 
 _LONG = 5
 """Words from which an answer is a text and not the name of a class."""
@@ -76,6 +76,7 @@ def guess_task(
         _refuse_preferences(columns, source.spec)
     for given in inputs:
         _check_input(given, table, source.spec)
+    are_named = bool(inputs)
     known = _known_format(columns) if not inputs and answer is None else None
     if known:
         inputs, answer = known
@@ -97,6 +98,12 @@ def guess_task(
     names, named_by = _names_of(answer, table) if values else ({}, "")
     answers = [names.get(value, value) for value in values]
     notes.append(_decision(column, answer, len(values), named_by))
+    lists = [] if are_named else _lists(columns, answer)
+    if lists:
+        notes.append(
+            f"Lists are left out of the prompt: {some(lists)}. If they are choices, add them under "
+            "'inputs' with a label and items: letters or numbers."
+        )
     several = len(inputs) > 1
     task = Task.build(
         {
@@ -343,6 +350,15 @@ def _guess_inputs(table: Table, answer: str) -> list[str]:
     # If one field has several words, a field of single words is a code or a name.
     worded = [name for name, column in texts.items() if column.words > column.seen]
     return worded or [name for name, column in texts.items() if column.mean_length >= 2]
+
+
+def _lists(columns: Mapping[str, Column], answer: str) -> list[str]:
+    """The fields with lists, which are never guessed as inputs, without the answer's own."""
+    return [
+        name
+        for name, column in columns.items()
+        if column.lists > column.seen and not column.fault and name != answer.split(".")[0]
+    ]
 
 
 def _gives_away(name: str, answer: str, table: Table) -> bool:

@@ -304,3 +304,21 @@ def test_a_note_names_the_lists_that_are_left_out(choices: Any) -> None:
     assert "left out of the prompt: choices. If they are choices, add them under 'inputs'" in note
     named = guess(source(*rows), "t", inputs=["question"]).notes
     assert not any("Lists" in note for note in named)
+
+
+@pytest.mark.parametrize("marks", ["ABC", "_123"])
+def test_three_answers_are_options_and_no_preference_pair(marks: str) -> None:
+    """As in multiple choice, with the options as inputs; of two, the message says what to do."""
+    names = [f"answer{marks[0] * (marks[0] == '_')}{mark}" for mark in marks.strip("_")]
+    rows = [
+        {"question": f"what is number {n}?", **{name: f"the {name} is {n}" for name in names}}
+        | {"label": str(n % 3 + 1)}
+        for n in range(20)
+    ]
+    task = guess_task(source(*rows), "t")
+    assert [item.field for item in task.inputs] == ["question", *names]
+    assert (task.answer, task.answers) == ("label", ("1", "2", "3"))
+    for row in rows:
+        del row[names[-1]]
+    with pytest.raises(InputError, match="or, for multiple choice, name the fields with --input"):
+        guess(source(*rows), "t")

@@ -31,6 +31,7 @@ _NEVER_ANSWER = (*_NEVER_INPUT, "language", "lang", "locale", "country", "user",
 _SCALES = ("score", "similarity", "rating", "relevance", "label", "value")
 # Two answers of a pair that people compared: response_a and response_b, answer1 and answer2.
 _PAIRED = re.compile(r"(response|answer|completion|output|generation|model)[_ ]?[ab012]\b.*", re.I)
+_THIRD = re.compile(r"answer[_ ]?[c3]", re.I)
 # The fields of a format, its input fields and its answer; its prompts need no instruction.
 _FORMATS = (
     ({"instruction", "output"}, ("instruction", "input"), "output"),
@@ -299,7 +300,8 @@ def _refuse_preferences(columns: Mapping[str, Column], spec: str) -> None:
     roots = {name.split(".")[0].lower() for name in columns}
     found = {"chosen", "rejected"} & roots
     pairs = [name for name in columns if _PAIRED.fullmatch(name)]
-    if len(found) < 2 and len(pairs) > 1:
+    is_choice = any(map(_THIRD.fullmatch, columns))
+    if len(found) < 2 and len(pairs) > 1 and not is_choice:
         found = {*pairs}
     judged = next((c for name, c in columns.items() if name.lower() == "label"), Column())
     kind = "pairs"
@@ -308,8 +310,8 @@ def _refuse_preferences(columns: Mapping[str, Column], spec: str) -> None:
     if len(found) > 1:
         raise InputError(
             f"{spec}: preference {kind} ({', '.join(sorted(found))}). labelcast forecasts "
-            "supervised fine-tuning on one answer an example: keep the preferred answers only, or "
-            "name the fields with --input and --answer."
+            "supervised fine-tuning on one answer an example: keep the preferred answers only, or, "
+            "for multiple choice, name the fields with --input and --answer."
         )
 
 

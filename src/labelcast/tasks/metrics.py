@@ -3,8 +3,9 @@
 Answers are compared in a normal form. `plain` (accuracy, macro F1): Unicode NFKC, casefold, white
 space collapsed, quotes around it and ``. , ; : ! ?`` at the end dropped. `words` (exact match,
 token F1): `plain`, then punctuation and the English articles dropped, but not the minus sign, the
-point, the slash and the colon of a number. ROUGE-L splits the casefolded text into runs of letters
-and digits of any script, without stemming. A normal form that would be empty is not applied.
+point, the slash and the colon of a number. ROUGE-L splits NFKC, casefolded text into runs of
+letters with their combining marks and digits of any script, without stemming; a text without any
+is split at white space. A normal form that would be empty is not applied.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2013\u2212"), "-")
 _IN_NUMBER = re.compile(
     r"(?<![\w.,])[-\u2010\u2013\u2212](?=[$€£¥]?\.?\d)|(?<=\d)[./:](?=\d)|(?<![\w.])\.(?=\d)"
 )
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class _Words:
     """The tokenizer of ROUGE-L; the library's own drops every letter that is not ASCII."""
 
     def tokenize(self, text: str) -> list[str]:
-        return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+        short = unicodedata.normalize("NFKC", text).casefold()
+        kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in short)
+        return "".join(kept).split() or short.split()
 
 
 def comparison(

@@ -97,6 +97,9 @@ def test_answers_with_names() -> None:
         ("[a, a]", "listed twice"),
         ("{0: a, 1: a}", "listed twice"),
         ("{a: b, b: a}", "the name of another"),
+        ("{a: B, b: A}", "the name of another"),
+        ("{1: a, 1.0: b}", "a different value"),
+        ("{true: a, True: b}", "a different value"),
         ("yes, no", r"answers: .* is a text; write a list"),
     ],
 )

@@ -218,9 +218,11 @@ class Task(_Section):
             by_form[form] = answer
         if self.constrain and len(self.answers) < 2:
             raise ValueError("'constrain' needs two allowed answers or more")
-        if self.values and len(set(self.values)) < len(self.answers):
+        values = [answer_form(value) for value in self.values]
+        if values and len(set(values)) < len(self.answers):
             raise ValueError("'values' needs a different value for each allowed answer")
-        if any(self.answers.index(v) != n for n, v in enumerate(self.values) if v in self.answers):
+        forms = [*by_form]
+        if any(forms.index(value) != n for n, value in enumerate(values) if value in forms):
             raise ValueError("the value of one answer is the name of another")
         if self.data is not None and self.hub is not None:
             raise ValueError("both 'data' and 'hub' say where the examples come from; keep one")

@@ -11,8 +11,9 @@ import torch
 from labelled_pools import WORDS, gradients, labelled, pool_of
 from small_encoders import save_encoder
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, RunError
 from labelcast.models.encoder import Encoder
+from labelcast.models.gradient_vectors import Projection
 from labelcast.models.loading import AnyModel, LanguageModel, load_encoder
 from labelcast.selection.methods.less import Less
 from labelcast.selection.selector import select
@@ -179,3 +180,15 @@ def test_rows_of_the_targets_own_task_are_preferred(topic: int) -> None:
     values = Less().values(pool, 0)
     own = np.arange(pool.size) % 2 == topic
     assert np.median(values[own]) > values[~own].max()
+
+
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_a_gradient_that_is_not_finite_names_its_record(
+    kind: str, tiny: LanguageModel, encoder: Encoder
+) -> None:
+    """By its place in the file, whatever part of the pool is computed."""
+    lm = tiny if kind == "causal" else encoder
+    trained = subject(lm, labelled(WORDS), ("yes", "no"), TRAINING, 0)
+    how = Projection(64, direction=lambda name, g: g / 0)
+    with pytest.raises(RunError, match=r"^line 6 \(id 5\): its gradient is not finite"):
+        trained.vectors([5, 2], how)

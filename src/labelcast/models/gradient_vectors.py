@@ -41,6 +41,7 @@ class Projection:
         batch_size: examples at once; None chooses a number for the device.
         direction: applied to each layer's gradients before the projection.
         progress: called with the number of examples done.
+        name: what an example is called in messages, by its position.
     """
 
     size: int | None = SIZE
@@ -48,6 +49,7 @@ class Projection:
     batch_size: int | None = None
     direction: Direction | None = None
     progress: Progress = lambda done: None
+    name: Callable[[int], str] = lambda row: f"example {row + 1}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class _Projected(Contraction):
 
     def __init__(self, layers: Mapping[str, Layer], count: int, how: Projection):
         self.size, self.seed, self.direction = how.size, how.seed, how.direction
+        self.name = how.name
         self.places: dict[str, tuple[Tensor, Tensor]] = {}
         self.starts: dict[str, int] = {}
         total = 0
@@ -194,7 +197,7 @@ class _Projected(Contraction):
         wrong = (~torch.isfinite(self.squares)).nonzero().flatten().tolist()
         if wrong:
             raise RunError(
-                f"example {wrong[0] + 1}: its gradient is not finite. Leave it out, or try --dtype "
+                f"{self.name(wrong[0])}: its gradient is not finite. Leave it out, or try --dtype "
                 "float32."
             )
         return GradientVectors(self.values.numpy(), self.squares.sqrt().numpy())

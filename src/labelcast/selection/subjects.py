@@ -6,6 +6,7 @@ Shapes: N examples, D numbers of a vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -36,7 +37,7 @@ class Subject(Trainable, Protocol):
     """What can be trained, and gives vectors of its examples' gradients."""
 
     def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
-        """Vectors of the gradients of some examples, [n,D]."""
+        """Vectors of the gradients of some examples, [n,D]; an error names the record."""
 
 
 def subject(
@@ -58,7 +59,8 @@ class _Answers:
     def __init__(
         self, lm: LanguageModel, examples: Sequence[Example], settings: WarmUp, seed: int
     ) -> None:
-        self.lm, self.pairs = lm, encoded(lm, examples, end=end_of_turn(lm))
+        self.lm, self.examples = lm, examples
+        self.pairs = encoded(lm, examples, end=end_of_turn(lm))
         width = lm.model.config.get_text_config().hidden_size
         self.adapters = _adapters(attention_layers(linear_layers(lm)), width, settings, seed)
 
@@ -80,7 +82,7 @@ class _Answers:
     def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
         pairs = [self.pairs[row] for row in rows]
         with self.adapters.attached():
-            return gradient_vectors(self.lm, pairs, self.layers(), how)
+            return gradient_vectors(self.lm, pairs, self.layers(), _named(how, self.examples, rows))
 
 
 class _Texts:
@@ -99,9 +101,10 @@ class _Texts:
         for example, answer in zip(examples, given, strict=True):
             if answer not in lm.answers:
                 raise InputError(
-                    f"{example.where} (id {example.id}): its answer {answer[:40]!r} is not one of "
+                    f"{_name(example)}: its answer {answer[:40]!r} is not one of "
                     f"the task's, {', '.join(lm.answers)[:200]}."
                 )
+        self.examples = examples
         self.lm, self.padding = lm, lm.tokenizer.pad_token_id or 0
         self.tokens = lm.tokens(example.prompt for example in examples)
         self.answers = [lm.answers.index(answer) for answer in given]
@@ -123,8 +126,18 @@ class _Texts:
 
     def vectors(self, rows: Sequence[int], how: Projection) -> GradientVectors:
         tokens, answers = [self.tokens[row] for row in rows], [self.answers[row] for row in rows]
+        how = _named(how, self.examples, rows)
         with self.adapters.attached():
             return classifier_vectors(self.model, tokens, answers, self.layers(), how, self.padding)
+
+
+def _name(example: Example) -> str:
+    return f"{example.where} (id {example.id})"
+
+
+def _named(how: Projection, examples: Sequence[Example], rows: Sequence[int]) -> Projection:
+    """The same projection, whose messages name the record of some rows."""
+    return replace(how, name=lambda place: _name(examples[rows[place]]))
 
 
 def _adapters(layers: dict[str, Layer], width: int, settings: WarmUp, seed: int) -> Adapters:

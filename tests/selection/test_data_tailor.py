@@ -10,6 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from selection.small_selection import vectors
 from small_encoders import save_encoder
 
+from labelcast.errors import InputError
 from labelcast.models.causal import LanguageModel
 from labelcast.models.loading import AnyModel, load_encoder
 from labelcast.selection import clusters
@@ -69,6 +70,22 @@ def test_a_tasks_quota_is_its_size_times_its_squared_share() -> None:
     method = DataTailor(entropy=np.arange(60.0), largest=largest)
     found = select(method, Pool(embeddings=clustered(60), task_ids=names), 9)
     assert (found.positions < 20).sum() == 1
+
+
+def test_given_values_belong_to_the_complete_pool() -> None:
+    """After some were chosen, the rest has the values that it has as a pool of its own."""
+    rows, entropy = clustered(30), np.random.default_rng(1).random(30)
+    rest = np.setdiff1d(np.arange(30), [0, 1, 7])
+    own = DataTailor(entropy=entropy[rest], largest=entropy[rest])
+    expected = select(own, Pool(embeddings=rows[rest]), 5)
+    method = DataTailor(entropy=entropy, largest=entropy)
+    found = select(method, Pool(embeddings=rows, chosen=[0, 1, 7]), 5)
+    assert found.positions.tolist() == rest[expected.positions].tolist()
+    inner = Pool(embeddings=rows).part([*range(1, 30)]).part((rest[1:] - 1).tolist())
+    assert inner.origin.tolist() == rest[1:].tolist()
+    for wrong in (entropy[:29], entropy[:, None]):
+        with pytest.raises(InputError, match=r"entropy has the shape .* pool's 30 examples"):
+            select(DataTailor(entropy=wrong, largest=entropy), Pool(embeddings=rows), 5)
 
 
 def test_the_order_of_the_pool_changes_nothing() -> None:

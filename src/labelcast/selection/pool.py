@@ -96,6 +96,9 @@ class Pool:
         allowed: the answers to decode along; empty for free decoding.
         chosen: the positions of examples that were chosen before, which are not chosen again.
         store: keeps computed signals.
+        origin: the position of each example in the pool that this one is a part of, or in itself,
+            [N].
+        origin_size: the number of examples of that pool.
     """
 
     def __init__(
@@ -136,7 +139,8 @@ class Pool:
             raise InputError("pool: no example is given.")
         if len(set(lengths.values())) != 1:
             raise InputError(f"pool: one value per example is needed, but there are {lengths}.")
-        self.size = next(iter(lengths.values()))
+        self.size = self.origin_size = next(iter(lengths.values()))
+        self.origin = np.arange(self.size)
 
     @cached_property
     def tasks(self) -> list[NDArray[np.int64]]:
@@ -285,6 +289,7 @@ class _SubPool(Pool):
             store=pool.store,
         )
         self._pool, self._rows = pool, rows
+        self.origin, self.origin_size = pool.origin[rows], pool.origin_size
 
     @cached_property
     def model_key(self) -> tuple[str, str, str]:

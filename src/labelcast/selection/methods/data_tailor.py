@@ -55,7 +55,8 @@ class DataTailor:
     scaled up. The published method clusters raw states; here vectors have length 1.
 
     Args:
-        entropy: I of each example, [N]; None computes it with the model.
+        entropy: I of each example, [N]; None computes it with the model. For a part of a pool too,
+            N are the examples of the complete pool.
         largest: the largest singular share of each example, [N] in (0, 1]; given with `entropy`.
 
     Source: DataTailor (repository Yuqifan1117/DataTailor).
@@ -74,12 +75,17 @@ class DataTailor:
         )
 
     def select(self, pool: Pool, n: int, seed: int) -> Selection:
-        """Choose n examples; see `Selector`."""
+        """Choose n examples; see `Selector`.
+
+        Raises:
+            InputError: `entropy` or `largest` has another length than the pool.
+        """
         if self.entropy is None or self.largest is None:
             found = spectra(pool)
             entropy, largest = found["entropy"], found["largest"]
         else:
-            entropy, largest = np.asarray(self.entropy), np.asarray(self.largest)
+            entropy = _given("entropy", self.entropy, pool)
+            largest = _given("largest", self.largest, pool)
         entropy = entropy.astype(np.float64)
         turns = np.ones(pool.size)
         if pool.examples:
@@ -112,6 +118,21 @@ class DataTailor:
         found_rows = np.concatenate(chosen)
         best = found_rows[np.argsort(-values[found_rows], kind="stable")]
         return Selection(best, values[best])
+
+
+def _given(name: str, values: ArrayLike, pool: Pool) -> NDArray[np.float64]:
+    """The given values of the pool's examples, [N].
+
+    Raises:
+        InputError: there is not one for each example of the complete pool.
+    """
+    found = np.asarray(values, np.float64)
+    if found.shape != (pool.origin_size,):
+        raise InputError(
+            f"data-tailor: {name} has the shape {found.shape}, but one value for each of the "
+            f"pool's {pool.origin_size} examples is needed."
+        )
+    return found[pool.origin]
 
 
 def spectra(pool: Pool) -> Arrays:

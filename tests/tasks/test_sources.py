@@ -291,6 +291,19 @@ def test_the_questions_of_squad(tmp_path: Path) -> None:
     assert (found[0]["context"], found[0]["answers"]) == ("a b", {"text": ["a"]})
 
 
+@pytest.mark.parametrize("paragraphs", [["a", "b"], "a b", [{"text": "a"}], None, 7])
+def test_other_records_with_paragraphs_are_read_as_they_are(
+    paragraphs: Any, tmp_path: Path
+) -> None:
+    """Only lists of questions make a SQuAD file; a question may have null for its answers."""
+    rows = [{"paragraphs": paragraphs, "label": "x"}, {"label": "y"}]
+    (tmp_path / "rows.json").write_text(json.dumps({"data": rows}))
+    assert values(tmp_path / "rows.json") == rows
+    asked = {"paragraphs": [{"context": "a", "qas": [{"question": "b?", "answers": None}]}]}
+    (tmp_path / "rows.json").write_text(json.dumps({"data": [asked]}))
+    assert [row["answers"] for row in values(tmp_path / "rows.json")] == [{"text": []}]
+
+
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_standard_input(

@@ -137,7 +137,7 @@ def _only_array(content: object, path: Path) -> list[Any]:
     arrays = {k: v for k, v in found if isinstance(v, list) and v and isinstance(v[0], dict)}
     if "data" in arrays or len(arrays) == 1:
         records = arrays.get("data") or next(iter(arrays.values()))
-        return _questions(records) if "paragraphs" in records[0] else records
+        return _questions(records) if all(map(_is_article, records)) else records
     if isinstance(content, dict) and content and not arrays:
         return [content]
     names = ", ".join(repr(key) for key in arrays)
@@ -147,14 +147,25 @@ def _only_array(content: object, path: Path) -> list[Any]:
     )
 
 
+def _is_article(record: object) -> bool:
+    """Whether it is an article of a SQuAD file: paragraphs with lists of questions."""
+    paragraphs = record.get("paragraphs") if isinstance(record, dict) else None
+    return isinstance(paragraphs, list) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("qas"), list)
+        and all(isinstance(asked, dict) for asked in one["qas"])
+        for one in paragraphs
+    )
+
+
 def _questions(articles: list[Any]) -> list[dict[str, Any]]:
     """The questions of a SQuAD file, which has them inside the paragraphs of articles."""
     return [
         {"id": one.get("id"), "context": paragraph.get("context"), "question": one.get("question")}
-        | {"answers": {"text": [answer.get("text") for answer in one.get("answers", [])]}}
+        | {"answers": {"text": [answer.get("text") for answer in one.get("answers") or []]}}
         for article in articles
         for paragraph in article["paragraphs"]
-        for one in paragraph.get("qas", [])
+        for one in paragraph["qas"]
     ]
 
 

@@ -280,6 +280,27 @@ def test_an_object_with_several_arrays_is_refused(tmp_path: Path) -> None:
         values(tmp_path / "rows.json")
 
 
+def test_a_conversation_in_a_json_file_is_one_record(tmp_path: Path) -> None:
+    """Its turns are no records, also with another list beside them; under `data` they are."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    for record in ({"messages": turns}, {"prompt": turns[:1], "completion": turns[1:]}):
+        for more in ({}, {"tools": [{"name": "c"}]}):
+            (tmp_path / "rows.json").write_text(json.dumps(record | more))
+            assert values(tmp_path / "rows.json") == [record | more]
+    (tmp_path / "rows.json").write_text(json.dumps({"data": turns}))
+    assert values(tmp_path / "rows.json") == turns
+
+
+def test_a_list_for_each_column_is_refused(tmp_path: Path) -> None:
+    """It would be one record; a record with lists of different lengths, or with a text, is one."""
+    (tmp_path / "rows.json").write_text('{"text": ["a", "b"], "label": ["x", "y"]}')
+    with pytest.raises(InputError, match=r"rows\.json: a list for each column\. Write one object"):
+        values(tmp_path / "rows.json")
+    for row in ({"text": "a", "options": ["x", "y"]}, {"a": ["x"], "b": ["x", "y"]}, {"a": ["x"]}):
+        (tmp_path / "rows.json").write_text(json.dumps(row))
+        assert values(tmp_path / "rows.json") == [row]
+
+
 def test_the_questions_of_squad(tmp_path: Path) -> None:
     """Nested in paragraphs of articles, they are records with their context."""
     asked = {"id": "7", "question": "what?", "answers": [{"text": "a", "answer_start": 0}]}

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from labelcast.errors import InputError, LabelcastWarning, brief
 from labelcast.files.untrusted import refuse_special
+from labelcast.tasks.conversations import is_conversation
 
 FORMATS = (
     "JSON (.jsonl, .json), CSV (.csv, .tsv), Parquet (.parquet), Arrow (.arrow), Excel (.xlsx), "
@@ -135,10 +136,14 @@ def _only_array(content: object, path: Path) -> list[Any]:
     """The records of an object that has them under one key, such as ``data``."""
     found = content.items() if isinstance(content, dict) else ()
     arrays = {k: v for k, v in found if isinstance(v, list) and v and isinstance(v[0], dict)}
-    if "data" in arrays or len(arrays) == 1:
+    is_chat = any(is_conversation(v) for k, v in found if k != "data")
+    if "data" in arrays or (len(arrays) == 1 and not is_chat):
         records = arrays.get("data") or next(iter(arrays.values()))
         return _questions(records) if all(map(_is_article, records)) else records
-    if isinstance(content, dict) and content and not arrays:
+    if isinstance(content, dict) and content and (is_chat or not arrays):
+        lengths = {len(v) if isinstance(v, list) else 1 for v in content.values()}
+        if not arrays and len(lengths) == 1 and max(lengths) > 1:
+            raise InputError(f"{path.name}: a list for each column. Write one object a record.")
         return [content]
     names = ", ".join(repr(key) for key in arrays)
     raise InputError(

@@ -205,6 +205,13 @@ def test_csv_as_spreadsheets_write_it(
     assert values(tmp_path / f"rows.{ending}") == ROW
 
 
+def test_spaces_around_names_and_on_a_line_of_their_own(tmp_path: Path) -> None:
+    """The names of columns have none, and a line of spaces is no record."""
+    (tmp_path / "rows.csv").write_text("text, label\na, x\n  \nb,y\n ")
+    rows = [{"text": "a", "label": " x"}, {"text": "b", "label": "y"}]
+    assert values(tmp_path / "rows.csv") == rows
+
+
 def test_windows_1252(tmp_path: Path) -> None:
     """A file that is not Unicode is read as Windows-1252, with one warning."""
     write_delimited(tmp_path / "rows.csv", ",", "cp1252")

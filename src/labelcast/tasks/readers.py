@@ -194,9 +194,11 @@ def _read_csv(path: Path) -> Places:
     with _open_text(path, encoding) as stream:
         rows = csv.reader(stream, strict=True, delimiter=delimiter)
         try:
-            header = next(rows, None) or []
+            header = [name.strip() for name in next(rows, None) or []]
             _check_header(header, f"{path.name} line 1")
             for row in rows:
+                if len(row) == 1 < len(header) and not row[0].strip():
+                    continue
                 if row and len(row) != len(header):
                     raise InputError(
                         f"{path.name} line {rows.line_num}: {len(row)} values, but the header has "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from small_training import TASK, fresh, load, made_examples, records, save_model
+from small_training import TASK, fresh, load, made_examples, records, save_model, unlabelled
 
 from labelcast.errors import InputError
 from labelcast.models.loading import LanguageModel
@@ -66,6 +67,18 @@ def test_losses_equal_the_published_formulas(lm: LanguageModel) -> None:
     losses = choice_losses(logits[predicts_answer(targets)], targets, batch["targets"].shape[:2])
     expected = [naive(lm, e) for e in found]
     assert losses.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_a_step_counts_its_examples(lm: LanguageModel, tmp_path: Path, count: int) -> None:
+    """The trainer divides by their number, so the loss is their mean, also for one alone."""
+    parts = [choices(lm, made_examples(lm, records(8)), 99)] * 2
+    trainer = TFewBackend.trainer(fresh(lm), parts, unlabelled(T_FEW), tmp_path)
+    batch = collate_choices(parts[0].rows[:count])
+    items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
+    assert items == count
+    loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=items).item()
+    assert loss == pytest.approx(trainer.compute_loss(trainer.model, batch).item())
 
 
 def test_a_training_learns(lm: LanguageModel) -> None:

@@ -22,7 +22,7 @@ from labelcast.tasks.prompts import Example
 from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.recipe import Recipe
-from labelcast.training.sequences import Sequences, check_lengths, collate, encode
+from labelcast.training.sequences import IGNORED, Sequences, check_lengths, collate, encode
 from labelcast.training.splits import Budget
 from labelcast.training.steady import SteadyTrainer
 from labelcast.training.trainer import (
@@ -109,15 +109,18 @@ def choices(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> 
 
 
 def collate_choices(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """A batch: tokens, mask and `targets` (labels of tokens), [N,K,S] each, and `labels` [N].
+    """A batch: tokens, mask and `targets` (labels of tokens), [N,K,S] each, and `labels` [N,2].
 
-    The labels are positions of the right answers, 0; the trainer counts examples by them.
+    The trainer counts examples by the labels: one per row, behind a column that it leaves out for
+    language models because their loss predicts the next token.
     """
     flat = collate([one for row in rows for one in row["choices"]])
     shape = (len(rows), len(rows[0]["choices"]), -1)
     found = {name: values.view(shape) for name, values in flat.items()}
     found["targets"] = found["labels"]
-    return found | {"labels": torch.zeros(len(rows), dtype=torch.long)}
+    labels = torch.full((len(rows), 2), IGNORED)
+    labels[:, 1] = 0
+    return found | {"labels": labels}
 
 
 class ChoiceTrainer(SteadyTrainer):

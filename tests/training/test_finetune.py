@@ -28,11 +28,11 @@ from labelcast.models import choices
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
+from labelcast.training.backend import TRAINED, FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, evaluate
 from labelcast.training.finetune import CausalBackend
-from labelcast.training.recipe import Recipe
+from labelcast.training.recipe import FULL, Recipe
 from labelcast.training.sequences import IGNORED, collate, encode, end_of_turn
 from labelcast.training.splits import Budget
 from labelcast.training.trainer import make_trainer
@@ -166,6 +166,22 @@ def test_logits_are_computed_only_for_the_answers(
     assert len(answers[1]) == len(everywhere[1]) > 0
     for one, other in zip(answers[1], everywhere[1], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_keeps_the_small_steps(
+    folder: Path, lm: LanguageModel, examples: list[Example]
+) -> None:
+    """Asked for, it is for computing; in it, weights would be as before the published steps."""
+    placement, recipe = Placement("cpu", "bfloat16"), FULL.model_copy(update={"max_steps": 3})
+    loaded = CausalBackend().load(str(folder), recipe, placement)
+    assert str(loaded.dtype) == f"torch.float32 ({TRAINED})"
+    tuned = fine_tune(loaded, examples[:40], examples[40:50], recipe, seed=1, placement=placement)
+    before = lm.model.state_dict()
+    assert all((w != before[name]).any() for name, w in weights(tuned).items())
+    CausalBackend().score(tuned.lm, examples[60:64], replace(EXACT, placement=placement))
+    assert {weight.dtype for weight in tuned.lm.model.parameters()} == {torch.bfloat16}
+    with pytest.raises(InputError, match=r"--dtype float16: .* Use --dtype bfloat16"):
+        CausalBackend().load(str(folder), recipe, Placement("cpu", "float16"))
 
 
 def test_bfloat16_changes_the_loss_little(

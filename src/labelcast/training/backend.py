@@ -25,6 +25,9 @@ from labelcast.training.splits import Budget
 if TYPE_CHECKING:
     from labelcast.training.evaluate import Evaluation, Scoring
 
+TRAINED = "trained weights keep small steps"
+"""Why trained weights are in float32."""
+
 OnStep = Callable[[int, int, float | None], None]
 """Called after each step with steps taken, the maximum, and the last validation loss."""
 
@@ -34,7 +37,7 @@ class Placement:
     """Where and in which precision a model is trained and scored."""
 
     device: str = "auto"
-    dtype: str = "auto"  # of weights and computing; ``auto`` lets the backend choose
+    dtype: str = "auto"  # of frozen weights and computing; ``auto`` lets the backend choose
     processes: int = 1  # that train, one per GPU
     cache: str | None = None  # folder for vectors of texts that do not change in training
     # Not compared: a model that is loaded for one training also serves the next one.
@@ -45,7 +48,8 @@ class Placement:
         """Whether training computes in bfloat16."""
         from labelcast.models.choices import choose_device, trains_in_bf16
 
-        return self.dtype == "auto" and trains_in_bf16(choose_device(self.device).value)
+        auto = self.dtype == "auto" and trains_in_bf16(choose_device(self.device).value)
+        return auto or self.dtype == "bfloat16"
 
 
 @dataclass
@@ -178,6 +182,19 @@ def check_recipe(recipe: Recipe, model: str) -> str:
             "Use --recipe full or linear."
         )
     return place
+
+
+def trained_dtype(recipe: Recipe, dtype: str) -> str:
+    """The dtype of weights that are trained where `dtype` is asked for.
+
+    Raises InputError for float16.
+    """
+    if dtype == "float16":
+        raise InputError(
+            f"--dtype float16: recipe {recipe.name!r} trains all weights, and in float16 they lose "
+            "small steps. Use --dtype bfloat16, which keeps the weights in float32, or float32."
+        )
+    return "float32" if dtype in ("auto", "bfloat16") else dtype
 
 
 def recipe_for(spec: str | Path | Recipe, model: str) -> Recipe:

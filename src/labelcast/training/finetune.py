@@ -29,7 +29,14 @@ from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf1
 from labelcast.models.loading import LanguageModel, load_model
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, Fit, Placement, TrainingLog
+from labelcast.training.backend import (
+    TRAINED,
+    FineTuned,
+    Fit,
+    Placement,
+    TrainingLog,
+    trained_dtype,
+)
 from labelcast.training.checkpoints import Keeper, identity_of, last_checkpoint, prepare_folder
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
 from labelcast.training.memory import (
@@ -70,16 +77,17 @@ class CausalBackend:
     ) -> LanguageModel:
         """Load a model in the dtype to train it in; see `Backend`.
 
-        Trained weights are in float32, which keeps small steps; frozen weights under adapters are
-        in bfloat16 if the device has instructions for it. What several processes will train is
-        returned as an `outline`.
+        Trained weights are in float32, which keeps small steps, also if bfloat16 is asked for;
+        frozen weights under adapters are in bfloat16 if the device has instructions for it. What
+        several processes will train is returned as an `outline`.
         """
         device = choose_device(placement.device)
         dtype, why = placement.dtype, ""
         if dtype == "auto" and recipe.adapters is not None and computes_bf16(device.value):
             dtype, why = "bfloat16", "frozen weights under adapters"
-        elif dtype == "auto" and train:
-            dtype, why = "float32", "trained weights keep small steps"
+        elif train and (dtype == "auto" or recipe.adapters is None):
+            dtype = trained_dtype(recipe, dtype)
+            why = TRAINED if dtype != placement.dtype else ""
         if train:
             micro_batch(recipe, placement.processes)  # refuses processes that do not divide a step
             lm = outline(model, device, dtype)
@@ -96,7 +104,7 @@ class CausalBackend:
         """Fine-tune on the labels of a budget; see `Backend`.
 
         With the dtype ``auto`` the trainer computes in bfloat16 on GPUs and CPUs that have
-        instructions for it.
+        instructions for it, with ``bfloat16`` on any.
 
         Source: paper, section on fine-tuning (recipe `FULL`).
         """
@@ -138,17 +146,19 @@ class CausalBackend:
         return FineTuned(replace(lm, model=unpatched(model)), log)
 
     def score(self, lm: LanguageModel, test: Sequence[Example], scoring: Scoring) -> Evaluation:
-        """Score a model, in bfloat16 where the device has instructions for it; see `Backend`."""
+        """Score a model, in bfloat16 if asked for or if a GPU computes in it; see `Backend`."""
         placement = scoring.placement
         device = choose_device(placement.device)
         # Quantised weights stay as they are, on the device where they were loaded.
         if not is_quantised(lm):
-            if placement.dtype == "auto" and computes_bf16(device.value):
+            asked = placement.dtype == "bfloat16"
+            if asked or (placement.dtype == "auto" and computes_bf16(device.value)):
                 # Before they are moved, and only the parameters: the position buffers must stay
                 # in float32.
                 for weight in lm.model.parameters():
                     weight.data = weight.data.to(torch.bfloat16)
-                lm = replace(lm, dtype=Choice(torch.bfloat16, "answers are scored in it on a GPU"))
+                why = "asked for" if asked else "answers are scored in it on a GPU"
+                lm = replace(lm, dtype=Choice(torch.bfloat16, why))
             if placement.processes == 1 or not device.value.startswith("cuda"):
                 lm.model.to(device.value)
             elif getattr(lm.model, "hf_device_map", None) is None:

@@ -61,6 +61,21 @@ def test_full_fine_tuning_learns_and_keeps_the_best_step(lm: Encoder) -> None:
     assert not any(weight.requires_grad for weight in tuned.lm.model.parameters())
 
 
+def test_bfloat16_keeps_the_small_steps(tmp_path: Path) -> None:
+    """It is for computing: the weights are in float32, and every step of 1e-5 changes them."""
+    folder, placement = str(save_encoder(tmp_path / "bert")), Placement("cpu", "bfloat16")
+    lm = EncoderBackend().load(folder, QUICK, placement).for_answers(TASK.answers)
+    assert lm.dtype.value == torch.float32
+    before = copy.deepcopy(lm.model.state_dict())
+    labels, _ = parts(60)
+    recipe = QUICK.model_copy(update={"max_steps": 2, "learning_rate": 1e-5})
+    after = EncoderBackend().fit(lm, Fit(labels, recipe, 1, placement)).lm.model.state_dict()
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert (after[name] != before[name]).all()
+    with pytest.raises(InputError, match="--dtype float16"):
+        EncoderBackend().load(folder, QUICK, Placement("cpu", "float16"))
+
+
 def test_step_0_is_zero_shot(tmp_path: Path) -> None:
     """A sentence encoder's head starts as the cosine with the answers' names."""
     folder = save_encoder(tmp_path / "bert", sentence=True)

@@ -40,6 +40,20 @@ def test_it_computes_what_padding_does(tmp_path: Path, mode: Literal["mean", "cl
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [Classifier, PackedClassifier])
+def test_the_head_may_have_another_dtype(tmp_path: Path, kind: type[Classifier]) -> None:
+    """A head in float32 on an encoder in 16 bits, and both under autocast."""
+    body = load_encoder(str(save_encoder(tmp_path / "model")), device="cpu").model
+    batch = padded([[5, 6, 7], [8, 9]], 0)
+    exact = kind(body, Pooling(), nn.Linear(32, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        near = exact(**batch)["logits"].float()
+    torch.testing.assert_close(near, exact(**batch)["logits"], rtol=0.1, atol=0.1)
+    half = kind(body.to(torch.bfloat16), Pooling(), exact.head)(**batch)["logits"]
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, near, rtol=0.1, atol=0.1)
+
+
 @pytest.mark.parametrize(("family", "packs"), [("Bert", True), ("Roberta", False)])
 def test_only_bert_packs(tmp_path: Path, family: str, packs: bool) -> None:
     body = load_encoder(str(save_encoder(tmp_path / family, family)), device="cpu").model

@@ -72,7 +72,12 @@ class Classifier(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """Logits of the allowed answers, as transformers' trainer expects them."""
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return {"logits": self.head(self.pooling(states, attention_mask))}
+        return {"logits": self.classify(states, attention_mask)}
+
+    def classify(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Logits [N,K] from states [N,S,F], which may have another dtype than the head."""
+        logits: Tensor = self.head(self.pooling(states, mask).to(self.head.weight.dtype))
+        return logits
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json
+from labelcast.models.choices import Choice
 from labelcast.models.encoder import Classifier, Encoder, padded
 from labelcast.models.loading import load_encoder
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import FineTuned, Fit, Placement
+from labelcast.training.backend import TRAINED, FineTuned, Fit, Placement, trained_dtype
 from labelcast.training.checkpoints import identity_of
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate, summarise
 from labelcast.training.finetune import run_trainer, save_files
@@ -47,10 +48,15 @@ class EncoderBackend:
     def load(
         self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
     ) -> Encoder:
-        """Load an encoder in float32; see `Backend`."""
+        """Load an encoder in float32, also if bfloat16 is asked for; see `Backend`."""
         if placement.processes > 1:
             raise InputError(f"model {model}: an encoder trains on one GPU. Use --gpus-per-job 1.")
-        return load_encoder(model, device=placement.device, dtype=placement.dtype)
+        # Also for scoring without training, so that all scores compare.
+        dtype = trained_dtype(recipe, placement.dtype)
+        lm = load_encoder(model, device=placement.device, dtype=dtype)
+        if placement.dtype in ("auto", dtype):
+            return lm
+        return replace(lm, dtype=Choice(lm.dtype.value, TRAINED))
 
     def fit(self, lm: Encoder, fit: Fit) -> FineTuned:
         """Fine-tune on the labels of a budget; see `Backend`.

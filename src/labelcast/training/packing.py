@@ -41,9 +41,10 @@ class PackedClassifier(Classifier):
                 attention_mask=(text[part, None] == text[part])[None, None],
             ).last_hidden_state[0]
             parts.append(states)
-        padded = tokens.new_zeros(*input_ids.shape, tokens.shape[-1])
-        padded[inside] = torch.cat(parts)
-        return {"logits": self.head(self.pooling(padded, attention_mask))}
+        packed = torch.cat(parts)
+        padded = packed.new_zeros(*input_ids.shape, packed.shape[-1])
+        padded[inside] = packed
+        return {"logits": self.classify(padded, attention_mask)}
 
 
 def packs(lengths: list[int]) -> list[slice]:

@@ -112,6 +112,15 @@ def test_identical_prompts_give_identical_answers(tiny: LanguageModel) -> None:
     assert found[0].tokens == published.confidence(tiny, prompts[0], 6).tokens
 
 
+def test_the_tokenizers_end_token_ends_an_answer_too(tmp_path: Path) -> None:
+    """Beside those of the generation config, since training adds it there."""
+    lm = load_llama(tmp_path)
+    lm.model.generation_config.eos_token_id = 7
+    assert end_tokens(lm) == {7, lm.tokenizer.eos_token_id}
+    lm.model.generation_config.eos_token_id = [7, 8]
+    assert end_tokens(lm) == {7, 8, lm.tokenizer.eos_token_id}
+
+
 def test_a_model_without_end_tokens_answers_in_full(tiny: LanguageModel) -> None:
     """Only the limit ends the answer."""
     config = tiny.model.generation_config

@@ -268,10 +268,12 @@ def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def end_tokens(lm: TorchModel) -> frozenset[int]:
-    """The tokens that end an answer, from the model's generation config or its tokenizer."""
+    """The tokens that end an answer, from the model's generation config and its tokenizer."""
     ends = lm.model.generation_config.eos_token_id
-    ends = lm.tokenizer.eos_token_id if ends is None else ends
-    return frozenset([ends] if isinstance(ends, int) else ends or ())
+    own = lm.tokenizer.eos_token_id
+    # Training adds the tokenizer's to the config, so without it a model would end differently
+    # before and after.
+    return frozenset([ends] if isinstance(ends, int) else ends or ()) | ({own} - {None})
 
 
 def _empty_cache(lm: TorchModel, rows: int, capacity: int, prefix: Prefix | None = None) -> Cache:

@@ -238,6 +238,14 @@ def test_a_template_always_gets_the_same_date(tmp_path: Path) -> None:
     assert lm.render("Sort.", "b a") == f"26 Jul 2024|2024-07-26|26 Jul 2024|{rest}"
 
 
+@pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
+def test_a_reasoning_model_answers_without_thinking(tmp_path: Path, switch: str) -> None:
+    """Where its template has a switch, under either name, also if thinking is the default."""
+    asks = f"{{% if {switch} is not defined or {switch} %}}<think>{{% endif %}}"
+    lm = load_llama(tmp_path, template=TEMPLATE + asks)
+    assert "<think>" not in lm.render("I", "text")
+
+
 def test_a_template_that_fails_names_the_model(tmp_path: Path) -> None:
     """The template's own message is shown, without a traceback."""
     lm = load_llama(tmp_path, template="{{ raise_exception('never works') }}")

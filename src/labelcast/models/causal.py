@@ -126,7 +126,8 @@ class LanguageModel:
         """Turns, each with `role` and `content`, as the chat template writes them.
 
         `answering` adds the beginning of the model's answer. A template that asks for the date
-        (Llama 3.2's does) always gets the same day, so that runs on different days are equal.
+        (Llama 3.2's does) always gets the same day, so that runs on different days are equal. A
+        reasoning model is asked to answer without thinking.
         """
         try:
             text = self.tokenizer.apply_chat_template(
@@ -134,6 +135,9 @@ class LanguageModel:
                 chat_template=_with_fixed_date(self.tokenizer.get_chat_template()),
                 tokenize=False,
                 add_generation_prompt=answering,
+                # Qwen3 and SmolLM3 read the first, DeepSeek V3.1 and Granite the second.
+                enable_thinking=False,
+                thinking=False,
             )
         except Exception as error:  # a template may do anything that its sandbox allows
             fault = brief(error)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from families import FAMILIES, load_family
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoding import encode_pair, encode_prompt, shared_prefix
 from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
 from labelcast.models.loading import LanguageModel
@@ -91,5 +91,14 @@ def test_what_has_no_likelihood_is_refused(tiny: LanguageModel) -> None:
         answer_log_likelihoods(tiny, [long], ["x"])
     with pytest.raises(InputError, match=r"text 2: .* empty"):
         mean_hidden_states(tiny, ["a", ""])
-    with pytest.raises(InputError, match=r"text 1: .* tokens long"):
-        mean_hidden_states(tiny, [long])
+
+
+def test_a_text_that_is_too_long_is_cut(tiny: LanguageModel) -> None:
+    """To the last tokens that the model reads, with one warning for all of them."""
+    end = "x " * tiny.context
+    kept = tiny.tokenizer.decode(encode_prompt(tiny.tokenizer, end)[-tiny.context :])
+    with pytest.warns(LabelcastWarning, match="2 of 3 texts are cut to their last 256") as seen:
+        found = mean_hidden_states(tiny, ["b", f"a{end}", f"c{end}"])
+    assert len(seen) == 1
+    wanted = [mean_state(tiny, text) for text in ("b", kept, kept)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)

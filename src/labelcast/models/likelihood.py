@@ -5,6 +5,7 @@ Shapes: N texts, F features of a token.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded, by_length, encode_pair, encode_prompt
 from labelcast.models.memory import Halving
@@ -124,6 +125,9 @@ def mean_hidden_states(
 ) -> NDArray[np.float32]:
     """Return the mean over tokens of the last hidden states of each text.
 
+    A text longer than the model's context is cut, with a `LabelcastWarning`: a language model keeps
+    its last tokens, an encoder its first.
+
     Args:
         lm: the model.
         texts: rendered for it, N of them, none empty.
@@ -134,7 +138,7 @@ def mean_hidden_states(
         One vector per text, [N,F], after the model's last norm.
 
     Raises:
-        InputError: a text is empty, or longer than the model's context.
+        InputError: a text is empty.
     """
     return lm.embed(texts, batch_size=batch_size, progress=progress)
 
@@ -148,7 +152,14 @@ def embed(
     for number, sequence in enumerate(tokens, 1):
         if not sequence:
             raise InputError(f"text {number}: it is empty, so it has no tokens to average.")
-    _check_lengths(lm, tokens)
+    if long := sum(len(sequence) > lm.context for sequence in tokens):
+        warnings.warn(
+            f"model {lm.name}: {long:,} of {len(tokens):,} texts are cut to their last "
+            f"{lm.context:,} tokens, the most that it reads.",
+            LabelcastWarning,
+            stacklevel=3,
+        )
+        tokens = [sequence[-lm.context :] for sequence in tokens]
     found = np.zeros((len(tokens), lm.model.config.get_text_config().hidden_size), np.float32)
     decoder = lm.model.get_decoder()
     start = shared_length(lm, tokens) if tokens else 0

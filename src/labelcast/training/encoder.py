@@ -65,10 +65,10 @@ class EncoderBackend:
         mean something to the model it starts at random.
         """
         recipe, labels = fit.recipe, fit.labels
-        length = min(lm.context, recipe.max_length)
+        lm = within(lm, recipe)
         parts: list[list[dict[str, Any]]] = [
             [
-                {"input_ids": tokens[:length], "labels": lm.answers.index(str(example.answer))}
+                {"input_ids": tokens, "labels": lm.answers.index(str(example.answer))}
                 for tokens, example in zip(lm.tokens(e.prompt for e in part), part, strict=True)
             ]
             for part in (labels.train, labels.validation)
@@ -119,6 +119,12 @@ class EncoderBackend:
             save_head(lm.head, lm.answers, work)
 
         save_files(folder, write)
+
+
+def within(lm: Encoder, recipe: Recipe) -> Encoder:
+    """The encoder as it trains and is then scored: it cuts texts off at `max_length` tokens."""
+    length = min(lm.context, recipe.max_length)
+    return replace(lm, pooling=replace(lm.pooling, max_length=length))
 
 
 def answer_loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:

@@ -81,7 +81,8 @@ class Recipe(BaseModel):
         patience: measurements in a row without a better one after which training stops.
         validation_share: fraction of the budget that is held out for early stopping, at most 0.5.
         validation_limit: the most labels that are held out; None for no limit.
-        max_length: a sequence of this many tokens or more is left out.
+        max_length: a sequence of this many tokens or more is left out; an encoder cuts texts off
+            at this many, special tokens included.
         micro_batch: sequences at once on one device; None means the complete batch.
         gradient_checkpointing: compute activations twice to save memory.
         lora: sizes of the adapters.

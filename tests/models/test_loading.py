@@ -118,6 +118,13 @@ def encoder_decoder(folder: Path) -> str:
     return str(save(folder, BartModel(config), words))
 
 
+def pictures(folder: Path) -> str:
+    """A folder of a model that also sees, which transformers loads by another class."""
+    path = save_llama(folder) / "config.json"
+    path.write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    return str(folder)
+
+
 def false_gguf(folder: Path) -> str:
     """A .gguf file that is not GGUF."""
     path = folder / "model.gguf"
@@ -167,6 +174,7 @@ def some_file(folder: Path) -> str:
         (unknown_type, "nothing-like-it|cannot be loaded"),
         (not_quantised, "not as bitsandbytes writes them"),
         (encoder_decoder, r"an encoder and a decoder \(type bart\).*--observe"),
+        (pictures, "its type qwen2_5_vl is neither a causal language model nor an encoder"),
         (false_gguf, "does not begin with GGUF"),
         (cut_gguf, "GGUF"),
         (gguf_of_long_words, "not a readable GGUF file"),

@@ -8,7 +8,7 @@ No remote code is run and no pickle is read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -277,7 +277,19 @@ def _config(spec: str, folder: str) -> Any:
     with _load_faults(spec):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     check_config(spec, config)
+    if not is_encoder(config) and config.model_type not in _causal_types():
+        raise InputError(
+            f"model {spec}: its type {config.model_type} is neither a causal language model nor an "
+            "encoder that labelcast runs."
+        )
     return config
+
+
+def _causal_types() -> Container[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    types: Container[str] = CAUSAL
+    return types
 
 
 def _tokenizer(spec: str, folder: str, config: Any) -> Any:

@@ -7,8 +7,10 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from labelcast.errors import InputError
-from labelcast.models.encoding import encode_pair, encode_prompt, shared_prefix
+from labelcast.models.constrained import AnswerTrie
+from labelcast.models.encoding import encode_pair, encode_prompt, encoded, shared_prefix
 from labelcast.models.loading import LanguageModel
+from labelcast.tasks.prompts import Example
 
 WORDS = tokenizer()
 TEXT = st.text("abcdthe :1\nXYZ", min_size=1, max_size=20)
@@ -60,6 +62,17 @@ def test_shared_prefix_is_the_longest_that_leaves_one_token(sequences: list[list
     assert len({tuple(s[:length]) for s in sequences}) == 1
     if length + 1 < min(map(len, sequences)):
         assert len({tuple(s[: length + 1]) for s in sequences}) > 1
+
+
+def test_an_answer_without_tokens_is_named(tiny: LanguageModel) -> None:
+    """The message is about the answer, and not about the prompt, which has tokens."""
+    pair = encode_pair(tiny.tokenizer, "a prompt", "é")
+    assert (pair.prompt, pair.answer_length) == (encode_prompt(WORDS, "a prompt"), 0)
+    example = Example("1", 0, "line 1", {}, "a prompt", "é", "1")
+    with pytest.raises(InputError, match=r"line 1 .*the answer is empty"):
+        encoded(tiny, [example])
+    with pytest.raises(InputError, match="the answer 'é' has no tokens"):
+        AnswerTrie.of(tiny, "a prompt", ["yes", "é"], frozenset({1}))
 
 
 def test_no_sequences_share_nothing() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from labelcast.errors import InputError
 from labelcast.models.encoding import encode_pair
 from labelcast.models.protocols import TorchModel
 
@@ -57,8 +58,17 @@ class AnswerTrie:
     def of(
         cls, lm: TorchModel, prompt: str, answers: Sequence[str], ends: frozenset[int]
     ) -> AnswerTrie:
-        """The trie of some answers, tokenized as they follow a rendered prompt."""
+        """The trie of some answers, tokenized as they follow a rendered prompt.
+
+        Raises InputError for an answer without tokens.
+        """
         pairs = {answer: encode_pair(lm.tokenizer, prompt, answer) for answer in answers}
+        for answer, pair in pairs.items():
+            if not pair.answer_length:
+                raise InputError(
+                    f"model {lm.name}: the answer {answer!r} has no tokens, so it cannot be given. "
+                    "Give it another name in the task file."
+                )
         return cls({a: pair.tokens[len(pair.prompt) :] for a, pair in pairs.items()}, ends)
 
     def options(self, node: _Node) -> list[int]:

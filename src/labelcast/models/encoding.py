@@ -25,7 +25,7 @@ class Encoded:
     @property
     def prompt(self) -> list[int]:
         """The tokens of the prompt."""
-        return self.tokens[: -self.answer_length]
+        return self.tokens[: len(self.tokens) - self.answer_length]
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:

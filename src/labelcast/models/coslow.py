@@ -97,7 +97,8 @@ def cos_low(
         seed: seed of the first sketch; each further one adds 1.
         seeds: how many sketches, in one pass.
         batch_size: None chooses one for the device. It changes no value beyond rounding.
-        progress: called with the number of examples done.
+        progress: called with the number of examples done. ``exact`` may run them several times and
+            counts the last time only.
 
     Raises:
         InputError: fewer than two examples, an example longer than the context, an empty answer,

@@ -239,8 +239,10 @@ class _Stored(_Sketch):
             g = torch.stack([sums.pop(row) for row in seen])
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
-            g /= scale.clamp(min=torch.finfo(g.dtype).tiny)[:, None, None]
-            self.stored[name][:, seen] = self.grouped(g.half()).cpu()
+            # In float32, which holds the scale of every float16 gradient.
+            scale = scale.clamp(min=torch.finfo(torch.float32).tiny)
+            scaled = g.float().div_(scale[:, None, None])
+            self.stored[name][:, seen] = self.grouped(scaled.half()).cpu()
             self.scales[name][seen] = scale.to("cpu", torch.float32)
 
     def gram(self) -> Gram:
@@ -261,6 +263,7 @@ def exact_gram(
 
     Here G = d^T h is the full gradient of a layer's weight. Inputs and output gradients are kept
     for as many layers as fit into `memory` (bytes); for the other layers the batches run again.
+    The last of these passes reports progress.
     """
     layers = linear_layers(lm)
     count = len(pairs)
@@ -269,17 +272,21 @@ def exact_gram(
     costs = count_costs(lm, layers, pairs, 0)
     plan = plan_batches(lm, costs, gpu_rooms(lm), pairs, batch_size)
     halving = Halving()
-    for group in _passes(layers, pairs, memory, plan.batches):
+    passes = _passes(layers, pairs, memory, plan.batches)
+    for number, group in enumerate(passes, 1):
         chosen = {name: layers[name] for name in group}
         factors = _Factors(chosen, count)
-        size = run_batches(
-            lm, pairs, chosen, factors, plan=plan, halving=halving, progress=progress
-        )
+        done = progress if number == len(passes) else _unreported
+        size = run_batches(lm, pairs, chosen, factors, plan=plan, halving=halving, progress=done)
         held = max(held, factors.held_bytes())
         for name in group:
             found[name] = _exact_layer(*factors.take(name))
     by_layer = torch.stack([found[name] for name in layers])[:, None]  # [L,1,N,N]
     return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, size)
+
+
+def _unreported(done: int) -> None:
+    """Progress of a pass that is not the last: its examples run again."""
 
 
 class _Factors(Contraction):

@@ -95,6 +95,12 @@ def test_the_config_says_what_a_model_is(tmp_path: Path) -> None:
         load_encoder(str(tmp_path / "decoder"), device="cpu")
 
 
+def test_an_encoder_is_not_spread(tmp_path: Path) -> None:
+    """The message says what to use instead."""
+    with pytest.raises(InputError, match=r"an encoder runs on one device\. Use --device auto"):
+        load_any(str(save_encoder(tmp_path / "model")), device="spread")
+
+
 def test_an_encoder_needs_allowed_answers(tmp_path: Path) -> None:
     """The message says how to add them."""
     lm = load_encoder(str(save_encoder(tmp_path / "model")), device="cpu")

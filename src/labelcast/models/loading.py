@@ -139,6 +139,8 @@ def is_encoder(config: Any) -> bool:
 
 
 def _load_encoder(spec: str, folder: str, config: Any, device: str, dtype: str) -> Encoder:
+    if device == SPREAD:
+        raise InputError(f"model {spec}: an encoder runs on one device. Use --device auto.")
     chosen, kind = choose_device(device), _encoder_dtype(dtype)
     if Path(folder).is_dir():
         check_fits(spec, count_numbers(spec, Path(folder)), kind.value, chosen.value)

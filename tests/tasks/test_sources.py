@@ -212,6 +212,24 @@ def test_spaces_around_names_and_on_a_line_of_their_own(tmp_path: Path) -> None:
     assert values(tmp_path / "rows.csv") == rows
 
 
+def test_quotes_in_a_tsv_without_quoting_are_text(tmp_path: Path) -> None:
+    """As in the files of GLUE: no rows are joined; values in quotes are still unquoted."""
+    path = tmp_path / "rows.tsv"
+    path.write_text('text\tlabel\n"A b\t1\nfoo bar"\t0\n"Good" he said\t1\n')
+    assert [row["text"] for row in values(path)] == ['"A b', 'foo bar"', '"Good" he said']
+    path.write_text('text\tlabel\n"A b"\t1\n"two\nlines"\t0\n')
+    assert [row["text"] for row in values(path)] == ["A b", "two\nlines"]
+
+
+def test_the_line_that_names_the_delimiter_to_excel_is_skipped(tmp_path: Path) -> None:
+    """It is no header, and errors still name the line of the file."""
+    (tmp_path / "rows.csv").write_text("sep=;\ntext;label\nhello;1\n")
+    assert values(tmp_path / "rows.csv") == [{"text": "hello", "label": "1"}]
+    (tmp_path / "rows.csv").write_text("sep=;\ntext;label\nhello;1\na;b;c\n")
+    with pytest.raises(InputError, match="line 4: 3 values"):
+        values(tmp_path / "rows.csv")
+
+
 def test_windows_1252(tmp_path: Path) -> None:
     """A file that is not Unicode is read as Windows-1252, with one warning."""
     write_delimited(tmp_path / "rows.csv", ",", "cp1252")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from labelcast.errors import InputError, LabelcastWarning, brief
 from labelcast.files.untrusted import refuse_special
@@ -33,6 +33,7 @@ _SNIFFED = 20
 """Rows that decide which character separates the columns of a CSV file."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a path has lost the second slash
 _DELIMITERS = ",;\t"
+_EXCELS_OWN = re.compile(r'"?sep=.?"?\s*')  # a first line for Excel alone
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _FIRST_BYTES = {
@@ -191,23 +192,45 @@ def _read_csv(path: Path) -> Places:
     csv.field_size_limit(_LONGEST_FIELD)
     encoding = _csv_encoding(path, path.stat().st_mtime_ns)
     delimiter = _delimiter(path, encoding)
+    unquoted = delimiter == "\t" and _quotes_are_text(path, encoding)
+    lines = _csv_lines(path, encoding)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if unquoted else csv.QUOTE_MINIMAL
+    rows = csv.reader(lines, strict=True, delimiter=delimiter, quoting=quoting)
+    try:
+        header = [name.strip() for name in next(filter(None, rows), [])]
+        _check_header(header, f"{path.name} line {max(rows.line_num, 1)}")
+        for row in rows:
+            if len(row) == 1 < len(header) and not row[0].strip():
+                continue
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"{path.name} line {rows.line_num}: {len(row)} values, but the header has "
+                    f"{len(header)}. Quote a value that contains {_named(delimiter)}."
+                )
+            if row:
+                yield f"line {rows.line_num}", dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path.name} line {rows.line_num}: not valid CSV: {error}.") from None
+
+
+def _csv_lines(path: Path, encoding: str) -> Iterator[str]:
+    """The lines of a CSV file; one that names the delimiter to Excel comes out empty."""
     with _open_text(path, encoding) as stream:
-        rows = csv.reader(stream, strict=True, delimiter=delimiter)
-        try:
-            header = [name.strip() for name in next(rows, None) or []]
-            _check_header(header, f"{path.name} line 1")
-            for row in rows:
-                if len(row) == 1 < len(header) and not row[0].strip():
-                    continue
-                if row and len(row) != len(header):
-                    raise InputError(
-                        f"{path.name} line {rows.line_num}: {len(row)} values, but the header has "
-                        f"{len(header)}. Quote a value that contains {_named(delimiter)}."
-                    )
-                if row:
-                    yield f"line {rows.line_num}", dict(zip(header, row, strict=True))
-        except csv.Error as error:
-            raise InputError(f"{path.name} line {rows.line_num}: not valid CSV: {error}.") from None
+        first = stream.readline()
+        yield "\n" if _EXCELS_OWN.fullmatch(first) else first
+        yield from stream
+
+
+def _quotes_are_text(path: Path, encoding: str) -> bool:
+    """Whether every line of a TSV fits the header, and with quotes around values fewer rows do."""
+    tabs = [line.count("\t") for line in _csv_lines(path, encoding) if line.strip("\r\n")]
+    if len(set(tabs)) != 1:
+        return False
+    try:
+        rows = csv.reader(_csv_lines(path, encoding), strict=True, delimiter="\t")
+        return sum(1 for row in rows if row) < len(tabs)
+    except csv.Error:
+        return True
 
 
 def _named(delimiter: str) -> str:
@@ -239,12 +262,12 @@ def _delimiter(path: Path, encoding: str) -> str:
     """The character that gives the first rows several columns, the same number in each."""
     found = []
     for delimiter in _DELIMITERS:
-        with _open_text(path, encoding) as stream:
-            try:
-                rows = list(islice(csv.reader(stream, delimiter=delimiter), _SNIFFED))
-            except csv.Error:
-                continue
-        sizes = {len(row) for row in rows if row}
+        read = csv.reader(_csv_lines(path, encoding), delimiter=delimiter)
+        try:
+            rows = list(islice(filter(None, read), _SNIFFED))
+        except csv.Error:
+            continue
+        sizes = {len(row) for row in rows}
         if rows and len(rows[0]) > 1:
             found.append((len(sizes) == 1, len(rows[0]), delimiter))
     return max(found, key=lambda one: one[:2])[2] if found else ","

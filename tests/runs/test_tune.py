@@ -200,6 +200,19 @@ def test_a_saved_model_that_was_edited_is_kept(tmp_path: Path, lm: LanguageModel
         assert (kept / "config.json").read_text() == saved
 
 
+def test_a_users_file_stays_after_force(tmp_path: Path, lm: LanguageModel) -> None:
+    """`force` does not make it one of the model's files, which the next save deletes."""
+    run, kept = make_run(tmp_path, lm), tmp_path / "kept"
+    kept.mkdir()
+    (kept / "thesis.tex").write_text("mine")
+    tune(run, 0, model=lm, recipe=SHORT, keep=kept, force=True)
+    assert "model.safetensors" in json.loads((kept / "labelcast.json").read_text())["files"]
+    with pytest.raises(InputError, match=r"thesis.tex was not saved by labelcast"):
+        tune(run, 0, model=lm, recipe=SHORT, keep=kept)
+    tune(run, 0, model=lm, recipe=SHORT, keep=kept, force=True)
+    assert (kept / "thesis.tex").read_text() == "mine"
+
+
 def test_a_set_that_a_method_chose(tmp_path: Path, lm: LanguageModel) -> None:
     """It is used by its name, or if only it has enough labels; the score records it."""
     run = make_run(tmp_path, lm)

@@ -149,8 +149,13 @@ def tune(
             # First, so that the same command may finish a save that was interrupted.
             saved = {"run": str(run.path), "budget": budget, "seed": seed}
             write_json(keep / _SAVED, saved)
+            before = _stamps(keep)
             backend.save(lm, keep)
-            write_json(keep / _SAVED, saved | {"files": _digests(keep)})
+            now = _stamps(keep)
+            # Not the user's own files, which the next save would delete.
+            written = {name for name in now if now[name] != before.get(name)}
+            files = {name: of for name, of in _digests(keep).items() if name in written}
+            write_json(keep / _SAVED, saved | {"files": files})
         # Only now: after a kill while scoring, the training need not be repeated.
         rmtree(folder, ignore_errors=True)
     return result
@@ -211,13 +216,17 @@ def _remove_saved(folder: Path) -> None:
 def _digests(folder: Path) -> dict[str, str]:
     """The digests of the files below a folder with a saved model, by name."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != _SAVED:
-            with path.open("rb") as stream:
-                found[str(path.relative_to(folder))] = hashlib.file_digest(
-                    stream, "sha256"
-                ).hexdigest()[:16]
+    for name in _stamps(folder):
+        with (folder / name).open("rb") as stream:
+            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     return found
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """The inode and the time of change of the same files, which differ once one is written."""
+    paths = sorted(path for path in folder.rglob("*") if path.name != _SAVED and path.is_file())
+    stats = {str(path.relative_to(folder)): path.stat() for path in paths}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 def _key(score: TunedScore) -> tuple[object, ...]:

@@ -42,6 +42,8 @@ def test_tune_after_label(place: Place) -> None:
     zero = labelcast("tune", run, "--budget", 0, *recipe, "--json")
     assert zero.status == 0, zero.err
     assert zero.json["observation"]["budget"] == 0
+    asked = ("--level", 0.8, "--observe", "50=0.7")
+    assert labelcast("forecast", run, *asked).status == 0
     tuned = labelcast("tune", run, "--budget", 12, *recipe, "--json", "--ceiling", 1.0)
     assert tuned.status == 0, tuned.err
     assert tuned.json["observation"]["test_size"] == 10
@@ -49,6 +51,7 @@ def test_tune_after_label(place: Place) -> None:
     assert tuned.json["forecast"] is not None, tuned.json["no_forecast"]
     kept = [json.loads(line) for line in (run / "observations.jsonl").read_text().splitlines()]
     assert [row["budget"] for row in kept] == [0, 12]
-    again = labelcast("forecast", run, "--ceiling", 1.0, "--json")
+    assert tuned.json["forecast"]["level"] == 0.8
+    again = labelcast("forecast", run, "--ceiling", 1.0, *asked, "--json")
     assert again.status == 0, again.err
     assert again.json["labels_needed"] == tuned.json["forecast"]["labels_needed"]

@@ -14,7 +14,7 @@ from labelcast.files.json_files import read_json, write_json, write_jsonl
 from labelcast.forecast import forecast
 from labelcast.forecast.calibration import by_name
 from labelcast.forecast.options import Observed
-from labelcast.runs.forecast import answer_run, forecast_run, last_asked
+from labelcast.runs.forecast import answer_run, asked_again, forecast_run, last_asked
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.selection.measured import measured
@@ -213,6 +213,23 @@ def test_a_forecast_is_repeated_with_every_option(tmp_path: Path) -> None:
     )
     assert answer.plan is not None
     assert answer_run(run, **last_asked(run)).forecast == answer
+
+
+def test_tuning_asks_what_was_asked(tmp_path: Path) -> None:
+    """Options given now, the recipe and the score that are measured now come first."""
+    run = made(tmp_path)
+    assert asked_again(run, 50, {"target": None}) == {}
+    kept: dict[str, Any] = {"level": 0.8, "label_cost": 0.5}
+    forecast_run(run, target_score=0.8, zero_shot=0.4, recipe="LoRA", **kept)
+    assert asked_again(run, 50, {"ceiling": 0.9}) == kept | {
+        "target_score": 0.8,
+        "zero_shot": 0.4,
+        "ceiling": 0.9,
+    }
+    found = asked_again(run, 0, {"target": 0.7})
+    assert found == kept | {"target": 0.7, "recipe": "LoRA"}
+    forecast_run(run, observations=[(0, 0.4), (50, 0.6)])
+    assert asked_again(run, 0, {})["observations"] == [[50, 0.6]]
 
 
 def test_a_small_pool_is_a_warning(tmp_path: Path) -> None:

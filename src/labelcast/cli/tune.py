@@ -10,6 +10,7 @@ from typer import Option
 from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, ReportTo, RunFolder
 from labelcast.errors import InputError
+from labelcast.forecast.options import RunOptions
 
 
 def tune(
@@ -36,12 +37,16 @@ def tune(
         bool, Option("--force", help="Let --keep-model replace files that it did not save.")
     ] = False,
     target: Annotated[
-        float | None, Option(help="Target of the new forecast.  [default: 0.9]")
+        float | None, Option(help="Target of the new forecast.  [default: the last forecast's]")
     ] = None,
     ceiling: Annotated[
-        float | None, Option(help="Best possible score.  [default: the task's]")
+        float | None,
+        Option(help="Best possible score.  [default: the last forecast's, or the task's]"),
     ] = None,
-    calibration: Annotated[str | None, Option(help="A shipped card or a card's file.")] = None,
+    calibration: Annotated[
+        str | None,
+        Option(help="A shipped card or a card's file.  [default: the last forecast's]"),
+    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
     ] = False,
@@ -53,6 +58,8 @@ def tune(
 ) -> None:
     """Fine-tune on a run's labels, score on its test set, forecast again.
 
+    The new forecast asks what the run's last one asked, such as its target score and prices.
+
     It uses the first labels of a training set (labelcast label RUN --more N), and the test set
     (labelcast label RUN --test N). If it is interrupted, run the same command to resume.
 
@@ -61,7 +68,7 @@ def tune(
     """
     from labelcast.cli.forecast import show
     from labelcast.models.choices import refuse_spread
-    from labelcast.runs.forecast import check_asked, forecast_run
+    from labelcast.runs.forecast import asked_again, check_asked, forecast_run
     from labelcast.runs.label_store import labelled_examples
     from labelcast.runs.run import Run
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
@@ -77,7 +84,9 @@ def tune(
     train_set = check_labels(opened, budget, train_set)
     if keep is not None:
         check_keep(keep, force=force)
-    check_asked(target=target, ceiling=ceiling, calibration=calibration)
+    given: RunOptions = {"target": target, "ceiling": ceiling, "calibration": calibration}
+    asked = asked_again(opened, budget, given)
+    check_asked(**asked)
     with waiting(f"Loading {model or opened.model.name}"):
         train = bool(budget)
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
@@ -114,9 +123,7 @@ def tune(
     found: tuple[str, ...] = ()
     fault, answer = None, None
     try:
-        answer, found = forecast_run(
-            opened, calibration=calibration, target=target, ceiling=ceiling
-        )
+        answer, found = forecast_run(opened, **asked)
     except InputError as error:
         fault = str(error)
     if as_json:

@@ -168,9 +168,12 @@ def forecast_run(
     return found.forecast, found.found
 
 
-def check_asked(*, calibration: str | None, **options: Unpack[Options]) -> None:
+def check_asked(
+    *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
+) -> None:
     """Refuse a wrong option, before anything is measured for a forecast with it."""
-    by_name(calibration or POOLED)
+    if not isinstance(calibration, Calibration):
+        by_name(calibration or POOLED)
     Question.of(**options)
 
 
@@ -191,6 +194,22 @@ def last_asked(run: Run) -> RunOptions:
             f"{run.path}` again."
         ) from None
     return cast("RunOptions", options)
+
+
+def asked_again(run: Run, budget: int, given: RunOptions) -> RunOptions:
+    """The options of the run's last forecast, for one after tuning with a budget.
+
+    Those in `given` that are not None come first. The recipe is the one that is tuned with, and
+    for a budget of 0 the score without labels is the one that is measured.
+    """
+    given = cast("RunOptions", {key: value for key, value in given.items() if value is not None})
+    over = {"recipe", "frozen"} if budget else {"zero_shot"}
+    over |= {"target_score"} if "target" in given else set()
+    last = last_asked(run)
+    kept = {name: value for name, value in last.items() if name not in over}
+    if not budget and (scores := last.get("observations")):
+        kept["observations"] = [entry for entry in scores if entry[0] != 0]
+    return cast("RunOptions", kept | given)
 
 
 def card_asked(calibration: Calibration | str | Path | None) -> str | None:

@@ -183,6 +183,25 @@ def test_a_kill_between_two_files_loses_no_answer(tmp_path: Path) -> None:
     assert on_disk(run) == {}
 
 
+def test_a_step_is_undone_by_its_own_labeller(tmp_path: Path) -> None:
+    """Also after another example was labelled elsewhere, but not if this one was."""
+    session, other = (LabelSession(run_in(tmp_path)) for _ in range(2))
+    one, two, *_ = session.snapshot().items
+    blank = LabelEntry().version
+    step = session.label(one.id, "yes", seen=blank).made
+    other.label(two.id, "no", seen=blank)
+    now, item = session.undo(step)
+    assert item is not None and (item.id, item.entry) == (one.id, LabelEntry())
+    assert now.item(two.id).entry.answer == "no"
+    now = session.label(one.id, "yes", seen=blank)
+    for answer in ("no", "yes"):
+        other.label(one.id, answer, seen=other.snapshot().item(one.id).entry.version)
+        with pytest.raises(ChangedMeanwhile):
+            session.undo(now.made)
+    same = session.label(one.id, "yes", seen=now.item(one.id).entry.version)
+    assert same.made is None
+
+
 def test_what_comes_next(tmp_path: Path) -> None:
     """Open examples first, from the start again; then skipped ones further on; then nothing."""
     session = LabelSession(run_in(tmp_path))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from pydantic import ConfigDict, Field
@@ -112,11 +112,15 @@ class SetCounts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state on disk: the items set by set, and the change that undo would revert, if any."""
+    """The state on disk: the items set by set, and the change that undo would revert, if any.
+
+    `made` is the step of the change that this is the result of, None if nothing changed.
+    """
 
     items: tuple[LabelItem, ...]
     sets: tuple[ExampleSet, ...]
     undo: LabelChange | None
+    made: str | None = None
 
     def item(self, example: str) -> LabelItem:
         """The item with an id."""
@@ -199,20 +203,26 @@ class LabelSession:
         return self._change(example, seen, 0.0, {"note": as_text(note, "the note").strip()})
 
     def undo(self, step: str | None = None) -> tuple[Snapshot, LabelItem | None]:
-        """Undo the last change whose result is still there; with `step`, only if it is that one.
+        """Undo the last change whose result is still there; with `step`, that one.
 
         Returns the new state and the reverted example, None if there is nothing to undo.
+
+        Raises:
+            ChangedMeanwhile: the example has changed since that step.
+            RunError: as `label`.
         """
         with self.run.locked(wait=PATIENCE):
-            now = self.snapshot()
+            now, changes = self.snapshot(), self._changes()
             last = now.undo
-            if step is not None and (last is None or last.step != step):
-                raise ChangedMeanwhile(None)
+            if step is not None:
+                of = {change.id for change in changes if change.step == step}
+                last = _undoable([change for change in changes if change.id in of], now.items)
+                if last is None or last.step != step:
+                    raise ChangedMeanwhile(None)
             if last is None:
                 return now, None
             self._write(now.item(last.id), last.before, 0.0)
             # Later changes of the same example are void; those of other examples may be valid.
-            changes = self._changes()
             place = [change.step for change in changes].index(last.step)
             valid = [c for n, c in enumerate(changes) if n < place or c.id != last.id]
             self._save_changes(valid)
@@ -240,13 +250,14 @@ class LabelSession:
             item = self.snapshot().item(example)
             if item.entry.version != seen:
                 raise ChangedMeanwhile(item)
-            after = item.entry.model_copy(update=changes)
+            after, made = item.entry.model_copy(update=changes), None
             if after != item.entry:
                 # Saved first, so that whatever else reaches the disk can be undone.
                 change = LabelChange(id=example, before=item.entry, after=after)
                 self._save_changes([*self._changes(), change])
+                made = change.step
             self._write(item, after, seconds)
-            return self.snapshot()
+            return replace(self.snapshot(), made=made)
 
     def _write(self, item: LabelItem, after: LabelEntry, seconds: float) -> None:
         """Save a new entry of an item, the answer first."""

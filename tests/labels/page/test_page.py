@@ -197,6 +197,24 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         assert quiet(heard), heard
 
 
+def test_undo_leaves_the_answers_of_others(chromium: Any, tmp_path: Path) -> None:
+    """A window undoes what it did itself, and nothing that is done elsewhere meanwhile."""
+    run = plain_run(tmp_path, 4)
+    session = LabelSession(run)
+    first, _, third, _ = session.snapshot().items
+    session.label(first.id, "returns", seen=first.entry.version)
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        started(page, server.link)
+        press(page, "1")
+        session.label(third.id, "account", seen=third.entry.version)
+        page.reload()
+        page.wait_for_selector("#answers > *")
+        press(page, "u")
+        assert on_disk(run) == ["returns", "account"]
+        assert title(page).startswith("Example 2")
+        assert page.is_disabled("#actions [data-key=u]")
+
+
 @pytest.mark.slow
 def test_a_phone(chromium: Any, tmp_path: Path) -> None:
     """By touch: nothing is wider than the window, and every button is large enough."""

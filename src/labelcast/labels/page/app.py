@@ -279,6 +279,7 @@ def _changed(now: Snapshot, example: str) -> Json:
     return _overview(now) | {
         "item": _details(now.item(example)),
         "next": following.id if following else None,
+        "step": now.made,
     }
 
 

@@ -7,6 +7,7 @@ import { byId, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
 import { draft, keep } from "./drafts.js";
 import { showProgress, titleOf } from "./progress.js";
 import { showResult } from "./result.js";
+import { forgetStep, madeStep, startSteps, stepToUndo } from "./steps.js";
 
 // Milliseconds between two refreshes, without and with a running job.
 const [SLOW, FAST] = [4000, 700];
@@ -141,7 +142,7 @@ const ACTIONS = [
 
 function showActions() {
   const place = state.items.findIndex((one) => one.id === item.id);
-  const off = { b: place === 0, u: state.undo === null, m: item.set === "test" };
+  const off = { b: place === 0, u: stepToUndo(state.undo) === null, m: item.set === "test" };
   const focused = document.activeElement?.closest?.("#actions button")?.dataset.key;
   fill(byId("actions"), ...ACTIONS.filter(({ key }) => key !== "m" || !off.m).map(({ key, name, act, title }) => {
     const button = keyButton(name, key, {
@@ -166,6 +167,7 @@ async function change(path, body) {
   byId("example").removeAttribute("aria-busy");
   if (response.status === 200) {
     if (response.data.items) state = { ...state, ...response.data };
+    if (response.data.step) madeStep(response.data.step);
     return response.data;
   }
   if (response.status === 409) return conflict(response.data, body);
@@ -207,9 +209,11 @@ async function unsure() {
 }
 
 async function undo() {
-  if (!state.undo) return;
-  const done = await change("/api/undo", { step: state.undo });
+  const step = stepToUndo(state.undo);
+  if (!step) return;
+  const done = await change("/api/undo", { step });
   if (!done) return;
+  forgetStep(step, done.undo);
   say(done.item ? "Undone." : "There is nothing to undo.");
   if (done.item) show(done.item);
 }
@@ -265,6 +269,7 @@ async function showModel() {
 
 /** The example was changed elsewhere: shows its current state and asks which answer to keep. */
 function conflict(data, body) {
+  if (body.step) forgetStep(body.step, null);
   if (!data.item || data.item.id !== item?.id) {
     say("Changed in the meantime; nothing was done.");
     refresh();
@@ -368,6 +373,7 @@ async function start() {
   // A Map: an answer may be called `constructor`.
   task = { ...given.data, meanings: new Map(Object.entries(given.data.meanings)) };
   state = now.data;
+  startSteps(task.run, state.undo);
   const lines = task.instruction.split("\n").length;
   byId("instruction").hidden = !task.instruction;
   const roomy = window.matchMedia("(min-width: 34rem)").matches;

@@ -197,6 +197,19 @@ def test_two_windows(chromium: Any, tmp_path: Path) -> None:
         assert quiet(heard), heard
 
 
+@pytest.mark.slow
+def test_an_answer_of_one_digit_is_its_own_key(chromium: Any, tmp_path: Path) -> None:
+    """The others get the digits that are left."""
+    rows = [{"text": f"text {n}"} for n in range(4)]
+    run = run_of(tmp_path, rows, 3, Task.build(PLAIN | {"answers": ["0", "1", "unclear"]}))
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        started(page, server.link)
+        assert page.locator(".answer kbd").all_text_contents() == ["0", "1", "2"]
+        for key in "102":
+            press(page, key)
+    assert on_disk(run) == ["1", "0", "unclear"]
+
+
 def test_undo_leaves_the_answers_of_others(chromium: Any, tmp_path: Path) -> None:
     """A window undoes what it did itself, and nothing that is done elsewhere meanwhile."""
     run = plain_run(tmp_path, 4)

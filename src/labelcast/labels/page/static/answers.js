@@ -15,10 +15,11 @@ export function controlFor(answers) {
   return answers.length > FEW || long ? "find" : "buttons";
 }
 
-/** The key of each answer: its position, or the answer itself if all are single digits. */
+/** The key of each answer: the answer itself if it is one digit, else the next digit that is free. */
 export function keysOf(answers) {
-  const own = answers.every((answer) => /^\d$/.test(answer));
-  return answers.map((answer, place) => (own ? answer : String(place + 1)));
+  const own = new Set(answers.filter((answer) => /^\d$/.test(answer)));
+  const others = [..."1234567890"].filter((digit) => !own.has(digit));
+  return answers.map((answer) => (own.has(answer) ? answer : others.shift()));
 }
 
 /** Fills `place` with the control; `choose(answer)` is called with the answer. */

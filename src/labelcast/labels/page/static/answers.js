@@ -1,6 +1,6 @@
 // The controls for an answer: buttons with number keys, a search field, or free text.
 
-import { el, fill, keyButton, shown } from "./dom.js";
+import { composing, el, fill, keyButton, shown } from "./dom.js";
 import { draft, keep } from "./drafts.js";
 
 const FEW = 9;
@@ -86,7 +86,7 @@ function find(place, task, item, choose) {
   input.addEventListener("keydown", (event) => {
     const moves = { ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + 8, PageUp: active - 8 };
     if (event.key in moves) mark(moves[event.key]);
-    else if (event.key === "Enter" && !event.isComposing && options[active]) choose(options[active].answer);
+    else if (event.key === "Enter" && !composing(event) && options[active]) choose(options[active].answer);
     else if (event.key === "Escape") leave(input);
     else return;
     event.preventDefault();
@@ -116,7 +116,7 @@ function free(place, task, item, choose) {
   const send = () => { if (area.value.trim()) choose(area.value); };
   area.addEventListener("input", () => keep("text", item.id, area.value));
   area.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send();
+    if (event.key === "Enter" && !event.shiftKey && !composing(event)) send();
     else if (event.key === "Escape") leave(area);
     else return;
     event.preventDefault();

@@ -47,3 +47,9 @@ export function types(element) {
   return element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement ||
     (element instanceof HTMLInputElement && !["checkbox", "button"].includes(element.type));
 }
+
+/** Whether a key belongs to an input method that composes text. */
+export function composing(event) {
+  // Safari ends the composition before the Enter that confirms it; only the code tells.
+  return event.isComposing || event.keyCode === 229;
+}

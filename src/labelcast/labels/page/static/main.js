@@ -3,7 +3,7 @@
 import { controlFor, keysOf, showAnswers } from "./answers.js";
 import { GONE, get, post } from "./api.js";
 import { secondsSpent, startClock } from "./clock.js";
-import { byId, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
+import { byId, composing, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
 import { draft, keep } from "./drafts.js";
 import { showProgress, titleOf } from "./progress.js";
 import { showResult } from "./result.js";
@@ -243,7 +243,7 @@ function editNote() {
   };
   area.addEventListener("input", () => keep("note", id, area.value));
   area.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) save();
+    if (event.key === "Enter" && !event.shiftKey && !composing(event)) save();
     else if (event.key === "Escape") close();
     else return;
     event.preventDefault();
@@ -337,7 +337,7 @@ byId("to-result").addEventListener("click", () => {
 // ---------------------------------------------------------------- keys
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || composing(event)) return;
   // An open question must be answered first.
   if (!item || busy || types(event.target) || byId("notice").querySelector("button")) return;
   if (["Enter", " "].includes(event.key) && event.target.closest("button, summary, a")) return;

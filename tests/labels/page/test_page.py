@@ -210,6 +210,35 @@ def test_an_answer_of_one_digit_is_its_own_key(chromium: Any, tmp_path: Path) ->
     assert on_disk(run) == ["1", "0", "unclear"]
 
 
+def settle(page: Any) -> None:
+    """Wait until a click is not the second one of a double click on the example before."""
+    now = page.evaluate("performance.now()")
+    page.wait_for_function("now => performance.now() - now > 350", arg=now)
+
+
+@pytest.mark.slow
+def test_a_double_click_labels_one_example(chromium: Any, tmp_path: Path) -> None:
+    """The second click, on an example that was just shown, is ignored; a number key is not."""
+    run = plain_run(tmp_path, 3)
+    click = """async () => {
+        const press = () => document.querySelector(".answer").dispatchEvent(
+            new MouseEvent("click", { detail: 1, bubbles: true }));
+        const next = new Promise((done) => new MutationObserver(done).observe(
+            document.getElementById("example-title"), { childList: true }));
+        press();
+        await next;
+        press();
+    }"""
+    with serving(run.path) as server, open_page(chromium) as (page, heard):
+        started(page, server.link)
+        settle(page)
+        page.evaluate(click)
+        press(page, "2")
+        assert title(page).startswith("Example 3")
+        assert sum(url.endswith("/api/label") for url in heard.requests) == 2
+    assert on_disk(run) == ["billing", "returns"]
+
+
 def test_undo_leaves_the_answers_of_others(chromium: Any, tmp_path: Path) -> None:
     """A window undoes what it did itself, and nothing that is done elsewhere meanwhile."""
     run = plain_run(tmp_path, 4)
@@ -240,6 +269,7 @@ def test_a_phone(chromium: Any, tmp_path: Path) -> None:
             for button in page.locator(".controls button").all():
                 assert button.bounding_box()["height"] >= 44
             before = title(page)
+            settle(page)
             page.tap(f".answer >> text={name}")
             page.wait_for_function(
                 "before => document.getElementById('example-title').textContent !== before",

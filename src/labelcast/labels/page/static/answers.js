@@ -22,8 +22,17 @@ export function keysOf(answers) {
   return answers.map((answer) => (own.has(answer) ? answer : others.shift()));
 }
 
+// A double click must not also answer the next example, which nobody has read yet.
+const SETTLED = 350;
+let current = null;
+let since = 0;
+
+// A key that presses a button has no count of clicks.
+const settled = (event) => event.detail === 0 || event.timeStamp - since >= SETTLED;
+
 /** Fills `place` with the control; `choose(answer)` is called with the answer. */
 export function showAnswers(place, task, item, choose) {
+  if (item.id !== current) [current, since] = [item.id, performance.now()];
   const control = controlFor(task.answers);
   place.className = `answers ${control}`;
   if (control === "buttons") return buttons(place, task, item, choose);
@@ -39,7 +48,7 @@ function buttons(place, task, item, choose) {
   fill(place, ...task.answers.map((answer, number) => keyButton(
     task.meanings.get(answer) ? `${answer}  ${task.meanings.get(answer)}` : answer, keys[number], {
       className: "answer",
-      onclick: () => choose(answer),
+      onclick: (event) => { if (settled(event)) choose(answer); },
       attrs: { "aria-pressed": String(item.entry.answer === answer) },
     })));
 }
@@ -71,7 +80,7 @@ function find(place, task, item, choose) {
     const found = matching(task, input.value);
     options = found.map((answer, number) => el("li", {
       id: `found-${number}`, className: answer === chosen ? "option chosen" : "option",
-      onclick: () => choose(answer), attrs: { role: "option" },
+      onclick: (event) => { if (settled(event)) choose(answer); }, attrs: { role: "option" },
     }, el("b", { dir: "auto" }, answer),
       task.meanings.get(answer) ? el("span", { dir: "auto" }, task.meanings.get(answer)) : null,
       answer === chosen ? el("em", {}, "chosen") : null));
@@ -122,7 +131,8 @@ function free(place, task, item, choose) {
     event.preventDefault();
     event.stopPropagation();
   });
-  fill(place, area, keyButton("Save answer", "Enter", { className: "primary", onclick: send }),
+  const click = (event) => { if (settled(event)) send(); };
+  fill(place, area, keyButton("Save answer", "Enter", { className: "primary", onclick: click }),
     hint("Shift+Enter starts a new line. Press Esc to use the keys below."));
   return area;
 }

@@ -334,6 +334,29 @@ def test_free_text(chromium: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_typing_goes_on_while_another_labels(chromium: Any, tmp_path: Path) -> None:
+    """The field stays, no letter becomes a key, and saving asks which answer to keep."""
+    task = Task.build({k: v for k, v in PLAIN.items() if k != "answers"})
+    run = run_of(tmp_path, [{"text": f"t {n}"} for n in range(5)], 3, task)
+    session = LabelSession(run)
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        started(page, server.link)
+        page.keyboard.type("mi")
+        first = session.snapshot().items[0]
+        session.label(first.id, "theirs", seen=first.entry.version)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_selector("#strip .labelled")
+        page.keyboard.type("ne, subs")
+        assert page.input_value("#free") == "mine, subs"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#notice >> text=labelled “theirs” now; you chose “mine, subs”")
+        assert on_disk(run) == ["theirs"]
+        page.click("text=Use “mine, subs”")
+        page.wait_for_function("() => document.querySelector('#free')?.value === ''")
+    assert on_disk(run) == ["mine, subs"]
+
+
+@pytest.mark.slow
 def test_the_models_answer_is_hidden_until_requested(chromium: Any, tmp_path: Path) -> None:
     """It is not sent before, and never for the test set."""
     run = plain_run(tmp_path, 2)

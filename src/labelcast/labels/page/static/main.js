@@ -66,12 +66,19 @@ async function refresh() {
   if (item) {
     const now = state.items.find((one) => one.id === item.id);
     if (!now) await go();
-    else if (now.version !== item.version && !byId("notice").querySelector("button")) await open(item.id, false);
-    else updateProgress();
+    else if (now.version !== item.version && !answering() && !byId("notice").querySelector("button")) {
+      await open(item.id, false);
+    } else updateProgress();
   } else if (before) {
     updateProgress();
     showResult(resultPlace());
   }
+}
+
+/** Whether an answer is being typed: a new field would lose the focus, and letters become keys. */
+function answering() {
+  const field = byId("answers").querySelector("textarea, input");
+  return field && (field === document.activeElement || draft("text", item.id) !== "");
 }
 
 function updateProgress() {

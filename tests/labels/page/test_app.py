@@ -105,6 +105,14 @@ def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> No
     assert "script-src 'self'" not in report.headers["content-security-policy"]
 
 
+def test_coslow_that_is_gone_is_not_measured(tmp_path: Path) -> None:
+    """Its manifest alone says nothing."""
+    client = measured(tmp_path)
+    assert client.get("/api/state").json()["coslow"]
+    next(tmp_path.glob("*/coslow.json")).unlink()
+    assert client.get("/api/state").json()["coslow"] is None
+
+
 def test_messages_are_in_the_pages_words(tmp_path: Path) -> None:
     """Errors and warnings name fields and buttons, and no option of the command line."""
     client = measured(tmp_path)

@@ -257,6 +257,18 @@ def test_undo_leaves_the_answers_of_others(chromium: Any, tmp_path: Path) -> Non
         assert page.is_disabled("#actions [data-key=u]")
 
 
+def test_a_damaged_file_is_reported(chromium: Any, tmp_path: Path) -> None:
+    """The page says which, and works once it is put right."""
+    run = plain_run(tmp_path, 2)
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        run.file("remarks.jsonl").write_text("no\n")
+        page.goto(server.link)
+        page.wait_for_selector("#banner:not([hidden]) >> text=remarks.jsonl line 1: damaged")
+        run.file("remarks.jsonl").unlink()
+        page.wait_for_selector("#answers > *")
+        assert page.is_hidden("#banner")
+
+
 @pytest.mark.slow
 def test_a_phone(chromium: Any, tmp_path: Path) -> None:
     """By touch: nothing is wider than the window, and every button is large enough."""

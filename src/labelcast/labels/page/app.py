@@ -159,9 +159,10 @@ class _Api:
             return {"forecast": self._forecast}
 
     def _coslow(self) -> Json | None:
-        if not self._run.is_done("coslow"):
+        file = self._run.file("coslow.json")
+        if not self._run.is_done("coslow") or not file.exists():
             return None
-        saved = read_json(self._run.file("coslow.json"))
+        saved = read_json(file)
         shown = {key: saved[key] for key in ("coslow", "low", "high", "examples") if key in saved}
         return shown | {"stale": coslow_is_stale(self._run)}
 

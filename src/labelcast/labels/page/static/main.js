@@ -20,8 +20,8 @@ let modelShown = false;
 
 // ---------------------------------------------------------------- the server
 
-/** Waits for a response; shows a banner if the server is gone or refuses. */
-async function ask(request) {
+/** Waits for a response; shows a banner if the server is gone, or refuses what is `needed`. */
+async function ask(request, needed = false) {
   const response = await request;
   const gone = response.status === GONE;
   const refused = response.status === 403;
@@ -37,11 +37,12 @@ async function ask(request) {
       banner.dataset.why = response.status;
     }
     banner.hidden = false;
-  } else if (response.status < 500 || response.data.message === undefined) {
+  } else if (response.status < (needed ? 400 : 500) || response.data.message === undefined) {
     banner.hidden = true;
     delete banner.dataset.why;
   } else {
     fill(banner, response.data.message);
+    delete banner.dataset.why;
     banner.hidden = false;
   }
   return response;
@@ -59,7 +60,7 @@ function notice(...children) {
 }
 
 async function refresh() {
-  const response = await ask(get("/api/state"));
+  const response = await ask(get("/api/state"), true);
   if (response.status !== 200 || busy) return;
   const before = state;
   state = response.data;
@@ -375,7 +376,7 @@ async function followServer() {
 }
 
 async function start() {
-  const [given, now] = [await ask(get("/api/task")), await ask(get("/api/state"))];
+  const [given, now] = [await ask(get("/api/task"), true), await ask(get("/api/state"), true)];
   if (given.status !== 200 || now.status !== 200) return;
   // A Map: an answer may be called `constructor`.
   task = { ...given.data, meanings: new Map(Object.entries(given.data.meanings)) };

@@ -9,6 +9,7 @@ from coslow_runs import answered_run
 from example_runs import run_of, scored_run
 from starlette.testclient import TestClient
 
+from labelcast.files.json_files import write_jsonl
 from labelcast.labels.page.app import Views, build_app
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
@@ -103,6 +104,17 @@ def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> No
     assert found["headline"] in report.text
     assert "form-action 'none'" in report.headers["content-security-policy"]
     assert "script-src 'self'" not in report.headers["content-security-policy"]
+
+
+def test_a_forecast_from_older_measurements_is_not_shown(tmp_path: Path) -> None:
+    """A score that `labelcast tune` adds makes it one."""
+    client = measured(tmp_path)
+    assert post(client, "/api/forecast", zero_shot=0.5).status_code == 200
+    assert client.get("/api/state").json()["forecast"]
+    folder = next(tmp_path.glob("*/coslow.json")).parent
+    row = {"budget": 50, "score": 0.7, "test_size": 100, "recipe": "LoRA"}
+    write_jsonl(folder / "observations.jsonl", [row])
+    assert client.get("/api/state").json()["forecast"] is None
 
 
 def test_coslow_that_is_gone_is_not_measured(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class _Api:
         self._views = views
         self._forecasting = Lock()
         self._forecast: Json | None = None
+        self._made_from: object = None
 
     def task(self) -> Json:
         asked, task = self._session.task, self._run.task
@@ -83,7 +84,7 @@ class _Api:
             "first": first.id if first else None,
             "job": self._job.status,
             "coslow": self._coslow(),
-            "forecast": self._forecast,
+            "forecast": self._current_forecast(),
         }
 
     def example(self, *, id: str) -> Json:
@@ -144,6 +145,7 @@ class _Api:
         with self._forecasting:
             try:
                 asked["observations"] = _observations(scores)
+                measured = self._measured()
                 answer, found = forecast_run(self._run, **asked)
             except InputError as error:
                 raise InputError(in_page_words(str(error))) from None
@@ -156,7 +158,17 @@ class _Api:
                 "asked": given | {"scores": scores},
                 "charts": self._views.charts(answer) if self._views else {},
             }
+            self._made_from = measured
             return {"forecast": self._forecast}
+
+    def _current_forecast(self) -> Json | None:
+        """The last forecast, None if CoS-Low or a score was measured again since."""
+        made = self._forecast
+        return made if made and self._made_from == self._measured() else None
+
+    def _measured(self) -> object:
+        """What the run gives a forecast: CoS-Low and the scores."""
+        return self._run.coslow(), self._run.tuned_scores()
 
     def _coslow(self) -> Json | None:
         file = self._run.file("coslow.json")

@@ -199,6 +199,9 @@ def test_a_failed_job_does_not_stop_the_others(place: Place) -> None:
     assert "1 of 2 jobs failed" in done.err
     rows = scores(place.path / "failing" / "scores.jsonl")
     assert [(row[1], bool(row[6])) for row in rows] == [(1, True), (10, False)]
+    # Of another call, which may not be repeated.
+    done = labelcast(*args(place, "failing", "--test-size", 20, "--budgets", "10", "--json"))
+    assert (done.status, done.json["failed"]) == (0, 0), done.err
 
 
 @pytest.mark.usefixtures("in_process")

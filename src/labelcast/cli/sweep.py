@@ -181,7 +181,7 @@ def sweep(
             result, event = table.on_result, table.on_event
             found.run(missing, workers, retries=retries, on_result=result, on_event=event)
     names = [source.task.name for source in tasks]
-    _show(found, names, settings, len(all_jobs), as_json)
+    _show(found, names, settings, all_jobs, as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -263,17 +263,21 @@ def _estimate(
 
 
 def _show(
-    found: Sweep, tasks: Sequence[str], settings: SweepSettings, jobs: int, as_json: bool
+    found: Sweep,
+    tasks: Sequence[str],
+    settings: SweepSettings,
+    jobs: Sequence[SweepJob],
+    as_json: bool,
 ) -> None:
-    curves = found.write_curves()
-    failed = [row for row in found.scores.rows() if row.error and row.task in tasks]
+    curves, keys = found.write_curves(), {job.key for job in jobs}
+    failed = [row for row in found.scores.rows() if row.error and row.key in keys]
     names = settings.curve_names(tasks)
     if as_json:
         print_json(
             {
                 "out": str(found.path),
                 "scores": str(found.scores.path),
-                "jobs": jobs,
+                "jobs": len(jobs),
                 "failed": len(failed),
                 "curves": {name: curves[name].to_dict() for name in names},
             }
@@ -287,7 +291,7 @@ def _show(
         say(f"failed: {first.key}{others}: {error}")
     if failed:
         raise RunError(
-            f"{len(failed)} of {jobs} jobs failed; their errors are in {found.scores.path}. "
+            f"{len(failed)} of {len(jobs)} jobs failed; their errors are in {found.scores.path}. "
             "Run the same command with --retry-failed to try them again."
         )
     say(f"Scores are in {found.scores.path}, the curves in {found.path / 'curve.json'}.")

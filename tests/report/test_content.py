@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from command_line import labelcast, snapshot
 from coslow_runs import MODEL, answered_run
+from forecast_helpers import made_up_card
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
@@ -134,6 +135,14 @@ def test_the_command_repeats_the_forecast(run: Run) -> None:
     assert done.json["curve"] == content.answer.to_dict()["curve"]
     many = gather(run, asked | {"observations": [(50, 40, 2.0)]}).commands[-2]
     assert "--scores SCORES.csv" in many and "--observe " not in many
+
+
+def test_a_line_that_was_not_used_is_not_shown(run: Run) -> None:
+    """A card that leans on the mean of its tasks predicts this mean."""
+    for card, used in ((made_up_card(0.0), False), (made_up_card(0.95), True)):
+        page = words(render(gather(run, {"calibration": card})))
+        assert ("× CoS-Low" in page) is used
+        assert (f"the mean of the card's {card.tasks} tasks" in page) is not used
 
 
 def test_scores_alone_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,5 +74,8 @@ def test_probes_only(place: Place) -> None:
     assert list(done.json) == ["task-1"] and len(done.json["task-1"]["coslow"]) == 2
     assert labelcast("calibrate", sweep, "--probes-only", *sizes).out.count("task-") == 2
     assert "--name" in labelcast("calibrate", sweep).err
+    for option in ("--name", "--out", "--probes"):
+        refused = labelcast("calibrate", sweep, "--probes-only", option, "mine")
+        assert refused.status == 2 and f"{option}: not with" in refused.err
     refused = labelcast("calibrate", sweep, "--name", "mine", "--task", "task-1")
     assert refused.status == 2 and "--probes-only" in refused.err

@@ -76,6 +76,9 @@ def calibrate(
         device=device,
         dtype=dtype,
     )
+    for option, value in (("--name", name), ("--out", out), ("--probes", probes)):
+        if probes_only and value is not None:
+            raise InputError(f"{option}: not with --probes-only, which fits no card.")
     if dry_run:
         seconds = estimate_calibration(sweeps, settings, task or (), probes)
         if as_json:

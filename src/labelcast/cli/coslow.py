@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from labelcast.cli.console import bar, print_json, say, suggest, waiting
 from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModelOrFile, TaskFile
+from labelcast.errors import InputError
 
 
 def coslow(
@@ -40,6 +41,8 @@ def coslow(
     check_options(method, rank, seed, seeds)
     run = Run.open(examples) if Path(examples).is_dir() else None
     name = model or (run.model.name if run else "smollm2")
+    if run and task is not None:
+        raise InputError("--task: not with a run, which has a task of its own.")
     with waiting(f"Loading {name}"):
         lm = load_model(name, device=device, dtype=dtype)
     digest = run.labels_digest("low") if run else None

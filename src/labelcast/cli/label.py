@@ -96,6 +96,13 @@ def label(
         raise InputError(f"--select {select}: needs --more N, how many it chooses.")
     if select != "random" and store.ExampleSet.named(select) in store.SETS:
         raise InputError(f"--select {select}: the name of another set. Choose a method.")
+    for option, value in (("--group-by", group_by), ("--target", target)):
+        if select == "random" and value is not None:
+            raise InputError(f"{option}: needs --select METHOD, which uses it.")
+    if force and export is None:
+        raise InputError("--force: needs --export.")
+    if import_ is not None and only is not None:
+        raise InputError("--set: not with --import, which takes the answers of every set.")
     if import_ is not None and (counts or gold is not None or export is not None):
         raise InputError("--import cannot be combined with other steps: run those afterwards.")
     if export is not None:

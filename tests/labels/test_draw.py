@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from labelcast.errors import InputError
 from labelcast.labels import transfer
-from labelcast.labels.draw import draw_more, read_gold, take_gold
+from labelcast.labels.draw import draw_more, take_gold
+from labelcast.labels.gold import read_gold
 from labelcast.runs import label_store
 from labelcast.runs.pool import pickable
 from labelcast.runs.run import Run

@@ -16,11 +16,15 @@ from forecast_helpers import made_up_card
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.forecast.wording import chance_in_words
+from labelcast.labels.session import LabelSession
+from labelcast.labels.transfer import import_labels
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
 from labelcast.report.page import ends, labels, render, write_report
+from labelcast.runs import label_store
 from labelcast.runs.forecast import answer_run, forecast_run
 from labelcast.runs.run import Run
+from labelcast.tasks.sources import Record
 
 OBSERVED: dict[str, Any] = {
     "target_score": 0.8,
@@ -240,6 +244,8 @@ def test_notes_are_beside_their_examples(run: Run) -> None:
         {"id": "gone"},
     ]
     write_jsonl(run.file("remarks.jsonl"), remarks)
+    known = label_store.known_answers(run)
+    label_store.save_labels(run, {key: known[key] for key in ids if key != ids[1]})
     labelled = gather(run).labelled
     assert labelled is not None
     assert labelled.rows[0].unsure and labelled.rows[0].note == "two wishes"
@@ -339,3 +345,25 @@ def test_answers_of_the_pool_are_not_taken_for_a_persons(tmp_path: Path) -> None
     assert f"labelcast label {run.path} --gold 'the field'" in content.commands
     assert "with the answers in the pool" in render(content)
     assert "s each by hand" not in render(content)
+
+
+def test_an_answer_of_the_pool_that_a_person_changes_is_theirs(tmp_path: Path) -> None:
+    """By hand or by an import, which also ends a skip."""
+    run = answered_run(tmp_path)
+    one, two, three, *_ = run.rows("labels.jsonl")
+    write_json(run.file("gold.json"), {"field": "f", "ids": [row["id"] for row in (one, two)]})
+    known = label_store.known_answers(run)
+    label_store.save_labels(run, {k: v for k, v in known.items() if k != three["id"]})
+    session = LabelSession(run)
+    session.skip(three["id"], seen=session.snapshot().item(three["id"]).entry.version)
+    before = gather(run).labelled
+    assert before is not None and (before.gold, before.skipped) == (2, 1)
+    answers, name = session.task.answers, session.task.answer
+    changed = {key: next(a for a in answers if a != known[key]) for key in (one["id"], two["id"])}
+    seen = session.snapshot().item(one["id"]).entry.version
+    session.label(one["id"], changed[one["id"]], seen=seen)
+    rows = [{"id": two["id"], name: changed[two["id"]]}]
+    rows.append({"id": three["id"], name: known[three["id"]]})
+    import_labels(run, [Record(n, f"row {n}", row) for n, row in enumerate(rows)])
+    after = gather(run).labelled
+    assert after is not None and (after.gold, after.skipped) == (0, 0)

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from pydantic import Strict
 
 from labelcast.errors import InputError
-from labelcast.files.json_files import write_json
+from labelcast.labels.gold import add_gold
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample, ExampleSet
 from labelcast.runs.pool import fetch, open_pool, pickable
-from labelcast.runs.records import Form, parse_file
 from labelcast.runs.run import Run
 from labelcast.runs.select import Inputs, choose_more
 from labelcast.selection.coslow_draws import draw_random
 from labelcast.tasks.prompts import read_answer, usable_records
 from labelcast.tasks.values import need_field
-
-_GOLD = "gold.json"
-
-
-class GoldFile(Form):
-    """`gold.json`: the field of the pool that labels were taken from, and their examples."""
-
-    field: str = ""
-    ids: Annotated[tuple[str, ...], Strict(False)] = ()
 
 
 @dataclass(frozen=True)
@@ -105,20 +93,11 @@ def take_gold(run: Run, field: str, only: Collection[str] | None = None) -> Gold
     known, draws = store.known_answers(run), store.read_draws(run, only)
     found = _gold_answers(run, field, draws)
     if found:
-        before = read_gold(run)
         # First, so that no label of the pool is taken for a person's after a kill.
-        write_json(
-            run.file(_GOLD), {"field": field, "ids": [*dict.fromkeys([*before.ids, *found])]}
-        )
+        add_gold(run, field, found)
         store.save_labels(run, known | found)
     kept = sum(draw.id in known for draw in draws)
     return GoldCounts(len(found), kept, len(draws) - kept - len(found))
-
-
-def read_gold(run: Run) -> GoldFile:
-    """Which labels `take_gold` took, and from which field. Raises InputError if it is damaged."""
-    path = run.file(_GOLD)
-    return parse_file(GoldFile, path, "Delete that file.") if path.exists() else GoldFile()
 
 
 def _gold_answers(run: Run, field: str, draws: Sequence[DrawnExample]) -> dict[str, str]:

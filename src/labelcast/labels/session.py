@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 
 from labelcast.errors import InputError, LabelcastError
 from labelcast.files.json_files import read_jsonl, write_jsonl
+from labelcast.labels.gold import drop_gold
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample, ExampleSet
@@ -267,6 +268,7 @@ class LabelSession:
             if after.answer is not None:
                 known[item.id] = after.answer
             store.save_labels(self.run, known)
+            drop_gold(self.run, {item.id})
         spent = round(item.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)
         marks = after.model_dump(exclude={"answer"})
         self._note(item.id, **marks, seconds=spent)

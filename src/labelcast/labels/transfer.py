@@ -16,6 +16,7 @@ from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults, write_json, write_text
 from labelcast.files.untrusted import refuse_run_file, refuse_target
 from labelcast.labels import exchange
+from labelcast.labels.gold import drop_gold
 from labelcast.labels.label_task import LabelTask
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample
@@ -97,6 +98,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
     same = sum(known.get(key) == answer for key, answer in answers.items())
     if same < len(answers):
         store.save_labels(run, known | answers)
+        drop_gold(run, {key for key, answer in answers.items() if known.get(key) != answer})
     return Imported(len(answers) - same, changed, same, blank, tuple(unmatched), lost)
 
 

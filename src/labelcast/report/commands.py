@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.options import RunOptions
-from labelcast.labels.draw import read_gold
+from labelcast.labels.gold import read_gold
 from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.run import Run

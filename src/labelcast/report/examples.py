@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_special
-from labelcast.labels.draw import read_gold
+from labelcast.labels.gold import read_gold
 from labelcast.labels.session import ExampleNotes, load_notes
 from labelcast.runs.label_store import read_draws, read_labels
 from labelcast.runs.pool import ModelAnswer, pickable, read_model_answers, read_share_allowed
@@ -145,7 +145,7 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
                 unsure=own.unsure,
             )
         )
-    drawn = [draw.id for draw in read_draws(run, ["low"])]
+    drawn, known = [draw.id for draw in read_draws(run, ["low"])], {label.id for label in labels}
     of_drawn = [notes[key] for key in drawn if key in notes]
     gold = set(read_gold(run).ids)
     times = [one.seconds for one in of_drawn if one.seconds and one.id not in gold]
@@ -155,7 +155,8 @@ def read_labelled(run: Run, mean_cosines: Mapping[str, float]) -> LabelledExampl
         count=len(labels),
         gold=sum(label.id in gold for label in labels),
         drawn=max(len(drawn), len(labels)),
-        skipped=sum(one.skipped for one in of_drawn),
+        # An import labels a skipped example without touching its notes.
+        skipped=sum(one.skipped and one.id not in known for one in of_drawn),
         seconds=median(times) if times else None,
         numbers=numbers,
     )

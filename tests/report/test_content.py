@@ -296,13 +296,15 @@ def test_it_replaces_only_reports(run: Run, tmp_path: Path) -> None:
 
 
 def test_hours_are_measured_only_on_a_gpu(tmp_path: Path) -> None:
-    """The seconds of fine-tuning runs are used if the run's model was on a GPU."""
+    """The seconds of fine-tuning runs on a GPU are used; earlier rows trained where the run was."""
     row = {"budget": 50, "score": 0.6, "test_size": 100, "recipe": "full", "seconds": 1800}
-    for device, works in (("cuda:0", True), ("cpu", False)):
-        folder = tmp_path / device.replace(":", "")
+    of_run: list[tuple[str, dict[str, str], bool]] = [("cuda:0", {}, True), ("cpu", {}, False)]
+    of_row = [("cpu", {"device": "cuda"}, True), ("cuda", {"device": "cpu"}, False)]
+    for number, (device, own, works) in enumerate([*of_run, *of_row]):
+        folder = tmp_path / str(number)
         folder.mkdir()
         run = answered_run(folder, facts={"device": device})
-        write_jsonl(run.file("observations.jsonl"), [row])
+        write_jsonl(run.file("observations.jsonl"), [row | own])
         prices = Prices(gpu_hour=4.0)
         if works:
             content = gather(run, prices=prices)

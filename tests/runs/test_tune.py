@@ -21,6 +21,7 @@ from labelcast.runs.forecast import answer_run, with_observations
 from labelcast.runs.records import ModelPart, RunFacts, RunQuestion
 from labelcast.runs.run import Run
 from labelcast.runs.tune import check_labels, tune
+from labelcast.training.finetune import CausalBackend
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,23 @@ def test_a_score_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
     assert 0 <= score.score <= 1
     assert score.seconds is not None and score.seconds > 0
     assert kept[0]["steps"] == 4
+
+
+def test_seconds_of_earlier_processes_count(
+    tmp_path: Path, lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed training took as long as its log says."""
+    fit = CausalBackend.fit
+
+    def resumed(self: CausalBackend, *given: Any) -> Any:
+        tuned = fit(self, *given)
+        tuned.log.seconds += 3600
+        return tuned
+
+    monkeypatch.setattr(CausalBackend, "fit", resumed)
+    score = tune(make_run(tmp_path, lm), 10, model=lm, recipe=SHORT)
+    assert score.seconds is not None and 3600 < score.seconds < 7200
+    assert score.device == "cpu"
 
 
 def test_the_same_call_replaces_its_score(tmp_path: Path, lm: LanguageModel) -> None:

@@ -51,7 +51,7 @@ def cost_model(
     """The cost of labels at the given prices; None without prices.
 
     The costs among a forecast's `options` count where there is no price. The seconds of `measured`
-    scores give the GPU hours if the run's `device` is a GPU.
+    scores on a GPU give the GPU hours; the run's `device` counts where a score has none.
 
     Raises:
         InputError: a price is not a number of 0 or more, or the hours of a run are unknown.
@@ -93,8 +93,12 @@ def _check(prices: Prices) -> None:
 def _hours(prices: Prices, measured: Sequence[TunedScore], device: str) -> tuple[float, str]:
     if prices.gpu_hours is not None:
         return prices.gpu_hours, "as given"
-    seconds = [one.seconds for one in measured if one.budget and one.seconds is not None]
-    if not seconds or not device.startswith("cuda"):
+    seconds = [
+        one.seconds
+        for one in measured
+        if one.budget and one.seconds is not None and (one.device or device).startswith("cuda")
+    ]
+    if not seconds:
         raise InputError(
             "--gpu-hour: no fine-tuning in this run was measured on a GPU. Give the hours of one "
             "run with --gpu-hours."

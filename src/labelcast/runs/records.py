@@ -152,6 +152,7 @@ class TunedScore(OpenForm):
         score: on the test set, in [0, 1], higher is better.
         test_size: examples in the test set.
         seconds: seconds of training and evaluation, None if unknown.
+        device: what it trained on; None in rows of an earlier version.
         score_sd: standard error of the score, from the test set's size.
         method: training method of the recipe; None in rows of an earlier version.
         decoding: decoding of the answers; ``free``, or ``constrained`` to the allowed ones.
@@ -165,6 +166,7 @@ class TunedScore(OpenForm):
     seed: int | None = None
     recipe: str
     seconds: Seconds | None = None
+    device: str | None = None
     score_sd: Finite | None = None
     method: str | None = None
     recipe_digest: str | None = None

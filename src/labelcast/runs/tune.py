@@ -85,7 +85,6 @@ def tune(
 
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed {seed}: a whole number from 0 to {2**32 - 1} is needed.")
-    begin = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
     name = model if isinstance(model, str) else run.model.name if model is None else model.name
     recipe = recipe_for(recipe, name)
@@ -109,6 +108,7 @@ def tune(
     placement = Placement(lm.device.value, dtype, cache=vectors, reports=reports)
     test = labelled_examples(run, "test", lm.render)
     training: dict[str, object] = {}
+    seconds = 0.0
     folder = run.file(f"tuning/{label}")
     with run.locked():
         if budget:
@@ -117,6 +117,7 @@ def tune(
             tuned = backend.fit(lm, Fit(parts, recipe, seed, placement, folder, on_step))
             training = tuned.log.facts() | {"stopped_early": tuned.log.stopped_early}
             training |= {"train_digest": digest(chosen)}
+            seconds = tuned.log.seconds  # in the processes before a resume too
             lm = tuned.lm
         scoring = Scoring.of(
             run.task,
@@ -125,7 +126,9 @@ def tune(
             placement=placement,
             progress=on_test,
         )
+        begin = time.perf_counter()
         found = backend.score(lm, test, scoring)
+        seconds += time.perf_counter() - begin
         row = {
             "budget": budget,
             "score": found.value,
@@ -134,7 +137,8 @@ def tune(
             "seed": seed,
             "recipe": recipe.name,
             "method": recipe.method,
-            "seconds": round(time.perf_counter() - begin, 3),
+            "seconds": round(seconds, 3),
+            "device": placement.device,
             "score_sd": found.sd,
             "recipe_digest": recipe.digest,
             "test_digest": digest(test),

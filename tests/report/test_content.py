@@ -141,6 +141,37 @@ def test_the_command_repeats_the_forecast(run: Run) -> None:
     assert "--scores SCORES.csv" in many and "--observe " not in many
 
 
+def test_the_commands_have_what_the_run_records(run: Run) -> None:
+    """The draws in their order, and recipe, seed and training set of each score."""
+    rows = run.rows("draws.jsonl")
+    sets = [("test", 1)] * 2 + [("k-centre", 2)] * 3 + [("random", 3)]
+    more = [
+        row | {"id": f"more {n}", "index": 300 + n, "set": name, "batch": batch}
+        for n, (row, (name, batch)) in enumerate(zip(rows, sets, strict=False))
+    ]
+    write_jsonl(run.file("draws.jsonl"), [*rows, *more])
+    score = {"budget": 50, "score": 0.6, "test_size": 100, "seed": 2}
+    given: list[dict[str, Any]] = [
+        {"recipe": "full fine-tuning"},
+        {"recipe": "LoRA", "train_set": "k-centre"},
+        {"recipe": "mine", "seed": None},
+    ]
+    write_jsonl(run.file("observations.jsonl"), [score | own for own in given])
+    found = gather(run)
+    expected = [
+        *(f"label RUN {rest}" for rest in ("--test 2", "--more 3 --select k-centre", "--more 1")),
+        "label RUN",
+        "coslow RUN --rank 64 --seed 0",
+        "tune RUN --budget 50 --seed 2",
+        "tune RUN --budget 50 --set k-centre --recipe LoRA --seed 2",
+        "tune RUN --budget 50 --recipe RECIPE.yaml",
+    ]
+    assert list(found.commands[1:-2]) == [
+        f"labelcast {text.replace('RUN', str(run.path))}" for text in expected
+    ]
+    assert "RECIPE.yaml stands for the recipe's file" in words(render(found))
+
+
 def test_a_line_that_was_not_used_is_not_shown(run: Run) -> None:
     """A card that leans on the mean of its tasks predicts this mean."""
     for card, used in ((made_up_card(0.0), False), (made_up_card(0.95), True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ from labelcast.forecast.options import RunOptions
 from labelcast.labels.gold import read_gold
 from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.label_store import draws_so_far
+from labelcast.runs.records import RANDOM, TunedScore
 from labelcast.runs.run import Run
+from labelcast.training.recipe import FULL, FULL_ENCODER, LINEAR, LORA, SETFIT, T_FEW
 
 TEST_SIZE = 200
 SCORES = "SCORES.csv"
+RECIPE = "RECIPE.yaml"
 MOST_OBSERVED = 8
 """With more scores than these, a command refers to a file of scores."""
 _NO_LABELS = "No labels are needed for training. Check the zero-shot score on a test set."
@@ -97,7 +101,7 @@ def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) 
 
 
 def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
-    """The commands that made this report; TASK stands for the task's file."""
+    """The commands that made this report; TASK and RECIPE.yaml stand for the user's own files."""
     if run is None:
         return [labelcast("report", *_run_and_options(None, asked))]
     question = run.question.to_dict()
@@ -109,9 +113,39 @@ def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
             scoring += [f"--{name.replace('_', '-')}", question[name]]
     return [
         labelcast(*scoring),
+        *_drawn_by(run),
         labelcast("label", run.path, *(["--gold", gold] if (gold := read_gold(run).field) else [])),
-        *([] if run.coslow() is None else [labelcast("coslow", run.path)]),
-        *(labelcast("tune", run.path, "--budget", row.budget) for row in run.tuned_scores()),
+        *([] if run.coslow() is None else [_measured_by(run)]),
+        *(_tuned_by(run, row) for row in run.tuned_scores()),
         forecast_command(run, asked),
         labelcast("report", run.path),
     ]
+
+
+def _drawn_by(run: Run) -> list[str]:
+    """A command for each later draw; its number is part of its seed, so the order is kept."""
+    draws = Counter((draw.batch, draw.set) for draw in draws_so_far(run) if draw.set != "low")
+    commands = []
+    for (_, name), count in sorted(draws.items()):
+        words: list[object] = ["--test", count] if name == "test" else ["--more", count]
+        words += [] if name in ("test", RANDOM) else ["--select", name]
+        commands.append(labelcast("label", run.path, *words))
+    return commands
+
+
+def _measured_by(run: Run) -> str:
+    recorded = run.manifest("coslow").to_dict() if run.is_done("coslow") else {}
+    known = [name for name in ("method", "rank", "seed") if name in recorded]
+    return labelcast(
+        "coslow", run.path, *(w for name in known for w in (f"--{name}", recorded[name]))
+    )
+
+
+def _tuned_by(run: Run, row: TunedScore) -> str:
+    words: list[object] = ["--budget", row.budget]
+    words += [] if row.train_set == RANDOM else ["--set", row.train_set]
+    if row.recipe not in (FULL.name, FULL_ENCODER.name):
+        shipped = row.recipe in (LORA.name, LINEAR.name, SETFIT.name, T_FEW.name)
+        words += ["--recipe", row.recipe if shipped else RECIPE]
+    words += [] if row.seed is None else ["--seed", row.seed]
+    return labelcast("tune", run.path, *words)

@@ -9,6 +9,7 @@ from forecast_helpers import needed, number
 
 from labelcast.errors import InputError
 from labelcast.forecast.forecasting import forecast
+from labelcast.forecast.options import Observed
 
 
 def test_a_low_slow_score_is_not_forecast_to_be_high() -> None:
@@ -345,7 +346,7 @@ def test_the_interval_at_a_budget_does_not_depend_on_which_seed_is_better() -> N
     """One of two seeds has an sd of its own, which is not that of a run with more labels."""
     widths = []
     for other, own in ((0.79, 0.80), (0.80, 0.79)):
-        seen = [(50, 0.71), (200, other), (200, own, 0.1)]
+        seen: list[Observed] = [(50, 0.71), (200, other), (200, own, 0.1)]
         at = forecast(observations=seen, target_score=0.85, budget=5000).at_budget
         assert at is not None
         widths.append(at.high - at.low)

@@ -120,6 +120,9 @@ def test_configuration() -> None:
     assert interface.get_control().labels == list(answers)
     hotkeys = [tag.get("hotkey") for tag in interface._tree.iter("Choice")]
     assert hotkeys == [*"1234567890", None, None]
+    digits = LabelTask("Say.", ("Text", "b"), ("Text:", "B"), "=", ("-1", "0", "1"))
+    choices = LabelInterface(label_studio.config(digits))._tree.iter("Choice")
+    assert [tag.get("hotkey") for tag in choices] == ["2", "0", "1"]
     assert 'value="Say &lt;it&gt;."' in text and 'value="Text:"' in text
     free = LabelInterface(label_studio.config(FREE))
     assert free.get_control().tag == "TextArea"

@@ -24,7 +24,6 @@ _THEIRS = (
     *("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"),
     *("true", "false", "__proto__", "_server_id"),
 )
-_HOTKEYS = "1234567890"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Label Studio replaces ``$name`` by data in any text; an invisible character prevents that.
 _DOLLAR = "$\u2060"
@@ -82,8 +81,11 @@ def config(task: LabelTask) -> str:
     if task.answers:
         answer |= {"choice": "single-radio", "showInline": "true"}
         choices = SubElement(view, "Choices", answer)
-        for number, text in enumerate(task.answers):
-            SubElement(choices, "Choice", _choice(text, number))
+        # An answer that is one digit has its own key.
+        free = [digit for digit in "1234567890" if digit not in task.answers]
+        for text in task.answers:
+            key = text if text in [*"1234567890"] else free.pop(0) if free else None
+            SubElement(choices, "Choice", _choice(text, key))
     else:
         answer |= {"rows": "3", "editable": "true", "maxSubmissions": "1"}
         SubElement(view, "TextArea", answer)
@@ -91,7 +93,7 @@ def config(task: LabelTask) -> str:
     return tostring(view, encoding="unicode") + "\n"
 
 
-def _choice(text: str, number: int) -> dict[str, str]:
+def _choice(text: str, key: str | None) -> dict[str, str]:
     if _NOT_XML.search(text):
         raise InputError(
             f"allowed answer {text!r}: has a character that Label Studio's configuration (XML) "
@@ -99,7 +101,7 @@ def _choice(text: str, number: int) -> dict[str, str]:
         )
     shown = _shown(text)
     keys = {"value": shown} | ({"alias": text} if shown != text else {})
-    return keys | ({"hotkey": _HOTKEYS[number]} if number < len(_HOTKEYS) else {})
+    return keys | ({"hotkey": key} if key else {})
 
 
 def _shown(text: str) -> str:

@@ -197,8 +197,10 @@ def _read_csv(path: Path) -> Places:
     quoting: Literal[0, 3] = csv.QUOTE_NONE if unquoted else csv.QUOTE_MINIMAL
     rows = csv.reader(lines, strict=True, delimiter=delimiter, quoting=quoting)
     try:
-        header = [name.strip() for name in next(filter(None, rows), [])]
-        _check_header(header, f"{path.name} line {max(rows.line_num, 1)}")
+        header = next(rows, []) or next(rows, [])
+        if all(name.startswith(" ") for name in header[1:]):  # as in `text, label`
+            header = [name.strip() for name in header]
+        _check_header(header, f"{path.name} line {rows.line_num if header else 1}")
         for row in rows:
             if len(row) == 1 < len(header) and not row[0].strip():
                 continue

@@ -148,6 +148,12 @@ MODELS = [
         **weights(LLAMA),
     ),
     model(
+        "adapters alone, as they are saved",
+        *("adapters", "Merge"),
+        m__adapter_config_dot_json='{"base_model_name_or_path": "nobody/nothing"}',
+        m__adapter_model_dot_safetensors=b"x",
+    ),
+    model(
         "an index that leads out",
         "'../../x.safetensors'",
         **weights(LLAMA, **{INDEX: '{"weight_map": {"a": "../../x.safetensors"}}'}),

@@ -84,9 +84,11 @@ def test_a_run_is_selected_from(
         (("--n", 2, "--method", "outliers"), ("needs embeddings", "--model minilm")),
         (("--n", 2, "--method", "by-task"), ("needs task ids", "--group-by FIELD")),
         (("--n", 2, "--method", "longest-answers"), ("needs a target set", "--target FILE")),
-        (("--n", 2, "--target", "none.jsonl"), ("none.jsonl",)),
+        (("--n", 2, "--method", "longest-answers", "--target", "none.jsonl"), ("none.jsonl",)),
+        (("--n", 2, "--target", "task.yaml"), ("--target", "random does not use it")),
+        (("--n", 2, "--group-by", "label"), ("--group-by", "random does not use it")),
         (
-            ("--n", 2, "--group-by", "none"),
+            ("--n", 2, "--method", "by-task", "--group-by", "none"),
             ("--group-by", "line 1: no field 'none'", "text, label"),
         ),
         (("--n", 2, "--out", "."), ("folder",)),
@@ -115,7 +117,7 @@ def test_an_unreadable_pool(here: Path) -> None:
 def test_names_from_the_data_cannot_control_the_terminal(here: Path) -> None:
     """They are escaped in messages."""
     (here / "pool.jsonl").write_text(lines({"text": "a", "\x1b[2J<b>": 1}, {"text": "b"}))
-    done = labelcast(*POOL, "--n", 1, "--group-by", "no\x1bne")
+    done = labelcast(*POOL, "--n", 1, "--method", "stratified", "--group-by", "no\x1bne")
     assert done.status == 2
     assert "\x1b" not in done.err
     assert "\\x1b[2J<b>" in done.err

@@ -277,8 +277,9 @@ def test_a_loss_is_not_taken_for_a_score_nor_a_score_for_a_loss(tmp_path: Path) 
 def test_tables_of_spreadsheets_in_other_languages(mark: str, tmp_path: Path) -> None:
     """Other marks between columns, and decimal commas; 1,000 is not taken for 1."""
     text = "# labels,score\n50,0.71\n200,0.8\n".replace(",", mark).replace(".", ",")
-    found = lc.read_scores(table(tmp_path, text, "s.tsv"))
-    assert [entry[:2] for entry in found] == [(50, 0.71), (200, 0.8)]
+    for excels in ("", f"sep={mark}\n"):
+        found = lc.read_scores(table(tmp_path, excels + text, "s.tsv"))
+        assert [entry[:2] for entry in found] == [(50, 0.71), (200, 0.8)]
     with pytest.raises(InputError, match="line 2: 'labels': expected a number, not '1,000'"):
         lc.read_scores(table(tmp_path, f"labels{mark}score\n1,000{mark}0,7\n"))
 

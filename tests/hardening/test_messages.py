@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr
 
 import pytest
@@ -15,7 +16,7 @@ import typer
 from command_line import SOURCE, check_message, labelcast
 
 from labelcast.cli.console import counted, run_app
-from labelcast.errors import NO_PATH, RunError
+from labelcast.errors import NO_PATH, LabelcastWarning, RunError
 from labelcast.models.embedded import cache_folder
 
 
@@ -26,6 +27,20 @@ def outcome(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> tuple[object, 
     with redirect_stderr(err), pytest.raises(SystemExit) as end:
         run_app(app)
     return end.value.code, err.getvalue()
+
+
+def test_a_warning_that_comes_again_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for each part of a large pool; another run of a command shows it again."""
+    app = typer.Typer()
+
+    @app.command()
+    def command() -> None:
+        for number in (1, 2, 1, 1):
+            warnings.warn(f"warning {number}", LabelcastWarning, stacklevel=1)
+
+    for _ in range(2):
+        _, err = outcome(app, monkeypatch)
+        assert (err.count("warning 1"), err.count("warning 2")) == (1, 1)
 
 
 def faulty(error: Exception) -> typer.Typer:

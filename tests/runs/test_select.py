@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from example_runs import TASK, run_of
 from example_selectors import ByTask, LongestAnswers, Middle, Outliers, Unsure
@@ -16,7 +17,8 @@ from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoder import Encoder
 from labelcast.models.loading import LanguageModel, load_encoder
 from labelcast.runs.select import SelectedExample, check_selection_file, select, write_selection
-from labelcast.selection.selector import Selector
+from labelcast.selection.pool import Need, Pool
+from labelcast.selection.selector import Selection, Selector, least
 from labelcast.selection.signals import PART
 from labelcast.tasks.task import Task
 
@@ -217,6 +219,21 @@ def test_blank_records_count_in_the_index(tmp_path: Path) -> None:
     with pytest.warns(LabelcastWarning, match="2 of 5 records have no text"):
         found = select(data, 3, task=OPEN)
     assert sorted(one.index for one in found) == [1, 2, 4]
+
+
+def test_a_method_without_a_model_gets_the_text(tmp_path: Path) -> None:
+    """As the prompt of an example; with a model it is the model's own."""
+
+    class Longest:
+        name, needs = "longest", frozenset[Need]()
+
+        def select(self, pool: Pool, n: int, seed: int) -> Selection:
+            lengths = [len(example.prompt) for example in pool.examples]
+            return least(-np.array(lengths, float), n)
+
+    assert select(texts(9), 1, task=OPEN, method=Longest())[0].index == 4
+    turns = [{"role": "user", "content": "word " * 9}]
+    assert select([*texts(3), {"text": turns}], 1, task=OPEN, method=Longest())[0].index == 3
 
 
 @pytest.mark.parametrize(

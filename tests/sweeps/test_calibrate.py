@@ -17,7 +17,13 @@ from labelcast.files.json_files import read_jsonl
 from labelcast.forecast.calibration import Calibration
 from labelcast.forecast.line import fit_line
 from labelcast.models.coslow import cosine, median_cosine
-from labelcast.sweeps.calibrate import TaskCurve, calibrate, fit_card, measure_sweeps_probes
+from labelcast.sweeps.calibrate import (
+    TaskCurve,
+    calibrate,
+    estimate_calibration,
+    fit_card,
+    measure_sweeps_probes,
+)
 from labelcast.sweeps.probes import Probes, ProbeSettings
 from labelcast.sweeps.records import SweepFile
 from labelcast.sweeps.sweep import Sweep
@@ -147,6 +153,8 @@ def test_probes_are_measured_without_curves(place: Place) -> None:
     assert every["task-1"] == some["task-1"]
     with pytest.raises(InputError, match="--task other: not in these sweeps"):
         measure_sweeps_probes([begun.sweep.path], SMALL, tasks=["other"])
+    with pytest.raises(InputError, match="--task other: not in these sweeps"):
+        estimate_calibration([begun.sweep.path], SMALL, ["other"])
 
 
 def test_kept_grams_give_the_coslow(place: Place) -> None:
@@ -185,6 +193,21 @@ def test_a_curve_without_zero_shot_is_left_out(place: Place) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
     with pytest.raises(InputError, match="task-0 is left out: no zero-shot score"):
         calibrate([begun.sweep.path], "mine", SMALL)
+
+
+def test_a_curve_that_lacks_budgets_is_named(place: Place) -> None:
+    """Its area is that of the scores that are there."""
+    begun = place.filled("unfinished", place.parts(8))
+    path = begun.sweep.scores.path
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    most = max(begun.sweep.read().budgets)
+    kept = [row for row in rows if row["budget"] < most or row["task"] != "task-0"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    found = calibrate(str(begun.sweep.path), "mine", SMALL)
+    assert [w for w in found.warnings if "no score at" in w] == [
+        f"task-0 has no score at {most} labels, which its sweep lists: its area is that of the "
+        "other scores"
+    ]
 
 
 def test_the_pool_is_scored_too(place: Place) -> None:

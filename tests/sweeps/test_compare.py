@@ -80,6 +80,19 @@ def test_all_candidates_have_one_horizon(tmp_path: Path) -> None:
     assert {one.horizon for one in compare(paths, target_score=0.77).candidates} == {8000}
 
 
+def test_a_candidate_that_lacks_budgets_is_named(tmp_path: Path) -> None:
+    """A sweep that was interrupted has fewer large budgets."""
+    folder = select_sweep(tmp_path / "s", {"random": 0.3, "typical": 0.3})
+    file = folder / "scores.jsonl"
+    rows = file.read_text().splitlines(keepends=True)
+    kept = [r for r in rows if '"typical"' not in r or json.loads(r)["budget"] < 200]
+    file.write_text("".join(kept))
+    found = compare(str(folder), target_score=0.8)
+    notes = {one.selector: one.warnings for one in found.candidates}
+    uneven = "no score at 200 labels, where others have one, so the comparison is uneven"
+    assert (uneven in notes["typical"], uneven in notes["random"]) == (True, False)
+
+
 def test_order_of_candidates(tmp_path: Path) -> None:
     """The other way round, the chances change places."""
     paths = {"a": make_sweep(tmp_path / "a", 0.3), "b": make_sweep(tmp_path / "b", 0.28)}
@@ -180,6 +193,17 @@ def test_selectors_beside_other_sweeps(tmp_path: Path) -> None:
     [saving] = found.savings
     assert (saving.name, saving.baseline) == ("one, x", "one, random")
     assert len(found.unsaved_pairs()) == 2
+
+
+def test_a_lead_of_other_weights_is_no_saving(tmp_path: Path) -> None:
+    """A model that was trained from another has its fingerprint, but is another model."""
+    one = make_sweep(tmp_path / "one", 0.24)
+    two = select_sweep(tmp_path / "two", {"x": 0.3})
+    content = json.loads((two / "sweep.json").read_text())
+    for name, savings in (("m", 1), ("models/m", 1), ("models/trained", 0)):
+        content["model"]["name"] = name
+        (two / "sweep.json").write_text(json.dumps(content))
+        assert len(compare([one, two], target_score=0.77).savings) == savings
 
 
 def test_a_selector_that_ignores_the_seed(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from small_sweeps import make_place
+from small_training import load, save_model
 
-from labelcast.sweeps.estimate import Speed, measure_speed, seconds, steps, total
-from labelcast.training.recipe import FULL
+from labelcast.sweeps.estimate import Speed, measure_speed, rough_speed, seconds, steps, total
+from labelcast.tasks.prompts import Example
+from labelcast.training.recipe import FULL, SETFIT
 
 
 def test_seconds_lie_between_early_stopping_and_every_step(tmp_path: Path) -> None:
@@ -17,6 +19,7 @@ def test_seconds_lie_between_early_stopping_and_every_step(tmp_path: Path) -> No
     speed = Speed(load=1.0, train=0.1, validate=0.01, test=0.5, device="cpu")
     low, high = (1 + 20 * 0.5 + n * 16 * 0.1 + n / 4 * 2 * 0.01 for n in steps(FULL))
     assert seconds(job, speed) == pytest.approx((low, high))
+    assert steps(SETFIT) == (500, 500)  # does not stop early
     assert total([(low, high)] * 4, 2) == pytest.approx((2 * low, 2 * high))
 
 
@@ -26,3 +29,10 @@ def test_speed_is_measured_on_real_steps(tmp_path: Path) -> None:
     assert min(speed.load, speed.train, speed.test) > 0
     assert speed.validate >= 0
     assert "cpu" in speed.device
+
+
+def test_a_text_longer_than_the_context_has_a_time_too(tmp_path: Path) -> None:
+    """As in the work itself, which cuts it off or counts it as wrong."""
+    lm = load(save_model(tmp_path / "m"))
+    found = rough_speed(lm, [Example("0", 0, "", {}, "word " * 999, "yes", "0")], max_new_tokens=2)
+    assert found.validate > 0

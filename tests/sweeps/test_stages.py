@@ -152,8 +152,11 @@ def test_refused_before_any_job(place: Place, warm: list[SweepTask], tmp_path: P
         place.begin("refused", stages=stages([named]))
     assert not (place.path / "refused").exists()
     place.begin("rerun", stages=stages(warm, "one"))
-    with pytest.raises(InputError, match=r"other labels of the stage one"):
-        place.begin("rerun", stages=stages(warm, "one", labels=20))
+    other = warm[0].task.model_copy(update={"instruction": "Tell it."})
+    for again, labels in ((warm, 20), ([replace(warm[0], task=other), *warm[1:]], None)):
+        changes = {} if labels is None else {"labels": labels}
+        with pytest.raises(InputError, match=r"another task file or other labels of the stage one"):
+            place.begin("rerun", stages=stages(again, "one", **changes))
 
 
 class Here(InProcess):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_encoders import save_encoder
 from small_sweeps import InProcess, Place, make_place, scores
+from small_training import save_model
 
-from labelcast.errors import InputError, RunError
+from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.execution.workers import Job, ReportProgress
 from labelcast.files.json_files import JsonLines
 from labelcast.sweeps.job import SweepJob, SweepSettings
@@ -148,6 +150,7 @@ def test_another_sweep_is_refused(made: Place) -> None:
         ({"recipe": FULL}, "another recipe"),
         ({"test_size": 21}, "another test size"),
         ({"split_seed": 1}, "another split seed"),
+        ({"model": str(save_model(made.path / "copies/copy"))}, "another model"),
     ):
         with pytest.raises(InputError, match=says):
             made.begin("one", **changes)
@@ -167,6 +170,28 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
     Path(place.data).write_text("".join(lines[:150]))
     with pytest.raises(InputError, match="another test set"):
         place.begin("sweep")
+
+
+def test_changed_examples_to_train_on_are_reported(tmp_path: Path) -> None:
+    """A rerun with other labels is possible, as with more data, but not without a warning."""
+    place = make_place(tmp_path)
+    lines = Path(place.data).read_text().splitlines(keepends=True)
+    task = replace(place.chosen(), test_data=str(tmp_path / "test.jsonl"))
+    (tmp_path / "test.jsonl").write_text("".join(lines[:30]))
+    Path(place.data).write_text("".join(lines[30:]))
+    place.begin("sweep", [task])
+    place.begin("sweep", [task], budgets=(20,))
+    Path(place.data).write_text("".join(lines[40:]))
+    with pytest.warns(LabelcastWarning, match="examples of first to train on have changed"):
+        place.begin("sweep", [task], budgets=(30,))
+
+
+def test_settings_that_no_job_can_have_are_refused(made: Place) -> None:
+    """Before any job runs."""
+    with pytest.raises(InputError, match=r"--budgets 1: give 0 for zero-shot, or 2 or more"):
+        made.begin("one-label", budgets=(0, 1, 50))
+    with pytest.raises(InputError, match=r"--dtype float16: .*Use --dtype bfloat16"):
+        made.begin("float16", dtype="float16")
 
 
 def test_too_little_data_is_refused_before_any_work(made: Place) -> None:

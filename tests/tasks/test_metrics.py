@@ -46,7 +46,12 @@ texts = st.lists(st.sampled_from(["yes", "no", "maybe", "other"]), min_size=1, m
         ("rouge_l", "cats_and dogs!", "Cats and dogs", 1),
         ("rouge_l", "\U0001f600", "\U0001f600", 1),
         ("rouge_l", "\U0001f600", "\U0001f622", 0),
+        ("rouge_l", "\u2764\ufe0f", "\u2600\ufe0f", 0),
         ("rouge_l", "", "cat", 0),
+        ("rouge_l", "\u516c\u53f8\u53bb\u5e74", "\u516c\u53f8\u4eca\u5e74", 0.75),
+        ("rouge_l", "\u0e01\u0e34\u0e19", "\u0e01\u0e34", 2 / 3),
+        ("token_f1", "\u516c\u53f8\u53bb\u5e74b", "\u516c\u53f8\u4eca\u5e74 b", 0.8),
+        ("token_f1", "(3,-2)", "(3,2)", 0),
     ],
 )
 def test_scores_of_single_answers(metric: str, answer: str, gold: str, score: float) -> None:

@@ -206,10 +206,20 @@ def test_csv_as_spreadsheets_write_it(
 
 
 def test_spaces_around_names_and_on_a_line_of_their_own(tmp_path: Path) -> None:
-    """The names of columns have none, and a line of spaces is no record."""
+    """Names and values have none, quotes after one are quotes; a line of spaces is no record."""
     (tmp_path / "rows.csv").write_text("text, label\na, x\n  \nb,y\n ")
-    rows = [{"text": "a", "label": " x"}, {"text": "b", "label": "y"}]
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
     assert values(tmp_path / "rows.csv") == rows
+    (tmp_path / "rows.csv").write_text('"label", "text"\n"x", "good, yes"\ny, no\n')
+    rows = [{"label": "x", "text": "good, yes"}, {"label": "y", "text": "no"}]
+    assert values(tmp_path / "rows.csv") == rows
+    (tmp_path / "rows.csv").write_text("text,label,,\na,x,,\nb,y\n")  # cells that Excel kept
+    assert values(tmp_path / "rows.csv") == [
+        {"text": "a", "label": "x"},
+        {"text": "b", "label": "y"},
+    ]
+    (tmp_path / "rows.csv").write_text("text,label\n a, x\n")
+    assert values(tmp_path / "rows.csv") == [{"text": " a", "label": " x"}]
 
 
 def test_quotes_in_a_tsv_without_quoting_are_text(tmp_path: Path) -> None:
@@ -217,6 +227,8 @@ def test_quotes_in_a_tsv_without_quoting_are_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text('text\tlabel\n"A b\t1\nfoo bar"\t0\n"Good" he said\t1\n')
     assert [row["text"] for row in values(path)] == ['"A b', 'foo bar"', '"Good" he said']
+    path.write_text('text\tlabel\n"Go home\tnow"\nx\ty\n')
+    assert [row["text"] for row in values(path)] == ['"Go home', "x"]
     path.write_text('text\tlabel\n"A b"\t1\n"two\nlines"\t0\n')
     assert [row["text"] for row in values(path)] == ["A b", "two\nlines"]
 
@@ -228,6 +240,8 @@ def test_the_line_that_names_the_delimiter_to_excel_is_skipped(tmp_path: Path) -
     (tmp_path / "rows.csv").write_text("sep=;\ntext;label\nhello;1\na;b;c\n")
     with pytest.raises(InputError, match="line 4: 3 values"):
         values(tmp_path / "rows.csv")
+    (tmp_path / "rows.csv").write_text("sep=|\ntext|label\nhello, you|1\n")
+    assert values(tmp_path / "rows.csv") == [{"text": "hello, you", "label": "1"}]
 
 
 def test_windows_1252(tmp_path: Path) -> None:
@@ -318,10 +332,17 @@ def test_a_conversation_in_a_json_file_is_one_record(tmp_path: Path) -> None:
 
 def test_a_list_for_each_column_is_refused(tmp_path: Path) -> None:
     """It would be one record; a record with lists of different lengths, or with a text, is one."""
-    (tmp_path / "rows.json").write_text('{"text": ["a", "b"], "label": ["x", "y"]}')
-    with pytest.raises(InputError, match=r"rows\.json: a list for each column\. Write one object"):
-        values(tmp_path / "rows.json")
-    for row in ({"text": "a", "options": ["x", "y"]}, {"a": ["x"], "b": ["x", "y"]}, {"a": ["x"]}):
+    by_row = {"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}  # as pandas writes it
+    for columns in ({"text": ["a", "b"], "label": ["x", "y"]}, by_row):
+        (tmp_path / "rows.json").write_text(json.dumps(columns))
+        with pytest.raises(InputError, match=r"rows\.json: a list for each column\. Write one"):
+            values(tmp_path / "rows.json")
+    for row in (
+        {"a": {"0": "x"}, "b": {"1": "y"}},
+        {"text": "a", "options": ["x", "y"]},
+        {"a": ["x"], "b": ["x", "y"]},
+        {"a": ["x"]},
+    ):
         (tmp_path / "rows.json").write_text(json.dumps(row))
         assert values(tmp_path / "rows.json") == [row]
 
@@ -337,7 +358,14 @@ def test_the_questions_of_squad(tmp_path: Path) -> None:
     assert (found[0]["context"], found[0]["answers"]) == ("a b", {"text": ["a"]})
 
 
-@pytest.mark.parametrize("paragraphs", [["a", "b"], "a b", [{"text": "a"}], None, 7])
+@pytest.mark.parametrize(
+    "paragraphs",
+    [
+        *(["a", "b"], "a b", [{"text": "a"}], None, 7),
+        [{"context": "c", "qas": [{"question": "q", "answers": ["Paris"]}]}],
+        [{"context": "c", "qas": [{"question": "q", "answers": {"text": ["Paris"]}}]}],
+    ],
+)
 def test_other_records_with_paragraphs_are_read_as_they_are(
     paragraphs: Any, tmp_path: Path
 ) -> None:

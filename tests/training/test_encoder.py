@@ -21,7 +21,7 @@ from labelcast.models.encoder import Encoder, head_probabilities
 from labelcast.models.loading import load_encoder, load_model
 from labelcast.models.vectors import VectorStore
 from labelcast.tasks.prompts import Example
-from labelcast.training.backend import Fit, Placement, backend_of, recipe_for
+from labelcast.training.backend import TRAINED, Fit, Placement, backend_of, recipe_for
 from labelcast.training.encoder import HEAD, EncoderBackend, within
 from labelcast.training.evaluate import Scoring
 from labelcast.training.linear import LinearBackend, Probe, fitted_head
@@ -72,22 +72,27 @@ def test_bfloat16_keeps_the_small_steps(tmp_path: Path) -> None:
     after = EncoderBackend().fit(lm, Fit(labels, recipe, 1, placement)).lm.model.state_dict()
     name = "encoder.layer.0.attention.self.query.weight"
     assert (after[name] != before[name]).all()
+    for asked, why in (("auto", TRAINED), ("float32", "asked for")):
+        lm = EncoderBackend().load(folder, QUICK, Placement("cpu", asked))
+        assert str(lm.dtype) == f"torch.float32 ({why})"
     with pytest.raises(InputError, match="--dtype float16"):
         EncoderBackend().load(folder, QUICK, Placement("cpu", "float16"))
 
 
-def test_a_text_is_cut_off_before_its_last_token(lm: Encoder) -> None:
-    """In training as in scoring, with the token that ends it; MiniLM reads as much as before."""
+def test_a_text_is_cut_off_before_its_last_token(tmp_path: Path) -> None:
+    """In training as in scoring, zero-shot too, with the token that ends it."""
     minilm = load_encoder("minilm", device="cpu")
     assert within(minilm, FULL_ENCODER).context == minilm.context == 256
     [tokens] = within(minilm, QUICK.model_copy(update={"max_length": 5})).tokens(["a " * 9])
     assert (len(tokens), tokens[-1]) == (5, minilm.tokenizer.sep_token_id)
     short = QUICK.model_copy(update={"max_steps": 1, "max_length": 3})
     labels, _ = parts(60)
-    tuned = EncoderBackend().fit(fresh(lm), Fit(labels, short, 1, CPU)).lm
-    assert tuned.context == 3 and lm.context == 128
-    one, other = tuned.embed(["xyzabc", "xyzuvw"])
-    assert np.allclose(one, other, atol=1e-6)
+    loaded = EncoderBackend().load(str(save_encoder(tmp_path / "bert")), short, CPU)
+    loaded = loaded.for_answers(TASK.answers)
+    for found in (loaded, EncoderBackend().fit(loaded, Fit(labels, short, 1, CPU)).lm):
+        assert found.context == 3
+        one, other = found.embed(["xyzabc", "xyzuvw"])
+        assert np.allclose(one, other, atol=1e-6)
 
 
 def test_step_0_is_zero_shot(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def calibrate(
     for option, value in (("--name", name), ("--out", out), ("--probes", probes)):
         if probes_only and value is not None:
             raise InputError(f"{option}: not with --probes-only, which fits no card.")
+    if task and not probes_only:
+        raise InputError("--task: only with --probes-only; a card uses all tasks of its sweeps.")
     if dry_run:
         seconds = estimate_calibration(sweeps, settings, task or (), probes)
         if as_json:
@@ -89,8 +91,6 @@ def calibrate(
     if probes_only:
         _show_probes(measure_sweeps_probes(sweeps, settings, say, task or ()), as_json)
         return
-    if task:
-        raise InputError("--task: only with --probes-only; a card uses all tasks of its sweeps.")
     if name is None:
         raise InputError("--name: a card needs a name (or give --probes-only).")
     file = out or Path(f"{name}.json")

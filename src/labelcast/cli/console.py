@@ -150,12 +150,16 @@ def waiting(label: str) -> Iterator[None]:
         yield
 
 
-def show_warning(
-    message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any
-) -> None:
-    """Print our own warnings as a line on stderr; those of libraries are not for users."""
-    if issubclass(category, LabelcastWarning):
-        warn(str(message))
+def _shows_warnings() -> Callable[..., None]:
+    """Prints our own warnings on stderr, each once; those of libraries are not for users."""
+    shown = set()
+
+    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        if issubclass(category, LabelcastWarning) and str(message) not in shown:
+            shown.add(str(message))
+            warn(str(message))
+
+    return show
 
 
 @contextmanager
@@ -182,7 +186,7 @@ def run_app(app: typer.Typer, program: str = _PROGRAM) -> NoReturn:
     """
     before = signal.signal(signal.SIGTERM, _stop)
     with _escaped_logs(), warnings.catch_warnings():
-        warnings.showwarning = show_warning
+        warnings.showwarning = _shows_warnings()
         warnings.simplefilter("always", LabelcastWarning)
         status = _run(app, program)
     signal.signal(signal.SIGTERM, before)

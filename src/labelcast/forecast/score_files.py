@@ -289,6 +289,8 @@ def _number(where: str, value: Any) -> int | float | None:
 
 def _csv_rows(name: str, text: str, table: _Table) -> Iterator[_Row]:
     lines = text.splitlines(keepends=True)
+    if lines and lines[0].startswith(("sep=", '"sep=')):  # for Excel alone
+        lines[0] = "\n"
     first = next((line for line in lines if line.strip()), "")
     mark = max(",;\t|", key=first.count)
     rows = csv.reader(lines, strict=True, delimiter=mark)

@@ -21,17 +21,17 @@ def check_folder(spec: str, path: Path) -> None:
             f"model {spec}: only the head of a frozen encoder, as `tune --recipe linear` keeps it. "
             "Give the encoder itself, such as --model minilm."
         )
-    if not (path / "config.json").is_file():
-        raise InputError(f"model {spec}: not a model folder, it has no config.json.")
-    if not any(path.glob("*.safetensors")):
-        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
-        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
     if (path / "adapter_config.json").exists():
         # The library would load any base model that it names, from the hub too.
         raise InputError(
             f"model {spec}: the folder contains adapters (adapter_config.json) of another model. "
             "Merge them into that model first, and give the folder of the merged model."
         )
+    if not (path / "config.json").is_file():
+        raise InputError(f"model {spec}: not a model folder, it has no config.json.")
+    if not any(path.glob("*.safetensors")):
+        found = "only pickled weights, which are never read" if any(path.glob("*.bin")) else "none"
+        raise InputError(f"model {spec}: no weights as .safetensors in the folder ({found}).")
     for index in path.glob("*.safetensors.index.json"):
         _check_index(spec, index)
 

@@ -125,8 +125,8 @@ def mean_hidden_states(
 ) -> NDArray[np.float32]:
     """Return the mean over tokens of the last hidden states of each text.
 
-    A text longer than the model's context is cut, with a `LabelcastWarning`: a language model keeps
-    its last tokens, an encoder its first.
+    A text longer than the model's context is cut: a language model keeps its last tokens, with a
+    `LabelcastWarning`, an encoder its first.
 
     Args:
         lm: the model.
@@ -152,10 +152,10 @@ def embed(
     for number, sequence in enumerate(tokens, 1):
         if not sequence:
             raise InputError(f"text {number}: it is empty, so it has no tokens to average.")
-    if long := sum(len(sequence) > lm.context for sequence in tokens):
+    if any(len(sequence) > lm.context for sequence in tokens):
         warnings.warn(
-            f"model {lm.name}: {long:,} of {len(tokens):,} texts are cut to their last "
-            f"{lm.context:,} tokens, the most that it reads.",
+            f"model {lm.name}: texts are cut to their last {lm.context:,} tokens, the most that "
+            "it reads.",
             LabelcastWarning,
             stacklevel=3,
         )

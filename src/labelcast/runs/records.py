@@ -66,6 +66,14 @@ class ModelPart(Form):
     architecture: dict[str, Any] | None = None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells models apart: the last part of the name, and the fingerprint.
+
+        Models with other weights have the same fingerprint if one was trained from the other.
+        """
+        return Path(self.name).name, self.fingerprint
+
+    @property
     def is_encoder(self) -> bool:
         """Whether CoS-Low is not defined for it."""
         return (self.architecture or {}).get("kind") == "encoder"

@@ -31,6 +31,7 @@ from labelcast.selection.pool import LazyExamples, Need, Pool
 from labelcast.selection.registry import selector
 from labelcast.selection.selector import Selector
 from labelcast.selection.signals import OnSignal, SignalStore
+from labelcast.tasks.conversations import Turn
 from labelcast.tasks.prompts import Example, examples, groups
 from labelcast.tasks.sources import Source
 from labelcast.tasks.task import Task
@@ -236,6 +237,13 @@ def _candidates(
     stored: Mapping[str, NDArray[Any]],
 ) -> _Candidates:
     """Read what may be wrong in the data; prompts are rendered once a signal needs them."""
+    used = method.needs | getattr(method, "uses", frozenset())
+    for option, given, need in (
+        ("--group-by", inputs.group_by, Need.TASK_IDS),
+        ("--target", inputs.target, Need.TARGET),
+    ):
+        if given is not None and need not in used:
+            raise InputError(f"{option}: the method {method.name} does not use it. Leave it out.")
     wanted = frozenset(positions.tolist())
     labelled = Need.ANSWERS in method.needs
     if labelled:
@@ -269,13 +277,13 @@ def _candidates(
     return _Candidates(pool, positions, source, task)
 
 
-def _unrendered(instruction: str, user: object) -> str:
-    return ""
+def _plain(instruction: str, user: str | Sequence[Turn]) -> str:
+    return user if isinstance(user, str) else "\n".join(turn["content"] for turn in user)
 
 
 def _count_labelled(source: Source, task: Task | None) -> int:
     """Check that every record has an answer, before a model is loaded."""
-    return sum(1 for _ in examples(source, task, _unrendered, need_answer=True))
+    return sum(1 for _ in examples(source, task, _plain, need_answer=True))
 
 
 def _read(
@@ -286,7 +294,7 @@ def _read(
     labelled: bool,
     wanted: Callable[[int], bool] | None = None,
 ) -> list[Example]:
-    render = _unrendered if load is None else load().render
+    render = _plain if load is None else load().render
     with warnings.catch_warnings(action="ignore", category=LabelcastWarning):  # given already
         return list(examples(source, task, render, need_answer=labelled, wanted=wanted))
 

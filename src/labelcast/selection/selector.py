@@ -34,7 +34,9 @@ class Selector(Protocol):
         name: as ``--method`` takes it.
         needs: checked before anything long starts.
 
-    A method that takes the examples of ``pool.chosen`` into account has ``continues = True``, and
+    A method that works without task ids, but uses them if they are there, has ``uses =
+    frozenset({Need.TASK_IDS})``; ``--group-by`` is refused for a method that has no use for it. A
+    method that takes the examples of ``pool.chosen`` into account has ``continues = True``, and
     chooses none of them. Other methods do not see them.
     """
 

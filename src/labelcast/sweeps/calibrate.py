@@ -75,7 +75,7 @@ class Calibrated:
 
 
 def calibrate(
-    folders: Sequence[str | Path],
+    folders: str | Path | Sequence[str | Path],
     name: str,
     settings: ProbeSettings | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -126,7 +126,7 @@ def calibrate(
 
 
 def estimate_calibration(
-    folders: Sequence[str | Path],
+    folders: str | Path | Sequence[str | Path],
     settings: ProbeSettings,
     tasks: Sequence[str] = (),
     probes_of: str | Path | None = None,
@@ -134,7 +134,7 @@ def estimate_calibration(
     """Roughly how many seconds the missing probes of some tasks (by default all) will take."""
     sweeps = _opened(folders, settings)
     probed = sweeps if probes_of is None else [Sweep.open(probes_of)]
-    known = [name for sweep in sweeps for name in sweep.read().tasks]
+    known = _known(sweeps, tasks)
     return sum(
         estimate_probes(sweep, [n for n in sweep.read().tasks if n in (tasks or known)], settings)
         for sweep in probed
@@ -142,17 +142,14 @@ def estimate_calibration(
 
 
 def measure_sweeps_probes(
-    folders: Sequence[str | Path],
+    folders: str | Path | Sequence[str | Path],
     settings: ProbeSettings,
     say: Callable[[str], None] = lambda text: None,
     tasks: Sequence[str] = (),
 ) -> dict[str, Probes]:
     """Measure the probes of some tasks (by default all) of sweeps with one model and recipe."""
     sweeps = _opened(folders, settings)
-    known = [name for sweep in sweeps for name in sweep.read().tasks]
-    for name in tasks:
-        if name not in known:
-            raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
+    known = _known(sweeps, tasks)
     probes: dict[str, Probes] = {}
     for sweep in sweeps:
         names = [name for name in sweep.read().tasks if name in (tasks or known)]
@@ -208,6 +205,15 @@ def fit_card(
     return Calibrated(card, tuple(errors), tasks, (*warnings, *_warnings(curves, card)))
 
 
+def _known(sweeps: Sequence[Sweep], tasks: Sequence[str]) -> list[str]:
+    """The names of all tasks of some sweeps; refuses `tasks` that are not among them."""
+    known = [name for sweep in sweeps for name in sweep.read().tasks]
+    for name in tasks:
+        if name not in known:
+            raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
+    return known
+
+
 def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> PredictorError:
     try:
         line = fit_line(values, aucs)
@@ -216,10 +222,11 @@ def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> Predict
     return PredictorError(name, line.loo_mae, line.r)
 
 
-def _opened(folders: Sequence[str | Path], settings: ProbeSettings) -> list[Sweep]:
+def _opened(folders: str | Path | Sequence[str | Path], settings: ProbeSettings) -> list[Sweep]:
     """The sweeps of some folders, which must have one model and one recipe."""
     choose_device(settings.device)
     check_dtype(settings.dtype)
+    folders = [folders] if isinstance(folders, str | Path) else folders
     sweeps = [Sweep.open(folder) for folder in folders]
     if not sweeps:
         raise InputError("no sweep given: labelcast calibrate DIR... --name NAME")
@@ -238,7 +245,7 @@ def _opened(folders: Sequence[str | Path], settings: ProbeSettings) -> list[Swee
 
 def _check_same_model(sweep: Sweep, other: Sweep) -> None:
     model, wanted = sweep.read().model, other.read().model
-    if model.fingerprint != wanted.fingerprint:
+    if model.key != wanted.key:
         raise InputError(
             f"{sweep.path}: its model is {model.name}, and that of {other.path} is {wanted.name}. "
             "A card is for one model."
@@ -275,6 +282,12 @@ def _curves(sweeps: Sequence[Sweep]) -> tuple[list[TaskCurve], list[str]]:
             if curve.auc is None or curve.zero_shot is None or 0 not in curve.budgets:
                 skipped.append(f"{task} is left out: {curve.note}")
                 continue
+            if lacking := sorted({*content.budgets} - {*curve.budgets}):
+                at = ", ".join(f"{budget:,}" for budget in lacking)
+                skipped.append(
+                    f"{task} has no score at {at} labels, which its sweep lists: its area is that "
+                    "of the other scores"
+                )
             found[task] = TaskCurve(
                 sweep,
                 task,

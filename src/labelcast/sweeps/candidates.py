@@ -40,8 +40,8 @@ class Candidate:
         after_labelling: whether it chose among labelled examples, so that a budget counts examples
             to train on and not labels to buy.
         notes: warnings about what was read.
-        trained: the fingerprint of the model with the stages before, and the digest of the
-            recipe.
+        trained: what tells trained models apart: the model's `key`, the stages before and the
+            digest of the recipe.
         folder: where the scores are.
     """
 
@@ -57,7 +57,7 @@ class Candidate:
     selector: str = RANDOM
     after_labelling: bool = False
     notes: tuple[str, ...] = ()
-    trained: tuple[str, str] = ("", "")
+    trained: tuple[str, ...] = ()
     folder: Path = Path()
 
     def baseline(self, others: Sequence[Candidate]) -> Candidate | None:
@@ -150,7 +150,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
                 method=content.recipe.method,
                 selector=selector,
                 after_labelling=selector in content.after_labelling,
-                trained=(content.model.fingerprint + after, content.recipe_digest),
+                trained=(*content.model.key, after, content.recipe_digest),
                 folder=sweep.path,
             )
         )
@@ -213,7 +213,7 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
                 ),
                 method=next((row.method for row in own if row.budget), None),
                 selector=train_set,
-                trained=(run.model.fingerprint, digest or ""),
+                trained=(*run.model.key, "", digest or ""),
                 folder=run.path,
             )
         )

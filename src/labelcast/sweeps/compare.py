@@ -139,7 +139,7 @@ class Comparison:
 
 
 def compare(
-    candidates: Sequence[str | Path] | Mapping[str, str | Path],
+    candidates: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     *,
     target_score: float,
     task: str | None = None,
@@ -182,6 +182,8 @@ def compare(
     for option, price in prices.items():
         if price is not None and checked_number(option, price) < 0:
             raise InputError(f"{option}: a cost is 0 or more, not {price:g}")
+    if isinstance(candidates, str | Path):
+        candidates = [candidates]
     named = candidates if isinstance(candidates, Mapping) else dict.fromkeys(map(str, candidates))
     if not isinstance(candidates, Mapping) and len(named) < len(candidates):
         raise InputError("a candidate is given twice.")
@@ -191,6 +193,7 @@ def compare(
         for candidate in read_candidates(Path(path or name), name, task, alone=len(named) == 1)
     ]
     check_comparable(found)
+    found = [_with_gaps(one, found) for one in found]
     if horizon is None:
         horizon = default_horizon(max(score.budget for one in found for score in one.scores))
     options: dict[str, Any] = {"target_score": target_score, "level": level, "budget": budget}
@@ -227,6 +230,17 @@ def compare(
         tuple(pairs),
         tuple(ranked),
     )
+
+
+def _with_gaps(one: Candidate, others: Sequence[Candidate]) -> Candidate:
+    """The candidate, with a note if it has no score at labels where others have one."""
+    budgets = {score.budget for other in others for score in other.scores}
+    lacking = sorted(budgets - {score.budget for score in one.scores} - {0})
+    if not lacking:
+        return one
+    at = ", ".join(f"{budget:,}" for budget in lacking)
+    note = f"no score at {at} labels, where others have one, so the comparison is uneven"
+    return replace(one, notes=(*one.notes, note))
 
 
 def _chances(question: Question) -> Chances | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from labelcast.errors import LabelcastWarning
 from labelcast.models.confidence import score_confidence
-from labelcast.models.likelihood import answer_log_likelihoods
-from labelcast.models.loading import AnyModel, LanguageModel
+from labelcast.models.loading import AnyModel
 from labelcast.sweeps.job import SweepJob
 from labelcast.tasks.prompts import Example
 from labelcast.training.backend import Fit, Placement, backend_of
@@ -39,6 +40,8 @@ def steps(recipe: Recipe) -> tuple[int, int]:
     (44, 500)
     """
     most = recipe.most_steps
+    if recipe.method == "setfit":  # does not stop early
+        return most, most
     return min(most, recipe.evaluate_every * (recipe.patience + 1)), most
 
 
@@ -66,14 +69,13 @@ def rough_speed(
     A backward pass is taken to cost two forward passes.
     """
     few = labelled[:_FEW]
-    prompts, answers = [one.prompt for one in few], [str(one.answer) for one in few]
+    prompts = [one.prompt for one in few]
     begin = time.perf_counter()
     score_confidence(lm, prompts, batch_size=len(few), max_new_tokens=max_new_tokens)
     answered = time.perf_counter()
-    if isinstance(lm, LanguageModel):
-        answer_log_likelihoods(lm, prompts, answers, batch_size=len(few))
-    else:
-        lm.embed(prompts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelcastWarning)  # of a text that is cut off
+        lm.embed(prompts, batch_size=len(few), progress=lambda done: None)
     forward = (time.perf_counter() - answered) / len(few)
     return Speed(load, 3 * forward, forward, (answered - begin) / len(few), str(lm.device))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.runs.records import RANDOM
 from labelcast.sweeps.records import SweepFile, TaskEntry
 
@@ -38,12 +39,24 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
                 f"{folder}: holds scores of {name} with another {other}. Scores of the two cannot "
                 "be compared: choose another --out."
             )
+        if known.train_digest not in (None, entry.train_digest):
+            warnings.warn(
+                f"{folder}: the examples of {name} to train on have changed since its scores were "
+                "measured, and a curve of old and new scores mixes both. For a curve of the new "
+                "ones, choose another --out.",
+                LabelcastWarning,
+                stacklevel=2,
+            )
         tasks[name] = _with_target_of(known, entry)
     for name, stage in now.stage_tasks.items():
-        if before.stage_tasks.get(name, stage).labels_digest != stage.labels_digest:
+        first = before.stage_tasks.get(name, stage)
+        if (first.labels_digest, first.task.without_note()) != (
+            stage.labels_digest,
+            stage.task.without_note(),
+        ):
             raise InputError(
-                f"{folder}: holds a sweep with other labels of the stage {name}. Choose another "
-                "--out."
+                f"{folder}: holds a sweep with another task file or other labels of the stage "
+                f"{name}. Choose another --out."
             )
     added = {
         "tasks": before.tasks | tasks,
@@ -81,7 +94,7 @@ def _with_target_of(known: TaskEntry, entry: TaskEntry) -> TaskEntry:
 def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:
     """What all jobs of a sweep share: its text in messages, and the value that is compared."""
     return {
-        "model": (content.model.name, content.model.fingerprint),
+        "model": (content.model.name, content.model.key),
         "recipe": (content.recipe.name, content.recipe_digest),
         "test size": (content.test_size, content.test_size),
         "split seed": (content.split_seed, content.split_seed),

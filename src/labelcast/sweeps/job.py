@@ -79,6 +79,11 @@ class SweepSettings:
         for name, values in (("--budgets", self.budgets), ("--seeds", self.seeds)):
             if not values or min(values) < 0 or len(set(values)) < len(values):
                 raise InputError(f"{name}: different whole numbers from 0 up, separated by commas.")
+        if 1 in self.budgets:
+            raise InputError(
+                "--budgets 1: give 0 for zero-shot, or 2 or more labels: at least one trains and "
+                "one validates."
+            )
         if max(self.seeds) >= 2**32:
             raise InputError(f"--seeds: at most {2**32 - 1}.")
         if not self.selectors or len(set(self.selectors)) < len(self.selectors):

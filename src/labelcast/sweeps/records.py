@@ -72,6 +72,7 @@ class TaskEntry(OpenForm):
     group_by: str | None = None
     target_digest: str | None = None
     test_digest: str
+    train_digest: str | None = None  # sweeps of earlier versions have none
 
 
 class StageEntry(OpenForm):

@@ -28,7 +28,7 @@ from labelcast.sweeps.stages import LABELS, Stages
 from labelcast.sweeps.task_data import SweepTask, check_data
 from labelcast.tasks.sources import open_source
 from labelcast.tasks.task import Role, Task
-from labelcast.training.backend import check_recipe, recipe_for
+from labelcast.training.backend import check_recipe, recipe_for, trained_dtype
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import trackers
 
@@ -231,6 +231,8 @@ class Sweep:
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
         check_recipe(settings.recipe, settings.model)
+        if settings.recipe.method in ("full", "setfit"):
+            trained_dtype(settings.recipe, settings.dtype)
         tasks = [self._with_group_by(source) for source in tasks]
         now = _content(tasks, settings)
         joined = self._joined(now)

@@ -90,7 +90,7 @@ def subtasks_of(
 def check_data(
     source: SweepTask, *, test_size: int, largest: int, seed: int, split_seed: int
 ) -> dict[str, str | None]:
-    """Digests of a task's test set and target set, read without a model.
+    """Digests of a task's test, training and target set, read without a model.
 
     Raises:
         InputError: the data is wrong, leaves fewer than the `largest` budget after the test set,
@@ -111,5 +111,8 @@ def check_data(
             "test set. Give others as --target."
         )
     subtasks_of(source, target, target=True)
-    found = digest(target) if target else None
-    return {"test_digest": splits.test_digest, "target_digest": found}
+    return {
+        "test_digest": splits.test_digest,
+        "train_digest": digest(splits.order),
+        "target_digest": digest(target) if target else None,
+    }

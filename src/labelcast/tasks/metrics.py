@@ -23,8 +23,13 @@ _QUOTES = "\"'`“”‘’«»"
 _ENDS = ".,;:!?"
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2013\u2212"), "-")
 _IN_NUMBER = re.compile(
-    r"(?<![\w.,])[-\u2010\u2013\u2212](?=[$€£¥]?\.?\d)|(?<=\d)[./:](?=\d)|(?<![\w.])\.(?=\d)"
+    r"(?<![\w.])[-\u2010\u2013\u2212](?=[$€£¥]?\.?\d)|(?<=\d)[./:](?=\d)|(?<![\w.])\.(?=\d)"
 )
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    r"\U00020000-\U0003ffff]"
+)
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese, which have no spaces between words."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,33 @@ def words(text: str) -> str:
     return " ".join([w for w in found if w not in ("a", "an", "the")] or found) or short
 
 
+def _apart(text: str) -> str:
+    """Put a space before and after each letter of scripts without spaces, with its marks.
+
+    >>> _apart("\u4e2d\u6587 a")
+    ' \u4e2d \u6587  a'
+    """
+    if not _UNSPACED.search(text):
+        return text
+    pairs = zip(" " + text, text, strict=False)
+    return "".join(
+        f" {c}" if not _is_mark(c) and (_UNSPACED.match(last) or _UNSPACED.match(c)) else c
+        for last, c in pairs
+    )
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
 class _Words:
     """The tokenizer of ROUGE-L; the library's own drops every letter that is not ASCII."""
 
     def tokenize(self, text: str) -> list[str]:
-        short = unicodedata.normalize("NFKC", text).casefold()
+        short = _apart(unicodedata.normalize("NFKC", text).casefold())
         kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in short)
-        return "".join(kept).split() or short.split()
+        found = [word for word in "".join(kept).split() if any(map(str.isalnum, word))]
+        return found or short.split()  # an emoji has no letters, but may have marks
 
 
 def comparison(
@@ -143,7 +168,7 @@ def share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | Non
 
 def _overlap(answer: str, gold: str) -> float:
     """The F1 of the words that two texts share."""
-    found, wanted = words(answer).split(), words(gold).split()
+    found, wanted = _apart(words(answer)).split(), _apart(words(gold)).split()
     common = sum((Counter(found) & Counter(wanted)).values())
     return 2 * common / (len(found) + len(wanted)) if common else float(found == wanted)
 

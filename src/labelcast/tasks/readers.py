@@ -33,7 +33,7 @@ _SNIFFED = 20
 """Rows that decide which character separates the columns of a CSV file."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a path has lost the second slash
 _DELIMITERS = ",;\t"
-_EXCELS_OWN = re.compile(r'"?sep=.?"?\s*')  # a first line for Excel alone
+_EXCELS_OWN = re.compile(r'"?sep=(.?)"?\s*')  # a first line for Excel alone
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _FIRST_BYTES = {
@@ -142,9 +142,11 @@ def _only_array(content: object, path: Path) -> list[Any]:
         records = arrays.get("data") or next(iter(arrays.values()))
         return _questions(records) if all(map(_is_article, records)) else records
     if isinstance(content, dict) and content and (is_chat or not arrays):
-        lengths = {len(v) if isinstance(v, list) else 1 for v in content.values()}
-        if not arrays and len(lengths) == 1 and max(lengths) > 1:
-            raise InputError(f"{path.name}: a list for each column. Write one object a record.")
+        if not arrays and _is_columns(list(content.values())):
+            raise InputError(
+                f"{path.name}: a list for each column. Write one object a record, with pandas "
+                '`to_json(orient="records")`.'
+            )
         return [content]
     names = ", ".join(repr(key) for key in arrays)
     raise InputError(
@@ -153,15 +155,28 @@ def _only_array(content: object, path: Path) -> list[Any]:
     )
 
 
+def _is_columns(values: list[Any]) -> bool:
+    """Whether they are columns: lists of one length, or the objects that pandas writes."""
+    lengths = {len(v) if isinstance(v, list) else 1 for v in values}
+    keys = [list(v) if isinstance(v, dict) else [] for v in values]
+    indices = keys[0] and all(k == keys[0] for k in keys) and all(map(str.isdecimal, keys[0]))
+    return bool(indices) or (len(lengths) == 1 and max(lengths) > 1)
+
+
 def _is_article(record: object) -> bool:
     """Whether it is an article of a SQuAD file: paragraphs with lists of questions."""
     paragraphs = record.get("paragraphs") if isinstance(record, dict) else None
     return isinstance(paragraphs, list) and all(
         isinstance(one, dict)
         and isinstance(one.get("qas"), list)
-        and all(isinstance(asked, dict) for asked in one["qas"])
+        and all(isinstance(asked, dict) and _has_answers(asked) for asked in one["qas"])
         for one in paragraphs
     )
+
+
+def _has_answers(question: dict[str, Any]) -> bool:
+    answers = question.get("answers") or []
+    return isinstance(answers, list) and all(isinstance(answer, dict) for answer in answers)
 
 
 def _questions(articles: list[Any]) -> list[dict[str, Any]]:
@@ -195,15 +210,22 @@ def _read_csv(path: Path) -> Places:
     unquoted = delimiter == "\t" and _quotes_are_text(path, encoding)
     lines = _csv_lines(path, encoding)
     quoting: Literal[0, 3] = csv.QUOTE_NONE if unquoted else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, strict=True, delimiter=delimiter, quoting=quoting)
+    spaced = _is_spaced(path, encoding, delimiter)
+    rows = csv.reader(
+        lines, strict=True, delimiter=delimiter, quoting=quoting, skipinitialspace=spaced
+    )
     try:
         header = next(rows, []) or next(rows, [])
-        if all(name.startswith(" ") for name in header[1:]):  # as in `text, label`
+        if spaced:
             header = [name.strip() for name in header]
+        while header and not header[-1].strip():  # Excel writes columns that are empty
+            header.pop()
         _check_header(header, f"{path.name} line {rows.line_num if header else 1}")
         for row in rows:
             if len(row) == 1 < len(header) and not row[0].strip():
                 continue
+            if not any(value.strip() for value in row[len(header) :]):
+                row = row[: len(header)]
             if row and len(row) != len(header):
                 raise InputError(
                     f"{path.name} line {rows.line_num}: {len(row)} values, but the header has "
@@ -223,6 +245,13 @@ def _csv_lines(path: Path, encoding: str) -> Iterator[str]:
         yield from stream
 
 
+def _is_spaced(path: Path, encoding: str, delimiter: str) -> bool:
+    """Whether every name of the header but the first begins with a space: ``text, label``."""
+    rows = csv.reader(_csv_lines(path, encoding), delimiter=delimiter)
+    names = next(filter(None, rows), [])[1:]
+    return bool(names) and all(name.startswith(" ") for name in names)
+
+
 def _quotes_are_text(path: Path, encoding: str) -> bool:
     """Whether every line of a TSV fits the header, and with quotes around values fewer rows do."""
     tabs = [line.count("\t") for line in _csv_lines(path, encoding) if line.strip("\r\n")]
@@ -230,13 +259,13 @@ def _quotes_are_text(path: Path, encoding: str) -> bool:
         return False
     try:
         rows = csv.reader(_csv_lines(path, encoding), strict=True, delimiter="\t")
-        return sum(1 for row in rows if row) < len(tabs)
+        return sum(len(row) == tabs[0] + 1 for row in rows) < len(tabs)
     except csv.Error:
         return True
 
 
 def _named(delimiter: str) -> str:
-    return {",": "a comma", ";": "a semicolon"}.get(delimiter, "a tab")
+    return {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(delimiter, repr(delimiter))
 
 
 @lru_cache
@@ -261,7 +290,11 @@ def _csv_encoding(path: Path, changed: int) -> str:
 
 
 def _delimiter(path: Path, encoding: str) -> str:
-    """The character that gives the first rows several columns, the same number in each."""
+    """The one named to Excel, or that gives the first rows several columns, as many in each."""
+    with _open_text(path, encoding) as stream:
+        named = _EXCELS_OWN.fullmatch(stream.readline())
+    if named and named[1]:
+        return named[1]
     found = []
     for delimiter in _DELIMITERS:
         read = csv.reader(_csv_lines(path, encoding), delimiter=delimiter)

@@ -53,8 +53,8 @@ class EncoderBackend:
             raise InputError(f"model {model}: an encoder trains on one GPU. Use --gpus-per-job 1.")
         # Also for scoring without training, so that all scores compare.
         dtype = trained_dtype(recipe, placement.dtype)
-        lm = load_encoder(model, device=placement.device, dtype=dtype)
-        if placement.dtype in ("auto", dtype):
+        lm = within(load_encoder(model, device=placement.device, dtype=dtype), recipe)
+        if placement.dtype == dtype:
             return lm
         return replace(lm, dtype=Choice(lm.dtype.value, TRAINED))
 
@@ -65,7 +65,6 @@ class EncoderBackend:
         mean something to the model it starts at random.
         """
         recipe, labels = fit.recipe, fit.labels
-        lm = within(lm, recipe)
         parts: list[list[dict[str, Any]]] = [
             [
                 {"input_ids": tokens, "labels": lm.answers.index(str(example.answer))}

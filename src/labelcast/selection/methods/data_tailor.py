@@ -63,6 +63,7 @@ class DataTailor:
     """
 
     name = "data-tailor"
+    uses: frozenset[Need] = frozenset({Need.TASK_IDS})
 
     def __init__(
         self, *, entropy: ArrayLike | None = None, largest: ArrayLike | None = None

@@ -47,6 +47,7 @@ class Less:
 
     name = "less"
     needs: frozenset[Need] = frozenset({Need.ANSWERS, Need.TARGET, Need.MODEL})
+    uses: frozenset[Need] = frozenset({Need.TASK_IDS})
 
     def __init__(
         self,

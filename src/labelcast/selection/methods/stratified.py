@@ -24,6 +24,7 @@ class Stratified:
 
     name = "stratified"
     needs: frozenset[Need] = frozenset()  # task ids or embeddings: checked by `select`
+    uses: frozenset[Need] = frozenset({Need.TASK_IDS})
 
     def __init__(
         self, *, quota: Literal["equal", "proportional"] = "equal", clusters: int = 10

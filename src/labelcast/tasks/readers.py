@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from labelcast.errors import InputError, LabelcastWarning, brief
 from labelcast.files.untrusted import refuse_special
-from labelcast.tasks.conversations import is_conversation
+from labelcast.tasks.json_records import records_of
 
 FORMATS = (
     "JSON (.jsonl, .json), CSV (.csv, .tsv), Parquet (.parquet), Arrow (.arrow), Excel (.xlsx), "
@@ -122,7 +122,7 @@ def _read_json(path: Path) -> Places:
         return
     with _open_text(path, _encoding(path)) as stream:
         content = _parse_json(stream.read(), path.name)
-    for number, item in enumerate(content if is_array else _only_array(content, path), 1):
+    for number, item in enumerate(content if is_array else records_of(content, path.name), 1):
         yield f"record {number}", item
 
 
@@ -131,63 +131,6 @@ def _is_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _only_array(content: object, path: Path) -> list[Any]:
-    """The records of an object that has them under one key, such as ``data``."""
-    found = content.items() if isinstance(content, dict) else ()
-    arrays = {k: v for k, v in found if isinstance(v, list) and v and isinstance(v[0], dict)}
-    is_chat = any(is_conversation(v) for k, v in found if k != "data")
-    if "data" in arrays or (len(arrays) == 1 and not is_chat):
-        records = arrays.get("data") or next(iter(arrays.values()))
-        return _questions(records) if all(map(_is_article, records)) else records
-    if isinstance(content, dict) and content and (is_chat or not arrays):
-        if not arrays and _is_columns(list(content.values())):
-            raise InputError(
-                f"{path.name}: a list for each column. Write one object a record, with pandas "
-                '`to_json(orient="records")`.'
-            )
-        return [content]
-    names = ", ".join(repr(key) for key in arrays)
-    raise InputError(
-        f"{path.name}: expected an array of records, or an object with one such array"
-        f"{f'; it has {names}. Keep one' if names else ''}."
-    )
-
-
-def _is_columns(values: list[Any]) -> bool:
-    """Whether they are columns: lists of one length, or the objects that pandas writes."""
-    lengths = {len(v) if isinstance(v, list) else 1 for v in values}
-    keys = [list(v) if isinstance(v, dict) else [] for v in values]
-    indices = keys[0] and all(k == keys[0] for k in keys) and all(map(str.isdecimal, keys[0]))
-    return bool(indices) or (len(lengths) == 1 and max(lengths) > 1)
-
-
-def _is_article(record: object) -> bool:
-    """Whether it is an article of a SQuAD file: paragraphs with lists of questions."""
-    paragraphs = record.get("paragraphs") if isinstance(record, dict) else None
-    return isinstance(paragraphs, list) and all(
-        isinstance(one, dict)
-        and isinstance(one.get("qas"), list)
-        and all(isinstance(asked, dict) and _has_answers(asked) for asked in one["qas"])
-        for one in paragraphs
-    )
-
-
-def _has_answers(question: dict[str, Any]) -> bool:
-    answers = question.get("answers") or []
-    return isinstance(answers, list) and all(isinstance(answer, dict) for answer in answers)
-
-
-def _questions(articles: list[Any]) -> list[dict[str, Any]]:
-    """The questions of a SQuAD file, which has them inside the paragraphs of articles."""
-    return [
-        {"id": one.get("id"), "context": paragraph.get("context"), "question": one.get("question")}
-        | {"answers": {"text": [answer.get("text") for answer in one.get("answers") or []]}}
-        for article in articles
-        for paragraph in article["paragraphs"]
-        for one in paragraph["qas"]
-    ]
 
 
 def _parse_json(text: str, where: str) -> Any:

@@ -174,6 +174,17 @@ def test_the_mean_of_losses_decides(target: float) -> None:
     assert ("mean score of 1.5 at 200 labels" in answer.headline()) == answer.met
 
 
+def test_many_seeds_of_a_loss_are_not_certain() -> None:
+    """They share how a curve differs from those of the prior; 1 + 3 n^-0.35 takes 3,000 labels."""
+    runs = [
+        (n, (1 + 3 * n**-0.35) * factor)
+        for n in (100, 200, 400, 800)
+        for factor in (0.99, 0.995, 1.0, 1.005, 1.01)
+    ]
+    needed = forecast(observations=runs, lower_is_better=True, target_score=1.182).labels_needed
+    assert needed.low is not None and needed.low < 3000 < (needed.high or math.inf)
+
+
 @pytest.mark.parametrize(
     ("losses", "target"),
     [

@@ -25,6 +25,9 @@ SMALLEST_SD = 1e-4
 MISFIT = 0.003
 """How far the best curve of a family misses a measured one, as an sd at a score of one half."""
 
+LOSS_MISFIT = 0.015
+"""The same for losses of several runs at n labels, which share it; see `evidence.losses`."""
+
 CLOSE = 0.03
 """Budgets closer than this, in log(labels), share one evaluation of the curves where there are
 many of them."""
@@ -74,11 +77,14 @@ class Noise:
         size: examples in the test set; infinite where the score is not a mean over examples.
         sd: sd of the test set, in place of what the size gives; None where unknown.
         total: whether `sd` includes the noise of the training seed.
+        shared: what several scores at n labels share, as an sd at a score of one half: it does not
+            shrink in their mean.
     """
 
     size: float = ASSUMED_SIZE
     sd: float | None = None
     total: bool = False
+    shared: float = 0.0
 
     def variance(self, scores: npt.ArrayLike, n: float, tau: npt.ArrayLike) -> Array:
         """Return the variance of a score whose expected values are these, of the same shape."""
@@ -206,7 +212,8 @@ def scores_log_likelihood(
     for score in members:
         by_noise.setdefault(score.noise, []).append(score.score)
     for noise, values in by_noise.items():
-        variances = noise.variance(curve, n, tau)[:, None]
+        shared = noise.shared * 4 * curve * (1 - curve)
+        variances = (noise.variance(curve, n, tau) + (len(members) - 1) * shared**2)[:, None]
         for value in values:
             total += log_likelihood(value + moved, variances)
     return total

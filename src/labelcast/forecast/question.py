@@ -12,7 +12,7 @@ from typing import Unpack
 from labelcast.errors import InputError
 from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry, scale_of
-from labelcast.forecast.observed import ASSUMED_SIZE, Noise, NoisyScore, Scores
+from labelcast.forecast.observed import ASSUMED_SIZE, LOSS_MISFIT, Noise, NoisyScore, Scores
 from labelcast.forecast.options import (
     DEFAULT_LEVEL,
     DEFAULT_TARGET,
@@ -262,12 +262,14 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
         )
 
     def noise(entry: GivenScore) -> Noise:
+        shared = LOSS_MISFIT if loss else 0.0
         if entry.sd is not None:
-            return Noise(math.inf, scale.sd_to_unit(entry.sd, entry.score), total=True)
+            own = scale.sd_to_unit(entry.sd, entry.score)
+            return Noise(math.inf, own, total=True, shared=shared)
         if entry.size is not None and not loss:
             return Noise(entry.size)
         own = None if sd is None else scale.sd_to_unit(sd, entry.score)
-        return Noise(math.inf if loss else size or ASSUMED_SIZE, own)
+        return Noise(math.inf if loss else size or ASSUMED_SIZE, own, shared=shared)
 
     kept.sort(key=lambda e: (e.n, e.score, e.sd or 0.0, e.size or 0))
     noisy = (NoisyScore(e.n, scale.to_unit(e.score), noise(e)) for e in kept)

@@ -329,7 +329,7 @@ def _warnings(
     if beyond and question.ceiling is not None and reachable < _CERTAIN:
         warnings.append(
             f"with a ceiling, most curves of the forecast end at {LARGEST_BUDGET:,} labels and are "
-            "flat beyond: leave --ceiling out, of the task file too, to look further"
+            "flat beyond: it may be too pessimistic about more labels"
         )
     if not question.scores.all:
         return warnings

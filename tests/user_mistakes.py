@@ -171,6 +171,7 @@ LABELS = [
     Case("import: JSON with a number", IMPORT, ("a.json record 1", "object"), "a.json", "[3]"),
     plain("import with --more", "label run --import pool.jsonl --more 2", "--import"),
     plain("import with --set", "label run --import pool.jsonl --set low", "--set", "every set"),
+    plain("--more for another set", "label run --more 2 --set low", "--set low", "--select METHOD"),
     plain("--group-by at random", "label run --more 2 --group-by text", "--group-by", "--select"),
     plain("--target at random", "label run --more 2 --target pool.jsonl", "--target", "--select"),
     plain("--force alone", "label run --more 2 --force", "--force", "--export"),

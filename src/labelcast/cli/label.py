@@ -96,6 +96,11 @@ def label(
         raise InputError(f"--select {select}: needs --more N, how many it chooses.")
     if select != "random" and store.ExampleSet.named(select) in store.SETS:
         raise InputError(f"--select {select}: the name of another set. Choose a method.")
+    if counts and only not in (None, *counts):
+        raise InputError(
+            f"--set {only}: --more and --test draw for other sets here ({', '.join(counts)}). To "
+            "draw for a method's set, give --select METHOD."
+        )
     for option, value in (("--group-by", group_by), ("--target", target)):
         if select == "random" and value is not None:
             raise InputError(f"{option}: needs --select METHOD, which uses it.")

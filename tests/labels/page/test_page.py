@@ -217,11 +217,21 @@ def settle(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_double_click_labels_one_example(chromium: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("button", "before", "labels"),
+    [
+        (".answer", "", ["billing", "returns"]),
+        ("[data-key=s]", "", ["returns"]),
+        ("[data-key=u]", "12", ["billing", "returns"]),
+    ],
+)
+def test_a_double_click_changes_one_example(
+    button: str, before: str, labels: list[str], chromium: Any, tmp_path: Path
+) -> None:
     """The second click, on an example that was just shown, is ignored; a number key is not."""
     run = plain_run(tmp_path, 3)
-    click = """async () => {
-        const press = () => document.querySelector(".answer").dispatchEvent(
+    click = """async (button) => {
+        const press = () => document.querySelector(button).dispatchEvent(
             new MouseEvent("click", { detail: 1, bubbles: true }));
         const next = new Promise((done) => new MutationObserver(done).observe(
             document.getElementById("example-title"), { childList: true }));
@@ -229,14 +239,15 @@ def test_a_double_click_labels_one_example(chromium: Any, tmp_path: Path) -> Non
         await next;
         press();
     }"""
-    with serving(run.path) as server, open_page(chromium) as (page, heard):
+    with serving(run.path) as server, open_page(chromium) as (page, _):
         started(page, server.link)
+        for key in before:
+            press(page, key)
         settle(page)
-        page.evaluate(click)
+        page.evaluate(click, button)
         press(page, "2")
         assert title(page).startswith("Example 3")
-        assert sum(url.endswith("/api/label") for url in heard.requests) == 2
-    assert on_disk(run) == ["billing", "returns"]
+    assert on_disk(run) == labels
 
 
 def test_undo_leaves_the_answers_of_others(chromium: Any, tmp_path: Path) -> None:
@@ -287,6 +298,7 @@ def test_a_phone(chromium: Any, tmp_path: Path) -> None:
                 "before => document.getElementById('example-title').textContent !== before",
                 arg=before,
             )
+        settle(page)
         page.tap("text=Skip")
         page.wait_for_selector("#result-title")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -366,6 +378,24 @@ def test_typing_goes_on_while_another_labels(chromium: Any, tmp_path: Path) -> N
         page.click("text=Use “mine, subs”")
         page.wait_for_function("() => document.querySelector('#free')?.value === ''")
     assert on_disk(run) == ["mine, subs"]
+
+
+@pytest.mark.slow
+def test_the_label_of_another_is_shown_where_nothing_is_typed(
+    chromium: Any, tmp_path: Path
+) -> None:
+    """The field shows it too, and keeps the focus."""
+    task = Task.build({k: v for k, v in PLAIN.items() if k != "answers"})
+    run = run_of(tmp_path, [{"text": f"t {n}"} for n in range(5)], 3, task)
+    session = LabelSession(run)
+    with serving(run.path) as server, open_page(chromium) as (page, _):
+        started(page, server.link)
+        first = session.snapshot().items[0]
+        session.label(first.id, "theirs", seen=first.entry.version)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_selector("#marks .mark.done")
+        page.keyboard.type("!")
+        assert page.input_value("#free") == "theirs!"
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ let current = null;
 let since = 0;
 
 // A key that presses a button has no count of clicks.
-const settled = (event) => event.detail === 0 || event.timeStamp - since >= SETTLED;
+export const settled = (event) => event.detail === 0 || event.timeStamp - since >= SETTLED;
 
 /** Fills `place` with the control; `choose(answer)` is called with the answer. */
 export function showAnswers(place, task, item, choose) {

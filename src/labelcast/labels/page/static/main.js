@@ -1,6 +1,6 @@
 // The label page: one example at a time. An answer that is shown as saved is on disk.
 
-import { controlFor, keysOf, showAnswers } from "./answers.js";
+import { controlFor, keysOf, settled, showAnswers } from "./answers.js";
 import { GONE, get, post } from "./api.js";
 import { secondsSpent, startClock } from "./clock.js";
 import { byId, composing, el, fill, keyButton, shown, textBlock, types } from "./dom.js";
@@ -67,8 +67,8 @@ async function refresh() {
   if (item) {
     const now = state.items.find((one) => one.id === item.id);
     if (!now) await go();
-    else if (now.version !== item.version && !answering() && !byId("notice").querySelector("button")) {
-      await open(item.id, false);
+    else if (now.version !== item.version && !typed() && !byId("notice").querySelector("button")) {
+      await open(item.id, byId("answers").contains(document.activeElement));
     } else updateProgress();
   } else if (before) {
     updateProgress();
@@ -76,10 +76,10 @@ async function refresh() {
   }
 }
 
-/** Whether an answer is being typed: a new field would lose the focus, and letters become keys. */
-function answering() {
-  const field = byId("answers").querySelector("textarea, input");
-  return field && (field === document.activeElement || draft("text", item.id) !== "");
+/** Whether an answer or a search is typed: its field stays until it is sent. */
+function typed() {
+  const field = byId("find") ?? byId("free");
+  return field !== null && field.value !== (field.id === "free" ? item.entry.answer ?? "" : "");
 }
 
 function updateProgress() {
@@ -153,8 +153,9 @@ function showActions() {
   const off = { b: place === 0, u: stepToUndo(state.undo) === null, m: item.set === "test" };
   const focused = document.activeElement?.closest?.("#actions button")?.dataset.key;
   fill(byId("actions"), ...ACTIONS.filter(({ key }) => key !== "m" || !off.m).map(({ key, name, act, title }) => {
+    const press = (event) => { if (!["s", "u"].includes(key) || settled(event)) act(); };
     const button = keyButton(name, key, {
-      className: key === "m" ? "quiet model" : "quiet", onclick: act, disabled: off[key] === true, title: title ?? "",
+      className: key === "m" ? "quiet model" : "quiet", onclick: press, disabled: off[key] === true, title: title ?? "",
       attrs: key === "?" ? { "aria-pressed": String(item.entry.unsure) } : {},
     });
     button.dataset.key = key;

@@ -141,4 +141,4 @@ def test_the_manifest_records_what_results_depend_on(usual: Path) -> None:
         assert manifest["threads"] == 1
         assert {"seed", "batch_size"} <= manifest.keys()
     assert {"dtype", "device", "model", "pool_digest"} <= score.keys()
-    assert {"method", "rank", "labels"} <= coslow.keys()
+    assert {"method", "rank", "seeds", "labels"} <= coslow.keys()

@@ -25,6 +25,7 @@ from labelcast.runs import label_store
 from labelcast.runs.forecast import answer_run, forecast_run
 from labelcast.runs.run import Run
 from labelcast.tasks.sources import Record
+from labelcast.training.recipe import LINEAR
 
 OBSERVED: dict[str, Any] = {
     "target_score": 0.8,
@@ -155,6 +156,8 @@ def test_the_commands_have_what_the_run_records(run: Run) -> None:
         {"recipe": "full fine-tuning"},
         {"recipe": "LoRA", "train_set": "k-centre"},
         {"recipe": "mine", "seed": None},
+        {"recipe": "linear", "recipe_digest": "of linear.yaml", "test_size": 1},
+        {"recipe": "linear", "recipe_digest": LINEAR.digest},
     ]
     write_jsonl(run.file("observations.jsonl"), [score | own for own in given])
     found = gather(run)
@@ -165,11 +168,21 @@ def test_the_commands_have_what_the_run_records(run: Run) -> None:
         "tune RUN --budget 50 --seed 2",
         "tune RUN --budget 50 --set k-centre --recipe LoRA --seed 2",
         "tune RUN --budget 50 --recipe RECIPE.yaml",
+        "tune RUN --budget 50 --recipe RECIPE.yaml --seed 2",
+        "tune RUN --budget 50 --recipe linear --seed 2",
     ]
     assert list(found.commands[1:-2]) == [
         f"labelcast {text.replace('RUN', str(run.path))}" for text in expected
     ]
     assert "RECIPE.yaml stands for the recipe's file" in words(render(found))
+    assert "They score on all 2 test examples that are drawn by now" in words(render(found))
+
+
+def test_the_commands_have_every_sketch(run: Run) -> None:
+    """The number of seeds is repeated, and nothing that the method does not have."""
+    digest = run.labels_digest("low")
+    run.finish("coslow", labels=digest, method="exact", rank=None, seed=0, seeds=4)
+    assert f"labelcast coslow {run.path} --method exact --seed 0 --seeds 4" in gather(run).commands
 
 
 def test_a_line_that_was_not_used_is_not_shown(run: Run) -> None:

@@ -21,6 +21,9 @@ SCORES = "SCORES.csv"
 RECIPE = "RECIPE.yaml"
 MOST_OBSERVED = 8
 """With more scores than these, a command refers to a file of scores."""
+_SHIPPED = {
+    recipe.name: recipe.digest for recipe in (FULL, FULL_ENCODER, LORA, LINEAR, SETFIT, T_FEW)
+}
 _NO_LABELS = "No labels are needed for training. Check the zero-shot score on a test set."
 
 
@@ -135,7 +138,7 @@ def _drawn_by(run: Run) -> list[str]:
 
 def _measured_by(run: Run) -> str:
     recorded = run.manifest("coslow").to_dict() if run.is_done("coslow") else {}
-    known = [name for name in ("method", "rank", "seed") if name in recorded]
+    known = [n for n in ("method", "rank", "seed", "seeds") if recorded.get(n) is not None]
     return labelcast(
         "coslow", run.path, *(w for name in known for w in (f"--{name}", recorded[name]))
     )
@@ -144,8 +147,10 @@ def _measured_by(run: Run) -> str:
 def _tuned_by(run: Run, row: TunedScore) -> str:
     words: list[object] = ["--budget", row.budget]
     words += [] if row.train_set == RANDOM else ["--set", row.train_set]
-    if row.recipe not in (FULL.name, FULL_ENCODER.name):
-        shipped = row.recipe in (LORA.name, LINEAR.name, SETFIT.name, T_FEW.name)
-        words += ["--recipe", row.recipe if shipped else RECIPE]
+    # A file's recipe may have the name of a shipped one, as that of linear.yaml does.
+    if row.recipe not in _SHIPPED or row.recipe_digest not in (None, _SHIPPED[row.recipe]):
+        words += ["--recipe", RECIPE]
+    elif row.recipe not in (FULL.name, FULL_ENCODER.name):
+        words += ["--recipe", row.recipe]
     words += [] if row.seed is None else ["--seed", row.seed]
     return labelcast("tune", run.path, *words)

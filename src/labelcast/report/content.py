@@ -21,6 +21,7 @@ from labelcast.report.examples import (
     read_similarity,
 )
 from labelcast.runs.forecast import answer_run, card_asked, last_asked
+from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
 
@@ -64,6 +65,7 @@ class Content:
         steps: what to do next.
         commands: those that make this report.
         finished, tuned: the run's finished steps, and the scores measured in it.
+        tests: how many test examples the run has drawn.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Content:
     labelled: LabelledExamples | None = None
     finished: tuple[FinishedStep, ...] = ()
     tuned: tuple[TunedScore, ...] = ()
+    tests: int = 0
     version: str = versions()["labelcast"]
 
 
@@ -119,6 +122,7 @@ def gather(
         labelled=read_labelled(run, similarity.means if similarity else {}),
         finished=tuple(_finished(run, name) for name in _SETTINGS if run.is_done(name)),
         tuned=tuple(tuned),
+        tests=sum(draw.set == "test" for draw in draws_so_far(run)),
         commands=tuple(made_by(run, of_command)),
     )
 

@@ -77,6 +77,7 @@ def save(run: Run, result: CosLow, *, labels: str | None = None) -> None:
             method=result.method,
             rank=result.rank,
             seed=result.seed,
+            seeds=len(result.per_seed),
             labels=labels or run.labels_digest("low"),
             batch_size=result.batch_size,
             threads=threads(),

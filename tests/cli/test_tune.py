@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import labelcast
+from command_line import check_message, labelcast
 from small_sweeps import Place, make_place
 
 
@@ -17,7 +17,10 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_tune_after_label(place: Place) -> None:
-    """After score and label, zero-shot and a budget are measured, and the forecast uses both."""
+    """After score and label, zero-shot and a budget are measured, and the forecast uses both.
+
+    Options of the last forecast that do not fit the new ones are named as such.
+    """
     run = place.path / "run"
     small = ("--n-label", 4, "--max-new-tokens", 3, "--device", "cpu")
     scored = ("score", place.data, "--task", place.task(), "--model", place.model, "--out", run)
@@ -42,6 +45,10 @@ def test_tune_after_label(place: Place) -> None:
     zero = labelcast("tune", run, "--budget", 0, *recipe, "--json")
     assert zero.status == 0, zero.err
     assert zero.json["observation"]["budget"] == 0
+    own = ("--target-score", 0.85, "--observe", "50=0.7")
+    assert labelcast("forecast", run, *own).status == 0
+    done = labelcast("tune", run, "--budget", 12, *recipe, "--ceiling", 0.8)
+    check_message(done, 2, ("--target-score 0.85", "the run's last one", f"forecast {run}"))
     asked = ("--level", 0.8, "--observe", "50=0.7")
     assert labelcast("forecast", run, *asked).status == 0
     tuned = labelcast("tune", run, "--budget", 12, *recipe, "--json", "--ceiling", 1.0)

@@ -185,6 +185,15 @@ def test_the_commands_have_every_sketch(run: Run) -> None:
     assert f"labelcast coslow {run.path} --method exact --seed 0 --seeds 4" in gather(run).commands
 
 
+def test_a_forecast_that_cannot_be_repeated_names_the_way_out(run: Run) -> None:
+    """A score beyond the last forecast's horizon, measured since."""
+    forecast_run(run, horizon=1000)
+    row = {"budget": 1500, "score": 0.6, "test_size": 100, "recipe": "full fine-tuning"}
+    write_jsonl(run.file("observations.jsonl"), [row])
+    with pytest.raises(InputError, match=r"--horizon 1,000 .*`labelcast forecast \S+ \.\.\.`"):
+        gather(run)
+
+
 def test_a_line_that_was_not_used_is_not_shown(run: Run) -> None:
     """A card that leans on the mean of its tasks predicts this mean."""
     for card, used in ((made_up_card(0.0), False), (made_up_card(0.95), True)):

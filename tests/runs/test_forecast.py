@@ -232,6 +232,24 @@ def test_tuning_asks_what_was_asked(tmp_path: Path) -> None:
     assert [n for n, *_ in asked_again(run, 0, {})["observations"]] == [50]
 
 
+def test_tuning_beyond_the_last_horizon_looks_further(tmp_path: Path) -> None:
+    """A horizon below the new budget would refuse the forecast of the score that was measured."""
+    run = made(tmp_path)
+    forecast_run(run, horizon=1000, target_score=0.85)
+    assert asked_again(run, 1500, {}) == {"target_score": 0.85}
+    assert asked_again(run, 500, {})["horizon"] == 1000
+
+
+def test_tuning_keeps_the_question_about_losses(tmp_path: Path) -> None:
+    """No tuned score takes the place of a loss, so the one without labels stays."""
+    run = made(tmp_path)
+    question = {"metric": "loss", "target_score": 1.0, "recipe": "LoRA"}
+    for known in ({"zero_shot": 2.3}, {"observations": [[0, 2.3], [50, 1.5]]}):
+        asked: dict[str, Any] = question | known
+        forecast_run(run, **asked)
+        assert asked_again(run, 0, {}) == asked_again(run, 50, {}) == asked
+
+
 def test_a_small_pool_is_a_warning(tmp_path: Path) -> None:
     """The warning of `score` does not get lost: 32 are more than the lowest tenth of 100."""
     for size, small in ((100, True), (400, False)):

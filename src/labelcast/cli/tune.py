@@ -68,7 +68,7 @@ def tune(
     """
     from labelcast.cli.forecast import show
     from labelcast.models.choices import refuse_spread
-    from labelcast.runs.forecast import asked_again, check_asked, forecast_run
+    from labelcast.runs.forecast import asked_again, check_asked, forecast_run, repeated
     from labelcast.runs.label_store import labelled_examples
     from labelcast.runs.run import Run
     from labelcast.runs.tune import check_keep, check_labels, load_run_model
@@ -86,7 +86,10 @@ def tune(
         check_keep(keep, force=force)
     given: RunOptions = {"target": target, "ceiling": ceiling, "calibration": calibration}
     asked = asked_again(opened, budget, given)
-    check_asked(**asked)
+    try:
+        check_asked(**asked)
+    except InputError as error:
+        raise InputError(repeated(opened, error)) from None
     with waiting(f"Loading {model or opened.model.name}"):
         train = bool(budget)
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
@@ -125,7 +128,7 @@ def tune(
     try:
         answer, found = forecast_run(opened, **asked)
     except InputError as error:
-        fault = str(error)
+        fault = repeated(opened, error)
     if as_json:
         forecast = answer and answer.to_dict() | {"warnings": [*found, *answer.warnings]}
         print_json({"observation": score.to_dict(), "forecast": forecast, "no_forecast": fault})

@@ -20,7 +20,7 @@ from labelcast.report.examples import (
     read_labelled,
     read_similarity,
 )
-from labelcast.runs.forecast import answer_run, card_asked, last_asked
+from labelcast.runs.forecast import answer_run, card_asked, last_asked, repeated
 from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.records import CosLowFile, TunedScore
 from labelcast.runs.run import Run, versions
@@ -99,10 +99,9 @@ def gather(
     try:
         found = answer_run(run, **options)
     except InputError as error:
-        if asked is not None or not options or str(run.path) in str(error):
+        if asked is not None:
             raise
-        path = run.file("manifests/forecast.json")
-        raise InputError(f"{path}: its forecast cannot be made again: {error}") from None
+        raise InputError(repeated(run, error)) from None
     answer = found.forecast
     tuned = run.tuned_scores()
     similarity = read_similarity(run)

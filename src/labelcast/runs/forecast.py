@@ -199,17 +199,33 @@ def last_asked(run: Run) -> RunOptions:
 def asked_again(run: Run, budget: int, given: RunOptions) -> RunOptions:
     """The options of the run's last forecast, for one after tuning with a budget.
 
-    Those in `given` that are not None come first. The recipe is the one that is tuned with, and
-    for a budget of 0 the score without labels is the one that is measured.
+    Those in `given` that are not None come first. Unless losses were asked about, to which no
+    tuned score is added, the recipe is the one that is tuned with, for a budget of 0 the score
+    without labels is the one that is measured, and a horizon below the budget is dropped.
     """
     given = cast("RunOptions", {key: value for key, value in given.items() if value is not None})
-    over = {"recipe", "frozen"} if budget else {"zero_shot"}
-    over |= {"target_score"} if "target" in given else set()
     last = last_asked(run)
-    kept = {name: value for name, value in last.items() if name not in over}
-    if not budget and (scores := last.get("observations")):
-        kept["observations"] = [entry for entry in scores if entry[0] != 0]
-    return cast("RunOptions", kept | given)
+    kept: dict[str, Any] = {**last}
+    over = {"target_score"} if "target" in given else set()
+    if scale_of(last).metric != "loss":
+        over |= {"recipe", "frozen"} if budget else {"zero_shot"}
+        over |= {"horizon"} if (last.get("horizon") or budget) < budget else set()
+        if not budget and (scores := last.get("observations")):
+            kept["observations"] = [entry for entry in scores if entry[0] != 0]
+    return cast("RunOptions", {k: v for k, v in kept.items() if k not in over} | given)
+
+
+def repeated(run: Run, error: InputError) -> str:
+    """The fault of a forecast that repeats the options of the run's last one, with the way out.
+
+    A fault that begins with the run's path is of the run, not of an option.
+    """
+    if not last_asked(run) or str(error).startswith((f"{run.path}:", f"{run.path}/")):
+        return str(error)
+    return (
+        f"{str(error).rstrip('.')}. The forecast repeats the options of the run's last one; "
+        f"`labelcast forecast {run.path} ...` asks with others."
+    )
 
 
 def card_asked(calibration: Calibration | str | Path | None) -> str | None:

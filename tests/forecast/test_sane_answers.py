@@ -181,8 +181,8 @@ def test_many_seeds_of_a_loss_are_not_certain() -> None:
         for n in (100, 200, 400, 800)
         for factor in (0.99, 0.995, 1.0, 1.005, 1.01)
     ]
-    needed = forecast(observations=runs, lower_is_better=True, target_score=1.182).labels_needed
-    assert needed.low is not None and needed.low < 3000 < (needed.high or math.inf)
+    found = forecast(observations=runs, lower_is_better=True, target_score=1.182).labels_needed
+    assert found.low is not None and found.low < 3000 < (found.high or math.inf)
 
 
 @pytest.mark.parametrize(

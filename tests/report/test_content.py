@@ -62,7 +62,7 @@ def words(page: str) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return answered_run(tmp_path)
+    return answered_run(tmp_path, facts={"size": 5000})
 
 
 @pytest.mark.parametrize("asked", [{"target": 0.8}, OBSERVED], ids=["gains", "scores"])
@@ -183,6 +183,39 @@ def test_the_commands_have_every_sketch(run: Run) -> None:
     digest = run.labels_digest("low")
     run.finish("coslow", labels=digest, method="exact", rank=None, seed=0, seeds=4)
     assert f"labelcast coslow {run.path} --method exact --seed 0 --seeds 4" in gather(run).commands
+
+
+def test_the_commands_have_the_prices_and_the_dtype(run: Run) -> None:
+    """Without them they make another report, or score other confidences."""
+    prices = Prices(per_label=0.4, gpu_hour=2.5, gpu_hours=0.5, currency="EUR")
+    paid = "--cost-per-label 0.4 --gpu-hour 2.5 --gpu-hours 0.5 --currency EUR"
+    found = gather(run, {"target_score": 0.8}, prices).commands
+    assert found[-1] == f"labelcast report {run.path} {paid}"
+    assert "--dtype float32" in found[0]
+    of_scores: dict[str, Any] = {"observations": [(50, 0.7)], "target_score": 0.8}
+    assert gather(None, of_scores, prices).commands[0].endswith(paid)
+
+
+def test_what_the_pool_cannot_give_is_not_asked_for(run: Run, tmp_path: Path) -> None:
+    """A smaller test set, or a larger pool where too little is left."""
+    drawn = len(run.rows("draws.jsonl"))
+    budget = gather(run).answer.next_budget
+    assert budget is not None
+    for left, says in (
+        (budget + 500, f"Draw {budget:,} more examples and a test set of 200"),
+        (budget + 50, f"Draw {budget:,} more examples and a test set of 50"),
+        (budget + 5, f"The pool has {budget + 5:,} more examples, too few for {budget:,} to train"),
+    ):
+        folder = tmp_path / str(left)
+        folder.mkdir()
+        other = answered_run(folder, facts={"size": drawn + left})
+        assert gather(other).steps[0].text.startswith(says)
+
+
+def test_zero_shot_that_meets_the_target_has_a_report() -> None:
+    """It has no other targets, which a zero-shot score alone cannot forecast."""
+    content = gather(None, {"zero_shot": 0.9, "target_score": 0.85})
+    assert [row.asked for row in content.targets] == [True]
 
 
 def test_a_forecast_that_cannot_be_repeated_names_the_way_out(run: Run) -> None:

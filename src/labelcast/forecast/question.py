@@ -264,8 +264,8 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
     def noise(entry: GivenScore) -> Noise:
         shared = LOSS_MISFIT if loss else 0.0
         if entry.sd is not None:
-            own = scale.sd_to_unit(entry.sd, entry.score)
-            return Noise(math.inf, own, total=True, shared=shared)
+            given = scale.sd_to_unit(entry.sd, entry.score)
+            return Noise(math.inf, given, total=True, shared=shared)
         if entry.size is not None and not loss:
             return Noise(entry.size)
         own = None if sd is None else scale.sd_to_unit(sd, entry.score)

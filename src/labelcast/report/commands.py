@@ -10,6 +10,8 @@ from typing import NamedTuple
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.options import RunOptions
 from labelcast.labels.gold import read_gold
+from labelcast.models.choices import DTYPES
+from labelcast.report.costs import Prices
 from labelcast.runs.forecast import OPTIONS, coslow_is_stale
 from labelcast.runs.label_store import draws_so_far
 from labelcast.runs.records import RANDOM, TunedScore
@@ -17,6 +19,7 @@ from labelcast.runs.run import Run
 from labelcast.training.recipe import FULL, FULL_ENCODER, LINEAR, LORA, SETFIT, T_FEW
 
 TEST_SIZE = 200
+_LEAST_TEST = 20
 SCORES = "SCORES.csv"
 RECIPE = "RECIPE.yaml"
 MOST_OBSERVED = 8
@@ -85,28 +88,38 @@ def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) ->
 
 def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) -> list[NextStep]:
     sets = [draw.set for draw in draws_so_far(run)]
-    short, steps = budget - sets.count("random"), []
+    short, steps = max(budget - sets.count("random"), 0), []
+    left = run.facts.size - len(sets)
+    test = 0 if "test" in sets else min(TEST_SIZE, left - short)
+    yourself = NextStep(
+        "Or fine-tune in your own way and give the score.",
+        _with_another_score(run, answer, asked),
+    )
+    if short > left or ("test" not in sets and test < _LEAST_TEST):
+        few = f"The pool has {left:,} more examples, too few for {short:,} to train on"
+        test_set = "" if "test" in sets else " and a test set"
+        return [NextStep(f"{few}{test_set}. Score a larger pool into a new run.", ""), yourself]
     draws = [(f"{short:,} more examples", "--more", short)] if short > 0 else []
-    if "test" not in sets:
-        draws.append((f"a test set of {TEST_SIZE}", "--test", TEST_SIZE))
+    if test:
+        draws.append((f"a test set of {test}", "--test", test))
     if draws:
         text = f"Draw {' and '.join(text for text, *_ in draws)} at random."
         options = [word for _, *words in draws for word in words]
         steps.append(_step(text, "label", run.path, *options))
     tune = "Fine-tune on them, score on the test set, and forecast again."
-    yourself = "Or fine-tune in your own way and give the score."
     return [
         *steps,
         _step(f"Label them, up to {budget:,}.", "label", run.path),
         _step(tune, "tune", run.path, "--budget", budget),
-        NextStep(yourself, _with_another_score(run, answer, asked)),
+        yourself,
     ]
 
 
-def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
+def made_by(run: Run | None, asked: RunOptions, prices: Prices) -> Sequence[str]:
     """The commands that made this report; TASK and RECIPE.yaml stand for the user's own files."""
+    paid = _paid(prices)
     if run is None:
-        return [labelcast("report", *_run_and_options(None, asked))]
+        return [labelcast("report", *_run_and_options(None, asked), *paid)]
     question = run.question.to_dict()
     task = [] if run.task is None else ["--task", "TASK"]
     scoring: list[object] = ["score", run.facts.pool or "POOL", *task]
@@ -114,6 +127,9 @@ def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
     for name in ("n_label", "seed", "max_new_tokens"):
         if name in question:
             scoring += [f"--{name.replace('_', '-')}", question[name]]
+    dtype = run.question.dtype.removeprefix("torch.")
+    scoring += ["--dtype", dtype] if dtype in DTYPES else []
+    scoring += ["--engine", "vllm"] if run.question.runtime == "vllm" else []
     return [
         labelcast(*scoring),
         *_drawn_by(run),
@@ -121,8 +137,18 @@ def made_by(run: Run | None, asked: RunOptions) -> Sequence[str]:
         *([] if run.coslow() is None else [_measured_by(run)]),
         *(_tuned_by(run, row) for row in run.tuned_scores()),
         forecast_command(run, asked),
-        labelcast("report", run.path),
+        labelcast("report", run.path, *paid),
     ]
+
+
+def _paid(prices: Prices) -> list[object]:
+    given = {
+        "--cost-per-label": prices.per_label,
+        "--gpu-hour": prices.gpu_hour,
+        "--gpu-hours": prices.gpu_hours,
+        "--currency": None if prices.currency == Prices().currency else prices.currency,
+    }
+    return [word for pair in given.items() if pair[1] is not None for word in pair]
 
 
 def _drawn_by(run: Run) -> list[str]:

@@ -122,7 +122,7 @@ def gather(
         finished=tuple(_finished(run, name) for name in _SETTINGS if run.is_done(name)),
         tuned=tuple(tuned),
         tests=sum(draw.set == "test" for draw in draws_so_far(run)),
-        commands=tuple(made_by(run, of_command)),
+        commands=tuple(made_by(run, of_command, prices or Prices())),
     )
 
 
@@ -139,7 +139,7 @@ def _gather_scores(options: RunOptions, prices: Prices) -> Content:
         targets=_targets(lambda other: forecast(**other), answer, options),
         costs=cost_model(prices, options, (), "", answer.horizon),
         steps=next_steps(None, answer, _of_command(options)),
-        commands=tuple(made_by(None, _of_command(options))),
+        commands=tuple(made_by(None, _of_command(options), prices)),
     )
 
 
@@ -162,6 +162,9 @@ def _targets(
 ) -> tuple[TargetRow, ...]:
     """The labels needed for `GAINS` and for the target of `answer`; `ask` makes other forecasts."""
     asked = TargetRow(answer.target.gain, answer.target.score, True, answer.labels_needed)
+    alone = answer.answered_by == ("zero-shot",) and not answer.observations
+    if alone and answer.calibration is None:
+        return (asked,)  # other targets have nothing to be forecast from
     rows = []
     for gain in GAINS:
         if asked.gain is None or abs(gain - asked.gain) > 1e-9:

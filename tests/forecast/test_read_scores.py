@@ -14,6 +14,7 @@ from command_line import check_message, labelcast
 import labelcast as lc
 from labelcast.errors import InputError
 from labelcast.forecast.given_scores import Scale
+from labelcast.forecast.score_files import read_files
 
 HARNESS: dict[str, Any] = {
     "results": {
@@ -204,7 +205,7 @@ def test_an_array_of_scores(tmp_path: Path) -> None:
 def test_the_command_takes_several_files(tmp_path: Path) -> None:
     """Each log with its --at, beside tables; the forecast is that of the scores themselves."""
     first = written(tmp_path, HARNESS, "a.json")
-    second = written(tmp_path, INSPECT, "b.json")
+    second = written(tmp_path, HARNESS, "b.json")
     table = tmp_path / "c.csv"
     table.write_text("n,score\n400,0.8\n")
     files = ("--scores", first, "--scores", table, "--scores", second, "--at", 50, "--at", 200)
@@ -302,8 +303,9 @@ def test_a_row_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         lc.read_scores(path)
     path = table(tmp_path, "n,score,seed\n50,0.7,1\n50,0.7,2\n")
     assert len(lc.read_scores(path)) == 2
-    twice = ("--scores", path, "--scores", path)
-    check_message(labelcast("forecast", *twice), 2, ("s.csv", "given twice"))
+    for again in (path, tmp_path / ".." / tmp_path.name / "s.csv"):
+        twice = ("--scores", path, "--scores", again)
+        check_message(labelcast("forecast", *twice), 2, ("s.csv", "given twice"))
 
 
 def test_a_score_with_a_filter_has_several_names(tmp_path: Path) -> None:
@@ -372,3 +374,47 @@ def test_the_sd_of_one_run_is_not_0(tmp_path: Path) -> None:
     """numpy's is; the score has noise nevertheless."""
     path = table(tmp_path, "n,accuracy,std\n50,0.71,0\n200,0.79,0.01\n")
     assert [entry.sd for entry in lc.read_scores(path)] == [None, 0.01]
+
+
+MODEL, ROW = "n,score,model\n50,0.7,{0}\n200,0.8,{0}\n", "n,score\n50,0.7\n200,0.8\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (MODEL.format("a"), MODEL.format("b"), "several values of model (a, b)"),
+        (
+            ROW,
+            ROW.replace("score", "f1"),
+            "b.csv line 2: a score in 'f1', the first one in 'score'",
+        ),
+        (ROW, ROW + "400,0.9\n", "a.csv: all of its rows are in"),
+        ("n,score,seed\n50,0.7,1\n", "n,score,seed\n50,0.7,1\n", "the same row as in a.csv line 2"),
+        (ROW, "n,score\n", "b.csv: no scores in it"),
+    ],
+)
+def test_several_tables_are_refused_like_one(
+    first: str, second: str, words: str, tmp_path: Path
+) -> None:
+    """Models, metrics and rows that are there twice, although each file alone can be read."""
+    files = [table(tmp_path, first, "a.csv"), table(tmp_path, second, "b.csv")]
+    done = labelcast("forecast", "--scores", files[0], "--scores", files[1])
+    check_message(done, 2, (words,))
+
+
+def test_two_tables_may_share_a_row(tmp_path: Path) -> None:
+    """Two runs may have the same score."""
+    files = [
+        table(tmp_path, f"n,score\n50,0.7\n200,{last}\n", f"{last}.csv") for last in (0.8, 0.81)
+    ]
+    found = read_files([(path, None) for path in files], Scale())
+    assert sorted(entry[:2] for entry in found) == [(50, 0.7), (50, 0.7), (200, 0.8), (200, 0.81)]
+
+
+def test_logs_of_several_tasks_are_refused(tmp_path: Path) -> None:
+    """Each has a single score, but the two do not lie on one curve."""
+    other = json.loads(json.dumps(HARNESS).replace("arc_easy", "hellaswag"))
+    files = [written(tmp_path, HARNESS, "a.json"), written(tmp_path, other, "b.json")]
+    asked = [word for path in files for word in ("--scores", path, "--at", 50)]
+    says = ("a.json has arc_easy/acc", "b.json has hellaswag/acc", "one curve")
+    check_message(labelcast("forecast", *asked), 2, says)

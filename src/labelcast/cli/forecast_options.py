@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
@@ -81,11 +82,13 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
         raise InputError("--which: needs --scores FILE.")
     if paths or at:
         from labelcast.forecast.given_scores import scale_of
-        from labelcast.forecast.score_files import is_log, read_scores
+        from labelcast.forecast.score_files import is_log, read_files
 
         scale = scale_of(cast("Options", given))
-        if double := next((path for path in paths if paths.count(path) > 1), None):
-            raise InputError(f"--scores {double}: the file is given twice.")
+        places = [Path(path).resolve() for path in paths]
+        for path, place in zip(paths, places, strict=True):
+            if places.count(place) > 1:
+                raise InputError(f"--scores {path}: the file is given twice.")
         logs = [path for path in paths if is_log(path)]
         if len(logs) != len(at):
             raise InputError(
@@ -93,10 +96,8 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
                 "log its number of labels, in order."
             )
         budgets = iter(at)
-        for path in paths:
-            budget = next(budgets) if path in logs else None
-            entries = read_scores(path, scale, at=budget, which=which)
-            observed += map(_shortened, entries)
+        files = [(path, next(budgets) if path in logs else None) for path in paths]
+        observed += map(_shortened, read_files(files, scale, which))
     return cast("RunOptions", given | {"observations": observed} if observed else given)
 
 

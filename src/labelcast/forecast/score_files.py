@@ -4,13 +4,19 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
-from labelcast.forecast.evaluation_logs import LOG_ENDINGS, chosen, logged_scores, read_log
+from labelcast.forecast.evaluation_logs import (
+    LOG_ENDINGS,
+    LoggedScore,
+    chosen,
+    logged_scores,
+    read_log,
+)
 from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry
 from labelcast.forecast.score_tables import THOUSANDS, Row, Table, column_name, with_error
 
@@ -40,22 +46,53 @@ def read_scores(
         InputError: the file cannot be read, has other columns, or holds a wrong value; the message
             names file, line and field.
     """
-    path, on = Path(path), Scale("score", scale) if isinstance(scale, int | float) else scale
-    on = on or Scale()
-    table = Table(path, on, which)
+    on = Scale("score", scale) if isinstance(scale, int | float) else scale
+    return read_files([(path, at)], on or Scale(), which)
+
+
+def read_files(
+    files: Sequence[tuple[str | Path, int | None]], on: Scale, which: str | None = None
+) -> list[GivenScore]:
+    """Read the scores of several files, all of which must lie on one curve.
+
+    Args:
+        files: each with the labels behind it if it is an evaluation log.
+        on: scale of the scores.
+        which: as in `read_scores`.
+
+    Raises:
+        InputError: one cannot be read, or they do not lie on one curve.
+    """
+    table, tables, logged, names = Table(on, which), [], [], dict[str, Path]()
+    for given, at in files:
+        path = Path(given)
+        content = read_log(path) if path.suffix.lower() in LOG_ENDINGS else None
+        if scores := logged_scores(content):
+            one = chosen(scores, which, f"--scores {path}")
+            logged.append(_logged(path, one, on, at))
+            names.setdefault(one.name, path)
+        else:
+            tables.append((path, _rows(path, content, table)))
+    if len(names) > 1:
+        raise InputError(
+            f"--scores: {', '.join(f'{path} has {name}' for name, path in names.items())}, whose "
+            "scores do not lie on one curve; keep the logs of one task and metric."
+        )
+    return logged + table.scores(tables)
+
+
+def _rows(path: Path, content: object, table: Table) -> Iterator[Row]:
+    """Rows of a table; `content` is that of a JSON file."""
     ending = path.suffix.lower()
     if ending in LOG_ENDINGS:
-        content = read_log(path)
-        if logged_scores(content):
-            return [_logged(path, content, on, at, which)]
         lines = content if isinstance(content, list) else [content]
-        return table.scores(_json_rows(path.name, "\n".join(map(json.dumps, lines))))
+        return _json_rows(path.name, "\n".join(map(json.dumps, lines)))
     if ending in (".csv", ".tsv"):
-        return table.scores(_csv_rows(path.name, _text(path), table))
+        return _csv_rows(path.name, _text(path), table)
     if ending in (".jsonl", ".ndjson"):
-        return table.scores(_json_rows(path.name, _text(path)))
+        return _json_rows(path.name, _text(path))
     if ending == ".xlsx":
-        return table.scores(_excel_rows(path))
+        return _excel_rows(path)
     raise InputError(
         f"--scores {path}: the name of a file of scores ends in .csv, .tsv, .xlsx or .jsonl, that "
         f"of an evaluation log in {' or '.join(LOG_ENDINGS)}."
@@ -68,13 +105,10 @@ def is_log(path: str | Path) -> bool:
     return path.suffix.lower() in LOG_ENDINGS and bool(logged_scores(read_log(path)))
 
 
-def _logged(
-    path: Path, content: object, on: Scale, at: int | None, which: str | None
-) -> GivenScore:
+def _logged(path: Path, one: LoggedScore, on: Scale, at: int | None) -> GivenScore:
     """The score of an evaluation log."""
     if at is None:
         raise InputError(f"--scores {path}: an evaluation log; say of how many labels: --at N.")
-    one = chosen(logged_scores(content), which, f"--scores {path}")
     if one.falls is not None and one.falls != on.falls:
         raise InputError(
             f"--scores {path}: {'lower' if one.falls else 'higher'} is better for {one.name}; "

@@ -3,7 +3,8 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,41 +55,55 @@ Row = tuple[str, Mapping[str, Any]]
 
 
 class Table(NamedTuple):
-    """A table of scores: its file, the scale of its scores, and which of several are meant."""
+    """Tables of scores: the scale of their scores, and which of several are meant."""
 
-    path: Path
     scale: Scale
     which: str | None
 
-    def scores(self, rows: Iterator[Row]) -> list[GivenScore]:
-        """Return the scores of the rows that are meant, which must lie on one curve."""
+    def scores(self, files: Sequence[tuple[Path, Iterator[Row]]]) -> list[GivenScore]:
+        """Return the scores of the rows that are meant, all of which must lie on one curve."""
         found: list[GivenScore] = []
         kinds = {name: Counter[str]() for name in (*_ONE_OF, *_REPEATED)}
         lines: dict[str, str] = {}
-        column, empty = "", True
-        for where, row in rows:
-            empty = False
-            if not self._is_meant(row):
-                continue
-            names = self.names(where, row)
-            found.append(self._entry(where, row, names))
-            name = names["score"]
-            if name != (column := column or name):
-                raise InputError(f"{where}: a score in {name!r}, the first one in {column!r}.")
-            for kind, values in kinds.items():
-                values.update([str(row[kind])] if row.get(kind) not in (None, "") else [])
-            self._check_repeated(where, row, lines)
-        if not found:
-            what = _EMPTY if empty else f"no column or row of {self.which!r}"
-            raise InputError(f"--scores {self.path}: {what}.")
+        contents: list[tuple[Path, Counter[str]]] = []
+        column = ""
+        for path, rows in files:
+            content, empty = Counter[str](), True
+            for where, row in rows:
+                empty = False
+                if not self._is_meant(row):
+                    continue
+                names = self.names(where, row)
+                found.append(self._entry(where, row, names))
+                name = names["score"]
+                if name != (column := column or name):
+                    raise InputError(
+                        f"{where}: a score in {name!r}, the first one in {column!r}; keep one "
+                        "metric, under one name."
+                    )
+                for kind, values in kinds.items():
+                    values.update([str(row[kind])] if row.get(kind) not in (None, "") else [])
+                text = repr(sorted(row.items()))
+                content[text] += 1
+                if row.get("seed") not in (None, ""):  # without one, two runs may have one score
+                    if text in lines:
+                        raise InputError(
+                            f"{where}: the same row as in {lines[text]}; remove one of them."
+                        )
+                    lines[text] = where
+            if not content:
+                what = _EMPTY if empty else f"no column or row of {self.which!r}"
+                raise InputError(f"--scores {path}: {what}.")
+            contents.append((path, content))
+        _check_files(contents)
         for kind, values in kinds.items():
             repeated = kind in _ONE_OF or max(values.values(), default=0) > 1
             if len(values) > 1 and repeated:
                 way = "choose one with --which" if kind in _ONE_OF else "keep the rows of one"
                 shown = ", ".join(values)[:200]
                 raise InputError(
-                    f"--scores {self.path}: several values of {kind} ({shown}), whose scores do "
-                    f"not lie on one curve; {way}."
+                    f"--scores {', '.join(str(path) for path, _ in files)}: several values of "
+                    f"{kind} ({shown}), whose scores do not lie on one curve; {way}."
                 )
         return found
 
@@ -102,14 +117,6 @@ class Table(NamedTuple):
         """The column of scores that `which` names."""
         name = column_name(self.which or "")
         return name if name in row and name in {*EITHER, *RISING, *FALLING} else None
-
-    def _check_repeated(self, where: str, row: Mapping[str, Any], lines: dict[str, str]) -> None:
-        """Refuse a row that is there twice, as files put together may have it."""
-        if row.get("seed") in (None, ""):
-            return  # two runs may have the same score
-        before = lines.setdefault(repr(sorted(row.items())), where)
-        if before != where:
-            raise InputError(f"{where}: the same row as in {before}; remove one of them.")
 
     def names(self, where: str, row: Mapping[str, Any]) -> dict[str, str]:
         """Return the column of each value that a row has.
@@ -162,6 +169,16 @@ class Table(NamedTuple):
         if sd is not None:
             return entry
         return with_error(where, entry, values.get("error"), self.scale)
+
+
+def _check_files(contents: Sequence[tuple[Path, Counter[str]]]) -> None:
+    """Refuse a file that is part of another one; a single row may be equal by chance."""
+    for (path, rows), (other, others) in permutations(contents, 2):
+        if rows.total() > 1 and rows <= others:
+            raise InputError(
+                f"--scores {path}: all of its rows are in {other} too; leave out {path}, or name "
+                "the seeds in a column seed."
+            )
 
 
 def _missing(where: str, row: Mapping[str, Any], what: str, examples: str) -> str:

@@ -418,3 +418,85 @@ def test_logs_of_several_tasks_are_refused(tmp_path: Path) -> None:
     asked = [word for path in files for word in ("--scores", path, "--at", 50)]
     says = ("a.json has arc_easy/acc", "b.json has hellaswag/acc", "one curve")
     check_message(labelcast("forecast", *asked), 2, says)
+
+
+def test_losses_and_error_rates_are_read_in_python(tmp_path: Path) -> None:
+    """With the options of the forecast; an accuracy beside the loss is not taken for it."""
+    losses = table(tmp_path, "n,loss,accuracy\n50,1.9,.5\n200,1.4,.6\n")
+    found = lc.read_scores(losses, lower_is_better=True)
+    assert [entry.score for entry in found] == [1.9, 1.4]
+    errors = table(tmp_path, "n,error_rate\n50,29\n")
+    for options in ({"metric": "error"}, {"lower_is_better": True}):
+        assert lc.read_scores(errors, 100, **options)[0].score == 29
+    falls = {"lower_is_better": True, "metric_name": "perplexity"}
+    result = EVER["evaluation_results"][0] | {"metric_config": falls}
+    path = written(tmp_path, EVER | {"evaluation_results": [result]})
+    assert lc.read_scores(path, at=5, lower_is_better=True)[0].score == 0.7
+
+
+@pytest.mark.parametrize("column", ["labels", "test_size"])
+def test_a_point_for_thousands_in_a_count_is_refused(column: str, tmp_path: Path) -> None:
+    """2.000 would be read as 2; a count such as 50.0 is one."""
+    rows = {"labels": "50.0", "test_size": "900.0"}
+    text = "labels;test_size;accuracy\n{labels};{test_size};80\n"
+    assert lc.read_scores(table(tmp_path, text.format(**rows)), 100) == [(50, 80, None, 900)]
+    with pytest.raises(InputError, match=rf"line 2: '{column}': '2\.000' may be thousands"):
+        lc.read_scores(table(tmp_path, text.format(**rows | {column: "2.000"})), 100)
+
+
+def test_rows_and_a_column_can_be_chosen_together(tmp_path: Path) -> None:
+    """Each message names the next choice, which leads to a single curve."""
+    text = "n,split,dataset,accuracy,f1\n50,dev,a/b,.1,.2\n50,test,a/b,.3,.4\n50,test,c,.5,.6\n"
+    path = table(tmp_path, text)
+    which: str | None
+    for which, following in ((None, ["accuracy", "a/b", "dev"]), ("test", ["accuracy", "a/b"])):
+        for choice in following:
+            way = f"{which}/{choice}" if which else choice
+            with pytest.raises(InputError, match=rf"choose one, as with --which {way}\."):
+                lc.read_scores(path, which=which)
+            which = way
+        assert len(lc.read_scores(path, which=which)) == 1
+    for which in ("test/a/b/f1", "f1/a/b/Test", "a/b/f1/test"):
+        assert [entry.score for entry in lc.read_scores(path, which=which)] == [0.4]
+    for wrong in ("test/c", "accuracy/f1", "train/f1"):
+        with pytest.raises(InputError):
+            lc.read_scores(path, which=wrong)
+
+
+def test_error_rates_are_not_read_as_losses(tmp_path: Path) -> None:
+    """The message leads to error rates, and percent are refused where losses are read."""
+    path = table(tmp_path, "n,error_rate\n50,29\n200,21\n")
+    with pytest.raises(InputError, match="give --metric error, with --scale 100 if it is in per"):
+        lc.read_scores(path)
+    with pytest.raises(InputError, match="line 2: 'error_rate' above 1 is no error rate; for perc"):
+        lc.read_scores(path, lower_is_better=True)
+    assert lc.read_scores(path, 100, metric="error")[0].score == 29
+
+
+def test_empty_columns_of_a_spreadsheet_are_ignored(tmp_path: Path) -> None:
+    """As it writes them at the end of each line."""
+    path = table(tmp_path, "n,accuracy,,\n50,0.71,,\n,,,\n")
+    assert lc.read_scores(path) == [(50, 0.71, None, None)]
+
+
+LOG = [(n, epoch, 0.5 + epoch / 10) for n in (50, 200) for epoch in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("column", ["epoch", "step"])
+def test_the_epochs_of_a_run_are_not_seeds(column: str, tmp_path: Path) -> None:
+    """Not one of several runs either; a run may stop early."""
+    rows = "".join(f"{n},{epoch},{score}\n" for n, epoch, score in LOG[:-1])
+    with pytest.raises(InputError, match=rf"{column}s 1, 2, 3 look like one training run"):
+        lc.read_scores(table(tmp_path, f"n,{column},score\n{rows}"))
+    rows = "".join(f"{n},{n},{epoch},{score}\n" for n, epoch, score in LOG)
+    with pytest.raises(InputError, match="look like one training run"):
+        lc.read_scores(table(tmp_path, f"n,seed,{column},score\n{rows}"))
+
+
+@pytest.mark.parametrize("epochs", [(3, 5, 2, 4, 1, 2), (3,) * 6, ("", "", "", 1, 2, 3)])
+def test_the_best_epoch_of_each_run_may_be_named(epochs: tuple[Any, ...], tmp_path: Path) -> None:
+    """Several seeds need no column of their own."""
+    rows = "".join(f"{n},{e},{s}\n" for (n, _, s), e in zip(LOG, epochs, strict=True))
+    assert len(lc.read_scores(table(tmp_path, f"n,epoch,score\n{rows}"))) == 6
+    rows = "".join(f"{n},{seed},{seed},{score}\n" for n, seed, score in LOG)
+    assert len(lc.read_scores(table(tmp_path, f"n,seed,epoch,score\n{rows}"))) == 6

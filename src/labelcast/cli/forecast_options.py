@@ -22,8 +22,8 @@ _SCORES = (
 )
 _AT = "Labels behind each evaluation log of --scores, in order; repeatable."
 _WHICH = (
-    "The score to take from a file with several: a column or a value of metric, task, dataset or "
-    "split; in an evaluation log TASK, METRIC or TASK/METRIC."
+    "The score to take from a file with several: a column, a value of metric, task, dataset or "
+    "split, or both (VALUE/COLUMN); in an evaluation log TASK, METRIC or TASK/METRIC."
 )
 
 

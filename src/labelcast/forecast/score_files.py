@@ -17,7 +17,8 @@ from labelcast.forecast.evaluation_logs import (
     logged_scores,
     read_log,
 )
-from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry
+from labelcast.forecast.given_scores import GivenScore, Scale, checked_entry, scale_of
+from labelcast.forecast.options import Metric
 from labelcast.forecast.score_tables import THOUSANDS, Row, Table, column_name, with_error
 
 
@@ -27,6 +28,8 @@ def read_scores(
     *,
     at: int | None = None,
     which: str | None = None,
+    lower_is_better: bool = False,
+    metric: Metric | None = None,
 ) -> list[GivenScore]:
     """Read scores that were measured elsewhere, as `labelcast.forecast` takes them.
 
@@ -37,17 +40,23 @@ def read_scores(
         path: a CSV, TSV or Excel file with a header, JSON Lines or an array, one score a row; or
             the log of an evaluation: the results of lm-evaluation-harness, an Inspect log, or a
             record of Every Eval Ever.
-        scale: scale of the scores, or its largest value, such as 100; 0 to 1 by default.
+        scale: the largest value of a score, such as 100; 1 by default. With it go the options of
+            `labelcast.forecast` of this name and of the last two: give both the same. A `Scale`
+            replaces all three.
         at: the labels behind the model of an evaluation log.
         which: the score to take from several: of a table, the name of a column, or a value in its
-            column metric, task, dataset or split; of a log, TASK, METRIC or TASK/METRIC.
+            column metric, task, dataset or split, or both as VALUE/COLUMN; of a log, TASK,
+            METRIC or TASK/METRIC.
+        lower_is_better: the scores are losses, or with `scale` error rates.
+        metric: "score", "error" or "loss", where the two above do not decide it.
 
     Raises:
         InputError: the file cannot be read, has other columns, or holds a wrong value; the message
             names file, line and field.
     """
-    on = Scale("score", scale) if isinstance(scale, int | float) else scale
-    return read_files([(path, at)], on or Scale(), which)
+    if not isinstance(scale, Scale):
+        scale = scale_of({"scale": scale, "lower_is_better": lower_is_better, "metric": metric})
+    return read_files([(path, at)], scale, which)
 
 
 def read_files(
@@ -179,7 +188,7 @@ def _header(where: str, values: list[str], table: Table) -> list[str]:
 
 def _columns(where: str, names: Iterable[str]) -> list[str]:
     columns = [column_name(name) for name in names]
-    doubles = [name for name, count in Counter(columns).items() if count > 1]
+    doubles = [name for name, count in Counter(columns).items() if count > 1 and name]
     if doubles:
         raise InputError(f"{where}: column {doubles[0]!r:.60} appears twice.")
     return columns

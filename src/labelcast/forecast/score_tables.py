@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from labelcast.errors import InputError
@@ -32,9 +33,9 @@ RISING: tuple[str, ...] = (
     *("accuracy", "acc", "f1", "f1_score", "macro_f1", "micro_f1", "exact_match", "eval_accuracy"),
     *("eval_f1", "test_accuracy", "test_acc", "test_f1", "auc", "roc_auc", "rouge_l", "bleu"),
 )
+ERRORS = ("error", "error_rate", "test_error", "wer", "cer")
 FALLING: tuple[str, ...] = (
-    *("loss", "eval_loss", "test_loss", "error", "error_rate", "test_error", "wer", "cer"),
-    *("perplexity", "mse", "rmse", "mae"),
+    *("loss", "eval_loss", "test_loss", *ERRORS, "perplexity", "mse", "rmse", "mae"),
 )
 EITHER: tuple[str, ...] = ("score", "test_score", "eval_score", "value")
 """Names of the column of the score: as a model gets better it rises, falls, or may do either."""
@@ -43,6 +44,9 @@ _ONE_OF = ("metric", "task", "dataset", "split")
 _REPEATED = ("model", "recipe", "method", "selector")
 """Columns that must have one value, since scores of several do not lie on one curve; of the second
 kind several are allowed if no two rows share one, as with a name for each trained model."""
+
+_RUN = ("seed", "run", "run_id", "run_name", *_REPEATED)
+"""Columns that tell training runs apart."""
 
 _EMPTY = "no scores in it; give a header such as n,score and a row for each score"
 _LARGEST_ERROR = 0.5
@@ -63,6 +67,7 @@ class Table(NamedTuple):
     def scores(self, files: Sequence[tuple[Path, Iterator[Row]]]) -> list[GivenScore]:
         """Return the scores of the rows that are meant, all of which must lie on one curve."""
         found: list[GivenScore] = []
+        meant: list[Mapping[str, Any]] = []
         kinds = {name: Counter[str]() for name in (*_ONE_OF, *_REPEATED)}
         lines: dict[str, str] = {}
         contents: list[tuple[Path, Counter[str]]] = []
@@ -75,6 +80,7 @@ class Table(NamedTuple):
                     continue
                 names = self.names(where, row)
                 found.append(self._entry(where, row, names))
+                meant.append(row)
                 name = names["score"]
                 if name != (column := column or name):
                     raise InputError(
@@ -96,10 +102,12 @@ class Table(NamedTuple):
                 raise InputError(f"--scores {path}: {what}.")
             contents.append((path, content))
         _check_files(contents)
+        _check_epochs(found, meant)
         for kind, values in kinds.items():
             repeated = kind in _ONE_OF or max(values.values(), default=0) > 1
             if len(values) > 1 and repeated:
-                way = "choose one with --which" if kind in _ONE_OF else "keep the rows of one"
+                choice = f"choose one, as with {self._with(next(iter(values)))}"
+                way = choice if kind in _ONE_OF else "keep the rows of one"
                 shown = ", ".join(values)[:200]
                 raise InputError(
                     f"--scores {', '.join(str(path) for path, _ in files)}: several values of "
@@ -108,15 +116,22 @@ class Table(NamedTuple):
         return found
 
     def _is_meant(self, row: Mapping[str, Any]) -> bool:
-        if self.which is None or self._column_meant(row):
+        if self.which is None:
             return True
-        values = {str(row[kind]).casefold() for kind in _ONE_OF if kind in row}
-        return self.which.casefold() in values
+        column = self._column_meant(row)
+        others = (part for part in self.which.split("/") if column_name(part) != column)
+        return column_name(self.which) == column or _names("/".join(others), _values(row))
 
     def _column_meant(self, row: Mapping[str, Any]) -> str | None:
-        """The column of scores that `which` names."""
-        name = column_name(self.which or "")
-        return name if name in row and name in {*EITHER, *RISING, *FALLING} else None
+        """The column of scores that `which`, or a part of it before or after /, names."""
+        which = self.which or ""
+        parts = () if which.casefold() in _values(row) else which.split("/")
+        known = {*EITHER, *RISING, *FALLING} & row.keys()
+        return next((name for name in map(column_name, (which, *parts)) if name in known), None)
+
+    def _with(self, choice: str) -> str:
+        """How to choose this too, beside what is chosen already."""
+        return "--which " + quote("/".join(filter(None, (self.which, choice))))
 
     def names(self, where: str, row: Mapping[str, Any]) -> dict[str, str]:
         """Return the column of each value that a row has.
@@ -144,24 +159,33 @@ class Table(NamedTuple):
         suited = [name for name in found if name not in others]
         if len(suited) > 1:
             raise InputError(
-                f"{where}: two columns of scores, {suited[0]!r} and {suited[1]!r}; choose one with "
-                "--which."
+                f"{where}: two columns of scores, {suited[0]!r} and {suited[1]!r}; choose one, as "
+                f"with {self._with(suited[0])}."
             )
         if suited:
             return suited[0]
         if found:
             verb, way = ("rises", "leave out") if self.scale.falls else ("falls", "give")
-            raise InputError(
-                f"{where}: {found[0]!r} {verb} as a model gets better; {way} --lower-is-better."
-            )
+            way += " --lower-is-better"
+            if found[0] in ERRORS:
+                way = "give --metric error, with --scale 100 if it is in percent"
+            raise InputError(f"{where}: {found[0]!r} {verb} as a model gets better; {way}.")
         raise InputError(_missing(where, row, "score", "score, accuracy or f1"))
 
     def _entry(self, where: str, row: Mapping[str, Any], names: Mapping[str, str]) -> GivenScore:
         values: dict[str, float | None] = {}
         for what, name in names.items():
+            text = row[name] if what in ("labels", "size") else None
+            if isinstance(text, str) and THOUSANDS.fullmatch(text):
+                raise InputError(f"{where}: {name!r}: {text!r} may be thousands; leave out points.")
             values[what] = _number(f"{where}: {name!r}", row[name])
             if values[what] is None and what in ("labels", "score"):
                 raise InputError(f"{where}: {name!r} is empty.")
+        if self.scale.metric == "loss" and names["score"] in ERRORS and (values["score"] or 0) > 1:
+            raise InputError(
+                f"{where}: {names['score']!r} above 1 is no error rate; for percent give --metric "
+                "error --scale 100, for losses rename the column to loss."
+            )
         sd = values.get("sd") or None  # 0 is that of a single run
         _check_error(f"{where}: {names.get('sd')!r}", sd, self.scale)
         given = (values["labels"], values["score"], sd, values.get("size"))
@@ -171,6 +195,23 @@ class Table(NamedTuple):
         return with_error(where, entry, values.get("error"), self.scale)
 
 
+def _values(row: Mapping[str, Any]) -> set[str]:
+    """What a row says that its score is of."""
+    return {str(row[kind]).casefold() for kind in _ONE_OF if kind in row}
+
+
+def _names(text: str, values: set[str]) -> bool:
+    """Whether a text is one of the values, or several with / between them.
+
+    >>> _names("glue/sst2/test", {"glue/sst2", "test"})
+    True
+    """
+    cuts = (place for place, letter in enumerate(text) if letter == "/")
+    return text.casefold() in values or any(
+        text[:cut].casefold() in values and _names(text[cut + 1 :], values) for cut in cuts
+    )
+
+
 def _check_files(contents: Sequence[tuple[Path, Counter[str]]]) -> None:
     """Refuse a file that is part of another one; a single row may be equal by chance."""
     for (path, rows), (other, others) in permutations(contents, 2):
@@ -178,6 +219,28 @@ def _check_files(contents: Sequence[tuple[Path, Counter[str]]]) -> None:
             raise InputError(
                 f"--scores {path}: all of its rows are in {other} too; leave out {path}, or name "
                 "the seeds in a column seed."
+            )
+
+
+def _check_epochs(found: Sequence[GivenScore], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse several epochs of one run, which are no seeds.
+
+    Several rows at the same labels may also be several seeds, each at its best epoch: only the same
+    sequence of epochs at different labels, which one of them may end early, is refused.
+    """
+    for column in ("epoch", "step"):
+        runs = defaultdict[tuple[Any, ...], list[str]](list)
+        for entry, row in zip(found, rows, strict=True):
+            if row.get(column) not in (None, ""):
+                runs[entry.n, *(str(row.get(name)) for name in _RUN)].append(str(row[column]))
+        several = [epochs for epochs in runs.values() if len(epochs) > 1]
+        longest = max(several, key=len, default=[])
+        same = all(epochs == longest[: len(epochs)] for epochs in several)
+        if len(several) > 1 and same and len(set(longest)) == len(longest):
+            raise InputError(
+                f"--scores: rows with the same labels and {column}s {', '.join(longest)[:100]} "
+                "look like one training run; keep one of them for each run, or name the runs in a "
+                "column seed."
             )
 
 

@@ -48,3 +48,31 @@ def test_text_in_a_notebook_is_escaped() -> None:
     answer = replace(forecast(coslow=0.4, calibration="pooled"), warnings=(hostile,))
     assert "<script" not in answer._repr_html_()
     assert "".join(shown(answer).findall("p")[-1].itertext()) == f"Warning: {hostile}"
+
+
+def test_the_advice_speaks_of_other_scores_only_where_there_are_some() -> None:
+    """A single score that meets a doubtful target may not be met again."""
+    asked: dict[str, Any] = {"target_score": 1.0, "observe_size": 100}
+    one, two = (
+        forecast(observations=seen, **asked).advice()
+        for seen in ([(50, 1.0)], [(50, 1.0), (100, 0.9)])
+    )
+    assert "it may not be met again: repeat the run with other seeds" in one
+    assert "the other scores make it doubtful" in two
+
+
+def test_frozen_losses_are_forecast_like_others() -> None:
+    """Asking for it gives a warning; the name of a recipe, as of a sweep, gives none."""
+    asked: dict[str, Any] = {
+        "observations": [(50, 1.4), (200, 1.2)],
+        "lower_is_better": True,
+        "target_score": 1.0,
+    }
+    plain, frozen, linear = (
+        forecast(**asked, **more) for more in ({}, {"frozen": True}, {"recipe": "linear"})
+    )
+    assert [w for w in frozen.warnings if w not in plain.warnings] == [
+        "--frozen is not used for losses"
+    ]
+    assert replace(frozen, warnings=()) == replace(plain, warnings=())
+    assert linear.warnings == plain.warnings

@@ -46,6 +46,24 @@ def test_scattered_seeds_widen_the_interval_and_give_a_warning() -> None:
     assert runs[1] > runs[0] and all(r > w for r, w in zip(runs, widths, strict=True))
 
 
+def test_the_scatter_of_scores_is_on_their_scale() -> None:
+    """In percent it is a hundred times that of shares; of losses it is one of losses."""
+    shares = [(50, 0.71), (50, 0.51), (200, 0.79), (200, 0.62)]
+    percent = [(n, 100 * share) for n, share in shares]
+    losses = [(n, -float(np.log(share))) for n, share in shares]
+    found = []
+    for seen, options in (
+        (shares, {"target_score": 0.85}),
+        (percent, {"target_score": 85, "scale": 100}),
+        (losses, {"target_score": 0.1, "lower_is_better": True}),
+    ):
+        asked: dict[str, Any] = {"observations": seen, **options}
+        (said,) = (warning for warning in forecast(**asked).warnings if "scatter" in warning)
+        found.append(float(said.partition("by about ")[2].split()[0]))
+    of_share, of_percent, of_loss = found
+    assert 0.05 < of_share < 0.1 and of_percent == 100 * of_share and of_loss > 1.3 * of_share
+
+
 def test_an_erratic_series_widens_the_interval_and_gives_a_warning() -> None:
     """A series that jumps up and down gives a less certain later score than one that rises."""
     steady = [(50, 0.5), (100, 0.55), (200, 0.6), (400, 0.65), (800, 0.7)]

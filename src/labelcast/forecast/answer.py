@@ -277,11 +277,12 @@ class Forecast:
         if self.answered_by == ("zero-shot",):
             return ""
         if self.met:
-            if not self._meets(self._means()[-1][1]) or self.labels_needed.point is None:
-                return (
-                    "The target was met once, but the other scores make it doubtful: repeat the "
-                    "runs with other seeds before you stop."
-                )
+            means = self._means()
+            if not self._meets(means[-1][1]) or self.labels_needed.point is None:
+                doubt = "it may not be met again: repeat the run"
+                if len(means) > 1:
+                    doubt = "the other scores make it doubtful: repeat the runs"
+                return f"The target was met once, but {doubt} with other seeds before you stop."
             return "Stop. An observed score meets the target already."
         if self.next_budget is None:
             if any(seen.budget >= self.horizon for seen in self.observations):

@@ -33,6 +33,7 @@ from labelcast.forecast.efficiency import (
     power_law_labels,
 )
 from labelcast.forecast.next_budget import cost_of, next_budget
+from labelcast.forecast.observed import seed_variance
 from labelcast.forecast.options import DEFAULT_LEVEL, Options
 from labelcast.forecast.particles import Draws
 from labelcast.forecast.posterior import Posterior, posterior
@@ -362,9 +363,12 @@ def _scores_warnings(known: Posterior, question: Question, reachable: float) -> 
         )
     tau = float(known.final.weights @ known.final.tau)
     if fall is None and tau > _UNUSUAL_TAU and len(scores.all) > 1:
+        middle = float(np.mean([score for _, score, _ in scores.all]))
+        own = float(np.sqrt(seed_variance(middle, 100, tau)))
+        scatter = f"{question.scale.sd_from_unit(own, middle):.2g}"
         warnings.append(
-            f"the scores scatter by about {tau:.2f} between training runs at 100 labels: measure "
-            "several seeds at each budget, and give the score of each"
+            f"the scores scatter by about {shown(float(scatter))} between training runs at 100 "
+            "labels: measure several seeds at each budget, and give the score of each"
         )
     last, start = scores.means[-1], question.zero_shot
     # The noise of zero-shot is about that of the last score.

@@ -35,7 +35,7 @@ from labelcast.forecast.forecasting import score_at
 from labelcast.forecast.posterior import given_scores as weighed
 from labelcast.forecast.posterior import joined
 from labelcast.forecast.prior_draws import Block
-from labelcast.forecast.question import FROZEN, Question
+from labelcast.forecast.question import Question
 
 LARGEST = 10**6
 LEVEL = 0.9
@@ -59,7 +59,7 @@ def power_law(budgets: Array, losses: Array, later: Array) -> tuple[Array, None]
     return np.exp(start + slope * np.log(later)), None
 
 
-def labelcast_with(prior: Prior, recipe: str | None = None) -> Forecast:
+def labelcast_with(prior: Prior) -> Forecast:
     """Return the forecast with a prior."""
 
     def forecast(budgets: Array, losses: Array, later: Array) -> tuple[Array, Array]:
@@ -69,7 +69,6 @@ def labelcast_with(prior: Prior, recipe: str | None = None) -> Forecast:
             lower_is_better=True,
             level=LEVEL,
             horizon=LARGEST,
-            recipe=recipe,
         )
         draws = joined(weighed(prior, question, published=False))
         ends = np.array([score_at(draws, int(n), question) for n in later])
@@ -110,8 +109,8 @@ def as_fitted(prior: Prior) -> Forecast:
     return forecast_as_fitted
 
 
-Curves = Iterator[tuple[Prior, str | None, list[tuple[Array, Array]]]]
-"""Of each task: the prior, the recipe, and the curves as budgets and losses."""
+Curves = Iterator[tuple[Prior, list[tuple[Array, Array]]]]
+"""Of each task: the prior, and the curves as budgets and losses."""
 
 
 def of_language_models(fit: ScoreFit) -> Curves:
@@ -119,24 +118,24 @@ def of_language_models(fit: ScoreFit) -> Curves:
     for task in sorted({curve.task for curve in fit.curves}):
         prior = replace(Prior.load(), losses=fit.without(task))
         curves = [_losses(curve) for curve in fit.curves if curve.task == task]
-        yield prior, None, curves
+        yield prior, curves
 
 
 def of_linear_heads() -> Curves:
     """The tasks of `evidence.own_curves.losses`, each with the curve of every seed."""
     for seeds in json.loads(FOUND.read_text()).values():
         curves = [tuple(np.array(seed, dtype=np.float64).T) for seed in seeds]
-        yield Prior.load(), FROZEN, curves
+        yield Prior.load(), curves
 
 
 def rows(curves: Curves, times: float = 1.0) -> Iterator[str]:
     """A line for every number of observed losses and every method."""
     found: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
-    for prior, recipe, of_task in curves:
+    for prior, of_task in curves:
         ways = {
             "last loss": last_loss,
             "power law": power_law,
-            "labelcast": labelcast_with(prior, recipe),
+            "labelcast": labelcast_with(prior),
             "as fitted": as_fitted(prior),
         }
         for name, way in ways.items():
@@ -194,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     fit = ScoreFit.cached(options.results, options.curves, "losses")
     for kind, curves in (
         ("language models, the task left out", of_language_models(fit)),
-        ("a linear head on minilm, with --frozen", of_linear_heads()),
+        ("a linear head on minilm", of_linear_heads()),
     ):
         with patch.object(given_scores, "LARGEST_LOSS", options.largest):
             print(kind, *rows(curves, options.times), sep="\n", flush=True)

@@ -89,6 +89,7 @@ def test_bad_options_are_named(options: dict[str, Any], words: str) -> None:
         ({"metric": "error", "zero_shot": 0.2, "ceiling": 0.3}, "not above --ceiling"),
         ({"metric": "error", "zero_shot": 0.3, "ceiling": 0.2, "target_score": 0.1}, "below --c"),
         ({"lower_is_better": True, "zero_shot": 1.0, "ceiling": 2.0}, "not above --ceiling"),
+        ({"lower_is_better": True, "observe_size": 10}, "not for losses; give --observe-sd"),
     ],
 )
 def test_contradictions_of_the_scale_are_named(options: dict[str, Any], words: str) -> None:

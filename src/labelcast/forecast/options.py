@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
         observations: (budget, score) of models fine-tuned already, any number of them; budget 0
             gives zero_shot. A third number is the sd of all of that score's noise, a fourth the
             size of its test set; None where unknown.
-        observe_size: test examples behind each score and zero-shot; 500 by default.
+        observe_size: test examples behind each score and zero-shot; 500 by default. Not for losses.
         observe_sd: noise sd that the test set gives a score, instead of observe_size, for a metric
             that is not a mean over examples (say, by bootstrap). The noise of the training seed is
             added.
@@ -68,7 +68,7 @@ class Options(TypedDict, total=False):
         value: value of meeting the target.
         recipe: the planned fine-tuning; a card for another recipe gives a warning.
         frozen: only a head is trained on a frozen model; such models never learn some tasks. By
-            default true for the recipe ``linear``.
+            default true for the recipe ``linear``. Not used for losses.
     """
 
     target: Annotated[

@@ -64,8 +64,8 @@ class Question:
         scale: scale of the user's scores.
         costs: in money.
         recipe: the planned fine-tuning, None where not given.
-        frozen: whether only a head is trained on a frozen model. False for losses, for which no
-            such curves were measured.
+        frozen: whether only a head is trained on a frozen model. False for losses, whose prior is
+            the same for such models.
         warnings: in words.
     """
 
@@ -145,7 +145,11 @@ class Question:
                 f"the ceiling is the score with {LARGEST_BUDGET:,} labels, and no curve rises "
                 "beyond: ask for 0.9 or 0.95 of the gain, or for a score below the ceiling"
             )
-        frozen = _frozen(options) and scale.metric != "loss"
+        frozen = _frozen(options)
+        if scale.metric == "loss":
+            frozen = False
+            if options.get("frozen"):
+                warnings.append("--frozen is not used for losses")
         perfect = ceiling is not None and ceiling > 1 - 1e-9
         if perfect and scores.all and options.get("target_score") is not None and not frozen:
             warnings.append(
@@ -229,6 +233,8 @@ def _scores(options: Options, given: list[GivenScore], scale: Scale) -> tuple[Sc
     if size is not None and sd is not None:
         raise InputError("--observe-size and --observe-sd both set the noise; give one of them")
     loss = scale.metric == "loss"
+    if loss and size is not None:
+        raise InputError("--observe-size: not for losses; give --observe-sd")
     size = checked_count("--observe-size", size, 1, LARGEST_SIZE)
     sd = checked_amount("--observe-sd", sd, "an sd")
     if sd is not None and not loss and sd > scale.top:

@@ -276,3 +276,26 @@ def test_an_optional_field_may_be_missing(tmp_path: Path) -> None:
     assert (found.taken, found.lost) == (1, 1) and known(run) == {ids["a"]: "yes"}
     found = transfer.import_labels(run, records([{"text": "b", "id": ids["b"], "label": "no"}]))
     assert found.taken == 1 and known(run)[ids["b"]] == "no"
+
+
+def test_a_list_finds_its_example_whatever_its_marks(tmp_path: Path) -> None:
+    """The user's own file matches by content where the pool's lists are read with marks."""
+    for marks in ("letters", "numbers"):
+        task = Task.parse(
+            "{name: t, instruction: Say it., answer: y, inputs: [{field: q, label: Q}, "
+            f"{{field: choices, label: C, items: {marks}}}]}}"
+        )
+        rows = [{"q": f"which {n}?", "choices": [f"a{n}", "b"], "y": "A"} for n in range(3)]
+        (tmp_path / marks).mkdir()
+        run = run_of(tmp_path / marks, rows, 2, task)
+        done = transfer.import_labels(run, transfer.read_file(run, tmp_path / marks / "pool.jsonl"))
+        assert (done.taken, done.unmatched) == (2, ("pool.jsonl line 3",))
+
+
+def test_an_empty_list_of_answers_is_blank(run: Run) -> None:
+    """As doccano exports it: one list of labels for each example, empty without a label."""
+    rows = [
+        row | {"label": [row["label"]] if row["label"] else []} for row in filled(run, "no", "")
+    ]
+    done = transfer.import_labels(run, records(rows))
+    assert (done.taken, done.blank) == (1, 1)

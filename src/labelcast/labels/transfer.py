@@ -24,6 +24,7 @@ from labelcast.runs.records import parse_file
 from labelcast.runs.run import Run
 from labelcast.tasks.prompts import answer_name, flat_row, input_names, read_answer
 from labelcast.tasks.sources import Record
+from labelcast.tasks.task import Task
 from labelcast.tasks.values import as_text, content_hash, field_or, need_field
 
 _WRITTEN = "exports.json"
@@ -70,8 +71,7 @@ def import_labels(run: Run, records: Iterable[Record]) -> Imported:
         InputError: an answer is not allowed, or one example has two different answers.
     """
     task, known, name = run.task, store.known_answers(run), answer_name(run.task)
-    optional = {one.field for one in task.inputs if one.optional} if task else set()
-    matcher = _Matcher(store.read_draws(run), input_names(task), optional)
+    matcher = _Matcher(store.read_draws(run), task)
     found: dict[str, tuple[str, str]] = {}
     unmatched: list[str] = []
     blank = lost = 0
@@ -193,8 +193,11 @@ def _digest(content: bytes) -> str:
 class _Matcher:
     """Finds the drawn example that a record is about."""
 
-    def __init__(self, draws: Sequence[DrawnExample], names: Sequence[str], optional: set[str]):
-        self._names, self._optional = names, optional
+    def __init__(self, draws: Sequence[DrawnExample], task: Task | None):
+        inputs = task.inputs if task else ()
+        self._names = input_names(task)
+        self._optional = {item.field for item in inputs if item.optional}
+        self._marks = {item.field: item.items for item in inputs}
         self._ids = {draw.id for draw in draws}
         self._by_content = {content_hash(draw.fields): draw.id for draw in draws}
         self._by_words: dict[str, list[str]] = {}
@@ -215,7 +218,10 @@ class _Matcher:
         if missing - self._optional or len(missing) == len(values):
             return by_id
         values |= dict.fromkeys(missing, "")
-        fields = {n: as_text(v, f"{record.where}, field {n!r}") for n, v in values.items()}
+        fields = {
+            name: as_text(value, f"{record.where}, field {name!r}", self._marks.get(name))
+            for name, value in values.items()
+        }
         exact = self._by_content.get(content_hash(fields))
         alike = self._by_words.get(_words_hash(fields), [])
         if exact is not None:

@@ -241,8 +241,9 @@ def _values(label: Label, task: Task | None) -> dict[str, Any]:
 
 
 def is_blank(value: object) -> bool:
-    """Whether a record's answer is blank: None, NaN, or only white space."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
+    """Whether a record's answer is blank: None, NaN, an empty list, or only white space."""
+    is_empty = value in (None, []) or value != value
+    return is_empty or (isinstance(value, str) and not value.strip())
 
 
 def _read_examples(run: Run, name: str, form: type[Drawn]) -> list[Drawn]:

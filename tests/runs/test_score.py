@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from small_pools import SHARD, TASK, results, run_score, start, words
 
 from labelcast.errors import InputError, LabelcastWarning, RunError
 from labelcast.labels.draw import draw_more
-from labelcast.models.loading import LanguageModel, load_unweighted
+from labelcast.models.identity import absolute
+from labelcast.models.loading import LanguageModel, load_model, load_unweighted
 from labelcast.report.examples import read_confidence
 from labelcast.runs import pool
 from labelcast.runs.run import Run
@@ -239,3 +241,32 @@ def test_the_share_of_allowed_answers(constrain: bool, tiny: LanguageModel, tmp_
         assert found.allowed == shown.allowed == found.run.manifest("score").allowed == 0.0
     in_memory = score(words(40), model=tiny, task=task, max_new_tokens=3)
     assert [one.answer for one in in_memory] == said
+
+
+def test_a_moved_pool_names_the_way_out(tiny: LanguageModel, data: Path, tmp_path: Path) -> None:
+    """Of one from standard input the run has a copy, which moves with it."""
+    piped = replace(open_source(data / "pool.csv"), copy=data / "pool.csv")
+    run_score(tiny, tmp_path / "run", piped)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    run = Run.open(tmp_path / "moved")
+    assert pool.open_pool(run).spec == str(tmp_path / "moved/pool.csv")
+    run.file("pool.csv").unlink()
+    with pytest.raises(
+        InputError, match=r"no such file.*`labelcast score` again with the new path"
+    ):
+        pool.open_pool(run)
+
+
+def test_a_local_model_is_found_from_another_folder(
+    tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path is stored as an absolute one; a hub id and an embedded model stay as they are."""
+    folder = Path(tiny.name)
+    monkeypatch.chdir(folder.parent)
+    lm = load_model(folder.name, device="cpu", dtype="float32")
+    run = run_score(lm, tmp_path / "run", words(20)).run
+    assert (run.model.name, run.model.hub_id) == (str(folder), None)
+    assert absolute(folder.name) == str(folder)
+    monkeypatch.chdir(tmp_path)
+    assert load_model(run.model.name, device="cpu").identity == lm.identity
+    assert [absolute(name) for name in ("smollm2", "a/b")] == ["smollm2", "a/b"]

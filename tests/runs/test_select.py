@@ -266,3 +266,18 @@ def test_a_value_that_is_no_number_is_null(encoder: Encoder, tmp_path: Path) -> 
     write_selection(file, found)
     values = [json.loads(line)["value"] for line in file.read_text().splitlines()]
     assert values[0] is None and values[1] > 0
+
+
+def test_the_runs_own_model_under_another_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path, also in a run of an earlier version, is the same model: none is loaded."""
+    run = run_of(tmp_path, [{"text": f"{n} text", "more": n} for n in range(6)], 2, TASK)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    content = json.loads((run.path / "run.json").read_text())
+    for name in ("m", str(tmp_path / "m")):
+        content["facts"]["model"]["name"] = name
+        (run.path / "run.json").write_text(json.dumps(content))
+        for given in ("m", str(tmp_path / "m")):
+            assert indices(select(run.path, 3, method=Unsure(), model=given)) == [0, 1, 2]

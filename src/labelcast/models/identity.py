@@ -29,7 +29,7 @@ class ModelIdentity:
     """What identifies a model, without its weights.
 
     Attributes:
-        name: what the user called it.
+        name: what the user called it; of a local model the absolute path, for other folders.
         hub_id: the hub id, if the model was named by one (or is the embedded default).
         fingerprint: hash of the config and the tokenizer with its chat template.
         architecture: the sizes that models of one family share.
@@ -43,12 +43,18 @@ class ModelIdentity:
 
 def identify(spec: str, config: Any, tokenizer: Any, *, encoder: bool = False) -> ModelIdentity:
     """The identity of a model with a transformers config and tokenizer."""
-    hub_id = spec if spec in (NAME, ENCODER) or not Path(spec).exists() else None
-    text = config.get_text_config()
-    architecture = {name: getattr(text, name, None) for name in _ARCHITECTURE}
+    name, text = absolute(spec), config.get_text_config()
+    hub_id = None if Path(name).is_absolute() else name
+    architecture = {key: getattr(text, key, None) for key in _ARCHITECTURE}
     if encoder:
         architecture[KIND] = "encoder"
-    return ModelIdentity(spec, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
+    return ModelIdentity(name, hub_id, fingerprint(config.to_dict(), tokenizer), architecture)
+
+
+def absolute(spec: str) -> str:
+    """A model's name as it is understood in any folder: the absolute path of a local model."""
+    is_local = spec not in (NAME, ENCODER) and Path(spec).exists()
+    return str(Path(spec).absolute()) if is_local else spec
 
 
 def fingerprint(config: Mapping[str, Any], tokenizer: Any) -> str:

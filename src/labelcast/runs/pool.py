@@ -195,8 +195,15 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def open_pool(run: Run) -> Source:
-    """The pool of a run; raises InputError if it has changed since it was scored."""
-    source = open_source(run.facts.pool)
+    """The pool of a run; raises InputError if it is gone or has changed since it was scored."""
+    pool = Path(run.facts.pool)
+    kept = run.file(pool.name)  # standard input, in a run that may have moved
+    try:
+        source = open_source(kept if kept.is_file() and not pool.exists() else run.facts.pool)
+    except InputError as error:
+        raise InputError(
+            f"{error} If the pool has moved, run its `labelcast score` again with the new path."
+        ) from None
     if survey(source, run.task).digest != run.question.pool_digest:
         raise InputError(
             f"{source.spec}: the pool has changed since it was scored. Restore the file (if it "

@@ -19,6 +19,7 @@ from pydantic import ConfigDict
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import read_jsonl, write_jsonl
 from labelcast.files.untrusted import refuse_run_file, refuse_target
+from labelcast.models.identity import absolute
 from labelcast.models.loading import AnyModel, LanguageModel, load_any
 from labelcast.runs.coslow import check_model
 from labelcast.runs.label_store import SET_NAME
@@ -196,7 +197,7 @@ def _of_run(run: Run, method: Selector, inputs: Inputs) -> _Candidates:
 
 def _is_own(run: Run, model: str | AnyModel) -> bool:
     if isinstance(model, str):
-        return model == run.model.name
+        return absolute(model) == absolute(run.model.name)
     return model.identity.fingerprint == run.model.fingerprint
 
 

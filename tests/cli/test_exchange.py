@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,32 @@ def test_the_next_step_follows_what_is_labelled(place: Path) -> None:
     Run.open(run).finish("coslow")
     done = labelcast("label", run, "--export", place / "again.csv")
     assert f"labelcast tune {run} --budget 2" in done.err
+
+
+def test_the_printed_import_can_be_run(place: Path) -> None:
+    """It has the format where the ending of the export does not say it."""
+    for name, form in (("t.txt", "csv"), ("t.json", "jsonl"), ("t.csv", "csv")):
+        path = place / name
+        done = labelcast("label", place / "run", "--export", path, "--format", form)
+        assert f"--import {path}" in done.err
+        (command,) = re.findall(r"^  labelcast (.*)$", done.err, re.MULTILINE)
+        done = labelcast(*shlex.split(command), "--json")
+        assert done.status == 0, done.err
+        assert done.json["imported"]["blank"] == 8
+
+
+def test_a_current_coslow_is_not_suggested_again(place: Path) -> None:
+    """Next is a forecast, and with labels to train on a test set; a stale one is measured again."""
+    opened = Run.open(run := place / "run")
+    path = place / "t.csv"
+    labelcast("label", run, "--export", path)
+    fill_in(path, "csv")
+    labelcast("label", run, "--import", path)
+    opened.finish("coslow", labels=opened.labels_digest("low"))
+    assert f"labelcast forecast {run}" in labelcast("label", run, "--import", path).err
+    labelcast("label", run, "--more", 2, "--export", path, "--force")
+    fill_in(path, "csv")
+    assert f"labelcast label {run} --test 200" in labelcast("label", run, "--import", path).err
+    labelcast("label", run, "--export", path, "--force")
+    fill_in(path, "csv", ("no",))
+    assert f"labelcast coslow {run}" in labelcast("label", run, "--import", path).err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -169,7 +170,10 @@ def label(
         return
     for line in lines:
         say(line)
-    _say_next(opened, now, export, drew=bool(counts))
+    again: list[object] = []
+    if export is not None:
+        again = ["--import", export, *exchange.format_option(export, str(file_format))]
+    _say_next(opened, now, again, drew=bool(counts))
 
 
 def _label_by_hand(run: Run, only: str | None, *, terminal: bool, port: int, browser: bool) -> None:
@@ -227,16 +231,15 @@ def _imported(found: Imported) -> list[str]:
     return lines + ([f"  ... and {more} more"] if more > 0 else [])
 
 
-def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) -> None:
+def _say_next(run: Run, now: LabelCounts, import_: Sequence[object], *, drew: bool) -> None:
+    """Say what is labelled and what to do next; `import_` are the options that import an export."""
     from labelcast.tasks.prompts import answer_name
 
     low_left = now.labelled.get("low", 0) < now.drawn.get("low", 0)
     for name, drawn in now.drawn.items():
         say(f"{name}: {now.labelled.get(name, 0)} of {drawn} labelled")
-    if export is not None and now.left:
-        suggest(
-            f"Next: fill in {answer_name(run.task)!r}, then", "label", run.path, "--import", export
-        )
+    if import_ and now.left:
+        suggest(f"Next: fill in {answer_name(run.task)!r}, then", "label", run.path, *import_)
     elif low_left or (drew and now.left):
         suggest("Next: label them,", "label", run.path)
         suggest("or in a file,", "label", run.path, "--export", "to_label.csv")
@@ -245,21 +248,25 @@ def _say_next(run: Run, now: LabelCounts, export: Path | None, *, drew: bool) ->
 
 
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
-    """Suggest CoS-Low, and once it is measured and the test set is labelled, training."""
+    """Suggest CoS-Low, and once it is current and the test set is labelled, training."""
     from labelcast.report.commands import TEST_SIZE
+    from labelcast.runs.forecast import coslow_is_stale
     from labelcast.runs.label_store import ExampleSet
 
     tests = now.drawn.get("test", 0)
     known = now.labelled.get("random", 0)
     others = [n for name, n in now.labelled.items() if ExampleSet.named(name).role == "train"]
     trained = known if known > 1 else max(others, default=0)
-    ready = run.model.is_encoder or run.is_done("coslow")
-    tested = tests > 1 and now.labelled.get("test") == tests
-    if run.model.is_encoder and not tested:
-        suggest("Next: draw a test set,", "label", run.path, "--test", TEST_SIZE)
-    elif run.model.is_encoder and trained < 2:
-        suggest("Next: draw examples to train on,", "label", run.path, "--more", 50)
-    elif tested and ready and trained > 1:
-        suggest("Next:", "tune", run.path, "--budget", trained)
-    else:
+    encoder = run.model.is_encoder
+    if not encoder and (not run.is_done("coslow") or coslow_is_stale(run)):
         suggest("Next:", "coslow", run.path)
+    elif not encoder and trained < 2:
+        suggest("Next:", "forecast", run.path)
+    elif now.labelled.get("test", 0) < tests:
+        suggest("Next: label the test set,", "label", run.path, "--set", "test")
+    elif tests < 2:
+        suggest("Next: draw a test set,", "label", run.path, "--test", TEST_SIZE)
+    elif trained < 2:
+        suggest("Next: draw examples to train on,", "label", run.path, "--more", 50)
+    else:
+        suggest("Next:", "tune", run.path, "--budget", trained)

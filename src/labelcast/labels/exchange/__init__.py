@@ -42,6 +42,11 @@ def format_of(path: Path, wanted: str | None) -> str:
     return file_format
 
 
+def format_option(path: Path, file_format: str) -> list[str]:
+    """The option that names the format of an exported file; empty if the ending says it."""
+    return [] if _ENDINGS.get(path.suffix.lower()) == file_format else ["--format", file_format]
+
+
 def config_path(path: Path, file_format: str) -> Path | None:
     """The file beside `path` that configures the tool; None if it needs none."""
     return path.with_suffix(_CONFIGS[file_format][0]) if file_format in _CONFIGS else None

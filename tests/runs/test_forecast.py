@@ -288,3 +288,44 @@ def test_few_allowed_answers_are_a_warning(
     run = made(tmp_path)
     run.finish("score", **({} if share is None else {"allowed": share}))
     assert any("12% of the model's answers" in t for t in answer_run(run).warnings) == warns
+
+
+def test_corrected_test_labels_are_a_warning(tmp_path: Path) -> None:
+    """It names the budgets to measure again; a set that grew is no reason, nor one unknown."""
+    run = with_scores(made(tmp_path), (50, 0.6, 200), (0, 0.4, 200), (100, 0.7, 200))
+    unmarked = run.rows("observations.jsonl")
+    for digests, again in (
+        (("old", "old", "new"), "0, 50"),
+        (("new", "new", "new"), ""),
+        ((None, "new", "new"), ""),
+        (("old", "new", "new"), "50"),
+    ):
+        rows = [row | {"test_digest": d} for row, d in zip(unmarked, digests, strict=True)]
+        write_jsonl(run.file("observations.jsonl"), rows)
+        found = [text for text in answer_run(run).warnings if "test labels have changed" in text]
+        assert len(found) == bool(again)
+        assert not again or f"the scores with {again} labels" in found[0]
+    write_jsonl(run.file("observations.jsonl"), [rows[0] | {"test_size": 100}, *rows[1:]])
+    assert not any("test labels" in text for text in answer_run(run).warnings)
+
+
+def test_few_examples_of_a_run_that_drew_few(tmp_path: Path) -> None:
+    """The advice is to label more only where more are drawn."""
+    for drawn, advice in ((32, "label more of them"), (4, "new run with --n-label 32")):
+        run = made(tmp_path / str(drawn))
+        write_json(run.file("coslow.json"), {"coslow": 0.4, "examples": 4})
+        content = read_json(run.file("run.json"))
+        content["question"]["n_label"] = drawn
+        write_json(run.file("run.json"), content)
+        (text,) = [t for t in answer_run(Run.open(run.path)).found if "rests on 4" in t]
+        assert advice in text
+
+
+def test_without_coslow_no_card_is_looked_up(tmp_path: Path) -> None:
+    """There is nothing to say of a card that the user did not choose; one they chose is named."""
+    run = with_scores(made(tmp_path, coslow=None), (50, 0.6, 200), (100, 0.7, 200))
+    plain = answer_run(run, target_score=0.8)
+    assert not any("calibration" in text or "card" in text for text in plain.warnings)
+    chosen = answer_run(run, target_score=0.8, calibration="pooled")
+    assert "the calibration pooled is not used" in " ".join(chosen.warnings)
+    assert chosen.forecast.curve == plain.forecast.curve

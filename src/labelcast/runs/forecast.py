@@ -51,9 +51,10 @@ def answer_run(
     run: Run, *, calibration: Calibration | str | Path | None = None, **options: Unpack[Options]
 ) -> RunAnswer:
     """Forecast from a run without saving anything; arguments and errors as `forecast_run`."""
-    model = run.model
+    model, found = run.model, run.coslow()
     warnings: list[str] = []
-    if calibration is None and model.is_encoder:
+    unused = calibration is None and (model.is_encoder or found is None)
+    if unused:
         card = by_name(POOLED)
     elif calibration is None:
         card, warnings = find(model.hub_id, model.fingerprint, model.architecture)
@@ -61,7 +62,7 @@ def answer_run(
         card = calibration if isinstance(calibration, Calibration) else by_name(calibration)
         warnings = _of_another_model(card, model)
     decoding = CONSTRAINED if run.task and run.task.constrain else FREE
-    if card.decoding != decoding:
+    if card.decoding != decoding and not unused:
         warnings.append(
             f"the card {card.name} was measured with {card.decoding} decoding, and the run with "
             f"{decoding}: scores that are measured otherwise need not follow its line"
@@ -93,14 +94,22 @@ def answer_run(
             f"the labels of some scores were chosen by {', '.join(chosen)}, and the prior is of "
             f"labels drawn at random; {differ}"
         )
-    tuned = [row for row in run.tuned_scores() if row.budget and scale.metric != "loss"]
+    measured = [] if scale.metric == "loss" else run.tuned_scores()
+    tuned = [row for row in measured if row.budget]
     if older := len(_named(tuned, recipe)) - len(_of_recipe(tuned, recipe)):
         warnings.append(
             f"scores of {recipe} with other settings than its last ones are left out ({older})"
         )
+    same, starts = _of_recipe(tuned, recipe), known.get("zero_shot") is None
+    if before := _of_other_test_labels(
+        [r for r in measured if (r in same if r.budget else starts)]
+    ):
+        warnings.append(
+            f"test labels have changed since the scores with {', '.join(map(str, before))} labels: "
+            f"measure these again with `labelcast tune {run.path} --budget N`"
+        )
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
-    found = run.coslow()
     if run.model.is_encoder and not known.get("observations"):
         raise InputError(
             f"{run.path}: CoS-Low is not defined for an encoder ({run.model.name}); the forecast "
@@ -113,16 +122,25 @@ def answer_run(
             f"(`labelcast label {run.path}`), then run `labelcast coslow {run.path}`."
         )
     if found and found.examples is not None and found.examples < PUBLISHED_EXAMPLES:
+        more = "label more of them"
+        if found.examples >= run.question.n_label:
+            more = f"score the pool into a new run with --n-label {PUBLISHED_EXAMPLES}"
         warnings.append(
             f"CoS-Low rests on {found.examples} examples, and the calibrations on "
-            f"{PUBLISHED_EXAMPLES} each: the intervals are too narrow; label more of them"
+            f"{PUBLISHED_EXAMPLES} each: the intervals are too narrow; {more}"
         )
     if found and (small := _small_pool(run)):
         warnings.append(small)
     question = Question.of(pool_size=run.facts.size, **known)
-    unused = model.is_encoder and calibration is None
     forecast = answer(question, found.coslow if found else None, None if unused else card)
     return RunAnswer(forecast, tuple(warnings), card, known)
+
+
+def _of_other_test_labels(used: list[TunedScore]) -> list[int]:
+    """The budgets whose test set has the size of a later score's, but other labels."""
+    known = [row for row in used if row.test_digest is not None]
+    last = {row.test_size: row.test_digest for row in known}
+    return sorted({row.budget for row in known if row.test_digest != last[row.test_size]})
 
 
 def _small_pool(run: Run) -> str:

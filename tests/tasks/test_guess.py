@@ -322,3 +322,12 @@ def test_three_answers_are_options_and_no_preference_pair(marks: str) -> None:
         del row[names[-1]]
     with pytest.raises(InputError, match="or, for multiple choice, name the fields with --input"):
         guess(source(*rows), "t")
+
+
+def test_long_answers_need_more_tokens() -> None:
+    """Twice the mean length of an answer, at four characters a token; none for a class."""
+    rows = [
+        {"text": f"article {n} of many", "summary": f"{n:03} " + "word " * 39} for n in range(40)
+    ]
+    assert guess(source(*rows), "t").answer_tokens == 100
+    assert guess(source(*TICKETS), "t").answer_tokens == 0

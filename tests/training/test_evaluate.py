@@ -35,7 +35,7 @@ def test_answers_are_those_of_the_confidence_step(
     assert sum(answered) > 3
     assert (score.value, score.size, score.metric) == (sum(answered) / 7, 7, "accuracy")
     assert sum(done) == 7
-    own[answered.index(True)] = replace(own[0], answer="something else")
+    own[answered.index(True)] = replace(own[0], answer="?")
     assert evaluate(lm, own, scoring).value < score.value
 
 
@@ -87,3 +87,16 @@ def test_unlabelled_examples(lm: LanguageModel, tmp_path: Path) -> None:
     for examples in ([bare], []):
         with pytest.raises(InputError, match="test"):
             evaluate(lm, examples, Scoring("accuracy"))
+
+
+def test_answers_cut_off_before_the_end_are_a_warning(lm: LanguageModel) -> None:
+    """Where right answers are longer than allowed ones, no training can raise the score."""
+    examples = made_examples(lm, records(5))
+    long = [replace(example, answer="a b " * 20) for example in examples]
+    scoring = Scoring("rouge_l", max_new_tokens=3)
+    with pytest.warns(LabelcastWarning, match=r"5 of 5 answers were cut off at 3 tokens"):
+        evaluate(lm, long, scoring)
+    # A warning is an error here: an answer that goes on beyond a short right one is none.
+    evaluate(lm, [replace(example, answer="a") for example in examples], scoring)
+    constrained = Scoring("accuracy", ("a b " * 20, "c d " * 20), True, max_new_tokens=3)
+    evaluate(lm, [replace(example, answer="a b " * 20) for example in examples], constrained)

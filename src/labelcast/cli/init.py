@@ -38,6 +38,7 @@ def init(
     """
     from labelcast.files.json_files import write_text
     from labelcast.files.untrusted import refuse_run_file
+    from labelcast.models.confidence import MAX_NEW_TOKENS
     from labelcast.tasks.guess import guess_task, task_file
     from labelcast.tasks.sources import open_source
     from labelcast.tasks.values import has_field
@@ -65,7 +66,9 @@ def init(
     say(f"Wrote {out}: input {shown}, answer {task.answer!r}.")
     for note in guess.notes:
         say(f"  {note}")
-    words = ("score", data, "--task", out, "--out", "run")
+    words = ["score", data, "--task", out, "--out", "run"]
+    if guess.answer_tokens > MAX_NEW_TOKENS:
+        words += ["--max-new-tokens", guess.answer_tokens]
     suggest("Next: check it, improve the instruction, then run", *words)
 
 

@@ -34,6 +34,7 @@ class Confidence:
             1e-4 another batch size or machine may take the other token.
         flag: empty, ``too_long`` (prompt and answer do not fit the context: skipped),
             ``no_counted_token`` (the first token's probability is used) or ``duplicate``.
+        is_cut: whether a free answer has as many tokens as allowed and no end.
     """
 
     confidence: float
@@ -43,6 +44,7 @@ class Confidence:
     token_probabilities: tuple[float, ...]
     margin: float
     flag: str = ""
+    is_cut: bool = False
 
 
 SKIPPED = Confidence(math.nan, math.nan, "", 0, (), math.nan, "too_long")
@@ -114,7 +116,8 @@ def confidences(
     results = [SKIPPED] * len(tokens)
     fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
     progress(len(tokens) - len(fitting))
-    counts = dict.fromkeys({*end_tokens(lm), lm.tokenizer.pad_token_id}, False)
+    ends = end_tokens(lm)
+    counts = dict.fromkeys({*ends, lm.tokenizer.pad_token_id}, False)
     wanted = [tokens[i] for i in fitting]
     generated = answers.answer(wanted, max_new_tokens, progress, trie)
     for position, answer in zip(fitting, generated, strict=True):
@@ -137,6 +140,9 @@ def confidences(
             token_probabilities=tuple(counted),
             margin=answer.margin,
             flag="" if counted else "no_counted_token",
+            is_cut=trie is None
+            and len(answer.tokens) == max_new_tokens
+            and answer.tokens[-1] not in ends,
         )
     return results
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -43,10 +44,11 @@ _FORMATS = (
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed task, and what was decided, in sentences."""
+    """A guessed task, what was decided, in sentences, and the tokens that an answer may need."""
 
     task: Task
     notes: tuple[str, ...]
+    answer_tokens: int
 
 
 def guess_task(
@@ -126,7 +128,8 @@ def guess_task(
         },
         source.spec,
     )
-    return Guess(task, tuple(notes))
+    # Four characters a token, and twice the mean length.
+    return Guess(task, tuple(notes), 0 if answers else math.ceil(column.mean_length / 20) * 10)
 
 
 def _metric(column: Column, answers: Sequence[str]) -> Metric:

@@ -18,6 +18,8 @@ from labelcast.tasks.prompts import Example
 from labelcast.tasks.task import Task
 from labelcast.training.backend import Placement
 
+FEW_CUT = 0.1
+"""The share of answers that are cut off above which there is a warning."""
 _RESAMPLES = 1000
 
 
@@ -71,6 +73,17 @@ def evaluate(lm: Predictor, examples: Sequence[Example], scoring: Scoring) -> Ev
         warnings.warn(
             f"{too_long} of {len(found)} test prompts do not fit the model's context: their "
             "answers count as wrong",
+            LabelcastWarning,
+            stacklevel=2,
+        )
+    # One that is longer than the right answer would not be right without the cut either.
+    pairs = zip(found, gold, strict=True)
+    cut = sum(value.is_cut and len(value.answer) < len(answer) for value, answer in pairs)
+    if cut > FEW_CUT * len(found):
+        warnings.warn(
+            f"{cut} of {len(found)} answers were cut off at {scoring.max_new_tokens} tokens, and "
+            "the right ones are longer: allow more with --max-new-tokens (for a run, score the "
+            "pool into a new run with it)",
             LabelcastWarning,
             stacklevel=2,
         )

@@ -161,7 +161,7 @@ def rows_of_seeds() -> Iterator[str]:
         ]
         for seeds in json.loads(FOUND.read_text()).values()
     ]
-    forecast = labelcast_with(Prior.load(), FROZEN)
+    forecast = labelcast_with(Prior.load())
     for seen in (1, 2, 3, 4):
         for name, used in (("one seed", 1), ("all seeds", None)):
             found = []

@@ -212,6 +212,15 @@ def test_what_the_pool_cannot_give_is_not_asked_for(run: Run, tmp_path: Path) ->
         assert gather(other).steps[0].text.startswith(says)
 
 
+def test_another_loss_has_no_test_size() -> None:
+    """`forecast` refuses one, since a loss is no mean of right answers."""
+    asked: dict[str, Any] = {"observations": [(50, 1.4), (200, 1.2)]}
+    loss, score = {"target_score": 1.0, "lower_is_better": True}, {"target_score": 1.8, "scale": 2}
+    for options, sized in ((loss, False), (score, True)):
+        [step] = gather(None, asked | options).steps
+        assert ("--observe-size M" in step.command) == sized
+
+
 def test_zero_shot_that_meets_the_target_has_a_report() -> None:
     """It has no other targets, which a zero-shot score alone cannot forecast."""
     content = gather(None, {"zero_shot": 0.9, "target_score": 0.85})

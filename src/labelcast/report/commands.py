@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
+from labelcast.forecast.given_scores import scale_of
 from labelcast.forecast.options import RunOptions
 from labelcast.labels.gold import read_gold
 from labelcast.models.choices import DTYPES
@@ -81,7 +82,8 @@ def _step(text: str, *words: object) -> NextStep:
 
 def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) -> str:
     """The command that repeats the forecast with a score at the next budget."""
-    size = [] if asked.get("observe_sd") is not None else ["--observe-size", "M"]
+    sized = asked.get("observe_sd") is None and scale_of(asked).metric != "loss"
+    size = ["--observe-size", "M"] if sized else []
     score = f"{answer.next_budget}=SCORE"
     return forecast_command(run, {**asked, "observe_size": None}, "--observe", score, *size)
 

@@ -493,10 +493,37 @@ def test_the_epochs_of_a_run_are_not_seeds(column: str, tmp_path: Path) -> None:
         lc.read_scores(table(tmp_path, f"n,seed,{column},score\n{rows}"))
 
 
-@pytest.mark.parametrize("epochs", [(3, 5, 2, 4, 1, 2), (3,) * 6, ("", "", "", 1, 2, 3)])
+@pytest.mark.parametrize(
+    ("column", "runs"),
+    [
+        ("epoch", {500: (1, 2, 3, 4, 5)}),
+        ("step", {100: (13, 26, 39), 200: (25, 50, 75)}),
+        ("epoch", {100: (1.0, 2.0), 200: (0.99, 1.99)}),
+        ("seed,epoch", {500: ("0,2", "0,1")}),
+    ],
+)
+def test_the_epochs_of_a_run_are_not_seeds_in_common_logs(
+    column: str, runs: dict[int, tuple[Any, ...]], tmp_path: Path
+) -> None:
+    """One budget, steps that grow with the data, parts of epochs, one seed; named runs are read."""
+    rows = [(n, epoch) for n, epochs in runs.items() for epoch in epochs]
+    text = f"n,{column},score\n" + "".join(f"{n},{epoch},0.7\n" for n, epoch in rows)
+    with pytest.raises(InputError, match=r"look like one training run.*name the runs in a "):
+        lc.read_scores(table(tmp_path, text))
+    text = f"n,run,{column},score\n"
+    text += "".join(f"{n},r{number},{epoch},0.7\n" for number, (n, epoch) in enumerate(rows))
+    assert len(lc.read_scores(table(tmp_path, text))) == len(rows)
+
+
+@pytest.mark.parametrize("epochs", [(3, 5, 2, 4, 1, 2), (3,) * 6, ("", "", "", 2, 3, 1)])
 def test_the_best_epoch_of_each_run_may_be_named(epochs: tuple[Any, ...], tmp_path: Path) -> None:
     """Several seeds need no column of their own."""
     rows = "".join(f"{n},{e},{s}\n" for (n, _, s), e in zip(LOG, epochs, strict=True))
     assert len(lc.read_scores(table(tmp_path, f"n,epoch,score\n{rows}"))) == 6
     rows = "".join(f"{n},{seed},{seed},{score}\n" for n, seed, score in LOG)
     assert len(lc.read_scores(table(tmp_path, f"n,seed,epoch,score\n{rows}"))) == 6
+    rows = "".join(
+        f"{n},42,run-{i},{e},{s}\n"
+        for i, ((n, _, s), e) in enumerate(zip(LOG, epochs, strict=True))
+    )
+    assert len(lc.read_scores(table(tmp_path, f"n,seed,name,epoch,score\n{rows}"))) == 6

@@ -4,7 +4,8 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
+from contextlib import suppress
+from itertools import pairwise, permutations
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ _REPEATED = ("model", "recipe", "method", "selector")
 """Columns that must have one value, since scores of several do not lie on one curve; of the second
 kind several are allowed if no two rows share one, as with a name for each trained model."""
 
-_RUN = ("seed", "run", "run_id", "run_name", *_REPEATED)
+_RUN = ("seed", "run", "run_id", "run_name", "name", "fold", *_REPEATED)
 """Columns that tell training runs apart."""
 
 _EMPTY = "no scores in it; give a header such as n,score and a row for each score"
@@ -225,23 +226,44 @@ def _check_files(contents: Sequence[tuple[Path, Counter[str]]]) -> None:
 def _check_epochs(found: Sequence[GivenScore], rows: Sequence[Mapping[str, Any]]) -> None:
     """Refuse several epochs of one run, which are no seeds.
 
-    Several rows at the same labels may also be several seeds, each at its best epoch: only the same
-    sequence of epochs at different labels, which one of them may end early, is refused.
+    Several rows at the same labels may also be several seeds, each at its best epoch. Only these
+    are refused: different epochs of one seed, the same sequence of epochs at different labels,
+    which one of them may end early, and three or more that are evenly spaced.
     """
     for column in ("epoch", "step"):
-        runs = defaultdict[tuple[Any, ...], list[str]](list)
+        runs = defaultdict[tuple[Any, ...], list[float]](list)
         for entry, row in zip(found, rows, strict=True):
-            if row.get(column) not in (None, ""):
-                runs[entry.n, *(str(row.get(name)) for name in _RUN)].append(str(row[column]))
+            with suppress(KeyError, TypeError, ValueError, OverflowError):  # none, or no number
+                epoch = float(row[column])
+                names = ("" if row.get(name) is None else str(row[name]) for name in _RUN)
+                runs[entry.n, *names].append(epoch)
         several = [epochs for epochs in runs.values() if len(epochs) > 1]
         longest = max(several, key=len, default=[])
-        same = all(epochs == longest[: len(epochs)] for epochs in several)
-        if len(several) > 1 and same and len(set(longest)) == len(longest):
+        seeded = [run for (_, seed, *_), run in runs.items() if seed and len(set(run)) > 1]
+        same = len(several) > 1 and len(set(longest)) == len(longest)
+        same = same and all(_agree(epochs, longest) for epochs in several)
+        even = len(longest) > 2 and all(map(_evenly_spaced, several))
+        if seeded or same or even:
+            shown = ", ".join(f"{epoch:.9g}" for epoch in (seeded or [longest])[0])
             raise InputError(
-                f"--scores: rows with the same labels and {column}s {', '.join(longest)[:100]} "
-                "look like one training run; keep one of them for each run, or name the runs in a "
-                "column seed."
+                f"--scores: rows with the same labels and {column}s {shown[:100]} look like one "
+                "training run; keep one of them for each run, or name the runs in a column run."
             )
+
+
+def _agree(epochs: Sequence[float], longest: Sequence[float]) -> bool:
+    """Whether epochs are the first of others, apart from parts of one, as the Trainer counts."""
+    return all(abs(one - other) < 0.5 for one, other in zip(epochs, longest, strict=False))
+
+
+def _evenly_spaced(epochs: Sequence[float]) -> bool:
+    """Whether epochs rise by about the same.
+
+    >>> _evenly_spaced([0.99, 1.99, 2.97]), _evenly_spaced([3, 5, 2])
+    (True, False)
+    """
+    gaps = [later - earlier for earlier, later in pairwise(epochs)]
+    return 0 < max(gaps) < 1.1 * min(gaps)
 
 
 def _missing(where: str, row: Mapping[str, Any], what: str, examples: str) -> str:

@@ -463,6 +463,18 @@ def test_rows_and_a_column_can_be_chosen_together(tmp_path: Path) -> None:
             lc.read_scores(path, which=wrong)
 
 
+def test_a_column_with_a_slash_in_its_name_can_be_chosen_with_a_value(tmp_path: Path) -> None:
+    """Before or after the value, and each message leads on; what names nothing is not repeated."""
+    text = "n,split,eval/accuracy,eval/f1\n50,dev,.1,.2\n50,test,.3,.4\n"
+    path = table(tmp_path, text)
+    for which in ("test/eval/f1", "eval/f1/test", "test/eval_f1"):
+        assert [entry.score for entry in lc.read_scores(path, which=which)] == [0.4]
+    with pytest.raises(InputError, match=r"choose one, as with --which test/eval_accuracy\."):
+        lc.read_scores(path, which="test")
+    with pytest.raises(InputError, match="no column or row of 'test/eval/auc'"):
+        lc.read_scores(path, which="test/eval/auc")
+
+
 def test_error_rates_are_not_read_as_losses(tmp_path: Path) -> None:
     """The message leads to error rates, and percent are refused where losses are read."""
     path = table(tmp_path, "n,error_rate\n50,29\n200,21\n")

@@ -182,7 +182,8 @@ def _with_point(value: str) -> str:
 
 def _header(where: str, values: list[str], table: Table) -> list[str]:
     header = _columns(where, values)
-    table.names(where, dict.fromkeys(header))
+    if table.which is None:  # else only rows tell which column and values it names
+        table.names(where, dict.fromkeys(header))
     return header
 
 

@@ -119,16 +119,20 @@ class Table(NamedTuple):
     def _is_meant(self, row: Mapping[str, Any]) -> bool:
         if self.which is None:
             return True
-        column = self._column_meant(row)
-        others = (part for part in self.which.split("/") if column_name(part) != column)
-        return column_name(self.which) == column or _names("/".join(others), _values(row))
+        column, rest = self._meant(row)
+        return (column is not None and not rest) or _names(rest, _values(row))
 
-    def _column_meant(self, row: Mapping[str, Any]) -> str | None:
-        """The column of scores that `which`, or a part of it before or after /, names."""
+    def _meant(self, row: Mapping[str, Any]) -> tuple[str | None, str]:
+        """The column of scores that `which`, or a part of it, names, and the rest of `which`."""
         which = self.which or ""
-        parts = () if which.casefold() in _values(row) else which.split("/")
+        parts = [which] if which.casefold() in _values(row) else which.split("/")
         known = {*EITHER, *RISING, *FALLING} & row.keys()
-        return next((name for name in map(column_name, (which, *parts)) if name in known), None)
+        for size in range(len(parts), 0, -1):  # the name of a column may have / in it
+            for start in range(len(parts) - size + 1):
+                name = column_name("/".join(parts[start : start + size]))
+                if name in known:
+                    return name, "/".join(parts[:start] + parts[start + size :])
+        return None, which
 
     def _with(self, choice: str) -> str:
         """How to choose this too, beside what is chosen already."""
@@ -153,7 +157,7 @@ class Table(NamedTuple):
 
     def _score_name(self, where: str, row: Mapping[str, Any]) -> str:
         ours, others = (FALLING, RISING) if self.scale.falls else (RISING, FALLING)
-        meant = self._column_meant(row)
+        meant, _ = self._meant(row)
         found = [name for name in (*EITHER, *ours, *others) if name in row]
         if meant is not None or "score" in found:
             found = [meant or "score"]

@@ -480,9 +480,18 @@ def test_error_rates_are_not_read_as_losses(tmp_path: Path) -> None:
     path = table(tmp_path, "n,error_rate\n50,29\n200,21\n")
     with pytest.raises(InputError, match="give --metric error, with --scale 100 if it is in per"):
         lc.read_scores(path)
-    with pytest.raises(InputError, match="line 2: 'error_rate' above 1 is no error rate; for perc"):
+    with pytest.raises(InputError, match="line 2: 'error_rate' is above 1; for percent give"):
         lc.read_scores(path, lower_is_better=True)
     assert lc.read_scores(path, 100, metric="error")[0].score == 29
+
+
+def test_a_word_error_rate_may_be_above_1(tmp_path: Path) -> None:
+    """As that of weak models is: the message leads to a table that is read."""
+    text = "n,wer\n50,1.2\n100,.8\n"
+    with pytest.raises(InputError, match=r"'wer' is above 1; .*rates that can exceed 1 rename the"):
+        lc.read_scores(table(tmp_path, text), lower_is_better=True)
+    renamed = table(tmp_path, text.replace("wer", "loss"))
+    assert [entry.score for entry in lc.read_scores(renamed, lower_is_better=True)] == [1.2, 0.8]
 
 
 def test_empty_columns_of_a_spreadsheet_are_ignored(tmp_path: Path) -> None:

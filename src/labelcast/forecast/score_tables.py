@@ -188,8 +188,8 @@ class Table(NamedTuple):
                 raise InputError(f"{where}: {name!r} is empty.")
         if self.scale.metric == "loss" and names["score"] in ERRORS and (values["score"] or 0) > 1:
             raise InputError(
-                f"{where}: {names['score']!r} above 1 is no error rate; for percent give --metric "
-                "error --scale 100, for losses rename the column to loss."
+                f"{where}: {names['score']!r} is above 1; for percent give --metric error --scale "
+                "100, for losses or rates that can exceed 1 rename the column to loss."
             )
         sd = values.get("sd") or None  # 0 is that of a single run
         _check_error(f"{where}: {names.get('sd')!r}", sd, self.scale)

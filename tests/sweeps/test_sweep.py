@@ -182,8 +182,21 @@ def test_changed_examples_to_train_on_are_reported(tmp_path: Path) -> None:
     place.begin("sweep", [task])
     place.begin("sweep", [task], budgets=(20,))
     Path(place.data).write_text("".join(lines[40:]))
-    with pytest.warns(LabelcastWarning, match="examples of first to train on have changed"):
-        place.begin("sweep", [task], budgets=(30,))
+    for _ in range(2):  # a second time after a kill
+        with pytest.warns(LabelcastWarning, match="examples of first to train on have changed"):
+            place.begin("sweep", [task], budgets=(30,))
+    Path(place.data).write_text("".join(lines[30:]))
+    place.begin("sweep", [task], budgets=(30,))
+
+
+def test_a_model_that_moved_is_found_where_it_is(made: Place) -> None:
+    """By its last name; a rerun records its new folder."""
+    made.begin("moved")
+    folder = save_model(made.path / "elsewhere" / Path(made.model).name)
+    made.begin("moved", model=str(folder))
+    assert Sweep(made.path / "moved").read().model.name == str(folder)
+    with pytest.raises(InputError, match=r"another model .*under its last name, model\."):
+        made.begin("moved", model=str(save_model(made.path / "elsewhere" / "other")))
 
 
 def test_settings_that_no_job_can_have_are_refused(made: Place) -> None:
@@ -192,6 +205,7 @@ def test_settings_that_no_job_can_have_are_refused(made: Place) -> None:
         made.begin("one-label", budgets=(0, 1, 50))
     with pytest.raises(InputError, match=r"--dtype float16: .*Use --dtype bfloat16"):
         made.begin("float16", dtype="float16")
+    made.begin("zero-shot", budgets=(0,), dtype="float16")
 
 
 def test_too_little_data_is_refused_before_any_work(made: Place) -> None:

@@ -249,6 +249,7 @@ def _say_next(run: Run, now: LabelCounts, import_: Sequence[object], *, drew: bo
 
 def _suggest_measuring(run: Run, now: LabelCounts) -> None:
     """Suggest CoS-Low, and once it is current and the test set is labelled, training."""
+    from labelcast.labels.draw import left_to_draw
     from labelcast.report.commands import TEST_SIZE
     from labelcast.runs.forecast import coslow_is_stale
     from labelcast.runs.label_store import ExampleSet
@@ -257,16 +258,16 @@ def _suggest_measuring(run: Run, now: LabelCounts) -> None:
     known = now.labelled.get("random", 0)
     others = [n for name, n in now.labelled.items() if ExampleSet.named(name).role == "train"]
     trained = known if known > 1 else max(others, default=0)
-    encoder = run.model.is_encoder
+    encoder, size = run.model.is_encoder, min(TEST_SIZE, left_to_draw(run))
     if not encoder and (not run.is_done("coslow") or coslow_is_stale(run)):
         suggest("Next:", "coslow", run.path)
     elif not encoder and trained < 2:
         suggest("Next:", "forecast", run.path)
     elif now.labelled.get("test", 0) < tests:
         suggest("Next: label the test set,", "label", run.path, "--set", "test")
-    elif tests < 2:
-        suggest("Next: draw a test set,", "label", run.path, "--test", TEST_SIZE)
-    elif trained < 2:
-        suggest("Next: draw examples to train on,", "label", run.path, "--more", 50)
+    elif tests < 2 and size > 1:
+        suggest("Next: draw a test set,", "label", run.path, "--test", size)
+    elif trained < 2 and size > 1:
+        suggest("Next: draw examples to train on,", "label", run.path, "--more", min(50, size))
     else:
         suggest("Next:", "tune", run.path, "--budget", trained)

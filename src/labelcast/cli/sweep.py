@@ -170,7 +170,8 @@ def sweep(
     say(f"{len(all_jobs)} jobs: {done} done, {len(missing)} to do.")
     if missing:
         few, most = estimate.steps(settings.recipe)
-        steps = f"{few} to {most} training steps" if most > few else "one fit of a head"
+        range_of = f"{few} to {most}" if few < most else f"{most}"
+        steps = "one fit of a head" if most == 1 else f"{range_of} training steps"
         say(f"Each has {steps}; --dry-run says how long that takes.")
         workers: LocalWorkers[ScoreRow] | RayWorkers[ScoreRow] | None = here
         if workers is None:

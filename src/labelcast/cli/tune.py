@@ -89,7 +89,7 @@ def tune(
     try:
         check_asked(**asked)
     except InputError as error:
-        raise InputError(repeated(opened, error)) from None
+        raise InputError(repeated(opened, error, given)) from None
     with waiting(f"Loading {model or opened.model.name}"):
         train = bool(budget)
         lm = load_run_model(opened, chosen, model, device=device, dtype=dtype, train=train)
@@ -128,7 +128,7 @@ def tune(
     try:
         answer, found = forecast_run(opened, **asked)
     except InputError as error:
-        fault = repeated(opened, error)
+        fault = repeated(opened, error, given)
     if as_json:
         forecast = answer and answer.to_dict() | {"warnings": [*found, *answer.warnings]}
         print_json({"observation": score.to_dict(), "forecast": forecast, "no_forecast": fault})

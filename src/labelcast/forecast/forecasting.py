@@ -330,7 +330,7 @@ def _warnings(
     if beyond and question.ceiling is not None and reachable < _CERTAIN:
         warnings.append(
             f"with a ceiling, most curves of the forecast end at {LARGEST_BUDGET:,} labels and are "
-            "flat beyond: it may be too pessimistic about more labels"
+            "flat beyond, so the forecast may be too pessimistic there"
         )
     if not question.scores.all:
         return warnings

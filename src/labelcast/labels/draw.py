@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.labels.gold import add_gold
 from labelcast.runs import label_store as store
 from labelcast.runs.label_store import DrawnExample, ExampleSet
@@ -26,6 +27,15 @@ class GoldCounts:
     taken: int
     kept: int
     blank: int
+
+
+def left_to_draw(run: Run) -> int:
+    """How many examples of the pool can still be drawn; duplicates and long prompts never are."""
+    table, never = run.file("confidence.parquet"), 0
+    if table.exists():
+        with warnings.catch_warnings(action="ignore", category=LabelcastWarning):
+            never = int(np.isnan(pickable(table)).sum())
+    return run.facts.size - never - len(store.draws_so_far(run))
 
 
 def draw_more(

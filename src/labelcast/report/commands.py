@@ -10,6 +10,7 @@ from typing import NamedTuple
 from labelcast.forecast.answer import Forecast
 from labelcast.forecast.given_scores import scale_of
 from labelcast.forecast.options import RunOptions
+from labelcast.labels.draw import left_to_draw
 from labelcast.labels.gold import read_gold
 from labelcast.models.choices import DTYPES
 from labelcast.report.costs import Prices
@@ -91,7 +92,7 @@ def _with_another_score(run: Run | None, answer: Forecast, asked: RunOptions) ->
 def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) -> list[NextStep]:
     sets = [draw.set for draw in draws_so_far(run)]
     short, steps = max(budget - sets.count("random"), 0), []
-    left = run.facts.size - len(sets)
+    left = left_to_draw(run)
     test = 0 if "test" in sets else min(TEST_SIZE, left - short)
     yourself = NextStep(
         "Or fine-tune in your own way and give the score.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack, cast
 
@@ -100,13 +100,14 @@ def answer_run(
         warnings.append(
             f"scores of {recipe} with other settings than its last ones are left out ({older})"
         )
-    same, starts = _of_recipe(tuned, recipe), known.get("zero_shot") is None
+    same, given = _of_recipe(tuned, recipe), options.get("observations") or ()
+    starts = known.get("zero_shot") is None and all(entry[0] != 0 for entry in given)
     if before := _of_other_test_labels(
         [r for r in measured if (r in same if r.budget else starts)]
     ):
         warnings.append(
             f"test labels have changed since the scores with {', '.join(map(str, before))} labels: "
-            f"measure these again with `labelcast tune {run.path} --budget N`"
+            "tune these again, each with its recipe and seed"
         )
     if known.get("ceiling") is None and ceiling and scale.metric != "loss":
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
@@ -233,12 +234,14 @@ def asked_again(run: Run, budget: int, given: RunOptions) -> RunOptions:
     return cast("RunOptions", {k: v for k, v in kept.items() if k not in over} | given)
 
 
-def repeated(run: Run, error: InputError) -> str:
+def repeated(run: Run, error: InputError, given: Iterable[str] = ()) -> str:
     """The fault of a forecast that repeats the options of the run's last one, with the way out.
 
-    A fault that begins with the run's path is of the run, not of an option.
+    A fault that begins with the run's path is of the run, not of an option. Those in `given` are
+    not repeated.
     """
-    if not last_asked(run) or str(error).startswith((f"{run.path}:", f"{run.path}/")):
+    of_command = (f"{run.path}:", f"{run.path}/", *(f"--{name}:" for name in given))
+    if not last_asked(run) or str(error).startswith(of_command):
         return str(error)
     return (
         f"{str(error).rstrip('.')}. The forecast repeats the options of the run's last one; "

@@ -248,7 +248,7 @@ def _check_same_model(sweep: Sweep, other: Sweep) -> None:
     if model.key != wanted.key:
         raise InputError(
             f"{sweep.path}: its model is {model.name}, and that of {other.path} is {wanted.name}. "
-            "A card is for one model."
+            "A card is for one model, which has one last name in all sweeps."
         )
 
 

@@ -27,7 +27,7 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
         if was[name][1] != value:
             raise InputError(
                 f"{folder}: holds a sweep with another {name} ({was[name][0]}; now {words}). "
-                "Choose another --out."
+                f"Choose another --out{_same_model(before, now) if name == 'model' else ''}."
             )
     # `group_by` changes what some selectors choose, so it cannot follow selected labels.
     random_only = before.selectors == [RANDOM]
@@ -47,10 +47,11 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
                 LabelcastWarning,
                 stacklevel=2,
             )
-        tasks[name] = _with_target_of(known, entry)
+        first = {"train_digest": known.train_digest or entry.train_digest}
+        tasks[name] = _with_target_of(known, entry.model_copy(update=first))
     for name, stage in now.stage_tasks.items():
-        first = before.stage_tasks.get(name, stage)
-        if (first.labels_digest, first.task.without_note()) != (
+        stage_before = before.stage_tasks.get(name, stage)
+        if (stage_before.labels_digest, stage_before.task.without_note()) != (
             stage.labels_digest,
             stage.task.without_note(),
         ):
@@ -59,6 +60,7 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
                 f"{name}. Choose another --out."
             )
     added = {
+        "model": now.model,  # its folder may have moved
         "tasks": before.tasks | tasks,
         "budgets": sorted({*before.budgets, *now.budgets}),
         "seeds": sorted({*before.seeds, *now.seeds}),
@@ -68,6 +70,12 @@ def extended(before: SweepFile, now: SweepFile, folder: Path) -> SweepFile:
         "stage_tasks": before.stage_tasks | now.stage_tasks,
     }
     return before.model_copy(update=added)
+
+
+def _same_model(before: SweepFile, now: SweepFile) -> str:
+    if before.model.fingerprint != now.model.fingerprint:
+        return ""
+    return f", or give the same model under its last name, {before.model.key[0]}"
 
 
 def _difference(known: TaskEntry, entry: TaskEntry, *, random_only: bool) -> str:

@@ -231,7 +231,7 @@ class Sweep:
         if len(set(names)) < len(names):
             raise InputError("--task: a task is given twice.")
         check_recipe(settings.recipe, settings.model)
-        if settings.recipe.method in ("full", "setfit"):
+        if settings.recipe.method in ("full", "setfit") and any(settings.budgets):
             trained_dtype(settings.recipe, settings.dtype)
         tasks = [self._with_group_by(source) for source in tasks]
         now = _content(tasks, settings)

@@ -65,6 +65,7 @@ class EncoderBackend:
         mean something to the model it starts at random.
         """
         recipe, labels = fit.recipe, fit.labels
+        lm = within(lm, recipe)
         parts: list[list[dict[str, Any]]] = [
             [
                 {"input_ids": tokens, "labels": lm.answers.index(str(example.answer))}

@@ -18,7 +18,7 @@ from labelcast.models.encoder import Encoder
 from labelcast.models.four_bit import light_import
 from labelcast.models.memory import peak_memory, reset_peak
 from labelcast.training.backend import FineTuned, Fit, TrainingLog
-from labelcast.training.encoder import EncoderBackend
+from labelcast.training.encoder import EncoderBackend, within
 from labelcast.training.finetune import random_state_kept
 from labelcast.training.linear import fitted_head
 from labelcast.training.trainer import quiet
@@ -41,7 +41,7 @@ class SetFitBackend(EncoderBackend):
         Raises:
             InputError: the setfit package is not installed.
         """
-        recipe = fit.recipe
+        recipe, lm = fit.recipe, within(lm, fit.recipe)
         try:
             from sentence_transformers import SentenceTransformer
             from setfit import SetFitModel, Trainer, TrainingArguments

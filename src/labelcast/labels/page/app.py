@@ -196,10 +196,17 @@ def in_page_words(text: str) -> str:
 
     >>> in_page_words("--zero-shot 2.0: must be at most 1")
     '“Score without labels” 2.0: must be at most 1'
+    >>> in_page_words("run `labelcast label RUN --more 50`, or lower --budget")
+    'run `labelcast label RUN --more 50`, or lower “Budget to check”'
     """
     text = text.replace(" or --observe-sd", "").replace("--observe N=SCORE", "--observe")
     text = re.sub(r"run `labelcast coslow [^`]*` again", "press “Measure again”", text)
-    return re.sub(r"--[a-z][a-z-]*", lambda found: f"“{_FIELDS.get(found[0], found[0][2:])}”", text)
+    # Commands in backquotes stay as they are typed in a terminal.
+    return re.sub(
+        r"`[^`]*`|--[a-z][a-z-]*",
+        lambda f: f[0] if f[0][0] == "`" else f"“{_FIELDS.get(f[0], f[0][2:])}”",
+        text,
+    )
 
 
 def _observations(scores: str) -> list[tuple[int, float]]:

@@ -208,7 +208,7 @@ def main() -> int:
         threads=1,
         selectors=tuple(given.select.split(",")),
     )
-    name = f"{file_name(given.model)}-{given.recipe}{suffix(given.pool, given.group_by)}"
+    name = f"{file_name(given.model)}-{Path(given.recipe).stem}{suffix(given.pool, given.group_by)}"
     selected = given.select != RANDOM and not given.pool
 
     def rows_in(folder: Path | None) -> Rows:

@@ -17,9 +17,11 @@ from command_line import labelcast
 from small_selectors import register
 from small_sweeps import InProcess, Place, make_place, scores
 
+from labelcast.errors import InputError
 from labelcast.execution import local
 from labelcast.sweeps.task_data import SweepTask, split
 from labelcast.tasks.sources import open_source
+from labelcast.training.splits import Budget, Splits
 
 TESTS = Path(__file__).resolve().parents[1]
 SOURCE = TESTS.parent / "src"
@@ -191,14 +193,24 @@ def test_wrong_options(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_failed_job_does_not_stop_the_others(place: Place) -> None:
+def test_a_failed_job_does_not_stop_the_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit status 1, and the error is in the job's row; the other job has its score."""
-    options = ("--test-size", 20, "--budgets", "1,10", "--retries", 0)
+    budget = Splits.budget
+
+    def failing(splits: Splits, size: int, share: float) -> Budget:
+        if size == 8:
+            raise InputError("no luck")
+        return budget(splits, size, share)
+
+    monkeypatch.setattr(Splits, "budget", failing)
+    options = ("--test-size", 20, "--budgets", "8,10", "--retries", 0)
     done = labelcast(*args(place, "failing", *options))
     assert done.status == 1
     assert "1 of 2 jobs failed" in done.err
     rows = scores(place.path / "failing" / "scores.jsonl")
-    assert [(row[1], bool(row[6])) for row in rows] == [(1, True), (10, False)]
+    assert [(row[1], bool(row[6])) for row in rows] == [(8, True), (10, False)]
     # Of another call, which may not be repeated.
     done = labelcast(*args(place, "failing", "--test-size", 20, "--budgets", "10", "--json"))
     assert (done.status, done.json["failed"]) == (0, 0), done.err

@@ -12,7 +12,7 @@ import pytest
 from small_sweeps import SHORT, Place, make_place
 from small_training import TASK, load, records
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.forecast.options import Options
 from labelcast.models.loading import LanguageModel
@@ -64,6 +64,14 @@ def test_a_score_is_kept(tmp_path: Path, lm: LanguageModel) -> None:
     assert 0 <= score.score <= 1
     assert score.seconds is not None and score.seconds > 0
     assert kept[0]["steps"] == 4
+
+
+def test_an_early_stop_without_learning_is_a_warning(tmp_path: Path, lm: LanguageModel) -> None:
+    """Steps that are too large make every later measurement worse."""
+    changes = {"learning_rate": 1.0, "evaluate_every": 1, "patience": 1, "max_steps": 40}
+    run = make_run(tmp_path, lm)
+    with pytest.warns(LabelcastWarning, match=r"stopped early, after \d+ steps, .*`patience`"):
+        tune(run, 10, model=lm, recipe=SHORT.model_copy(update=changes))
 
 
 def test_seconds_of_earlier_processes_count(

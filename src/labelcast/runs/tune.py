@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
+from typing import TYPE_CHECKING
 
-from labelcast.errors import InputError
+from labelcast.errors import InputError, LabelcastWarning
 from labelcast.files.json_files import write_json, write_jsonl
 from labelcast.models.choices import refuse_spread
 from labelcast.models.loading import AnyModel
@@ -21,6 +23,9 @@ from labelcast.runs.run import Run
 from labelcast.tasks.prompts import Example
 from labelcast.training.recipe import Recipe
 from labelcast.training.splits import Splits, digest
+
+if TYPE_CHECKING:
+    from labelcast.training.evaluate import Evaluation
 
 _SAVED = "labelcast.json"
 """In a folder with a saved model: the run and the training that it comes from."""
@@ -129,6 +134,8 @@ def tune(
         begin = time.perf_counter()
         found = backend.score(lm, test, scoring)
         seconds += time.perf_counter() - begin
+        if training.get("stopped_early"):
+            _warn_if_not_learned(found, test, training)
         row = {
             "budget": budget,
             "score": found.value,
@@ -236,6 +243,24 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
 def _key(score: TunedScore) -> tuple[object, ...]:
     """What a run has one score of."""
     return score.budget, score.seed, score.recipe_digest, score.train_set
+
+
+def _warn_if_not_learned(
+    found: Evaluation, test: Sequence[Example], training: Mapping[str, object]
+) -> None:
+    """Warn of a score that is not above always giving the most frequent answer of the test set.
+
+    Some tasks are learned after many steps without a gain; see docs/was-it-right.md on hyperbaton.
+    """
+    usual = max(Counter(example.answer for example in test).values()) / len(test)
+    if found.metric in ("accuracy", "exact_match") and found.value <= usual:
+        warnings.warn(
+            f"training stopped early, after {training['steps']} steps, and its score is not above "
+            f"{usual:.3f}, that of always giving the most frequent answer: another --seed, or a "
+            "--recipe file with a larger `patience`, may learn the task",
+            LabelcastWarning,
+            stacklevel=3,
+        )
 
 
 def check_labels(run: Run, budget: int, train_set: str | None = None) -> str:

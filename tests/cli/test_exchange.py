@@ -146,7 +146,7 @@ def test_a_current_coslow_is_not_suggested_again(place: Path) -> None:
     assert f"labelcast forecast {run}" in labelcast("label", run, "--import", path).err
     labelcast("label", run, "--more", 2, "--export", path, "--force")
     fill_in(path, "csv")
-    assert f"labelcast label {run} --test 200" in labelcast("label", run, "--import", path).err
+    assert f"labelcast label {run} --test 30" in labelcast("label", run, "--import", path).err
     labelcast("label", run, "--export", path, "--force")
     fill_in(path, "csv", ("no",))
     assert f"labelcast coslow {run}" in labelcast("label", run, "--import", path).err

@@ -49,6 +49,8 @@ def test_tune_after_label(place: Place) -> None:
     assert labelcast("forecast", run, *own).status == 0
     done = labelcast("tune", run, "--budget", 12, *recipe, "--ceiling", 0.8)
     check_message(done, 2, ("--target-score 0.85", "the run's last one", f"forecast {run}"))
+    wrong = labelcast("tune", run, "--budget", 12, *recipe, "--ceiling", 7)
+    assert wrong.status == 2 and "--ceiling: a score" in wrong.err and "last one" not in wrong.err
     asked = ("--level", 0.8, "--observe", "50=0.7")
     assert labelcast("forecast", run, *asked).status == 0
     tuned = labelcast("tune", run, "--budget", 12, *recipe, "--json", "--ceiling", 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack, cast
 
@@ -234,14 +234,15 @@ def asked_again(run: Run, budget: int, given: RunOptions) -> RunOptions:
     return cast("RunOptions", {k: v for k, v in kept.items() if k not in over} | given)
 
 
-def repeated(run: Run, error: InputError, given: Iterable[str] = ()) -> str:
+def repeated(run: Run, error: InputError, given: RunOptions | None = None) -> str:
     """The fault of a forecast that repeats the options of the run's last one, with the way out.
 
-    A fault that begins with the run's path is of the run, not of an option. Those in `given` are
-    not repeated.
+    A fault that begins with the run's path is of the run, not of an option. Those in `given` that
+    are not None are not repeated.
     """
-    of_command = (f"{run.path}:", f"{run.path}/", *(f"--{name}:" for name in given))
-    if not last_asked(run) or str(error).startswith(of_command):
+    now = [name for name, value in (given or {}).items() if value is not None]
+    of_command = [f"--{name}{end}" for name in now for end in (":", " ")]
+    if not last_asked(run) or str(error).startswith((f"{run.path}:", f"{run.path}/", *of_command)):
         return str(error)
     return (
         f"{str(error).rstrip('.')}. The forecast repeats the options of the run's last one; "

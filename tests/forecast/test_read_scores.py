@@ -440,7 +440,7 @@ def test_a_point_for_thousands_in_a_count_is_refused(column: str, tmp_path: Path
     rows = {"labels": "50.0", "test_size": "900.0"}
     text = "labels;test_size;accuracy\n{labels};{test_size};80\n"
     assert lc.read_scores(table(tmp_path, text.format(**rows)), 100) == [(50, 80, None, 900)]
-    with pytest.raises(InputError, match=rf"line 2: '{column}': '2\.000' may be thousands"):
+    with pytest.raises(InputError, match=rf"line 2: '{column}': '2\.000' may be 2000 or 2; write"):
         lc.read_scores(table(tmp_path, text.format(**rows | {column: "2.000"})), 100)
 
 

@@ -182,7 +182,10 @@ class Table(NamedTuple):
         for what, name in names.items():
             text = row[name] if what in ("labels", "size") else None
             if isinstance(text, str) and THOUSANDS.fullmatch(text):
-                raise InputError(f"{where}: {name!r}: {text!r} may be thousands; leave out points.")
+                raise InputError(
+                    f"{where}: {name!r}: {text!r} may be {text.replace('.', '')} or "
+                    f"{text.split('.')[0]}; write it without a point."
+                )
             values[what] = _number(f"{where}: {name!r}", row[name])
             if values[what] is None and what in ("labels", "score"):
                 raise InputError(f"{where}: {name!r} is empty.")

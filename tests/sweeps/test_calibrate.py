@@ -185,29 +185,19 @@ def test_grams_are_kept_of_what_is_measured_already(place: Place) -> None:
 
 
 def test_a_curve_without_zero_shot_is_left_out(place: Place) -> None:
-    """Its area and its zero-shot score would be those of the first labels."""
+    """Its area and its zero-shot score would be those of the first labels.
+
+    A curve without other budgets of its sweep is named; a sweep that was interrupted has some.
+    """
     begun = place.filled("no-start", place.parts(8))
     path = begun.sweep.scores.path
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    kept = [row for row in rows if row["budget"] or row["task"] != "task-0"]
+    missing = [("task-0", 0), ("task-1", 20)]
+    kept = [row for row in rows if (row["task"], row["budget"]) not in missing]
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    with pytest.raises(InputError, match="task-0 is left out: no zero-shot score"):
-        calibrate([begun.sweep.path], "mine", SMALL)
-
-
-def test_a_curve_that_lacks_budgets_is_named(place: Place) -> None:
-    """Its area is that of the scores that are there."""
-    begun = place.filled("unfinished", place.parts(8))
-    path = begun.sweep.scores.path
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    most = max(begun.sweep.read().budgets)
-    kept = [row for row in rows if row["budget"] < most or row["task"] != "task-0"]
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    found = calibrate(str(begun.sweep.path), "mine", SMALL)
-    assert [w for w in found.warnings if "no score at" in w] == [
-        f"task-0 has no score at {most} labels, which its sweep lists: its area is that of the "
-        "other scores"
-    ]
+    with pytest.raises(InputError, match="task-0 is left out: no zero-shot score") as error:
+        calibrate(str(begun.sweep.path), "mine", SMALL)
+    assert "task-1 has no score at 20 labels, which its sweep lists" in str(error.value)
 
 
 def test_the_pool_is_scored_too(place: Place) -> None:

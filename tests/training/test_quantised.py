@@ -57,6 +57,7 @@ def packed(lm: LanguageModel) -> list[torch.Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_adapters_learn_on_packed_weights(folder: Path) -> None:
     """The validation loss falls by half, the score rises, and no packed weight changes."""
     tuned, test = tune(folder, steps=120)

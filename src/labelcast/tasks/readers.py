@@ -161,7 +161,7 @@ def _read_csv(path: Path) -> Places:
         header = next(rows, []) or next(rows, [])
         if spaced:
             header = [name.strip() for name in header]
-        while header and not header[-1].strip():  # Excel writes columns that are empty
+        while header and not header[-1]:  # Excel writes columns that are empty
             header.pop()
         _check_header(header, f"{path.name} line {rows.line_num if header else 1}")
         for row in rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from random_label_tasks import comes_back, filled, write
 
 from labelcast.errors import InputError
@@ -18,6 +18,7 @@ from labelcast.labels.label_task import LabelTask
 
 TASK = LabelTask("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
 ROW = {"id": "a", "set": "low", "text": "x", "label": "yes"}
+BLANK = LabelTask("", ("text",), ("",), " ", ("null",))  # the last column of a CSV is named " "
 
 
 def values(
@@ -29,6 +30,8 @@ def values(
 @pytest.mark.parametrize("file_format", FORMATS)
 @settings(max_examples=40)
 @given(made=filled())
+@example(made=(BLANK, [{"id": "a", "set": "low", "text": "", " ": "null"}]))
+@example(made=(BLANK, [{"id": "a", "set": "low", "text": "", " ": ""}]))
 def test_what_is_written_is_read_back(
     file_format: str, made: tuple[LabelTask, list[dict[str, str]]]
 ) -> None:

@@ -60,7 +60,7 @@ test: lint $(VENV)/.browser
 	$(BIN)/python $(PYTEST)
 
 test-all: lint $(VENV)/.browser
-	$(BIN)/python $(PYTEST) -m 'slow or not slow'
+	$(BIN)/python $(PYTEST) -m 'slow or not slow' --hypothesis-profile random
 
 # The oldest versions, in an environment of their own. Tests of pages in a browser, of other tools'
 # formats and of the documentation need packages that are here for development only.

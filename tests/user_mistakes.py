@@ -35,7 +35,9 @@ POOLS = [
     pool("unknown extension", "p.docx", "x", "p.docx", "'.docx'", ".csv"),
     pool("no workbook", "p.xlsx", "x", "p.xlsx", "Excel"),
     pool("no extension", "p", "x", "unknown ending"),
-    pool("latin-1", "p.jsonl", '{"text": "caf\xe9"}\n'.encode("latin-1"), "p.jsonl", "UTF-8"),
+    pool(
+        "latin-1", "p.jsonl", '{"text": "caf\xe9"}\n'.encode("latin-1"), "p.jsonl", "UTF-8 text ("
+    ),
     pool(
         "a broken line 17",
         "p.jsonl",

@@ -154,8 +154,8 @@ class Question:
         if perfect and scores.all and options.get("target_score") is not None and not frozen:
             warnings.append(
                 f"a ceiling of {scale.from_unit(1.0):g} says that this model makes no errors at "
-                "all with enough labels, and raises the forecast: leave it out, of the task file "
-                "too, unless you know that"
+                "all with enough labels, and raises the forecast: unless you know that, remove "
+                "--ceiling, or `ceiling` from the task file"
             )
         return cls(
             target=target,

@@ -201,6 +201,8 @@ def open_pool(run: Run) -> Source:
     try:
         source = open_source(kept if kept.is_file() and not pool.exists() else run.facts.pool)
     except InputError as error:
+        if not pool.is_absolute():  # data of a hub
+            raise
         raise InputError(
             f"{error} If the pool has moved, run its `labelcast score` again with the new path."
         ) from None

@@ -103,9 +103,9 @@ def _numbered(path: Path, reader: Reader) -> Iterator[Record]:
                 raise InputError(f"{where}: a record must be an object with named fields.")
             yield Record(index, where, values)
     except UnicodeDecodeError as error:
+        after = f" after record {index + 1}" if index >= 0 else ""
         raise InputError(
-            f"{path}: not UTF-8 text after record {index + 1} ({error.reason}). "
-            "Save the file as UTF-8."
+            f"{path}: not UTF-8 text{after} ({error.reason}). Save the file as UTF-8."
         ) from None
     except PermissionError:
         raise InputError(f"{path}: no permission to read it.") from None

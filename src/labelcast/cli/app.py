@@ -43,11 +43,9 @@ class GroupedCommands(TyperGroup):
         width = max(map(len, COMMANDS))
         limit = formatter.width - width - 6
         for heading, names in GROUPS.items():
-            found = [self.commands[name] for name in names if name in self.commands]
-            rows = [(str(c.name).ljust(width), c.get_short_help_str(limit)) for c in found]
-            if rows:
-                with formatter.section(heading):
-                    formatter.write_dl(rows)
+            shown = {name: self.commands[name].get_short_help_str(limit) for name in names}
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in shown.items()])
 
 
 def build(names: Sequence[str] = COMMANDS) -> typer.Typer:

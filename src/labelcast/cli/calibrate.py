@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from labelcast.cli.console import print_json, print_table, say, span, tell, warn
-from labelcast.cli.options import Device, Dtype, Json
+from labelcast.cli.options import Device, DryRun, Dtype, Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import refuse_run_file
 
@@ -44,9 +44,7 @@ def calibrate(
         Path | None,
         Option(help="A sweep with the probes of all tasks; each sweep's own by default."),
     ] = None,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     force: Annotated[bool, Option("--force", help="Replace an existing file.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",

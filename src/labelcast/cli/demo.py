@@ -14,8 +14,8 @@ from labelcast.errors import InputError
 
 TASK, SIZE = "boolean_expressions", 400
 CHECKED, FEW, MANY = "post_room", 50, 500
-SEEDS = (1, 2, 3)
 """The task on which a forecast is checked, from scores at the first budget for the second."""
+SEEDS = (1, 2, 3)
 
 
 def demo(

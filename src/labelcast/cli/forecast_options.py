@@ -74,7 +74,7 @@ def takes_forecast_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _gathered(said: dict[str, Any]) -> RunOptions:
     """What was given, as `labelcast.forecast` takes it; options left out are not in it."""
-    given = {k: v for k, v in said.items() if v is not None and v is not False and v != []}
+    given = {k: v for k, v in said.items() if v is not None and v is not False}
     texts, paths = given.pop("observe", []), given.pop("scores", [])
     at, which = given.pop("at", []), given.pop("which", None)
     observed: list[tuple[Any, ...]] = [_observation(text) for text in texts]
@@ -102,10 +102,8 @@ def _gathered(said: dict[str, Any]) -> RunOptions:
 
 
 def _observation(text: str) -> tuple[int, float]:
-    budget, equals, score = text.partition("=")
+    budget, _, score = text.partition("=")
     try:
-        if not equals:
-            raise ValueError
         return int(budget), float(score)
     except ValueError:
         raise InputError(f"--observe {text}: expected N=SCORE, such as 50=0.71.") from None

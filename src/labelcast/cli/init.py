@@ -8,18 +8,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from labelcast.cli.console import print_json, say, suggest
-from labelcast.cli.options import Json
+from labelcast.cli.options import DATA_FORMATS, Json
 from labelcast.errors import InputError
 
 
 def init(
-    data: Annotated[
-        str,
-        Argument(
-            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
-            "- (standard input) or hub:OWNER/NAME."
-        ),
-    ],
+    data: Annotated[str, Argument(help=f"{DATA_FORMATS} or hub:OWNER/NAME.")],
     out: Annotated[Path, Option("--out", "-o", help="The task file to write.")] = Path("task.yaml"),
     name: Annotated[
         str | None, Option(help="Name of the task. Default: the name of the file.")

@@ -15,11 +15,17 @@ _DEVICE = (
     "memory if they are full."
 )
 
+DATA_FORMATS = (
+    "JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, - (standard input)"
+)
+
 RunFolder = Annotated[Path, Argument(help="The run folder.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 Model = Annotated[str, Option("--model", "-m", help=_MODEL)]
 OwnModel = Annotated[str | None, Option("--model", "-m", help=_OWN_MODEL)]
 OwnModelOrFile = Annotated[str | None, Option("--model", "-m", help=_OWN_MODEL_OR_FILE)]
+Recipe = Annotated[str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")]
 Device = Annotated[str, Option(help=_DEVICE)]
 Dtype = Annotated[str, Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from labelcast.cli.console import bar, print_json, say, suggest, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, TaskFile
+from labelcast.cli.console import bar, print_json, say, suggest, waiting, warn
+from labelcast.cli.options import DATA_FORMATS, BatchSize, Device, Dtype, Json, Model, TaskFile
 from labelcast.errors import InputError
 
 
@@ -16,8 +16,7 @@ def score(
     pool: Annotated[
         str,
         Argument(
-            help="JSONL, JSON, CSV, TSV, Parquet, Arrow or Excel, a folder of save_to_disk, "
-            "- (standard input), hub:OWNER/NAME[:CONFIG][:SPLIT], task:NAME, or "
+            help=f"{DATA_FORMATS}, hub:OWNER/NAME[:CONFIG][:SPLIT], task:NAME, or "
             "generated:NAME:SIZE[:SEED]."
         ),
     ],
@@ -123,8 +122,8 @@ def score(
     if scored.allowed is not None:
         say(f"The model answers with an allowed answer on {scored.allowed:.0%} of them.")
     if scored.allowed is not None and scored.allowed < FEW_ALLOWED:
-        say(
-            "warning: mostly it answers in another form. Say the form in the instruction, or set "
+        warn(
+            "mostly it answers in another form. Say the form in the instruction, or set "
             "`constrain: true` in the task file, which lets it give allowed answers only."
         )
     say(f"{len(scored.picked)} examples to label are in {scored.run.file('to_label.jsonl')}.")

@@ -13,8 +13,6 @@ from labelcast.cli.options import Device, Dtype, Json, TaskFile
 from labelcast.cli.signal_bars import SignalBars
 from labelcast.selection.registry import selector_names
 
-METHOD_HELP = f"{', '.join(selector_names())}."
-
 
 def select(
     pool: Annotated[str, Argument(help="A run folder, or a pool as `labelcast score` takes it.")],
@@ -22,7 +20,7 @@ def select(
     out: Annotated[
         Path, Option("--out", "-o", help="The JSONL file to write: id, index, rank, of, value.")
     ],
-    method: Annotated[str, Option(help=METHOD_HELP)] = "random",
+    method: Annotated[str, Option(help=f"{', '.join(selector_names())}.")] = "random",
     task: TaskFile = None,
     model: Annotated[
         str | None,

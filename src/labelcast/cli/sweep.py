@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from labelcast.cli.console import cell, print_json, say, span, stdout, tell, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, ReportTo
+from labelcast.cli.options import BatchSize, Device, Dtype, Json, Model, Recipe, ReportTo
 from labelcast.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def sweep(
         Option(help="Orders of stages: none,trec,trec+emotion.  [default: none, and all in order]"),
     ] = None,
     stage_labels: Annotated[int, Option(help="Labels of each stage, at most.")] = 1000,
-    recipe: Annotated[
-        str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
-    ] = "full",
+    recipe: Recipe = "full",
     test_size: Annotated[int, Option(help="Test examples of each task.")] = 500,
     engine: Annotated[str, Option(help="Where jobs run: local or ray.")] = "local",
     address: Annotated[
@@ -254,7 +252,6 @@ def _estimate(
         return
     few, most = estimate.steps(every[0].settings.recipe)
     tell(f"{span(low, high)} for {len(missing)} of {len(every)} jobs")
-    many = f"{len(speeds)} task{'s' * (len(speeds) > 1)}"
     device = next(iter(speeds.values())).device
     say(f"  measured: {many}, a few training steps and answers each, on {device}")
     if left_out:

@@ -8,7 +8,17 @@ from typing import Annotated
 from typer import Option
 
 from labelcast.cli.console import bar, counted, print_json, say, span, tell, waiting
-from labelcast.cli.options import BatchSize, Device, Dtype, Json, OwnModel, ReportTo, RunFolder
+from labelcast.cli.options import (
+    BatchSize,
+    Device,
+    DryRun,
+    Dtype,
+    Json,
+    OwnModel,
+    Recipe,
+    ReportTo,
+    RunFolder,
+)
 from labelcast.errors import InputError
 from labelcast.forecast.options import RunOptions
 
@@ -20,9 +30,7 @@ def tune(
         str | None,
         Option("--set", help="The training set.  [default: random, else the only one with enough]"),
     ] = None,
-    recipe: Annotated[
-        str, Option(help="full, LoRA, linear, setfit, t-few, or a YAML file.")
-    ] = "full",
+    recipe: Recipe = "full",
     seed: Annotated[int, Option(help="Training seed.", min=0)] = 1,
     model: OwnModel = None,
     keep: Annotated[
@@ -47,9 +55,7 @@ def tune(
         str | None,
         Option(help="A shipped card or a card's file.  [default: the last forecast's]"),
     ] = None,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Estimate the time from a few passes, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,

@@ -7,7 +7,15 @@ from typing import Any
 
 from browser import Heard
 from example_runs import run_of
+from starlette.types import ASGIApp
 
+from labelcast.labels.page.app import Views, build_app
+from labelcast.labels.page.coslow_job import CoslowJob
+from labelcast.labels.page.security import Keys
+from labelcast.labels.session import LabelSession
+from labelcast.report.content import gather
+from labelcast.report.page import render
+from labelcast.report.page_charts import charts
 from labelcast.runs.run import Run
 from labelcast.tasks.task import Task
 
@@ -20,6 +28,12 @@ PLAIN = {
 def plain_run(folder: Path, size: int = 32) -> Run:
     rows = [{"text": f"Where is my order {n}?"} for n in range(size + 8)]
     return run_of(folder, rows, size, Task.build(PLAIN), said="returns")
+
+
+def page_app(run: Run, keys: Keys) -> ASGIApp:
+    """The label page of a run, with the charts and the report of the command."""
+    views = Views(lambda answer: charts(answer, None), lambda run: render(gather(run)))
+    return build_app(LabelSession(run), CoslowJob(run.path), keys, views)
 
 
 def on_disk(run: Run) -> list[str]:

@@ -7,16 +7,11 @@ from typing import Any
 
 from coslow_runs import answered_run
 from example_runs import run_of, scored_run
+from label_pages import page_app
 from starlette.testclient import TestClient
 
 from labelcast.files.json_files import write_jsonl
-from labelcast.labels.page.app import Views, build_app
-from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import Keys
-from labelcast.labels.session import LabelSession
-from labelcast.report.content import gather
-from labelcast.report.page import render
-from labelcast.report.page_charts import charts
 from labelcast.runs.run import Run
 
 KEYS = Keys(4711)
@@ -24,7 +19,7 @@ HOME = "http://127.0.0.1:4711"
 
 
 def opened(run: Run) -> TestClient:
-    client = TestClient(build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME)
+    client = TestClient(page_app(run, KEYS), base_url=HOME)
     client.get(KEYS.link)
     return client
 
@@ -79,19 +74,9 @@ def test_errors_have_a_message(tmp_path: Path) -> None:
     assert "remarks.jsonl line 1: damaged" in answer.json()["message"]
 
 
-def measured(folder: Path) -> TestClient:
-    """The page of a run with CoS-Low."""
-    views = Views(lambda answer: charts(answer, None), lambda run: render(gather(run)))
-    run = answered_run(folder)
-    app = build_app(LabelSession(run), CoslowJob(run.path), KEYS, views)
-    client = TestClient(app, base_url=HOME)
-    client.get(KEYS.link)
-    return client
-
-
 def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> None:
     """Target score, measured scores, budget; the report's chart; the same options in the run."""
-    client = measured(tmp_path)
+    client = opened(answered_run(tmp_path))
     asked = {"target_score": 0.8, "zero_shot": 0.5, "ceiling": 0.95, "budget": 300}
     done = post(client, "/api/forecast", scores="50 = 0.7, 200=0.75", observe_size=400, **asked)
     assert done.status_code == 200, done.text
@@ -108,7 +93,7 @@ def test_a_forecast_with_everything_that_the_page_asks_for(tmp_path: Path) -> No
 
 def test_a_forecast_from_older_measurements_is_not_shown(tmp_path: Path) -> None:
     """A score that `labelcast tune` adds makes it one."""
-    client = measured(tmp_path)
+    client = opened(answered_run(tmp_path))
     assert post(client, "/api/forecast", zero_shot=0.5).status_code == 200
     assert client.get("/api/state").json()["forecast"]
     folder = next(tmp_path.glob("*/coslow.json")).parent
@@ -119,7 +104,7 @@ def test_a_forecast_from_older_measurements_is_not_shown(tmp_path: Path) -> None
 
 def test_coslow_that_is_gone_is_not_measured(tmp_path: Path) -> None:
     """Its manifest alone says nothing."""
-    client = measured(tmp_path)
+    client = opened(answered_run(tmp_path))
     assert client.get("/api/state").json()["coslow"]
     next(tmp_path.glob("*/coslow.json")).unlink()
     assert client.get("/api/state").json()["coslow"] is None
@@ -127,7 +112,7 @@ def test_coslow_that_is_gone_is_not_measured(tmp_path: Path) -> None:
 
 def test_messages_are_in_the_pages_words(tmp_path: Path) -> None:
     """Errors and warnings name fields and buttons, and no option of the command line."""
-    client = measured(tmp_path)
+    client = opened(answered_run(tmp_path))
     for body, says in (
         ({"target": 2}, "Target (share of gain)"),
         ({"zero_shot": 3.0}, "Score without labels"),

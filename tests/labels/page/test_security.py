@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from command_line import snapshot
 from example_runs import scored_run
+from label_pages import page_app
 from starlette.testclient import TestClient
 
-from labelcast.labels.page.app import LARGEST_BODY, build_app
-from labelcast.labels.page.coslow_job import CoslowJob
+from labelcast.labels.page.app import LARGEST_BODY
 from labelcast.labels.page.security import HEADERS, Keys
 from labelcast.labels.session import LabelEntry, LabelSession
 from labelcast.runs.run import Run
@@ -31,9 +31,7 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def client(run: Run) -> Iterator[TestClient]:
     """A browser that has opened the link."""
-    with TestClient(
-        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
-    ) as client:
+    with TestClient(page_app(run, KEYS), base_url=HOME) as client:
         answer = client.get(KEYS.link, follow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         yield client
@@ -57,9 +55,7 @@ def test_the_page_itself_may_label(client: TestClient, run: Run) -> None:
 
 def test_the_cookie(run: Run) -> None:
     """Scripts cannot read it, other sites do not send it, and its name has the port."""
-    with TestClient(
-        build_app(LabelSession(run), CoslowJob(run.path), KEYS), base_url=HOME
-    ) as client:
+    with TestClient(page_app(run, KEYS), base_url=HOME) as client:
         cookie = client.get(KEYS.link, follow_redirects=False).headers["set-cookie"].lower()
     assert cookie.startswith("labelcast-4711=")
     assert "httponly" in cookie and "samesite=strict" in cookie
@@ -68,7 +64,7 @@ def test_the_cookie(run: Run) -> None:
 
 def test_the_token_in_the_browsers_arguments_works_once(run: Run) -> None:
     """Whoever reads it later is locked out; the browser that used it may open the link again."""
-    app = build_app(LabelSession(run), CoslowJob(run.path), KEYS)
+    app = page_app(run, KEYS)
     link = KEYS.browser_link
     with TestClient(app, base_url=HOME) as one, TestClient(app, base_url=HOME) as two:
         looked = one.head(link, follow_redirects=False)

@@ -57,7 +57,7 @@ class Views(NamedTuple):
 class _Api:
     """What the page can ask for and do."""
 
-    def __init__(self, session: LabelSession, job: CoslowJob, views: Views | None) -> None:
+    def __init__(self, session: LabelSession, job: CoslowJob, views: Views) -> None:
         self._session, self._job, self._run = session, job, session.run
         self._views = views
         self._forecasting = Lock()
@@ -156,7 +156,7 @@ class _Api:
                 "basis": answer.basis(),
                 "warnings": warnings,
                 "asked": given | {"scores": scores},
-                "charts": self._views.charts(answer) if self._views else {},
+                "charts": self._views.charts(answer),
             }
             self._made_from = measured
             return {"forecast": self._forecast}
@@ -223,10 +223,8 @@ def _observations(scores: str) -> list[tuple[int, float]]:
     return found
 
 
-def build_app(
-    session: LabelSession, job: CoslowJob, keys: Keys, views: Views | None = None
-) -> ASGIApp:
-    """The app, protected by keys; without `views` it has no charts and no report."""
+def build_app(session: LabelSession, job: CoslowJob, keys: Keys, views: Views) -> ASGIApp:
+    """The app, protected by keys."""
     api = _Api(session, job, views)
     html = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape())
     page = html.get_template("page.html").render(run=session.run.path.resolve().name)
@@ -237,7 +235,7 @@ def build_app(
 
     async def report(request: Request) -> Response:
         try:
-            made = await run_in_threadpool(views.report, session.run) if views else ""
+            made = await run_in_threadpool(views.report, session.run)
         except LabelcastError as error:
             return Response(in_page_words(str(error)), 422, media_type="text/plain")
         # The report brings the policy for its own style and script.
@@ -248,7 +246,7 @@ def build_app(
     acts += [api.model, api.measure, api.stop, api.forecast]
     routes = [
         Route("/", index),
-        *([Route("/report", report)] if views else []),
+        Route("/report", report),
         *(_route("GET", act) for act in reads),
         *(_route("POST", act) for act in acts),
         Mount("/static", StaticFiles(directory=_HERE / "static")),

@@ -24,10 +24,10 @@ from labelcast.runs.run import Run
 def serve(
     run: Run,
     *,
-    only: Collection[str] | None = None,
-    port: int = 0,
-    browser: bool = True,
-    views: Views | None = None,
+    only: Collection[str] | None,
+    port: int,
+    browser: bool,
+    views: Views,
     on_link: Callable[[str], None],
 ) -> None:
     """Serve the label page of a run, or of some of its sets, on 127.0.0.1 until Ctrl-C.

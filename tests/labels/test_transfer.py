@@ -77,7 +77,7 @@ def test_a_round_trip_through_a_file(texts: list[str], file_format: str) -> None
     with tempfile.TemporaryDirectory() as folder:
         run = scored_run(Path(folder), texts, len(texts))
         path = Path(folder) / f"out.{ending}"
-        assert transfer.write_export(run, path, file_format).rows == len(texts)
+        assert transfer.write_export(run, path, file_format) == len(texts)
         blank = transfer.import_labels(run, transfer.read_file(run, path))
         assert (blank.taken, blank.blank, blank.unmatched) == (0, len(texts), ())
         filled = [
@@ -153,7 +153,7 @@ def test_only_one_set_is_exported(run: Run, tmp_path: Path) -> None:
     draw_more(run, {"test": 2})
     assert len(transfer.export_rows(run)) == 6
     assert {row["set"] for row in transfer.export_rows(run, ["test"])} == {"test"}
-    assert transfer.write_export(run, tmp_path / "t.csv", "csv", ["test"]).rows == 2
+    assert transfer.write_export(run, tmp_path / "t.csv", "csv", ["test"]) == 2
     with pytest.raises(InputError, match="nothing has been drawn for random"):
         transfer.write_export(run, tmp_path / "r.csv", "csv", ["random"])
 
@@ -210,13 +210,13 @@ def test_another_file_is_not_replaced(text: str, run: Run, tmp_path: Path) -> No
 def test_another_configuration_is_not_replaced(run: Run, tmp_path: Path) -> None:
     """Only the same configuration is replaced."""
     path, second = tmp_path / "t.json", tmp_path / "t.config.xml"
-    assert transfer.write_export(run, path, "label-studio").config == second
-    transfer.write_export(run, path, "label-studio")
+    for _ in range(2):
+        transfer.write_export(run, path, "label-studio")
+        assert second.exists()
     second.write_text("mine")
     with pytest.raises(InputError, match=r"t\.config\.xml: was edited"):
         transfer.write_export(run, path, "label-studio")
     assert second.read_text() == "mine"
-    assert transfer.write_export(run, tmp_path / "t.jsonl", "prodigy").config is None
 
 
 def test_a_spreadsheet_may_change_white_space_and_normal_form(tmp_path: Path) -> None:

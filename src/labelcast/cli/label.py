@@ -159,11 +159,13 @@ def label(
                 f"and {took.blank} have none in the pool."
             )
     if export is not None:
-        wrote = transfer.write_export(opened, export, str(file_format), sets, force=force)
-        config = {} if wrote.config is None else {"config": str(wrote.config)}
-        done["exported"] = {"file": str(export), "format": file_format, "rows": wrote.rows} | config
-        lines.append(f"Wrote {wrote.rows} examples to {export}.")
-        lines += [f"Wrote the configuration of the project to {file}." for file in config.values()]
+        rows = transfer.write_export(opened, export, str(file_format), sets, force=force)
+        exported = {"file": str(export), "format": file_format, "rows": rows}
+        lines.append(f"Wrote {rows} examples to {export}.")
+        if config := exchange.config_path(export, str(file_format)):
+            exported["config"] = str(config)
+            lines.append(f"Wrote the configuration of the project to {config}.")
+        done["exported"] = exported
     now = store.count_labels(opened)
     if as_json:
         print_json({"run": str(run), **done, **asdict(now), "left": now.left})

@@ -48,14 +48,6 @@ class Imported:
     lost: int
 
 
-@dataclass(frozen=True)
-class Exported:
-    """How many examples were written, and the tool's configuration file, if it has one."""
-
-    rows: int
-    config: Path | None
-
-
 def read_file(run: Run, path: Path, file_format: str | None = None) -> Iterator[Record]:
     """The records of a label file, under the names of the run's fields."""
     return exchange.read(path, LabelTask.of(run.task), file_format)
@@ -125,8 +117,10 @@ def write_export(
     only: Collection[str] | None = None,
     *,
     force: bool = False,
-) -> Exported:
+) -> int:
     """Write the drawn examples of some sets (None: all) in one of `exchange.FORMATS`.
+
+    Returns how many they are.
 
     Raises:
         InputError: nothing is drawn, the format cannot hold a text, or a file is in the way (see
@@ -148,7 +142,7 @@ def write_export(
     write_json(run.file(_WRITTEN), known)
     for file, text in texts.items():
         write_text(file, text)
-    return Exported(len(rows), exchange.config_path(path, file_format))
+    return len(rows)
 
 
 def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = False) -> None:
@@ -158,22 +152,23 @@ def check_replaceable(run: Run, path: Path, file_format: str, *, force: bool = F
     """
     refuse_target(path)
     config, known = exchange.config_path(path, file_format), _written(run)
+    if force:
+        return
     for file in (path, config) if config else (path,):
         name = _name(run, file)
-        if not force and not file.exists():
+        if not file.exists():
             refuse_run_file(file)
-        if force or not file.exists() or _digest(file.read_bytes()) in known.get(name, []):
-            continue
-        if name not in known:
+        elif name not in known:
             raise InputError(
                 f"{file}: already exists and is not an export of this run. Choose another name, or "
                 "replace it with --force."
             )
-        raise InputError(
-            f"{file}: was edited since it was exported. Import its answers "
-            f"(`labelcast label {run.path} --import {file}`). Then choose another name, or replace "
-            "it with --force."
-        )
+        elif _digest(file.read_bytes()) not in known[name]:
+            raise InputError(
+                f"{file}: was edited since it was exported. Import its answers "
+                f"(`labelcast label {run.path} --import {file}`). Then choose another name, or "
+                "replace it with --force."
+            )
 
 
 def _written(run: Run) -> dict[str, list[str]]:

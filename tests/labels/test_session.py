@@ -227,7 +227,7 @@ def test_time_left(tmp_path: Path) -> None:
     """The median time of an answer, times the open examples; unknown at first."""
     session = LabelSession(run_in(tmp_path))
     blank = LabelEntry().version
-    for seconds, item in zip((10, 1e9, 20), session.snapshot().items[:3], strict=True):
+    for seconds, item in zip((10, 1000, 20), session.snapshot().items[:3], strict=True):
         assert session.snapshot().counts("low").seconds_left is None
         session.label(item.id, "yes", seen=blank, seconds=seconds)
     assert session.snapshot().counts("low").seconds_left == 20

@@ -28,8 +28,6 @@ from labelcast.runs.run import PATIENCE, Run
 from labelcast.tasks.prompts import read_answer
 from labelcast.tasks.values import as_text
 
-MAX_SECONDS = 3600.0
-"""The most seconds that count for one look at an example."""
 _ENOUGH_TIMES = 3
 _NOTES, _CHANGES = "remarks.jsonl", "label_steps.jsonl"
 _KEPT_CHANGES = 200
@@ -141,7 +139,8 @@ class Snapshot:
         place = peers.index(here)
         after = peers[place + 1 :]
         found = [item for item in (*after, *peers[:place]) if item.is_open]
-        return next(iter([*found, *(item for item in after if item.entry.skipped)]), None)
+        found += [item for item in after if item.entry.skipped]
+        return found[0] if found else None
 
     def counts(self, name: str) -> SetCounts:
         """The progress of a set."""
@@ -269,7 +268,7 @@ class LabelSession:
                 known[item.id] = after.answer
             store.save_labels(self.run, known)
             drop_gold(self.run, {item.id})
-        spent = round(item.seconds + min(max(seconds, 0.0), MAX_SECONDS), 1)
+        spent = round(item.seconds + seconds, 1)
         marks = after.model_dump(exclude={"answer"})
         self._note(item.id, **marks, seconds=spent)
 

@@ -22,14 +22,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from labelcast.errors import InputError, LabelcastError
-from labelcast.files.json_files import read_json
 from labelcast.files.validation import faults
 from labelcast.forecast import Forecast
 from labelcast.forecast.options import RunOptions
 from labelcast.labels.page.coslow_job import CoslowJob
 from labelcast.labels.page.security import REPORT_POLICY, Keys, protected, refusal
 from labelcast.labels.session import (
-    MAX_SECONDS,
     ChangedMeanwhile,
     LabelItem,
     LabelSession,
@@ -44,7 +42,8 @@ Json = dict[str, object]
 
 LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+"""The time of one look at an example."""
 
 
 class Views(NamedTuple):
@@ -171,11 +170,10 @@ class _Api:
         return self._run.coslow(), self._run.tuned_scores()
 
     def _coslow(self) -> Json | None:
-        file = self._run.file("coslow.json")
-        if not self._run.is_done("coslow") or not file.exists():
+        found = self._run.coslow()
+        if found is None or not self._run.is_done("coslow"):
             return None
-        saved = read_json(file)
-        shown = {key: saved[key] for key in ("coslow", "low", "high", "examples") if key in saved}
+        shown = found.model_dump(include={"coslow", "low", "high", "examples"})
         return shown | {"stale": coslow_is_stale(self._run)}
 
 

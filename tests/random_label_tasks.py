@@ -53,10 +53,10 @@ ANSWERS = st.one_of(
 def filled(draw: st.DrawFn) -> tuple[LabelTask, list[dict[str, str]]]:
     """A task and rows, some of them labelled."""
     names = draw(st.lists(_NAMES, min_size=2, max_size=5, unique=True))
-    fields, answer = tuple(names[:-1]), names[-1]
+    fields, answer = names[:-1], names[-1]
     answers = tuple(draw(st.lists(ANSWERS, max_size=12, unique=True)))
-    titles = tuple(draw(TEXTS) for _ in fields)
-    task = LabelTask(draw(TEXTS), fields, titles, answer, answers)
+    titles = {name: draw(TEXTS) for name in fields}
+    task = LabelTask(draw(TEXTS), titles, answer, answers)
     given = st.sampled_from(answers) if answers else TEXTS.filter(lambda text: bool(text.strip()))
     rows = []
     for number in range(draw(st.integers(1, 4))):

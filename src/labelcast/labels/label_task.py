@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from labelcast.tasks.prompts import answer_name, input_names
+from labelcast.tasks.prompts import ANSWER_FIELD, PROMPT_FIELD
 from labelcast.tasks.task import Task
 
 
@@ -16,30 +17,28 @@ class LabelTask:
 
     Attributes:
         instruction: empty for prompts that are already rendered.
-        fields, titles: the names of the input fields, and the title of each.
+        titles: the title of each input field, by its name.
         answer: the name of the answer field.
         answers: the allowed answers; empty if any text is allowed.
     """
 
     instruction: str
-    fields: tuple[str, ...]
-    titles: tuple[str, ...]
+    titles: Mapping[str, str]
     answer: str
     answers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, task: Task | None) -> LabelTask:
         """The labelling task of a run's task; None for prompts that are already rendered."""
-        fields, answer = tuple(input_names(task)), answer_name(task)
         if task is None:
-            return cls("", fields, fields, answer)
-        titles = tuple(item.label or item.field for item in task.inputs)
-        return cls(task.instruction.strip(), fields, titles, answer, task.answers)
+            return cls("", {PROMPT_FIELD: PROMPT_FIELD}, ANSWER_FIELD)
+        titles = {item.field: item.label or item.field for item in task.inputs}
+        return cls(task.instruction.strip(), titles, task.answer, task.answers)
 
     @property
-    def titled(self) -> list[tuple[str, str]]:
-        """Each input field with its title."""
-        return list(zip(self.fields, self.titles, strict=True))
+    def fields(self) -> tuple[str, ...]:
+        """The names of the input fields, in order."""
+        return tuple(self.titles)
 
     @property
     def names(self) -> list[str]:

@@ -129,7 +129,7 @@ class _Prompt:
         left = counts.seconds_left
         time_left = "" if left is None else f", about {max(round(left / 60), 1)} min left"
         self._console.rule(f"{item.set}: {counts.labelled} of {counts.drawn} labelled{time_left}")
-        for name, title in self._task.titled:
+        for name, title in self._task.titles.items():
             if title != name or len(item.fields) > 1:
                 self._say(f"{title}:", style="bold")
             self._say(item.fields[name])

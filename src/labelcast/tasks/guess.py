@@ -161,7 +161,7 @@ def _decision(column: Column, answer: str, count: int, named_by: str) -> str:
 def task_file(task: Task) -> str:
     """The text of a task file, with a comment at each thing to check."""
     content = task.model_dump(mode="json", exclude_none=True)
-    answers = dict(zip(task.values, task.answers, strict=True)) if task.values else task.answers
+    names = dict(zip(task.values, task.answers, strict=False))
     parts = [
         "# A task for labelcast. Check each part and correct wrong guesses.",
         _yaml("name", content["name"]),
@@ -174,7 +174,7 @@ def task_file(task: Task) -> str:
         _yaml("answer", content["answer"]),
         "# The allowed answers. Leave them out if any text is allowed. Where the data has codes,",
         "# give each its name, which people and the model see: {0: World, 1: Sports}",
-        _yaml("answers", answers if task.values else list(answers))
+        _yaml("answers", names or list(task.answers))
         if task.answers
         else "# answers: [first, second]",
         f"# {', '.join(METRICS[:-1])} or {METRICS[-1]}",

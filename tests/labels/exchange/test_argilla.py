@@ -22,7 +22,7 @@ from labelcast.labels import exchange
 from labelcast.labels.exchange import argilla
 from labelcast.labels.label_task import LabelTask
 
-TASK = LabelTask("Say it.", ("Text", "text"), ("Text:", "T"), "Label", ("yes", "no"))
+TASK = LabelTask("Say it.", {"Text": "Text:", "text": "T"}, "Label", ("yes", "no"))
 USERS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)]
 
 
@@ -116,7 +116,7 @@ def test_settings(client: rg.Argilla, tmp_path: Path) -> None:
 @pytest.mark.parametrize("answers", [(), ("yes",), ("a" * 201, "b"), tuple(map(str, range(501)))])
 def test_labels_that_it_does_not_accept(answers: tuple[str, ...]) -> None:
     """A single one, too many or too long ones become a text question."""
-    task = LabelTask("", ("text",), ("T",), "label", answers)
+    task = LabelTask("", {"text": "T"}, "label", answers)
     assert json.loads(argilla.settings(task))["questions"][0]["settings"]["type"] == "text"
 
 

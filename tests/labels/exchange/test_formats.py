@@ -16,9 +16,9 @@ from labelcast.labels import exchange
 from labelcast.labels.exchange import FORMATS
 from labelcast.labels.label_task import LabelTask
 
-TASK = LabelTask("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
+TASK = LabelTask("Say it.", {"text": "Text"}, "label", ("yes", "no"))
 ROW = {"id": "a", "set": "low", "text": "x", "label": "yes"}
-BLANK = LabelTask("", ("text",), ("",), " ", ("null",))  # the last column of a CSV is named " "
+BLANK = LabelTask("", {"text": ""}, " ", ("null",))  # the last column of a CSV is named " "
 
 
 def values(
@@ -59,7 +59,7 @@ def test_a_file_without_a_known_ending(file_format: str, tmp_path: Path) -> None
 )
 def test_fields_named_like_keys_of_a_tool(name: str, plain: Any, tmp_path: Path) -> None:
     """A flat record that has the task's fields is not mistaken for one of a tool."""
-    task = LabelTask("", (name,), (name,), "answer", ())
+    task = LabelTask("", {name: name}, "answer", ())
     path = tmp_path / "a.jsonl"
     choices = {"label": ["A"], "text": ["a"]}
     rows = [{name: plain, "answer": "accept"}, {name: choices, "answer": "y"}]
@@ -99,7 +99,7 @@ def test_records_with_fields_in_fields_are_the_users_own(
     row: dict[str, Any], tmp_path: Path
 ) -> None:
     """A field `options` or `data` does not make them those of a tool; one may be missing."""
-    names = ("q", "options.A", "options.B")
+    titles = {name: name for name in ("q", "options.A", "options.B")}
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(row) + "\n")
-    assert values(path, LabelTask("", names, names, "answer", ("A", "B"))) == [row]
+    assert values(path, LabelTask("", titles, "answer", ("A", "B"))) == [row]

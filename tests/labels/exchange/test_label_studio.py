@@ -18,8 +18,8 @@ from labelcast.labels import exchange
 from labelcast.labels.exchange import label_studio
 from labelcast.labels.label_task import LabelTask
 
-TASK = LabelTask("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
-FREE = LabelTask("Say it.", ("text",), ("Text",), "label", ())
+TASK = LabelTask("Say it.", {"text": "Text"}, "label", ("yes", "no"))
+FREE = LabelTask("Say it.", {"text": "Text"}, "label", ())
 ROWS = [
     {"id": "a", "set": "low", "text": '=1+1, "x"\ny', "label": ""},
     {"id": "b", "set": "low", "text": "\U0001f600", "label": "yes"},
@@ -113,14 +113,14 @@ def test_tasks(tmp_path: Path) -> None:
 def test_configuration() -> None:
     """It shows the instruction, every field with its title, and ten answers with keys."""
     answers = tuple(f"answer {number}" for number in range(12))
-    task = LabelTask("Say <it>.", ("Customer text", "$b"), ("Text:", "B"), "=", answers)
+    task = LabelTask("Say <it>.", {"Customer text": "Text:", "$b": "B"}, "=", answers)
     interface = LabelInterface(text := label_studio.config(task))
     assert [tag.attr["value"] for tag in interface.objects] == ["$customer_text", "$b"]
     assert interface.get_control().to_name == ["customer_text"]
     assert interface.get_control().labels == list(answers)
     hotkeys = [tag.get("hotkey") for tag in interface._tree.iter("Choice")]
     assert hotkeys == [*"1234567890", None, None]
-    digits = LabelTask("Say.", ("Text", "b"), ("Text:", "B"), "=", ("-1", "0", "1"))
+    digits = LabelTask("Say.", {"Text": "Text:", "b": "B"}, "=", ("-1", "0", "1"))
     choices = LabelInterface(label_studio.config(digits))._tree.iter("Choice")
     assert [tag.get("hotkey") for tag in choices] == ["2", "0", "1"]
     assert 'value="Say &lt;it&gt;."' in text and 'value="Text:"' in text
@@ -130,7 +130,7 @@ def test_configuration() -> None:
 
 def test_a_dollar_is_not_a_variable() -> None:
     """Label Studio would replace `$name`; an answer that contains it is kept as it is."""
-    task = LabelTask("Pay $text?", ("text",), ("$text",), "label", ("$text", "a"))
+    task = LabelTask("Pay $text?", {"text": "$text"}, "label", ("$text", "a"))
     text = label_studio.config(task)
     assert text.count("$text") == 2  # the field itself, and the alias of the answer
     assert LabelInterface(text).get_control().labels == ["$text", "a"]
@@ -138,7 +138,7 @@ def test_a_dollar_is_not_a_variable() -> None:
 
 def test_an_answer_that_xml_cannot_contain(tmp_path: Path) -> None:
     """The error names it, and nothing is written."""
-    task = LabelTask("", ("text",), ("T",), "label", ("a\x01", "b"))
+    task = LabelTask("", {"text": "T"}, "label", ("a\x01", "b"))
     with pytest.raises(InputError, match=r"allowed answer 'a.*XML"):
         write(tmp_path / "a.json", "label-studio", ROWS, task)
     assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ from labelcast.errors import InputError
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 
-TASK = LabelTask("Say it.", ("text",), ("Text",), "label", ("yes", "no"))
-FREE = LabelTask("Say it.", ("text", "more"), ("T", "M"), "label", ())
+TASK = LabelTask("Say it.", {"text": "Text"}, "label", ("yes", "no"))
+FREE = LabelTask("Say it.", {"text": "T", "more": "M"}, "label", ())
 HASHES = {"_input_hash": 1, "_task_hash": 2, "_session_id": None, "_view_id": "choice"}
 
 

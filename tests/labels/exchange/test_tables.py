@@ -12,7 +12,7 @@ from labelcast.errors import LabelcastWarning
 from labelcast.labels import exchange
 from labelcast.labels.label_task import LabelTask
 
-TASK = LabelTask("", ("text", "more"), ("T", "M"), "label", ())
+TASK = LabelTask("", {"text": "T", "more": "M"}, "label", ())
 ROW = {"id": "a", "set": "low", "text": "x; y", "more": "\u00e9", "label": "yes"}
 
 

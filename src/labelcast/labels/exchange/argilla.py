@@ -72,7 +72,7 @@ def settings(task: LabelTask) -> str:
     names = _names(task)
     parts = {
         "guidelines": task.guidelines[:_GUIDELINES],
-        "fields": [_named(names.safe[name], title, _TEXT) for name, title in task.titled],
+        "fields": [_named(names.safe[name], title, _TEXT) for name, title in task.titles.items()],
         "questions": [_named(names.answer, task.answer, _question(task))],
         "vectors": [],
         "metadata": [],

@@ -72,7 +72,7 @@ def config(task: LabelTask) -> str:
         SubElement(view, "Header", {"value": _shown(text), **keys})
 
     header(task.guidelines, size="4", style="white-space: pre-wrap")
-    for name, title in task.titled:
+    for name, title in task.titles.items():
         header(title, size="5")
         safe = named.safe[name]
         SubElement(view, "Text", name=safe, value=f"${safe}", valueType="text")

@@ -44,7 +44,7 @@ def pack(rows: Sequence[Row], task: LabelTask) -> list[JsonObject]:
 
 def _packed(row: Row, task: LabelTask) -> JsonObject:
     fields, answer = {name: row[name] for name in task.fields}, row[task.answer]
-    lines = [f"{title}: {fields[name]}" for name, title in task.titled]
+    lines = [f"{title}: {fields[name]}" for name, title in task.titles.items()]
     own = {"id": row["id"], "set": row["set"]}
     packed: JsonObject = {
         "text": "\n".join(lines if len(lines) > 1 else fields.values()),

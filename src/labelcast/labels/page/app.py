@@ -67,7 +67,7 @@ class _Api:
         asked, task = self._session.task, self._run.task
         return {
             "instruction": asked.instruction,
-            "fields": [{"name": name, "label": title} for name, title in asked.titled],
+            "fields": [{"name": name, "label": title} for name, title in asked.titles.items()],
             "answer": asked.answer,
             "answers": asked.answers,
             "meanings": asked.meanings,

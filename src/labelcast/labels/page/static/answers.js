@@ -107,7 +107,7 @@ function find(place, task, item, choose) {
 }
 
 /** The allowed answers that contain every typed word; those that begin with the text come first. */
-export function matching(task, typed) {
+function matching(task, typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return task.answers;
   const words = wanted.split(/\s+/);
@@ -140,7 +140,7 @@ function free(place, task, item, choose) {
 const hint = (text) => el("p", { className: "hint keys" }, text);
 
 /** Moves the focus from a field to the page, where the keys of the actions work. */
-export function leave(field) {
+function leave(field) {
   field.blur();
   document.getElementById("example-title").focus();
 }

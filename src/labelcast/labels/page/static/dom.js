@@ -8,17 +8,18 @@ export function el(name, { attrs = {}, ...props } = {}, ...children) {
   const element = document.createElement(name);
   Object.assign(element, props);
   for (const [key, value] of Object.entries(attrs)) element.setAttribute(key, value);
-  element.append(...children.filter((child) => child !== null).map(
-    (child) => (typeof child === "string" ? shown(child) : child)));
+  element.append(...nodes(children));
   return element;
 }
+
+const nodes = (children) => children.filter((child) => child !== null)
+  .map((child) => (typeof child === "string" ? shown(child) : child));
 
 export const byId = (id) => document.getElementById(id);
 
 /** Replaces the children of an element. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.filter((child) => child !== null).map(
-    (child) => (typeof child === "string" ? shown(child) : child)));
+  element.replaceChildren(...nodes(children));
 }
 
 /** A text block that scrolls if it is long, and then can be focused by keyboard. */

@@ -9,7 +9,7 @@ export const titleOf = (name) => TITLES.get(name) ?? name;
 
 const MOST_CELLS = 240;
 
-export function minutes(seconds) {
+function minutes(seconds) {
   if (seconds === null || seconds <= 0) return "";
   return seconds < 45 ? "under a minute left" : `about ${Math.max(1, Math.round(seconds / 60))} min left`;
 }

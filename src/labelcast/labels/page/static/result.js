@@ -156,14 +156,13 @@ function forecastResult(forecast) {
     ["Calibration", forecast.calibration ?? "none"],
     ["Based on", forecast.basis],
   ];
-  const charts = forecast.charts ?? {};
   return el("div", { className: "forecast-result" },
     el("p", { id: "forecast-sentence", className: "sentence", tabIndex: -1 }, forecast.headline),
     ...forecast.details.map((text) => el("p", { className: "details" }, text)),
-    charts.curve_wide ? chart(charts.curve_wide, "wide") : null,
-    charts.curve_narrow ? chart(charts.curve_narrow, "narrow") : null,
+    chart(forecast.charts.curve_wide, "wide"),
+    chart(forecast.charts.curve_narrow, "narrow"),
     el("dl", {}, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
     forecast.warnings.length === 0 ? null : el("div", { className: "warning" },
       el("h3", {}, "Warnings"), el("ul", {}, ...forecast.warnings.map((text) => el("li", {}, text)))),
-    charts.curve_wide ? el("p", { className: "report-link" }, el("a", { href: "/report", target: "_blank", rel: "noopener" }, "Open the full report")) : null);
+    el("p", { className: "report-link" }, el("a", { href: "/report", target: "_blank", rel: "noopener" }, "Open the full report")));
 }

@@ -44,7 +44,7 @@ def refuse_target(path: Path) -> None:
 
 
 def refuse_run_file(path: Path) -> None:
-    """Refuse a name that a run or a sweep keeps for a file of its own, also one not yet written."""
+    """Refuse a name that a run or a sweep uses for its own files, even one not written yet."""
     own = next((n for n in ("run.json", "sweep.json") if (path.parent / n).exists()), None)
     if own and path.suffix in (".json", ".jsonl", ".npy", ".parquet"):
         raise InputError(

@@ -45,7 +45,7 @@ class LabelEntry(Form):
 
     @property
     def version(self) -> str:
-        """A short hash that shows whether the entry has changed since somebody saw it."""
+        """A short hash that shows whether the entry has changed since it was shown."""
         return hashlib.sha256(json.dumps(self.model_dump()).encode()).hexdigest()[:12]
 
 
@@ -222,7 +222,7 @@ class LabelSession:
             if last is None:
                 return now, None
             self._write(now.item(last.id), last.before, 0.0)
-            # Later changes of the same example are void; those of other examples may be valid.
+            # Later changes of the same example no longer apply; those of other examples may.
             place = [change.step for change in changes].index(last.step)
             valid = [c for n, c in enumerate(changes) if n < place or c.id != last.id]
             self._save_changes(valid)

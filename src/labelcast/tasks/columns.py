@@ -119,9 +119,9 @@ def read_table(source: Source) -> Table:
 
 
 def refuse_headerless(table: Table, spec: str) -> None:
-    """Refuse a table whose names of columns are a record.
+    """Refuse a table whose first row is data, not a header.
 
-    Either the name is one of the few values of its column, or all are sentences and numbers.
+    A name is then one of the few values of its column, or all names are sentences and numbers.
     """
     names = [*table.columns]
     is_value = any(name in c.values and c.is_choice for name, c in table.columns.items())

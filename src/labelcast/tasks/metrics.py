@@ -154,7 +154,7 @@ def comparison(
 
 
 def share_allowed(answers: Sequence[str], allowed: Sequence[str]) -> float | None:
-    """The fraction of answers, in [0, 1], that are allowed ones; None without either.
+    """The fraction of answers, in [0, 1], that are allowed; None if either is empty.
 
     >>> share_allowed(["Yes.", "I would say no"], ["yes", "no"])
     0.5

@@ -112,7 +112,7 @@ def _read_jsonl(path: Path) -> Places:
 
 
 def _read_json(path: Path) -> Places:
-    """Objects on lines of their own, an array of objects, or an object with one such array."""
+    """One object a line, an array of objects, or an object with one such array."""
     with _open_text(path, _encoding(path)) as stream:
         lines = (line for line in stream if line.strip())
         first, more = next(lines, ""), next(lines, None)

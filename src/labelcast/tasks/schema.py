@@ -69,7 +69,7 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
 def validated(
     kind: type[Model], data: object, where: str, inner: Mapping[str, type[BaseModel]]
 ) -> Model:
-    """An instance of a schema; `inner` has the schema of each key that has keys of its own.
+    """An instance of a schema; `inner` has the schema of each key with nested keys.
 
     Raises:
         InputError: names the key, what is wrong with it and what is allowed.

@@ -26,18 +26,10 @@ from labelcast.files.untrusted import read_small
 from labelcast.tasks.conversations import Turn, is_conversation, turns
 from labelcast.tasks.metrics import Metric
 from labelcast.tasks.schema import LARGEST, did_you_mean, read_yaml, validated
-from labelcast.tasks.values import (
-    Marks,
-    as_text,
-    field_or,
-    need_field,
-    some,
-    valid_text,
-)
+from labelcast.tasks.values import Marks, as_text, field_or, need_field, some, valid_text
 
 Role = Literal["train", "valid", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
-
 
 _blank_is_none = BeforeValidator(lambda value: None if value == "" else value)
 _OptionalText = Annotated[str | None, _blank_is_none]

@@ -18,7 +18,7 @@ from labelcast.labels.label_task import LabelTask
 
 _SUBMITTED = "submitted"
 _TEXT = {"type": "text", "use_markdown": False}
-# A response needs a user. This one does not exist; Argilla replaces it by whoever logs the records.
+# A response needs a user. This one does not exist; Argilla puts in the user who logs the records.
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 # Limits of the server.
 _NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]{1,200}")

@@ -39,8 +39,8 @@ HEADERS = {
 class Keys:
     """The secrets of one server: the tokens of its links and the cookie they are exchanged for.
 
-    The browser gets a token of its own, which other users can read among the arguments of its
-    process; it can be exchanged once.
+    The browser gets a separate token, which can be exchanged once: other users can read it among
+    the arguments of the browser's process.
     """
 
     port: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelcast.errors import InputError, LabelcastError, RunError, brief
 from labelcast.execution.ray_workers import RayWorkers, import_ray, join, on_each_node, room
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel, LanguageModel
     from labelcast.models.protocols import Predict, Progress
 
-EngineName = Literal["local", "ray", "vllm"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+ENGINES = ("local", "ray", "vllm")
 KeepTable = Callable[[int, "pa.Table"], None]
 TRIES = 4
 """How often a shard is tried if the worker's process dies each time."""
@@ -42,7 +41,7 @@ CORES = 4
 class Engine(ABC):
     """What runs a model over a pool."""
 
-    name: EngineName = "local"
+    name = "local"
     # Values of one runtime differ by rounding at most; those of two must not be mixed in a table.
     runtime = "transformers"
     lm: AnyModel  # has weights only if this process runs it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from labelcast.errors import InputError
 from labelcast.files.atomic import make_folder
 from labelcast.runs.records import RANDOM
-from labelcast.selection.pool import Need
+from labelcast.selection.pool import Embed, Need, Pool
 from labelcast.selection.registry import selector, selector_names
 from labelcast.selection.selector import select
 from labelcast.selection.signals import OnSignal, SignalStore
@@ -18,7 +18,6 @@ from labelcast.sweeps.task_data import SweepTask, subtasks_of
 
 if TYPE_CHECKING:
     from labelcast.models.loading import AnyModel
-    from labelcast.selection.pool import Embed
     from labelcast.tasks.prompts import Example
 
 
@@ -40,7 +39,7 @@ def check_selectors(
     for name in names:
         if name not in known:
             raise InputError(f"--select {name}: no such method. Choose {', '.join(known)}.")
-        needs = frozenset[Need]() if name == RANDOM else selector(name).needs
+        needs = selector(name).needs
         if Need.TARGET in needs and not target:
             raise InputError(
                 f"--select {name}: the method needs a target set. Give labelled examples of each "
@@ -92,8 +91,6 @@ def select_labels(
     Raises:
         InputError: there are too few examples, or the method does not fit the model.
     """
-    from labelcast.selection.pool import Pool  # which may import torch
-
     order = sorted(range(len(examples)), key=lambda place: examples[place].content)
     pool = [examples[place] for place in order]
     task = source.task

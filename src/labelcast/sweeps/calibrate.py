@@ -134,9 +134,9 @@ def estimate_calibration(
     """Roughly how many seconds the missing probes of some tasks (by default all) will take."""
     sweeps = _opened(folders, settings)
     probed = sweeps if probes_of is None else [Sweep.open(probes_of)]
-    known = _known(sweeps, tasks)
+    wanted = _wanted(sweeps, tasks)
     return sum(
-        estimate_probes(sweep, [n for n in sweep.read().tasks if n in (tasks or known)], settings)
+        estimate_probes(sweep, [name for name in sweep.read().tasks if name in wanted], settings)
         for sweep in probed
     )
 
@@ -149,10 +149,10 @@ def measure_sweeps_probes(
 ) -> dict[str, Probes]:
     """Measure the probes of some tasks (by default all) of sweeps with one model and recipe."""
     sweeps = _opened(folders, settings)
-    known = _known(sweeps, tasks)
+    wanted = _wanted(sweeps, tasks)
     probes: dict[str, Probes] = {}
     for sweep in sweeps:
-        names = [name for name in sweep.read().tasks if name in (tasks or known)]
+        names = [name for name in sweep.read().tasks if name in wanted]
         probes |= measure_probes(sweep, names, settings, say)
     return probes
 
@@ -205,13 +205,13 @@ def fit_card(
     return Calibrated(card, tuple(errors), tasks, (*warnings, *_warnings(curves, card)))
 
 
-def _known(sweeps: Sequence[Sweep], tasks: Sequence[str]) -> list[str]:
-    """The names of all tasks of some sweeps; refuses `tasks` that are not among them."""
+def _wanted(sweeps: Sequence[Sweep], tasks: Sequence[str]) -> Sequence[str]:
+    """`tasks`, or those of all sweeps if there are none; refuses a task that no sweep has."""
     known = [name for sweep in sweeps for name in sweep.read().tasks]
     for name in tasks:
         if name not in known:
             raise InputError(f"--task {name}: not in these sweeps ({', '.join(known)}).")
-    return known
+    return tasks or known
 
 
 def _error(name: str, values: Sequence[float], aucs: Sequence[float]) -> PredictorError:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from labelcast.errors import InputError
-from labelcast.runs.records import RANDOM
+from labelcast.runs.records import RANDOM, TunedScore
 from labelcast.runs.run import Run
-from labelcast.sweeps.records import NO_STAGES
+from labelcast.sweeps.records import NO_STAGES, ScoreRow
 from labelcast.sweeps.sweep import Sweep
 
 
@@ -127,11 +127,7 @@ def _of_sweep(sweep: Sweep, name: str, task: str | None, *, alone: bool) -> list
     found, missing = [], []
     for order, selector in settings:
         own = [row for row in rows if row.belongs_to(selector, order)]
-        scores = tuple(
-            CandidateScore(row.budget, row.seed, row.score, row.test_size, row.seconds)
-            for row in own
-            if row.score is not None and not row.error
-        )
+        scores = _scores(row for row in own if not row.error)
         after = "" if order == NO_STAGES else f" after {order}"
         setting = selector + after
         if not any(score.budget for score in scores):
@@ -207,10 +203,7 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
                 task="" if run.task is None else run.task.name,
                 metric=rows[0].metric,
                 test_digest=str(rows[0].test_digest),
-                scores=tuple(
-                    CandidateScore(row.budget, row.seed, row.score, row.test_size, row.seconds)
-                    for row in own
-                ),
+                scores=_scores(own),
                 method=next((row.method for row in own if row.budget), None),
                 selector=train_set,
                 trained=(*run.model.key, "", digest or ""),
@@ -218,6 +211,14 @@ def _of_run(run: Run, name: str) -> list[Candidate]:
             )
         )
     return found
+
+
+def _scores(rows: Iterable[ScoreRow | TunedScore]) -> tuple[CandidateScore, ...]:
+    return tuple(
+        CandidateScore(row.budget, row.seed, row.score, row.test_size, row.seconds)
+        for row in rows
+        if row.score is not None
+    )
 
 
 def _told_apart(recipe: str, digest: str | None, names: Sequence[str]) -> str:

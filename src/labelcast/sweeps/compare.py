@@ -312,10 +312,6 @@ def _selected(one: Outcome, saving: Saving | None) -> Outcome:
 
 def _cost(one: Candidate, labels: int, label_cost: float | None, gpu_hour: float | None) -> Cost:
     for_labels = None if label_cost is None else labels * label_cost
-    seconds, training = one.training_seconds(labels), None
-    if gpu_hour is not None:
-        if labels == 0:
-            training = 0.0
-        elif seconds is not None:
-            training = seconds / 3600 * gpu_hour
+    seconds = 0.0 if labels == 0 else one.training_seconds(labels)
+    training = None if gpu_hour is None or seconds is None else seconds / 3600 * gpu_hour
     return Cost(for_labels, training, (for_labels or 0.0) + (training or 0.0))

@@ -73,8 +73,8 @@ def rough_speed(
     begin = time.perf_counter()
     score_confidence(lm, prompts, batch_size=len(few), max_new_tokens=max_new_tokens)
     answered = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LabelcastWarning)  # of a text that is cut off
+    # Of a text that is cut off.
+    with warnings.catch_warnings(action="ignore", category=LabelcastWarning):
         lm.embed(prompts, batch_size=len(few), progress=lambda done: None)
     forward = (time.perf_counter() - answered) / len(few)
     return Speed(load, 3 * forward, forward, (answered - begin) / len(few), str(lm.device))

@@ -105,6 +105,5 @@ def _shared(content: SweepFile) -> dict[str, tuple[object, object]]:
         "model": (content.model.name, content.model.key),
         "recipe": (content.recipe.name, content.recipe_digest),
         "test size": (content.test_size, content.test_size),
-        "split seed": (content.split_seed, content.split_seed),
         "answer length": (content.max_new_tokens, content.max_new_tokens),
     }

@@ -34,7 +34,7 @@ from labelcast.runs.records import CONSTRAINED, RANDOM
 from labelcast.sweeps.records import NO_STAGES, ScoreKey, ScoreRow
 from labelcast.sweeps.scores import curve_name
 from labelcast.sweeps.selected import select_labels
-from labelcast.sweeps.stages import Stages, WarmStart
+from labelcast.sweeps.stages import Stages, warm_start
 from labelcast.sweeps.task_data import Read, SweepTask, read_examples, split, target_of
 from labelcast.tasks.prompts import Example, Render
 from labelcast.tasks.task import Task
@@ -65,7 +65,6 @@ class SweepSettings:
     selectors: tuple[str, ...] = (RANDOM,)  # of the labels; see `selected`
     stages: Stages = field(default_factory=Stages)
     test_size: int = 500
-    split_seed: int = 0  # draws the test set
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
@@ -157,18 +156,9 @@ class SweepJob:
             placement=self.placement,
         )
 
-    def start(self, backend: Backend, report: ReportProgress) -> str:
-        """The model before training: the sweep's own, or one after stages; raises as these do."""
-        if self.stages == NO_STAGES:
-            return self.settings.model
-        assert self.out is not None  # `Sweep.begin` gives each job a folder
-        return WarmStart(self, self.out / "stages" / self.name, report).after(backend)
-
     def splits(self, render: Render, read: Read = read_examples) -> Splits:
         """The test set and training order of the job; raises as `split`."""
-        size, split_seed = self.settings.test_size, self.settings.split_seed
-        options = {"seed": self.seed, "split_seed": split_seed}
-        return split(self.source, size, **options, render=render, read=read)
+        return split(self.source, self.settings.test_size, seed=self.seed, render=render, read=read)
 
     def row(self, **measured: Any) -> ScoreRow:
         """The row of scores of this job, with the fields that were measured."""
@@ -291,7 +281,7 @@ def _model_and_labels(
     from labelcast.training.linear import vector_store  # which imports torch
 
     answers = job.source.task.answers
-    start = job.start(backend, report)
+    start = warm_start(job, backend, report)
     lm = _KEPT.model(job, backend, start).for_answers(answers)
     splits = job.splits(lm.render, _KEPT.read)
     if not job.budget or job.selector == RANDOM:

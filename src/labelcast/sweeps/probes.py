@@ -293,13 +293,7 @@ class _Measuring:
         """A random part of the training examples; their contents fix the order."""
         if name not in self.pools:
             entry, content = self.content.tasks[name], self.content
-            found = split(
-                entry,
-                content.test_size,
-                seed=_POOL_SEED,
-                split_seed=content.split_seed,
-                render=self.lm.render,
-            )
+            found = split(entry, content.test_size, seed=_POOL_SEED, render=self.lm.render)
             if found.test_digest != entry.test_digest:
                 raise InputError(
                     f"task {name}: {entry.data} has changed since its curve was measured."

@@ -91,7 +91,7 @@ class SweepFile(OpenForm):
     recipe: RecipePart
     recipe_digest: str
     test_size: Natural
-    split_seed: Natural
+    split_seed: Natural  # always 0: what draws the test sets
     max_new_tokens: Natural
     tasks: dict[str, TaskEntry]
     budgets: list[Natural]

@@ -112,55 +112,49 @@ def _texts(example: Example) -> tuple[str, ...]:
     return tuple(sorted(example.fields.values()))
 
 
-@dataclass(frozen=True)
-class WarmStart:
-    """Trains the model that a job starts from; jobs of all budgets and seeds of a task share it.
+def warm_start(job: SweepJob, backend: Backend, report: ReportProgress) -> str:
+    """The model that a job starts from: the sweep's own, or one after the job's order of stages.
 
-    Attributes:
-        job: no stage sees a text of its test set.
-        folder: folder of the task's trained models.
-        report: called with the progress.
+    A missing model is trained with seed 0, from that of the stages before, on no text of the test
+    set. Jobs of all budgets and seeds of a task share it: other processes wait for it.
+
+    Raises:
+        InputError: a stage's data do not fit the model.
+        RunError: the training failed.
     """
+    model, names = job.settings.model, []
+    for stage in job.settings.stages.named(job.stages):
+        assert job.out is not None  # `Sweep.begin` gives each job a folder
+        names.append(stage.task.name)
+        folder = job.out / "stages" / job.name / JOIN.join(names)
+        make_folder(folder)
+        with lock(folder.with_name(f".{folder.name}.lock")):
+            if not (folder / _DONE).exists():
+                _train(job, stage, model, folder, backend, report)
+        model = str(folder)
+    return model
 
-    job: SweepJob
-    folder: Path
-    report: ReportProgress
 
-    def after(self, backend: Backend) -> str:
-        """The model after the job's order of stages, trained with seed 0 if it is missing.
+def _train(
+    job: SweepJob,
+    stage: SweepTask,
+    model: str,
+    folder: Path,
+    backend: Backend,
+    report: ReportProgress,
+) -> None:
+    settings, name = job.settings, f"stage {stage.task.name}"
+    recipe, placement = settings.recipe, replace(job.placement, reports=Reports())
+    report(JobProgress(name, 0, recipe.most_steps))
+    lm = backend.load(model, recipe, placement).for_answers(stage.task.answers)
+    labels = settings.stages.examples(stage, job.splits(lm.render).test, lm.render)
+    checkpoints = folder.with_name(f"{folder.name}.training")
+    parts = Splits((), labels).budget(len(labels), recipe.held_out(len(labels)))
 
-        An order starts from the model of its first stages. Other processes wait for it.
+    def progress(step: int, most: int, loss: float | None) -> None:
+        report(JobProgress(name, step, most, loss))
 
-        Raises:
-            InputError: a stage's data do not fit the model.
-            RunError: the training failed.
-        """
-        settings = self.job.settings
-        model, names = settings.model, []
-        for stage in settings.stages.named(self.job.stages):
-            names.append(stage.task.name)
-            folder = self.folder / JOIN.join(names)
-            make_folder(folder)
-            with lock(folder.with_name(f".{folder.name}.lock")):
-                if not (folder / _DONE).exists():
-                    self._train(stage, model, folder, backend)
-            model = str(folder)
-        return model
-
-    def _train(self, stage: SweepTask, model: str, folder: Path, backend: Backend) -> None:
-        settings, name = self.job.settings, f"stage {stage.task.name}"
-        recipe, placement = settings.recipe, replace(self.job.placement, reports=Reports())
-        self.report(JobProgress(name, 0, recipe.most_steps))
-        lm = backend.load(model, recipe, placement).for_answers(stage.task.answers)
-        test = self.job.splits(lm.render).test
-        labels = settings.stages.examples(stage, test, lm.render)
-        checkpoints = folder.with_name(f"{folder.name}.training")
-        parts = Splits((), labels).budget(len(labels), recipe.held_out(len(labels)))
-
-        def progress(step: int, most: int, loss: float | None) -> None:
-            self.report(JobProgress(name, step, most, loss))
-
-        tuned = backend.fit(lm, Fit(parts, recipe, _SEED, placement, checkpoints, progress))
-        backend.save(tuned.lm, folder)
-        write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
-        rmtree(checkpoints, ignore_errors=True)
+    tuned = backend.fit(lm, Fit(parts, recipe, _SEED, placement, checkpoints, progress))
+    backend.save(tuned.lm, folder)
+    write_json(folder / _DONE, {"labels_digest": digest(labels), **tuned.log.facts()})
+    rmtree(checkpoints, ignore_errors=True)

@@ -331,7 +331,6 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings) -> SweepFile:
         "test_size": settings.test_size,
         "largest": max(settings.budgets),
         "seed": settings.seeds[0],
-        "split_seed": settings.split_seed,
     }
     return SweepFile.model_validate(
         {
@@ -339,7 +338,7 @@ def _content(tasks: Sequence[SweepTask], settings: SweepSettings) -> SweepFile:
             "recipe": settings.recipe.model_dump(mode="json"),
             "recipe_digest": settings.recipe.digest,
             "test_size": settings.test_size,
-            "split_seed": settings.split_seed,
+            "split_seed": 0,
             "max_new_tokens": settings.max_new_tokens,
             "tasks": {
                 source.task.name: vars(source) | check_data(source, **data) for source in tasks

@@ -43,7 +43,6 @@ def split(
     test_size: int,
     *,
     seed: int,
-    split_seed: int = 0,
     render: Render = lambda instruction, user: user,
     read: Read = read_examples,
 ) -> Splits:
@@ -54,7 +53,7 @@ def split(
     given = source.test_data
     test = None if given is None else read(given, source.task, render)
     examples = read(source.data, source.task, render)
-    return Splits.make(examples, test_size, test=test, seed=seed, split_seed=split_seed)
+    return Splits.make(examples, test_size, test=test, seed=seed)
 
 
 def target_of(
@@ -88,7 +87,7 @@ def subtasks_of(
 
 
 def check_data(
-    source: SweepTask, *, test_size: int, largest: int, seed: int, split_seed: int
+    source: SweepTask, *, test_size: int, largest: int, seed: int
 ) -> dict[str, str | None]:
     """Digests of a task's test, training and target set, read without a model.
 
@@ -96,7 +95,7 @@ def check_data(
         InputError: the data is wrong, leaves fewer than the `largest` budget after the test set,
             or the target set has nothing that is not in the test set.
     """
-    splits = split(source, test_size, seed=seed, split_seed=split_seed)
+    splits = split(source, test_size, seed=seed)
     subtasks_of(source, splits.order)
     if largest > splits.largest_budget:
         raise InputError(

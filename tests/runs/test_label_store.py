@@ -44,17 +44,17 @@ def test_labelled_examples(run: Run) -> None:
 
 
 def test_a_new_set_is_for_training(run: Run) -> None:
-    """A set is named for the method that chose its examples, and comes before the test set."""
+    """It comes before the test set."""
     rows = run.rows("draws.jsonl")
     for row, name in zip(rows, ("test", "typiclust", "low", "random"), strict=True):
         row["set"] = name
     write_jsonl(run.file("draws.jsonl"), rows)
     sets = LabelSession(run).snapshot().sets
-    assert [(one.name, one.role, one.method) for one in sets] == [
-        ("low", "low", "low-confidence"),
-        ("typiclust", "train", "typiclust"),
-        ("random", "train", "random"),
-        ("test", "test", "random"),
+    assert [(one.name, one.role) for one in sets] == [
+        ("low", "low"),
+        ("typiclust", "train"),
+        ("random", "train"),
+        ("test", "test"),
     ]
     assert label_store.count_labels(run).drawn["typiclust"] == 1
 

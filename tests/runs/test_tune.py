@@ -135,21 +135,27 @@ def test_observations_reach_the_forecast(tmp_path: Path) -> None:
         {"budget": 100, "score": 0.7},
     ]
     run = observed(tmp_path, rows)
-    found = with_observations(run, {})
+    found = with_observations(run.tuned_scores(), {})
     of_lora = [(50, 0.4, None, 100), (50, 0.6, None, 300), (100, 0.7, None, 100)]
     assert found["observations"] == [(0, 0.2, None, 100), *of_lora]
     assert (found.get("observe_size"), found["recipe"]) == (None, "LoRA")
     given: Options = {"observations": [(0, 0.1), (100, 0.7004), (50, 0.5)]}
     kept = [(50, 0.4, None, 100), (50, 0.6, None, 300)]
-    assert with_observations(run, given)["observations"] == [*kept, *given["observations"]]
+    assert with_observations(run.tuned_scores(), given)["observations"] == [
+        *kept,
+        *given["observations"],
+    ]
     given = {"observations": [(100, 0.8)], "zero_shot": 0.1, "recipe": "full fine-tuning"}
-    assert with_observations(run, given)["observations"] == [(50, 0.9, None, 100), (100, 0.8)]
+    assert with_observations(run.tuned_scores(), given)["observations"] == [
+        (50, 0.9, None, 100),
+        (100, 0.8),
+    ]
     given = {
         **given,
         "observations": [(100, 0.8, 0.02)],
         "observe_sd": 0.03,
     }  # with sds of its noise
-    found = with_observations(run, given)
+    found = with_observations(run.tuned_scores(), given)
     assert found["observations"] == [(50, 0.9, None, None), (100, 0.8, 0.02)]
 
 
@@ -160,7 +166,7 @@ def test_scores_of_a_recipe_that_was_edited_are_not_mixed(tmp_path: Path) -> Non
         {"budget": 50, "score": 0.5},
         {"budget": 50, "score": 0.6, "recipe_digest": "new"},
     ]
-    found = with_observations(observed(tmp_path, rows), {})
+    found = with_observations(observed(tmp_path, rows).tuned_scores(), {})
     assert [given[1] for given in found["observations"]] == [0.5, 0.6]
 
 
@@ -168,7 +174,7 @@ def test_without_observations_nothing_changes(tmp_path: Path) -> None:
     """A run that was never tuned forecasts as before."""
     run = Run.create(tmp_path / "run", RunQuestion(), RunFacts())
     write_json(run.file("coslow.json"), {"coslow": 0.4})
-    assert with_observations(run, {"level": 0.9}) == {"level": 0.9}
+    assert with_observations(run.tuned_scores(), {"level": 0.9}) == {"level": 0.9}
 
 
 def test_a_folder_of_other_files_is_not_written_to(tmp_path: Path, lm: LanguageModel) -> None:

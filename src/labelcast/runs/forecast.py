@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack, cast
 
@@ -79,41 +79,42 @@ def answer_run(
             f"labels have changed since CoS-Low was measured: run `labelcast coslow {run.path}` "
             "again"
         )
-    scale = scale_of(options)
+    scale, rows = scale_of(options), run.tuned_scores()
     ceiling = run.task.ceiling if run.task else None
-    if scale.metric == "loss" and (run.tuned_scores() or ceiling):
-        warnings.append(
-            "the scores are losses, so the task's ceiling and the scores of `labelcast tune`, "
-            "which are not losses, are left out"
-        )
-    known = with_observations(run, options)
+    if scale.metric == "loss":
+        if rows or ceiling:
+            warnings.append(
+                "the scores are losses, so the task's ceiling and the scores of `labelcast tune`, "
+                "which are not losses, are left out"
+            )
+        rows, ceiling = [], None
+    known = with_observations(rows, options)
     recipe = known.get("recipe")
-    if chosen := _not_random(run, recipe, scale):
+    tuned = [row for row in rows if row.budget]
+    used = _of_recipe(tuned, recipe)
+    by_budget = sorted(used, key=lambda row: row.budget)
+    if chosen := {row.train_set: row.budget for row in by_budget if row.train_set != RANDOM}:
         differ = "; ".join(beside_random(name, labels) for name, labels in chosen.items())
         warnings.append(
             f"the labels of some scores were chosen by {', '.join(chosen)}, and the prior is of "
             f"labels drawn at random; {differ}"
         )
-    measured = [] if scale.metric == "loss" else run.tuned_scores()
-    tuned = [row for row in measured if row.budget]
-    if older := len(_named(tuned, recipe)) - len(_of_recipe(tuned, recipe)):
+    if older := len(_named(tuned, recipe)) - len(used):
         warnings.append(
             f"scores of {recipe} with other settings than its last ones are left out ({older})"
         )
-    same, given = _of_recipe(tuned, recipe), options.get("observations") or ()
+    given = options.get("observations") or ()
     starts = known.get("zero_shot") is None and all(entry[0] != 0 for entry in given)
-    if before := _of_other_test_labels(
-        [r for r in measured if (r in same if r.budget else starts)]
-    ):
+    if before := _of_other_test_labels([r for r in rows if (r in used if r.budget else starts)]):
         warnings.append(
             f"test labels have changed since the scores with {', '.join(map(str, before))} labels: "
             "tune these again, each with its recipe and seed"
         )
-    if known.get("ceiling") is None and ceiling and scale.metric != "loss":
+    if known.get("ceiling") is None and ceiling:
         known = {**known, "ceiling": _on_scale(ceiling.score, scale)}
-    if run.model.is_encoder and not known.get("observations"):
+    if model.is_encoder and not known.get("observations"):
         raise InputError(
-            f"{run.path}: CoS-Low is not defined for an encoder ({run.model.name}); the forecast "
+            f"{run.path}: CoS-Low is not defined for an encoder ({model.name}); the forecast "
             f"starts from a score. Draw examples to train and test on (`labelcast label {run.path} "
             f"--more 50 --test 200`), label them, then run `labelcast tune {run.path} --budget 50`."
         )
@@ -279,17 +280,16 @@ def coslow_is_stale(run: Run) -> bool:
     return measured_on is not None and measured_on != run.labels_digest("low")
 
 
-def with_observations(run: Run, options: Options) -> Options:
-    """Options of a forecast, with the scores that were measured in the run added.
+def with_observations(rows: Sequence[TunedScore], options: Options) -> Options:
+    """Options of a forecast, with the scores that were measured in a run added.
 
     Each score has the size of its own test set. Only those of one recipe are used: the one asked
     for, else the last one measured; zero-shot is used for all. The recipe's method sets `frozen`. A
-    score that the options also give counts once. If the scores are losses, none is added.
+    score that the options also give counts once.
     """
-    rows, scale = run.tuned_scores(), scale_of(options)
-    if not rows or scale.metric == "loss":
+    if not rows:
         return options
-    tuned = [row for row in rows if row.budget]
+    scale, tuned = scale_of(options), [row for row in rows if row.budget]
     recipe = options.get("recipe") or (tuned[-1].recipe if tuned else None)
     given = list(options.get("observations") or ())
     # `Question.of` reports an entry that is not a pair.
@@ -309,15 +309,6 @@ def with_observations(run: Run, options: Options) -> Options:
             measured.append((n, score, None, size))
     known: Options = {**options, "observations": [*measured, *given], "recipe": recipe}
     return known if frozen is None else {**known, "frozen": frozen}
-
-
-def _not_random(run: Run, recipe: str | None, scale: Scale) -> dict[str, int]:
-    """The training sets of a recipe's scores that a method chose, and the most labels of each."""
-    if scale.metric == "loss":
-        return {}
-    tuned = [row for row in run.tuned_scores() if row.budget]
-    used = [row for row in _of_recipe(tuned, recipe) if row.train_set != RANDOM]
-    return {row.train_set: row.budget for row in sorted(used, key=lambda row: row.budget)}
 
 
 def _of_recipe(tuned: list[TunedScore], recipe: str | None) -> list[TunedScore]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -29,27 +29,26 @@ Role = Literal["low", "train", "test"]
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """A set of drawn examples: its name in files and options, its use, and how it was chosen.
+    """A set of drawn examples: its name in files and options, and its use.
 
     No example is in two sets. The roles: CoS-Low (``low``), fine-tuning, evaluation.
     """
 
     name: str
     role: Role
-    method: str
 
     @classmethod
     def named(cls, name: str) -> ExampleSet:
         """The set with a name; a training set is named after the method that chose its examples."""
-        return next((known for known in SETS if known.name == name), cls(name, "train", name))
+        return next((known for known in SETS if known.name == name), cls(name, "train"))
 
 
 SETS = (
-    ExampleSet("low", "low", "low-confidence"),
-    ExampleSet("random", "train", "random"),
-    ExampleSet("test", "test", "random"),
+    ExampleSet("low", "low"),
+    ExampleSet("random", "train"),
+    ExampleSet("test", "test"),
 )
-_ROLES: tuple[Role, ...] = ("low", "train", "test")
+_ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class DrawnExample(Form):

@@ -4,9 +4,8 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from labelcast.errors import InputError
 from labelcast.files.untrusted import read_small
@@ -94,14 +93,16 @@ def _rows(path: Path, content: object, table: Table) -> Iterator[Row]:
     """Rows of a table; `content` is that of a JSON file."""
     ending = path.suffix.lower()
     if ending in LOG_ENDINGS:
-        lines = content if isinstance(content, list) else [content]
-        return _json_rows(path.name, "\n".join(map(json.dumps, lines)))
+        rows = content if isinstance(content, list) else [content]
+        return (_record(f"{path.name} line {n}", row) for n, row in enumerate(rows, 1))
     if ending in (".csv", ".tsv"):
         return _csv_rows(path.name, _text(path), table)
     if ending in (".jsonl", ".ndjson"):
         return _json_rows(path.name, _text(path))
     if ending == ".xlsx":
-        return _excel_rows(path)
+        from labelcast.tasks.readers import reader_of
+
+        return (_record(f"{path.name} {place}", row) for place, row in reader_of(path)(path))
     raise InputError(
         f"--scores {path}: the name of a file of scores ends in .csv, .tsv, .xlsx or .jsonl, that "
         f"of an evaluation log in {' or '.join(LOG_ENDINGS)}."
@@ -154,7 +155,9 @@ def _csv_rows(name: str, text: str, table: Table) -> Iterator[Row]:
             if not any(values):
                 continue
             if header is None:
-                header = _header(where, values, table)
+                header = _columns(where, values)
+                if table.which is None:  # else only rows tell which column and values it names
+                    table.names(where, dict.fromkeys(header))
             elif len(values) != len(header):
                 raise InputError(
                     f"{where}: {len(values)} values where the header has {len(header)}."
@@ -180,13 +183,6 @@ def _with_point(value: str) -> str:
     return value.replace(",", ".") if decimal else value
 
 
-def _header(where: str, values: list[str], table: Table) -> list[str]:
-    header = _columns(where, values)
-    if table.which is None:  # else only rows tell which column and values it names
-        table.names(where, dict.fromkeys(header))
-    return header
-
-
 def _columns(where: str, names: Iterable[str]) -> list[str]:
     columns = [column_name(name) for name in names]
     doubles = [name for name, count in Counter(columns).items() if count > 1 and name]
@@ -195,16 +191,10 @@ def _columns(where: str, names: Iterable[str]) -> list[str]:
     return columns
 
 
-def _record(where: str, values: Mapping[str, Any]) -> Row:
-    return where, dict(zip(_columns(where, values), values.values(), strict=True))
-
-
-def _excel_rows(path: Path) -> Iterator[Row]:
-    """Rows of the first sheet, by the reader of pools."""
-    from labelcast.tasks.readers import reader_of
-
-    for place, row in reader_of(path)(path):
-        yield _record(f"{path.name} {place}", cast(dict[str, Any], row))
+def _record(where: str, row: object) -> Row:
+    if not isinstance(row, dict):
+        raise InputError(f'{where}: expected an object such as {{"n": 50, "score": 0.7}}.')
+    return where, dict(zip(_columns(where, row), row.values(), strict=True))
 
 
 def _json_rows(name: str, text: str) -> Iterator[Row]:
@@ -217,6 +207,4 @@ def _json_rows(name: str, text: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             fault = getattr(error, "msg", None) or "a value is too long or nested too deep"
             raise InputError(f"{where}: not valid JSON: {fault}.") from None
-        if not isinstance(row, dict):
-            raise InputError(f'{where}: expected an object such as {{"n": 50, "score": 0.7}}.')
         yield _record(where, row)

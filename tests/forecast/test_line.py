@@ -31,15 +31,13 @@ def test_leave_one_out_is_a_refit(seed: int) -> None:
 @pytest.mark.parametrize(
     ("x", "y"),
     [
-        ([1, 2, 3], [1, 2, 3]),
-        ([1, 2, 3, 4], [1, 2, 3]),
         ([1, 1, 1, 1], [1, 2, 3, 4]),
         ([1, 1, 1, 2], [1, 2, 3, 4]),
         ([1, 2, 3, math.nan], [1, 2, 3, 4]),
     ],
 )
 def test_undetermined_lines_are_refused(x: list[float], y: list[float]) -> None:
-    """Too few points, values that are not finite, and x that does not vary are refused."""
+    """Values that are not finite and x that does not vary are refused."""
     with pytest.raises(InputError):
         fit_line(x, y)
 
@@ -77,5 +75,3 @@ def test_a_strong_line_is_better_and_no_line_is_not() -> None:
     assert not loto_difference(*made_up(0.0)).line_is_better
     with pytest.raises(InputError, match="does not vary"):
         loto_difference([0.4] * 10, [0.1 * n for n in range(10)])
-    with pytest.raises(InputError, match="4 tasks or more"):
-        loto_difference([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])

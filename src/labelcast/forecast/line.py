@@ -60,16 +60,14 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
         y: y of the points, [n], finite.
 
     Raises:
-        InputError: lengths differ, under 4 points, a value is not finite, or a line through the
-            points (or through all but one of them) is not determined because x does not vary.
+        InputError: a value is not finite, or a line through the points (or through all but one of
+            them) is not determined because x does not vary.
 
     >>> fit = fit_line([0, 1, 2, 3], [1.0, 3.0, 5.0, 7.0])
     >>> round(fit.slope, 9), round(fit.intercept, 9), round(fit.loo_mae, 9)
     (2.0, 1.0, 0.0)
     """
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if xs.ndim != 1 or xs.shape != ys.shape or len(xs) < 4:
-        raise InputError(f"a line needs 4 pairs or more; got {xs.shape} and {ys.shape}")
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         raise InputError("a line cannot be fitted to values that are not finite")
     n, mean_x, mean_y = len(xs), float(xs.mean()), float(ys.mean())
@@ -199,7 +197,7 @@ def loto_difference(
         seed: seed of the bootstrap.
 
     Raises:
-        InputError: too few tasks, or a CoS-Low that does not vary.
+        InputError: the CoS-Low does not vary.
 
     A resample draws n tasks with replacement. Within it everything is done again: each task is
     predicted by the line, and by the mean, of the drawn tasks that are not that task, whose copies
@@ -212,8 +210,6 @@ def loto_difference(
     """
     x, y = np.asarray(coslow, dtype=np.float64), np.asarray(auc, dtype=np.float64)
     n = len(x)
-    if n < 4 or y.shape != (n,):
-        raise InputError(f"a trial of a line needs 4 tasks or more, not {n}")
     measured = _differences(x, y, np.ones((1, n)))
     if not len(measured):
         raise InputError("the CoS-Low of the tasks does not vary, so no line can be drawn")

@@ -15,12 +15,12 @@ from forecast_helpers import made_up_card
 
 from labelcast.errors import InputError
 from labelcast.files.json_files import write_json, write_jsonl
-from labelcast.forecast.wording import chance_in_words
+from labelcast.forecast.wording import chance_in_words, ends, labels
 from labelcast.labels.session import LabelSession
 from labelcast.labels.transfer import import_labels
 from labelcast.report.content import gather
 from labelcast.report.costs import Prices
-from labelcast.report.page import ends, labels, render, write_report
+from labelcast.report.page import render, write_report
 from labelcast.runs import label_store
 from labelcast.runs.forecast import answer_run, forecast_run
 from labelcast.runs.run import Run
@@ -83,7 +83,8 @@ def test_every_number_is_from_the_forecast(run: Run, asked: dict[str, Any]) -> N
     for gain in (0.5, 0.7, 0.8, 0.9, 0.95):
         one = answer_run(run, **(asked | {"target": gain, "target_score": None})).forecast
         needed = one.labels_needed
-        row = f"{labels(needed.point)} {ends(needed.low, needed.high)} "
+        most = answer.horizon
+        row = f"{labels(needed.point, most)} {ends(needed.low, needed.high, most)} "
         assert f"{gain:.3g} of the gain" in said
         assert row + chance_in_words(needed.reachable) in said
     for warning in content.warnings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from labelcast.cli.options import Json
 from labelcast.errors import InputError
 from labelcast.files.untrusted import one_line
 from labelcast.forecast.options import RunOptions
+from labelcast.forecast.wording import labels
 
 if TYPE_CHECKING:
     from labelcast.forecast import Forecast
@@ -75,9 +77,7 @@ def show(answer: Forecast, found: tuple[str, ...] = (), *, as_json: bool = False
 
 def _table(answer: Forecast) -> str:
     needed, auc, lines = answer.labels_needed, answer.auc, []
-
-    def count(labels: int | None) -> str:
-        return f"> {answer.horizon:,}" if labels is None else f"{labels:,}"
+    count = partial(labels, horizon=answer.horizon)
 
     def row(name: str, value: str, *ends: str) -> None:
         lines.append(f"{name:<26}{value:>8}  {' to '.join(ends)}".rstrip() + "\n")

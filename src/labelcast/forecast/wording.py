@@ -1,19 +1,35 @@
 """Figures as people read them: labels, scores and chances with the digits that count."""
 
 
-def counted(labels: int) -> str:
-    """Write labels with two digits that mean something, and the word.
+def counted(count: int) -> str:
+    """Write a number of labels with two digits that mean something, and the word.
 
     >>> counted(1), counted(1234)
     ('1 label', '1,200 labels')
     """
-    return f"{rounded(labels)} label{'' if labels == 1 else 's'}"
+    return f"{rounded(count)} label{'' if count == 1 else 's'}"
 
 
-def rounded(labels: int) -> str:
-    """Write labels with two digits that mean something."""
-    step = 10 ** max(len(str(labels)) - 2, 0)
-    return f"{round(labels / step) * step:,}"
+def rounded(count: int) -> str:
+    """Write a number of labels with two digits that mean something."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return f"{round(count / step) * step:,}"
+
+
+def labels(count: int | None, horizon: int) -> str:
+    """Write a number of labels; None is more than the horizon.
+
+    >>> labels(1200, 5000), labels(None, 20_000)
+    ('1,200', '> 20,000')
+    """
+    return f"> {horizon:,}" if count is None else f"{count:,}"
+
+
+def ends(low: int | None, high: int | None, horizon: int) -> str:
+    """Write an interval of labels."""
+    if low is None and high is None:
+        return labels(None, horizon)
+    return f"{labels(low, horizon)} to {labels(high, horizon)}"
 
 
 def shown(value: float | None) -> str:

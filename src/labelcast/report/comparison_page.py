@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labelcast.files.json_files import write_text
-from labelcast.forecast.wording import chance_in_words, shown
+from labelcast.forecast.wording import chance_in_words, ends, labels, shown
 from labelcast.report.comparison import COLOURS, MOST_BANDS, line_style, plot_comparison
 from labelcast.report.html import check_replaceable, render_page
-from labelcast.report.page import ends, labels
 from labelcast.report.page_charts import PAGE_COLOURS, to_svg
 from labelcast.runs.run import versions
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcast.files.json_files import write_text
-from labelcast.forecast.efficiency import LARGEST_BUDGET
-from labelcast.forecast.wording import chance_in_words, shown
+from labelcast.forecast.wording import chance_in_words, ends, labels, shown
 from labelcast.report.content import Content, gather
 from labelcast.report.costs import Prices
 from labelcast.report.frame import observed
@@ -77,19 +76,3 @@ def render(content: Content) -> str:
         ends=partial(ends, horizon=content.answer.horizon),
         shown=shown,
     )
-
-
-def labels(count: int | None, horizon: int = LARGEST_BUDGET) -> str:
-    """A number of labels; None is more than the horizon.
-
-    >>> labels(1200), labels(None, 20_000)
-    ('1,200', '> 20,000')
-    """
-    return f"> {horizon:,}" if count is None else f"{count:,}"
-
-
-def ends(low: int | None, high: int | None, horizon: int = LARGEST_BUDGET) -> str:
-    """An interval of labels."""
-    if low is None and high is None:
-        return labels(None, horizon)
-    return f"{labels(low, horizon)} to {labels(high, horizon)}"

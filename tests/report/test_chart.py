@@ -82,7 +82,7 @@ def test_the_chart_has_the_numbers_of_the_forecast(answer: Forecast) -> None:
 
 def test_the_curve_is_drawn_to_scale(answer: Forecast) -> None:
     """As SVG it is one image with a label, whose line goes through the forecast's points."""
-    image = ElementTree.fromstring(to_svg(plot(answer), answer.sentence()))
+    image = ElementTree.fromstring(to_svg(plot(answer), answer.sentence(), {}))
     assert image.get("role") == "img" and image.get("aria-label") == answer.sentence()
     (line,) = [e for e in image.iter("path") if e.get("stroke-width") == "2.5"]
     drawn = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from labelcast.forecast.answer import Forecast
@@ -118,11 +117,11 @@ def _label_and_tune(run: Run, answer: Forecast, budget: int, asked: RunOptions) 
     ]
 
 
-def made_by(run: Run | None, asked: RunOptions, prices: Prices) -> Sequence[str]:
+def made_by(run: Run | None, asked: RunOptions, prices: Prices) -> tuple[str, ...]:
     """The commands that made this report; TASK and RECIPE.yaml stand for the user's own files."""
     paid = _paid(prices)
     if run is None:
-        return [labelcast("report", *_run_and_options(None, asked), *paid)]
+        return (labelcast("report", *_run_and_options(None, asked), *paid),)
     question = run.question.to_dict()
     task = [] if run.task is None else ["--task", "TASK"]
     scoring: list[object] = ["score", run.facts.pool or "POOL", *task]
@@ -133,7 +132,7 @@ def made_by(run: Run | None, asked: RunOptions, prices: Prices) -> Sequence[str]
     dtype = run.question.dtype.removeprefix("torch.")
     scoring += ["--dtype", dtype] if dtype in DTYPES else []
     scoring += ["--engine", "vllm"] if run.question.runtime == "vllm" else []
-    return [
+    return (
         labelcast(*scoring),
         *_drawn_by(run),
         labelcast("label", run.path, *(["--gold", gold] if (gold := read_gold(run).field) else [])),
@@ -141,7 +140,7 @@ def made_by(run: Run | None, asked: RunOptions, prices: Prices) -> Sequence[str]
         *(_tuned_by(run, row) for row in run.tuned_scores()),
         forecast_command(run, asked),
         labelcast("report", run.path, *paid),
-    ]
+    )
 
 
 def _paid(prices: Prices) -> list[object]:

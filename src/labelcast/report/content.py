@@ -91,10 +91,11 @@ def gather(
     run: Run | None, asked: Mapping[str, Any] | None = None, prices: Prices | None = None
 ) -> Content:
     """Collect what the report of a run, or of scores alone, says; as `write_report`."""
+    prices = prices or Prices()
     if asked and isinstance(observations := asked.get("observations"), Iterator):
         asked = {**asked, "observations": list(observations)}  # they are read several times
     if run is None:
-        return _gather_scores(cast("RunOptions", asked or {}), prices or Prices())
+        return _gather_scores(cast("RunOptions", asked or {}), prices)
     options = last_asked(run) if asked is None else cast("RunOptions", asked)
     try:
         found = answer_run(run, **options)
@@ -114,7 +115,7 @@ def gather(
         card=found.card,
         coslow=run.coslow(),
         targets=_targets(lambda other: answer_run(run, **other).forecast, answer, options),
-        costs=cost_model(prices or Prices(), options, tuned, run.facts.device, answer.horizon),
+        costs=cost_model(prices, options, tuned, run.facts.device, answer.horizon),
         steps=next_steps(run, answer, of_command),
         confidence=read_confidence(run),
         similarity=similarity,
@@ -122,7 +123,7 @@ def gather(
         finished=tuple(_finished(run, name) for name in _SETTINGS if run.is_done(name)),
         tuned=tuple(tuned),
         tests=sum(draw.set == "test" for draw in draws_so_far(run)),
-        commands=tuple(made_by(run, of_command, prices or Prices())),
+        commands=made_by(run, of_command, prices),
     )
 
 
@@ -131,15 +132,15 @@ def _gather_scores(options: RunOptions, prices: Prices) -> Content:
         raise InputError(
             "give a run folder, or measured scores (--scores FILE or --observe N=SCORE)."
         )
-    answer = forecast(**options)
+    answer, of_command = forecast(**options), _of_command(options)
     return Content(
         name="this task",
         answer=answer,
         warnings=answer.warnings,
         targets=_targets(lambda other: forecast(**other), answer, options),
         costs=cost_model(prices, options, (), "", answer.horizon),
-        steps=next_steps(None, answer, _of_command(options)),
-        commands=tuple(made_by(None, _of_command(options), prices)),
+        steps=next_steps(None, answer, of_command),
+        commands=made_by(None, of_command, prices),
     )
 
 

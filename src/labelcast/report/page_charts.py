@@ -37,7 +37,7 @@ def charts(answer: Forecast, pool: PoolConfidence | None) -> dict[str, str]:
     return drawn
 
 
-def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> str:
+def to_svg(chart: Any, label: str, colours: Mapping[str, str]) -> str:
     """Draw an altair chart, without a network, as an ``<svg>`` element to put in HTML.
 
     The element is one image to a screen reader; the descriptions of single marks are dropped.
@@ -64,7 +64,7 @@ def to_svg(chart: Any, label: str, colours: Mapping[str, str] | None = None) -> 
             if _DROPPED.fullmatch(name):
                 del element.attrib[name]
             else:
-                element.set(name, (colours or {}).get(value, _LONG.sub(_rounded, value)))
+                element.set(name, colours.get(value, _LONG.sub(_rounded, value)))
     box = root.get("viewBox", "")
     root.attrib.clear()
     root.attrib |= {"viewBox": box, "role": "img", "aria-label": label}

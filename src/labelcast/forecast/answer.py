@@ -186,16 +186,9 @@ class Forecast:
 
     def sentence(self) -> str:
         """Return the forecast as one plain sentence."""
-        needed, level = self.labels_needed, f"{100 * self.level:.4g}%"
-        if self.answered_by == ("zero-shot",):
-            return f"{self.headline()}."
-        chance = f"{self._chance()}."
-        if self._first_met() is not None:
-            return f"{self.headline()}{f'; {chance}' if needed.point is None else '.'}"
-        if needed.point is None:
-            least = "" if needed.low is None else f" ({level}: at least {rounded(needed.low)})"
-            return f"{self.headline()}{least}; {chance}{self._given_reached()}"
-        return f"{self.headline()} ({level}: {self._interval()}); {chance}"
+        interval, chance = self._interval_and_chance()
+        within = f" ({100 * self.level:.4g}%: {interval})" if interval else ""
+        return f"{self.headline()}{within}" + (f"; {chance}" if chance else ".")
 
     def headline(self) -> str:
         """Return the forecast without its interval and without a full stop."""
@@ -218,22 +211,27 @@ class Forecast:
 
     def details(self) -> str:
         """Return what follows the headline: the interval, and the chance; may be empty."""
-        needed = self.labels_needed
-        if self.answered_by == ("zero-shot",):
-            return ""
-        if self._first_met() is not None:
-            return f"{self._chance()}." if needed.point is None else ""
-        level = f"{100 * self.level:.4g}% interval"
-        if needed.point is not None:
-            return f"{level}: {self._interval()} labels. {self._chance()}."
-        least = "" if needed.low is None else f"{level}: at least {rounded(needed.low)} labels. "
-        return f"{least}{self._chance()}.{self._given_reached()}"
+        interval, chance = self._interval_and_chance()
+        within = f"{100 * self.level:.4g}% interval: {interval} labels. " if interval else ""
+        return within + chance
 
-    def _given_reached(self) -> str:
-        reached, low = self.labels_needed.if_reached, self.labels_needed.low
-        if reached is None or (low is not None and reached < low):
-            return ""  # hardly a curve reaches it, and those that do are early
-        return f" If it is reached, the best guess is about {counted(reached)}."
+    def _interval_and_chance(self) -> tuple[str, str]:
+        """Return both in words, each empty where it is not stated."""
+        needed = self.labels_needed
+        met = self.answered_by == ("zero-shot",) or self._first_met() is not None
+        if met and needed.point is not None:
+            return "", ""
+        chance = f"{self._chance()}."
+        if met:
+            return "", chance
+        low, reached = needed.low, needed.if_reached
+        if needed.point is not None:
+            high = f"more than {self.horizon:,}" if needed.high is None else rounded(needed.high)
+            return f"{'0' if low is None else rounded(low)} to {high}", chance
+        # Where the best guess is below the interval, only a few early curves reach the target.
+        if reached is not None and (low is None or reached >= low):
+            chance += f" If it is reached, the best guess is about {counted(reached)}."
+        return "" if low is None else f"at least {rounded(low)}", chance
 
     def _chance(self) -> str:
         needed, horizon = self.labels_needed, f"{self.horizon:,}"
@@ -265,12 +263,6 @@ class Forecast:
         if self.lower_is_better:
             return score <= self.target.score + 1e-9
         return score >= self.target.score - 1e-9
-
-    def _interval(self) -> str:
-        needed = self.labels_needed
-        low = "0" if needed.low is None else rounded(needed.low)
-        high = f"more than {self.horizon:,}" if needed.high is None else rounded(needed.high)
-        return f"{low} to {high}"
 
     def advice(self) -> str:
         """Return what to do next as plain sentences; empty where zero-shot is enough."""

@@ -16,7 +16,6 @@ from labelcast.report.frame import PALETTE, LabelsAxis
 
 if TYPE_CHECKING:
     from labelcast.sweeps.compare import Comparison, Outcome
-    from labelcast.sweeps.pairs import Saving
 
 FORMATS = ("svg", "png", "html")
 COLOURS = ["#1a5fa8", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#4b5563"]
@@ -93,13 +92,10 @@ def line_style(number: int) -> tuple[str, list[int]]:
 
 def _in_legend(one: Outcome, found: Comparison) -> str:
     """A candidate's name, and what it saves."""
-    saved = [saving for saving in found.savings if saving.name == one.name]
-    return f"{one.name} (saved: {saved_in_words(saved[0])})" if saved else one.name
-
-
-def saved_in_words(saving: Saving) -> str:
-    """The labels saved, with their interval."""
-    return f"{saving.saved:,}, {saving.low:,} to {saving.high:,}"
+    for saving in found.savings:
+        if saving.name == one.name:
+            return f"{one.name} (saved: {saving.saved:,}, {saving.low:,} to {saving.high:,})"
+    return one.name
 
 
 def save_comparison(found: Comparison, path: Path) -> None:

@@ -14,18 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelcast.forecast.answer import Forecast
     from labelcast.forecast.calibration import Calibration
-    from labelcast.forecast.efficiency import (
-        GRID,
-        LARGEST_BUDGET,
-        AucEstimate,
-        EfficiencyCurve,
-        log_position,
-    )
+    from labelcast.forecast.efficiency import AucEstimate, EfficiencyCurve, log_position
     from labelcast.forecast.forecasting import forecast
 
 __all__ = [
-    "GRID",
-    "LARGEST_BUDGET",
     "AucEstimate",
     "Calibration",
     "EfficiencyCurve",

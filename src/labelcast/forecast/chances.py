@@ -3,8 +3,8 @@
 A better score must never raise the labels needed. Draws with heavy-tailed noise do not keep that
 order everywhere: a score far from the trend looks like a failed run and is ignored, and sums over
 draws have small ripples. So the chance is also computed for other scores at the last budget, and
-made to rise with the score by isotonic regression. Each score counts as much as it was to be
-expected before it was observed, so that unlikely ones hardly move the others.
+made to rise with the score by isotonic regression. Each score counts as much as it was expected
+before it was observed, so that unlikely ones hardly move the others.
 """
 
 import math
@@ -149,10 +149,10 @@ def _isotonic_at(place: int, values: Array, weights: Array) -> Array:
 
 
 def _expected_means(members: Sequence[NoisyScore], curve: Array, before: Array) -> Array:
-    """Return rising mean scores at the last budget, denser where they were to be expected, [J].
+    """Return rising mean scores at the last budget, denser where they were expected, [J].
 
     They do not depend on the observed mean: they are at multiples of a step in logits, and draws
-    that it has ruled out move no end.
+    that it has ruled out do not move the ends.
 
     Args:
         members: the scores at the last budget.

@@ -58,7 +58,7 @@ def area(x: Array, gains: Array) -> float:
 
 
 def power_law_exponent(auc: float) -> float:
-    """Return p = (1 - AUC) / AUC of the paper's one-shot curve, gain = x^p over the axis.
+    """Return the exponent p of the paper's one-shot curve, gain = x^p over the axis.
 
     Args:
         auc: strictly between 0 and 1.
@@ -78,8 +78,7 @@ def power_law_labels(fraction: float, auc: float) -> float:
         fraction: above 0, at most 1.
         auc: strictly between 0 and 1.
 
-    Source: Je and Raffel (2025), inverse of the fitted curve:
-        2 ** (log2(5000) * fraction ** (auc / (1 - auc))).
+    Source: Je and Raffel (2025), inverse of the fitted curve.
 
     >>> round(power_law_labels(0.9, 0.54 * 0.65 + 0.31))
     1028

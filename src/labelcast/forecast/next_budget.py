@@ -84,7 +84,7 @@ def choose(
 
     Returns:
         The labels to own next, above `owned`, or None where more labels are not worth it: the
-        target is met for all that is known, or its chance is too small.
+        target is certainly met, or its chance is too small.
 
     >>> choose([200.0, 400.0], [1.0, 1.0], owned=0)
     200

@@ -44,7 +44,7 @@ _FALLS = 3.0
 def seed_variance(scores: npt.ArrayLike, n: float, tau: npt.ArrayLike) -> Array:
     """Return the variance that the training seed gives a score, of the same shape.
 
-    tau^2 (n / 100)^-1/2 4 s (1 - s): tau is the sd at 100 labels and a score of one half.
+    `tau` is the sd at 100 labels and a score of one half.
     """
     shrinking = math.sqrt(max(n, NOISE_FLOOR) / 100)
     values, sd = np.asarray(scores, dtype=np.float64), np.asarray(tau, dtype=np.float64)

@@ -192,8 +192,8 @@ def condition(
     """Weigh draws of a family by the known ends alone, and by observed scores too.
 
     Where few draws explain what is known, they are replaced in steps: it counts with a rising
-    power, draws are resampled and moved, and mean and covariance stay (Liu and West 2001). It is
-    deterministic, for the moves come from a lattice.
+    power, draws are resampled and moved, and mean and covariance stay (Liu and West 2001). The
+    moves come from a lattice, so the result is the same every time.
 
     Args:
         family: the family of curves.

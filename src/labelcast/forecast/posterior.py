@@ -79,7 +79,7 @@ class Tilt:
 
         An exponential tilt in the normal score of a draw's rank by its gain, by as many standard
         deviations as the mean is to move. Where the gain is normal the mean moves 6 to 16% too far,
-        for the normal score is approximate; where it is not, the tilt stays tame.
+        because the normal score is approximate; where it is not, the tilt stays small.
         """
         total = weights.sum(axis=0)
         mean = self.gained @ weights / total

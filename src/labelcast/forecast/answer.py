@@ -7,7 +7,6 @@ from html import escape
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from labelcast.forecast.efficiency import LARGEST_BUDGET
 from labelcast.forecast.wording import chance_in_words, counted, rounded, shown
 
 FIRST_RUN = (
@@ -44,10 +43,10 @@ class LabelsNeeded(NamedTuple):
     high: int | None
     reachable: float
     if_reached: int | None
-    if_reached_low: int | None = None
-    if_reached_high: int | None = None
-    point: int | None = None
-    point_chance: float | None = None
+    if_reached_low: int | None
+    if_reached_high: int | None
+    point: int | None
+    point_chance: float | None
 
 
 class CurveBand(NamedTuple):
@@ -175,10 +174,10 @@ class Forecast:
     shares: Shares
     zero_shot: End | None
     ceiling: End | None
-    observations: tuple[ScoreObservation, ...] = ()
-    horizon: int = LARGEST_BUDGET
-    lower_is_better: bool = False
-    plan: NextStepCost | None = None
+    observations: tuple[ScoreObservation, ...]
+    horizon: int
+    lower_is_better: bool
+    plan: NextStepCost | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the forecast as JSON-ready fields: dicts, lists, numbers, strings and None."""

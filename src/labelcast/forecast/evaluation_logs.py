@@ -28,8 +28,8 @@ class LoggedScore(NamedTuple):
 
     name: str
     score: float
-    standard_error: float | None = None
-    size: int | None = None
+    standard_error: float | None
+    size: int | None
     falls: bool | None = None
 
 

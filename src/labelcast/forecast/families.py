@@ -235,8 +235,8 @@ class GainFamily:
     """
 
     prior: Prior
-    known_zero_shot: float | None = None
-    known_ceiling: float | None = None
+    known_zero_shot: float | None
+    known_ceiling: float | None
 
     def curves(self, parameters: Array) -> Array:
         """Return the scores at `NODES`, [B, G]."""

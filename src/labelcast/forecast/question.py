@@ -43,9 +43,9 @@ class Costs:
     None where not given.
     """
 
-    label: float | None = None
-    run: float | None = None
-    value: float | None = None
+    label: float | None
+    run: float | None
+    value: float | None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class PoolConfidence:
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     picked: tuple[int, ...]
-    allowed: float | None = None
+    allowed: float | None
 
 
 def read_confidence(run: Run) -> PoolConfidence | None:

@@ -66,7 +66,7 @@ class Frame(NamedTuple):
     step: float
     width: int
     labels: LabelsAxis
-    colours: Palette = PALETTE
+    colours: Palette
 
     @classmethod
     def of(cls, answer: Forecast, width: int, colours: Palette = PALETTE) -> Frame:

@@ -158,17 +158,17 @@ def _csv_rows(name: str, text: str, table: Table) -> Iterator[Row]:
                 header = _columns(where, values)
                 if table.which is None:  # else only rows tell which column and values it names
                     table.names(where, dict.fromkeys(header))
-            elif len(values) != len(header):
+                continue
+            if len(values) != len(header):
                 raise InputError(
                     f"{where}: {len(values)} values where the header has {len(header)}."
                 )
-            else:
-                points = values if mark == "," else [_with_point(value) for value in values]
-                if points != values and (found := next(filter(THOUSANDS.fullmatch, values), None)):
-                    raise InputError(
-                        f"{where}: {found!r} beside decimal commas; write it without a point."
-                    )
-                yield where, dict(zip(header, points, strict=True))
+            points = values if mark == "," else [_with_point(value) for value in values]
+            if points != values and (found := next(filter(THOUSANDS.fullmatch, values), None)):
+                raise InputError(
+                    f"{where}: {found!r} beside decimal commas; write it without a point."
+                )
+            yield where, dict(zip(header, points, strict=True))
     except csv.Error as error:
         raise InputError(f"{name} line {rows.line_num}: not valid CSV: {error}.") from None
 

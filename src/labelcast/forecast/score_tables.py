@@ -69,7 +69,6 @@ class Table(NamedTuple):
         """Return the scores of the rows that are meant, all of which must lie on one curve."""
         found: list[GivenScore] = []
         meant: list[Mapping[str, Any]] = []
-        kinds = {name: Counter[str]() for name in (*_ONE_OF, *_REPEATED)}
         lines: dict[str, str] = {}
         contents: list[tuple[Path, Counter[str]]] = []
         column = ""
@@ -83,13 +82,12 @@ class Table(NamedTuple):
                 found.append(self._entry(where, row, names))
                 meant.append(row)
                 name = names["score"]
-                if name != (column := column or name):
+                column = column or name
+                if name != column:
                     raise InputError(
                         f"{where}: a score in {name!r}, the first one in {column!r}; keep one "
                         "metric, under one name."
                     )
-                for kind, values in kinds.items():
-                    values.update([str(row[kind])] if row.get(kind) not in (None, "") else [])
                 text = repr(sorted(row.items()))
                 content[text] += 1
                 if row.get("seed") not in (None, ""):  # without one, two runs may have one score
@@ -104,7 +102,8 @@ class Table(NamedTuple):
             contents.append((path, content))
         _check_files(contents)
         _check_epochs(found, meant)
-        for kind, values in kinds.items():
+        for kind in (*_ONE_OF, *_REPEATED):
+            values = Counter(str(row[kind]) for row in meant if row.get(kind) not in (None, ""))
             repeated = kind in _ONE_OF or max(values.values(), default=0) > 1
             if len(values) > 1 and repeated:
                 choice = f"choose one, as with {self._with(next(iter(values)))}"

@@ -323,10 +323,9 @@ class Forecast:
 
         Example: "61% scores, 22% CoS-Low, 17% prior".
         """
-        named = {"coslow": "CoS-Low", "scores": "scores", "prior": "prior"}
-        parts = {named[key]: share for key, share in self.shares._asdict().items() if share > 0}
-        ranked = sorted(parts.items(), key=lambda part: -part[1])
-        return ", ".join(f"{share:.0%} {name}" for name, share in ranked)
+        named = zip(self.shares, ("CoS-Low", "scores", "prior"), strict=True)
+        ranked = sorted(named, key=lambda part: -part[0])
+        return ", ".join(f"{share:.0%} {name}" for share, name in ranked if share > 0)
 
     def _repr_html_(self) -> str:
         """Return sentence, advice, warnings and curve for a notebook: HTML without script."""

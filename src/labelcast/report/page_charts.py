@@ -77,8 +77,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 def _histogram(pool: PoolConfidence, width: int) -> alt.LayerChart:
     bins = zip(pool.edges, pool.edges[1:], pool.counts, pool.picked, strict=False)
-    keys = ("x", "end", "y", "picked")
-    base = data(dict(zip(keys, row, strict=True)) | {"zero": 0} for row in bins)
+    base = data({"x": a, "end": b, "y": n, "picked": k, "zero": 0} for a, b, n, k in bins)
     first, top = pool.edges[0], max(pool.counts) * 1.18
     x_axis = alt.Axis(title="confidence", format=".2~f", grid=False, tickCount=6)
     y_axis = alt.Axis(title=None, tickCount=4, tickMinStep=1, domain=False, ticks=False)

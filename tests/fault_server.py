@@ -124,9 +124,9 @@ def _child(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     if request.get("eager"):
         # Checkpoints after every measurement, which otherwise take minutes to come.
-        from labelcast.training.finetune import CausalBackend
+        from labelcast.training import checkpoints
 
-        CausalBackend.checkpoint_seconds = 0.0
+        checkpoints.CHECKPOINT_SECONDS = 0.0
     if request.get("fault"):
         Faults(**request["fault"]).install()
     sys.argv = ["labelcast", *request["argv"]]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from small_training import QUICK, load, made_examples, records
 
+from labelcast.training import checkpoints
 from labelcast.training.backend import Fit, Placement
 from labelcast.training.finetune import CausalBackend
 from labelcast.training.splits import Budget
@@ -27,7 +28,7 @@ def main(model: str, folder: str, steps: int, last: int) -> None:
             assert avx512_bf16.found()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    CausalBackend.checkpoint_seconds = 0.0
+    checkpoints.CHECKPOINT_SECONDS = 0.0
     CausalBackend().fit(
         lm,
         Fit(

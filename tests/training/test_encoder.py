@@ -21,6 +21,7 @@ from labelcast.models.encoder import Encoder, head_probabilities
 from labelcast.models.loading import load_encoder, load_model
 from labelcast.models.vectors import VectorStore
 from labelcast.tasks.prompts import Example
+from labelcast.training import checkpoints
 from labelcast.training.backend import TRAINED, Fit, Placement, backend_of, recipe_for
 from labelcast.training.encoder import HEAD, EncoderBackend, within
 from labelcast.training.evaluate import Scoring
@@ -108,7 +109,9 @@ def test_step_0_is_zero_shot(tmp_path: Path) -> None:
     assert dict(log.losses)[0] == pytest.approx(loss, rel=1e-4)
 
 
-def test_a_killed_training_resumes(lm: Encoder, tmp_path: Path) -> None:
+def test_a_killed_training_resumes(
+    lm: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the last checkpoint, with the result of a training that was not interrupted."""
     labels, _ = parts(120)
     short = QUICK.model_copy(update={"max_steps": 12})
@@ -122,7 +125,7 @@ def test_a_killed_training_resumes(lm: Encoder, tmp_path: Path) -> None:
             raise Stopped
 
     backend = EncoderBackend()
-    backend.checkpoint_seconds = 0.0
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     fit = Fit(labels, short, 2, CPU, tmp_path / "work")
     with pytest.raises(Stopped):
         backend.fit(fresh(lm), replace(fit, progress=stop))

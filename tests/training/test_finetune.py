@@ -28,6 +28,7 @@ from labelcast.models import choices
 from labelcast.models.confidence import score_confidence
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
+from labelcast.training import checkpoints
 from labelcast.training.backend import TRAINED, FineTuned, Fit, Placement, TrainingLog
 from labelcast.training.checkpoints import last_checkpoint
 from labelcast.training.evaluate import Scoring, evaluate
@@ -81,7 +82,7 @@ def tune(
 @pytest.fixture
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every measurement."""
-    monkeypatch.setattr(CausalBackend, "checkpoint_seconds", 0.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
 
 
 def weights(tuned: FineTuned) -> dict[str, torch.Tensor]:

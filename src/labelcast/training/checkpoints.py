@@ -31,6 +31,8 @@ with light_import():  # the trainer's modules import peft, and peft imports bits
 _MANIFEST = "labelcast.json"
 _IDENTITY = "training.json"
 _SHARE_OF_DEVICE = 0.1
+CHECKPOINT_SECONDS = 300.0
+"""The least time between two checkpoints."""
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -77,15 +79,8 @@ class Keeper(TrainerCallback):
         running: whether a step has started, so the checkpoint to resume from has been read.
     """
 
-    def __init__(
-        self,
-        folder: Path | None,
-        patience: int,
-        every_seconds: float,
-        progress: OnStep,
-        resume: Path | None,
-    ):
-        self.folder, self.patience, self.every_seconds = folder, patience, every_seconds
+    def __init__(self, folder: Path | None, patience: int, progress: OnStep, resume: Path | None):
+        self.folder, self.patience = folder, patience
         self.progress, self.resume = progress, resume
         self.log = TrainingLog()
         self.running = False
@@ -147,7 +142,7 @@ class Keeper(TrainerCallback):
     def _due(self, args: Any) -> bool:
         if self.folder is None:
             return False
-        due = [time.monotonic() - self.saved >= self.every_seconds]
+        due = [time.monotonic() - self.saved >= CHECKPOINT_SECONDS]
         if args.world_size > 1:
             # Clocks differ, and a checkpoint needs all processes.
             torch.distributed.broadcast_object_list(due, src=0)

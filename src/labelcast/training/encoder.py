@@ -37,13 +37,7 @@ HEAD = "classifier.safetensors"
 
 
 class EncoderBackend:
-    """Encoders with a linear head; see `training.backend.Backend`.
-
-    Attributes:
-        checkpoint_seconds: least time between two checkpoints.
-    """
-
-    checkpoint_seconds = 300.0
+    """Encoders with a linear head; see `training.backend.Backend`."""
 
     def load(
         self, model: str, recipe: Recipe, placement: Placement, *, train: bool = True
@@ -91,7 +85,7 @@ class EncoderBackend:
                 compute_loss_func=answer_loss,
             )
 
-        trained, log = run_trainer(make, fit, identity_of(lm, fit), self.checkpoint_seconds)
+        trained, log = run_trainer(make, fit, identity_of(lm, fit))
         trained.eval().requires_grad_(False)
         return FineTuned(replace(lm, model=trained.body, head=trained.head), log)
 

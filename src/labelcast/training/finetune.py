@@ -63,12 +63,10 @@ class CausalBackend:
     """Causal language models; see `training.backend.Backend`.
 
     Attributes:
-        checkpoint_seconds: least time between two checkpoints.
         encode: the checked sequences of the labels, to train on and for the validation loss.
         trainer: what trains on these.
     """
 
-    checkpoint_seconds = 300.0
     encode = staticmethod(encode_labels)
     trainer = staticmethod(make_trainer)
 
@@ -137,10 +135,7 @@ class CausalBackend:
             recipe = fitting(lm, [row for part in parts for row in part.all], recipe, 1, bf16=bf16)
         fit = replace(fit, recipe=recipe)
         model, log = run_trainer(
-            lambda path: self.trainer(lm, parts, fit, path),
-            fit,
-            identity_of(lm, fit),
-            self.checkpoint_seconds,
+            lambda path: self.trainer(lm, parts, fit, path), fit, identity_of(lm, fit)
         )
         log.dropped = sum(part.dropped for part in parts)
         return FineTuned(replace(lm, model=unpatched(model)), log)
@@ -203,16 +198,13 @@ def save_files(folder: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def run_trainer(
-    make: Callable[[Path], Any], fit: Fit, identity: str, checkpoint_seconds: float
-) -> tuple[Any, TrainingLog]:
+def run_trainer(make: Callable[[Path], Any], fit: Fit, identity: str) -> tuple[Any, TrainingLog]:
     """Train with early stopping, and resume from the last checkpoint in the folder.
 
     Args:
         make: makes the trainer, which works in the given folder.
         fit: what is trained.
         identity: a checkpoint of another training is deleted.
-        checkpoint_seconds: least time between two checkpoints.
 
     Returns:
         The trained model with the weights of the best step, and the log.
@@ -221,7 +213,7 @@ def run_trainer(
         path = fit.folder or Path(temporary)
         prepare_folder(path, identity)
         last = last_checkpoint(path)
-        keeper = Keeper(fit.folder, fit.recipe.patience, checkpoint_seconds, fit.progress, last)
+        keeper = Keeper(fit.folder, fit.recipe.patience, fit.progress, last)
         device = choose_device(fit.placement.device).value
         with quiet(), random_state_kept():
             reset_peak(device)

@@ -209,13 +209,6 @@ def test_the_interval_hardly_depends_on_the_order_of_examples() -> None:
     assert np.allclose(first, second, atol=0.1 * (first[1] - first[0]))
 
 
-def test_a_higher_level_gives_a_wider_interval() -> None:
-    """The 99% interval contains the 50% interval."""
-    matrix = correlated(32)
-    wide, narrow = bootstrap_median(matrix, level=0.99), bootstrap_median(matrix, level=0.5)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
 def test_the_interval_covers_the_truth_at_about_its_level() -> None:
     """Of 40 draws of 24 examples, at least 80% of the 90% intervals contain the true median."""
     truth = median_cosine(correlated(1500, seed=99))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labelcast.models.gradients import Method
     from labelcast.models.protocols import Differentiable, Progress
 
-_RESAMPLES = 2000
+_RESAMPLES, _LEVEL = 2000, 0.9
 
 
 @dataclass(frozen=True)
@@ -195,10 +195,8 @@ def median_cosine(cosines: NDArray[np.float64]) -> float:
     return float(np.median(cosines[np.triu_indices(len(cosines), 1)]))
 
 
-def bootstrap_median(
-    cosines: NDArray[np.float64], *, level: float = 0.9, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of the median over pairs of [N,N] cosines, by resampling examples.
+def bootstrap_median(cosines: NDArray[np.float64]) -> tuple[float, float]:
+    """90% interval of the median over pairs of [N,N] cosines, by resampling examples.
 
     Pairs of an example with itself are left out. With fewer than four examples the interval is -1
     to 1.
@@ -206,7 +204,7 @@ def bootstrap_median(
     n = len(cosines)
     if n < 4:
         return -1.0, 1.0
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     first, second = np.triu_indices(n, 1)
     medians: list[float] = []
     while len(medians) < _RESAMPLES:
@@ -215,7 +213,7 @@ def bootstrap_median(
         distinct = a != b
         if distinct.any():
             medians.append(float(np.median(cosines[a[distinct], b[distinct]])))
-    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(medians, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 
 

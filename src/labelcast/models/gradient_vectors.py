@@ -19,7 +19,7 @@ from labelcast.errors import RunError
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoder import Classifier, padded
 from labelcast.models.encoding import Encoded, by_length
-from labelcast.models.layers import Contraction, Layer, hooked
+from labelcast.models.layers import Contraction, ExampleSums, Layer, hooked
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import count_costs, gpu_rooms, plan_batches
 from labelcast.models.protocols import Progress, TorchModel
@@ -144,31 +144,23 @@ class _Projected(Contraction):
         for name, layer in layers.items():
             self.starts[name] = total
             total += layer.out_features * layer.in_features
-        self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        self.sums = ExampleSums(layers)
         self.values = torch.zeros(count, how.size or total)
         self.squares = torch.zeros(count, dtype=torch.float64)
 
     def begin(self, rows: Sequence[int]) -> None:
-        for sums in self.pending.values():
-            for row in rows:
-                sums.pop(row, None)
+        self.sums.forget(rows)
         self.values[rows], self.squares[rows] = 0, 0
 
     def keep(self, name: str, h: Tensor) -> Tensor:
         return h
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        sums = self.pending[name]
         g = torch.bmm(d.detach().float().transpose(1, 2), kept.float())
-        for row, one in zip(rows, g, strict=True):
-            sums[row] = sums[row] + one if row in sums else one
+        self.sums.add(name, rows, g)
 
     def finish(self, rows: Sequence[int]) -> None:
-        for name, sums in self.pending.items():
-            seen = [row for row in rows if row in sums]
-            if not seen:
-                continue
-            g = torch.stack([sums.pop(row) for row in seen])
+        for name, seen, g in self.sums.take(rows):
             if self.direction is not None:
                 g = self.direction(name, g)
             flat = g.flatten(1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoding import Encoded
-from labelcast.models.layers import Contraction, Layer, linear_layers
+from labelcast.models.layers import Contraction, ExampleSums, Layer, linear_layers
 from labelcast.models.memory import Halving, check_room, free_memory, unless_full
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import (
@@ -213,30 +213,21 @@ class _Stored(_Sketch):
         super().__init__(layers, count, rank, seeds)
         self.stored: dict[str, Tensor] = {}
         self.scales = {name: torch.zeros(count) for name in layers}
-        self.pending: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+        self.sums = ExampleSums(layers)
         for name, layer in layers.items():
             size = layer.out_features * self.part_rank
             # On the CPU, which has more memory; it is used once per batch.
             self.stored[name] = torch.zeros(self.groups, count, size, dtype=torch.float16)
 
     def contract(self, name: str, rows: Sequence[int], d: Tensor, kept: Tensor) -> None:
-        sums = self.pending[name]
-        g = torch.bmm(d.transpose(1, 2), kept)  # [N,O,S] @ [N,S,KR] -> [N,O,KR]
-        for row, one in zip(rows, g, strict=True):
-            sums[row] = sums[row].add_(one) if row in sums else one
+        # [N,O,S] @ [N,S,KR] -> [N,O,KR]
+        self.sums.add(name, rows, torch.bmm(d.transpose(1, 2), kept))
 
     def begin(self, rows: Sequence[int]) -> None:
-        for sums in self.pending.values():
-            for row in rows:
-                sums.pop(row, None)
+        self.sums.forget(rows)
 
     def finish(self, rows: Sequence[int]) -> None:
-        for name, sums in self.pending.items():
-            # An expert that saw none of an example's tokens has no gradient for it.
-            seen = [row for row in rows if row in sums]
-            if not seen:
-                continue
-            g = torch.stack([sums.pop(row) for row in seen])
+        for name, seen, g in self.sums.take(rows):
             # A power of two, so that scaling itself rounds nothing.
             scale = g.abs().amax(dim=(1, 2)).float().log2().ceil().exp2()
             # In float32, which holds the scale of every float16 gradient.
@@ -276,17 +267,13 @@ def exact_gram(
     for number, group in enumerate(passes, 1):
         chosen = {name: layers[name] for name in group}
         factors = _Factors(chosen, count)
-        done = progress if number == len(passes) else _unreported
+        done = progress if number == len(passes) else lambda done: None
         size = run_batches(lm, pairs, chosen, factors, plan=plan, halving=halving, progress=done)
         held = max(held, factors.held_bytes())
         for name in group:
             found[name] = _exact_layer(*factors.take(name))
     by_layer = torch.stack([found[name] for name in layers])[:, None]  # [L,1,N,N]
     return Gram(by_layer.sum(0)[None], held, tuple(layers), by_layer, size)
-
-
-def _unreported(done: int) -> None:
-    """Progress of a pass that is not the last: its examples run again."""
 
 
 class _Factors(Contraction):

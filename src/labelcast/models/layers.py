@@ -61,6 +61,34 @@ class Contraction(Protocol):
         return
 
 
+class ExampleSums:
+    """Adds up the parts of each example's gradient, layer by layer, until its batch is complete."""
+
+    def __init__(self, layers: Mapping[str, Layer]):
+        self._sums: dict[str, dict[int, Tensor]] = {name: {} for name in layers}
+
+    def forget(self, rows: Sequence[int]) -> None:
+        """Drop what an interrupted pass of these examples has left."""
+        for sums in self._sums.values():
+            for row in rows:
+                sums.pop(row, None)
+
+    def add(self, name: str, rows: Sequence[int], g: Tensor) -> None:
+        """Add a layer's gradients [N,O,F] to examples `rows`."""
+        sums = self._sums[name]
+        for row, one in zip(rows, g, strict=True):
+            sums[row] = sums[row].add_(one) if row in sums else one
+
+    def take(self, rows: Sequence[int]) -> Iterator[tuple[str, list[int], Tensor]]:
+        """For each layer those of `rows` that have a gradient, and these gradients [n,O,F].
+
+        An expert that saw none of an example's tokens has no gradient for it.
+        """
+        for name, sums in self._sums.items():
+            if seen := [row for row in rows if row in sums]:
+                yield name, seen, torch.stack([sums.pop(row) for row in seen])
+
+
 def linear_layers(lm: TorchModel) -> dict[str, Layer]:
     """The layers that LoRA adapters would sit on, by name; routers get none.
 

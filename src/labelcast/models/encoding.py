@@ -51,10 +51,7 @@ def encode_pair(tokenizer: Any, prompt: str, answer: str) -> Encoded:
 
 
 def encoded(
-    lm: Reader,
-    examples: Sequence[Example],
-    between: Sequence[int] = (),
-    end: Sequence[int] = (),
+    lm: Reader, examples: Sequence[Example], between: Sequence[int] = (), end: Sequence[int] = ()
 ) -> list[Encoded]:
     """The tokens of labelled examples; some may go between prompt and answer, and to the end.
 

@@ -22,14 +22,7 @@ from labelcast.models.encoding import Encoded
 from labelcast.models.layers import Contraction, ExampleSums, Layer, linear_layers
 from labelcast.models.memory import Halving, check_room, free_memory, unless_full
 from labelcast.models.passes import run_batches
-from labelcast.models.plan import (
-    Plan,
-    count_costs,
-    gpu_rooms,
-    one_room,
-    plan_at_once,
-    plan_batches,
-)
+from labelcast.models.plan import Plan, count_costs, gpu_rooms, one_room, plan_at_once, plan_batches
 from labelcast.models.protocols import Progress, TorchModel
 
 Method = Literal["sketch", "exact"]

@@ -58,7 +58,12 @@ def answer_log_likelihoods(
             raise InputError(
                 f"text {number}: its prompt or its answer is empty, so it has no likelihood."
             )
-    _check_lengths(lm, [pair.tokens for pair in pairs])
+    for number, pair in enumerate(pairs, 1):
+        if len(pair.tokens) > lm.context:
+            raise InputError(
+                f"text {number}: {len(pair.tokens):,} tokens long, but {lm.name} reads "
+                f"{lm.context:,} at most."
+            )
     found = np.zeros(len(pairs))
     for batch, losses, _ in _losses(lm, pairs, batch_size):
         found[batch] = -losses.sum(dim=1).double().cpu().numpy()
@@ -68,11 +73,7 @@ def answer_log_likelihoods(
 
 @torch.inference_mode()
 def token_losses(
-    lm: TorchModel,
-    pairs: Sequence[Encoded],
-    *,
-    batch_size: int | None = None,
-    progress: Progress = lambda done: None,
+    lm: TorchModel, pairs: Sequence[Encoded], *, batch_size: int | None, progress: Progress
 ) -> list[NDArray[np.float64]]:
     """The negative log probability of each token of each answer, in order.
 
@@ -185,15 +186,6 @@ def embed(
         found[batch] = means
         progress(len(batch))
     return found
-
-
-def _check_lengths(lm: TorchModel, sequences: Sequence[Sequence[int]]) -> None:
-    for number, sequence in enumerate(sequences, 1):
-        if len(sequence) > lm.context:
-            raise InputError(
-                f"text {number}: {len(sequence):,} tokens long, but {lm.name} reads "
-                f"{lm.context:,} at most."
-            )
 
 
 def _batches(

@@ -8,7 +8,7 @@ No remote code is run and no pickle is read: weights are safetensors or GGUF.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,8 +68,7 @@ def load_model(
         >>> lm.device.value, lm.context
         ('cpu', 8192)
     """
-    folder = weights_folder(spec)
-    config = _config(spec, folder)
+    folder, config = _locate(spec)
     if is_encoder(config):
         raise not_causal(spec)
     return _load_causal(spec, folder, config, device, dtype)
@@ -101,8 +100,7 @@ def load_encoder(
         >>> [found.answer for found in lm.predictor(1)(["an apple pie"], 1)]
         ['food']
     """
-    folder = weights_folder(spec)
-    config = _config(spec, folder)
+    folder, config = _locate(spec)
     if not is_encoder(config):
         raise InputError(f"model {spec}: a language model, and not an encoder.")
     return _load_encoder(spec, folder, config, device, dtype)
@@ -111,8 +109,7 @@ def load_encoder(
 @embedded.uncollected()
 def load_any(spec: str, *, device: str = "auto", dtype: str = "auto") -> AnyModel:
     """`load_model` or `load_encoder`, as the model's config says."""
-    folder = weights_folder(spec)
-    config = _config(spec, folder)
+    folder, config = _locate(spec)
     load = _load_encoder if is_encoder(config) else _load_causal
     return load(spec, folder, config, device, dtype)
 
@@ -218,8 +215,7 @@ def load_unweighted(spec: str, device: Choice[str], dtype: str = "auto") -> AnyM
     """A model that other processes run on `device`; its `model` is an `Unweighted`."""
     from transformers import GenerationConfig
 
-    folder = weights_folder(spec)
-    config = _config(spec, folder)
+    folder, config = _locate(spec)
     tokenizer = _tokenizer(spec, folder, config)
     if is_encoder(config):
         bare, pooling = Unweighted(config, None), read_pooling(spec, folder)
@@ -270,28 +266,24 @@ def weights_folder(spec: str) -> str:
 
 def read_config(spec: str) -> Any:
     """The config of a model, as `load_model` and `load_encoder` take it; raises as they do."""
-    return _config(spec, weights_folder(spec))
+    return _locate(spec)[1]
 
 
-def _config(spec: str, folder: str) -> Any:
+def _locate(spec: str) -> tuple[str, Any]:
+    """The folder or hub id of a model, and its config, checked."""
     from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
+    folder = weights_folder(spec)
     with _load_faults(spec):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     check_config(spec, config)
-    if not is_encoder(config) and config.model_type not in _causal_types():
+    if not is_encoder(config) and config.model_type not in CAUSAL:
         raise InputError(
             f"model {spec}: its type {config.model_type} is neither a causal language model nor an "
             "encoder that labelcast runs."
         )
-    return config
-
-
-def _causal_types() -> Container[str]:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
-
-    types: Container[str] = CAUSAL
-    return types
+    return folder, config
 
 
 def _tokenizer(spec: str, folder: str, config: Any) -> Any:

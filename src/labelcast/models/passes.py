@@ -165,11 +165,7 @@ def answer_weights(pairs: Sequence[Encoded], tails: Tensor, start: int) -> Tenso
 
 
 def _run(
-    lm: TorchModel,
-    pairs: Sequence[Encoded],
-    shared: Sequence[Tensor],
-    start: int,
-    state: Pass,
+    lm: TorchModel, pairs: Sequence[Encoded], shared: Sequence[Tensor], start: int, state: Pass
 ) -> list[Tensor]:
     """Run forward and backward on the sum over examples of each one's mean answer loss.
 

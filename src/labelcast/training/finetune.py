@@ -16,13 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelcast.errors import (
-    LabelcastWarning,
-    NoMemoryError,
-    RunError,
-    brief,
-    is_out_of_memory,
-)
+from labelcast.errors import LabelcastWarning, NoMemoryError, RunError, brief, is_out_of_memory
 from labelcast.files.atomic import make_folder
 from labelcast.files.json_files import disk_faults
 from labelcast.models.choices import SPREAD, Choice, choose_device, computes_bf16
@@ -39,22 +33,11 @@ from labelcast.training.backend import (
 )
 from labelcast.training.checkpoints import Keeper, identity_of, last_checkpoint, prepare_folder
 from labelcast.training.evaluate import Evaluation, Scoring, evaluate
-from labelcast.training.memory import (
-    check_memory,
-    check_quantised,
-    fitting,
-    is_quantised,
-    outline,
-)
+from labelcast.training.memory import check_memory, check_quantised, fitting, is_quantised, outline
 from labelcast.training.recipe import Recipe
 from labelcast.training.reporting import reported
 from labelcast.training.sequences import encode_labels
-from labelcast.training.trainer import (
-    make_trainer,
-    micro_batch,
-    quiet,
-    unpatched,
-)
+from labelcast.training.trainer import make_trainer, micro_batch, quiet, unpatched
 
 _UNFINISHED = ".unfinished"
 

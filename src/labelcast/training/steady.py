@@ -40,10 +40,7 @@ class SteadyTrainer(Trainer):  # type: ignore[misc]
         self._step, self._batches = -1, list[dict[str, Tensor]]()
 
     def training_step(
-        self,
-        model: Any,
-        inputs: dict[str, Tensor],
-        num_items_in_batch: Tensor | int | None = None,
+        self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Run a micro-batch forward and backward, in smaller parts if memory runs out.
 

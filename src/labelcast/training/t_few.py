@@ -25,11 +25,7 @@ from labelcast.training.recipe import Recipe
 from labelcast.training.sequences import IGNORED, Sequences, check_lengths, collate, encode
 from labelcast.training.splits import Budget
 from labelcast.training.steady import SteadyTrainer
-from labelcast.training.trainer import (
-    answers_only,
-    predicts_answer,
-    training_arguments,
-)
+from labelcast.training.trainer import answers_only, predicts_answer, training_arguments
 
 with light_import():  # the optimizers' modules import peft, and peft imports bitsandbytes
     from transformers.optimization import Adafactor

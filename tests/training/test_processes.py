@@ -35,7 +35,7 @@ def fit(
     lm: LanguageModel, recipe: Recipe, placement: Placement, folder: Path, seen: list[int]
 ) -> tuple[FineTuned, float]:
     """A training on 40 labels, and its score on 50 examples."""
-    examples, backend = made_examples(lm, records(90)), backend_of(recipe)
+    examples, backend = made_examples(lm, records(90)), backend_of(recipe, "smollm2")
     loaded = backend.load(lm.name, recipe, placement)
     # Only the processes load weights.
     assert all(w.is_meta == (placement.processes > 1) for w in loaded.model.parameters())

@@ -103,6 +103,6 @@ def test_it_needs_allowed_answers(lm: LanguageModel) -> None:
     labels = Budget(tuple(found[:16]), tuple(found[16:]))
     with pytest.raises(InputError, match="lists none"):
         TFewBackend().fit(fresh(lm).for_answers(()), Fit(labels, T_FEW, 1, CPU))
-    assert isinstance(backend_of(T_FEW), TFewBackend)
+    assert isinstance(backend_of(T_FEW, "smollm2"), TFewBackend)
     with pytest.raises(InputError, match="trains language models"):
         backend_of(T_FEW, "minilm")

@@ -103,11 +103,11 @@ def confidences(
 
     if max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens}: must be at least 1.")
-    prompts, trie = list(prompts), None
+    prompts, trie, ends = list(prompts), None, end_tokens(lm)
     if allowed and prompts:
         from labelcast.models.constrained import AnswerTrie
 
-        trie = AnswerTrie.of(lm, prompts[0], allowed, end_tokens(lm))
+        trie = AnswerTrie.of(lm, prompts[0], allowed, ends)
         max_new_tokens = trie.steps
     tokens = [encode_prompt(lm.tokenizer, prompt) for prompt in prompts]
     for number, ids in enumerate(tokens, 1):
@@ -116,7 +116,6 @@ def confidences(
     results = [SKIPPED] * len(tokens)
     fitting = [i for i, ids in enumerate(tokens) if len(ids) + max_new_tokens <= lm.context]
     progress(len(tokens) - len(fitting))
-    ends = end_tokens(lm)
     counts = dict.fromkeys({*ends, lm.tokenizer.pad_token_id}, False)
     wanted = [tokens[i] for i in fitting]
     generated = answers.answer(wanted, max_new_tokens, progress, trie)

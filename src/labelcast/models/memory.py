@@ -167,7 +167,7 @@ def reset_peak(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: str = "cpu") -> int:
+def peak_memory(device: str) -> int:
     """The most bytes in use on a device so far; on a CPU, resident in this process."""
     if device.startswith("cuda"):
         import torch

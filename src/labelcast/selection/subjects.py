@@ -24,7 +24,7 @@ from labelcast.models.gradient_vectors import (
 )
 from labelcast.models.layers import Layer, linear_layers
 from labelcast.selection.warm_up import Trainable, WarmUp
-from labelcast.training.sequences import IGNORED, collate, end_of_turn
+from labelcast.training.sequences import collate, end_of_turn, row_of
 from labelcast.training.trainer import answer_loss
 
 if TYPE_CHECKING:
@@ -68,12 +68,8 @@ class _Answers:
         return self.adapters.layers()
 
     def loss(self, rows: Sequence[int]) -> Tensor:
-        pairs = [self.pairs[row] for row in rows]
-        sequences = [
-            {"input_ids": p.tokens, "labels": [IGNORED] * len(p.prompt) + p.tokens[len(p.prompt) :]}
-            for p in pairs
-        ]
-        batch = {name: v.to(self.lm.input_device) for name, v in collate(sequences).items()}
+        batch = collate([row_of(self.pairs[row]) for row in rows])
+        batch = {name: values.to(self.lm.input_device) for name, values in batch.items()}
         labels = batch.pop("labels")
         with self.adapters.attached():
             outputs = self.lm.model(**batch, use_cache=False)

@@ -164,7 +164,7 @@ class Backend(Protocol):
         """Save a model into a folder, each file atomically; other files there are kept."""
 
 
-def backend_of(recipe: Recipe, model: str = "smollm2") -> Backend:
+def backend_of(recipe: Recipe, model: str) -> Backend:
     """The backend of a recipe's method for a model; raises InputError if there is none."""
     module, _, name = check_recipe(recipe, model).partition(":")
     made: Backend = getattr(import_module(module), name)()

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.encoder import padded
-from labelcast.models.encoding import encode_pair
+from labelcast.models.encoding import Encoded, encode_pair
 from labelcast.models.generation import end_tokens
 from labelcast.models.loading import LanguageModel
 from labelcast.tasks.prompts import Example
@@ -80,12 +80,16 @@ def encode(lm: LanguageModel, examples: Sequence[Example], max_length: int) -> S
     rows = []
     for example in examples:
         pair = encode_pair(lm.tokenizer, example.prompt, example.answer or "")
-        tokens = pair.tokens + end
-        prompt = len(pair.tokens) - pair.answer_length
-        if len(tokens) < max_length and len(tokens) <= lm.context:
-            labels = [IGNORED] * prompt + tokens[prompt:]
-            rows.append({"input_ids": tokens, "labels": labels})
+        ended = Encoded(pair.tokens + end, pair.answer_length + len(end))
+        if len(ended.tokens) < max_length and len(ended.tokens) <= lm.context:
+            rows.append(row_of(ended))
     return Sequences(tuple(rows), len(examples) - len(rows))
+
+
+def row_of(pair: Encoded) -> dict[str, list[int]]:
+    """The row of one sequence; see `Sequences.rows`."""
+    start = len(pair.prompt)
+    return {"input_ids": pair.tokens, "labels": [IGNORED] * start + pair.tokens[start:]}
 
 
 def end_of_turn(lm: LanguageModel) -> list[int]:

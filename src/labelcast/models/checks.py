@@ -54,9 +54,8 @@ def _read_files(path: Path) -> list[Path]:
     """The files of weights that transformers reads; a folder may have them in another form too."""
     index = path / "model.safetensors.index.json"
     if index.exists():
-        return [
-            path / name for name in sorted({*map(str, read_json(index)["weight_map"].values())})
-        ]
+        names = set(map(str, read_json(index)["weight_map"].values()))
+        return [path / name for name in sorted(names)]
     whole = path / "model.safetensors"
     return [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
 

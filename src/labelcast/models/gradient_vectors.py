@@ -6,7 +6,6 @@ D numbers of a vector.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from labelcast.errors import RunError
 from labelcast.models.choices import choose_batch
 from labelcast.models.encoder import Classifier, padded
 from labelcast.models.encoding import Encoded, by_length
+from labelcast.models.gradients import generator_of
 from labelcast.models.layers import Contraction, ExampleSums, Layer, hooked
 from labelcast.models.passes import run_batches
 from labelcast.models.plan import count_costs, gpu_rooms, plan_batches
@@ -175,8 +175,7 @@ class _Projected(Contraction):
         """[n,D] from a layer's numbers [n,M]."""
         count = flat.shape[1]
         if name not in self.places:
-            digest = hashlib.blake2b(f"{self.seed} {name} place".encode(), digest_size=4).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(digest))
+            generator = generator_of(f"{self.seed} {name} place")
             signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
             order = torch.randperm(-(-count // size) * size, generator=generator)
             self.places[name] = signs.to(flat), order.to(flat.device)

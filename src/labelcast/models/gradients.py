@@ -79,11 +79,15 @@ def sketch_matrix(name: str, inputs: int, rank: int, seed: int) -> Tensor:
 
     The draw depends only on the layer's name and the seed, not on the order of the layers.
     """
-    # torch's CPU generator uses only the lower 32 bits of a seed.
-    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=4).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest))
-    bound = inputs**-0.5
+    bound, generator = inputs**-0.5, generator_of(f"{seed} {name}")
     return torch.empty(rank, inputs).uniform_(-bound, bound, generator=generator)
+
+
+def generator_of(text: str) -> torch.Generator:
+    """A random generator with a text as its seed."""
+    # torch's CPU generator uses only the lower 32 bits of a seed.
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest))
 
 
 def sketched_gram(

@@ -183,7 +183,7 @@ class _Sketch(Contraction):
 
 
 class _AtOnce(_Sketch):
-    """Contracts to G = d^T (h A^T), [N,O,KR], and adds its inner products at once."""
+    """Adds the inner products of each layer's G at once, and drops G."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
         super().__init__(layers, count, rank, seeds)
@@ -204,7 +204,7 @@ class _AtOnce(_Sketch):
 
 
 class _Stored(_Sketch):
-    """Contracts to G = d^T (h A^T), [N,O,KR], and keeps it in half precision."""
+    """Keeps G in half precision until every batch has run."""
 
     def __init__(self, layers: Mapping[str, Layer], count: int, rank: int, seeds: Sequence[int]):
         super().__init__(layers, count, rank, seeds)

@@ -44,7 +44,7 @@ PREDICTORS = {
 OWN = (
     ("smollm2", "linear", "a linear head on the frozen vectors of smollm2"),
     ("minilm", "linear", "a linear head on the frozen vectors of minilm"),
-    ("smollm2", "lora", "LoRA on smollm2, at the budgets that all tasks have"),
+    ("smollm2", "lora", "LoRA on smollm2"),
 )
 """The own curves whose areas are predicted: model, recipe, words."""
 
@@ -100,29 +100,29 @@ def measured_curves(measured: Path) -> tuple[dict[str, MeasuredCurve], dict[str,
     return found, {task: curve.note for task, curve in curves.items() if task not in found}
 
 
-def aucs_of_rows(rows: Sequence[ScoreRow], *, shared: bool = False) -> dict[str, float]:
+def aucs_of_rows(rows: Sequence[ScoreRow]) -> dict[str, float]:
     """The area of each task's curve in rows of own curves, mean over seeds.
 
     As a share of the way from always giving the most frequent answer to 1, for not all tasks have a
-    known ceiling; the last score is carried on to 5,000 labels.
+    known ceiling; only budgets that all tasks have count, and the last score is carried on to 5,000
+    labels.
 
     Args:
         rows: of one model and recipe.
-        shared: whether only budgets count that all tasks have.
     """
     facts = read_json(FACTS)
     scores: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         if row.budget and row.score is not None:
             scores.setdefault(row.task, {}).setdefault(row.budget, []).append(row.score)
-    common = set[int].intersection(*map(set, scores.values())) if shared and scores else set[int]()
-    if shared and not common:
+    common = set[int].intersection(*map(set, scores.values())) if scores else set[int]()
+    if not common:
         return {}
     found = {}
     for task, by_budget in scores.items():
         means = {0: facts[task]["most frequent answer"]}
         for budget, values in by_budget.items():
-            if budget in common or not shared:
+            if budget in common:
                 means[budget] = float(np.mean(values))
         found[task] = EfficiencyCurve.from_scores(means, ceiling=1.0).auc
     return found
@@ -269,7 +269,7 @@ def main() -> None:
     if len(tasks) > 2:
         show_correlations(tasks)
     for model, recipe, words in OWN:
-        own = aucs_of_rows(Rows.of(model, recipe).rows(), shared=recipe != "linear")
+        own = aucs_of_rows(Rows.of(model, recipe).rows())
         if len(own.keys() & tasks.keys()) >= MIN_TASKS:
             print(f"\nWith {words}:")
             show_lines(tasks, own)

@@ -132,5 +132,5 @@ def test_the_area_of_a_linear_head_starts_at_the_most_frequent_answer() -> None:
     assert auc == pytest.approx(0.5 * at_50 / 2 + 0.5 * (1 - at_50))
     # Another task has scores at 50 labels only, so the last score of this one does not count.
     other = row(50, 0, half).model_copy(update={"task": "sst2"})
-    shared = aucs_of_rows([row(50, 0, half), row(5000, 0, 1.0), other], shared=True)
+    shared = aucs_of_rows([row(50, 0, half), row(5000, 0, 1.0), other])
     assert shared["trec"] == pytest.approx(auc)

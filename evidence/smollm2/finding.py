@@ -269,9 +269,9 @@ def main() -> None:
     if len(tasks) > 2:
         show_correlations(tasks)
     for model, recipe, words in OWN:
-        own = aucs_of_rows(Rows.of(model, recipe).rows())
+        own = aucs_of_rows([row for row in Rows.of(model, recipe).rows() if row.task in tasks])
         if len(own.keys() & tasks.keys()) >= MIN_TASKS:
-            print(f"\nWith {words}:")
+            print(f"\nWith {words}, at the budgets that all tasks have:")
             show_lines(tasks, own)
     for task, note in without.items():
         print(f"no curve: {task}: {note}")

@@ -31,13 +31,14 @@ def test_leave_one_out_is_a_refit(seed: int) -> None:
 @pytest.mark.parametrize(
     ("x", "y"),
     [
+        ([1, 2, 3], [1, 2, 3]),
         ([1, 1, 1, 1], [1, 2, 3, 4]),
         ([1, 1, 1, 2], [1, 2, 3, 4]),
         ([1, 2, 3, math.nan], [1, 2, 3, 4]),
     ],
 )
 def test_undetermined_lines_are_refused(x: list[float], y: list[float]) -> None:
-    """Values that are not finite and x that does not vary are refused."""
+    """Too few points, values that are not finite and x that does not vary are refused."""
     with pytest.raises(InputError):
         fit_line(x, y)
 

@@ -123,7 +123,7 @@ def test_every_baseline_is_judged_leave_one_task_out(seed: int) -> None:
         name: Probes((row[2],), None, None, None, row[3], row[4], row[5])
         for name, row in zip(names, table, strict=True)
     }
-    sizes = dict.fromkeys(("test_size", "split_seed", "max_new_tokens"), 1)
+    sizes = {"test_size": 1, "split_seed": 0, "max_new_tokens": 1}
     parts = {"model": {"name": "m", "fingerprint": "f"}, "recipe": {"name": "LoRA"}}
     rest: dict[str, Any] = {"recipe_digest": "r", "tasks": {}, "budgets": [], "seeds": []}
     content = SweepFile.model_validate(sizes | parts | rest)

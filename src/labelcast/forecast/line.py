@@ -60,14 +60,16 @@ def fit_line(x: npt.ArrayLike, y: npt.ArrayLike) -> LineFit:
         y: y of the points, [n], finite.
 
     Raises:
-        InputError: a value is not finite, or a line through the points (or through all but one of
-            them) is not determined because x does not vary.
+        InputError: under 4 points, a value is not finite, or a line through the points (or through
+            all but one of them) is not determined because x does not vary.
 
     >>> fit = fit_line([0, 1, 2, 3], [1.0, 3.0, 5.0, 7.0])
     >>> round(fit.slope, 9), round(fit.intercept, 9), round(fit.loo_mae, 9)
     (2.0, 1.0, 0.0)
     """
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if len(xs) < 4:
+        raise InputError(f"a line needs 4 points or more, not {len(xs)}")
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         raise InputError("a line cannot be fitted to values that are not finite")
     n, mean_x, mean_y = len(xs), float(xs.mean()), float(ys.mean())

@@ -120,7 +120,8 @@ def write_export(
 ) -> int:
     """Write the drawn examples of some sets (None: all) in one of `exchange.FORMATS`.
 
-    Returns how many they are.
+    Returns:
+        The number of examples.
 
     Raises:
         InputError: nothing is drawn, the format cannot hold a text, or a file is in the way (see

@@ -1,7 +1,7 @@
 """The layers whose gradients count, and hooks that read the two factors of each gradient.
 
 Shapes: N examples of a batch, S tokens of each, T = N S tokens of all, I inputs and O outputs of a
-layer, H features of a token.
+layer, H features of a token, F numbers kept of each token's inputs.
 """
 
 from __future__ import annotations

@@ -271,10 +271,11 @@ def read_config(spec: str) -> Any:
 
 def _locate(spec: str) -> tuple[str, Any]:
     """The folder or hub id of a model, and its config, checked."""
+    folder = weights_folder(spec)  # before the slow imports
+
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
-    folder = weights_folder(spec)
     with _load_faults(spec):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     check_config(spec, config)

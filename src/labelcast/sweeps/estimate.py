@@ -73,7 +73,7 @@ def rough_speed(
     begin = time.perf_counter()
     score_confidence(lm, prompts, batch_size=len(few), max_new_tokens=max_new_tokens)
     answered = time.perf_counter()
-    # Of a text that is cut off.
+    # The warning of a text that is cut off.
     with warnings.catch_warnings(action="ignore", category=LabelcastWarning):
         lm.embed(prompts, batch_size=len(few), progress=lambda done: None)
     forward = (time.perf_counter() - answered) / len(few)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -91,7 +91,7 @@ class SweepFile(OpenForm):
     recipe: RecipePart
     recipe_digest: str
     test_size: Natural
-    split_seed: Natural  # always 0: what draws the test sets
+    split_seed: Literal[0]  # seed of the test sets
     max_new_tokens: Natural
     tasks: dict[str, TaskEntry]
     budgets: list[Natural]

@@ -79,7 +79,7 @@ def _text(content: object, where: str) -> str:
 
 
 def _joined(content: object) -> str | None:
-    """A turn's text, one line a part; None if anything is not text."""
+    """A turn's text, each part on a new line; None if anything is not text."""
     parts = content if isinstance(content, list | tuple) else [{"text": content}]
     texts = [one.get("text") if isinstance(one, Mapping) else None for one in parts]
     return "\n".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else None

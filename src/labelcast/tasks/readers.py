@@ -112,7 +112,7 @@ def _read_jsonl(path: Path) -> Places:
 
 
 def _read_json(path: Path) -> Places:
-    """One object a line, an array of objects, or an object with one such array."""
+    """One object per line, an array of objects, or an object with one such array."""
     with _open_text(path, _encoding(path)) as stream:
         lines = (line for line in stream if line.strip())
         first, more = next(lines, ""), next(lines, None)
@@ -192,7 +192,7 @@ def _is_spaced(path: Path, encoding: str, delimiter: str) -> bool:
     """Whether every name of the header but the first begins with a space: ``text, label``."""
     rows = csv.reader(_csv_lines(path, encoding), delimiter=delimiter)
     names = next(filter(None, rows), [])[1:]
-    return bool(names) and all(name.startswith(" ") for name in names)
+    return any(map(str.strip, names)) and all(name.startswith(" ") for name in names)
 
 
 def _quotes_are_text(path: Path, encoding: str) -> bool:

@@ -43,7 +43,6 @@ class Splits:
         test_size: int,
         *,
         seed: int,
-        split_seed: int = 0,
         test: Iterable[Example] | None = None,
     ) -> Splits:
         """Draw the test set first, then the training order from the rest.
@@ -51,8 +50,7 @@ class Splits:
         Args:
             examples: labelled; of several with the same content one is used.
             test_size: how many to test on, at least 1.
-            seed: seed of the training order.
-            split_seed: seed of the test set, so that several seeds can share it.
+            seed: seed of the training order; all seeds have the same test set.
             test: labelled; if given, the test set is drawn from these, and no training example has
                 the content of one of them.
 
@@ -63,14 +61,14 @@ class Splits:
             raise InputError(f"--test-size {test_size}: must be at least 1.")
         unique = _distinct(examples)
         if test is None:
-            ranked = _ranked(unique, "test", split_seed)
+            ranked = _ranked(unique, "test", 0)
             if len(ranked) < test_size:
                 raise InputError(
                     f"a test set of {test_size} needs {test_size - len(ranked)} more "
                     f"labelled examples: there are {len(ranked)} different ones."
                 )
             return cls(ranked[:test_size], _ranked(ranked[test_size:], "train", seed))
-        held_out = _ranked(_distinct(test), "test", split_seed)
+        held_out = _ranked(_distinct(test), "test", 0)
         if not held_out:
             raise InputError("the test set is empty; it needs at least one labelled example.")
         contents = {example.content for example in held_out}

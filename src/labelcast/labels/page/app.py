@@ -43,7 +43,7 @@ Json = dict[str, object]
 LARGEST_BODY = 64 * 1024
 _HERE = Path(__file__).parent
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
-"""The time of one look at an example."""
+"""The time of one look at an example: at most `LONGEST` of clock.js."""
 
 
 class Views(NamedTuple):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import published
@@ -49,13 +50,19 @@ def answers(
     lengths=st.lists(st.integers(1, 25), min_size=1, max_size=7),
     shared=st.sampled_from([0, 3, 12, 40]),
     batch_size=st.sampled_from([1, 3, 8]),
+    at_once=st.sampled_from([1, 40, 512]),
 )
 def test_answers_equal_greedy_decoding_one_at_a_time(
-    tiny: LanguageModel, seed: int, lengths: list[int], shared: int, batch_size: int
+    tiny: LanguageModel, seed: int, lengths: list[int], shared: int, batch_size: int, at_once: int
 ) -> None:
-    """Tokens and probabilities equal the model's own generate and a second pass."""
+    """Tokens and probabilities equal the model's own generate and a second pass.
+
+    Prompts of a batch are read in one pass or in several, and answered together.
+    """
     prompts = random_prompts(seed, lengths, shared)
-    for prompt, found in zip(prompts, answers(tiny, prompts, batch_size, 8), strict=True):
+    with patch.object(generation, "_TOKENS_AT_ONCE", at_once):
+        together = answers(tiny, prompts, batch_size, 8)
+    for prompt, found in zip(prompts, together, strict=True):
         expected = published.confidence(tiny, prompt, 8)
         if expected.margin < TIE:
             continue

@@ -26,6 +26,8 @@ Prompts = Sequence[Sequence[int]]
 _WORTH_SHARING = 8
 # Tokens that an answer may have when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
+# Tokens of prompts that a CPU runs at once: with more, what a layer computes leaves its cache.
+_TOKENS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,14 @@ class _Slots(DynamicLayer):
         self._show()
         return self.keys, self.values
 
+    def extend(self, others: Sequence[_Slots]) -> None:
+        """Take over the rows of other layers, which lose theirs."""
+        for kind in range(2):
+            self.room[kind] = torch.cat([layer.room[kind] for layer in (self, *others)])
+        for layer in others:
+            layer.room = []
+        self._show()
+
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         self.room = [room[indices.to(room.device)] for room in self.room]
         self._show()
@@ -212,7 +222,10 @@ def generate(
     mask = torch.ones(rows, start + width + max_new_tokens, dtype=torch.bool, device=device)
     mask[:, start : start + width] = slots >= pads[:, None]
     positions = start + (slots - pads[:, None]).clamp(min=0)
-    cache = _empty_cache(lm, rows, start + width + max_new_tokens, prefix)
+    size = max(1, _TOKENS_AT_ONCE // width) if device.type == "cpu" else rows
+    parts = [slice(begin, begin + size) for begin in range(0, rows, size)]
+    room = mask.shape[1]
+    caches = [_empty_cache(lm, len(tails[part]), room, prefix) for part in parts]
     answers: list[list[tuple[int, float, float]]] = [[] for _ in prompts]
     alive = list(range(rows))
 
@@ -220,17 +233,24 @@ def generate(
         ended = bool(answers[row]) and answers[row][-1][0] in ends
         return ended if walk is None else walk.is_done(row)
 
-    for step in range(max_new_tokens):
-        seen = mask[:, : start + width + step]
+    def next_logits(part: slice, cache: Cache, length: int) -> torch.Tensor:
+        """Logits [B,V] after the first `length` slots of some rows."""
+        seen = mask[part, :length]
         # Without padding no mask is needed, and attention takes its fastest path.
-        logits = lm.model(
-            input_ids=ids,
+        logits: torch.Tensor = lm.model(
+            input_ids=ids[part],
             attention_mask=None if bool(seen.all()) else seen,
-            position_ids=positions,
+            position_ids=positions[part],
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-        ).logits[:, -1]  # [B,V]
+        ).logits[:, -1]
+        return logits
+
+    for length in range(start + width, room):
+        found = [next_logits(part, own, length) for part, own in zip(parts, caches, strict=True)]
+        logits, cache = torch.cat(found), _joined(caches)
+        parts, caches = [slice(None)], [cache]
         best, tokens = _largest(logits if walk is None else walk.only_allowed(logits, alive))
         for row, token, (first, second) in zip(alive, tokens.tolist(), best.tolist(), strict=True):
             if not is_done(row):
@@ -274,6 +294,14 @@ def end_tokens(lm: TorchModel) -> frozenset[int]:
     # Training adds the tokenizer's to the config, so without it a model would end differently
     # before and after.
     return frozenset([ends] if isinstance(ends, int) else ends or ()) | ({own} - {None})
+
+
+def _joined(caches: Sequence[Cache]) -> Cache:
+    """The first cache with the rows of all, which have as many slots in use."""
+    if len(caches) > 1:
+        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
+            layer.extend(others)
+    return caches[0]
 
 
 def _empty_cache(lm: TorchModel, rows: int, capacity: int, prefix: Prefix | None = None) -> Cache:

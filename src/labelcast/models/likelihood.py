@@ -27,6 +27,9 @@ from labelcast.models.passes import (
 )
 from labelcast.models.protocols import Embedder, Progress, TorchModel
 
+# In a forward pass over complete texts, each token that is not run again saves time.
+_WORTH_SHARING = 16
+
 
 @torch.inference_mode()
 def answer_log_likelihoods(
@@ -95,7 +98,7 @@ def _losses(
     lm: TorchModel, pairs: Sequence[Encoded], batch_size: int | None
 ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
     """Batches of rows, with the losses [N,U] at the positions that some row reads, and which."""
-    start = shared_length(lm, [pair.prompt for pair in pairs]) if pairs else 0
+    start = shared_length(lm, [pair.prompt for pair in pairs], _WORTH_SHARING) if pairs else 0
     shared = forward_prefix(lm, pairs[0].tokens[:start]) if start else []
 
     def run(batch: list[int]) -> tuple[Tensor, Tensor]:
@@ -163,7 +166,7 @@ def embed(
         tokens = [sequence[-lm.context :] for sequence in tokens]
     found = np.zeros((len(tokens), lm.model.config.get_text_config().hidden_size), np.float32)
     decoder = lm.model.get_decoder()
-    start = shared_length(lm, tokens) if tokens else 0
+    start = shared_length(lm, tokens, _WORTH_SHARING) if tokens else 0
     shared: list[Tensor] = []
     total: Tensor | float = 0.0
     if start:
@@ -191,4 +194,4 @@ def embed(
 def _batches(
     lm: TorchModel, sequences: Sequence[Sequence[int]], batch_size: int | None
 ) -> list[list[int]]:
-    return by_length(sequences, choose_batch(batch_size, lm.device.value, "confidence").value)
+    return by_length(sequences, choose_batch(batch_size, lm.device.value, "embedding").value)

@@ -60,7 +60,7 @@ def test_answers_equal_greedy_decoding_one_at_a_time(
     Prompts of a batch are read in one pass or in several, and answered together.
     """
     prompts = random_prompts(seed, lengths, shared)
-    with patch.object(generation, "_TOKENS_AT_ONCE", at_once):
+    with patch.object(generation, "CPU_TOKENS", at_once):
         together = answers(tiny, prompts, batch_size, 8)
     for prompt, found in zip(prompts, together, strict=True):
         expected = published.confidence(tiny, prompt, 8)

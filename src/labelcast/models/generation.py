@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.constrained import AnswerTrie, Walk
-from labelcast.models.encoding import by_length, shared_prefix
+from labelcast.models.encoding import CPU_TOKENS, by_length, shared_prefix
 from labelcast.models.memory import Halving
 from labelcast.models.plan import answers_fit, gpu_rooms
 from labelcast.models.protocols import Progress, TorchModel
@@ -26,8 +26,6 @@ Prompts = Sequence[Sequence[int]]
 _WORTH_SHARING = 8
 # Tokens that an answer may have when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
-# Tokens of prompts that a CPU runs at once: with more, what a layer computes leaves its cache.
-_TOKENS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,7 @@ def generate(
     mask = torch.ones(rows, start + width + max_new_tokens, dtype=torch.bool, device=device)
     mask[:, start : start + width] = slots >= pads[:, None]
     positions = start + (slots - pads[:, None]).clamp(min=0)
-    size = max(1, _TOKENS_AT_ONCE // width) if device.type == "cpu" else rows
+    size = max(1, CPU_TOKENS // width) if device.type == "cpu" else rows
     parts = [slice(begin, begin + size) for begin in range(0, rows, size)]
     room = mask.shape[1]
     caches = [_empty_cache(lm, len(tails[part]), room, prefix) for part in parts]

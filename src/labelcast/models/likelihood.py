@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.choices import choose_batch
-from labelcast.models.encoding import Encoded, by_length, encode_pair, encode_prompt
+from labelcast.models.encoding import CPU_TOKENS, Encoded, by_length, encode_pair, encode_prompt
 from labelcast.models.memory import Halving
 from labelcast.models.passes import (
     answer_weights,
@@ -115,7 +115,7 @@ def _losses(
         rows[read] = losses
         return rows, read
 
-    batches = _batches(lm, [pair.tokens for pair in pairs], batch_size)
+    batches = _batches(lm, [pair.tokens for pair in pairs], start, batch_size)
     for batch, (losses, read) in Halving().run(batches, run):
         yield batch, losses, read
 
@@ -185,13 +185,20 @@ def embed(
         means: NDArray[np.float32] = (sums / (lengths[:, None] + start)).cpu().numpy()
         return means
 
-    for batch, means in Halving().run(_batches(lm, tokens, batch_size), run):
+    for batch, means in Halving().run(_batches(lm, tokens, start, batch_size), run):
         found[batch] = means
         progress(len(batch))
     return found
 
 
 def _batches(
-    lm: TorchModel, sequences: Sequence[Sequence[int]], batch_size: int | None
+    lm: TorchModel, sequences: Sequence[Sequence[int]], start: int, batch_size: int | None
 ) -> list[list[int]]:
-    return by_length(sequences, choose_batch(batch_size, lm.device.value, "embedding").value)
+    """Positions grouped by length; a CPU runs few tokens after the first `start` at once."""
+    chosen = choose_batch(batch_size, lm.device.value, "embedding")
+    unlimited = batch_size is not None or lm.input_device.type != "cpu"
+
+    def fits(rows: int, longest: int) -> bool:
+        return unlimited or rows * (longest - start) <= CPU_TOKENS
+
+    return by_length(sequences, chosen.value, fits=fits)

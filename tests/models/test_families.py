@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import published
@@ -6,6 +7,7 @@ import pytest
 import torch
 from families import DENSE, FAMILIES, by_autograd, load_family, random_pairs, sketched
 
+from labelcast.models import passes
 from labelcast.models.coslow import cos_low, cosine, median_cosine
 from labelcast.models.encoding import Encoded
 from labelcast.models.generation import batches, generate, read_prefix
@@ -48,8 +50,12 @@ def test_exact_equals_autograd(lm: LanguageModel) -> None:
     torch.testing.assert_close(parts.values, whole.values, rtol=1e-4, atol=1e-6 * scale)
 
 
+@patch.object(passes, "_CPU_TOKENS", 12)
 def test_confidence_equals_greedy_decoding_one_at_a_time(lm: LanguageModel) -> None:
-    """Tokens and probabilities equal the model's own generate and a second pass."""
+    """Tokens and probabilities equal the model's own generate and a second pass.
+
+    The prompts of a batch are read one at a time and answered together.
+    """
     rng = np.random.default_rng(3)
     start = rng.integers(3, 90, size=20).tolist()
     prompts = [start + rng.integers(3, 90, size=size).tolist() for size in (4, 9, 2, 7)]

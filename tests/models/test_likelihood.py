@@ -1,6 +1,7 @@
 """Likelihoods of given answers and mean hidden states, against one text at a time."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from families import FAMILIES, load_family
 
 from labelcast.errors import InputError, LabelcastWarning
+from labelcast.models import passes
 from labelcast.models.encoding import encode_pair, encode_prompt, shared_prefix
+from labelcast.models.generation import read_prefix
 from labelcast.models.likelihood import answer_log_likelihoods, mean_hidden_states
 from labelcast.models.loading import LanguageModel
 
@@ -58,10 +61,47 @@ def test_batches_and_the_shared_prefix_change_nothing(
     check(tiny, batch_size, 1e-4)
 
 
+def test_a_cpu_runs_few_tokens_at_once(tiny: LanguageModel) -> None:
+    """Only those after the prefix count, and values do not change."""
+    ran: list[tuple[int, ...]] = []
+    decoder = tiny.model.get_decoder()
+    hook = decoder.register_forward_pre_hook(
+        lambda module, args, given: ran.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    with patch.object(passes, "_CPU_TOKENS", 40):
+        check(tiny, None, 1e-4)
+        ran.clear()
+        mean_hidden_states(tiny, PROMPTS)
+    hook.remove()
+    _, _, *tails = ran  # the prefix runs for its keys and values, and for its hidden states
+    assert len(tails) > 1 and sum(rows for rows, _ in tails) == len(PROMPTS)
+    assert all(rows == 1 or rows * length <= 40 for rows, length in tails)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family(family: str, tmp_path: Path) -> None:
     """Also families that cannot share a prefix, and mixtures of experts."""
     check(load_family(tmp_path, family), 3, 1e-3)
+
+
+def test_no_prefix_is_shared_where_long_texts_have_other_frequencies(tmp_path: Path) -> None:
+    """The beginning alone is within the original context, and the texts are not."""
+    original = len(START) + 4
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [8.0] * 4,
+        "original_max_position_embeddings": original,
+    }
+    lm = load_family(
+        tmp_path, "fused", original_max_position_embeddings=original, rope_parameters=rope
+    )
+    texts = [START + word * 8 for word in ("one", "two", "a longer one")]
+    one_by_one = np.array([mean_state(lm, text) for text in texts])
+    np.testing.assert_allclose(mean_hidden_states(lm, texts), one_by_one, rtol=1e-3, atol=1e-3)
+    prompts = [encode_prompt(lm.tokenizer, text) for text in texts]
+    assert shared_prefix(prompts) >= 64 and not read_prefix(lm, prompts).tokens
 
 
 def test_the_embedded_model(smollm2: LanguageModel) -> None:

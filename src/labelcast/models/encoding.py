@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from labelcast.models.protocols import Reader
     from labelcast.tasks.prompts import Example
 
-CPU_TOKENS = 512
-"""Tokens that a CPU runs at once: with more, what a layer computes leaves the processor's cache."""
 _USUAL_LENGTH = 512
 
 

@@ -17,8 +17,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 from labelcast.errors import InputError
 from labelcast.models.confidence import MAX_NEW_TOKENS
 from labelcast.models.constrained import AnswerTrie, Walk
-from labelcast.models.encoding import CPU_TOKENS, by_length, shared_prefix
+from labelcast.models.encoding import by_length, shared_prefix
 from labelcast.models.memory import Halving
+from labelcast.models.passes import positions_depend_on_length, rows_at_once
 from labelcast.models.plan import answers_fit, gpu_rooms
 from labelcast.models.protocols import Progress, TorchModel
 
@@ -26,6 +27,7 @@ Prompts = Sequence[Sequence[int]]
 _WORTH_SHARING = 8
 # Tokens that an answer may have when the attention window is compared with the prompts.
 _ANSWER_ROOM = 512
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,23 @@ class LocalAnswers:
 
 
 class _Slots(DynamicLayer):
-    """A cache layer allocated in advance, so that a step copies only one token."""
+    """A cache layer allocated in advance, so that a step copies only one token.
+
+    The rows may be filled in parts: `narrow` begins one, `widen` goes on with all rows.
+    """
 
     def __init__(self, rows: int, capacity: int, prefix: tuple[torch.Tensor, torch.Tensor] | None):
         super().__init__()
         self.rows, self.capacity, self.length = rows, capacity, 0
         self.room: list[torch.Tensor] = []
+        self.part = _ALL
         if prefix is not None:
             self.lazy_initialization(*prefix)
             self.length = prefix[0].shape[2]
             for room, states in zip(self.room, prefix, strict=True):
                 room[:, :, : self.length] = states
             self._show()
+        self.shared = self.length
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         super().lazy_initialization(key_states, value_states)
@@ -128,7 +135,8 @@ class _Slots(DynamicLayer):
         ]
 
     def _show(self) -> None:
-        self.keys, self.values = (room[:, :, : self.length] for room in self.room)
+        if self.room:
+            self.keys, self.values = (room[self.part, :, : self.length] for room in self.room)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -137,17 +145,19 @@ class _Slots(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[2]
         for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[:, :, self.length : end] = states
+            room[self.part, :, self.length : end] = states
         self.length = end
         self._show()
         return self.keys, self.values
 
-    def extend(self, others: Sequence[_Slots]) -> None:
-        """Take over the rows of other layers, which lose theirs."""
-        for kind in range(2):
-            self.room[kind] = torch.cat([layer.room[kind] for layer in (self, *others)])
-        for layer in others:
-            layer.room = []
+    def narrow(self, part: slice) -> None:
+        """The next update continues the shared tokens, in these rows only."""
+        self.part, self.length = part, self.shared
+        self._show()
+
+    def widen(self) -> None:
+        """The next update is of all rows, which have as many slots in use."""
+        self.part = _ALL
         self._show()
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
@@ -170,8 +180,10 @@ def read_prefix(lm: TorchModel, prompts: Prompts) -> Prefix:
         raise InputError(
             f"model {lm.name}: it is recurrent, and labelcast needs a model of attention only."
         )
-    length = shared_prefix(prompts)
-    if len(prompts) < 2 or length < _WORTH_SHARING:
+    length, config = shared_prefix(prompts), lm.model.config.get_text_config()
+    longest = max(map(len, prompts), default=0) + _ANSWER_ROOM
+    too_few = len(prompts) < 2 or length < _WORTH_SHARING
+    if too_few or positions_depend_on_length(config, longest):
         return Prefix([], [])
     tokens = list(prompts[0][:length])
     cache = _empty_cache(lm, 1, length)
@@ -220,10 +232,8 @@ def generate(
     mask = torch.ones(rows, start + width + max_new_tokens, dtype=torch.bool, device=device)
     mask[:, start : start + width] = slots >= pads[:, None]
     positions = start + (slots - pads[:, None]).clamp(min=0)
-    size = max(1, CPU_TOKENS // width) if device.type == "cpu" else rows
-    parts = [slice(begin, begin + size) for begin in range(0, rows, size)]
-    room = mask.shape[1]
-    caches = [_empty_cache(lm, len(tails[part]), room, prefix) for part in parts]
+    cache = _empty_cache(lm, rows, mask.shape[1], prefix)
+    size = rows_at_once(lm, rows, width)
     answers: list[list[tuple[int, float, float]]] = [[] for _ in prompts]
     alive = list(range(rows))
 
@@ -231,8 +241,8 @@ def generate(
         ended = bool(answers[row]) and answers[row][-1][0] in ends
         return ended if walk is None else walk.is_done(row)
 
-    def next_logits(part: slice, cache: Cache, length: int) -> torch.Tensor:
-        """Logits [B,V] after the first `length` slots of some rows."""
+    def next_logits(length: int, part: slice = _ALL) -> torch.Tensor:
+        """Logits [B,V] of the token after the first `length` slots."""
         seen = mask[part, :length]
         # Without padding no mask is needed, and attention takes its fastest path.
         logits: torch.Tensor = lm.model(
@@ -245,10 +255,21 @@ def generate(
         ).logits[:, -1]
         return logits
 
-    for length in range(start + width, room):
-        found = [next_logits(part, own, length) for part, own in zip(parts, caches, strict=True)]
-        logits, cache = torch.cat(found), _joined(caches)
-        parts, caches = [slice(None)], [cache]
+    def first_logits(length: int) -> torch.Tensor:
+        """The same, where a CPU reads the tails of a few rows at once."""
+        found = []
+        for begin in range(0, rows, size):
+            part = slice(begin, begin + size)
+            for layer in cache.layers:
+                layer.narrow(part)
+            found.append(next_logits(length, part))
+        for layer in cache.layers:
+            layer.widen()
+        return torch.cat(found)
+
+    for step in range(max_new_tokens):
+        length = start + width + step
+        logits = next_logits(length) if step else first_logits(length)
         best, tokens = _largest(logits if walk is None else walk.only_allowed(logits, alive))
         for row, token, (first, second) in zip(alive, tokens.tolist(), best.tolist(), strict=True):
             if not is_done(row):
@@ -292,14 +313,6 @@ def end_tokens(lm: TorchModel) -> frozenset[int]:
     # Training adds the tokenizer's to the config, so without it a model would end differently
     # before and after.
     return frozenset([ends] if isinstance(ends, int) else ends or ()) | ({own} - {None})
-
-
-def _joined(caches: Sequence[Cache]) -> Cache:
-    """The first cache with the rows of all, which have as many slots in use."""
-    if len(caches) > 1:
-        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
-            layer.extend(others)
-    return caches[0]
 
 
 def _empty_cache(lm: TorchModel, rows: int, capacity: int, prefix: Prefix | None = None) -> Cache:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from labelcast.errors import InputError, LabelcastWarning
 from labelcast.models.choices import choose_batch
-from labelcast.models.encoding import CPU_TOKENS, Encoded, by_length, encode_pair, encode_prompt
+from labelcast.models.encoding import Encoded, by_length, encode_pair, encode_prompt
 from labelcast.models.memory import Halving
 from labelcast.models.passes import (
     answer_weights,
@@ -23,6 +23,7 @@ from labelcast.models.passes import (
     forward_prefix,
     head_reads,
     padded,
+    rows_at_once,
     shared_length,
 )
 from labelcast.models.protocols import Embedder, Progress, TorchModel
@@ -194,11 +195,10 @@ def embed(
 def _batches(
     lm: TorchModel, sequences: Sequence[Sequence[int]], start: int, batch_size: int | None
 ) -> list[list[int]]:
-    """Positions grouped by length; a CPU runs few tokens after the first `start` at once."""
-    chosen = choose_batch(batch_size, lm.device.value, "embedding")
-    unlimited = batch_size is not None or lm.input_device.type != "cpu"
+    """Positions grouped by length, where the first `start` tokens of each have run already."""
+    size = choose_batch(batch_size, lm.device.value, "confidence").value
 
     def fits(rows: int, longest: int) -> bool:
-        return unlimited or rows * (longest - start) <= CPU_TOKENS
+        return batch_size is not None or rows == rows_at_once(lm, rows, longest - start)
 
-    return by_length(sequences, chosen.value, fits=fits)
+    return by_length(sequences, size, fits=fits)

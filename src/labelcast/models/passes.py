@@ -27,6 +27,9 @@ from labelcast.models.recompute import Pass, offloaded, recomputed
 
 # With fewer shared tokens, running them forward once is not worth the overhead.
 _WORTH_SHARING = 64
+# Tokens that a CPU runs forward at once: with more, what a layer of a small model computes leaves
+# the processor's cache.
+_CPU_TOKENS = 512
 
 
 def run_batches(
@@ -108,7 +111,8 @@ def shared_length(
     """How many first tokens of all sequences to run once; 0 if they are fewer than `least`.
 
     A GPU is faster with complete batches. Sharing is impossible if attention does not span a
-    complete example, or if offloaded layers run again in the backward pass and fill a cache twice.
+    complete example, if offloaded layers run again in the backward pass and fill a cache twice, or
+    if positions are encoded by the length of what runs.
     """
     config = lm.model.config.get_text_config()
     longest = max(map(len, sequences))
@@ -119,11 +123,30 @@ def shared_length(
         or lm.input_device.type != "cpu"
         or window < longest
         or getattr(lm.model, "_is_stateful", False)
+        or positions_depend_on_length(config, longest)
         or not kinds <= {"full_attention", "sliding_attention"}
     ):
         return 0
     length = shared_prefix(sequences)
     return length if len(sequences) > 1 and length >= least else 0
+
+
+def positions_depend_on_length(config: Any, longest: int) -> bool:
+    """Whether a text of that many tokens gets other rotary frequencies than its beginning alone."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kind = str(rope.get("rope_type"))
+    usual = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    return (kind == "longrope" or "dynamic" in kind) and longest > usual
+
+
+def rows_at_once(lm: TorchModel, rows: int, length: int) -> int:
+    """How many of the rows to run forward at once, each `length` tokens long; at least one.
+
+    All of them on a GPU, or where each pass reads weights from a disk.
+    """
+    if lm.input_device.type != "cpu" or offloaded(lm.model):
+        return rows
+    return max(1, min(rows, _CPU_TOKENS // length))
 
 
 def forward_prefix(lm: TorchModel, tokens: Sequence[int]) -> list[Tensor]:

@@ -67,7 +67,8 @@ def sentences(headline: Sequence[Row], group: str) -> list[str]:
     later = [above for above in known.values() if above is not None]
     if later:
         found.append(
-            f"of {len(later)} tasks that are not above it at {AT:,}, {sum(later)} are at {LATER:,}"
+            f"above the majority baseline at {LATER:,} labels, but not at {AT:,}: {sum(later)} of "
+            f"{len(later)} tasks"
         )
     if rows[0]["frozen minilm"]:
         words = "on which the share of flat curves was chosen"

@@ -260,7 +260,8 @@ def main() -> None:
         raise SystemExit(f"{given.measured}: no task has all its probes yet.")
     curves, without = measured_curves(given.measured)
     aucs = {task: curve.auc for task, curve in curves.items() if curve.auc is not None}
-    print(f"{len(tasks)} tasks have all their probes, {len(set(tasks) & set(aucs))} also a curve.")
+    count = len(set(tasks) & set(aucs))
+    print(f"{len(tasks)} tasks have all their probes, {count} also a curve by the card's recipe.")
     show_probes(tasks)
     if len(tasks) > 1:
         show_spread(tasks)
@@ -275,8 +276,8 @@ def main() -> None:
             show_lines(tasks, own)
     for task, note in without.items():
         print(f"no curve: {task}: {note}")
-    if len(set(tasks) & set(aucs)) < MIN_TASKS:
-        print(f"\nA line needs the curves of {MIN_TASKS} tasks: run make_card.py on a GPU.")
+    if count < MIN_TASKS:
+        print(f"\nA card needs {MIN_TASKS} curves by its own recipe: run make_card.py on a GPU.")
         return
     show_lines(tasks, aucs)
     show_variants(given.measured, tasks, aucs)

@@ -85,9 +85,9 @@ def test_without_curves_only_the_probes_are_shown(
     """Spread of draws and sketches, difference to the exact value, and what is missing."""
     run(make_measured(tmp_path / "m", curves=False), tmp_path / "img", monkeypatch)
     text = capsys.readouterr().out
-    assert "10 tasks have all their probes, 0 also a curve" in text
+    assert "10 tasks have all their probes, 0 also a curve by" in text
     assert "| made-0 | 0.200, 0.210, 0.220 | 0.210 | 0.0100 | 0.0014 | 0.50 | +0.0020 |" in text
-    assert "A line needs the curves of 8 tasks" in text
+    assert "A card needs 8 curves by its own recipe" in text
     assert (tmp_path / "img" / "smollm2-coslow.svg").exists()
     assert not (tmp_path / "img" / "smollm2-auc.svg").exists()
 

@@ -29,7 +29,7 @@ from labelcast.training.linear import LinearBackend, Probe, fitted_head
 from labelcast.training.recipe import FULL, FULL_ENCODER, LINEAR, LORA, Linear
 from labelcast.training.splits import Budget
 
-CPU = Placement("cpu")
+CPU = Placement("cpu", "float32")  # with AMX "auto" would train in bfloat16
 QUICK = FULL_ENCODER.model_copy(
     update={"learning_rate": 3e-3, "head_learning_rate": None, "max_steps": 60, "warmup": 0}
 )

@@ -18,7 +18,7 @@ from labelcast.training.recipe import SETFIT
 from labelcast.training.setfit import SetFitBackend
 from labelcast.training.splits import Budget
 
-CPU = Placement("cpu")
+CPU = Placement("cpu", "float32")  # with AMX "auto" would train in bfloat16
 
 
 def test_it_learns_and_depends_on_the_seed_alone(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_it_equals_a_walk_one_prompt_at_a_time(
 ) -> None:
     """Answer and probabilities, in batches, with a shared prefix, with answers within others."""
     prompts = [tiny.render("I", shared + prompt) for prompt in prompts]
-    with patch.object(passes, "_CPU_TOKENS", 40):
+    with patch.object(passes, "_TOKENS_AT_ONCE", 40):
         found = score_confidence(tiny, prompts, batch_size=batch_size, allowed=answers)
     for prompt, one in zip(prompts, found, strict=True):
         answer, chances, margin = walked(tiny, prompt, answers)

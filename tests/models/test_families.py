@@ -50,7 +50,7 @@ def test_exact_equals_autograd(lm: LanguageModel) -> None:
     torch.testing.assert_close(parts.values, whole.values, rtol=1e-4, atol=1e-6 * scale)
 
 
-@patch.object(passes, "_CPU_TOKENS", 12)
+@patch.object(passes, "_TOKENS_AT_ONCE", 12)
 def test_confidence_equals_greedy_decoding_one_at_a_time(lm: LanguageModel) -> None:
     """Tokens and probabilities equal the model's own generate and a second pass.
 

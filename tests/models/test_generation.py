@@ -60,7 +60,7 @@ def test_answers_equal_greedy_decoding_one_at_a_time(
     Prompts of a batch are read in one pass or in several, and answered together.
     """
     prompts = random_prompts(seed, lengths, shared)
-    with patch.object(passes, "_CPU_TOKENS", at_once):
+    with patch.object(passes, "_TOKENS_AT_ONCE", at_once):
         together = answers(tiny, prompts, batch_size, 8)
     for prompt, found in zip(prompts, together, strict=True):
         expected = published.confidence(tiny, prompt, 8)
@@ -76,7 +76,7 @@ def test_an_end_token_ends_each_row_on_its_own(tmp_path: Path) -> None:
     lm = load_llama(tmp_path, seed=4)
     prompts = random_prompts(0, [4, 9, 2, 7, 11, 3, 5, 8], 16)
     lm.model.generation_config.eos_token_id = list(range(0, 104, 8))
-    with patch.object(passes, "_CPU_TOKENS", 24):  # the prompts are read in four parts
+    with patch.object(passes, "_TOKENS_AT_ONCE", 24):  # the prompts are read in four parts
         together = answers(lm, prompts, 8, 20)
     assert len({len(answer.tokens) for answer in together}) > 2, "the case must be mixed"
     ends = end_tokens(lm)

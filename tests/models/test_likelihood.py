@@ -68,7 +68,7 @@ def test_a_cpu_runs_few_tokens_at_once(tiny: LanguageModel) -> None:
     hook = decoder.register_forward_pre_hook(
         lambda module, args, given: ran.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
-    with patch.object(passes, "_CPU_TOKENS", 40):
+    with patch.object(passes, "_TOKENS_AT_ONCE", 40):
         check(tiny, None, 1e-4)
         ran.clear()
         mean_hidden_states(tiny, PROMPTS)

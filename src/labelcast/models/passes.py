@@ -29,7 +29,7 @@ from labelcast.models.recompute import Pass, offloaded, recomputed
 _WORTH_SHARING = 64
 # Tokens that a CPU runs forward at once: with more, what a layer of a small model computes leaves
 # the processor's cache.
-_CPU_TOKENS = 512
+_TOKENS_AT_ONCE = 512
 
 
 def run_batches(
@@ -146,7 +146,7 @@ def rows_at_once(lm: TorchModel, rows: int, length: int) -> int:
     """
     if lm.input_device.type != "cpu" or offloaded(lm.model):
         return rows
-    return max(1, min(rows, _CPU_TOKENS // length))
+    return max(1, min(rows, _TOKENS_AT_ONCE // length))
 
 
 def forward_prefix(lm: TorchModel, tokens: Sequence[int]) -> list[Tensor]:

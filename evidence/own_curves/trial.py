@@ -6,7 +6,7 @@ Each seed of a task is one curve. Its first one, two or three scores are observe
 and from 10, and every later score of the same seed is forecast by the shipped prior, which was not
 fitted to these curves. It is compared with the last value and a power law. `--development` adds
 what needs the curves of the prior: the headroom rule, and the forecast with all curves of the same
-task left out of the prior. A task counts once: its figures are means over its seeds. It takes twenty
+task left out of the prior. A task counts once: its figures are means over its seeds. It takes 20
 minutes on one core; after rows are added it computes only the new ones (`evidence/.cache`).
 `--shown` prints what it found on the committed rows, or what a file of `--out` has.
 """
